@@ -1,0 +1,146 @@
+#include "absl/strings/string_view.h"
+#include "base/database.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status.h"
+
+namespace crisp {
+
+thread_local const Database* Database::in_transaction_ = nullptr;
+
+// Takes the mutex unless this thread's transaction already holds it.
+class Database::Lock {
+ public:
+  explicit Lock(Database* database) : database_(database), taken_(in_transaction_ != database) {
+    if (taken_) database_->mutex_.Lock();
+  }
+  ~Lock() {
+    if (taken_) database_->mutex_.Unlock();
+  }
+
+ private:
+  Database* database_;
+  bool taken_;
+};
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
+                                                         Sync sync,
+                                                         const std::string& schema) {
+  // SQLite would create it with the umask's mode.
+  CRISP_RETURN_IF_ERROR(crisp::Open(path, O_RDWR | O_CREAT, 0600).status());
+  sqlite3* connection = nullptr;
+  const int code = sqlite3_open_v2(
+      path.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  std::unique_ptr<Database> database(new Database(connection, path));
+  if (code != SQLITE_OK) return database->Error("open");
+  sqlite3_busy_timeout(connection, 5000);
+  CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA journal_mode=WAL"));
+  CRISP_RETURN_IF_ERROR(database->RunScript(
+      sync == Sync::kFull ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF"));
+  CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA foreign_keys=ON"));
+  CRISP_RETURN_IF_ERROR(database->RunScript(schema));
+  return database;
+}
+
+Database::Database(sqlite3* connection, std::string path)
+    : connection_(connection), path_(std::move(path)) {}
+
+Database::~Database() {
+  for (auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+  sqlite3_close(connection_);
+}
+
+absl::Status Database::Error(absl::string_view what) const {
+  const int code = sqlite3_errcode(connection_);
+  const std::string message =
+      absl::StrCat("database ", path_, ": ", what, ": ", sqlite3_errmsg(connection_));
+  switch (code) {
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      return absl::DataLossError(message);
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(message);
+    case SQLITE_CONSTRAINT:
+      return absl::AlreadyExistsError(message);
+    case SQLITE_BUSY:
+      return absl::UnavailableError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+absl::Status Database::RunScript(const std::string& sql) {
+  if (sqlite3_exec(connection_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return Error(sql.substr(0, 60));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<sqlite3_stmt*> Database::Prepare(const char* sql) {
+  for (auto& [text, statement] : statements_) {
+    if (text == sql) return statement;
+  }
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v3(connection_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) !=
+      SQLITE_OK) {
+    return Error(sql);
+  }
+  statements_.emplace_back(sql, statement);
+  return statement;
+}
+
+absl::StatusOr<int64_t> Database::Execute(const char* sql,
+                                          const std::vector<Value>& parameters,
+                                          const std::function<void(const Row&)>& on_row) {
+  Lock lock(this);
+  CRISP_ASSIGN_OR_RETURN(sqlite3_stmt * statement, Prepare(sql));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const int index = static_cast<int>(i) + 1;
+    const Value& value = parameters[i];
+    if (value.is_number()) {
+      sqlite3_bind_int64(statement, index, value.number());
+    } else {
+      sqlite3_bind_text(statement, index, value.text().empty() ? "" : value.text().data(),
+                        static_cast<int>(value.text().size()), SQLITE_STATIC);
+    }
+  }
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    if (on_row) on_row(Row(statement));
+  }
+  absl::Status status = code == SQLITE_DONE ? absl::OkStatus() : Error(sql);
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  if (!status.ok()) return status;
+  return sqlite3_changes64(connection_);
+}
+
+absl::Status Database::Transaction(const std::function<absl::Status()>& body) {
+  if (in_transaction_ == this) return body();
+  absl::MutexLock lock(&mutex_);
+  const Database* outer = std::exchange(in_transaction_, this);
+  absl::Status status = Execute("BEGIN IMMEDIATE").status();
+  if (status.ok()) {
+    status = body();
+    if (status.ok()) status = Execute("COMMIT").status();
+    if (!status.ok()) (void)Execute("ROLLBACK");  // the first error is the one to tell
+  }
+  in_transaction_ = outer;
+  return status;
+}
+
+int64_t Database::Row::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+
+std::string Database::Row::Text(int column) const {
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  const int size = sqlite3_column_bytes(statement_, column);
+  return data == nullptr ? std::string() : std::string(data, static_cast<size_t>(size));
+}
+
+}  // namespace crisp

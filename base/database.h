@@ -1,0 +1,94 @@
+#ifndef CRISP_BASE_DATABASE_H_
+#define CRISP_BASE_DATABASE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace crisp {
+
+// A SQLite database in WAL mode with one connection. Thread-safe: every call and every transaction
+// holds the connection's mutex, so keep transactions short and free of other I/O.
+class Database {
+ public:
+  enum class Sync {
+    kOff,   // survives the death of the daemon, not of the machine
+    kFull,  // a committed transaction survives power loss
+  };
+
+  // Creates the file (mode 0600) when it is absent, then runs `schema` (idempotent statements).
+  // DataLoss when the file is no database.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
+                                                        Sync sync,
+                                                        const std::string& schema);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // A parameter or a column: text and blobs alike are byte strings.
+  class Value {
+   public:
+    Value(int64_t number) : is_number_(true), number_(number) {}  // NOLINT(google-explicit-constructor)
+    Value(absl::string_view text) : text_(text) {}                  // NOLINT(google-explicit-constructor)
+    Value(const std::string& text) : text_(text) {}                // NOLINT(google-explicit-constructor)
+    Value(const char* text) : text_(text) {}                       // NOLINT(google-explicit-constructor)
+    bool is_number() const { return is_number_; }
+    int64_t number() const { return number_; }
+    absl::string_view text() const { return text_; }
+
+   private:
+    bool is_number_ = false;
+    int64_t number_ = 0;
+    absl::string_view text_;
+  };
+
+  class Row {
+   public:
+    int64_t Int(int column) const;
+    std::string Text(int column) const;
+
+   private:
+    friend class Database;
+    explicit Row(sqlite3_stmt* statement) : statement_(statement) {}
+    sqlite3_stmt* statement_;
+  };
+
+  // Runs one statement ('?' parameters). `on_row` is called for each result row under the mutex and
+  // must not call back into the database. Returns how many rows were changed.
+  absl::StatusOr<int64_t> Execute(const char* sql,
+                                  const std::vector<Value>& parameters = {},
+                                  const std::function<void(const Row&)>& on_row = nullptr);
+
+  // Runs `body` in one transaction; rolled back when it returns an error, which is then returned.
+  // Inside, use Execute() as usual (same thread).
+  absl::Status Transaction(const std::function<absl::Status()>& body);
+
+ private:
+  explicit Database(sqlite3* connection, std::string path);
+  absl::Status Error(absl::string_view what) const;
+  absl::StatusOr<sqlite3_stmt*> Prepare(const char* sql);
+  absl::Status RunScript(const std::string& sql);
+
+  class Lock;
+  absl::Mutex mutex_;
+  // Whose transaction holds the mutex; lets Execute() re-enter from Transaction()'s body.
+  static thread_local const Database* in_transaction_;
+  sqlite3* connection_;
+  std::string path_;
+  std::vector<std::pair<std::string, sqlite3_stmt*>> statements_;  // prepared once, by text
+};
+
+}  // namespace crisp
+
+#endif  // CRISP_BASE_DATABASE_H_

@@ -1,0 +1,157 @@
+#include "absl/strings/string_view.h"
+#include "base/subprocess.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp {
+namespace {
+
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+std::vector<char*> CStrings(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& s : strings) pointers.push_back(const_cast<char*>(s.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+absl::StatusOr<pid_t> Spawn(const Command& command, int in, int out, int err) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  auto free_both = absl::MakeCleanup([&] {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  });
+  // dup2 clears close-on-exec; the parked copies keep the sources out of each other's way.
+  std::vector<UniqueFd> parked;
+  int highest = 2;
+  for (const auto& [ours, theirs] : command.fds) highest = std::max(highest, theirs);
+  auto pass = [&](int ours, int theirs) {
+    parked.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, highest + 1));
+    posix_spawn_file_actions_adddup2(&actions, parked.back().get(), theirs);
+  };
+  pass(in, 0);
+  pass(out, 1);
+  pass(err, 2);
+  for (const auto& [ours, theirs] : command.fds) pass(ours, theirs);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const std::string path = command.exe_fd >= 0
+                               ? absl::StrCat("/proc/self/fd/", command.exe_fd)
+                               : command.argv.at(0);
+  pid_t pid;
+  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes,
+                                CStrings(command.argv).data(), CStrings(command.env).data());
+  if (error != 0) return ErrnoError(error, absl::StrCat("run ", command.argv.at(0)));
+  return pid;
+}
+
+int ExitCodeOf(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+// Moves what is readable into `sink`; closes the pipe at its end. False: over the limit.
+bool Drain(UniqueFd& pipe, std::string& sink, size_t limit) {
+  char buffer[16384];
+  const ssize_t n = read(pipe.get(), buffer, sizeof(buffer));
+  if (n <= 0) {
+    if (n == 0 || errno != EINTR) pipe.reset();
+    return true;
+  }
+  if (sink.size() + static_cast<size_t>(n) > limit) return false;
+  sink.append(buffer, static_cast<size_t>(n));
+  return true;
+}
+
+// Hands over what the pipe takes now; closes it when done or when the child closed its end.
+void Feed(UniqueFd& pipe, absl::string_view& input) {
+  const ssize_t n = write(pipe.get(), input.data(), input.size());
+  if (n > 0) input.remove_prefix(static_cast<size_t>(n));
+  if ((n < 0 && errno != EINTR && errno != EAGAIN) || input.empty()) pipe.reset();
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(Pipe in, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      Spawn(command, in.read_end.get(), out.write_end.get(), err.write_end.get()));
+  in.read_end.reset();
+  out.write_end.reset();
+  err.write_end.reset();
+  auto kill_and_reap = absl::MakeCleanup([pid] {
+    (void)kill(-pid, SIGKILL);
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  });
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd) return ErrnoError(errno, "pidfd_open");
+  (void)fcntl(in.write_end.get(), F_SETFL, O_NONBLOCK);
+
+  CommandResult result;
+  absl::string_view input = command.input;
+  if (input.empty()) in.write_end.reset();
+  bool exited = false;
+  // A grandchild may keep the pipes open: once the child is gone, only what is already there counts.
+  while (!exited || out.read_end || err.read_end) {
+    pollfd fds[4] = {{out.read_end.get(), POLLIN, 0},
+                     {err.read_end.get(), POLLIN, 0},
+                     {in.write_end.get(), POLLOUT, 0},
+                     {exited ? -1 : pidfd.get(), POLLIN, 0}};
+    const int ready = poll(fds, 4, exited ? 0 : 50);
+    if (ready < 0 && errno != EINTR) return ErrnoError(errno, "poll");
+    if (ready == 0 && exited) break;
+    if (fds[3].revents != 0) exited = true;
+    if ((fds[0].revents != 0 && !Drain(out.read_end, result.output, command.max_output)) ||
+        (fds[1].revents != 0 && !Drain(err.read_end, result.errors, command.max_output))) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(command.argv.at(0), ": printed more than ", command.max_output, " bytes"));
+    }
+    if (fds[2].revents != 0) Feed(in.write_end, input);
+    if (!exited) CRISP_RETURN_IF_ERROR(cancel.Check(command.argv.at(0)));
+  }
+  std::move(kill_and_reap).Cancel();
+  int wait_status = 0;
+  while (waitpid(pid, &wait_status, 0) < 0) {
+    if (errno != EINTR) return ErrnoError(errno, "waitpid");
+  }
+  result.exit_code = ExitCodeOf(wait_status);
+  return result;
+}
+
+}  // namespace crisp

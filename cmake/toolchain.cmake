@@ -1,0 +1,27 @@
+# Compiler cache, linker, warnings and sanitizers; all optional tools are used where present.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD ld.mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(crisp_flags INTERFACE)
+# Designated initialisers leave the rest at its default on purpose.
+target_compile_options(crisp_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports false positives from inlined libstdc++ strings and abseil's StatusOr.
+  target_compile_options(crisp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
+endif()
+target_compile_definitions(crisp_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+
+if(CRISP_SANITIZE)
+  add_compile_options(-fsanitize=${CRISP_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${CRISP_SANITIZE})
+endif()
+if(CRISP_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
