@@ -1,0 +1,130 @@
+#ifndef CRISP_NETWORK_POD_NETWORK_H_
+#define CRISP_NETWORK_POD_NETWORK_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/cancel.h"
+
+namespace crisp::network {
+
+struct NetworkOptions {
+  std::string root;       // durable: CNI attachments (undone even after a reboot), e.g. /var/lib/crisp/network
+  std::string state;      // tmpfs: leases of the built-in network, e.g. /run/crisp/network
+  std::string cni_conf_dir = "/etc/cni/net.d";
+  std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
+  // The built-in network, used while no CNI configuration exists.
+  std::string bridge_name = "crisp0";      // also names the nftables table: several instances differ here
+  std::vector<std::string> subnets = {"10.88.0.0/16", "fd00:88::/64"};  // at most one of each family
+  bool subnets_from_kubelet = true;        // UpdateRuntimeConfig's pod CIDR replaces them
+  bool masquerade = true;
+  int mtu = 0;                             // 0: that of the host's default route, else 1500
+};
+
+enum class Protocol { kTcp, kUdp, kSctp };
+
+struct PortMapping {
+  Protocol protocol = Protocol::kTcp;
+  uint16_t container_port = 0;
+  uint16_t host_port = 0;  // 0: not published
+  std::string host_ip;     // empty: all addresses
+};
+
+struct AttachRequest {
+  std::string pod_id;
+  std::string pod_name;
+  std::string pod_namespace;
+  std::string pod_uid;
+  int netns_fd = -1;    // the pod's network namespace; borrowed during the call
+  int rtnl_fd = -1;     // NETLINK_ROUTE socket opened inside that namespace; borrowed during the call
+  std::string netns_path;  // how a CNI plugin can open the namespace; may be empty with the built-in
+  std::vector<PortMapping> ports;
+  std::map<std::string, std::string> annotations;  // bandwidth is read from here
+  std::vector<std::string> dns_servers;  // handed to plugins with the dns capability
+  std::vector<std::string> dns_searches;
+  std::vector<std::string> dns_options;
+  std::string cgroup_parent;
+};
+
+struct Attachment {
+  std::string interface = "eth0";
+  std::vector<std::string> addresses;  // without prefix length, the primary one first
+  std::string mac;
+};
+
+struct NetworkCondition {
+  bool ready = false;
+  std::string reason;   // "NetworkPluginNotReady" …
+  std::string message;
+};
+
+struct InterfaceCounters {
+  std::string name;
+  uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
+  uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
+};
+
+// Gives pods their network: a built-in bridge (netlink and nftables in-process) or the CNI plugins
+// of the first configuration in `cni_conf_dir`. Thread-safe. Intent is recorded before the first
+// side effect, so Detach() undoes whatever an Attach() started, also in another process's life.
+class PodNetwork {
+ public:
+  // Recovers the records of an earlier daemon. Makes no kernel change before the first Attach().
+  static absl::StatusOr<std::unique_ptr<PodNetwork>> Create(NetworkOptions options);
+  virtual ~PodNetwork() = default;
+
+  // Attaches the pod: interface eth0 and lo up, addresses, routes, host ports, bandwidth. A second
+  // call for an attached pod returns the first one's result. On failure everything is undone, or
+  // remains recorded and is undone by Detach()/background retries. Codes: ResourceExhausted (no
+  // address left), AlreadyExists (host port taken: names the owner), Unavailable (no network ready,
+  // plugin failure), InvalidArgument (bad host_ip, ports or bandwidth), DeadlineExceeded.
+  virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
+
+  // Releases everything of the pod. Idempotent; unknown pods are OK. `netns_fd` may be -1 when the
+  // namespace is gone already: plugins then get an empty path. After an error the pod is kept and
+  // retried in the background until it succeeds.
+  virtual absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) = 0;
+
+  // The recorded result, for a restarted daemon. NotFound when it has none.
+  virtual absl::StatusOr<Attachment> Find(absl::string_view pod_id) const = 0;
+
+  // Detaches every recorded pod that is not in `live`, and repairs the host side (bridge, tables,
+  // host ports) of those that are. Called once after start-up.
+  virtual absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) = 0;
+
+  virtual NetworkCondition Condition() const = 0;
+
+  // From UpdateRuntimeConfig: one CIDR or two, comma separated (IPv4, IPv6). InvalidArgument when
+  // malformed. Leases of running pods stay valid.
+  virtual absl::Status SetPodCidr(absl::string_view cidrs) = 0;
+
+  // Counters seen from inside the pod (its own rx and tx), by pod id; pods with the built-in network
+  // or any veth whose host end is known. One netlink dump for all of them.
+  virtual absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters() const = 0;
+
+  // Removes every trace of this instance: bridge, tables, leases. For `crispd reset`, after pods.
+  virtual absl::Status Reset() = 0;
+};
+
+// The DNS and host files of a pod (pure text).
+struct DnsConfig {
+  std::vector<std::string> servers;
+  std::vector<std::string> searches;
+  std::vector<std::string> options;
+};
+// resolv.conf's text. InvalidArgument for entries with white space or control characters.
+absl::StatusOr<std::string> RenderResolvConf(const DnsConfig& config);
+// /etc/hosts of a pod: loopback names, then each address with the hostname.
+std::string RenderHosts(absl::string_view hostname, const std::vector<std::string>& addresses);
+
+}  // namespace crisp::network
+
+#endif  // CRISP_NETWORK_POD_NETWORK_H_

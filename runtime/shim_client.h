@@ -1,0 +1,144 @@
+#ifndef CRISP_RUNTIME_SHIM_CLIENT_H_
+#define CRISP_RUNTIME_SHIM_CLIENT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "runtime/launch_plan.h"
+
+namespace crisp::runtime {
+
+// How a container's init or an exec ended.
+struct ExitRecord {
+  int32_t exit_code = 0;   // 128 + signal when a signal ended it
+  int32_t signal = 0;
+  absl::Time exited_at;
+  bool log_truncated = false;  // the last output could not all be logged
+};
+
+// What a shim knows of one container when the daemon (re)connects.
+struct ContainerReport {
+  enum class State { kCreated, kRunning, kExited };
+  std::string container_id;
+  State state = State::kCreated;
+  pid_t pid = 0;           // as seen by the daemon; 0 unless running
+  absl::Time started_at;
+  ExitRecord exit;         // when kExited
+};
+
+struct StartedProcess {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  absl::Time started_at;
+};
+
+// The stdio of an exec or an attach; borrowed during the call, the shim gets duplicates. -1: none
+// (/dev/null for an exec). With a terminal, stdin_fd and stdout_fd may be the same socket and
+// stderr_fd is -1.
+struct Stdio {
+  int stdin_fd = -1;
+  int stdout_fd = -1;
+  int stderr_fd = -1;
+};
+
+// Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
+// single-threaded, so they queue behind each other, each bounded) or `cancel` fires, in which case
+// the shim still finishes the operation. Unavailable when the shim is gone.
+class Shim {
+ public:
+  virtual ~Shim() = default;
+
+  virtual pid_t pid() const = 0;
+  // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
+  virtual int netns_fd() const = 0;
+  virtual int rtnl_fd() const = 0;
+
+  // Builds the container's root and mounts detached, opens its log. Undone on failure.
+  virtual absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) = 0;
+  // Clones and execs. An error says which step failed in the child and why; the container is then
+  // Exited(128) in the shim. FailedPrecondition unless created. NotFound.
+  virtual absl::StatusOr<StartedProcess> StartContainer(absl::string_view container_id,
+                                                        const Cancel& cancel) = 0;
+  // To init only. OK when it has exited already.
+  virtual absl::Status Signal(absl::string_view container_id, int signal) = 0;
+  // Forgets a created or exited container: closes its log, mounts and stdio. FailedPrecondition
+  // while it runs. Unknown: OK.
+  virtual absl::Status RemoveContainer(absl::string_view container_id) = 0;
+  // Returns once the new file is in use. FailedPrecondition unless running.
+  virtual absl::Status ReopenLog(absl::string_view container_id) = 0;
+
+  // Starts a process in a running container. on_exit of the pool's observer tells its end.
+  virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
+                                              const Stdio& stdio,
+                                              const Cancel& cancel) = 0;
+  // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
+  // the other side or the container exits.
+  virtual absl::Status Attach(absl::string_view container_id, const Stdio& stdio) = 0;
+  // `exec_id` empty: the container's own terminal.
+  virtual absl::Status ResizeTerminal(absl::string_view container_id,
+                                      absl::string_view exec_id,
+                                      uint16_t rows,
+                                      uint16_t columns) = 0;
+
+  virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
+
+  // Ends the shim; with it go the pod's namespaces. Every container must have exited
+  // (FailedPrecondition). Returns when the process is gone. Idempotent.
+  virtual absl::Status Shutdown() = 0;
+};
+
+// What happens in shims, told from one thread of the pool; handlers must be quick and may call
+// nothing of the same pool that blocks.
+class ShimObserver {
+ public:
+  virtual ~ShimObserver() = default;
+  virtual void OnContainerExit(absl::string_view pod_id,
+                               absl::string_view container_id,
+                               const ExitRecord& record) = 0;
+  virtual void OnExecExit(absl::string_view pod_id,
+                          absl::string_view exec_id,
+                          const ExitRecord& record) = 0;
+  // The shim process is gone without Shutdown(); its containers have been killed by the kernel
+  // (PDEATHSIG) or are being so.
+  virtual void OnShimDeath(absl::string_view pod_id) = 0;
+};
+
+struct ShimPoolOptions {
+  std::string shim_binary;   // copied once into a sealed memfd that all shims run from
+  std::string storage_root;  // bind-visible in the shim's minimal mount namespace
+};
+
+// Starts and finds shims. One poll thread for all of them.
+class ShimPool {
+ public:
+  static absl::StatusOr<std::unique_ptr<ShimPool>> Create(ShimPoolOptions options,
+                                                          ShimObserver* observer);
+  virtual ~ShimPool() = default;
+
+  // Starts a pod's shim with its namespaces. Undone on failure.
+  virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(const PodPlan& plan,
+                                                         const Cancel& cancel) = 0;
+  // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
+  // records (ReadExitRecord) then tell what became of the containers.
+  virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
+                                                         const std::string& state_dir,
+                                                         const Cancel& cancel) = 0;
+};
+
+// The record that a shim wrote at ContainerPlan::exit_record. NotFound when there is none yet.
+absl::StatusOr<ExitRecord> ReadExitRecord(const std::string& path);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_SHIM_CLIENT_H_

@@ -1,0 +1,151 @@
+#ifndef CRISP_STORAGE_IMAGE_STORE_H_
+#define CRISP_STORAGE_IMAGE_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/json.h"
+
+namespace crisp::storage {
+
+struct ImageStoreOptions {
+  std::string root;                           // e.g. /var/lib/crisp; created 0700 when absent
+  std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
+  std::vector<std::string> pinned_images;     // references or globs reported as pinned
+  std::string unpacker;                       // absolute path of the program that unpacks (argv[1] "unpack-layer")
+  int max_parallel_downloads = 4;             // layers per image
+  int max_parallel_unpacks = 2;
+  absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
+};
+
+// Credentials of one pull, as the CRI's AuthConfig gives them. Never logged.
+struct RegistryAuth {
+  std::string username;
+  std::string password;
+  std::string auth;            // base64 "user:password"
+  std::string server_address;  // when set and another host's: the credentials are not used
+  std::string identity_token;  // OAuth2 refresh token
+  std::string registry_token;  // bearer token, sent as it is
+};
+
+// One image, keyed by its config's digest. A value: a snapshot of the record.
+struct Image {
+  std::string id;                          // "sha256:<64 hex>", the one id everywhere
+  std::vector<std::string> repo_tags;      // "host/repo:tag", sorted
+  std::vector<std::string> repo_digests;   // "host/repo@sha256:…", sorted
+  uint64_t size_bytes = 0;                 // compressed layers + config + manifest, always > 0
+  bool pinned = false;
+  absl::Time pulled_at;
+  // From the image config.
+  std::string user;                        // "", "u", "u:g", names or numbers
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;    // "K=V"
+  std::string working_dir;
+  std::string stop_signal;
+  std::vector<std::string> volumes;        // declared paths, sorted
+  std::string config_json;                 // the OCI image config as pulled
+  std::vector<std::string> chain_ids;      // bottom first: which layers, see lower_dirs
+};
+
+struct HistoryEntry {
+  std::string created_by;
+  std::string comment;
+  absl::Time created;
+  bool empty_layer = false;
+  std::string diff_id;         // the rest is set for non-empty layers only
+  std::string digest;          // of the compressed blob as pulled
+  uint64_t size_bytes = 0;     // compressed
+  uint64_t unpacked_bytes = 0;
+  std::vector<std::string> containers;  // ids whose root stands on this layer
+};
+
+// What a container's root is made of. Directories exist and stay until ReleaseContainer().
+struct RootFs {
+  std::vector<std::string> lower_dirs;  // topmost first, absolute paths; shared and read-only
+  std::string upper_dir;                // empty for a view
+  std::string work_dir;
+};
+
+struct FsUsage {
+  std::string mountpoint;   // directory of the store
+  uint64_t used_bytes = 0;
+  uint64_t inodes_used = 0;
+  absl::Time timestamp;
+};
+
+// The node's images: registry pulls, unpacked layers shared between images, per-container writable
+// directories, garbage collection. Thread-safe. One process owns a root (an flock guards it;
+// FailedPrecondition when another has it). Everything that a method reports as done survives
+// kill -9; images also survive power loss (bytes are synced before the name that leads to them).
+class ImageStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options);
+  virtual ~ImageStore() = default;
+
+  // Pulls `reference` (tag, digest or bare name) and returns the image id. Pulls of the same image
+  // join, layers are fetched and unpacked once however many pulls want them. InvalidArgument for a
+  // bad reference, NotFound, Unauthenticated/PermissionDenied, DeadlineExceeded (deadline or stall),
+  // DataLoss (digest, size or diff_id mismatch), Unavailable with "RegistryUnavailable" first when
+  // no host could be reached. No failure leaves a name, and what was fetched partially is collected.
+  virtual absl::StatusOr<std::string> Pull(const std::string& reference,
+                                           const RegistryAuth& auth,
+                                           const Cancel& cancel) = 0;
+
+  // By id, "sha256:" id, unambiguous id prefix, tag, digest or short name. NotFound when absent.
+  virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
+  // Sorted by id; from memory.
+  virtual std::vector<Image> List() const = 0;
+  // Removes the image with all its names, whichever reference it is given. Absent is OK. Layers in
+  // use by containers stay until those are released; the rest is collected in the background.
+  virtual absl::Status Remove(absl::string_view reference) = 0;
+
+  // What the store occupies; cached (refreshed off the path), so it is cheap and may lag seconds.
+  virtual FsUsage ImageUsage() const = 0;
+  virtual absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const = 0;
+  // Sum over all containers' writable directories.
+  virtual FsUsage ContainersUsage() const = 0;
+
+  // Makes the writable directories of a container on `image_id` and pins its layers under
+  // `container_id` (any unique key). AlreadyExists is not an error: the same RootFs comes back.
+  // NotFound when the image is gone.
+  virtual absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
+                                                  absl::string_view image_id) = 0;
+  // Pins the image's layers under `key` without writable directories (image volumes).
+  virtual absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) = 0;
+  // Unpins and removes the writable directories (renamed away at once, deleted in the background).
+  // Absent is OK.
+  virtual absl::Status ReleaseContainer(absl::string_view key) = 0;
+  // Every key that pins something; recovery releases those that nobody knows any more.
+  virtual std::vector<std::string> PinnedKeys() const = 0;
+
+  virtual absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const = 0;
+
+  // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
+  // images) it brought. Verified exactly like a pull.
+  virtual absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel& cancel) = 0;
+  // Writes a tar that is an OCI layout and `docker load`able at once.
+  virtual absl::Status Export(const std::vector<std::string>& references,
+                              int fd,
+                              const Cancel& cancel) = 0;
+
+  // Collects unreferenced layers, blobs and half-done work now; also runs by itself after removals.
+  virtual absl::Status CollectGarbage() = 0;
+};
+
+// The unpacker's main(): confines itself, reads an uncompressed or compressed layer from stdin …
+// see layer_unpack.h. Linked into the `crispd` binary and started through /proc/self/exe's memfd or
+// ImageStoreOptions::unpacker.
+int UnpackerMain(int argc, char** argv);
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_STORE_H_
