@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/plan_enums.h"
 
 namespace crisp::runtime {
 
@@ -45,15 +46,6 @@ struct ProcessPlan {
   bool operator==(const ProcessPlan&) const = default;
 };
 
-enum class MountKind : uint8_t {
-  kBind,     // clone of a host path
-  kFs,       // fsopen(type) with options
-  kOverlay,  // read-only overlay of `lowers` (image volume)
-  kDev,      // the /dev tmpfs: filled with `devices` and the usual symlinks
-};
-
-enum class Propagation : uint8_t { kPrivate, kSlave, kShared };
-
 struct MountPlan {
   MountKind kind = MountKind::kBind;
   std::string destination;  // in the container, cleaned; resolved inside the root, made if missing
@@ -80,13 +72,6 @@ struct DevicePlan {
   uint32_t mode = 0666, uid = 0, gid = 0;
   std::string host_path;    // bind-mounted from here where mknod is impossible (user namespace)
   bool operator==(const DevicePlan&) const = default;
-};
-
-enum class NamespaceMode : uint8_t {
-  kPod,      // the pod's shared one
-  kPrivate,  // the container's own
-  kHost,
-  kTarget,   // PID only: of the process target_pid
 };
 
 struct ContainerPlan {
@@ -149,11 +134,16 @@ struct PodPlan {
   bool operator==(const PodPlan&) const = default;
 };
 
-// Flat forms; the layout is versioned and described in plan_codec.h. Encoding cannot fail;
-// InvalidArgument when a decoded buffer is malformed (fuzzed).
+// Flat forms; the layout is versioned and described in shim/plan_schema.h. Encoding cannot fail, but
+// a string with a NUL inside makes a plan that decoding (and the shim) refuses.
 std::string EncodePlan(const PodPlan& plan);
 std::string EncodePlan(const ContainerPlan& plan);
 std::string EncodePlan(const ExecPlan& plan);
+
+// InvalidArgument when the buffer is malformed, of another version or of another kind.
+absl::StatusOr<PodPlan> DecodePodPlan(absl::string_view bytes);
+absl::StatusOr<ContainerPlan> DecodeContainerPlan(absl::string_view bytes);
+absl::StatusOr<ExecPlan> DecodeExecPlan(absl::string_view bytes);
 
 }  // namespace crisp::runtime
 

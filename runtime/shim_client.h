@@ -63,6 +63,8 @@ class Shim {
   // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
   virtual int netns_fd() const = 0;
   virtual int rtnl_fd() const = 0;
+  // The pod's user namespace; -1 when it has none.
+  virtual int userns_fd() const = 0;
 
   // Builds the container's root and mounts detached, opens its log. Undone on failure.
   virtual absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) = 0;
@@ -82,6 +84,12 @@ class Shim {
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
                                               const Cancel& cancel) = 0;
+  // Kills an exec with everything it left behind, and nothing else. The shim runs each exec in a leaf
+  // cgroup that it makes below ExecPlan::cgroup_dirs (v2: the unified directory; v1: the one of the
+  // freezer hierarchy), so daemonised children are found too; without such a directory only the
+  // exec's process group dies. OK when it has ended already or is unknown. Leaves that are still
+  // populated when the exec's leader exits are removed when they empty or the container goes.
+  virtual absl::Status KillExec(absl::string_view exec_id) = 0;
   // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
   // the other side or the container exits.
   virtual absl::Status Attach(absl::string_view container_id, const Stdio& stdio) = 0;
