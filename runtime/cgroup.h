@@ -1,0 +1,98 @@
+#ifndef CRISP_RUNTIME_CGROUP_H_
+#define CRISP_RUNTIME_CGROUP_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/cancel.h"
+#include "runtime/cgroup_layout.h"
+#include "runtime/launch_plan.h"
+#include "runtime/oci_spec.h"
+
+namespace crisp::runtime {
+
+// One control group: the directories of one path in every hierarchy. A value made of strings, so a
+// restarted daemon has it back from the recorded path. No descriptor, no lock; thread-safe except
+// that Create, Update and Remove of one group must not overlap. Nothing here talks to D-Bus.
+class Cgroup {
+ public:
+  // `path` from the hierarchies' root, "/kubepods/pod1/<id>"; PodCgroupPath() and
+  // ContainerCgroupPath() make them.
+  Cgroup(std::shared_ptr<const CgroupLayout> layout, std::string path)
+      : layout_(std::move(layout)), path_(std::move(path)) {}
+
+  const std::string& path() const { return path_; }
+  const CgroupLayout& layout() const { return *layout_; }
+  bool v2() const { return layout_->v2; }
+  // <mount point><path> in the hierarchy of this v1 controller; "" when there is none.
+  std::string Dir(absl::string_view controller) const;
+  // All of them: for ContainerPlan::cgroup_dirs.
+  std::vector<std::string> Dirs() const;
+  // The one in the primary hierarchy.
+  std::string PrimaryDir() const;
+
+  // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the way
+  // down; v1 cpuset: copies cpus and mems from the parent), then applies `resources`. A hierarchy
+  // that cannot be written is an error. On failure what this call made is gone again. An existing
+  // empty group of this path is taken over; FailedPrecondition when it has processes.
+  absl::Status Create(const OciResources& resources) const;
+  // Only the directories (a pod's parent group); those that exist are fine.
+  absl::Status CreateDirs() const;
+
+  // Applies the members that `change` sets, all or nothing: on failure the former values are written
+  // back and the error returned (FailedPrecondition when a memory limit is below the present usage
+  // and the kernel would have to kill). Orders raise and lower of memory and swap, and of quota and
+  // period, so that no step is invalid. Device rules are left alone.
+  absl::Status Update(const OciResources& change) const;
+
+  // A place for one exec, so that its whole tree can be killed: a child group `exec-<id>` of the
+  // primary hierarchy only. Costs one mkdir; limits and accounting stay the container's.
+  absl::StatusOr<Cgroup> CreateExecLeaf(absl::string_view exec_id) const;
+  // For ExecPlan::cgroup_dirs, given the leaf: the container's directories with the leaf's in place
+  // of the primary one (v2: the leaf's alone).
+  std::vector<std::string> ExecDirs(const Cgroup& leaf) const;
+
+  // SIGKILLs everything in it, nested groups too, until nothing is left. v2: cgroup.kill. v1:
+  // freeze, signal, thaw, look again. OK when it is empty or absent; DeadlineExceeded naming the
+  // pids that are left (in uninterruptible sleep) when `cancel` fires first: call again.
+  absl::Status Kill(const Cancel& cancel) const;
+  // One round of it, without waiting for the processes to be gone.
+  absl::Status KillOnce() const;
+  // A signal to each process in it, nested groups too. For stop signals where there is no init left.
+  absl::StatusOr<std::vector<int32_t>> Pids() const;
+  // Absent counts as empty.
+  absl::StatusOr<bool> IsEmpty() const;
+
+  // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel says
+  // EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
+  absl::Status Remove(const Cancel& cancel) const;
+
+  // How often the OOM killer has hit in here, nested groups too; 0 when absent. On v1 before Linux
+  // 4.13 Unimplemented.
+  absl::StatusOr<uint64_t> OomKills() const;
+
+  // What the container sees at `destination` ("/sys/fs/cgroup"): its own group, as bind mounts. v1:
+  // the host's directory of mount points read-only with the container's group bound onto each, so
+  // that limits are readable where programs look for them.
+  std::vector<MountPlan> Mounts(const std::string& destination, bool read_only) const;
+
+  // Freezes or thaws everything in it; returns when the kernel says so.
+  absl::Status Freeze(bool frozen, const Cancel& cancel) const;
+
+ private:
+  absl::Status MakeDir(const CgroupHierarchy& hierarchy, std::vector<std::string>* made) const;
+  absl::Status ApplyFresh(const OciResources& resources) const;
+  absl::Status RemoveOnce() const;
+
+  std::shared_ptr<const CgroupLayout> layout_;
+  std::string path_;
+};
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_CGROUP_H_

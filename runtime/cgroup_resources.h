@@ -1,0 +1,39 @@
+#ifndef CRISP_RUNTIME_CGROUP_RESOURCES_H_
+#define CRISP_RUNTIME_CGROUP_RESOURCES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/oci_spec.h"
+
+namespace crisp::runtime {
+
+// Limits → what is written where. Pure.
+
+struct CgroupWrite {
+  std::string controller;  // v1 hierarchy; "" on v2
+  std::string file;        // "cpu.max"
+  std::string value;
+  bool optional = false;   // the file may be missing (no swap accounting, no such controller)
+  bool operator==(const CgroupWrite&) const = default;
+};
+
+// The writes for what `resources` sets, in an order that suits a fresh group. Device rules are not
+// among them on v2 (cgroup_devices.h). InvalidArgument for values that no kernel takes, and for
+// `unified` on v1.
+absl::StatusOr<std::vector<CgroupWrite>> CgroupWrites(const OciResources& resources, bool v2);
+
+// CFS shares (2…262144) ↔ v2 weight (1…10000): the linear formula that kubelets assume.
+uint64_t SharesToWeight(uint64_t shares);
+// blkio weight (10…1000) → io.weight (1…10000).
+uint64_t BlkioToIoWeight(uint64_t weight);
+
+// `base` with every member that `change` sets put in its place; unified is merged by key and
+// hugepage limits by size. Device rules stay base's.
+OciResources MergeResources(const OciResources& base, const OciResources& change);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_CGROUP_RESOURCES_H_
