@@ -111,8 +111,9 @@ absl::StatusOr<ImageIndex> ParseIndex(absl::string_view bytes, absl::string_view
 absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::string_view declared = "");
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
-// One image's documents fit together: as many layers as diff_ids, the config is an image config, and
-// its platform is one that this host runs. InvalidArgument otherwise.
+// One image's documents fit together: as many layers as diff_ids, and an image for linux.
+// InvalidArgument otherwise. The architecture is not compared: images that are labelled wrongly, and
+// foreign ones under binfmt_misc, run under other runtimes too.
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config);
 
 // The best entry for `platform`: same os and architecture, the highest variant that the platform

@@ -17,7 +17,7 @@ struct ImageReference {
   std::string digest;      // "sha256:<64 hex>" or "sha512:<128 hex>", or empty
 
   // InvalidArgument for anything outside the grammar of distribution's reference package (at most
-  // 255 bytes of name, 128 of tag), for upper case in a repository, for a bare 64-digit hex name
+  // 255 bytes of repository, 128 of tag), for upper case in a repository, for a bare 64-digit hex name
   // (that is an id) and for a digest of another algorithm.
   static absl::StatusOr<ImageReference> Parse(absl::string_view text);
 
