@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "network/bandwidth.h"
 #include "network/firewall.h"
 #include "network/links.h"
 #include "network/pod_record.h"
