@@ -53,11 +53,16 @@ struct ContainerInputs {
   uint32_t seccomp_flags = 0;
   uint64_t available_capabilities = ~uint64_t{0};  // DaemonCapabilities(); others are left out
   std::map<std::string, ImageVolume> image_volumes;
+  // Device path in the container → the host's, where they differ; only a user namespace needs it,
+  // where nodes are bind-mounted since they cannot be made.
+  std::map<std::string, std::string> device_sources;
 };
 
 // A spec's namespace that is absent is the host's; with an empty path it is the container's own; with
 // the pod's path the pod's; a PID namespace with another path must be "/proc/<pid>/ns/pid": that
-// process's. Hooks are not the plan's matter: the caller refuses or runs them.
+// process's. Not the plan's matter, but the caller's: hooks, intelRdt, resources (cgroup.h), sysctl
+// (the pod's), the seccomp profile's compilation.
+// When a bind mount covers /dev nothing is made in there.
 absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec, const ContainerInputs& inputs);
 
 struct ExecInputs {

@@ -1,0 +1,23 @@
+#ifndef CRISP_RUNTIME_PLAN_PROCESS_H_
+#define CRISP_RUNTIME_PLAN_PROCESS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/launch_plan.h"
+#include "runtime/oci_spec.h"
+
+namespace crisp::runtime {
+
+// The process section of a spec → ProcessPlan, without its seccomp filter. Part of plan_builder.
+// Capabilities outside `available` are left out; ambient ones that are not permitted and
+// inheritable, too, as the kernel would refuse them.
+absl::StatusOr<ProcessPlan> BuildProcessPlan(const OciProcess& process, uint64_t available);
+
+// RLIMIT_* number of "RLIMIT_NOFILE". InvalidArgument for other names.
+absl::StatusOr<int> ParseRlimit(const std::string& type);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_PLAN_PROCESS_H_
