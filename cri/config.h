@@ -1,0 +1,77 @@
+#ifndef CRISP_CRI_CONFIG_H_
+#define CRISP_CRI_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace crisp::cri {
+
+struct MetricsConfig {
+  std::string address = "127.0.0.1:9110";  // HOST:PORT of /metrics; empty: none
+};
+
+struct ImageConfig {
+  // certs.d roots (<dir>/<host>/hosts.toml), the first that knows a host wins.
+  std::vector<std::string> registry_config_dirs = {"/etc/crisp/certs.d", "/etc/containerd/certs.d"};
+  std::vector<std::string> pinned;   // references or globs that are reported as pinned
+  int64_t max_parallel_downloads = 4;  // layers per image
+  int64_t max_parallel_unpacks = 2;
+  absl::Duration stall_timeout = absl::Minutes(1);  // a pull that gets no byte for so long fails
+};
+
+struct NetworkConfig {
+  std::string name = "crisp0";  // bridge and nftables table of the built-in network
+  std::vector<std::string> subnets = {"10.88.0.0/16", "fd00:88::/64"};
+  bool subnets_from_kubelet = true;
+  bool masquerade = true;
+  int64_t mtu = 0;  // 0: that of the host's default route
+  std::string cni_conf_dir = "/etc/cni/net.d";
+  std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
+};
+
+struct RuntimeConfig {
+  std::string shim;  // crisp-shim; empty: beside crispd
+  std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
+  std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
+};
+
+// What /etc/crisp/config.yaml may say. A value; every key has a default. The keys of the file are
+// the members' names; config_schema.h is the one table of them.
+struct Config {
+  std::string root = "/var/lib/crisp";  // durable: images, writable layers
+  std::string state = "/run/crisp";     // tmpfs: sockets, records of pods
+  std::string listen;                   // unix://PATH; empty: unix://<state>/crisp.sock
+  std::string log_level = "info";
+  MetricsConfig metrics;
+  ImageConfig image;
+  NetworkConfig network;
+  RuntimeConfig runtime;
+
+  // The path of the socket, whatever `listen` says.
+  std::string SocketPath() const;
+  // InvalidArgument naming the key, for values that cannot work.
+  absl::Status Validate() const;
+};
+
+// Reads `path` and then `<dir of path>/config.d/*.yaml` in name order; later files override single
+// keys (lists are replaced). An absent `path` is the default configuration when `required` is false,
+// else NotFound. InvalidArgument with "file:line:" for malformed text, unknown keys and wrong types.
+// Does not validate (flags may still change values).
+absl::StatusOr<Config> LoadConfig(const std::string& path, bool required);
+
+// Applies one document to `config`; `name` stands for the file in errors. On error `config` may
+// have been changed in part.
+absl::Status ApplyConfig(absl::string_view text, absl::string_view name, Config& config);
+
+// The configuration as YAML, with every key; LoadConfig of it gives an equal one.
+std::string DumpConfig(const Config& config);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONFIG_H_

@@ -1,0 +1,83 @@
+#ifndef CRISP_CRI_POD_API_H_
+#define CRISP_CRI_POD_API_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/cancel.h"
+#include "base/json.h"
+#include "cri/api/api.pb.h"
+#include "runtime/shim_client.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+// The pod and container half of the CRI, without gRPC: RuntimeService forwards every RPC here and
+// maps the status (status_to_grpc.h). Thread-safe; calls block, each on a thread of its own. A
+// method that is not overridden answers Unimplemented. `cancel` ends with the RPC: it may be copied
+// and outlive the call, and then says Cancelled. Of list and stream pairs only the unary form is
+// here; RuntimeService cuts the reply into batches.
+class PodApi {
+ public:
+  virtual ~PodApi() = default;
+
+#define CRISP_POD_RPC(name)                                                          \
+  virtual absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
+                            const Cancel& cancel);
+  CRISP_POD_RPC(RunPodSandbox)
+  CRISP_POD_RPC(StopPodSandbox)
+  CRISP_POD_RPC(RemovePodSandbox)
+  CRISP_POD_RPC(PodSandboxStatus)
+  CRISP_POD_RPC(ListPodSandbox)
+  CRISP_POD_RPC(CreateContainer)
+  CRISP_POD_RPC(StartContainer)
+  CRISP_POD_RPC(StopContainer)
+  CRISP_POD_RPC(RemoveContainer)
+  CRISP_POD_RPC(ListContainers)
+  CRISP_POD_RPC(ContainerStatus)
+  CRISP_POD_RPC(UpdateContainerResources)
+  CRISP_POD_RPC(ReopenContainerLog)
+  CRISP_POD_RPC(ExecSync)
+  CRISP_POD_RPC(Exec)
+  CRISP_POD_RPC(Attach)
+  CRISP_POD_RPC(PortForward)
+  CRISP_POD_RPC(ContainerStats)
+  CRISP_POD_RPC(ListContainerStats)
+  CRISP_POD_RPC(PodSandboxStats)
+  CRISP_POD_RPC(ListPodSandboxStats)
+  CRISP_POD_RPC(CheckpointContainer)
+  CRISP_POD_RPC(CheckpointPod)
+  CRISP_POD_RPC(RestorePod)
+  CRISP_POD_RPC(ListMetricDescriptors)
+  CRISP_POD_RPC(ListPodSandboxMetrics)
+  CRISP_POD_RPC(UpdatePodSandboxResources)
+#undef CRISP_POD_RPC
+
+  // Hands events to `write` until it says false or `cancel` fires (check at least once a second).
+  virtual absl::Status GetContainerEvents(
+      const v1::GetEventsRequest& request,
+      const std::function<bool(const v1::ContainerEventResponse&)>& write,
+      const Cancel& cancel);
+
+  // For `crisp explain`: a container's OCI spec, launch plan and kernel state. NotFound.
+  virtual absl::StatusOr<Json> Explain(absl::string_view container_id);
+
+  // Reads the records of an earlier daemon and adopts its pods; called once, before serving. One
+  // bad record is logged and never fails it.
+  virtual absl::Status Recover();
+  // For `crispd reset`, after Recover(): kills and removes every pod with all of its resources.
+  // Goes on after an error and returns the first.
+  virtual absl::Status RemoveAllPods(const Cancel& cancel);
+  // How many pods are known, for `crisp info` and metrics.
+  virtual int PodCount() const;
+  // Where the shim pool tells exits; nullptr: nowhere.
+  virtual runtime::ShimObserver* observer();
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_POD_API_H_

@@ -1,0 +1,54 @@
+#include "metrics/exposer.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <string>
+
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "base/unique_fd.h"
+
+namespace crisp::metrics {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Get(int port, const std::string& path) {
+  UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return "";
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  if (!WriteAll(fd.get(), request, "request").ok()) return "";
+  auto reply = ReadFd(fd.get(), "reply");
+  return reply.ok() ? *reply : "";
+}
+
+TEST(ExposerTest, ServesTheRegistry) {
+  Registry registry;
+  registry.Set(kImages, 3);
+  ASSERT_OK_AND_ASSIGN(auto exposer, Exposer::Start("127.0.0.1:0", registry));
+  ASSERT_GT(exposer->port(), 0);
+  const std::string reply = Get(exposer->port(), "/metrics");
+  EXPECT_THAT(reply, HasSubstr("200 OK"));
+  EXPECT_THAT(reply, HasSubstr("crisp_images 3"));
+  EXPECT_THAT(Get(exposer->port(), "/other"), HasSubstr("404"));
+}
+
+TEST(ExposerTest, RefusesBadAndTakenAddresses) {
+  Registry registry;
+  for (const char* address : {"", "localhost", ":9110", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:70000"}) {
+    EXPECT_THAT(Exposer::Start(address, registry), StatusIs(absl::StatusCode::kInvalidArgument))
+        << address;
+  }
+  ASSERT_OK_AND_ASSIGN(auto first, Exposer::Start("127.0.0.1:0", registry));
+  EXPECT_THAT(Exposer::Start("127.0.0.1:" + std::to_string(first->port()), registry),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("127.0.0.1")));
+}
+
+}  // namespace
+}  // namespace crisp::metrics

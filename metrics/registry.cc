@@ -1,0 +1,158 @@
+#include "metrics/registry.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <cstdlib>
+#include <list>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "base/log.h"
+
+namespace crisp::metrics {
+namespace {
+
+// From the half millisecond that a status takes to the minutes of a pull.
+const prometheus::Histogram::BucketBoundaries& Seconds() {
+  static const auto& buckets = *new prometheus::Histogram::BucketBoundaries{
+      0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
+  return buckets;
+}
+
+void Require(bool holds, const Family& family) {
+  if (holds) return;
+  LogError("metric used in another way than declared", {{"metric", family.name}});
+  std::abort();
+}
+
+std::map<std::string, std::string> LabelMap(const Family& family, Registry::Labels values) {
+  const std::vector<std::string> keys = absl::StrSplit(family.labels, ',', absl::SkipEmpty());
+  Require(keys.size() == values.size(), family);
+  std::map<std::string, std::string> result;
+  auto value = values.begin();
+  for (const std::string& key : keys) result[key] = std::string(*value++);
+  return result;
+}
+
+}  // namespace
+
+class Registry::Impl : public prometheus::Collectable {
+ public:
+  struct Callback {
+    const Family* family;
+    std::function<double()> value;
+  };
+
+  prometheus::Counter& CounterOf(const Family& family, Labels labels) {
+    Require(family.type == Family::Type::kCounter, family);
+    return FamilyOf(counters_, family, [&] {
+             return &prometheus::BuildCounter().Name(family.name).Help(family.help).Register(owned_);
+           }).Add(LabelMap(family, labels));
+  }
+  prometheus::Gauge& GaugeOf(const Family& family, Labels labels) {
+    Require(family.type == Family::Type::kGauge, family);
+    return FamilyOf(gauges_, family, [&] {
+             return &prometheus::BuildGauge().Name(family.name).Help(family.help).Register(owned_);
+           }).Add(LabelMap(family, labels));
+  }
+  prometheus::Histogram& HistogramOf(const Family& family, Labels labels) {
+    Require(family.type == Family::Type::kHistogram, family);
+    return FamilyOf(histograms_, family, [&] {
+             return &prometheus::BuildHistogram().Name(family.name).Help(family.help).Register(owned_);
+           }).Add(LabelMap(family, labels), Seconds());
+  }
+
+  std::list<Callback>::iterator AddCallback(Callback callback) {
+    Require(callback.family->type != Family::Type::kHistogram && !*callback.family->labels,
+            *callback.family);
+    absl::MutexLock lock(&callbacks_mutex_);
+    return callbacks_.insert(callbacks_.end(), std::move(callback));
+  }
+  void RemoveCallback(std::list<Callback>::iterator callback) {
+    absl::MutexLock lock(&callbacks_mutex_);
+    callbacks_.erase(callback);
+  }
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    std::vector<prometheus::MetricFamily> result = owned_.Collect();
+    absl::MutexLock lock(&callbacks_mutex_);
+    for (const Callback& callback : callbacks_) {
+      prometheus::MetricFamily family;
+      family.name = callback.family->name;
+      family.help = callback.family->help;
+      prometheus::ClientMetric metric;
+      if (callback.family->type == Family::Type::kCounter) {
+        family.type = prometheus::MetricType::Counter;
+        metric.counter.value = callback.value();
+      } else {
+        family.type = prometheus::MetricType::Gauge;
+        metric.gauge.value = callback.value();
+      }
+      family.metric.push_back(std::move(metric));
+      result.push_back(std::move(family));
+    }
+    return result;
+  }
+
+ private:
+  template <typename T, typename Make>
+  prometheus::Family<T>& FamilyOf(std::map<std::string, prometheus::Family<T>*>& families,
+                                  const Family& family, Make make) {
+    absl::MutexLock lock(&mutex_);
+    prometheus::Family<T>*& entry = families[family.name];
+    if (entry == nullptr) entry = make();
+    return *entry;
+  }
+
+  prometheus::Registry owned_;
+  absl::Mutex mutex_;
+  std::map<std::string, prometheus::Family<prometheus::Counter>*> counters_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, prometheus::Family<prometheus::Gauge>*> gauges_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, prometheus::Family<prometheus::Histogram>*> histograms_
+      ABSL_GUARDED_BY(mutex_);
+  mutable absl::Mutex callbacks_mutex_;
+  std::list<Callback> callbacks_ ABSL_GUARDED_BY(callbacks_mutex_);
+};
+
+Registry::Registry() : impl_(std::make_shared<Impl>()) {}
+Registry::~Registry() = default;
+
+void Registry::Increment(const Family& counter, Labels labels, double by) {
+  impl_->CounterOf(counter, labels).Increment(by);
+}
+
+void Registry::Set(const Family& gauge, double value, Labels labels) {
+  impl_->GaugeOf(gauge, labels).Set(value);
+}
+
+void Registry::Add(const Family& gauge, double by, Labels labels) {
+  impl_->GaugeOf(gauge, labels).Increment(by);
+}
+
+void Registry::Observe(const Family& histogram, double seconds, Labels labels) {
+  impl_->HistogramOf(histogram, labels).Observe(seconds);
+}
+
+std::shared_ptr<void> Registry::OnScrape(const Family& family, std::function<double()> value) {
+  auto callback = impl_->AddCallback({.family = &family, .value = std::move(value)});
+  return std::shared_ptr<void>(nullptr, [impl = impl_, callback](void*) {
+    impl->RemoveCallback(callback);
+  });
+}
+
+std::string Registry::Text() const {
+  return prometheus::TextSerializer().Serialize(impl_->Collect());
+}
+
+std::shared_ptr<prometheus::Collectable> Registry::collectable() const { return impl_; }
+
+}  // namespace crisp::metrics
