@@ -44,7 +44,7 @@ table inet $TABLE {
     jump ports
   }
   chain output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     jump ports
   }
   chain postrouting {

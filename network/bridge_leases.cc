@@ -1,0 +1,119 @@
+// The record-keeping half of BridgeNetwork: whose an address is, and when it is free again.
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "network/bridge_network.h"
+#include "network/netlink.h"
+
+namespace crisp::network {
+
+absl::Status BridgeNetwork::Put(const PodRecord& record) {
+  CRISP_RETURN_IF_ERROR(store_->Save(record));
+  absl::MutexLock lock(&mutex_);
+  records_[record.host_veth] = record;
+  if (record.state == State::kDraining) {
+    const auto it = veth_of_pod_.find(record.pod_id);
+    if (it != veth_of_pod_.end() && it->second == record.host_veth) veth_of_pod_.erase(it);
+  } else {
+    veth_of_pod_[record.pod_id] = record.host_veth;
+  }
+  return absl::OkStatus();
+}
+
+void BridgeNetwork::Free(const PodRecord& record) {
+  if (record.state != State::kDraining) port_owners_.Release(record.pod_id);
+  for (const InterfaceAddress& a : record.addresses) {
+    for (AddressPool& pool : pools_) pool.Release(a.address);
+  }
+  // A row that stays is found again as a draining pod without a link at the next start.
+  if (const absl::Status s = store_->Delete(record.host_veth); !s.ok()) {
+    LogWarning("network_record_not_deleted", {{"pod", record.pod_name}, {"error", s.message()}});
+  }
+  absl::MutexLock lock(&mutex_);
+  records_.erase(record.host_veth);
+  const auto it = veth_of_pod_.find(record.pod_id);
+  if (it != veth_of_pod_.end() && it->second == record.host_veth) veth_of_pod_.erase(it);
+}
+
+std::optional<PodRecord> BridgeNetwork::OfPod(absl::string_view pod_id) const {
+  absl::MutexLock lock(&mutex_);
+  const auto it = veth_of_pod_.find(std::string(pod_id));
+  if (it == veth_of_pod_.end()) return std::nullopt;
+  return records_.at(it->second);
+}
+
+std::vector<PodRecord> BridgeNetwork::InState(State state) const {
+  std::vector<PodRecord> records;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [veth, record] : records_) {
+    if (record.state == state) records.push_back(record);
+  }
+  return records;
+}
+
+void BridgeNetwork::FreeGone() {
+  for (const PodRecord& record : InState(State::kDraining)) {
+    if (record.ifb.empty() && !host_->LinkExists(record.host_veth)) Free(record);
+  }
+}
+
+void BridgeNetwork::OnLinkGone(const std::string& name) {
+  if (name == options_.bridge_name) {
+    absl::MutexLock kernel(&kernel_mutex_);
+    host_->Invalidate();
+    return;
+  }
+  PodRecord record;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = records_.find(name);
+    if (it == records_.end() || it->second.state != State::kDraining) return;
+    record = it->second;
+  }
+  Release(record);
+}
+
+void BridgeNetwork::Release(const PodRecord& record) {
+  if (!record.ifb.empty()) {
+    // Waits for the kernel, hence a socket of its own and no mutex.
+    const absl::StatusOr<UniqueFd> fd = OpenRtnl();
+    const absl::Status deleted = fd.ok() ? DeleteLink(fd->get(), record.ifb) : fd.status();
+    if (!deleted.ok()) {
+      LogWarning("ifb_not_deleted", {{"link", record.ifb}, {"error", deleted.message()}});
+      return;  // the record stays, the next sweep tries again
+    }
+  }
+  absl::MutexLock kernel(&kernel_mutex_);
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = records_.find(record.host_veth);
+    if (it == records_.end() || it->second.state != State::kDraining) return;
+  }
+  Free(record);
+}
+
+void BridgeNetwork::Sweep() {
+  for (const PodRecord& record : InState(State::kDetaching)) {
+    absl::MutexLock kernel(&kernel_mutex_);
+    const std::optional<PodRecord> now = OfPod(record.pod_id);
+    if (!now || now->state != State::kDetaching) continue;
+    if (const absl::Status s = Undo(*now); !s.ok()) {
+      LogWarning("network_detach_retry_failed", {{"pod", record.pod_name}, {"error", s.message()}});
+    }
+  }
+  const std::vector<PodRecord> draining = InState(State::kDraining);
+  if (draining.empty()) return;
+  const absl::StatusOr<UniqueFd> fd = OpenRtnl();
+  if (!fd.ok()) return;
+  const absl::StatusOr<std::vector<Link>> links = ListLinks(fd->get(), "veth");
+  if (!links.ok()) return;  // an error is no proof that they are gone
+  absl::flat_hash_set<std::string> present;
+  for (const Link& link : *links) present.insert(link.name);
+  for (const PodRecord& record : draining) {
+    if (!present.contains(record.host_veth)) Release(record);
+  }
+}
+
+}  // namespace crisp::network

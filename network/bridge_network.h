@@ -1,0 +1,105 @@
+#ifndef CRISP_NETWORK_BRIDGE_NETWORK_H_
+#define CRISP_NETWORK_BRIDGE_NETWORK_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+#include "network/address_pool.h"
+#include "network/host_side.h"
+#include "network/link_monitor.h"
+#include "network/pod_network.h"
+#include "network/pod_record.h"
+
+namespace crisp::network {
+
+// The built-in network: a bridge, addresses from the pod CIDR, host ports, bandwidth; no process is
+// started and nothing synced. Thread-safe; changes to the kernel are made one at a time, look-ups do
+// not wait for them.
+//
+// An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth away
+// some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says that
+// the link is gone, the pool.
+class BridgeNetwork {
+ public:
+  static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Create(const NetworkOptions& options);
+  ~BridgeNetwork();
+
+  // As in PodNetwork.
+  absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel);
+  absl::Status Detach(absl::string_view pod_id);
+  absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
+  absl::Status Reconcile(const absl::flat_hash_set<std::string>& live);
+  absl::Status SetPodCidr(absl::string_view cidrs);
+  absl::Status Reset();
+
+  bool Has(absl::string_view pod_id) const;
+  // Adds host veth → pod id for every attached pod.
+  void AddHostLinks(absl::flat_hash_map<std::string, std::string>& pods_by_link) const;
+
+ private:
+  using State = PodRecord::State;
+  BridgeNetwork(const NetworkOptions& options,
+                std::unique_ptr<PodRecordStore> store,
+                std::unique_ptr<HostSide> host);
+  absl::Status Recover(const std::vector<PodRecord>& records);
+  absl::Status UseSubnets(const std::vector<IpPrefix>& subnets)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+
+  absl::StatusOr<PodRecord> Plan(const AttachRequest& request,
+                                 std::vector<HostPort> ports,
+                                 bool limit_egress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status Build(const PodRecord& record, const HostSide::Pod& pod)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Takes away everything of a pod whose namespace may stay open; frees its addresses at once.
+  absl::Status Undo(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status DetachLocked(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status ChangePorts(const char* verb, const PodRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status EnsureHost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // What the records ask for; as if the one pod's ports were published, the other's not.
+  HostSide::Wanted Wanted(absl::string_view published = "",
+                          absl::string_view unpublished = "") const;
+
+  absl::Status Put(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  void Free(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  std::optional<PodRecord> OfPod(absl::string_view pod_id) const;
+  std::vector<PodRecord> InState(State state) const;
+  // Frees draining pods without an IFB device whose link is gone.
+  void FreeGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+
+  // On the monitor's thread.
+  void OnLinkGone(const std::string& name);
+  void Sweep();
+  void Release(const PodRecord& record);
+
+  const NetworkOptions options_;
+  const std::unique_ptr<PodRecordStore> store_;
+
+  absl::Mutex kernel_mutex_;  // taken before mutex_
+  const std::unique_ptr<HostSide> host_;  // used under kernel_mutex_
+  std::vector<AddressPool> pools_ ABSL_GUARDED_BY(kernel_mutex_);
+  HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);
+
+  // Held for map operations only. Changed with kernel_mutex_ held too.
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
+  absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);
+  std::vector<IpPrefix> subnets_ ABSL_GUARDED_BY(mutex_);
+
+  std::unique_ptr<LinkMonitor> monitor_;  // last: its thread uses all of the above
+};
+
+}  // namespace crisp::network
+
+#endif  // CRISP_NETWORK_BRIDGE_NETWORK_H_

@@ -1,0 +1,381 @@
+// The built-in network in namespaces of the test's own. Needs root.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "network/links.h"
+#include "network/netlink.h"
+#include "network/pod_network.h"
+#include "network/test_netns.h"
+
+namespace crisp::network {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class OwnNamespace : public ::testing::Environment {
+ public:
+  void SetUp() override { ASSERT_TRUE(EnterFreshHostNamespace()) << "root is needed"; }
+};
+const auto* const kEnvironment = ::testing::AddGlobalTestEnvironment(new OwnNamespace);
+
+struct Pod {
+  explicit Pod(std::string pod_id) : id(std::move(pod_id)) {}
+  AttachRequest Request() const {
+    return {.pod_id = id,
+            .pod_name = id,
+            .pod_namespace = "default",
+            .pod_uid = "uid-" + id,
+            .netns_fd = ns->netns_fd(),
+            .rtnl_fd = ns->rtnl_fd()};
+  }
+  void Close() { ns.reset(); }
+  std::string id;
+  std::optional<TestNamespace> ns{std::in_place};
+};
+
+class BridgeNetworkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_ = {.root = dir_.path() + "/root",
+                .state = dir_.path() + "/state",
+                .cni_conf_dir = dir_.path() + "/none",
+                .bridge_name = "crtest0",
+                .subnets = {"10.99.0.0/24", "fd00:99::/64"}};
+    Restart();
+  }
+  void TearDown() override { EXPECT_OK(network_->Reset()); }
+
+  void Restart() {
+    network_.reset();
+    network_ = PodNetwork::Create(options_).value();
+  }
+  absl::StatusOr<Attachment> Attach(const AttachRequest& request) {
+    return network_->Attach(request, Cancel());
+  }
+  size_t Veths() const {
+    return ListLinks(OpenRtnl()->get(), "veth").value().size();
+  }
+  size_t Elements() const {
+    const std::string table = Shell("nft list table inet " + options_.bridge_name);
+    size_t count = 0;
+    for (const char* any : {"tcp . 80", "udp . 80"}) {  // the host ports of these tests: 80xx
+      for (size_t at = 0; (at = table.find(any, at)) != std::string::npos; ++at) ++count;
+    }
+    return count;
+  }
+
+  TempDir dir_;
+  NetworkOptions options_;
+  std::unique_ptr<PodNetwork> network_;
+};
+
+TEST_F(BridgeNetworkTest, CreateChangesNothing) {
+  EXPECT_THAT(GetLink(OpenRtnl()->get(), "crtest0"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_TRUE(network_->Condition().ready);
+}
+
+TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
+  Pod a("a"), b("b");
+  ASSERT_OK_AND_ASSIGN(const Attachment at_a, Attach(a.Request()));
+  ASSERT_OK_AND_ASSIGN(const Attachment at_b, Attach(b.Request()));
+  EXPECT_EQ(at_a.addresses, (std::vector<std::string>{"10.99.0.2", "fd00:99::2"}));
+  EXPECT_EQ(at_b.addresses, (std::vector<std::string>{"10.99.0.3", "fd00:99::3"}));
+  EXPECT_EQ(at_a.mac, "0a:58:0a:63:00:02");
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a");
+  EXPECT_EQ(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.2", 80), "a 10.99.0.3");
+  EXPECT_EQ(AskFrom(*b.ns, Protocol::kTcp, "fd00:99::2", 80), "a fd00:99::3");
+  EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.2", 80), "a 10.99.0.1");
+  EXPECT_EQ(Ask(Protocol::kTcp, "fd00:99::2", 80), "a fd00:99::1");
+  EXPECT_EQ(AskFrom(*a.ns, Protocol::kTcp, "127.0.0.1", 80), "a 127.0.0.1");
+  std::string inside;
+  a.ns->Run([&] { inside = Shell("ip -o link show eth0; ip route; ip -6 route; ip -6 addr"); });
+  EXPECT_THAT(inside, HasSubstr("default via 10.99.0.1 dev eth0"));
+  EXPECT_THAT(inside, HasSubstr("default via fd00:99::1 dev eth0"));
+  EXPECT_THAT(inside, HasSubstr(at_a.mac));
+  EXPECT_THAT(inside, Not(HasSubstr("tentative")));
+  EXPECT_THAT(Attach(a.Request()).value().addresses, at_a.addresses);  // a repeated call
+}
+
+TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
+  for (const char* call_iptables : {"0", "1"}) {
+    (void)Shell(absl::StrCat("echo ", call_iptables,
+                             " > /proc/sys/net/bridge/bridge-nf-call-iptables"));
+    Pod a("a"), b("b");
+    AttachRequest request = a.Request();
+    request.ports = {{.container_port = 80, .host_port = 8080},
+                     {.protocol = Protocol::kUdp, .container_port = 53, .host_port = 8053},
+                     {.container_port = 80, .host_port = 8081, .host_ip = "127.0.0.1"},
+                     {.container_port = 80, .host_port = 8082, .host_ip = "10.99.0.1"}};
+    ASSERT_OK_AND_ASSIGN(const Attachment at_a, Attach(request));
+    ASSERT_OK(Attach(b.Request()));
+    TestServer tcp(*a.ns, Protocol::kTcp, 80, "a");
+    TestServer udp(*a.ns, Protocol::kUdp, 53, "dns");
+    EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "a 10.99.0.1");
+    EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.1", 8080), "a 10.99.0.1");
+    EXPECT_EQ(Ask(Protocol::kUdp, "127.0.0.1", 8053), "dns 10.99.0.1");
+    EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8081), "a 10.99.0.1");
+    EXPECT_THAT(Ask(Protocol::kTcp, "127.0.0.1", 8082), HasSubstr("Connection refused"));
+    EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.1", 8082), "a 10.99.0.1");
+    EXPECT_EQ(Ask(Protocol::kTcp, "fd00:99::1", 8080), "a fd00:99::1");
+    // From a neighbour, and from the pod itself, through the host's address.
+    EXPECT_THAT(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.1", 8080), HasSubstr("a 10.99.0."));
+    EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "10.99.0.1", 8080), HasSubstr("a 10.99.0."));
+    EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "fd00:99::1", 8080), HasSubstr("a fd00:99::"));
+    ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Cancel()));
+    EXPECT_THAT(Ask(Protocol::kTcp, "127.0.0.1", 8080), HasSubstr("error"));
+    EXPECT_EQ(Elements(), 0u);
+    ASSERT_OK(network_->Reset());
+  }
+}
+
+// Another machine on the host's network: sees a published port, and the host's address as a pod's.
+TEST_F(BridgeNetworkTest, OutsideSeesHostPortsAndTheMasqueradedPod) {
+  TestNamespace outside;
+  ASSERT_EQ(Shell(absl::StrCat("ip link add up0 type veth peer name far0 netns /proc/", getpid(),
+                               "/fd/", outside.netns_fd(),
+                               " && ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up")), "");
+  outside.Run([] {
+    EXPECT_EQ(Shell("ip addr add 192.0.2.2/24 dev far0; ip link set far0 up; ip link set lo up"), "");
+  });
+  Pod a("a");
+  AttachRequest request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080, .host_ip = "192.0.2.1"}};
+  ASSERT_OK(Attach(request));
+  TestServer in_pod(*a.ns, Protocol::kTcp, 80, "pod");
+  TestServer far(outside, Protocol::kTcp, 80, "far");
+  EXPECT_EQ(AskFrom(outside, Protocol::kTcp, "192.0.2.1", 8080), "pod 192.0.2.2");
+  EXPECT_EQ(AskFrom(*a.ns, Protocol::kTcp, "192.0.2.2", 80), "far 192.0.2.1");
+  (void)Shell("ip link del up0");
+}
+
+// CVE-2020-8558: route_localnet on the bridge must not open the host's loopback to pods.
+TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
+  Pod a("a");
+  ASSERT_OK(Attach(a.Request()));
+  TestServer host(TestNamespace::Current(), Protocol::kTcp, 8099, "host");
+  a.ns->Run([] {
+    EXPECT_EQ(Shell("ip route add 127.0.0.1/32 via 10.99.0.1 dev eth0 src 10.99.0.2 table 7 && "
+                    "ip rule add to 127.0.0.1 table 7 pref 0 && ip rule add table local pref 1 && "
+                    "ip rule del pref 0 table local && "
+                    "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet"), "");
+  });
+  EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "127.0.0.1", 8099), HasSubstr("error"));
+  // It is our rule that stops it.
+  EXPECT_EQ(Shell("nft flush chain inet crtest0 loopback"), "");
+  EXPECT_EQ(AskFrom(*a.ns, Protocol::kTcp, "127.0.0.1", 8099), "host 10.99.0.2");
+}
+
+TEST_F(BridgeNetworkTest, ConflictsNameTheOwnerAndLeaveNothing) {
+  Pod a("a"), b("b");
+  AttachRequest first = a.Request(), second = b.Request();
+  first.ports = {{.container_port = 80, .host_port = 8080}};
+  second.ports = {{.container_port = 80, .host_port = 8080}};
+  ASSERT_OK(Attach(first));
+  EXPECT_THAT(Attach(second), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/a (a)")));
+  EXPECT_EQ(Veths(), 1u);
+  ASSERT_OK(network_->Detach("a", -1, Cancel()));
+  EXPECT_OK(Attach(second));
+}
+
+TEST_F(BridgeNetworkTest, FailedAttachLeavesNothing) {
+  Pod good("good"), a("a");
+  ASSERT_OK(Attach(good.Request()));
+  AttachRequest request = a.Request();
+  request.rtnl_fd = open("/dev/null", O_RDWR | O_CLOEXEC);  // the pod's side will fail
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  EXPECT_FALSE(Attach(request).ok());
+  close(request.rtnl_fd);
+  EXPECT_EQ(Veths(), 1u);
+  EXPECT_EQ(Elements(), 0u);
+  EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
+  request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  EXPECT_OK(Attach(request));
+  request = Pod("c").Request();
+  request.annotations = {{"kubernetes.io/ingress-bandwidth", "fast"}};
+  EXPECT_THAT(Attach(request), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(BridgeNetworkTest, AddressIsFreeWhenTheLinkIsGone) {
+  options_.subnets = {"10.99.1.0/29"};
+  Restart();
+  std::vector<std::unique_ptr<Pod>> pods;
+  for (int i = 0; i < 5; ++i) {
+    pods.push_back(std::make_unique<Pod>(absl::StrCat("p", i)));
+    ASSERT_OK(Attach(pods.back()->Request()));
+  }
+  Pod extra("extra");
+  EXPECT_THAT(Attach(extra.Request()), StatusIs(absl::StatusCode::kResourceExhausted));
+  ASSERT_OK(network_->Detach("p2", pods[2]->ns->netns_fd(), Cancel()));
+  // Its namespace is open still, so the address is in use.
+  EXPECT_THAT(Attach(extra.Request()), StatusIs(absl::StatusCode::kResourceExhausted));
+  pods[2]->Close();
+  EXPECT_TRUE(Eventually([&] { return Attach(extra.Request()).ok(); }));
+  EXPECT_EQ(network_->Find("extra").value().addresses.front(), "10.99.1.4");
+}
+
+TEST_F(BridgeNetworkTest, RestartFindsTheSame) {
+  Pod a("a"), b("b"), gone("gone");
+  AttachRequest request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  ASSERT_OK_AND_ASSIGN(const Attachment before, Attach(request));
+  ASSERT_OK(Attach(gone.Request()));
+  Restart();
+  EXPECT_EQ(network_->Find("a").value().addresses, before.addresses);
+  // What was broken while nobody looked is repaired.
+  (void)Shell("nft delete table inet crtest0; ip link del crtest0");
+  ASSERT_OK(network_->Reconcile({"a"}));
+  EXPECT_THAT(network_->Find("gone"), StatusIs(absl::StatusCode::kNotFound));
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a");
+  EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "a 10.99.0.1");
+  request = b.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  EXPECT_THAT(Attach(request), StatusIs(absl::StatusCode::kAlreadyExists));
+  ASSERT_OK_AND_ASSIGN(const Attachment at_b, Attach(b.Request()));
+  EXPECT_EQ(at_b.addresses.front(), "10.99.0.4");
+}
+
+TEST_F(BridgeNetworkTest, SurvivesAFlushedRuleSetAndADeletedBridge) {
+  Pod a("a"), b("b");
+  AttachRequest request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  ASSERT_OK(Attach(request));
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a");
+  (void)Shell("nft flush ruleset; ip link del crtest0");
+  request = b.Request();
+  request.ports = {{.container_port = 80, .host_port = 8081}};
+  ASSERT_OK(Attach(request));
+  EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "a 10.99.0.1");
+  (void)Shell("nft flush ruleset");
+  EXPECT_OK(network_->Detach("a", -1, Cancel()));
+  EXPECT_EQ(Elements(), 2u);  // b's, for both families
+}
+
+TEST_F(BridgeNetworkTest, NewPodCidrKeepsOldPods) {
+  Pod a("a"), b("b");
+  ASSERT_OK(Attach(a.Request()));
+  EXPECT_THAT(network_->SetPodCidr("10.1.0.0"), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_OK(network_->SetPodCidr("10.98.0.0/24"));
+  ASSERT_OK_AND_ASSIGN(const Attachment at_b, Attach(b.Request()));
+  EXPECT_EQ(at_b.addresses, (std::vector<std::string>{"10.98.0.2"}));
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a");
+  EXPECT_EQ(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.2", 80), "a 10.98.0.2");
+  Restart();
+  Pod c("c");
+  EXPECT_EQ(Attach(c.Request()).value().addresses.front(), "10.98.0.3");
+}
+
+TEST_F(BridgeNetworkTest, InstancesLiveSideBySide) {
+  NetworkOptions other = options_;
+  other.state = dir_.path() + "/other";
+  other.bridge_name = "crtest1";
+  other.subnets = {"10.97.0.0/24"};
+  ASSERT_OK_AND_ASSIGN(auto second, PodNetwork::Create(other));
+  Pod a("a"), b("b");
+  ASSERT_OK(Attach(a.Request()));
+  ASSERT_OK(second->Attach(b.Request(), Cancel()));
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a");
+  EXPECT_THAT(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.2", 80), HasSubstr("a 10."));
+  ASSERT_OK(second->Reset());
+  EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.2", 80), "a 10.99.0.1");
+  EXPECT_EQ(Veths(), 1u);
+}
+
+TEST_F(BridgeNetworkTest, CountersAreThePodsOwn) {
+  Pod a("a");
+  ASSERT_OK(Attach(a.Request()));
+  TestServer server(*a.ns, Protocol::kTcp, 80, std::string(100'000, 'x'));
+  (void)Ask(Protocol::kTcp, "10.99.0.2", 80);
+  ASSERT_OK_AND_ASSIGN(const auto counters, network_->Counters());
+  ASSERT_EQ(counters.at("a").size(), 1u);
+  EXPECT_EQ(counters.at("a")[0].name, "eth0");
+  EXPECT_GT(counters.at("a")[0].tx_bytes, 100'000u);
+  EXPECT_LT(counters.at("a")[0].rx_bytes, 50'000u);
+}
+
+TEST_F(BridgeNetworkTest, BandwidthIsLimitedBothWays) {
+  Pod a("a");
+  AttachRequest request = a.Request();
+  request.annotations = {{"kubernetes.io/ingress-bandwidth", "16M"},
+                         {"kubernetes.io/egress-bandwidth", "8M"}};
+  ASSERT_OK(Attach(request));
+  EXPECT_THAT(Shell("tc qdisc"), HasSubstr("rate 8Mbit"));
+  EXPECT_THAT(Shell("tc qdisc"), HasSubstr("rate 16Mbit"));
+  auto seconds = [](auto&& body) {
+    const absl::Time start = absl::Now();
+    body();
+    return absl::ToDoubleSeconds(absl::Now() - start);
+  };
+  {
+    TestServer server(*a.ns, Protocol::kTcp, 80, std::string(800'000, 'x'));
+    const double egress = seconds([&] {
+      EXPECT_GT(Ask(Protocol::kTcp, "10.99.0.2", 80).size(), 800'000u);
+    });
+    EXPECT_GT(egress, 0.5);  // 6.4 Mbit at 8 Mbit/s, less the bucket
+    EXPECT_LT(egress, 2.0);
+  }
+  {
+    Pod b("b");
+    ASSERT_OK(Attach(b.Request()));
+    TestServer server(*b.ns, Protocol::kTcp, 80, std::string(1'600'000, 'x'));
+    const double ingress = seconds([&] {
+      EXPECT_GT(AskFrom(*a.ns, Protocol::kTcp, "10.99.0.3", 80).size(), 1'600'000u);
+    });
+    EXPECT_GT(ingress, 0.5);
+    EXPECT_LT(ingress, 2.0);
+  }
+  ASSERT_OK(network_->Detach("a", -1, Cancel()));
+  a.Close();
+  EXPECT_TRUE(Eventually([] { return ListLinks(OpenRtnl()->get(), "ifb")->empty(); }));
+}
+
+TEST_F(BridgeNetworkTest, ManyCyclesLeaveNothing) {
+  absl::Duration in_attach, in_detach;
+  constexpr int kCycles = 200;
+  for (int i = 0; i < kCycles; ++i) {
+    Pod pod(absl::StrCat("pod-", i));
+    AttachRequest request = pod.Request();
+    request.ports = {{.container_port = 80, .host_port = static_cast<uint16_t>(8000 + i % 7)}};
+    const absl::Time start = absl::Now();
+    ASSERT_OK(Attach(request));
+    const absl::Time attached = absl::Now();
+    ASSERT_OK(network_->Detach(pod.id, pod.ns->netns_fd(), Cancel()));
+    in_attach += attached - start;
+    in_detach += absl::Now() - attached;
+  }
+  RecordProperty("attach_us", static_cast<int>(absl::ToInt64Microseconds(in_attach / kCycles)));
+  RecordProperty("detach_us", static_cast<int>(absl::ToInt64Microseconds(in_detach / kCycles)));
+  printf("attach %.0f us, detach %.0f us\n", absl::ToDoubleMicroseconds(in_attach / kCycles),
+         absl::ToDoubleMicroseconds(in_detach / kCycles));
+  EXPECT_TRUE(Eventually([&] { return Veths() == 0; }));
+  EXPECT_EQ(Elements(), 0u);
+  // No lease is left either: a /30 has room for one pod only.
+  options_.subnets = {"10.99.0.0/30"};
+  Restart();
+  Pod last("last");
+  EXPECT_OK(Attach(last.Request()));
+}
+
+TEST_F(BridgeNetworkTest, ResetRemovesEveryTrace) {
+  Pod a("a");
+  AttachRequest request = a.Request();
+  request.annotations = {{"kubernetes.io/egress-bandwidth", "8M"}};
+  ASSERT_OK(Attach(request));
+  ASSERT_OK(network_->Reset());
+  EXPECT_EQ(Veths(), 0u);
+  EXPECT_EQ(Shell("nft list tables"), "");
+  EXPECT_TRUE(ListLinks(OpenRtnl()->get(), "bridge")->empty());
+  EXPECT_TRUE(ListLinks(OpenRtnl()->get(), "ifb")->empty());
+  EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace crisp::network

@@ -1,0 +1,68 @@
+#ifndef CRISP_NETWORK_TEST_NETNS_H_
+#define CRISP_NETWORK_TEST_NETNS_H_
+
+// Test-only: network namespaces, and small servers and clients in them.
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "network/pod_network.h"
+
+namespace crisp::network {
+
+// Moves this process into a new network namespace with lo up, which plays the host. Call it before
+// any thread exists; everything in it vanishes with the process. False without the privilege.
+bool EnterFreshHostNamespace();
+
+// A network namespace and a NETLINK_ROUTE socket opened in it, as a pod has them.
+class TestNamespace {
+ public:
+  TestNamespace();  // a new one
+  static TestNamespace Current();
+  int netns_fd() const { return netns_.get(); }
+  int rtnl_fd() const { return rtnl_.get(); }
+  // Runs `body` on a thread that has entered the namespace; returns when it is done.
+  void Run(const std::function<void()>& body) const;
+
+ private:
+  explicit TestNamespace(UniqueFd netns) : netns_(std::move(netns)) {}
+  UniqueFd netns_;
+  UniqueFd rtnl_;
+};
+
+// Answers each TCP connection, or UDP datagram, with "<greeting> <address of the client>", in the
+// namespace, on all addresses, until destroyed.
+class TestServer {
+ public:
+  TestServer(const TestNamespace& where, Protocol protocol, uint16_t port, std::string greeting);
+  ~TestServer();
+
+ private:
+  void Serve();
+  Protocol protocol_;
+  std::string greeting_;
+  UniqueFd socket_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+// What such a server answers, or "error: …"; from the calling thread's namespace, within 2 s.
+std::string Ask(Protocol protocol, const std::string& address, uint16_t port);
+std::string AskFrom(const TestNamespace& where,
+                    Protocol protocol,
+                    const std::string& address,
+                    uint16_t port);
+
+// Runs a shell command in the calling thread's namespace; its output.
+std::string Shell(const std::string& command);
+
+// Polls until `condition` holds; false after five seconds.
+bool Eventually(const std::function<bool()>& condition);
+
+}  // namespace crisp::network
+
+#endif  // CRISP_NETWORK_TEST_NETNS_H_
