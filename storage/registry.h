@@ -36,11 +36,15 @@ struct ResolvedImage {
 // layers are fetched from several threads at once, each over a connection of its own.
 //
 // Failures of both calls, after every host that may serve was tried; the message lists each host's:
-// NotFound (every host that answered said 404), Unauthenticated (401), PermissionDenied (403),
-// Unavailable with "RegistryUnavailable" first (no host reachable, 5xx, 429 after the waits that its
-// Retry-After asked for), DeadlineExceeded (cancel's deadline, within 50 ms of it, or a stall),
-// Cancelled, DataLoss (size or digest differ from the descriptor), InvalidArgument (a document that is
-// malformed or not for this platform). No message carries credentials, tokens or a URL's query.
+// NotFound (the registry itself said 404, or its index has nothing for this platform),
+// Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable" first (no host
+// reachable, 5xx, 429 after the waits that its Retry-After asked for), DeadlineExceeded (cancel's
+// deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size or digest differ from the
+// descriptor), InvalidArgument (a document that is malformed). No message carries credentials, tokens
+// or a URL's query.
+//
+// Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml names)
+// or, when they name a server address, to that host only; never to another mirror.
 class RegistrySession {
  public:
   virtual ~RegistrySession() = default;
@@ -63,7 +67,7 @@ struct RegistryOptions {
 };
 
 // The way to registries: containerd's certs.d configuration, read anew by every Open(), and a cache
-// of anonymous tokens. Thread-safe; one per store.
+// of tokens. Thread-safe; one per store; outlives its sessions.
 class Registry {
  public:
   static absl::StatusOr<std::unique_ptr<Registry>> Create(RegistryOptions options);
