@@ -1,0 +1,9 @@
+#!/bin/bash
+# Checks that cri/api/api.proto is, but for its words, the CRI that Kubernetes publishes.
+set -euo pipefail
+root=$(readlink -f "$(dirname "$0")/..")
+bin=$("$root/hack/tools.sh")
+descriptors=$(mktemp)
+trap 'rm -f "$descriptors"' EXIT
+protoc -I"$root/cri/api" --include_imports --descriptor_set_out="$descriptors" api.proto
+"$bin/protocheck" "$descriptors"

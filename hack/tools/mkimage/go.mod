@@ -1,0 +1,3 @@
+module crisp/hack/tools/mkimage
+
+go 1.26.0

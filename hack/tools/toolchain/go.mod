@@ -1,0 +1,3 @@
+module crisp/hack/tools/toolchain
+
+go 1.19
