@@ -63,7 +63,7 @@ class Cgroup {
   absl::Status Kill(const Cancel& cancel) const;
   // One round of it, without waiting for the processes to be gone.
   absl::Status KillOnce() const;
-  // A signal to each process in it, nested groups too. For stop signals where there is no init left.
+  // Its processes, nested groups' too. Absent: none.
   absl::StatusOr<std::vector<int32_t>> Pids() const;
   // Absent counts as empty.
   absl::StatusOr<bool> IsEmpty() const;
@@ -85,9 +85,13 @@ class Cgroup {
   absl::Status Freeze(bool frozen, const Cancel& cancel) const;
 
  private:
-  absl::Status MakeDir(const CgroupHierarchy& hierarchy, std::vector<std::string>* made) const;
-  absl::Status ApplyFresh(const OciResources& resources) const;
+  absl::Status MakeAll(std::vector<std::string>* made) const;
+  absl::Status Apply(const OciResources& resources, bool fresh) const;
   absl::Status RemoveOnce() const;
+  absl::Status CheckMemoryFits(const OciResources& change) const;
+  absl::Status SignalAll(int signal) const;
+  absl::Status KillFrozen() const;
+  bool Contains(int32_t pid) const;
 
   std::shared_ptr<const CgroupLayout> layout_;
   std::string path_;

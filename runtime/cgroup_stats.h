@@ -12,21 +12,9 @@
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "runtime/cgroup.h"
+#include "runtime/cgroup_stats_parse.h"
 
 namespace crisp::runtime {
-
-struct PressureLine {
-  double avg10 = 0, avg60 = 0, avg300 = 0;  // percent
-  uint64_t total_ns = 0;
-};
-struct Pressure {
-  PressureLine some, full;
-};
-
-struct DeviceIo {
-  uint32_t major = 0, minor = 0;
-  uint64_t read_bytes = 0, write_bytes = 0, reads = 0, writes = 0;
-};
 
 // An optional that is unset: the kernel does not say (v1 has no pressure, …).
 struct CgroupStats {
@@ -62,7 +50,7 @@ struct CgroupStats {
 };
 
 // Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up to
-// 12 descriptors, which do not keep the group from being removed.
+// 20 descriptors, which do not keep the group from being removed.
 class CgroupStatsReader {
  public:
   explicit CgroupStatsReader(const Cgroup& cgroup);
@@ -85,17 +73,6 @@ class CgroupStatsReader {
   std::map<std::string, File> files_;
   std::string buffer_;
 };
-
-// Parsers of the kernel's text, tolerant of lines they do not know; fuzzed.
-// "key value\n" lines; lines of another form are skipped.
-std::map<std::string, uint64_t> ParseFlatKeyed(absl::string_view text);
-// "some avg10=0.00 … total=12\nfull …"; nullopt when there is no "some" line.
-std::optional<Pressure> ParsePressure(absl::string_view text);
-std::vector<DeviceIo> ParseIoStat(absl::string_view text);
-// The two blkio.throttle files' "8:0 Read 123" lines.
-std::vector<DeviceIo> ParseBlkio(absl::string_view bytes, absl::string_view operations);
-// One number or "max" (nullopt). nullopt for garbage, too.
-std::optional<uint64_t> ParseCgroupNumber(absl::string_view text);
 
 }  // namespace crisp::runtime
 

@@ -1,0 +1,230 @@
+#include "runtime/cgroup.h"
+
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "runtime/cgroup_devices.h"
+#include "runtime/cgroup_files.h"
+#include "runtime/cgroup_resources.h"
+#include "runtime/cgroup_stats.h"
+
+namespace crisp::runtime {
+namespace {
+
+void RemoveMade(const std::vector<std::string>& made) {
+  for (auto dir = made.rbegin(); dir != made.rend(); ++dir) (void)rmdir(dir->c_str());
+}
+
+// "/sys/fs/cgroup" when that is the directory that all hierarchies are mounted in.
+std::string CommonParent(const CgroupLayout& layout) {
+  std::string common;
+  for (const CgroupHierarchy& hierarchy : layout.hierarchies) {
+    std::string parent = hierarchy.mount_point.substr(0, hierarchy.mount_point.rfind('/'));
+    if (parent.empty() || (!common.empty() && parent != common)) return "";
+    common = parent;
+  }
+  return common;
+}
+
+std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+std::string Cgroup::Dir(absl::string_view controller) const {
+  const CgroupHierarchy* hierarchy = layout_->Find(controller);
+  return hierarchy == nullptr ? "" : hierarchy->mount_point + path_;
+}
+
+std::vector<std::string> Cgroup::Dirs() const {
+  std::vector<std::string> dirs;
+  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
+    dirs.push_back(hierarchy.mount_point + path_);
+  }
+  return dirs;
+}
+
+std::string Cgroup::PrimaryDir() const { return layout_->Primary().mount_point + path_; }
+
+absl::Status Cgroup::MakeAll(std::vector<std::string>* made) const {
+  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
+    CRISP_RETURN_IF_ERROR(MakeGroup(*layout_, hierarchy, path_, made));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Cgroup::CreateDirs() const {
+  std::vector<std::string> made;
+  absl::Status status = MakeAll(&made);
+  if (!status.ok()) RemoveMade(made);
+  return status;
+}
+
+absl::Status Cgroup::Create(const OciResources& resources) const {
+  if (access(PrimaryDir().c_str(), F_OK) == 0) {
+    CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
+    if (!empty) {
+      return absl::FailedPreconditionError(absl::StrCat("cgroup ", path_, " has processes already"));
+    }
+    // Limits that somebody else set must not shine through.
+    CRISP_RETURN_IF_ERROR(Annotate(RemoveOnce(), "take over an old cgroup"));
+  }
+  std::vector<std::string> made;
+  absl::Status status = MakeAll(&made);
+  if (status.ok()) status = Apply(resources, /*fresh=*/true);
+  if (!status.ok()) RemoveMade(made);
+  return status;
+}
+
+absl::Status Cgroup::Apply(const OciResources& resources, bool fresh) const {
+  CRISP_ASSIGN_OR_RETURN(std::vector<CgroupWrite> writes, CgroupWrites(resources, v2()));
+  auto dir_of = [this](const std::string& controller) { return Dir(controller); };
+  CRISP_RETURN_IF_ERROR(WriteLimits(writes, dir_of, /*undo=*/!fresh));
+  if (!v2() || !fresh || resources.devices.empty()) return absl::OkStatus();
+  CRISP_ASSIGN_OR_RETURN(std::vector<uint64_t> program, DeviceProgramV2(resources.devices));
+  return AttachDeviceProgram(PrimaryDir(), program);
+}
+
+absl::Status Cgroup::CheckMemoryFits(const OciResources& change) const {
+  const int64_t limit = change.memory.limit.value_or(0);
+  if (limit <= 0 || !v2()) return absl::OkStatus();  // v1 reclaims, and refuses what does not fit
+  CgroupStatsReader reader(*this);
+  CRISP_ASSIGN_OR_RETURN(CgroupStats stats, reader.Read());
+  if (stats.memory.working_set <= static_cast<uint64_t>(limit)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("memory limit ", limit, " of cgroup ", path_, " is below the ",
+                   stats.memory.working_set, " bytes in use"));
+}
+
+absl::Status Cgroup::Update(const OciResources& change) const {
+  OciResources wanted = change;
+  wanted.devices.clear();
+  CRISP_RETURN_IF_ERROR(CheckMemoryFits(wanted));
+  const bool quota = wanted.cpu.quota.value_or(0) != 0, period = wanted.cpu.period.value_or(0) != 0;
+  if (v2() && quota != period) {
+    // One file holds both; the one that is not to change is kept.
+    CRISP_ASSIGN_OR_RETURN(std::string text, ReadFile(PrimaryDir() + "/cpu.max"));
+    std::vector<absl::string_view> words =
+        absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+    int64_t former_quota = -1;
+    uint64_t former_period = 0;
+    if (words.size() == 2) {
+      if (!absl::SimpleAtoi(words[0], &former_quota)) former_quota = -1;
+      if (!absl::SimpleAtoi(words[1], &former_period)) former_period = 0;
+    }
+    if (!quota) wanted.cpu.quota = former_quota;
+    if (!period && former_period != 0) wanted.cpu.period = former_period;
+  }
+  return Annotate(Apply(wanted, /*fresh=*/false), absl::StrCat("update cgroup ", path_));
+}
+
+absl::StatusOr<Cgroup> Cgroup::CreateExecLeaf(absl::string_view exec_id) const {
+  Cgroup leaf(layout_, absl::StrCat(path_, "/exec-", exec_id));
+  if (mkdir(leaf.PrimaryDir().c_str(), 0755) != 0) {
+    return ErrnoError(errno, absl::StrCat("create cgroup ", leaf.PrimaryDir()));
+  }
+  return leaf;
+}
+
+std::vector<std::string> Cgroup::ExecDirs(const Cgroup& leaf) const {
+  std::vector<std::string> dirs = Dirs();
+  const std::string primary = PrimaryDir();
+  for (std::string& dir : dirs) {
+    if (dir == primary) dir = leaf.PrimaryDir();
+  }
+  return dirs;
+}
+
+absl::Status Cgroup::RemoveOnce() const {
+  for (const std::string& top : Dirs()) {
+    std::vector<std::string> dirs;
+    CRISP_RETURN_IF_ERROR(WalkGroups(top, [&dirs](const std::string& dir) {
+      dirs.push_back(dir);
+      return absl::OkStatus();
+    }));
+    for (auto dir = dirs.rbegin(); dir != dirs.rend(); ++dir) {
+      if (rmdir(dir->c_str()) != 0 && errno != ENOENT) {
+        return ErrnoError(errno, absl::StrCat("remove cgroup ", *dir));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Cgroup::Remove(const Cancel& cancel) const {
+  absl::Duration pause = absl::Milliseconds(1);
+  while (true) {
+    absl::Status status = RemoveOnce();
+    if (status.ok() || ErrnoOf(status) != EBUSY) return status;
+    CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
+    if (!empty) return status;  // EBUSY is FailedPrecondition
+    // The last processes have exited but are not yet off the kernel's lists.
+    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("remove cgroup ", path_)));
+    absl::SleepFor(pause);
+    pause = std::min(pause * 2, absl::Milliseconds(20));
+  }
+}
+
+absl::StatusOr<uint64_t> Cgroup::OomKills() const {
+  const std::string dir = Dir("memory");
+  if (dir.empty()) return absl::UnimplementedError("this machine has no memory controller");
+  if (v2()) {
+    absl::StatusOr<std::string> text = ReadFile(dir + "/memory.events");
+    if (absl::IsNotFound(text.status())) return 0;
+    if (!text.ok()) return text.status();
+    return ParseFlatKeyed(*text)["oom_kill"];
+  }
+  uint64_t kills = 0;
+  CRISP_RETURN_IF_ERROR(WalkGroups(dir, [&kills](const std::string& group) -> absl::Status {
+    absl::StatusOr<std::string> text = ReadFile(group + "/memory.oom_control");
+    if (absl::IsNotFound(text.status())) return absl::OkStatus();
+    if (!text.ok()) return text.status();
+    std::map<std::string, uint64_t> values = ParseFlatKeyed(*text);
+    if (!values.contains("oom_kill")) return absl::UnimplementedError("this kernel counts no OOM kills");
+    kills += values["oom_kill"];
+    return absl::OkStatus();
+  }));
+  return kills;
+}
+
+std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_only) const {
+  const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+                              (read_only ? MOUNT_ATTR_RDONLY : 0);
+  auto bind = [&](std::string from, std::string to) {
+    return MountPlan{.kind = MountKind::kBind,
+                     .destination = std::move(to),
+                     .source = std::move(from),
+                     .attributes = attributes,
+                     .recursive = false};
+  };
+  if (v2()) return {bind(PrimaryDir(), destination)};
+  std::vector<MountPlan> mounts;
+  if (std::string parent = CommonParent(*layout_); !parent.empty()) {
+    // It already has a directory for each hierarchy, and the usual symlinks.
+    mounts.push_back(bind(parent, destination));
+    mounts.back().attributes |= MOUNT_ATTR_RDONLY;
+  } else {
+    mounts.push_back({.kind = MountKind::kFs,
+                      .destination = destination,
+                      .source = "tmpfs",
+                      .type = "tmpfs",
+                      .options = {"mode=755"},
+                      .attributes = attributes & ~uint64_t{MOUNT_ATTR_RDONLY}});
+  }
+  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
+    mounts.push_back(bind(hierarchy.mount_point + path_,
+                          absl::StrCat(destination, "/", BaseName(hierarchy.mount_point))));
+  }
+  return mounts;
+}
+
+}  // namespace crisp::runtime
