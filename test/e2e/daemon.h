@@ -1,0 +1,62 @@
+#ifndef CRISP_TEST_E2E_DAEMON_H_
+#define CRISP_TEST_E2E_DAEMON_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cri/api/api.grpc.pb.h"
+#include "base/file.h"
+
+namespace crisp::e2e {
+
+namespace cri = ::runtime::v1;
+
+// One crispd instance of its own: roots, socket, bridge and subnet that no other uses, so several
+// test binaries can run beside each other. The destructor resets it and fails the running test when
+// that leaves a process, a cgroup, a mount or a link behind.
+class Daemon {
+ public:
+  Daemon();
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Starts crispd and returns once Version answers (fails the test after 20 s).
+  void Start();
+  void Terminate();  // SIGTERM and wait: pods stay
+  void Kill();       // SIGKILL and wait: pods stay
+  pid_t pid() const { return pid_; }
+  // Unique on the machine: names the bridge, and is the cgroup parent that pods ask for.
+  const std::string& bridge() const { return bridge_; }
+
+  cri::RuntimeService::Stub& runtime() { return *runtime_; }
+  cri::ImageService::Stub& images() { return *images_; }
+  // Fresh stubs on a new connection (after a restart, or for parallel use).
+  std::unique_ptr<cri::RuntimeService::Stub> NewRuntimeStub() const;
+
+  const std::string& scratch() const { return dir_.path(); }
+  std::string log_path() const { return dir_.path() + "/crispd.log"; }
+
+  // Imports the test image (environment CRISP_E2E_IMAGE, a tar) and returns its reference.
+  std::string ImportImage();
+
+  // What is left of this instance: processes, cgroups, mounts, links. Empty: nothing.
+  std::vector<std::string> Residue() const;
+
+ private:
+  int Run(const std::vector<std::string>& argv) const;
+
+  TempDir dir_;
+  std::string bin_;
+  std::string bridge_;
+  pid_t pid_ = -1;
+  std::unique_ptr<cri::RuntimeService::Stub> runtime_;
+  std::unique_ptr<cri::ImageService::Stub> images_;
+};
+
+}  // namespace crisp::e2e
+
+#endif  // CRISP_TEST_E2E_DAEMON_H_

@@ -1,0 +1,142 @@
+// Limits: what the kernel enforces, and what the container can read of it.
+#include <grpcpp/grpcpp.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "daemon.h"
+#include "node.h"
+
+namespace crisp::e2e {
+namespace {
+
+class Limits : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    daemon_ = new Daemon();
+    daemon_->Start();
+    node_ = new Node(*daemon_, daemon_->ImportImage());
+  }
+  static void TearDownTestSuite() {
+    delete node_;
+    delete daemon_;
+  }
+  void TearDown() override { node_->RemoveAll(); }
+
+  // A file of the container's own cgroup, by its v1 or v2 name, read inside.
+  static std::string Inside(const std::string& id, const std::string& v1, const std::string& v2) {
+    return node_->Shell(id, absl::StrCat("cat /sys/fs/cgroup/", v1, " 2>/dev/null || cat /sys/fs/cgroup/", v2));
+  }
+  static Daemon* daemon_;
+  static Node* node_;
+};
+Daemon* Limits::daemon_;
+Node* Limits::node_;
+
+TEST_F(Limits, AreReadableInsideAndInTheStatus) {
+  const auto pod_config = node_->PodConfig("limits");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+    auto* resources = c.mutable_linux()->mutable_resources();
+    resources->set_memory_limit_in_bytes(64 << 20);
+    resources->set_cpu_quota(50000);
+    resources->set_cpu_period(100000);
+    resources->set_cpu_shares(512);
+    resources->set_cpuset_cpus("0");
+  }));
+  EXPECT_EQ(Inside(id, "memory/memory.limit_in_bytes", "memory.max"), "67108864");
+  const std::string quota = Inside(id, "cpu/cpu.cfs_quota_us", "cpu.max");
+  EXPECT_TRUE(quota == "50000" || quota == "50000 100000") << quota;
+  EXPECT_EQ(Inside(id, "cpuset/cpuset.cpus", "cpuset.cpus"), "0");
+  const auto resources = node_->Status(id).resources().linux();
+  EXPECT_EQ(resources.memory_limit_in_bytes(), 64 << 20);
+  EXPECT_EQ(resources.cpu_quota(), 50000);
+
+  cri::UpdateContainerResourcesRequest request;
+  request.set_container_id(id);
+  request.mutable_linux()->set_memory_limit_in_bytes(96 << 20);
+  cri::UpdateContainerResourcesResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = daemon_->runtime().UpdateContainerResources(&context, request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(Inside(id, "memory/memory.limit_in_bytes", "memory.max"), "100663296");
+  EXPECT_EQ(node_->Status(id).resources().linux().cpu_quota(), 50000) << "an unset field was changed";
+}
+
+TEST_F(Limits, OutOfMemoryIsNamed) {
+  const auto pod_config = node_->PodConfig("oom");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(
+      pod, pod_config,
+      node_->ContainerConfig("c", {"sh", "-c", "dd if=/dev/zero of=/dev/null bs=40M count=20"}, [](auto& c) {
+        c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(16 << 20);
+        c.mutable_linux()->mutable_resources()->set_memory_swap_limit_in_bytes(16 << 20);
+      }));
+  const auto status = node_->Await(id, cri::CONTAINER_EXITED);
+  EXPECT_EQ(status.reason(), "OOMKilled");
+  EXPECT_EQ(status.exit_code(), 137);
+}
+
+TEST_F(Limits, CapabilitiesSeccompAndNoNewPrivileges) {
+  const auto pod_config = node_->PodConfig("security");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+    auto* security = c.mutable_linux()->mutable_security_context();
+    security->set_no_new_privs(true);
+    security->mutable_capabilities()->add_drop_capabilities("ALL");
+    security->mutable_capabilities()->add_add_capabilities("NET_RAW");
+    security->mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);
+    security->mutable_run_as_user()->set_value(1234);
+    security->mutable_run_as_group()->set_value(4321);
+    security->add_supplemental_groups(777);
+  }));
+  EXPECT_EQ(node_->Shell(id, "grep CapBnd /proc/1/status"), "CapBnd:\t0000000000002000");
+  EXPECT_EQ(node_->Shell(id, "grep CapInh /proc/1/status"), "CapInh:\t0000000000000000");
+  EXPECT_EQ(node_->Shell(id, "grep Seccomp: /proc/self/status"), "Seccomp:\t2");
+  EXPECT_EQ(node_->Shell(id, "grep NoNewPrivs /proc/self/status"), "NoNewPrivs:\t1");
+  EXPECT_EQ(node_->Shell(id, "id -u; id -g"), "1234\n4321");
+  EXPECT_EQ(node_->Shell(id, "id -G"), "4321 777");
+  EXPECT_NE(node_->Exec(id, {"unshare", "-U", "true"}).exit_code, 0);
+}
+
+TEST_F(Limits, PrivilegedSeesTheHostsDevices) {
+  const auto privileged = [](auto& c) { c.mutable_linux()->mutable_security_context()->set_privileged(true); };
+  const auto pod_config = node_->PodConfig("privileged", privileged);
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, privileged));
+  EXPECT_EQ(node_->Shell(id, "grep Seccomp: /proc/self/status"), "Seccomp:\t0");
+  EXPECT_EQ(node_->Shell(id, "test -e /dev/kmsg && echo yes"), "yes");
+  EXPECT_EQ(node_->Shell(id, "mount -t tmpfs none /mnt 2>&1 && echo mounted"), "mounted");
+  const std::string plain = node_->Run(pod, pod_config, node_->ContainerConfig("plain", {"sleep", "1000"}));
+  EXPECT_NE(node_->Exec(plain, {"mount", "-t", "tmpfs", "none", "/tmp"}).exit_code, 0);
+  EXPECT_NE(node_->Exec(plain, {"test", "-e", "/dev/kmsg"}).exit_code, 0);
+}
+
+TEST_F(Limits, MountsPropagateAndStayReadOnly) {
+  const std::string host = daemon_->scratch() + "/volume";
+  ASSERT_OK(MakeDirs(host + "/sub"));
+  ASSERT_OK(AtomicWriteFile(host + "/file", "content", 0644, Durability::kNone));
+  const auto pod_config = node_->PodConfig("mounts");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
+    auto* writable = c.add_mounts();
+    writable->set_host_path(host);
+    writable->set_container_path("/volume");
+    auto* readonly = c.add_mounts();
+    readonly->set_host_path(host);
+    readonly->set_container_path("/readonly");
+    readonly->set_readonly(true);
+    auto* made = c.add_mounts();
+    made->set_host_path(host + "/absent/dir");
+    made->set_container_path("/made");
+  }));
+  EXPECT_EQ(node_->Shell(id, "cat /volume/file"), "content");
+  EXPECT_EQ(node_->Shell(id, "echo new > /volume/new && cat /readonly/new"), "new");
+  EXPECT_NE(node_->Exec(id, {"touch", "/readonly/x"}).exit_code, 0);
+  EXPECT_EQ(node_->Shell(id, "test -d /made && echo yes"), "yes");
+  EXPECT_EQ(node_->Status(id).mounts_size(), 3);
+  node_->Remove(id);
+  EXPECT_OK(ReadFile(host + "/new")) << "removing the container took the volume's content";
+}
+
+}  // namespace
+}  // namespace crisp::e2e

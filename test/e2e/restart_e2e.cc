@@ -1,0 +1,156 @@
+// The daemon may die at any instant: pods, logs, exit codes and addresses live on, and what a kubelet
+// then repeats ends in the right state with nothing left over.
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+
+#include <iostream>
+#include <random>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_matchers.h"
+#include "daemon.h"
+#include "node.h"
+
+namespace crisp::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Restart, ContainersLogsAndAddressesLiveOn) {
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  const auto config = node.PodConfig("lives");
+  const std::string pod = node.RunPod(config);
+  const std::string ticks = node.Run(
+      pod, config, node.ContainerConfig("ticks", {"sh", "-c", "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.02; done"}));
+  const std::string leaves = node.Run(
+      pod, config, node.ContainerConfig("leaves", {"sh", "-c", "sleep 0.5; exit 9"}));
+  const auto before = node.Status(ticks);
+  const auto pod_before = node.PodStatus(pod);
+  daemon.Kill();
+  const size_t logged = node.Log("lives", "ticks").size();
+  absl::SleepFor(absl::Milliseconds(900));
+  EXPECT_GT(node.Log("lives", "ticks").size(), logged) << "the log stands still without the daemon";
+  daemon.Start();
+  const auto after = node.Status(ticks);
+  EXPECT_EQ(after.state(), cri::CONTAINER_RUNNING);
+  EXPECT_EQ(after.SerializeAsString(), before.SerializeAsString());
+  EXPECT_EQ(node.PodStatus(pod).SerializeAsString(), pod_before.SerializeAsString());
+  const auto left = node.Status(leaves);
+  EXPECT_EQ(left.state(), cri::CONTAINER_EXITED);
+  EXPECT_EQ(left.exit_code(), 9);
+  EXPECT_EQ(node.Shell(ticks, "echo still here"), "still here");
+  node.Stop(ticks, 1);
+  node.RemoveAll();
+}
+
+TEST(Restart, TerminatedDaemonLeavesPodsRunning) {
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  const auto config = node.PodConfig("calm");
+  const std::string pod = node.RunPod(config);
+  const std::string id = node.Run(pod, config, node.ContainerConfig("c", {"sleep", "1000"}));
+  daemon.Terminate();
+  daemon.Start();
+  EXPECT_EQ(node.Status(id).state(), cri::CONTAINER_RUNNING);
+  node.RemoveAll();
+}
+
+TEST(Restart, HundredPodsAreFoundWithinASecond) {
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  for (int i = 0; i < 100; ++i) {
+    const auto config = node.PodConfig(absl::StrCat("many-", i));
+    node.Run(node.RunPod(config), config, node.ContainerConfig("c", {"sleep", "1000"}));
+  }
+  daemon.Kill();
+  const absl::Time start = absl::Now();
+  daemon.Start();
+  EXPECT_EQ(node.Containers().size(), 100u);
+  const absl::Duration taken = absl::Now() - start;
+  for (const auto& container : node.Containers()) EXPECT_EQ(container.state(), cri::CONTAINER_RUNNING);
+  std::cout << "first correct list after " << taken << "\n";
+  EXPECT_LT(taken, absl::Seconds(1));
+  node.RemoveAll();
+}
+
+// Kills the daemon at a random moment of one RPC, restarts it, repeats the RPC as a kubelet would,
+// and expects it to end well. The steps run in the order of a life.
+TEST(Restart, KilledInTheMiddleOfEachStep) {
+  std::mt19937 random(getpid());
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  const auto interrupt = [&](const std::function<void()>& rpc, int longest_us) {
+    std::thread caller(rpc);
+    absl::SleepFor(absl::Microseconds(random() % longest_us));
+    daemon.Kill();
+    caller.join();
+    daemon.Start();
+  };
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(absl::StrCat("round ", round));
+    const auto config = node.PodConfig(absl::StrCat("killed-", round));
+    const auto container_config = node.ContainerConfig("c", {"sleep", "1000"});
+    interrupt([&] { node.TryRunPod(config, nullptr, absl::Seconds(5)); }, 6000);
+    const std::string pod = node.RunPod(config);
+    EXPECT_EQ(node.PodStatus(pod).state(), cri::SANDBOX_READY);
+    EXPECT_EQ(node.Pods().size(), 1u);
+
+    interrupt([&] { node.TryCreate(pod, config, container_config, nullptr, absl::Seconds(5)); }, 3000);
+    const std::string id = node.Create(pod, config, container_config);
+    EXPECT_EQ(node.Containers().size(), 1u);
+
+    interrupt([&] { node.TryStart(id, absl::Seconds(5)); }, 3000);
+    if (node.Status(id).state() == cri::CONTAINER_CREATED) node.StartContainer(id);
+    EXPECT_EQ(node.Status(id).state(), cri::CONTAINER_RUNNING);
+    EXPECT_EQ(node.Shell(id, "echo ok"), "ok");
+
+    interrupt([&] { node.TryStop(id, 0, absl::Seconds(5)); }, 3000);
+    node.Stop(id, 0);
+    EXPECT_EQ(node.Status(id).state(), cri::CONTAINER_EXITED);
+    EXPECT_EQ(node.Status(id).exit_code(), 137);
+
+    interrupt([&] { node.TryRemove(id, absl::Seconds(5)); }, 2000);
+    node.Remove(id);
+    EXPECT_THAT(node.Containers(), ::testing::IsEmpty());
+
+    interrupt([&] { node.TryStopPod(pod, absl::Seconds(5)); }, 3000);
+    node.StopPod(pod);
+    interrupt([&] { node.TryRemovePod(pod, absl::Seconds(5)); }, 2000);
+    node.RemovePod(pod);
+    EXPECT_THAT(node.Pods(), ::testing::IsEmpty());
+  }
+}
+
+TEST(Restart, AKilledShimMakesThePodNotReadyAndCanBeRemoved) {
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  const auto config = node.PodConfig("shimless");
+  const std::string pod = node.RunPod(config);
+  const std::string id = node.Run(pod, config, node.ContainerConfig("c", {"sleep", "1000"}));
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  request.set_verbose(true);
+  cri::PodSandboxStatusResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(daemon.runtime().PodSandboxStatus(&context, request, &response).ok());
+  const std::string& info = response.info().at("info");
+  const size_t at = info.find("\"pid\":");
+  ASSERT_NE(at, std::string::npos) << info;
+  ASSERT_EQ(kill(atoi(info.c_str() + at + 6), SIGKILL), 0);
+  EXPECT_EQ(node.Await(id, cri::CONTAINER_EXITED).state(), cri::CONTAINER_EXITED);
+  const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  while (node.PodStatus(pod).state() == cri::SANDBOX_READY && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(node.PodStatus(pod).state(), cri::SANDBOX_NOTREADY);
+  node.RemoveAll();
+}
+
+}  // namespace
+}  // namespace crisp::e2e
