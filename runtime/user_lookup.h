@@ -33,11 +33,11 @@ struct AccountFiles {
   std::string group;
 };
 
-// /etc/passwd and /etc/group out of a stack of unpacked layers that is not mounted. For each file the
-// topmost layer that has it wins; a whiteout (0:0 device, or an opaque /etc) in a layer hides those
-// below; a symlink (the file itself, or /etc) is followed inside its own layer first, then, by path,
-// through the layers again, at most 8 times. Absent files are empty. Longer files are cut at
-// kMaxAccountFile, at a line's end. Errors only for I/O.
+// /etc/passwd and /etc/group out of a stack of unpacked layers that is not mounted, found as
+// overlayfs would: each component in the topmost layer that has it; a whiteout (0:0 device), an
+// opaque directory or a non-directory hides the layers below; symlinks are resolved through the
+// stack and never leave it, at most 8. Absent files, and what is no regular file, are empty. Longer
+// files are cut at kMaxAccountFile, at a line's end. Errors only for I/O.
 absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<std::string>& layers_topmost_first);
 
 enum class GroupsPolicy { kMerge, kStrict };
