@@ -5,34 +5,56 @@
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "network/bridge_network.h"
+#include "network/cni_network.h"
 
 namespace crisp::network {
 namespace {
 
+// A pod belongs to whichever network made it, whatever the configuration directory says later.
 class Composite final : public PodNetwork {
  public:
-  Composite(std::unique_ptr<BridgeNetwork> bridge, UniqueFd rtnl)
-      : bridge_(std::move(bridge)), rtnl_(std::move(rtnl)) {}
+  Composite(std::unique_ptr<BridgeNetwork> bridge, std::unique_ptr<CniNetwork> cni, UniqueFd rtnl)
+      : bridge_(std::move(bridge)), cni_(std::move(cni)), rtnl_(std::move(rtnl)) {}
 
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
+    if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, cancel);
+    const auto config = cni_->Config();
+    if (config.ok()) return cni_->Attach(request, **config, cancel);
+    if (const auto attached = cni_->Find(request.pod_id); attached.ok()) return attached;
+    if (!absl::IsNotFound(config.status())) {
+      return absl::UnavailableError(config.status().message());
+    }
+    // What a CNI attempt left must be gone before the pod gets another network.
+    CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, cancel));
     return bridge_->Attach(request, cancel);
   }
-  absl::Status Detach(absl::string_view pod_id, int, const Cancel&) override {
-    return bridge_->Detach(pod_id);
+  absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) override {
+    const absl::Status status = bridge_->Detach(pod_id);
+    const absl::Status other = cni_->Detach(pod_id, netns_fd, cancel);
+    return status.ok() ? other : status;
   }
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const override {
-    return bridge_->Find(pod_id);
+    absl::StatusOr<Attachment> found = bridge_->Find(pod_id);
+    return found.ok() ? found : cni_->Find(pod_id);
   }
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) override {
+    cni_->Reconcile(live);
     return bridge_->Reconcile(live);
   }
-  NetworkCondition Condition() const override { return {.ready = true}; }
+  NetworkCondition Condition() const override {
+    if (absl::IsNotFound(cni_->Config().status())) return {.ready = true};
+    return cni_->Condition();
+  }
   absl::Status SetPodCidr(absl::string_view cidrs) override { return bridge_->SetPodCidr(cidrs); }
   absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters() const override;
-  absl::Status Reset() override { return bridge_->Reset(); }
+  absl::Status Reset() override {
+    cni_->Reconcile({});
+    return bridge_->Reset();
+  }
 
  private:
   const std::unique_ptr<BridgeNetwork> bridge_;
+  const std::unique_ptr<CniNetwork> cni_;
   mutable absl::Mutex counters_mutex_;  // of its own: statistics never wait for an Attach()
   const UniqueFd rtnl_ ABSL_GUARDED_BY(counters_mutex_);
 };
@@ -40,6 +62,7 @@ class Composite final : public PodNetwork {
 absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Composite::Counters() const {
   absl::flat_hash_map<std::string, std::string> pods_by_link;
   bridge_->AddHostLinks(pods_by_link);
+  cni_->AddHostLinks(pods_by_link);
   std::map<std::string, std::vector<InterfaceCounters>> counters;
   if (pods_by_link.empty()) return counters;
   absl::MutexLock lock(&counters_mutex_);
@@ -65,8 +88,9 @@ absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Composite:
 
 absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Create(NetworkOptions options) {
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<BridgeNetwork> bridge, BridgeNetwork::Create(options));
+  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<CniNetwork> cni, CniNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
-  return std::make_unique<Composite>(std::move(bridge), std::move(rtnl));
+  return std::make_unique<Composite>(std::move(bridge), std::move(cni), std::move(rtnl));
 }
 
 }  // namespace crisp::network
