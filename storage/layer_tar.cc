@@ -1,0 +1,204 @@
+#include "storage/layer_tar.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <locale.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cwchar>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr size_t kReadSize = 256 << 10;
+constexpr uint64_t kMaxFileSize = uint64_t{1} << 40;  // apparent; a sparse one may claim anything
+
+// libarchive converts pax names from UTF-8 to the thread's locale; in this one that is no change.
+locale_t Utf8Locale() {
+  static const locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  return locale;
+}
+
+class ScopedUtf8 {
+ public:
+  ScopedUtf8() : previous_(Utf8Locale() != nullptr ? uselocale(Utf8Locale()) : nullptr) {}
+  ~ScopedUtf8() {
+    if (previous_ != nullptr) uselocale(previous_);
+  }
+
+ private:
+  locale_t previous_;
+};
+
+struct Reader {
+  const ByteSource& source;
+  std::vector<char> buffer = std::vector<char>(kReadSize);
+  absl::Status status;  // of the source
+
+  static la_ssize_t Read(struct archive* archive, void* self, const void** data) {
+    auto* reader = static_cast<Reader*>(self);
+    absl::StatusOr<size_t> n = reader->source(reader->buffer.data(), reader->buffer.size());
+    if (!n.ok()) {
+      reader->status = n.status();
+      archive_set_error(archive, EIO, "the stream failed");
+      return -1;
+    }
+    *data = reader->buffer.data();
+    return static_cast<la_ssize_t>(*n);
+  }
+};
+
+using UniqueArchive = std::unique_ptr<struct archive, int (*)(struct archive*)>;
+
+absl::Status TarError(struct archive* archive, const Reader& reader) {
+  if (!reader.status.ok()) return reader.status;
+  const char* why = archive_error_string(archive);
+  return absl::DataLossError(absl::StrCat("layer tar: ", why != nullptr ? why : "malformed"));
+}
+
+absl::StatusOr<UniqueArchive> OpenTar(Reader& reader) {
+  UniqueArchive archive(archive_read_new(), archive_read_free);
+  if (archive == nullptr) return absl::ResourceExhaustedError("layer tar: no memory");
+  if (archive_read_support_format_tar(archive.get()) != ARCHIVE_OK ||
+      archive_read_support_format_empty(archive.get()) != ARCHIVE_OK ||
+      archive_read_open(archive.get(), &reader, nullptr, &Reader::Read, nullptr) != ARCHIVE_OK) {
+    return TarError(archive.get(), reader);
+  }
+  return archive;
+}
+
+std::string Text(const char* text) { return text != nullptr ? text : ""; }
+
+absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
+  if (archive_entry_hardlink(entry) != nullptr) return LayerEntry::Type::kHardlink;
+  switch (archive_entry_filetype(entry)) {
+    case AE_IFREG:
+      return LayerEntry::Type::kFile;
+    case AE_IFDIR:
+      return LayerEntry::Type::kDirectory;
+    case AE_IFLNK:
+      return LayerEntry::Type::kSymlink;
+    case AE_IFCHR:
+      return LayerEntry::Type::kCharDevice;
+    case AE_IFBLK:
+      return LayerEntry::Type::kBlockDevice;
+    case AE_IFIFO:
+      return LayerEntry::Type::kFifo;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("layer entry '",
+                                                     Text(archive_entry_pathname(entry)),
+                                                     "': unknown type"));
+  }
+}
+
+absl::StatusOr<uint32_t> Id(int64_t value, absl::string_view path) {
+  if (value < 0 || value >= std::numeric_limits<uint32_t>::max()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer entry '", path, "': owner ", value, " out of range"));
+  }
+  return static_cast<uint32_t>(value);
+}
+
+void CopyXattrs(struct archive_entry* from, LayerEntry& to) {
+  archive_entry_xattr_reset(from);
+  const char* name = nullptr;
+  const void* value = nullptr;
+  size_t size = 0;
+  while (archive_entry_xattr_next(from, &name, &value, &size) == ARCHIVE_OK) {
+    to.xattrs.emplace_back(name, std::string(static_cast<const char*>(value), size));
+  }
+}
+
+absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
+  LayerEntry to;
+  CRISP_ASSIGN_OR_RETURN(to.type, TypeOf(from));
+  to.path = Text(archive_entry_pathname(from));
+  if (to.path.empty()) return absl::DataLossError("layer tar: a member without a readable name");
+  to.target = Text(to.type == LayerEntry::Type::kHardlink ? archive_entry_hardlink(from)
+                                                          : archive_entry_symlink(from));
+  to.mode = archive_entry_perm(from) & 07777;
+  CRISP_ASSIGN_OR_RETURN(to.uid, Id(archive_entry_uid(from), to.path));
+  CRISP_ASSIGN_OR_RETURN(to.gid, Id(archive_entry_gid(from), to.path));
+  to.mtime = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
+  if (to.mtime.tv_nsec < 0 || to.mtime.tv_nsec >= 1'000'000'000) to.mtime.tv_nsec = 0;
+  to.device = archive_entry_rdev(from);
+  const int64_t size = archive_entry_size(from);
+  if (size < 0 || static_cast<uint64_t>(size) > kMaxFileSize) {
+    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", to.path, "': too large"));
+  }
+  to.size = static_cast<uint64_t>(size);
+  CopyXattrs(from, to);
+  return to;
+}
+
+absl::Status WriteAt(int fd, const char* data, size_t size, int64_t offset, const LayerEntry& entry) {
+  while (size > 0) {
+    const ssize_t n = pwrite(fd, data, size, offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, absl::StrCat("layer entry '", entry.path, "': write"));
+    data += n;
+    offset += n;
+    size -= static_cast<size_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CopyData(struct archive* archive, const Reader& reader, const LayerEntry& entry, int fd) {
+  uint64_t end = 0;
+  while (true) {
+    const void* data = nullptr;
+    size_t size = 0;
+    la_int64_t offset = 0;
+    const int code = archive_read_data_block(archive, &data, &size, &offset);
+    if (code == ARCHIVE_EOF) break;
+    if (code != ARCHIVE_OK) return TarError(archive, reader);
+    if (offset < 0 || size > entry.size || static_cast<uint64_t>(offset) > entry.size - size) {
+      return absl::DataLossError(
+          absl::StrCat("layer tar: data of '", entry.path, "' beyond its size"));
+    }
+    CRISP_RETURN_IF_ERROR(WriteAt(fd, static_cast<const char*>(data), size, offset, entry));
+    if (size > 0) end = static_cast<uint64_t>(offset) + size;
+  }
+  // A hole at the end.
+  if (end < entry.size && ftruncate(fd, static_cast<off_t>(entry.size)) != 0) {
+    return ErrnoError(errno, absl::StrCat("layer entry '", entry.path, "': set size"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void PrepareTarReader() {
+  ScopedUtf8 locale;
+  char bytes[8];
+  mbstate_t state{};
+  (void)wcrtomb(bytes, L'\u00e9', &state);
+}
+
+absl::Status ApplyTar(const ByteSource& source, LayerApplier& applier) {
+  ScopedUtf8 locale;
+  Reader reader{.source = source};
+  CRISP_ASSIGN_OR_RETURN(UniqueArchive archive, OpenTar(reader));
+  struct archive_entry* member = nullptr;
+  while (true) {
+    const int code = archive_read_next_header(archive.get(), &member);
+    if (code == ARCHIVE_EOF) return absl::OkStatus();
+    // Warnings are about names that cannot be represented and damaged attributes: not to be guessed.
+    if (code != ARCHIVE_OK) return TarError(archive.get(), reader);
+    CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(member));
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, applier.Add(entry));
+    if (!fd) continue;
+    CRISP_RETURN_IF_ERROR(CopyData(archive.get(), reader, entry, fd.get()));
+    CRISP_RETURN_IF_ERROR(applier.FinishFile(entry, fd.get()));
+  }
+}
+
+}  // namespace crisp::storage

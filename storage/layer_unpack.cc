@@ -1,0 +1,210 @@
+#include "storage/layer_unpack.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr int kPollMs = 100;
+constexpr size_t kMaxReport = 40u << 20;  // opaque directories' names are capped at 32 MiB
+constexpr int kSocketBuffer = 1 << 20;
+
+absl::StatusOr<pid_t> Spawn(const UnpackOptions& options, int stream, int target, int report) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  auto free_both = absl::MakeCleanup([&] {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  });
+  // Parked above the targets, so that no dup2 overwrites the source of a later one.
+  std::vector<UniqueFd> parked;
+  for (const auto& [ours, theirs] :
+       std::vector<std::pair<int, int>>{{stream, 0}, {2, 1}, {target, 3}, {report, 4}}) {
+    parked.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, 10));
+    if (!parked.back()) return ErrnoError(errno, "duplicate a descriptor for the unpacker");
+    posix_spawn_file_actions_adddup2(&actions, parked.back().get(), theirs);
+  }
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const std::string program = options.program.empty() ? "/proc/self/exe" : options.program;
+  std::string argv[] = {"crispd", "unpack-layer", absl::StrCat(options.max_bytes),
+                        absl::StrCat(options.min_free_bytes)};
+  char* const args[] = {argv[0].data(), argv[1].data(), argv[2].data(), argv[3].data(), nullptr};
+  char* const env[] = {nullptr};
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, args, env);
+  if (error != 0) return ErrnoError(error, absl::StrCat("run the unpacker ", program));
+  return pid;
+}
+
+// The name comes from the child, so from the image.
+absl::Status MarkOpaque(int root, const std::string& directory) {
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root,
+                                       directory.empty() ? "." : directory.c_str(), &how,
+                                       sizeof(how))));
+  if (!fd) {
+    // Replaced by a later entry.
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return absl::OkStatus();
+    return ErrnoError(errno, absl::StrCat("open opaque directory ", directory));
+  }
+  if (fsetxattr(fd.get(), "trusted.overlay.opaque", "y", 1, 0) != 0) {
+    return ErrnoError(errno, absl::StrCat("mark ", directory, " opaque"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+LayerUnpack::LayerUnpack(pid_t pid, UniqueFd stream, UniqueFd report, UniqueFd target)
+    : pid_(pid),
+      stream_(std::move(stream)),
+      report_(std::move(report)),
+      target_(std::move(target)) {}
+
+LayerUnpack::~LayerUnpack() {
+  if (pid_ <= 0) return;
+  (void)kill(pid_, SIGKILL);
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(const UnpackOptions& options,
+                                                                int target_fd) {
+  // A socket rather than a pipe: writing to a dead child is EPIPE without a signal.
+  int stream[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) != 0) {
+    return ErrnoError(errno, "make a socket pair");
+  }
+  UniqueFd ours(stream[0]), theirs(stream[1]);
+  (void)setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof(kSocketBuffer));
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
+  UniqueFd report_in(report[0]), report_out(report[1]);
+  UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
+  if (!target) return ErrnoError(errno, "duplicate the layer's directory");
+  CRISP_ASSIGN_OR_RETURN(const pid_t pid,
+                         Spawn(options, theirs.get(), target.get(), report_out.get()));
+  return std::unique_ptr<LayerUnpack>(
+      new LayerUnpack(pid, std::move(ours), std::move(report_in), std::move(target)));
+}
+
+absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
+  while (!bytes.empty()) {
+    const ssize_t n =
+        send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) {
+      bytes.remove_prefix(static_cast<size_t>(n));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) {
+      // It gave up; the report says why.
+      absl::Status status = Finish(cancel).status();
+      return status.ok() ? absl::DataLossError("unpack layer: bytes after its end") : status;
+    }
+    CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+    pollfd waiting{stream_.get(), POLLOUT, 0};
+    (void)poll(&waiting, 1, kPollMs);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
+  std::string report;
+  char buffer[16384];
+  while (true) {
+    pollfd waiting{report_.get(), POLLIN, 0};
+    if (poll(&waiting, 1, kPollMs) <= 0) {
+      CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+      continue;
+    }
+    const ssize_t n = read(report_.get(), buffer, sizeof(buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "read the unpacker's report");
+    if (n == 0) return report;
+    if (report.size() + static_cast<size_t>(n) > kMaxReport) {
+      return absl::ResourceExhaustedError("unpack layer: the report is too long");
+    }
+    report.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
+  if (pid_ <= 0) return absl::FailedPreconditionError("unpack layer: finished twice");
+  (void)shutdown(stream_.get(), SHUT_WR);
+  CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(cancel));
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  if (WIFSIGNALED(status)) {
+    return absl::InternalError(
+        absl::StrCat("unpack layer: the unpacker died by signal ", WTERMSIG(status)));
+  }
+  if (report.empty()) {
+    return absl::InternalError(
+        absl::StrCat("unpack layer: the unpacker exited with ", WEXITSTATUS(status)));
+  }
+  return ParseReport(report);
+}
+
+// One line of JSON, then the opaque directories, each ended by a NUL.
+absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) {
+  const size_t line = report.find('\n');
+  CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(report.substr(0, line)));
+  CRISP_ASSIGN_OR_RETURN(const int64_t code, JsonInt(json, "code"));
+  if (code != 0) {
+    CRISP_ASSIGN_OR_RETURN(const std::string message, JsonString(json, "message"));
+    return absl::Status(static_cast<absl::StatusCode>(code), message);
+  }
+  UnpackResult result;
+  CRISP_ASSIGN_OR_RETURN(result.diff_id, JsonString(json, "diff_id"));
+  for (auto [key, field] :
+       {std::pair{"compressed_bytes", &result.compressed_bytes},
+        std::pair{"archive_bytes", &result.archive_bytes}, std::pair{"entries", &result.entries},
+        std::pair{"inodes", &result.inodes}, std::pair{"bytes", &result.bytes},
+        std::pair{"disk_bytes", &result.disk_bytes}}) {
+    CRISP_ASSIGN_OR_RETURN(const int64_t value, JsonInt(json, key));
+    *field = static_cast<uint64_t>(value);
+  }
+  if (line == absl::string_view::npos) return result;
+  absl::string_view names = report.substr(line + 1);
+  while (!names.empty()) {
+    const size_t end = names.find('\0');
+    if (end == absl::string_view::npos) return absl::InternalError("unpack layer: cut-off report");
+    CRISP_RETURN_IF_ERROR(MarkOpaque(target_.get(), std::string(names.substr(0, end))));
+    names.remove_prefix(end + 1);
+  }
+  return result;
+}
+
+}  // namespace crisp::storage

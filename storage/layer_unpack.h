@@ -1,0 +1,66 @@
+#ifndef CRISP_STORAGE_LAYER_UNPACK_H_
+#define CRISP_STORAGE_LAYER_UNPACK_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "storage/image_store.h"
+
+namespace crisp::storage {
+
+struct UnpackOptions {
+  std::string program;  // runs UnpackerMain() when argv[1] is "unpack-layer"; empty: /proc/self/exe
+  uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
+  uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
+};
+
+struct UnpackResult {
+  std::string diff_id;        // digest of the uncompressed archive
+  uint64_t compressed_bytes = 0;
+  uint64_t archive_bytes = 0;  // uncompressed
+  uint64_t entries = 0;
+  uint64_t inodes = 0;        // see LayerContent
+  uint64_t bytes = 0;
+  uint64_t disk_bytes = 0;
+};
+
+// One layer being unpacked by a confined child process (see UnpackerMain). Bytes go in by Write() on
+// one thread while the child inflates, hashes and writes. Destroying it kills and reaps the child.
+// After any failure the target directory holds rubbish and is the caller's to remove.
+class LayerUnpack {
+ public:
+  // `target_fd` is an empty directory (not O_PATH); the layer's root. NotFound: no such program.
+  static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(const UnpackOptions& options,
+                                                            int target_fd);
+  ~LayerUnpack();
+  LayerUnpack(const LayerUnpack&) = delete;
+  LayerUnpack& operator=(const LayerUnpack&) = delete;
+
+  // Blocks while the child is behind. `cancel`'s error, or what the child reported when it gave up.
+  absl::Status Write(absl::string_view bytes, const Cancel& cancel);
+  // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
+  // those of Decompress, ApplyTar and LayerApplier; Internal when the child died without a word.
+  absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
+
+ private:
+  LayerUnpack(pid_t pid, UniqueFd stream, UniqueFd report, UniqueFd target);
+  absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
+  absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
+
+  pid_t pid_;
+  UniqueFd stream_;
+  UniqueFd report_;
+  UniqueFd target_;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_LAYER_UNPACK_H_

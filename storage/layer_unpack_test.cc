@@ -1,0 +1,90 @@
+#include "storage/layer_unpack.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "storage/digest.h"
+#include "storage/tar_builder.h"
+
+namespace crisp::storage {
+namespace {
+
+class LayerUnpackTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<UnpackResult> Unpack(const std::string& bytes, UnpackOptions options = {}) {
+    options.program = CRISP_UNPACKER;
+    CRISP_ASSIGN_OR_RETURN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+    CRISP_ASSIGN_OR_RETURN(auto unpack, LayerUnpack::Start(options, target.get()));
+    CRISP_RETURN_IF_ERROR(unpack->Write(bytes, Cancel()));
+    return unpack->Finish(Cancel());
+  }
+  TempDir dir_;
+};
+
+TEST_F(LayerUnpackTest, UnpacksInAConfinedChild) {
+  TarBuilder tar;
+  tar.Dir("etc").File("etc/passwd", "root").Dir("opaque").File("opaque/.wh..wh..opq", "");
+  tar.File(".wh.gone", "").Hardlink("hard", "etc/passwd").Symlink("sym", "etc");
+  tar.Add({.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3});
+  tar.Add({.name = "su", .mode = 04755, .uid = 7,
+           .pax = {{"SCHILY.xattr.user.k", "v"}}});
+  tar.Add({.name = "x", .pax = {{"path", "caf\xc3\xa9"}}});
+  tar.File("etc/passwd", "replaced").Dir("gone2").File("gone2/f").File("gone2", "file");
+  const std::string bytes = tar.Build() + std::string(10240, '\0');
+  const std::string gzip = Gzip(bytes);
+  ASSERT_OK_AND_ASSIGN(const UnpackResult result, Unpack(gzip));
+  EXPECT_EQ(result.diff_id, Sha256Digest(bytes));
+  EXPECT_EQ(result.compressed_bytes, gzip.size());
+  EXPECT_EQ(result.archive_bytes, bytes.size());
+  EXPECT_EQ(*ReadFile(dir_.path() + "/etc/passwd"), "replaced");
+  char value[8] = {};
+  EXPECT_EQ(getxattr((dir_.path() + "/opaque").c_str(), "trusted.overlay.opaque", value, 8), 1);
+  EXPECT_EQ(value[0], 'y');
+  struct stat st {};
+  ASSERT_EQ(stat((dir_.path() + "/su").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 04755u);
+  EXPECT_EQ(stat((dir_.path() + "/caf\xc3\xa9").c_str(), &st), 0);
+}
+
+TEST_F(LayerUnpackTest, MovesMuchData) {
+  TarBuilder tar;
+  std::string content;
+  for (int i = 0; i < 2'000'000; ++i) absl::StrAppend(&content, i, ",");
+  for (int i = 0; i < 4; ++i) tar.File(absl::StrCat("big", i), content);
+  ASSERT_OK_AND_ASSIGN(const UnpackResult result, Unpack(tar.Build()));
+  EXPECT_EQ(result.bytes, 4 * content.size());
+  EXPECT_EQ(*ReadFile(dir_.path() + "/big3", 64 << 20), content);
+}
+
+TEST_F(LayerUnpackTest, TellsWhatIsWrong) {
+  const std::string gzip = Gzip(TarBuilder().File("f", std::string(100'000, 'x')).Build());
+  EXPECT_THAT(Unpack(gzip.substr(0, gzip.size() / 2)), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(Unpack(TarBuilder().File("../f").Build()),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("../f")));
+  EXPECT_THAT(Unpack(gzip, {.max_bytes = 1000}), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(Unpack(gzip, {.min_free_bytes = uint64_t{1} << 60}),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  const std::string bad = TarBuilder().File("../f").Build() + std::string(32 << 20, 'x');
+  EXPECT_THAT(Unpack(bad), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(LayerUnpackTest, CancelEndsIt) {
+  ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start({.program = CRISP_UNPACKER}, target.get()));
+  ASSERT_OK(unpack->Write("begun", Cancel()));
+  EXPECT_THAT(unpack->Write(std::string(64 << 20, 'x'), Cancel(absl::InfinitePast())),
+              ::testing::AnyOf(StatusIs(absl::StatusCode::kDeadlineExceeded),
+                               StatusIs(absl::StatusCode::kDataLoss)));
+}
+
+TEST_F(LayerUnpackTest, MissingProgramIsNotFound) {
+  ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  EXPECT_THAT(LayerUnpack::Start({.program = "/nonexistent"}, target.get()),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace crisp::storage

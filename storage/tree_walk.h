@@ -1,0 +1,26 @@
+#ifndef CRISP_STORAGE_TREE_WALK_H_
+#define CRISP_STORAGE_TREE_WALK_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace crisp::storage {
+
+// What a tree holds, counted the way LayerContent counts: a file with several names when its last
+// one inside the tree is met, directories at 4 KiB.
+struct TreeCount {
+  uint64_t inodes = 0;
+  uint64_t bytes = 0;
+  uint64_t disk_bytes = 0;
+};
+
+// Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink, stays
+// on one file system. A file with names outside of the tree is not counted: it outlives the tree.
+absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name);
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_TREE_WALK_H_
