@@ -156,20 +156,28 @@ func layerSuffix(format, compression string) string {
 	return "+" + compression
 }
 
-// writeLayout writes the image as an OCI layout of its own.
-func (i *image) writeLayout(folder string) error {
+// writeLayout writes the image as an OCI layout of its own. A name, if there is one, goes where
+// containerd (the whole reference) and the OCI (its tag) look for it.
+func (i *image) writeLayout(folder, name string) error {
 	blobs := filepath.Join(folder, "blobs", "sha256")
 	if err := os.MkdirAll(blobs, 0o755); err != nil {
 		return err
 	}
 	for digest, content := range i.blobs {
-		name := filepath.Join(blobs, strings.TrimPrefix(digest, "sha256:"))
-		if err := os.WriteFile(name, content, 0o644); err != nil {
+		path := filepath.Join(blobs, strings.TrimPrefix(digest, "sha256:"))
+		if err := os.WriteFile(path, content, 0o644); err != nil {
 			return err
 		}
 	}
+	top := i.top
+	if name != "" {
+		top.Annotations = map[string]string{
+			"io.containerd.image.name":          name,
+			"org.opencontainers.image.ref.name": name[strings.LastIndex(name, ":")+1:],
+		}
+	}
 	index, err := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": formats["oci"].index, "manifests": []descriptor{i.top},
+		"schemaVersion": 2, "mediaType": formats["oci"].index, "manifests": []descriptor{top},
 	})
 	if err != nil {
 		return err
@@ -177,5 +185,6 @@ func (i *image) writeLayout(folder string) error {
 	if err := os.WriteFile(filepath.Join(folder, "index.json"), index, 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644)
+	marker := []byte(`{"imageLayoutVersion":"1.0.0"}`)
+	return os.WriteFile(filepath.Join(folder, "oci-layout"), marker, 0o644)
 }

@@ -1,7 +1,7 @@
 // Mkimage builds container images for tests from a JSON description, and pushes them to a registry
 // or writes them as an OCI layout. Equal descriptions and files give equal digests.
 //
-//	mkimage [-layout DIR] [-push URL/REPOSITORY:TAG ...] [-user NAME:PASSWORD] [-ca FILE] IMAGE.json
+//	mkimage [-layout DIR [-name REFERENCE]] [-push URL/REPOSITORY:TAG ...] [-user NAME:PASSWORD] [-ca FILE] IMAGE.json
 //
 // It prints the digest of what was written. The description is a spec (see spec.go); names of files
 // in it are relative to the working directory. "-" reads it from standard input.
@@ -24,6 +24,7 @@ func (r *repeated) Set(s string) error { *r = append(*r, s); return nil }
 func main() {
 	var pushes repeated
 	layout := flag.String("layout", "", "write an OCI layout into this `folder`")
+	name := flag.String("name", "", "the `reference` that the layout gives the image")
 	flag.Var(&pushes, "push", "push to this `URL/REPOSITORY:TAG`; may be repeated")
 	user := flag.String("user", "", "`name:password` for the registry")
 	ca := flag.String("ca", "", "`file` with the certificates that the registry's must be signed by")
@@ -32,13 +33,13 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), *layout, pushes, *user, *ca); err != nil {
+	if err := run(flag.Arg(0), *layout, *name, pushes, *user, *ca); err != nil {
 		fmt.Fprintf(os.Stderr, "mkimage: %s: %v\n", flag.Arg(0), err)
 		os.Exit(1)
 	}
 }
 
-func run(path, layout string, pushes []string, user, ca string) error {
+func run(path, layout, name string, pushes []string, user, ca string) error {
 	image, err := readSpec(path)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func run(path, layout string, pushes []string, user, ca string) error {
 		return err
 	}
 	if layout != "" {
-		if err := built.writeLayout(layout); err != nil {
+		if err := built.writeLayout(layout, name); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,141 @@
+#!/bin/bash
+# Builds every image that critest pulls, from Debian's packages and sources, into the storage of a
+# docker-registry under the paths that they have upstream. Prints that storage folder. Cached in
+# build/critest-images.
+#
+# One image cannot be built: test-image-digest is asked for by the digest of the upstream file.
+set -euo pipefail
+root=$(readlink -f "$(dirname "$0")/..")
+out=$root/build/critest-images
+source "$root/hack/lib/trees.sh"
+source "$root/test/e2e/lib/registry.sh"
+bin=$("$root/hack/tools.sh")
+mkdir -p "$out"
+exec 9>"$out/lock"
+flock 9
+
+stamp=$(cat "$0" "$root/hack/lib/trees.sh" "$bin/mkimage" | sha256sum)
+if [[ $(cat "$out/stamp" 2>/dev/null) == "$stamp" ]]; then
+  echo "$out/storage"
+  exit 0
+fi
+
+# The busybox that is in Debian lacks applets that critest runs, and runs others without their file.
+# So: its source with upstream's default configuration, linked statically.
+build_busybox() {
+  [[ -x $out/busybox ]] && return
+  echo "critest-images: building busybox" >&2
+  local work=$out/busybox-src
+  rm -rf "$work"
+  mkdir -p "$work/lists/partial"
+  # A source list and package lists of our own: the machine's stay as they are.
+  printf 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s bookworm main\n' \
+    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/sources.list"
+  local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root)
+  (
+    cd "$work"
+    "${apt[@]}" update
+    "${apt[@]}" source --only-source --download-only busybox
+    tar xf busybox_*.orig.tar.*
+    cd busybox-*/
+    make defconfig
+    sed -i 's/.*CONFIG_STATIC[ =].*/CONFIG_STATIC=y/' .config
+    make -j"$(nproc)" busybox
+    install -m 755 busybox "$out/busybox"
+  ) >"$out/busybox.log" 2>&1 </dev/null || { tail -20 "$out/busybox.log" >&2; return 1; }
+  rm -rf "$work"
+}
+
+# static_program NAME: compiles C from stdin into $out/NAME.
+static_program() { gcc -O2 -static -x c -o "$out/$1" -; }
+
+build_programs() {
+  static_program pause <<'C'
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void leave(int signal) { (void)signal; _exit(0); }
+int main(void) {
+  signal(SIGINT, leave);
+  signal(SIGTERM, leave);
+  for (;;) pause();
+}
+C
+  static_program nnp <<'C'
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { printf("Effective uid: %d\n", (int)geteuid()); return 0; }
+C
+}
+
+build_trees() {
+  rm -rf "$out/trees"
+  busybox_tree "$out/trees/busybox" "$out/busybox"
+  nginx_tree "$out/trees/nginx" 80
+  nginx_tree "$out/trees/hostnet-nginx" 12003
+  mkdir -p "$out"/trees/{httpd/www,httpd/bin,pause,group/etc}
+  echo '<h1>It works</h1>' >"$out/trees/httpd/www/index.html"
+  # critest looks for the program's name in its log, where Apache says its command line.
+  printf '%s\n' '#!/bin/sh' 'echo "httpd serves /www"' 'exec httpd -f -p 80 -h /www' \
+    >"$out/trees/httpd/bin/serve"
+  chmod 755 "$out/trees/httpd/bin/serve"
+  install -m 755 "$out/pause" "$out/trees/pause/pause"
+  cp "$out"/trees/busybox/etc/{passwd,group} "$out/trees/group/etc/"
+  echo default-user:x:1000:1000::/home:/bin/sh >>"$out/trees/group/etc/passwd"
+  printf '%s\n' default-user:x:1000: group-defined-in-image:x:50000:default-user \
+    >>"$out/trees/group/etc/group"
+}
+
+# image CONFIG LAYER...: the description of an image; a layer is a tree's name or a JSON object.
+image() {
+  local config=$1 layers=() layer
+  shift
+  for layer in "$@"; do
+    [[ $layer == "{"* ]] || layer=$(jq -n --arg tree "$out/trees/$layer" '{tree: $tree, owner: "0:0"}')
+    layers+=("$layer")
+  done
+  printf '%s\n' "${layers[@]}" | jq -s --argjson config "$config" '{config: $config, layers: .}'
+}
+
+# publish REPOSITORY:TAG...: pushes the image that stdin describes.
+publish() {
+  local targets=() target
+  for target in "$@"; do targets+=(-push "http://$registry/$target"); done
+  "$bin/mkimage" "${targets[@]}" - >/dev/null
+}
+
+marker() { jq -n --arg name "$1" '{entries: [{path: "image-name", content: $name}]}'; }
+
+publish_all() {
+  local e2e=e2e-test-images staging=k8s-staging-cri-tools name
+  local path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
+  local shell="{\"Cmd\":[\"sh\"],$path}"
+  local nginx="{\"Cmd\":[\"nginx\",\"-g\",\"daemon off;\"],\"ExposedPorts\":{\"80/tcp\":{}},\"StopSignal\":\"SIGQUIT\",$path}"
+  image "$shell" busybox | publish "$e2e/busybox:1.29-2"
+  image "$nginx" busybox nginx | publish "$e2e/nginx:1.14-2"
+  image "$nginx" busybox hostnet-nginx | publish "$staging/hostnet-nginx-$(dpkg --print-architecture):latest"
+  image "{\"Cmd\":[\"/bin/serve\"],$path}" busybox httpd | publish "$e2e/httpd:2.4.39-4"
+  image '{"Entrypoint":["/nnp"]}' busybox "$(jq -n --arg source "$out/nnp" \
+    '{entries: [{path: "nnp", source: $source, mode: "4755"}]}')" | publish "$e2e/nonewprivs:1.3"
+  image '{"Entrypoint":["/pause"]}' pause | publish pause:3.9
+  image "{\"User\":\"1002\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-uid:latest"
+  image "{\"User\":\"www-data\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-username:latest"
+  image "{\"User\":\"1003:1004\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-uid-group:latest"
+  image "{\"User\":\"www-data:1004\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-username-group:latest"
+  image "{\"User\":\"1000\",\"Cmd\":[\"sh\"],$path}" busybox group | publish "$staging/test-image-predefined-group:latest"
+  for name in test-image-latest:latest test-image-tag:test test-image-tag:all test-image-{1,2,3}:latest; do
+    image "$shell" busybox "$(marker "$name")" | publish "$staging/$name"
+  done
+  image "$shell" busybox "$(marker test-image-tags)" | publish "$staging"/test-image-tags:{1,2,3}
+}
+
+rm -rf "$out/stamp" "$out/storage"
+build_busybox
+build_programs
+build_trees
+registry=$(start_registry --storage "$out/storage")
+trap 'stop_registry "$registry"' EXIT
+publish_all
+echo "$stamp" >"$out/stamp"
+echo "$out/storage"
