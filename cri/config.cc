@@ -1,0 +1,86 @@
+#include "cri/config.h"
+
+#include <sys/un.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/safe_path.h"
+#include "base/status.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::string_view kUnixScheme = "unix://";
+constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its NUL
+
+absl::Status Invalid(absl::string_view key, absl::string_view value, absl::string_view rule) {
+  return absl::InvalidArgumentError(absl::StrCat(key, " \"", value, "\" ", rule));
+}
+
+absl::Status CheckDirectory(absl::string_view key, const std::string& path) {
+  if (!absl::StartsWith(path, "/")) return Invalid(key, path, "must be an absolute path");
+  if (CleanAbsolutePath(path) == "/") return Invalid(key, path, "must not be the root directory");
+  return absl::OkStatus();
+}
+
+absl::Status CheckNetwork(const NetworkConfig& network) {
+  if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
+      network.name == ".." || network.name.find_first_of("/: \t\n\"{};") != std::string::npos) {
+    return Invalid("network.name", network.name, "must be an interface name of at most 15 characters");
+  }
+  if (network.mtu != 0 && (network.mtu < 576 || network.mtu > 65535)) {
+    return Invalid("network.mtu", absl::StrCat(network.mtu), "must be 0 or between 576 and 65535");
+  }
+  if (network.subnets.empty() || network.subnets.size() > 2) {
+    return absl::InvalidArgumentError("network.subnets must name one or two subnets");
+  }
+  return absl::OkStatus();
+}
+
+bool Within(const std::string& inner, const std::string& outer) {
+  const std::string a = CleanAbsolutePath(inner), b = CleanAbsolutePath(outer);
+  return a == b || absl::StartsWith(a, b + "/");
+}
+
+}  // namespace
+
+std::string Config::SocketPath() const {
+  if (listen.empty()) return absl::StrCat(state, "/crisp.sock");
+  return std::string(absl::StripPrefix(listen, kUnixScheme));
+}
+
+absl::Status Config::Validate() const {
+  CRISP_RETURN_IF_ERROR(CheckDirectory("root", root));
+  CRISP_RETURN_IF_ERROR(CheckDirectory("state", state));
+  if (Within(root, state) || Within(state, root)) {
+    return Invalid("state", state, absl::StrCat("and root ", root, " must not contain each other"));
+  }
+  if (!listen.empty() && !absl::StartsWith(listen, "unix:///")) {
+    return Invalid("listen", listen, "must be unix:///PATH");
+  }
+  if (SocketPath().size() >= sizeof(sockaddr_un::sun_path)) {
+    return Invalid("listen", SocketPath(), "is too long for a unix socket");
+  }
+  if (log_level != "debug" && log_level != "info" && log_level != "warn" && log_level != "error") {
+    return Invalid("log_level", log_level, "must be debug, info, warn or error");
+  }
+  if (image.max_parallel_downloads < 1 || image.max_parallel_downloads > 64) {
+    return Invalid("image.max_parallel_downloads", absl::StrCat(image.max_parallel_downloads),
+                   "must be between 1 and 64");
+  }
+  if (image.max_parallel_unpacks < 1 || image.max_parallel_unpacks > 64) {
+    return Invalid("image.max_parallel_unpacks", absl::StrCat(image.max_parallel_unpacks),
+                   "must be between 1 and 64");
+  }
+  CRISP_RETURN_IF_ERROR(CheckNetwork(network));
+  if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {
+    return Invalid("runtime.cgroup_driver", runtime.cgroup_driver, "must be cgroupfs or systemd");
+  }
+  if (!runtime.shim.empty() && !absl::StartsWith(runtime.shim, "/")) {
+    return Invalid("runtime.shim", runtime.shim, "must be an absolute path");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

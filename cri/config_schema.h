@@ -1,0 +1,44 @@
+#ifndef CRISP_CRI_CONFIG_SCHEMA_H_
+#define CRISP_CRI_CONFIG_SCHEMA_H_
+
+#include "cri/config.h"
+
+namespace crisp::cri {
+
+// The one table of the configuration's keys: reading and printing both walk it, so neither can know
+// a key that the other does not. A visitor has
+//   Key(name, value&)            for std::string, bool, int64_t, absl::Duration, vector<string>
+//   Section(name, function)      for a nested mapping
+template <typename Visitor, typename ConfigT>
+void VisitConfig(Visitor& visitor, ConfigT& config) {
+  visitor.Key("root", config.root);
+  visitor.Key("state", config.state);
+  visitor.Key("listen", config.listen);
+  visitor.Key("log_level", config.log_level);
+  visitor.Section("metrics", [&](Visitor& v) { v.Key("address", config.metrics.address); });
+  visitor.Section("image", [&](Visitor& v) {
+    v.Key("registry_config_dirs", config.image.registry_config_dirs);
+    v.Key("pinned", config.image.pinned);
+    v.Key("max_parallel_downloads", config.image.max_parallel_downloads);
+    v.Key("max_parallel_unpacks", config.image.max_parallel_unpacks);
+    v.Key("stall_timeout", config.image.stall_timeout);
+  });
+  visitor.Section("network", [&](Visitor& v) {
+    v.Key("name", config.network.name);
+    v.Key("subnets", config.network.subnets);
+    v.Key("subnets_from_kubelet", config.network.subnets_from_kubelet);
+    v.Key("masquerade", config.network.masquerade);
+    v.Key("mtu", config.network.mtu);
+    v.Key("cni_conf_dir", config.network.cni_conf_dir);
+    v.Key("cni_bin_dirs", config.network.cni_bin_dirs);
+  });
+  visitor.Section("runtime", [&](Visitor& v) {
+    v.Key("shim", config.runtime.shim);
+    v.Key("cgroup_driver", config.runtime.cgroup_driver);
+    v.Key("handlers", config.runtime.handlers);
+  });
+}
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONFIG_SCHEMA_H_

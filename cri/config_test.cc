@@ -1,0 +1,145 @@
+#include "cri/config.h"
+
+#include <string>
+
+#include "base/file.h"
+#include "base/status_matchers.h"
+
+namespace crisp::cri {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+absl::Status Apply(const std::string& text, Config* config = nullptr) {
+  Config scratch;
+  return ApplyConfig(text, "c.yaml", config ? *config : scratch);
+}
+
+TEST(ConfigTest, ReadsEveryKindOfValue) {
+  Config config;
+  ASSERT_OK(Apply("root: /r\nnetwork:\n  mtu: 1400\n  masquerade: false\n"
+                  "image:\n  pinned: [a, 'b*']\n  stall_timeout: 90s\n",
+                  &config));
+  EXPECT_EQ(config.root, "/r");
+  EXPECT_EQ(config.network.mtu, 1400);
+  EXPECT_FALSE(config.network.masquerade);
+  EXPECT_THAT(config.image.pinned, ElementsAre("a", "b*"));
+  EXPECT_EQ(config.image.stall_timeout, absl::Seconds(90));
+  EXPECT_EQ(config.state, "/run/crisp") << "what is not named keeps its default";
+}
+
+TEST(ConfigTest, EmptyTextAndEmptyValuesKeepDefaults) {
+  Config config;
+  EXPECT_OK(Apply("", &config));
+  EXPECT_OK(Apply("# only a comment\n", &config));
+  EXPECT_OK(Apply("root:\nnetwork:\n", &config));
+  EXPECT_EQ(config.root, "/var/lib/crisp");
+}
+
+struct BadText {
+  const char* text;
+  const char* message;
+};
+
+TEST(ConfigTest, ErrorsNameFileLineAndKey) {
+  const BadText kCases[] = {
+      {"root: /r\nroots: /x\n", "c.yaml:2: unknown key roots"},
+      {"network:\n  mtu: 1\n  bridge: x\n", "c.yaml:3: unknown key network.bridge"},
+      {"network:\n  mtu: many\n", "c.yaml:2: network.mtu must be an integer"},
+      {"network:\n  masquerade: 7\n", "c.yaml:2: network.masquerade must be true or false"},
+      {"image:\n  stall_timeout: 5\n", "c.yaml:2: image.stall_timeout must be a duration"},
+      {"image:\n  stall_timeout: -5s\n", "c.yaml:2: image.stall_timeout must be a duration"},
+      {"image:\n  pinned: a\n", "c.yaml:2: image.pinned must be a list of strings"},
+      {"image:\n  pinned: [[a]]\n", "c.yaml:2: image.pinned must be a list of strings"},
+      {"root: [a]\n", "c.yaml:1: root must be a string"},
+      {"\nnetwork: 5\n", "c.yaml:2: network must be a mapping"},
+      {"- a\n", "c.yaml:1: the document must be a mapping"},
+      {"root: /a\nroot: /b\n", "c.yaml:2: key root is given twice"},
+      {"root: /a\n---\nroot: /b\n", "only one document"},
+      {"root: [open\n", "c.yaml:"},
+      {"? [a]\n: b\n", "c.yaml:1: a key must be a plain word"},
+  };
+  for (const BadText& bad : kCases) {
+    EXPECT_THAT(Apply(bad.text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.message)))
+        << bad.text;
+  }
+}
+
+TEST(ConfigTest, DumpReadsBackEqual) {
+  Config config;
+  config.root = "/with \"quotes\" and: colon";
+  config.image.pinned = {"a:b", "*"};
+  config.image.stall_timeout = absl::Milliseconds(1500);
+  config.network.masquerade = false;
+  const std::string dump = DumpConfig(config);
+  Config again;
+  ASSERT_OK(ApplyConfig(dump, "dump", again));
+  EXPECT_EQ(DumpConfig(again), dump);
+  EXPECT_EQ(again.root, config.root);
+  EXPECT_EQ(again.image.pinned, config.image.pinned);
+  EXPECT_EQ(again.image.stall_timeout, config.image.stall_timeout);
+  EXPECT_FALSE(again.network.masquerade);
+}
+
+TEST(ConfigTest, DropInsOverrideInNameOrder) {
+  TempDir dir;
+  ASSERT_OK(MakeDirs(dir.path() + "/config.d"));
+  const auto write = [&](const std::string& name, const std::string& text) {
+    ASSERT_OK(AtomicWriteFile(dir.path() + "/" + name, text, 0600, Durability::kNone));
+  };
+  write("config.yaml", "root: /main\nstate: /main-state\n");
+  write("config.d/20.yaml", "root: /second\n");
+  write("config.d/10.yaml", "root: /first\nlog_level: debug\n");
+  write("config.d/30.yml.bak", "root: /never\n");
+  ASSERT_OK_AND_ASSIGN(const Config config, LoadConfig(dir.path() + "/config.yaml", true));
+  EXPECT_EQ(config.root, "/second");
+  EXPECT_EQ(config.state, "/main-state");
+  EXPECT_EQ(config.log_level, "debug");
+
+  write("config.d/40.yaml", "nonsense: 1\n");
+  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", true),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("40.yaml:1: unknown key")));
+}
+
+TEST(ConfigTest, AbsentFileIsAnErrorOnlyWhenAskedFor) {
+  TempDir dir;
+  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", true), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const Config config, LoadConfig(dir.path() + "/config.yaml", false));
+  EXPECT_EQ(DumpConfig(config), DumpConfig(Config{}));
+}
+
+TEST(ConfigTest, DefaultsAreValid) {
+  EXPECT_OK(Config{}.Validate());
+  EXPECT_EQ(Config{}.SocketPath(), "/run/crisp/crisp.sock");
+}
+
+TEST(ConfigTest, ValidateNamesTheKey) {
+  const auto expect = [](const char* key, auto change) {
+    Config config;
+    change(config);
+    EXPECT_THAT(config.Validate(),
+                StatusIs(absl::StatusCode::kInvalidArgument, ::testing::StartsWith(key)));
+  };
+  expect("root", [](Config& c) { c.root = "relative"; });
+  expect("root", [](Config& c) { c.root = "/.."; });
+  expect("state", [](Config& c) { c.state = ""; });
+  expect("state", [](Config& c) { c.state = c.root + "/run"; });
+  expect("state", [](Config& c) { c.root = "/run/crisp/lib"; });
+  expect("listen", [](Config& c) { c.listen = "tcp://127.0.0.1:1"; });
+  expect("listen", [](Config& c) { c.listen = "unix://relative"; });
+  expect("listen", [](Config& c) { c.listen = "unix:///" + std::string(200, 'x'); });
+  expect("log_level", [](Config& c) { c.log_level = "loud"; });
+  expect("image.max_parallel_downloads", [](Config& c) { c.image.max_parallel_downloads = 0; });
+  expect("image.max_parallel_unpacks", [](Config& c) { c.image.max_parallel_unpacks = 65; });
+  expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
+  expect("network.name", [](Config& c) { c.network.name = "a/b"; });
+  expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
+  expect("network.subnets", [](Config& c) { c.network.subnets = {}; });
+  expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });
+  expect("runtime.shim", [](Config& c) { c.runtime.shim = "shim"; });
+}
+
+}  // namespace
+}  // namespace crisp::cri

@@ -1,0 +1,27 @@
+#ifndef CRISP_CRI_NODE_INFO_H_
+#define CRISP_CRI_NODE_INFO_H_
+
+#include <string>
+
+namespace crisp::cri {
+
+inline constexpr char kRuntimeName[] = "crisp";
+// The version of this build, semver.
+inline constexpr char kVersion[] = CRISP_VERSION;
+
+// What the running kernel can do, as the CRI's Status tells the kubelet.
+struct KernelFeatures {
+  bool recursive_read_only = false;  // mount_setattr(2) with AT_RECURSIVE, Linux 5.12
+  bool user_namespaces = false;      // user namespaces are allowed and overlayfs takes idmapped layers
+  std::string release;               // uname's
+};
+
+// Asks the kernel once; changes nothing, spawns nothing.
+KernelFeatures ProbeKernel();
+
+// Whether `release` ("6.1.0-13-amd64") is at least major.minor.
+bool KernelAtLeast(const std::string& release, int major, int minor);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_NODE_INFO_H_

@@ -1,0 +1,90 @@
+#ifndef CRISP_CRI_RUNTIME_SERVICE_H_
+#define CRISP_CRI_RUNTIME_SERVICE_H_
+
+#include <string>
+#include <vector>
+
+#include "cri/api/api.grpc.pb.h"
+#include "cri/config.h"
+#include "cri/node_info.h"
+#include "cri/pod_api.h"
+#include "network/pod_network.h"
+
+namespace crisp::cri {
+
+// runtime.v1.RuntimeService. The node's own RPCs (Version, Status, RuntimeConfig,
+// UpdateRuntimeConfig) are answered here; every pod and container RPC is handed to a PodApi.
+// Thread-safe.
+class RuntimeService final : public v1::RuntimeService::Service {
+ public:
+  // All must outlive the service.
+  RuntimeService(const Config& config, network::PodNetwork& network, PodApi& pods,
+                 const KernelFeatures& features)
+      : config_(config), network_(network), pods_(pods), features_(features) {}
+
+  grpc::Status Version(grpc::ServerContext*, const v1::VersionRequest*,
+                       v1::VersionResponse*) override;
+  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
+                      v1::StatusResponse*) override;
+  grpc::Status RuntimeConfig(grpc::ServerContext*, const v1::RuntimeConfigRequest*,
+                             v1::RuntimeConfigResponse*) override;
+  grpc::Status UpdateRuntimeConfig(grpc::ServerContext*, const v1::UpdateRuntimeConfigRequest*,
+                                   v1::UpdateRuntimeConfigResponse*) override;
+
+#define CRISP_POD_RPC(name)                                                        \
+  grpc::Status name(grpc::ServerContext* context, const v1::name##Request* request, \
+                    v1::name##Response* reply) override;
+  CRISP_POD_RPC(RunPodSandbox)
+  CRISP_POD_RPC(StopPodSandbox)
+  CRISP_POD_RPC(RemovePodSandbox)
+  CRISP_POD_RPC(PodSandboxStatus)
+  CRISP_POD_RPC(ListPodSandbox)
+  CRISP_POD_RPC(CreateContainer)
+  CRISP_POD_RPC(StartContainer)
+  CRISP_POD_RPC(StopContainer)
+  CRISP_POD_RPC(RemoveContainer)
+  CRISP_POD_RPC(ListContainers)
+  CRISP_POD_RPC(ContainerStatus)
+  CRISP_POD_RPC(UpdateContainerResources)
+  CRISP_POD_RPC(ReopenContainerLog)
+  CRISP_POD_RPC(ExecSync)
+  CRISP_POD_RPC(Exec)
+  CRISP_POD_RPC(Attach)
+  CRISP_POD_RPC(PortForward)
+  CRISP_POD_RPC(ContainerStats)
+  CRISP_POD_RPC(ListContainerStats)
+  CRISP_POD_RPC(PodSandboxStats)
+  CRISP_POD_RPC(ListPodSandboxStats)
+  CRISP_POD_RPC(CheckpointContainer)
+  CRISP_POD_RPC(CheckpointPod)
+  CRISP_POD_RPC(RestorePod)
+  CRISP_POD_RPC(ListMetricDescriptors)
+  CRISP_POD_RPC(ListPodSandboxMetrics)
+  CRISP_POD_RPC(UpdatePodSandboxResources)
+#undef CRISP_POD_RPC
+
+  grpc::Status StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest*,
+                                  grpc::ServerWriter<v1::StreamPodSandboxesResponse>*) override;
+  grpc::Status StreamContainers(grpc::ServerContext*, const v1::StreamContainersRequest*,
+                                grpc::ServerWriter<v1::StreamContainersResponse>*) override;
+  grpc::Status StreamContainerStats(grpc::ServerContext*, const v1::StreamContainerStatsRequest*,
+                                    grpc::ServerWriter<v1::StreamContainerStatsResponse>*) override;
+  grpc::Status StreamPodSandboxStats(
+      grpc::ServerContext*, const v1::StreamPodSandboxStatsRequest*,
+      grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>*) override;
+  grpc::Status StreamPodSandboxMetrics(
+      grpc::ServerContext*, const v1::StreamPodSandboxMetricsRequest*,
+      grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>*) override;
+  grpc::Status GetContainerEvents(grpc::ServerContext*, const v1::GetEventsRequest*,
+                                  grpc::ServerWriter<v1::ContainerEventResponse>*) override;
+
+ private:
+  const Config& config_;
+  network::PodNetwork& network_;
+  PodApi& pods_;
+  const KernelFeatures features_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_RUNTIME_SERVICE_H_
