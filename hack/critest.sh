@@ -1,0 +1,61 @@
+#!/bin/bash
+# hack/critest.sh [critest's arguments...]: runs Kubernetes' own CRI validation against a crispd of
+# its own, with the images of hack/critest-images.sh; hack/critest-skips.txt says what is left out
+# and why. For example: hack/critest.sh -ginkgo.focus='port mapping'
+#
+# CRITEST_ENDPOINT=unix://... tests a runtime that is already up instead; it must find the images
+# through the certs.d folder that CRITEST_CERTS names, which is filled before the run.
+set -euo pipefail
+root=$(readlink -f "$(dirname "$0")/..")
+source "$root/test/e2e/lib/registry.sh"
+source "$root/test/e2e/lib/daemon.sh"
+bin=$("$root/hack/tools.sh")
+storage=$("$root/hack/critest-images.sh")
+work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-critest.XXXXXXXX")
+certs=${CRITEST_CERTS:-$work/certs.d}
+registry=''
+
+clean_up() {
+  local status=$?
+  trap '' INT TERM
+  [[ -n $registry ]] && stop_registry "$registry"
+  if [[ $status != 0 && -f ${CRISP_DIR:-}/crispd.log ]]; then
+    cp "$CRISP_DIR/crispd.log" "$root/build/critest-crispd.log"
+    echo "critest: crispd's log is in build/critest-crispd.log"
+  fi
+  stop_daemon || status=1
+  rm -rf "$work"
+  exit $status
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+registry=$(start_registry --storage "$storage")
+for host in registry.k8s.io k8s.gcr.io gcr.io; do
+  mkdir -p "$certs/$host"
+  printf 'server = "http://%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
+    "$registry" "$registry" >"$certs/$host/hosts.toml"
+done
+
+endpoint=${CRITEST_ENDPOINT:-}
+if [[ -z $endpoint ]]; then
+  start_daemon "image: {registry_config_dirs: [$certs]}"
+  endpoint=unix://$CRISP_SOCKET
+fi
+
+skips=()
+while read -r line; do
+  [[ $line == '#'* || -z $line ]] || skips+=("-ginkgo.skip=${line%% # *}")
+done <"$root/hack/critest-skips.txt"
+
+cd "$work" # where critest leaves its files
+status=0
+# Parallel runs call ginkgo; both make temporary files that nobody would remove.
+PATH=$bin:$PATH TMPDIR=$work "$bin/critest" -runtime-endpoint "$endpoint" -ginkgo.no-color "${skips[@]}" "$@" \
+  2>&1 | tee "$work/log" || status=1
+
+# With -parallel every process says something; the last summary is the sum.
+count() { grep -oE "[0-9]+ $1" "$work/log" | tail -1 | cut -d' ' -f1; }
+grep -E '^\s*\[(FAIL|PANICKED|TIMEDOUT)\]' "$work/log" | sort -u || true
+echo "critest: $(count Passed || echo 0) passed, $(count Failed || echo 0) failed, $(count Skipped || echo 0) skipped"
+exit $status
