@@ -42,7 +42,7 @@ mkdir -p "$work/cni" "$work/logs"
 
 cat > "$work/crisp.yaml" <<YAML
 network:
-  bridge_name: crispbench0
+  name: crispbench0
   subnets: ["10.97.0.0/16"]
   cni_conf_dir: $work/no-cni
 YAML

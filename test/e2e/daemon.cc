@@ -58,7 +58,7 @@ Daemon::Daemon() : bin_(BinDir()) {
   bridge_ = absl::StrCat("ct", number);
   EXPECT_OK(MakeDirs(dir_.path() + "/logs"));
   const std::string config = absl::StrCat(
-      "network:\n  bridge_name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
+      "network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
       number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
 }

@@ -1,0 +1,210 @@
+#!/bin/bash
+# hack/demo.sh [--keep]: crisp's main job, start to finish, on a bare Debian 12 as root.
+#
+# Builds, starts crispd on /run/crisp/crisp.sock and a registry on loopback that holds images made from
+# half a CPU and host port 8080, looks at it from outside and inside, and removes everything. --keep
+# leaves the daemon and the pod up and says what to type next.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+keep=
+case ${1-} in
+  "") ;;
+  --keep) keep=1 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+
+socket=/run/crisp/crisp.sock
+work=/run/crisp-demo
+bin=build/bin
+tools=build/tools/bin
+host_port=8080
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+now_us() { echo $((${EPOCHREALTIME/./})); }
+steps=()
+step() { # NAME COMMAND...: runs it and notes the time.
+  local name=$1 started
+  shift
+  started=$(now_us)
+  "$@"
+  steps+=("$(printf '%-12s %9.1f ms' "$name" "$(bc_ms $(($(now_us) - started)))")")
+}
+bc_ms() { awk "BEGIN {print $1 / 1000}"; }
+crictl() { "$tools/crictl" --runtime-endpoint "unix://$socket" --timeout 30s "$@"; }
+
+# Also what is left of a run that was cut off.
+clean_up() {
+  if [[ -f $work/registry.pid ]]; then kill "$(cat "$work/registry.pid")" 2>/dev/null || true; fi
+  if [[ -f $work/crispd.pid ]]; then
+    kill "$(cat "$work/crispd.pid")" 2>/dev/null || true
+    for _ in $(seq 100); do kill -0 "$(cat "$work/crispd.pid")" 2>/dev/null || break; sleep 0.05; done
+  fi
+  if [[ -x $bin/crispd ]]; then
+    "$bin/crispd" --config "$work/config.yaml" reset --root "$work/root" --state /run/crisp >/dev/null 2>&1 || true
+  fi
+  rm -rf "$work"
+}
+
+build() {
+  hack/deps.sh
+  if [[ ! -f build/build.ninja ]]; then cmake --preset dev >/dev/null; fi
+  cmake --build --preset dev --target crispd crisp crisp-shim | tail -n 1
+  hack/tools.sh >/dev/null
+}
+
+start_registry() {
+  local port
+  port=$(free_port)
+  registry=127.0.0.1:$port
+  cat >"$work/registry.yml" <<YAML
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $work/registry}}
+http: {addr: "$registry"}
+YAML
+  docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+  echo $! >"$work/registry.pid"
+  for _ in $(seq 200); do curl -fsS "http://$registry/v2/" >/dev/null 2>&1 && return; sleep 0.02; done
+  echo "the registry does not start:"; cat "$work/registry.log"; return 1
+}
+
+free_port() { # A TCP port of loopback that nobody listens on.
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 20000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then echo "$port"; return; fi
+  done
+}
+
+# nginx in three layers: busybox, nginx with the libraries it needs, and a page.
+push_images() {
+  local tree=$work/tree file
+  mkdir -p "$tree"/{base/bin,base/etc,base/tmp,base/var/log/nginx,base/var/lib/nginx,base/run,nginx/usr/sbin,nginx/etc,page/srv}
+  cp /bin/busybox "$tree/base/bin/busybox"
+  for file in $(/bin/busybox --list); do ln -sf busybox "$tree/base/bin/$file"; done
+  printf 'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n' >"$tree/base/etc/passwd"
+  printf 'root:x:0:\nwww-data:x:33:\n' >"$tree/base/etc/group"
+  cp /usr/sbin/nginx "$tree/nginx/usr/sbin/nginx"
+  for file in $(ldd /usr/sbin/nginx | grep -o '/[^ ]*'); do
+    mkdir -p "$tree/nginx$(dirname "$file")"
+    cp -L "$file" "$tree/nginx$file"
+  done
+  cat >"$tree/nginx/etc/nginx.conf" <<'CONF'
+daemon off;
+worker_processes 1;
+error_log stderr;
+events {}
+http { access_log off; server { listen 80; root /srv; } }
+CONF
+  echo '<h1>Hello from a pod</h1>' >"$tree/page/srv/index.html"
+  jq -n --arg t "$tree" '{layers: [
+      {tree: ($t + "/base"), owner: "0:0"},
+      {tree: ($t + "/nginx"), owner: "0:0", compression: "zstd"},
+      {tree: ($t + "/page"), owner: "0:0"}],
+    config: {Entrypoint: ["/usr/sbin/nginx"], Cmd: ["-c", "/etc/nginx.conf"], Env: ["PATH=/usr/sbin:/bin"]}}' |
+    "$tools/mkimage" -push "http://$registry/web:1" - >/dev/null
+  jq -n --arg t "$tree" '{layers: [{tree: ($t + "/base"), owner: "0:0"}], config: {Cmd: ["sh"]}}' |
+    "$tools/mkimage" -push "http://$registry/busybox:1" - >/dev/null
+}
+
+start_daemon() {
+  "$bin/crispd" --config "$work/config.yaml" --root "$work/root" --state /run/crisp \
+    --listen "unix://$socket" --metrics-address 127.0.0.1:0 >"$work/crispd.log" 2>&1 &
+  echo $! >"$work/crispd.pid"
+  for _ in $(seq 500); do
+    [[ -S $socket ]] && return
+    kill -0 "$(cat "$work/crispd.pid")" 2>/dev/null || break
+    sleep 0.01
+  done
+  echo "crispd does not start:"; cat "$work/crispd.log"; return 1
+}
+
+write_configs() {
+  cat >"$work/pod.json" <<JSON
+{"metadata": {"name": "web", "namespace": "demo", "uid": "demo-1"}, "hostname": "web",
+ "log_directory": "$work/logs", "port_mappings": [{"container_port": 80, "host_port": $host_port}],
+ "linux": {"cgroup_parent": "/crisp-demo"}}
+JSON
+  cat >"$work/container.json" <<JSON
+{"metadata": {"name": "nginx"}, "image": {"image": "$registry/web:1"}, "log_path": "nginx.log",
+ "linux": {"resources": {"memory_limit_in_bytes": 268435456, "cpu_period": 100000, "cpu_quota": 50000},
+           "security_context": {"namespace_options": {"pid": 1}, "seccomp": {"profile_type": 0}}}}
+JSON
+}
+
+connect() { crictl version >/dev/null; }
+pull() { crictl pull "$registry/web:1" >/dev/null; }
+layers() { "$bin/crisp" --address "unix://$socket" images history "$registry/web:1"; }
+run_pod() { pod=$(crictl runp "$work/pod.json"); }
+create() { container=$(crictl create "$pod" "$work/container.json" "$work/pod.json"); }
+start() { crictl start "$container" >/dev/null; }
+inside() { crictl exec -s "$container" "$@"; }
+answers() {
+  for _ in $(seq 200); do
+    page=$(curl -fsS "http://127.0.0.1:$host_port/" 2>/dev/null) && return
+    sleep 0.01
+  done
+  echo "the web server does not answer"; crictl logs "$container"; return 1
+}
+remove() {
+  crictl stopp "$pod" >/dev/null
+  crictl rmp "$pod" >/dev/null
+  crictl rmi "$registry/web:1" >/dev/null
+}
+
+say "Build"
+build
+if [[ -e $socket ]] && [[ ! -d $work ]]; then
+  echo "$socket exists and is not this demo's: is a crispd running? Stop it first." >&2
+  exit 1
+fi
+clean_up
+mkdir -p "$work"
+trap 'status=$?; if [[ -z $keep || $status != 0 ]]; then clean_up; fi; exit $status' EXIT
+printf 'network:\n  name: crisp0\n' >"$work/config.yaml"
+started=$(now_us)
+start_registry
+push_images
+start_daemon
+write_configs
+
+say "Eight steps"
+step client connect
+step pull pull
+say "Layers of the image: shared between images, copy-on-write for containers"
+step layers layers
+step namespaces run_pod
+step cgroups create
+step entrypoint start
+step running answers
+
+say "From the host: curl http://127.0.0.1:$host_port/"
+echo "$page"
+say "From inside"
+echo "pid 1:      $(inside cat /proc/1/cmdline | tr '\0' ' ')"
+echo "hostname:   $(inside hostname)"
+echo "address:    $(inside ip -4 -o addr show eth0 | awk '{print $4}')"
+echo "memory:     $(inside sh -c 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max') bytes"
+echo "cpu:        $(inside sh -c 'echo $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us 2>/dev/null || cat /sys/fs/cgroup/cpu.max)') µs (quota period)"
+echo "namespaces: $(inside sh -c 'for n in pid net uts mnt user ipc; do readlink /proc/self/ns/$n; done' | tr '\n' ' ')"
+echo "the host's: $(for n in pid net uts mnt user ipc; do readlink /proc/self/ns/$n; done | tr '\n' ' ')"
+say "crictl ps"
+crictl ps
+
+if [[ -n $keep ]]; then
+  say "Left running. Next:"
+  cat <<TEXT
+  export CONTAINER_RUNTIME_ENDPOINT=unix://$socket
+  $tools/crictl ps
+  $tools/crictl exec -s ${container:0:13} ls /
+  $tools/crictl stats
+  $bin/crisp --address unix://$socket explain ${container:0:13}
+  kubelet --container-runtime-endpoint=unix://$socket …
+  hack/demo.sh            # starts over and removes everything
+TEXT
+else
+  step clean-up remove
+fi
+say "What it took"
+printf '%s\n' "${steps[@]}"
+printf '%-12s %9.1f ms\n' "in all" "$(bc_ms $(($(now_us) - started)))"

@@ -1,0 +1,120 @@
+#!/bin/bash
+# hack/test.sh [stage...]: every test of crisp, on a bare Debian 12 as root. Without arguments all
+# stages run in this order; a failing one does not stop those behind it, but the exit code tells.
+#
+#   deps       installs what building and testing takes
+#   build      configures and builds the dev preset in build/
+#   unit       unit tests and the tests that make their own namespaces (ctest)
+#   tools      crictl, critest and our helpers from pinned Go modules
+#   proto      our CRI definition against the published one, field by field
+#   e2e        real daemons through a plain gRPC client
+#   scripts    real daemons through crictl, registries and CNI plugins: test/e2e/*_test.sh
+#   critest    the CRI's own conformance tests
+#   asan tsan  unit tests under AddressSanitizer + UBSan, and under ThreadSanitizer
+#   fuzz       every fuzz target for a few seconds
+set -uo pipefail
+cd "$(dirname "$0")/.."
+stages=(deps build unit tools proto e2e scripts critest asan tsan fuzz)
+if [[ $# -gt 0 ]]; then stages=("$@"); fi
+jobs=$(nproc)
+log_dir=build/test-logs
+fuzz_seconds=${CRISP_FUZZ_SECONDS:-5}
+
+stage_deps() { hack/deps.sh; }
+
+stage_build() {
+  cmake --preset dev >"$log_dir/configure.log" || { tail -20 "$log_dir/configure.log"; return 1; }
+  cmake --build --preset dev -j "$jobs"
+}
+
+stage_unit() { ctest --test-dir build --output-on-failure -j "$jobs" --no-tests=error; }
+
+stage_tools() { hack/tools.sh; }
+
+stage_proto() { hack/protocheck.sh; }
+
+stage_e2e() {
+  local tar=build/e2e/busybox.tar failed=0 binary
+  # shellcheck source=hack/bench/image.sh
+  . hack/bench/image.sh
+  make_busybox_tar "$tar" crisp.test/busybox:latest
+  for binary in build/e2e/*_e2e; do
+    echo "--- $(basename "$binary")"
+    CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin timeout 600 "$binary" --gtest_brief=1 || failed=1
+  done
+  return $failed
+}
+
+stage_scripts() {
+  local failed=0 script
+  for script in test/e2e/*_test.sh; do
+    echo "--- $script"
+    timeout 600 "$script" || { echo "FAILED: $script"; failed=1; }
+  done
+  return $failed
+}
+
+stage_critest() { hack/critest.sh; }
+
+# The sanitizers see our own code; Debian's gRPC and protobuf are not instrumented, so the unit tests
+# of the layers below are what they run. Leaks are looked for in asan only where no child is made.
+sanitized() {
+  local preset=$1
+  cmake --preset "$preset" >"$log_dir/configure-$preset.log" || return 1
+  cmake --build --preset "$preset" -j "$jobs" || return 1
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+  TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/hack/tsan.supp" \
+    ctest --test-dir "build/$preset" -L unit --output-on-failure -j "$jobs" --no-tests=error
+}
+stage_asan() { sanitized asan; }
+stage_tsan() { sanitized tsan; }
+
+stage_fuzz() {
+  cmake --preset fuzz >"$log_dir/configure-fuzz.log" || return 1
+  cmake --build --preset fuzz -j "$jobs" || return 1
+  local failed=0 target name
+  for target in build/fuzz/fuzz/*; do
+    [[ -x $target && -f $target ]] || continue
+    name=$(basename "$target")
+    mkdir -p "build/corpus/$name"
+    if ! "$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -artifact_prefix="build/corpus/$name-" \
+        "build/corpus/$name" >"$log_dir/$name.log" 2>&1; then
+      tail -30 "$log_dir/$name.log"
+      failed=1
+    fi
+    echo "$name: $(grep -c . < <(ls "build/corpus/$name")) inputs"
+  done
+  return $failed
+}
+
+mkdir -p "$log_dir"
+failures=()
+summary=
+for stage in "${stages[@]}"; do
+  if ! declare -F "stage_$stage" >/dev/null; then
+    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest asan tsan fuzz" >&2
+    exit 2
+  fi
+  echo "=== $stage"
+  started=$SECONDS
+  if "stage_$stage" >"$log_dir/$stage.log" 2>&1; then
+    result=ok
+  else
+    result=FAILED
+    failures+=("$stage")
+    tail -n 120 "$log_dir/$stage.log"
+  fi
+  case $stage in
+    critest) tail -n 1 "$log_dir/$stage.log" ;;
+  esac
+  summary+=$(printf '%-10s %-7s %5ds' "$stage" "$result" $((SECONDS - started)))$'\n'
+  echo "=== $stage: $result in $((SECONDS - started)) s"
+  # Nothing can work without these.
+  if [[ $result == FAILED && ($stage == deps || $stage == build) ]]; then break; fi
+done
+printf '\n%s' "$summary"
+if [[ ${#failures[@]} -gt 0 ]]; then
+  echo "failed: ${failures[*]} (whole output in $log_dir)"
+  exit 1
+fi
+echo "all passed"
