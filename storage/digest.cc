@@ -33,8 +33,8 @@ bool IsDigest(absl::string_view text) {
 
 absl::Status CheckDigest(absl::string_view text) {
   if (IsDigest(text)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", absl::CHexEscape(text.substr(0, 160)), "\" is no sha256 or sha512 digest"));
+  return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text.substr(0, 160)),
+                                                 "\" is no sha256 or sha512 digest"));
 }
 
 absl::string_view DigestHex(absl::string_view digest) {
@@ -50,11 +50,11 @@ std::string Sha256Digest(absl::string_view bytes) {
 
 void Hasher::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
-// The EVP calls below fail only when memory runs out or the provider lacks the algorithm; a hash that
-// then comes out wrong fails verification, which is the safe side.
+// The EVP calls below fail only when memory runs out or the provider lacks the algorithm; a hash
+// that then comes out wrong fails verification, which is the safe side.
 Hasher::Hasher(Algorithm algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
-  EVP_DigestInit_ex(context_.get(),
-                    algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_sha512(), nullptr);
+  EVP_DigestInit_ex(context_.get(), algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_sha512(),
+                    nullptr);
 }
 
 Hasher::Hasher(Hasher&& other) noexcept = default;
@@ -77,8 +77,7 @@ std::string Hasher::Finish() {
 absl::StatusOr<Verifier> Verifier::Create(absl::string_view digest, uint64_t size) {
   CRISP_RETURN_IF_ERROR(CheckDigest(digest));
   const bool sha256 = absl::StartsWith(digest, kSha256);
-  return Verifier(digest, size,
-                  sha256 ? Hasher::Algorithm::kSha256 : Hasher::Algorithm::kSha512);
+  return Verifier(digest, size, sha256 ? Hasher::Algorithm::kSha256 : Hasher::Algorithm::kSha512);
 }
 
 Verifier::Verifier(absl::string_view digest, uint64_t size, Hasher::Algorithm algorithm)

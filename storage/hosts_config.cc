@@ -116,7 +116,8 @@ absl::StatusOr<std::vector<RegistryHost>> LoadRegistryHosts(
     if (directory.empty()) continue;
     const std::string path = absl::StrCat(directory, "/hosts.toml");
     absl::StatusOr<std::string> text = ReadFile(path, kMaxHostsToml);
-    if (text.ok() && !text->empty()) return ParseHostsToml(*text, path, directory, registry, shared);
+    if (text.ok() && !text->empty())
+      return ParseHostsToml(*text, path, directory, registry, shared);
     if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
     CRISP_ASSIGN_OR_RETURN(RegistryHost host, HostWithCertificates(directory, registry));
     return std::vector<RegistryHost>{std::move(host)};

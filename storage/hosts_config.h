@@ -16,10 +16,10 @@ struct RegistryHost {
   std::string scheme = "https";  // or "http"
   // A loopback registry without TLS, or http:// beside TLS settings: try https, then plain http.
   bool http_fallback = false;
-  std::string host;        // "registry-1.docker.io", "10.0.0.1:5000"
-  std::string path;        // API root, "/v2"
-  bool can_pull = true;    // blobs, and manifests by digest
-  bool can_resolve = true; // tags
+  std::string host;         // "registry-1.docker.io", "10.0.0.1:5000"
+  std::string path;         // API root, "/v2"
+  bool can_pull = true;     // blobs, and manifests by digest
+  bool can_resolve = true;  // tags
   // The registry itself and not a mirror: its own host, or the `server` that the operator gave it
   // (in its own directory; a `server` in _default stands for many registries and is a mirror).
   bool upstream = false;
@@ -27,7 +27,8 @@ struct RegistryHost {
   bool send_namespace = false;
   bool skip_verify = false;
   std::vector<std::string> ca_files;  // trusted beside the system's
-  std::vector<std::pair<std::string, std::string>> client_pairs;  // certificate, key (empty: same file)
+  std::vector<std::pair<std::string, std::string>>
+      client_pairs;  // certificate, key (empty: same file)
   std::vector<std::pair<std::string, std::string>> headers;
   absl::Duration dial_timeout = absl::Seconds(30);
 };
@@ -51,7 +52,8 @@ absl::StatusOr<std::vector<RegistryHost>> ParseHostsToml(absl::string_view text,
 // The registry where its name says it is, without any configuration.
 RegistryHost DefaultRegistryHost(absl::string_view registry);
 
-// "host:port" without the port that `scheme` implies, in lower case: equal exactly for the same host.
+// "host:port" without the port that `scheme` implies, in lower case: equal exactly for the same
+// host.
 std::string CanonicalHost(absl::string_view host, absl::string_view scheme);
 
 // localhost, 127.0.0.0/8 and [::1], with or without a port.

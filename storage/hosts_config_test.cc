@@ -109,11 +109,23 @@ TEST(HostsTomlTest, NamesFileAndLineOfWhatIsWrong) {
   EXPECT_THAT(Parse("\n[host.\"https://a\"]\ncapabilities = [\"fly\"]"),
               StatusIs(kInvalid, HasSubstr("/c/hosts.toml:3: unknown capability \"fly\"")));
   const char* bad[] = {
-      "host = 1", "host.a = 1", "server = 1", "skip_verify = \"yes\"", "ca = 3", "client = [[\"a\"]]",
-      "dial_timeout = \"soon\"", "dial_timeout = \"-1s\"", "header = 1", "server = \"ftp://x\"",
-      "server = \"https://u:p@x\"", "server = \"https:///v2\"", "server = \"a b\"",
-      "[host.\"https://x\"]\n[host.\"https://x\"]", "[header]\nx = \"a\\r\\nb\"",
-      "[header]\n\"a: b\" = \"c\"", "server = \"https://x/?q\"",
+      "host = 1",
+      "host.a = 1",
+      "server = 1",
+      "skip_verify = \"yes\"",
+      "ca = 3",
+      "client = [[\"a\"]]",
+      "dial_timeout = \"soon\"",
+      "dial_timeout = \"-1s\"",
+      "header = 1",
+      "server = \"ftp://x\"",
+      "server = \"https://u:p@x\"",
+      "server = \"https:///v2\"",
+      "server = \"a b\"",
+      "[host.\"https://x\"]\n[host.\"https://x\"]",
+      "[header]\nx = \"a\\r\\nb\"",
+      "[header]\n\"a: b\" = \"c\"",
+      "server = \"https://x/?q\"",
   };
   for (const char* text : bad) EXPECT_THAT(Parse(text), StatusIs(kInvalid)) << text;
 }

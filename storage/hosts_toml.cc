@@ -1,8 +1,8 @@
+#include <toml++/toml.h>
+
 #include <algorithm>
 #include <string_view>
 #include <tuple>
-
-#include <toml++/toml.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -22,15 +22,17 @@ constexpr size_t kMaxHosts = 64;
 // Turns one parsed hosts.toml into hosts; knows where it is for the messages.
 class Reader {
  public:
-  Reader(const std::string& path, const std::string& directory) : path_(path), directory_(directory) {}
+  Reader(const std::string& path, const std::string& directory)
+      : path_(path), directory_(directory) {}
 
   // `url` may lack a scheme; an empty one leaves `host` where it points.
-  absl::Status ReadUrl(const toml::node& at, absl::string_view url, bool override_path,
+  absl::Status ReadUrl(const toml::node& at,
+                       absl::string_view url,
+                       bool override_path,
                        RegistryHost* host) const;
   absl::Status ReadSettings(const toml::table& table, RegistryHost* host) const;
   absl::Status Wrong(const toml::node& at, absl::string_view what) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path_, ":", at.source().begin.line, ": ", what));
+    return absl::InvalidArgumentError(absl::StrCat(path_, ":", at.source().begin.line, ": ", what));
   }
   absl::StatusOr<std::string> Text(const toml::table& table, const char* key) const;
   absl::StatusOr<bool> Flag(const toml::table& table, const char* key) const;
@@ -59,7 +61,8 @@ absl::StatusOr<std::string> Reader::Text(const toml::table& table, const char* k
 absl::StatusOr<bool> Reader::Flag(const toml::table& table, const char* key) const {
   const toml::node* node = table.get(key);
   if (node == nullptr) return false;
-  if (!node->is_boolean()) return Wrong(*node, absl::StrCat("'", key, "' is neither true nor false"));
+  if (!node->is_boolean())
+    return Wrong(*node, absl::StrCat("'", key, "' is neither true nor false"));
   return **node->as_boolean();
 }
 
@@ -85,7 +88,9 @@ bool IsPrintableWord(absl::string_view text) {
   });
 }
 
-absl::Status Reader::ReadUrl(const toml::node& at, absl::string_view url, bool override_path,
+absl::Status Reader::ReadUrl(const toml::node& at,
+                             absl::string_view url,
+                             bool override_path,
                              RegistryHost* host) const {
   absl::string_view rest = url;
   host->scheme = absl::ConsumePrefix(&rest, "http://") ? "http" : "https";
@@ -146,9 +151,9 @@ absl::Status Reader::ReadHeaders(const toml::node& node, RegistryHost* host) con
     const std::string name(key.str());
     CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> values, TextOrList(value, name));
     for (const std::string& text : values) {
-      const bool sound = IsPrintableWord(name) && !absl::StrContains(name, ":") &&
-                         text.find_first_of(absl::string_view("\r\n\0", 3).data(), 0, 3) ==
-                             std::string::npos;
+      const bool sound =
+          IsPrintableWord(name) && !absl::StrContains(name, ":") &&
+          text.find_first_of(absl::string_view("\r\n\0", 3).data(), 0, 3) == std::string::npos;
       if (!sound) return Wrong(value, "a header's name or value has characters it must not have");
       host->headers.emplace_back(name, text);
     }
@@ -211,14 +216,16 @@ absl::StatusOr<toml::table> ParseToml(absl::string_view text, absl::string_view 
   try {
     return toml::parse(std::string_view(text.data(), text.size()));
   } catch (const toml::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ":", error.source().begin.line, ": ",
-                                                   std::string(error.description())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ":", error.source().begin.line, ": ", std::string(error.description())));
   }
 }
 
 // What is asked last: the file's `server`, or the registry where its name says it is.
-absl::StatusOr<RegistryHost> ReadServer(const Reader& reader, const toml::table& root,
-                                        absl::string_view registry, bool shared) {
+absl::StatusOr<RegistryHost> ReadServer(const Reader& reader,
+                                        const toml::table& root,
+                                        absl::string_view registry,
+                                        bool shared) {
   RegistryHost host = DefaultRegistryHost(registry);
   CRISP_ASSIGN_OR_RETURN(const std::string server, reader.Text(root, "server"));
   if (!server.empty()) {
@@ -230,7 +237,8 @@ absl::StatusOr<RegistryHost> ReadServer(const Reader& reader, const toml::table&
   const bool self = IsSelf(host, registry);
   host.upstream = self || !shared;
   host.send_namespace = !self;
-  // Without a `server` the file describes mirrors; what the registry itself can do it cannot narrow.
+  // Without a `server` the file describes mirrors; what the registry itself can do it cannot
+  // narrow.
   if (server.empty()) host.can_pull = host.can_resolve = true;
   return host;
 }
@@ -250,7 +258,8 @@ absl::StatusOr<std::vector<RegistryHost>> ParseHostsToml(absl::string_view text,
     for (const auto& [key, value] : InFileOrder(*node->as_table())) {
       if (!value->is_table()) return reader.Wrong(*value, "a 'host' entry is no table");
       RegistryHost host;
-      CRISP_ASSIGN_OR_RETURN(const bool keep_path, reader.Flag(*value->as_table(), "override_path"));
+      CRISP_ASSIGN_OR_RETURN(const bool keep_path,
+                             reader.Flag(*value->as_table(), "override_path"));
       const std::string url(key->str());
       CRISP_RETURN_IF_ERROR(reader.ReadUrl(*value, url, keep_path, &host));
       CRISP_RETURN_IF_ERROR(reader.ReadSettings(*value->as_table(), &host));

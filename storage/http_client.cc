@@ -31,7 +31,7 @@ constexpr int kPollMilliseconds = 20;
 constexpr char kSystemAuthorities[] = "/etc/ssl/certs";
 
 constexpr absl::string_view kKeptHeaders[] = {
-    "www-authenticate", "location",   "content-type",          "content-length",
+    "www-authenticate", "location",    "content-type",         "content-length",
     "content-range",    "retry-after", "docker-content-digest"};
 
 void InitialiseCurl() {
@@ -214,15 +214,16 @@ absl::Status Hop::ConfigureTrust(bool own_origin) {
   return absl::OkStatus();
 }
 
-// curl reads the environment itself but ignores HTTP_PROXY (a CGI precaution that means nothing to a
-// daemon, and service files say HTTP_PROXY), and would send loopback traffic to a proxy.
+// curl reads the environment itself but ignores HTTP_PROXY (a CGI precaution that means nothing to
+// a daemon, and service files say HTTP_PROXY), and would send loopback traffic to a proxy.
 void Hop::ConfigureProxy(const std::string& url) {
   if (IsLoopbackHost(UrlHost(url))) {
     curl_easy_setopt(easy_, CURLOPT_PROXY, "");
     return;
   }
   const char* upper = std::getenv("HTTP_PROXY");
-  if (absl::StartsWith(url, "http://") && std::getenv("http_proxy") == nullptr && upper != nullptr) {
+  if (absl::StartsWith(url, "http://") && std::getenv("http_proxy") == nullptr &&
+      upper != nullptr) {
     curl_easy_setopt(easy_, CURLOPT_PROXY, upper);
   }
 }
@@ -250,7 +251,8 @@ absl::Status Hop::Configure(const std::string& url, bool own_origin) {
   curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
   for (const auto& [name, value] : request_.headers) Append(&headers_, name + ": " + value);
   if (own_origin) {
-    for (const auto& [name, value] : request_.private_headers) Append(&headers_, name + ": " + value);
+    for (const auto& [name, value] : request_.private_headers)
+      Append(&headers_, name + ": " + value);
   }
   if (!request_.form.empty()) {
     Append(&headers_, "Expect:");
@@ -289,8 +291,8 @@ void Hop::Drive(const Cancel& cancel) {
     if (Stalled()) return;
     const absl::Duration wait = std::min(cancel.remaining(), absl::Milliseconds(kPollMilliseconds));
     curl_multi_poll(multi_, nullptr, 0,
-                    static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(
-                        std::max(wait, absl::Milliseconds(1)), absl::Milliseconds(1)))),
+                    static_cast<int>(absl::ToInt64Milliseconds(
+                        absl::Ceil(std::max(wait, absl::Milliseconds(1)), absl::Milliseconds(1)))),
                     nullptr);
   }
 }
@@ -353,20 +355,22 @@ void HttpClient::Give(std::unique_ptr<Idle> idle) {
 HttpReply HttpClient::Send(const HttpRequest& request, const HttpSink& sink, const Cancel& cancel) {
   std::unique_ptr<Idle> handle = Take();
   if (handle->multi == nullptr || handle->easy == nullptr) {
-    return {.end = HttpEnd::kBroken, .error = absl::ResourceExhaustedError("no memory for a transfer")};
+    return {.end = HttpEnd::kBroken,
+            .error = absl::ResourceExhaustedError("no memory for a transfer")};
   }
   const std::string origin = UrlOrigin(request.url);
   std::string url = request.url;
   HttpReply reply;
   for (int hop = 0;; ++hop) {
-    reply = Hop(handle->multi, handle->easy, request, sink)
-                .Run(url, UrlOrigin(url) == origin, cancel);
+    reply =
+        Hop(handle->multi, handle->easy, request, sink).Run(url, UrlOrigin(url) == origin, cancel);
     // A form may hold a refresh token: it goes nowhere but where it was sent.
-    if (reply.end != HttpEnd::kComplete || !IsRedirect(reply.status) || !request.form.empty()) break;
+    if (reply.end != HttpEnd::kComplete || !IsRedirect(reply.status) || !request.form.empty())
+      break;
     const std::string next = ResolveUrl(url, std::string(reply.Header("location")));
     const bool downgrade = absl::StartsWith(url, "https:") && absl::StartsWith(next, "http:");
-    const char* problem = next.empty()            ? ": redirect to no http or https URL"
-                          : hop >= kMaxRedirects  ? ": too many redirects"
+    const char* problem = next.empty()           ? ": redirect to no http or https URL"
+                          : hop >= kMaxRedirects ? ": too many redirects"
                           : downgrade && !request.follow_to_plain_http
                               ? ": refused a redirect from https to plain http"
                               : nullptr;

@@ -40,13 +40,13 @@ struct HttpRequest {
 
 // How an exchange ended.
 enum class HttpEnd {
-  kComplete,       // a whole reply, of any status
-  kNotReached,     // no connection: name, route, refusal, dial timeout
-  kTlsFailed,      // connected, but no TLS session, or not with whom we want
-  kBroken,         // the connection or the protocol broke in the middle
-  kStalled,        // fewer than a kilobyte within stall_timeout
-  kCancelled,      // `cancel` fired
-  kSinkFailed,     // the sink returned an error
+  kComplete,    // a whole reply, of any status
+  kNotReached,  // no connection: name, route, refusal, dial timeout
+  kTlsFailed,   // connected, but no TLS session, or not with whom we want
+  kBroken,      // the connection or the protocol broke in the middle
+  kStalled,     // fewer than a kilobyte within stall_timeout
+  kCancelled,   // `cancel` fired
+  kSinkFailed,  // the sink returned an error
 };
 
 struct HttpReply {
@@ -55,18 +55,19 @@ struct HttpReply {
   int status = 0;      // of the last hop; 0 when no header arrived
   // Lower-case names; those of interest to a registry client only, see http_client.cc.
   std::multimap<std::string, std::string> headers;
-  std::string body;    // of replies that did not go to the sink, at most 64 KiB
+  std::string body;  // of replies that did not go to the sink, at most 64 KiB
 
   // The first value of a header, or "".
   absl::string_view Header(absl::string_view name) const;
 };
 
-// Gets the body of a 200 or 206 in order, after the headers are complete. An error ends the exchange.
+// Gets the body of a 200 or 206 in order, after the headers are complete. An error ends the
+// exchange.
 using HttpSink = std::function<absl::Status(const HttpReply& head, absl::string_view bytes)>;
 
 // HTTP/1.1 over libcurl: each exchange has a connection of its own while it lasts, so parallel
-// transfers do not share one TCP stream; idle connections are kept for the next exchange. Proxies are
-// taken from the environment (http_proxy, HTTPS_PROXY, NO_PROXY, … in either case), never for
+// transfers do not share one TCP stream; idle connections are kept for the next exchange. Proxies
+// are taken from the environment (http_proxy, HTTPS_PROXY, NO_PROXY, … in either case), never for
 // loopback. Only http and https are ever spoken. Thread-safe.
 class HttpClient {
  public:
@@ -75,9 +76,10 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  // Does one exchange on this thread, following at most 10 redirects. `sink` runs on this thread and
-  // may block; its time does not count as a stall. A cancelled exchange returns within 50 ms (unless
-  // the sink blocks). Error texts carry the scheme, host and path of the URL, never its query.
+  // Does one exchange on this thread, following at most 10 redirects. `sink` runs on this thread
+  // and may block; its time does not count as a stall. A cancelled exchange returns within 50 ms
+  // (unless the sink blocks). Error texts carry the scheme, host and path of the URL, never its
+  // query.
   HttpReply Send(const HttpRequest& request, const HttpSink& sink, const Cancel& cancel);
 
  private:

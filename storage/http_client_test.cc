@@ -34,9 +34,8 @@ TEST(HttpClientTest, ReturnsErrorRepliesAsReplies) {
 }
 
 TEST(HttpClientTest, CutsAnEndlessErrorReply) {
-  HttpTestServer server([](const Request&) {
-    return Response{.status = 500, .body = std::string(1 << 20, 'x')};
-  });
+  HttpTestServer server(
+      [](const Request&) { return Response{.status = 500, .body = std::string(1 << 20, 'x')}; });
   const HttpReply reply = Get(server.url());
   EXPECT_EQ(reply.end, HttpEnd::kComplete);
   EXPECT_EQ(reply.status, 500);
@@ -66,8 +65,8 @@ TEST(HttpClientTest, BoundsRedirectsAndTheirSchemes) {
   for (const char* bad : {"file:///etc/passwd", "gopher://x/", "", "ftp://x/?token=t0ken"}) {
     location = bad;
     const HttpReply reply = Get(server.url() + "/?q=s3cret");
-    EXPECT_THAT(reply.error, StatusIs(absl::StatusCode::kUnavailable,
-                                      HasSubstr("no http or https URL")));
+    EXPECT_THAT(reply.error,
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no http or https URL")));
     EXPECT_THAT(std::string(reply.error.message()), Not(HasSubstr("s3cret")));
   }
 }
@@ -78,7 +77,8 @@ TEST(HttpClientTest, KeepsPrivateHeadersWithinTheOrigin) {
     const std::string to = request.path == "/in" ? "/same" : other.url() + "/x";
     return Response{.status = 307, .headers = {{"Location", to}}};
   });
-  (void)Get(server.url() + "/in", {.headers = {{"Public", "1"}}, .private_headers = {{"Private", "2"}}});
+  (void)Get(server.url() + "/in",
+            {.headers = {{"Public", "1"}}, .private_headers = {{"Private", "2"}}});
   EXPECT_EQ(server.requests()[1].Header("private"), "2");
   EXPECT_EQ(other.requests()[0].Header("private"), "");
   EXPECT_EQ(other.requests()[0].Header("public"), "1");

@@ -22,7 +22,7 @@ class HttpTestServer {
  public:
   struct Request {
     std::string method;
-    std::string path;   // without the query
+    std::string path;  // without the query
     std::string query;
     std::map<std::string, std::string> headers;  // lower-case names
     std::string body;

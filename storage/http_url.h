@@ -7,8 +7,8 @@
 
 namespace crisp::storage {
 
-// URLs as an HTTP client meets them: in configuration, in Location headers, in error texts. Parsing is
-// libcurl's. Thread-safe; only http and https count as URLs.
+// URLs as an HTTP client meets them: in configuration, in Location headers, in error texts. Parsing
+// is libcurl's. Thread-safe; only http and https count as URLs.
 
 // Any text, with user names, passwords, queries and fragments taken out of the URLs in it.
 std::string ScrubUrls(absl::string_view text);

@@ -26,9 +26,7 @@ constexpr char kOctetStream[] = "application/octet-stream";
 // As deep as any real manifest and config nests, several times over.
 constexpr int kMaxDepth = 24;
 
-absl::Status Invalid(absl::string_view what) {
-  return absl::InvalidArgumentError(what);
-}
+absl::Status Invalid(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
 // A media type without parameters; empty when it says nothing about the document.
 std::string Meaningful(absl::string_view media_type) {
@@ -196,8 +194,8 @@ absl::StatusOr<ImageIndex> ParseIndex(absl::string_view bytes, absl::string_view
   if (!IsIndexType(index.media_type)) return Invalid("document is a manifest, not an index");
   CRISP_ASSIGN_OR_RETURN(const Json* entries, JsonArray(document, "manifests"));
   if (entries->size() > kMaxIndexEntries) {
-    return Invalid(absl::StrCat("index of ", entries->size(), " entries, the limit is ",
-                                kMaxIndexEntries));
+    return Invalid(
+        absl::StrCat("index of ", entries->size(), " entries, the limit is ", kMaxIndexEntries));
   }
   for (const Json& json : *entries) {
     CRISP_ASSIGN_OR_RETURN(IndexEntry entry, ParseIndexEntry(json));
@@ -220,8 +218,8 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::strin
                                 absl::CHexEscape(type.substr(0, 200))));
   }
   if (manifest.config.size > kMaxConfigBytes) {
-    return Invalid(absl::StrCat("config of ", manifest.config.size, " bytes, the limit is ",
-                                kMaxConfigBytes));
+    return Invalid(
+        absl::StrCat("config of ", manifest.config.size, " bytes, the limit is ", kMaxConfigBytes));
   }
   CRISP_ASSIGN_OR_RETURN(const Json* layers, JsonArray(document, "layers"));
   if (layers->size() > kMaxLayers) {

@@ -62,8 +62,8 @@ Platform HostPlatform();
 
 struct IndexEntry {
   Descriptor descriptor;
-  Platform platform;     // empty strings when the entry names none
-  std::string ref_name;  // annotation org.opencontainers.image.ref.name
+  Platform platform;       // empty strings when the entry names none
+  std::string ref_name;    // annotation org.opencontainers.image.ref.name
   std::string image_name;  // annotation io.containerd.image.name
 };
 
@@ -99,21 +99,22 @@ struct ImageConfig {
   std::vector<ConfigHistory> history;
 };
 
-// The document's media type: its "mediaType" member, which must equal `declared` (a Content-Type or a
-// descriptor's media type; parameters after ';' are ignored, and "", "application/json",
-// "application/octet-stream" and "text/plain" declare nothing); when the body names none, `declared`,
-// or what its members make it. InvalidArgument when body and declaration disagree, when it has both
-// "manifests" and "layers" or members of the other kind, and for Docker schema 1.
+// The document's media type: its "mediaType" member, which must equal `declared` (a Content-Type or
+// a descriptor's media type; parameters after ';' are ignored, and "", "application/json",
+// "application/octet-stream" and "text/plain" declare nothing); when the body names none,
+// `declared`, or what its members make it. InvalidArgument when body and declaration disagree, when
+// it has both "manifests" and "layers" or members of the other kind, and for Docker schema 1.
 absl::StatusOr<std::string> DocumentMediaType(absl::string_view bytes, absl::string_view declared);
 
 // `declared` as above.
 absl::StatusOr<ImageIndex> ParseIndex(absl::string_view bytes, absl::string_view declared = "");
-absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::string_view declared = "");
+absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes,
+                                            absl::string_view declared = "");
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
 // One image's documents fit together: as many layers as diff_ids, and an image for linux.
-// InvalidArgument otherwise. The architecture is not compared: images that are labelled wrongly, and
-// foreign ones under binfmt_misc, run under other runtimes too.
+// InvalidArgument otherwise. The architecture is not compared: images that are labelled wrongly,
+// and foreign ones under binfmt_misc, run under other runtimes too.
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config);
 
 // The best entry for `platform`: same os and architecture, the highest variant that the platform

@@ -49,8 +49,9 @@ TEST(ImageManifestTest, ParsesBothFamilies) {
   docker["mediaType"] = kDockerManifest;
   docker["config"]["mediaType"] = kDockerConfig;
   docker["layers"] = Json::array({Desc(kDockerLayerGzip, '3')});
-  ASSERT_OK_AND_ASSIGN(ImageManifest parsed,
-                       ParseManifest(docker.dump(), absl::StrCat(kDockerManifest, "; charset=utf-8")));
+  ASSERT_OK_AND_ASSIGN(
+      ImageManifest parsed,
+      ParseManifest(docker.dump(), absl::StrCat(kDockerManifest, "; charset=utf-8")));
   EXPECT_EQ(parsed.media_type, kDockerManifest);
 }
 
@@ -59,7 +60,8 @@ TEST(ImageManifestTest, TakesTheDeclaredTypeWhenTheBodyNamesNone) {
   document.erase("mediaType");
   EXPECT_EQ(ParseManifest(document.dump(), kDockerManifest)->media_type, kDockerManifest);
   EXPECT_EQ(ParseManifest(document.dump(), "application/json")->media_type, kOciManifest);
-  EXPECT_THAT(ParseManifest(document.dump(), kOciIndex), StatusIs(kInvalid, HasSubstr("ambiguous")));
+  EXPECT_THAT(ParseManifest(document.dump(), kOciIndex),
+              StatusIs(kInvalid, HasSubstr("ambiguous")));
 }
 
 TEST(ImageManifestTest, RefusesAmbiguousDocuments) {
@@ -113,9 +115,10 @@ std::string Chosen(const Json& index, const Platform& platform) {
 }
 
 TEST(ChoosePlatformTest, PrefersTheBestVariantThatRuns) {
-  const Json arms = Index({Entry('5', "arm", "v5"), Entry('7', "arm", "v7"), Entry('6', "arm", "v6"),
-                           Entry('8', "aarch64", "v8"), Entry('9', "arm64", "v9"),
-                           Entry('a', "amd64"), Entry('3', "amd64", "v3")});
+  const Json arms =
+      Index({Entry('5', "arm", "v5"), Entry('7', "arm", "v7"), Entry('6', "arm", "v6"),
+             Entry('8', "aarch64", "v8"), Entry('9', "arm64", "v9"), Entry('a', "amd64"),
+             Entry('3', "amd64", "v3")});
   EXPECT_EQ(Chosen(arms, {"linux", "arm", "v6"}), Digest('6'));
   EXPECT_EQ(Chosen(arms, {"linux", "arm", "v7"}), Digest('7'));
   EXPECT_EQ(Chosen(arms, {"linux", "arm64", "v8"}), Digest('8'));
@@ -141,7 +144,8 @@ TEST(ImageConfigTest, ReadsWhatAContainerNeeds) {
       R"({"os":"linux","architecture":"amd64","created":"2024-01-02T03:04:05.5Z","config":{
       "User":"1003:1004","Entrypoint":["/e"],"Cmd":["a","b"],"Env":["K=V"],"WorkingDir":"/w",
       "StopSignal":"SIGINT","Volumes":{"/z":{},"/a":{}},"ExposedPorts":null},
-      "rootfs":{"type":"layers","diff_ids":[")", Digest('1'), R"("]},
+      "rootfs":{"type":"layers","diff_ids":[")",
+      Digest('1'), R"("]},
       "history":[{"created_by":"ADD x","comment":"c","created":"junk"},{"empty_layer":true}]})");
   ASSERT_OK_AND_ASSIGN(const ImageConfig config, ParseImageConfig(text));
   EXPECT_EQ(config.user, "1003:1004");

@@ -26,9 +26,8 @@ constexpr size_t kMaxTag = 128;
 constexpr size_t kMaxText = 1024;
 
 bool IsHex(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 bool IsLowerAlnum(char c) { return absl::ascii_isdigit(c) || absl::ascii_islower(c); }
@@ -102,8 +101,7 @@ absl::Status Invalid(absl::string_view text, absl::string_view why) {
 // Splits "host/repository" and checks both.
 absl::Status ParseName(absl::string_view text, absl::string_view name, ImageReference* out) {
   const size_t slash = name.find('/');
-  const bool has_host =
-      slash != absl::string_view::npos && LooksLikeHost(name.substr(0, slash));
+  const bool has_host = slash != absl::string_view::npos && LooksLikeHost(name.substr(0, slash));
   out->host = has_host ? std::string(name.substr(0, slash)) : kDefaultHost;
   if (out->host == kLegacyDefaultHost) out->host = kDefaultHost;
   out->repository = std::string(has_host ? name.substr(slash + 1) : name);
@@ -163,13 +161,12 @@ std::string ImageReference::Canonical() const {
 
 std::string ImageReference::Familiar() const {
   absl::string_view name = repository;
-  const bool official = absl::ConsumePrefix(&name, kOfficialRepository) &&
-                        !absl::StrContains(name, '/');
+  const bool official =
+      absl::ConsumePrefix(&name, kOfficialRepository) && !absl::StrContains(name, '/');
   if (!official) name = repository;
   // A first component that reads as a host must keep the real host before it.
   const size_t slash = name.find('/');
-  const bool ambiguous =
-      slash != absl::string_view::npos && LooksLikeHost(name.substr(0, slash));
+  const bool ambiguous = slash != absl::string_view::npos && LooksLikeHost(name.substr(0, slash));
   if (host != kDefaultHost || ambiguous) return Canonical();
   return absl::StrCat(name, tag.empty() ? "" : ":", tag, digest.empty() ? "" : "@", digest);
 }

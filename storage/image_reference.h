@@ -13,12 +13,12 @@ namespace crisp::storage {
 struct ImageReference {
   std::string host;        // "docker.io", "registry.k8s.io", "localhost:5000", "[::1]:5000"
   std::string repository;  // "library/busybox"
-  std::string tag;         // "latest" when neither tag nor digest was given; may stand beside a digest
-  std::string digest;      // "sha256:<64 hex>" or "sha512:<128 hex>", or empty
+  std::string tag;     // "latest" when neither tag nor digest was given; may stand beside a digest
+  std::string digest;  // "sha256:<64 hex>" or "sha512:<128 hex>", or empty
 
   // InvalidArgument for anything outside the grammar of distribution's reference package (at most
-  // 255 bytes of repository, 128 of tag), for upper case in a repository, for a bare 64-digit hex name
-  // (that is an id) and for a digest of another algorithm.
+  // 255 bytes of repository, 128 of tag), for upper case in a repository, for a bare 64-digit hex
+  // name (that is an id) and for a digest of another algorithm.
   static absl::StatusOr<ImageReference> Parse(absl::string_view text);
 
   // "docker.io/library/busybox".

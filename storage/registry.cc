@@ -102,12 +102,13 @@ absl::Status VerifyDocument(const std::string& object,
                             Document* document) {
   const bool by_digest = IsDigest(object);
   document->descriptor.size = document->bytes.size();
-  document->descriptor.digest = by_digest            ? object
+  document->descriptor.digest = by_digest             ? object
                                 : IsDigest(announced) ? std::string(announced)
                                                       : Sha256Digest(document->bytes);
-  CRISP_ASSIGN_OR_RETURN(Verifier verifier,
-                         Verifier::Create(document->descriptor.digest,
-                                          wanted != nullptr ? wanted->size : document->bytes.size()));
+  CRISP_ASSIGN_OR_RETURN(
+      Verifier verifier,
+      Verifier::Create(document->descriptor.digest,
+                       wanted != nullptr ? wanted->size : document->bytes.size()));
   CRISP_RETURN_IF_ERROR(verifier.Update(document->bytes));
   return verifier.Finish();
 }
@@ -125,16 +126,17 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
     absl::StrAppend(&document->bytes, bytes);
     return absl::OkStatus();
   };
-  HostClient::Outcome outcome = host->Get(absl::StrCat("manifests/", object),
-                                          {{"Accept", AcceptHeader()}}, IsDigest(object), collect,
-                                          cancel);
+  HostClient::Outcome outcome =
+      host->Get(absl::StrCat("manifests/", object), {{"Accept", AcceptHeader()}}, IsDigest(object),
+                collect, cancel);
   if (!outcome.status.ok()) return outcome;
   outcome.status =
       VerifyDocument(object, wanted, outcome.reply.Header("docker-content-digest"), document);
   if (!outcome.status.ok()) return outcome;
   // A descriptor's media type is covered by a digest; a Content-Type is the host's word.
-  absl::StatusOr<std::string> type = DocumentMediaType(
-      document->bytes, wanted != nullptr ? wanted->media_type : outcome.reply.Header("content-type"));
+  absl::StatusOr<std::string> type =
+      DocumentMediaType(document->bytes, wanted != nullptr ? wanted->media_type
+                                                           : outcome.reply.Header("content-type"));
   outcome.status = type.status();
   if (type.ok()) document->descriptor.media_type = *std::move(type);
   return outcome;
@@ -152,9 +154,8 @@ absl::StatusOr<Document> Session::FetchDocument(const std::string& object,
       if (outcome.status.ok()) return document;
       if (outcome.reply.end == HttpEnd::kCancelled) return outcome.status;
       CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("fetch manifest ", object)));
-      const bool passing =
-          outcome.reply.end == HttpEnd::kBroken ||
-          (outcome.reply.end == HttpEnd::kComplete && outcome.reply.status >= 500);
+      const bool passing = outcome.reply.end == HttpEnd::kBroken ||
+                           (outcome.reply.end == HttpEnd::kComplete && outcome.reply.status >= 500);
       if (!passing || tries == kManifestTries) {
         attempts.Add(host->host(), outcome.status);
         break;
@@ -180,11 +181,9 @@ absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
 absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel) {
   CRISP_RETURN_IF_ERROR(cancel.Check("resolve"));
   const Platform platform = HostPlatform();
-  CRISP_ASSIGN_OR_RETURN(Document document,
-                         FetchDocument(reference_.Object(), nullptr, cancel));
-  ResolvedImage image{.reference = reference_,
-                      .target = document.descriptor,
-                      .target_bytes = document.bytes};
+  CRISP_ASSIGN_OR_RETURN(Document document, FetchDocument(reference_.Object(), nullptr, cancel));
+  ResolvedImage image{
+      .reference = reference_, .target = document.descriptor, .target_bytes = document.bytes};
   bool anonymous = false;
   for (int depth = 0; IsIndexType(document.descriptor.media_type); ++depth) {
     if (depth == kMaxIndexDepth) {
@@ -206,8 +205,8 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel) {
   CRISP_RETURN_IF_ERROR(FetchConfig(&image, cancel));
   CRISP_RETURN_IF_ERROR(CheckImage(manifest, image.image_config));
   if (anonymous && image.image_config.platform.architecture != platform.architecture) {
-    return absl::NotFoundError(absl::StrCat("no image for ", PlatformString(platform),
-                                            " in the index"));
+    return absl::NotFoundError(
+        absl::StrCat("no image for ", PlatformString(platform), " in the index"));
   }
   image.layers = std::move(manifest.layers);
   return image;

@@ -25,7 +25,7 @@ struct ResolvedImage {
   // What the reference itself names: the index when there was one, else the same as `manifest`. Its
   // digest is what repo_digests show.
   Descriptor target;
-  std::string target_bytes;    // as served
+  std::string target_bytes;  // as served
   Descriptor config;
   std::string config_bytes;
   std::vector<Descriptor> layers;  // bottom first, as many as image_config.diff_ids
@@ -37,14 +37,14 @@ struct ResolvedImage {
 //
 // Failures of both calls, after every host that may serve was tried; the message lists each host's:
 // NotFound (the registry itself said 404, or its index has nothing for this platform),
-// Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable" first (no host
-// reachable, 5xx, 429 after the waits that its Retry-After asked for), DeadlineExceeded (cancel's
-// deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size or digest differ from the
-// descriptor), InvalidArgument (a document that is malformed). No message carries credentials, tokens
-// or a URL's query.
+// Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable" first (no
+// host reachable, 5xx, 429 after the waits that its Retry-After asked for), DeadlineExceeded
+// (cancel's deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size or digest differ
+// from the descriptor), InvalidArgument (a document that is malformed). No message carries
+// credentials, tokens or a URL's query.
 //
-// Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml names)
-// or, when they name a server address, to that host only; never to another mirror.
+// Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml
+// names) or, when they name a server address, to that host only; never to another mirror.
 class RegistrySession {
  public:
   virtual ~RegistrySession() = default;
@@ -52,17 +52,17 @@ class RegistrySession {
   // Fetches manifest (through an index if need be) and config, all verified and parsed.
   virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) = 0;
 
-  // Streams the blob's bytes, in order and each once, to `sink`, on this thread. A broken connection
-  // resumes where it broke, on the same host and then on the next. Size and digest are verified over
-  // all bytes, so what the sink got counts only when OK comes back. An error of the sink ends the
-  // fetch and is returned unchanged.
+  // Streams the blob's bytes, in order and each once, to `sink`, on this thread. A broken
+  // connection resumes where it broke, on the same host and then on the next. Size and digest are
+  // verified over all bytes, so what the sink got counts only when OK comes back. An error of the
+  // sink ends the fetch and is returned unchanged.
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
                                  const Cancel& cancel) = 0;
 };
 
 struct RegistryOptions {
-  std::vector<std::string> config_dirs;  // certs.d roots, first that knows the host wins
+  std::vector<std::string> config_dirs;             // certs.d roots, first that knows the host wins
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
 };
 

@@ -97,7 +97,8 @@ bool MaySeeCredentials(const RegistryHost& host,
 }
 
 absl::StatusOr<Token> ParseTokenReply(absl::string_view body, absl::Time now) {
-  CRISP_ASSIGN_OR_RETURN(const Json reply, ParseJson(body, {.max_bytes = 64u << 10, .max_depth = 8}));
+  CRISP_ASSIGN_OR_RETURN(const Json reply,
+                         ParseJson(body, {.max_bytes = 64u << 10, .max_depth = 8}));
   Token token;
   CRISP_ASSIGN_OR_RETURN(token.value, JsonString(reply, "token"));
   if (token.value.empty()) {
@@ -246,8 +247,7 @@ absl::StatusOr<Token> Authorizer::FetchToken(const std::string& realm,
     return absl::UnavailableError(absl::StrCat(where, " answered HTTP ", reply.status));
   }
   if (reply.status != 200) {
-    return absl::UnauthenticatedError(
-        absl::StrCat(where, " refused a token: HTTP ", reply.status));
+    return absl::UnauthenticatedError(absl::StrCat(where, " refused a token: HTTP ", reply.status));
   }
   absl::StatusOr<Token> token = ParseTokenReply(reply.body, absl::Now());
   if (!token.ok()) {

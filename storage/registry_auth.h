@@ -72,8 +72,8 @@ class TokenCache {
   absl::flat_hash_map<std::string, Token> tokens_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The Authorization header of one pull for one host: answers its challenges. Thread-safe; no lock is
-// held while it talks to a token server.
+// The Authorization header of one pull for one host: answers its challenges. Thread-safe; no lock
+// is held while it talks to a token server.
 class Authorizer {
  public:
   // `client` and `tokens` outlive it. `credentials` are the ones this host may see.
@@ -87,10 +87,10 @@ class Authorizer {
   // What to send now; empty for nothing.
   std::string Header() const;
 
-  // Takes in the 401 that a request with `sent` as its header got. OK when Header() is worth another
-  // try. Unauthenticated when there is nothing (left) to authenticate with or the token server
-  // refuses, Unavailable when it cannot be reached, cancel's error. `plain` says that the host was
-  // spoken to without TLS.
+  // Takes in the 401 that a request with `sent` as its header got. OK when Header() is worth
+  // another try. Unauthenticated when there is nothing (left) to authenticate with or the token
+  // server refuses, Unavailable when it cannot be reached, cancel's error. `plain` says that the
+  // host was spoken to without TLS.
   absl::Status Answer(const HttpReply& reply,
                       const std::string& sent,
                       bool plain,

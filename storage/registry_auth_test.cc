@@ -42,8 +42,11 @@ TEST(WwwAuthenticateTest, LeavesOutWhatItCannotUnderstand) {
 }
 
 TEST(CredentialsTest, PrefersInTheDocumentedOrder) {
-  RegistryAuth auth{.username = "u", .password = "p", .auth = absl::Base64Escape("a:b:c"),
-                    .identity_token = "i", .registry_token = "r"};
+  RegistryAuth auth{.username = "u",
+                    .password = "p",
+                    .auth = absl::Base64Escape("a:b:c"),
+                    .identity_token = "i",
+                    .registry_token = "r"};
   EXPECT_EQ(DecodeCredentials(auth)->username, "u");
   EXPECT_EQ(DecodeCredentials(auth)->identity_token, "");
   auth.username = "";
@@ -90,8 +93,8 @@ TEST(TokenReplyTest, TakesEitherNameAndBoundsTheLifetime) {
             now + absl::Seconds(60));
   EXPECT_EQ(ParseTokenReply(R"({"token":"t","expires_in":9999999999})", now)->expires,
             now + absl::Hours(24));
-  for (const char* bad : {"", "[]", "{}", R"({"token":"a b"})", R"({"token":"a\r\nb"})",
-                          R"({"token":7})"}) {
+  for (const char* bad :
+       {"", "[]", "{}", R"({"token":"a b"})", R"({"token":"a\r\nb"})", R"({"token":7})"}) {
     EXPECT_THAT(ParseTokenReply(bad, now), StatusIs(Code::kInvalidArgument)) << bad;
   }
 }
@@ -155,7 +158,8 @@ TEST_F(AuthFlowTest, TradesUserAndPasswordForAToken) {
 }
 
 TEST_F(AuthFlowTest, TradesAnIdentityTokenByPost) {
-  HttpTestServer tokens([](const Request&) { return Response{.body = R"({"access_token":"good"})"}; });
+  HttpTestServer tokens(
+      [](const Request&) { return Response{.body = R"({"access_token":"good"})"}; });
   challenge_ = BearerChallenge(tokens) + ",scope=\"repository:team/app:pull\"";
   EXPECT_OK(Resolve(server_, {.identity_token = "refresh/me"}));
   ASSERT_EQ(tokens.requests().size(), 1u);
@@ -229,7 +233,8 @@ TEST_F(AuthFlowTest, KeepsCredentialsFromMirrorsAndForeignAddresses) {
     EXPECT_EQ(request.Header("authorization"), "");
   }
   auth.server_address = "https://elsewhere.example";
-  EXPECT_THAT(Open("r.example/team/app:1", auth)->Resolve(Soon()), StatusIs(Code::kUnauthenticated));
+  EXPECT_THAT(Open("r.example/team/app:1", auth)->Resolve(Soon()),
+              StatusIs(Code::kUnauthenticated));
 }
 
 TEST_F(AuthFlowTest, DropsAuthorizationOnARedirectToAnotherOrigin) {
@@ -244,8 +249,8 @@ TEST_F(AuthFlowTest, DropsAuthorizationOnARedirectToAnotherOrigin) {
     }
     return response;
   });
-  Configure(redirecting.host(), absl::StrCat("server = \"", redirecting.url(),
-                                             "\"\n[header]\nx-private = \"mine\"\n"));
+  Configure(redirecting.host(),
+            absl::StrCat("server = \"", redirecting.url(), "\"\n[header]\nx-private = \"mine\"\n"));
   auto session = Open(redirecting.host() + "/team/app:1", {.username = "me", .password = "pw"});
   EXPECT_OK(session->FetchBlob(
       image_.layer_descriptor, [](absl::string_view) { return absl::OkStatus(); }, Soon()));
@@ -258,10 +263,10 @@ TEST_F(AuthFlowTest, DropsAuthorizationOnARedirectToAnotherOrigin) {
 
 TEST_F(AuthFlowTest, ScrubsSecretsFromErrors) {
   HttpTestServer echo([](const Request& request) {
-    return Response{.status = 403,
-                    .body = absl::StrCat(R"({"errors":[{"code":"DENIED","message":"see )",
-                                         "http://u:p@h/x?sig=abcdef and hunter2 ",
-                                         request.query, R"("}]})")};
+    return Response{
+        .status = 403,
+        .body = absl::StrCat(R"({"errors":[{"code":"DENIED","message":"see )",
+                             "http://u:p@h/x?sig=abcdef and hunter2 ", request.query, R"("}]})")};
   });
   EXPECT_THAT(Resolve(echo, {.username = "me", .password = "hunter2"}),
               StatusIs(Code::kPermissionDenied,

@@ -84,9 +84,9 @@ HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
   skip_ = 0;
   std::vector<std::pair<std::string, std::string>> headers;
   if (offset_ > 0) headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
-  return host->Get(absl::StrCat("blobs/", blob_.digest), headers, /*verified=*/true,
-                   [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); },
-                   cancel);
+  return host->Get(
+      absl::StrCat("blobs/", blob_.digest), headers, /*verified=*/true,
+      [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); }, cancel);
 }
 
 std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& cancel) {

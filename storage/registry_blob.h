@@ -16,8 +16,8 @@
 
 namespace crisp::storage {
 
-// One blob on its way through whatever connections and hosts it takes: keeps the hash and the offset
-// between them. Used once, on one thread.
+// One blob on its way through whatever connections and hosts it takes: keeps the hash and the
+// offset between them. Used once, on one thread.
 class BlobFetch {
  public:
   using Sink = std::function<absl::Status(absl::string_view)>;
@@ -49,8 +49,8 @@ class BlobFetch {
 
   // Of the reply that is being read.
   bool head_seen_ = false;
-  uint64_t skip_ = 0;       // bytes still to drop: the server began at 0 again
-  bool unsuitable_ = false; // the reply is no continuation; another host may have one
+  uint64_t skip_ = 0;        // bytes still to drop: the server began at 0 again
+  bool unsuitable_ = false;  // the reply is no continuation; another host may have one
 };
 
 // The first byte's offset in "bytes 10-19/20"; nothing when malformed.

@@ -146,7 +146,8 @@ TEST_F(BlobTest, AWrongLengthSendsItToTheNextHostBeforeAnyByte) {
   HttpTestServer upstream([&](const Request& request) { return Serve(image_, request); });
   EXPECT_OK(Fetch(mirror, upstream));
   EXPECT_EQ(got_, image_.layer);
-  EXPECT_THAT(Fetch(mirror), StatusIs(Code::kDataLoss, HasSubstr("300001 bytes instead of 300000")));
+  EXPECT_THAT(Fetch(mirror),
+              StatusIs(Code::kDataLoss, HasSubstr("300001 bytes instead of 300000")));
   EXPECT_EQ(got_, "");
 }
 
@@ -202,12 +203,12 @@ TEST_F(BlobTest, ASlowSinkIsNoStall) {
 TEST_F(BlobTest, TheSinksErrorEndsItUnchanged) {
   HttpTestServer server([&](const Request& request) { return Serve(image_, request); });
   Configure("r.example", absl::StrCat("server = \"", server.url(), "\""));
-  EXPECT_THAT(Open("r.example/team/app:1")
-                  ->FetchBlob(
-                      image_.layer_descriptor,
-                      [](absl::string_view) { return absl::ResourceExhaustedError("disk full"); },
-                      Soon()),
-              StatusIs(Code::kResourceExhausted, "disk full"));
+  EXPECT_THAT(
+      Open("r.example/team/app:1")
+          ->FetchBlob(
+              image_.layer_descriptor,
+              [](absl::string_view) { return absl::ResourceExhaustedError("disk full"); }, Soon()),
+      StatusIs(Code::kResourceExhausted, "disk full"));
   EXPECT_EQ(server.requests().size(), 1u);
 }
 
@@ -252,7 +253,8 @@ TEST_F(BlobTest, FetchesInParallelOverOneSession) {
 TEST(ContentRangeTest, ReadsTheStart) {
   EXPECT_EQ(ContentRangeStart("bytes 10-19/20"), 10u);
   EXPECT_EQ(ContentRangeStart("bytes 0-1/*"), 0u);
-  for (const char* bad : {"", "bytes */20", "bytes -5/20", "items 1-2/3", "bytes x-2/3", "bytes 1"}) {
+  for (const char* bad :
+       {"", "bytes */20", "bytes -5/20", "items 1-2/3", "bytes x-2/3", "bytes 1"}) {
     EXPECT_EQ(ContentRangeStart(bad), std::nullopt) << bad;
   }
 }

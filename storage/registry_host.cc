@@ -21,7 +21,8 @@ constexpr int kMaxChallenges = 2;  // one for a stale token, one for its replace
 constexpr absl::Duration kMaxThrottleWait = absl::Seconds(30);
 constexpr absl::Duration kDefaultThrottleWait = absl::Seconds(1);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
-// Long enough for a loopback handshake; a plain-http server may just wait for more of the "request".
+// Long enough for a loopback handshake; a plain-http server may just wait for more of the
+// "request".
 constexpr absl::Duration kFallbackDialTimeout = absl::Seconds(5);
 constexpr size_t kMaxErrorText = 256;
 
@@ -181,9 +182,10 @@ absl::Status Attempts::Verdict(absl::string_view what) const {
   if (attempts_.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(what, ": no configured host may serve this"));
   }
-  const std::string text = absl::StrJoin(attempts_, "; ", [](std::string* out, const auto& attempt) {
-    absl::StrAppend(out, attempt.first, ": ", attempt.second.message());
-  });
+  const std::string text =
+      absl::StrJoin(attempts_, "; ", [](std::string* out, const auto& attempt) {
+        absl::StrAppend(out, attempt.first, ": ", attempt.second.message());
+      });
   const auto any = [this](absl::StatusCode code) {
     return std::any_of(attempts_.begin(), attempts_.end(),
                        [code](const auto& attempt) { return attempt.second.code() == code; });

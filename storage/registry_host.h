@@ -47,7 +47,9 @@ class HostClient {
               const Cancel& cancel);
 
  private:
-  HttpRequest MakeRequest(const std::string& path, bool verified, const std::string& authorization) const;
+  HttpRequest MakeRequest(const std::string& path,
+                          bool verified,
+                          const std::string& authorization) const;
   HttpReply SendEitherScheme(const std::string& path,
                              const std::vector<std::pair<std::string, std::string>>& headers,
                              bool verified,

@@ -87,9 +87,8 @@ TEST_F(RegistryTest, RefusesAContentTypeThatDisagrees) {
 }
 
 TEST_F(RegistryTest, RefusesAnOversizeManifest) {
-  HttpTestServer server([&](const Request&) {
-    return Response{.body = std::string(kMaxManifestBytes + 1, ' ')};
-  });
+  HttpTestServer server(
+      [&](const Request&) { return Response{.body = std::string(kMaxManifestBytes + 1, ' ')}; });
   auto session = Open(server.host() + "/team/app:1");
   EXPECT_THAT(session->Resolve(Soon()), StatusIs(Code::kInvalidArgument, HasSubstr("larger than")));
 }
@@ -153,10 +152,10 @@ TEST_F(RegistryTest, HonoursCapabilitiesAndOverriddenPaths) {
 TEST_F(RegistryTest, ListsEveryHostThatFailed) {
   Configure("r.example", "server = \"http://127.0.0.1:1\"\n[host.\"http://127.0.0.1:2\"]\n");
   auto session = Open("r.example/team/app:1");
-  EXPECT_THAT(session->Resolve(Soon()),
-              StatusIs(Code::kUnavailable, AllOf(StartsWith("RegistryUnavailable"),
-                                                 HasSubstr("127.0.0.1:1: "),
-                                                 HasSubstr("127.0.0.1:2: "))));
+  EXPECT_THAT(
+      session->Resolve(Soon()),
+      StatusIs(Code::kUnavailable, AllOf(StartsWith("RegistryUnavailable"),
+                                         HasSubstr("127.0.0.1:1: "), HasSubstr("127.0.0.1:2: "))));
 }
 
 TEST_F(RegistryTest, FallsBackToPlainHttpOnLoopbackOnly) {
@@ -202,7 +201,8 @@ TEST_F(RegistryTest, GivesUpOnAThrottleThatIsTooLongOrEndless) {
 }
 
 TEST_F(RegistryTest, ADeadlineEndsASilentResolvePromptly) {
-  HttpTestServer server([](const Request&) { return Response{.body = "x", .cut_after = 0, .hold = true}; });
+  HttpTestServer server(
+      [](const Request&) { return Response{.body = "x", .cut_after = 0, .hold = true}; });
   Configure(server.host(), absl::StrCat("server = \"", server.url(), "\""));
   auto session = Open(server.host() + "/team/app:1");
   const absl::Time deadline = absl::Now() + absl::Milliseconds(200);

@@ -28,7 +28,8 @@ struct FakeImage {
   std::string index;
   Descriptor layer_descriptor;
 
-  explicit FakeImage(std::string layer_bytes = std::string(300000, 'L')) : layer(std::move(layer_bytes)) {
+  explicit FakeImage(std::string layer_bytes = std::string(300000, 'L'))
+      : layer(std::move(layer_bytes)) {
     const Platform platform = HostPlatform();
     layer_descriptor = {kOciLayerGzip, Sha256Digest(layer), layer.size()};
     config = Json{{"os", "linux"},
@@ -43,8 +44,9 @@ struct FakeImage {
                    .dump();
     Json entry = Describe(kOciManifest, manifest);
     entry["platform"] = {{"os", "linux"}, {"architecture", platform.architecture}};
-    index = Json{{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", Json::array({entry})}}
-                .dump();
+    index =
+        Json{{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", Json::array({entry})}}
+            .dump();
   }
 
   static Json Describe(const char* type, const std::string& bytes) {
@@ -69,7 +71,8 @@ inline HttpTestServer::Response Ranged(const HttpTestServer::Request& request,
 
 // What an honest registry answers for repository "team/app" with the tag "1" (an index) and "plain"
 // (a manifest).
-inline HttpTestServer::Response Serve(const FakeImage& image, const HttpTestServer::Request& request) {
+inline HttpTestServer::Response Serve(const FakeImage& image,
+                                      const HttpTestServer::Request& request) {
   absl::string_view object = request.path;
   if (!absl::ConsumePrefix(&object, "/v2/team/app/")) return {.status = 404};
   if (absl::ConsumePrefix(&object, "manifests/")) {
@@ -99,7 +102,8 @@ class RegistryFixture : public ::testing::Test {
     ASSERT_OK(AtomicWriteFile(directory + "/hosts.toml", toml, 0644, Durability::kNone));
   }
 
-  std::unique_ptr<RegistrySession> Open(const std::string& reference, const RegistryAuth& auth = {}) {
+  std::unique_ptr<RegistrySession> Open(const std::string& reference,
+                                        const RegistryAuth& auth = {}) {
     if (registry_ == nullptr) {
       auto created = Registry::Create({.config_dirs = {certs_.path()}, .stall_timeout = stall_});
       EXPECT_OK(created);
