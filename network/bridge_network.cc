@@ -29,7 +29,8 @@ std::vector<IpPrefix> WithoutUnsupported(std::vector<IpPrefix> subnets) {
   if (access("/proc/sys/net/ipv6", F_OK) == 0) return subnets;
   const size_t before = subnets.size();
   std::erase_if(subnets, [](const IpPrefix& subnet) { return subnet.address.is_v6(); });
-  if (subnets.size() != before) LogWarning("no_ipv6_in_this_kernel", {{"effect", "IPv4 pods only"}});
+  if (subnets.size() != before)
+    LogWarning("no_ipv6_in_this_kernel", {{"effect", "IPv4 pods only"}});
   return subnets;
 }
 
@@ -42,12 +43,14 @@ BridgeNetwork::BridgeNetwork(const NetworkOptions& options,
 
 BridgeNetwork::~BridgeNetwork() { monitor_.reset(); }
 
-absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Create(const NetworkOptions& options) {
-  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<PodRecordStore> store, PodRecordStore::Open(options.state));
-  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<HostSide> host,
-                         HostSide::Create({.bridge = options.bridge_name,
-                                           .masquerade = options.masquerade,
-                                           .mtu = options.mtu}));
+absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Create(
+    const NetworkOptions& options) {
+  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<PodRecordStore> store,
+                         PodRecordStore::Open(options.state));
+  CRISP_ASSIGN_OR_RETURN(
+      std::unique_ptr<HostSide> host,
+      HostSide::Create(
+          {.bridge = options.bridge_name, .masquerade = options.masquerade, .mtu = options.mtu}));
   CRISP_ASSIGN_OR_RETURN(const std::vector<PodRecord> records, store->Load());
   std::unique_ptr<BridgeNetwork> network(
       new BridgeNetwork(options, std::move(store), std::move(host)));
@@ -65,8 +68,7 @@ absl::Status BridgeNetwork::Recover(const std::vector<PodRecord>& records) {
   absl::MutexLock kernel(&kernel_mutex_);
   for (const PodRecord& record : records) {
     if (record.state != State::kDraining) {
-      const absl::Status claimed =
-          port_owners_.Claim(record.pod_id, record.pod_name, record.ports);
+      const absl::Status claimed = port_owners_.Claim(record.pod_id, record.pod_name, record.ports);
       if (!claimed.ok()) LogWarning("host_port_record_collides", {{"error", claimed.message()}});
     }
     absl::MutexLock lock(&mutex_);
@@ -113,7 +115,8 @@ absl::StatusOr<PodRecord> BridgeNetwork::Plan(const AttachRequest& request,
     absl::MutexLock lock(&mutex_);
     // A predecessor with this pod's id may be draining still.
     for (int salt = 0; record.host_veth.empty() || records_.contains(record.host_veth); ++salt) {
-      digits = absl::StrFormat("%016x", Digest64(absl::StrCat(request.pod_id, "/", salt))).substr(5);
+      digits =
+          absl::StrFormat("%016x", Digest64(absl::StrCat(request.pod_id, "/", salt))).substr(5);
       record.host_veth = absl::StrCat("veth", digits);
     }
   }
@@ -155,11 +158,9 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
   }
   CRISP_RETURN_IF_ERROR(cancel.Check("attach"));
   CRISP_RETURN_IF_ERROR(Annotate(EnsureHost(), "pod network"));
-  CRISP_ASSIGN_OR_RETURN(PodRecord record,
-                         Plan(request, std::move(ports), bandwidth.egress != 0));
-  absl::Status status = Build(record, {.netns_fd = request.netns_fd,
-                                       .rtnl_fd = request.rtnl_fd,
-                                       .bandwidth = bandwidth});
+  CRISP_ASSIGN_OR_RETURN(PodRecord record, Plan(request, std::move(ports), bandwidth.egress != 0));
+  absl::Status status = Build(
+      record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
   if (status.ok()) status = cancel.Check("attach");
   if (status.ok()) {
     record.state = State::kAttached;
@@ -194,7 +195,8 @@ absl::Status BridgeNetwork::ChangePorts(const char* verb, const PodRecord& recor
   if (host_->ChangePorts(verb, targets).ok()) return absl::OkStatus();
   // Somebody flushed the rule set, or an element is not as recorded: make all of it anew.
   host_->Invalidate();
-  return host_->Ensure(verb[0] == 'a' ? Wanted(record.host_veth, "") : Wanted("", record.host_veth));
+  return host_->Ensure(verb[0] == 'a' ? Wanted(record.host_veth, "")
+                                      : Wanted("", record.host_veth));
 }
 
 absl::Status BridgeNetwork::EnsureHost() { return host_->Ensure(Wanted()); }
@@ -206,7 +208,8 @@ HostSide::Wanted BridgeNetwork::Wanted(absl::string_view published,
   wanted.subnets = subnets_;
   for (const auto& [veth, record] : records_) {
     for (const InterfaceAddress& a : record.addresses) {
-      const IpPrefix subnet{.address = a.address.Masked(a.prefix_length), .length = a.prefix_length};
+      const IpPrefix subnet{.address = a.address.Masked(a.prefix_length),
+                            .length = a.prefix_length};
       if (std::find(wanted.subnets.begin(), wanted.subnets.end(), subnet) == wanted.subnets.end()) {
         wanted.subnets.push_back(subnet);
       }

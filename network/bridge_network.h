@@ -24,12 +24,12 @@
 namespace crisp::network {
 
 // The built-in network: a bridge, addresses from the pod CIDR, host ports, bandwidth; no process is
-// started and nothing synced. Thread-safe; changes to the kernel are made one at a time, look-ups do
-// not wait for them.
+// started and nothing synced. Thread-safe; changes to the kernel are made one at a time, look-ups
+// do not wait for them.
 //
-// An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth away
-// some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says that
-// the link is gone, the pool.
+// An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth
+// away some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says
+// that the link is gone, the pool.
 class BridgeNetwork {
  public:
   static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Create(const NetworkOptions& options);
@@ -86,7 +86,7 @@ class BridgeNetwork {
   const NetworkOptions options_;
   const std::unique_ptr<PodRecordStore> store_;
 
-  absl::Mutex kernel_mutex_;  // taken before mutex_
+  absl::Mutex kernel_mutex_;              // taken before mutex_
   const std::unique_ptr<HostSide> host_;  // used under kernel_mutex_
   std::vector<AddressPool> pools_ ABSL_GUARDED_BY(kernel_mutex_);
   HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);

@@ -60,9 +60,7 @@ class BridgeNetworkTest : public ::testing::Test {
   absl::StatusOr<Attachment> Attach(const AttachRequest& request) {
     return network_->Attach(request, Cancel());
   }
-  size_t Veths() const {
-    return ListLinks(OpenRtnl()->get(), "veth").value().size();
-  }
+  size_t Veths() const { return ListLinks(OpenRtnl()->get(), "veth").value().size(); }
   size_t Elements() const {
     const std::string table = Shell("nft list table inet " + options_.bridge_name);
     size_t count = 0;
@@ -106,8 +104,8 @@ TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
 
 TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
   for (const char* call_iptables : {"0", "1"}) {
-    (void)Shell(absl::StrCat("echo ", call_iptables,
-                             " > /proc/sys/net/bridge/bridge-nf-call-iptables"));
+    (void)Shell(
+        absl::StrCat("echo ", call_iptables, " > /proc/sys/net/bridge/bridge-nf-call-iptables"));
     Pod a("a"), b("b");
     AttachRequest request = a.Request();
     request.ports = {{.container_port = 80, .host_port = 8080},
@@ -141,9 +139,11 @@ TEST_F(BridgeNetworkTest, OutsideSeesHostPortsAndTheMasqueradedPod) {
   TestNamespace outside;
   ASSERT_EQ(Shell(absl::StrCat("ip link add up0 type veth peer name far0 netns /proc/", getpid(),
                                "/fd/", outside.netns_fd(),
-                               " && ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up")), "");
+                               " && ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up")),
+            "");
   outside.Run([] {
-    EXPECT_EQ(Shell("ip addr add 192.0.2.2/24 dev far0; ip link set far0 up; ip link set lo up"), "");
+    EXPECT_EQ(Shell("ip addr add 192.0.2.2/24 dev far0; ip link set far0 up; ip link set lo up"),
+              "");
   });
   Pod a("a");
   AttachRequest request = a.Request();
@@ -165,7 +165,8 @@ TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
     EXPECT_EQ(Shell("ip route add 127.0.0.1/32 via 10.99.0.1 dev eth0 src 10.99.0.2 table 7 && "
                     "ip rule add to 127.0.0.1 table 7 pref 0 && ip rule add table local pref 1 && "
                     "ip rule del pref 0 table local && "
-                    "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet"), "");
+                    "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet"),
+              "");
   });
   EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "127.0.0.1", 8099), HasSubstr("error"));
   // It is our rule that stops it.
@@ -179,7 +180,8 @@ TEST_F(BridgeNetworkTest, ConflictsNameTheOwnerAndLeaveNothing) {
   first.ports = {{.container_port = 80, .host_port = 8080}};
   second.ports = {{.container_port = 80, .host_port = 8080}};
   ASSERT_OK(Attach(first));
-  EXPECT_THAT(Attach(second), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/a (a)")));
+  EXPECT_THAT(Attach(second),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/a (a)")));
   EXPECT_EQ(Veths(), 1u);
   ASSERT_OK(network_->Detach("a", -1, Cancel()));
   EXPECT_OK(Attach(second));
@@ -316,9 +318,8 @@ TEST_F(BridgeNetworkTest, BandwidthIsLimitedBothWays) {
   };
   {
     TestServer server(*a.ns, Protocol::kTcp, 80, std::string(800'000, 'x'));
-    const double egress = seconds([&] {
-      EXPECT_GT(Ask(Protocol::kTcp, "10.99.0.2", 80).size(), 800'000u);
-    });
+    const double egress =
+        seconds([&] { EXPECT_GT(Ask(Protocol::kTcp, "10.99.0.2", 80).size(), 800'000u); });
     EXPECT_GT(egress, 0.5);  // 6.4 Mbit at 8 Mbit/s, less the bucket
     EXPECT_LT(egress, 2.0);
   }
@@ -326,9 +327,8 @@ TEST_F(BridgeNetworkTest, BandwidthIsLimitedBothWays) {
     Pod b("b");
     ASSERT_OK(Attach(b.Request()));
     TestServer server(*b.ns, Protocol::kTcp, 80, std::string(1'600'000, 'x'));
-    const double ingress = seconds([&] {
-      EXPECT_GT(AskFrom(*a.ns, Protocol::kTcp, "10.99.0.3", 80).size(), 1'600'000u);
-    });
+    const double ingress = seconds(
+        [&] { EXPECT_GT(AskFrom(*a.ns, Protocol::kTcp, "10.99.0.3", 80).size(), 1'600'000u); });
     EXPECT_GT(ingress, 0.5);
     EXPECT_LT(ingress, 2.0);
   }

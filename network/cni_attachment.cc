@@ -81,8 +81,10 @@ CniAttachment AttachmentFor(const AttachRequest& request, const CniConfig& confi
                            .netns_path = request.netns_path,
                            .config_text = config.text};
   Json& args = attachment.capability_args;
-  if (Json ports = PortMappings(request.ports); !ports.empty()) args["portMappings"] = std::move(ports);
-  if (const auto bandwidth = BandwidthOf(request.annotations); bandwidth.ok() && bandwidth->limited()) {
+  if (Json ports = PortMappings(request.ports); !ports.empty())
+    args["portMappings"] = std::move(ports);
+  if (const auto bandwidth = BandwidthOf(request.annotations);
+      bandwidth.ok() && bandwidth->limited()) {
     args["bandwidth"] = BandwidthArgs(*bandwidth);
   }
   Json dns = Json::object();

@@ -15,11 +15,11 @@
 
 namespace crisp::network {
 
-// Everything that a DEL needs, whatever happens to the configuration directory, to the daemon, or to
-// the machine after the ADD.
+// Everything that a DEL needs, whatever happens to the configuration directory, to the daemon, or
+// to the machine after the ADD.
 struct CniAttachment {
   enum class State {
-    kAdding,    // intent: any part of the chain may have run
+    kAdding,  // intent: any part of the chain may have run
     kAdded,
     kDeleting,  // DEL is due until it succeeds
   };
@@ -63,8 +63,8 @@ class CniRunner {
   // NotFound naming the first plugin that no directory has.
   absl::Status CheckPlugins(const CniConfig& config) const;
 
-  // The chain in order. Unavailable, with the plugin's own words, when one fails or prints nonsense;
-  // the plugins before it are not undone.
+  // The chain in order. Unavailable, with the plugin's own words, when one fails or prints
+  // nonsense; the plugins before it are not undone.
   absl::StatusOr<Json> Add(const CniAttachment& attachment,
                            const CniConfig& config,
                            const Cancel& cancel) const;

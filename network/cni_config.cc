@@ -51,8 +51,8 @@ absl::StatusOr<CniPlugin> PluginOf(const Json& json) {
   if (!json.is_object()) return absl::InvalidArgumentError("a plugin is no JSON object");
   CRISP_ASSIGN_OR_RETURN(std::string type, JsonString(json, "type"));
   if (!IsProgramName(type)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("plugin type \"", absl::CHexEscape(type.substr(0, 64)), "\" names no program"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "plugin type \"", absl::CHexEscape(type.substr(0, 64)), "\" names no program"));
   }
   CRISP_RETURN_IF_ERROR(JsonObject(json, "capabilities").status());
   return CniPlugin{.type = std::move(type), .config = json};
@@ -86,7 +86,8 @@ bool CniPlugin::Declares(const char* capability) const {
 
 absl::StatusOr<CniConfig> ParseCniConfig(absl::string_view text) {
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kConfigLimits));
-  if (!json.is_object()) return absl::InvalidArgumentError("the CNI configuration is no JSON object");
+  if (!json.is_object())
+    return absl::InvalidArgumentError("the CNI configuration is no JSON object");
   CniConfig config{.text = std::string(text)};
   CRISP_ASSIGN_OR_RETURN(config.name, JsonString(json, "name"));
   if (!IsNetworkName(config.name)) {
@@ -175,7 +176,8 @@ absl::StatusOr<CniResult> ParseCniResult(absl::string_view text, absl::string_vi
     }
     if (index >= 0 && !in_pod[static_cast<size_t>(index)]) continue;
     CRISP_RETURN_IF_ERROR(IpPrefix::Parse(cidr).status());
-    CRISP_ASSIGN_OR_RETURN(const IpAddress address, IpAddress::Parse(cidr.substr(0, cidr.find('/'))));
+    CRISP_ASSIGN_OR_RETURN(const IpAddress address,
+                           IpAddress::Parse(cidr.substr(0, cidr.find('/'))));
     result.addresses.push_back(address.ToString());
   }
   return result;
@@ -188,7 +190,8 @@ std::string CniErrorText(absl::string_view output, absl::string_view errors) {
     const absl::StatusOr<std::string> message = JsonString(*json, "msg");
     const absl::StatusOr<std::string> details = JsonString(*json, "details");
     if (message.ok()) text = *message;
-    if (details.ok() && !details->empty()) absl::StrAppend(&text, text.empty() ? "" : "; ", *details);
+    if (details.ok() && !details->empty())
+      absl::StrAppend(&text, text.empty() ? "" : "; ", *details);
   }
   if (text.empty()) text = std::string(absl::StripAsciiWhitespace(errors));
   if (text.empty()) return "it gave no reason";

@@ -29,7 +29,8 @@ struct CniConfig {
 };
 
 // Parses a list ("plugins") or a single plugin's object ("type"). InvalidArgument for anything that
-// the specification does not allow, for versions that we do not speak, and for more than 32 plugins.
+// the specification does not allow, for versions that we do not speak, and for more than 32
+// plugins.
 absl::StatusOr<CniConfig> ParseCniConfig(absl::string_view text);
 
 struct CniConfigFile {
@@ -49,15 +50,15 @@ std::string CniInput(const CniConfig& config,
 // What the runtime needs from a plugin's result.
 struct CniResult {
   Json json;
-  std::vector<std::string> addresses;         // of the pod's interface, without prefix length
-  std::string mac;                            // empty when not told
-  std::vector<std::string> host_interfaces;   // those outside of any sandbox
+  std::vector<std::string> addresses;        // of the pod's interface, without prefix length
+  std::string mac;                           // empty when not told
+  std::vector<std::string> host_interfaces;  // those outside of any sandbox
 };
 // InvalidArgument when malformed or absurd (more than 64 addresses or interfaces, 1 MiB).
 absl::StatusOr<CniResult> ParseCniResult(absl::string_view text, absl::string_view interface);
 
-// The message in a failed plugin's output: its error object's "msg" and "details", else its stderr's
-// beginning, else that it said nothing.
+// The message in a failed plugin's output: its error object's "msg" and "details", else its
+// stderr's beginning, else that it said nothing.
 std::string CniErrorText(absl::string_view output, absl::string_view errors);
 
 }  // namespace crisp::network

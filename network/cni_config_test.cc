@@ -60,7 +60,8 @@ TEST(CniConfigTest, FirstFileByNameCounts) {
 
 TEST(CniInputTest, HandsOverOnlyDeclaredCapabilities) {
   const CniConfig config = ParseCniConfig(R"({"name":"n","cniVersion":"1.0.0","plugins":[
-      {"type":"x","capabilities":{"dns":true,"bandwidth":false},"own":1}]})").value();
+      {"type":"x","capabilities":{"dns":true,"bandwidth":false},"own":1}]})")
+                               .value();
   const Json args = {{"dns", {{"servers", {"1.1.1.1"}}}}, {"bandwidth", 5}, {"portMappings", 6}};
   const Json previous = {{"ips", Json::array()}};
   const Json input = ParseJson(CniInput(config, config.plugins[0], args, &previous)).value();
@@ -78,17 +79,18 @@ TEST(CniResultTest, TakesTheAddressesOfThePodsInterface) {
       "interfaces":[{"name":"veth1"},{"name":"eth0","mac":"aa:bb","sandbox":"/run/netns/x"},
                     {"name":"net1","sandbox":"/run/netns/x"}],
       "ips":[{"version":"4","address":"10.1.0.2/24","interface":1},{"address":"fd00::2/64"},
-             {"address":"10.9.0.2/24","interface":2}]})", "eth0"));
+             {"address":"10.9.0.2/24","interface":2}]})",
+                                                              "eth0"));
   EXPECT_THAT(result.addresses, ElementsAre("10.1.0.2", "fd00::2"));
   EXPECT_THAT(result.host_interfaces, ElementsAre("veth1"));
   EXPECT_EQ(result.mac, "aa:bb");
 }
 
 TEST(CniResultTest, RefusesNonsense) {
-  for (const char* text : {"", "5", R"({"ips":5})", R"({"ips":[5]})", R"({"ips":[{"address":"x"}]})",
-                           R"({"ips":[{"address":"10.0.0.1"}]})",
-                           R"({"ips":[{"address":"10.0.0.1/8","interface":3}]})",
-                           R"({"interfaces":[{"name":7}]})"}) {
+  for (const char* text :
+       {"", "5", R"({"ips":5})", R"({"ips":[5]})", R"({"ips":[{"address":"x"}]})",
+        R"({"ips":[{"address":"10.0.0.1"}]})",
+        R"({"ips":[{"address":"10.0.0.1/8","interface":3}]})", R"({"interfaces":[{"name":7}]})"}) {
     EXPECT_THAT(ParseCniResult(text, "eth0"), StatusIs(absl::StatusCode::kInvalidArgument)) << text;
   }
 }

@@ -97,8 +97,8 @@ absl::StatusOr<std::shared_ptr<const CniConfig>> CniNetwork::Config() const {
     absl::MutexLock lock(&mutex_);
     if (file.stamp == config_stamp_) return config_;
   }
-  absl::StatusOr<std::shared_ptr<const CniConfig>> parsed = [&]()
-      -> absl::StatusOr<std::shared_ptr<const CniConfig>> {
+  absl::StatusOr<std::shared_ptr<const CniConfig>> parsed =
+      [&]() -> absl::StatusOr<std::shared_ptr<const CniConfig>> {
     CRISP_ASSIGN_OR_RETURN(const std::string text, ReadFile(file.path, 1u << 20));
     CRISP_ASSIGN_OR_RETURN(CniConfig config, ParseCniConfig(text));
     return std::make_shared<const CniConfig>(std::move(config));
@@ -187,7 +187,8 @@ absl::Status CniNetwork::Detach(absl::string_view pod_id, int netns_fd, const Ca
   CniAttachment attachment = *turn.known();
   attachment.state = CniAttachment::State::kDeleting;
   CRISP_RETURN_IF_ERROR(Put(attachment));
-  return Annotate(Delete(attachment, netns_fd, cancel), absl::StrCat("network of pod ", attachment.DisplayName()));
+  return Annotate(Delete(attachment, netns_fd, cancel),
+                  absl::StrCat("network of pod ", attachment.DisplayName()));
 }
 
 absl::StatusOr<Attachment> CniNetwork::Find(absl::string_view pod_id) const {

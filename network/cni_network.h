@@ -42,7 +42,8 @@ class CniNetwork {
                                     const Cancel& cancel);
   absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel);
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
-  // DELs in the background what is not live or is of an earlier boot; then GC where the plugins know it.
+  // DELs in the background what is not live or is of an earlier boot; then GC where the plugins
+  // know it.
   void Reconcile(const absl::flat_hash_set<std::string>& live);
   // Of the present configuration; starts no plugin (STATUS is asked in the background).
   NetworkCondition Condition() const;

@@ -57,7 +57,8 @@ class CniNetworkTest : public ::testing::Test {
                 .cni_bin_dirs = {bin_, "/usr/lib/cni"},
                 .bridge_name = "crcni0"};
     for (const char* name : {"first", "second"}) {
-      ASSERT_OK(AtomicWriteFile(absl::StrCat(bin_, "/", name), kFakePlugin, 0755, Durability::kNone));
+      ASSERT_OK(
+          AtomicWriteFile(absl::StrCat(bin_, "/", name), kFakePlugin, 0755, Durability::kNone));
     }
     Restart();
   }
@@ -142,8 +143,9 @@ TEST_F(CniNetworkTest, FailedAddIsUndoneAndToldInThePluginsWords) {
   UseFakes();
   Set("fail.ADD.second");
   TestNamespace ns;
-  EXPECT_THAT(network_->Attach(Request("a", ns), Cancel()),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("second (ADD) failed with 1: not today")));
+  EXPECT_THAT(
+      network_->Attach(Request("a", ns), Cancel()),
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("second (ADD) failed with 1: not today")));
   EXPECT_EQ(Calls("DEL first"), 1u);
   EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
   for (const char* fault : {"garbage.ADD", "crash.ADD"}) {
@@ -221,9 +223,8 @@ TEST_F(CniNetworkTest, StatusAndGcAreAskedInTheBackground) {
   Set("fail.STATUS.second");
   UseFakes("1.1.0");
   EXPECT_FALSE(network_->Condition().ready);
-  EXPECT_TRUE(Eventually([&] {
-    return absl::StrContains(network_->Condition().message, "not today");
-  }));
+  EXPECT_TRUE(
+      Eventually([&] { return absl::StrContains(network_->Condition().message, "not today"); }));
   EXPECT_EQ(network_->Condition().reason, "NetworkPluginNotReady");
   Unset("fail.STATUS.second");
   UseFakes("1.1.0 ");  // not a version
@@ -236,7 +237,8 @@ TEST_F(CniNetworkTest, StatusAndGcAreAskedInTheBackground) {
   ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
   ASSERT_OK(network_->Reconcile({"a"}));
   EXPECT_TRUE(Eventually([&] { return Calls("GC first") == 1; }));
-  EXPECT_THAT(ReadFile(bin_ + "/stdin.GC").value(), HasSubstr(R"({"containerID":"a","ifname":"eth0"})"));
+  EXPECT_THAT(ReadFile(bin_ + "/stdin.GC").value(),
+              HasSubstr(R"({"containerID":"a","ifname":"eth0"})"));
 }
 
 TEST_F(CniNetworkTest, APodKeepsItsNetworkWhenTheConfigurationComesAndGoes) {
@@ -254,10 +256,12 @@ TEST_F(CniNetworkTest, APodKeepsItsNetworkWhenTheConfigurationComesAndGoes) {
 }
 
 TEST_F(CniNetworkTest, DebiansPluginsMakeAWorkingPod) {
-  if (access("/usr/lib/cni/bridge", X_OK) != 0) GTEST_SKIP() << "containernetworking-plugins is absent";
+  if (access("/usr/lib/cni/bridge", X_OK) != 0)
+    GTEST_SKIP() << "containernetworking-plugins is absent";
   Configure(absl::StrCat(R"({"name":"real","cniVersion":"1.0.0","plugins":[
     {"type":"bridge","bridge":"crcnibr0","isGateway":true,"ipMasq":false,"ipam":{"type":"host-local",
-     "dataDir":")", dir_.path(), R"(/ipam","ranges":[[{"subnet":"10.96.5.0/24"}]],
+     "dataDir":")",
+                         dir_.path(), R"(/ipam","ranges":[[{"subnet":"10.96.5.0/24"}]],
      "routes":[{"dst":"0.0.0.0/0"}]}},
     {"type":"portmap","capabilities":{"portMappings":true},"snat":true},
     {"type":"bandwidth","capabilities":{"bandwidth":true}}]})"));
@@ -285,8 +289,9 @@ TEST_F(CniNetworkTest, DebiansPluginsMakeAWorkingPod) {
 TEST_F(CniNetworkTest, FaultsOfEveryVerbLeaveNoAddressBehind) {
   if (access("/usr/lib/cni/host-local", X_OK) != 0) GTEST_SKIP() << "no host-local plugin";
   Configure(absl::StrCat(R"({"name":"faulty","cniVersion":"1.0.0","plugins":[
-    {"type":"bridge","bridge":"crcnibr1","ipam":{"type":"host-local","dataDir":")", dir_.path(),
-    R"(/ipam","ranges":[[{"subnet":"10.96.6.0/24"}]]}},{"type":"second"}]})"));
+    {"type":"bridge","bridge":"crcnibr1","ipam":{"type":"host-local","dataDir":")",
+                         dir_.path(),
+                         R"(/ipam","ranges":[[{"subnet":"10.96.6.0/24"}]]}},{"type":"second"}]})"));
   TestNamespace ns;
   for (const char* fault : {"fail.ADD.second", "garbage.ADD", "crash.ADD", "fail.DEL.second"}) {
     Set(fault);

@@ -56,14 +56,13 @@ absl::StatusOr<std::string> CniRunner::Run(const CniPlugin& plugin,
   const absl::StatusOr<std::string> path = FindPlugin(plugin.type);
   if (!path.ok()) return absl::UnavailableError(path.status().message());
   const char* search = getenv("PATH");
-  Command command{.argv = {*path},
-                  .env = {absl::StrCat("CNI_COMMAND=", call.verb),
-                          absl::StrCat("CNI_PATH=", absl::StrJoin(bin_dirs_, ":")),
-                          absl::StrCat("PATH=", search != nullptr
-                                                    ? search
-                                                    : "/usr/sbin:/usr/bin:/sbin:/bin")},
-                  .input = call.input,
-                  .max_output = 1u << 20};
+  Command command{
+      .argv = {*path},
+      .env = {absl::StrCat("CNI_COMMAND=", call.verb),
+              absl::StrCat("CNI_PATH=", absl::StrJoin(bin_dirs_, ":")),
+              absl::StrCat("PATH=", search != nullptr ? search : "/usr/sbin:/usr/bin:/sbin:/bin")},
+      .input = call.input,
+      .max_output = 1u << 20};
   if (!call.pod_id.empty()) {
     command.env.push_back(absl::StrCat("CNI_CONTAINERID=", call.pod_id));
     command.env.push_back(absl::StrCat("CNI_NETNS=", call.netns_path));
@@ -98,9 +97,9 @@ absl::StatusOr<Json> CniRunner::Add(const CniAttachment& attachment,
     CRISP_ASSIGN_OR_RETURN(const std::string output, Run(plugin, call, cancel));
     absl::StatusOr<CniResult> result = ParseCniResult(output, Attachment().interface);
     if (!result.ok()) {
-      return absl::UnavailableError(absl::StrCat("CNI plugin ", plugin.type,
-                                                 " (ADD) printed no valid result: ",
-                                                 result.status().message()));
+      return absl::UnavailableError(
+          absl::StrCat("CNI plugin ", plugin.type,
+                       " (ADD) printed no valid result: ", result.status().message()));
     }
     previous = std::move(result->json);
   }
@@ -112,8 +111,8 @@ absl::Status CniRunner::Del(const CniAttachment& attachment,
                             const Cancel& cancel) const {
   CRISP_ASSIGN_OR_RETURN(const CniConfig config, ParseCniConfig(attachment.config_text));
   // DEL knows prevResult since 0.4.0.
-  const bool tell = !attachment.result.is_null() &&
-                    (config.version[0] != '0' || config.version == "0.4.0");
+  const bool tell =
+      !attachment.result.is_null() && (config.version[0] != '0' || config.version == "0.4.0");
   for (auto plugin = config.plugins.rbegin(); plugin != config.plugins.rend(); ++plugin) {
     if (plugin + 1 != config.plugins.rend() && HasNothingToDo(*plugin, attachment)) continue;
     const Call call{.verb = "DEL",

@@ -7,7 +7,8 @@
 
 namespace crisp::network {
 
-// FNV-1a: the same in every process and version, which names in the kernel must be. Not for secrets.
+// FNV-1a: the same in every process and version, which names in the kernel must be. Not for
+// secrets.
 constexpr uint64_t Digest64(absl::string_view bytes) {
   uint64_t hash = 0xcbf29ce484222325;
   for (const char c : bytes) {

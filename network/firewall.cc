@@ -87,7 +87,8 @@ std::string ElementCommands(const std::string& table,
 }
 
 std::string ReplaceTableCommands(const FirewallRules& rules) {
-  std::string text = absl::StrReplaceAll(kTable, {{"$MASQUERADE", rules.masquerade ? kMasquerade : ""}});
+  std::string text =
+      absl::StrReplaceAll(kTable, {{"$MASQUERADE", rules.masquerade ? kMasquerade : ""}});
   text = absl::StrReplaceAll(text, {{"$TABLE", rules.bridge},
                                     {"$BRIDGE", rules.bridge},
                                     {"$PODS4", Elements(rules.subnets, false)},

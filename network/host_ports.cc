@@ -59,10 +59,9 @@ absl::StatusOr<std::vector<HostPort>> CheckHostPorts(const std::vector<PortMappi
     if (same == ports.end()) {
       ports.push_back(port);
     } else if (!(*same == port)) {
-      return absl::InvalidArgumentError(absl::StrCat("host port ", port.ToString(),
-                                                     " is given to two container ports: ",
-                                                     same->container_port, " and ",
-                                                     port.container_port));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "host port ", port.ToString(), " is given to two container ports: ", same->container_port,
+          " and ", port.container_port));
     }
   }
   return ports;

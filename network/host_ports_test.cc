@@ -13,8 +13,10 @@ std::vector<HostPort> Ports(std::vector<PortMapping> mappings) {
 
 TEST(HostPortsTest, UnpublishedAndRepeatedMappingsVanish) {
   EXPECT_EQ(Ports({{.container_port = 80}}).size(), 0u);
-  EXPECT_EQ(Ports({{.container_port = 80, .host_port = 8080},
-                   {.container_port = 80, .host_port = 8080}}).size(), 1u);
+  EXPECT_EQ(
+      Ports({{.container_port = 80, .host_port = 8080}, {.container_port = 80, .host_port = 8080}})
+          .size(),
+      1u);
 }
 
 TEST(HostPortsTest, RefusesWhatCannotWork) {
@@ -31,12 +33,13 @@ TEST(HostPortsTest, RefusesWhatCannotWork) {
 TEST(HostPortsTest, ConflictsNameTheOwner) {
   HostPortOwners owners;
   ASSERT_OK(owners.Claim("a", "default/web", Ports({{.container_port = 80, .host_port = 8080}})));
-  EXPECT_THAT(owners.Claim("b", "default/two",
-                           Ports({{.container_port = 80, .host_port = 8080, .host_ip = "10.0.0.1"}})),
-              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/web (a)")));
-  EXPECT_OK(owners.Claim(
-      "b", "default/two",
-      Ports({{.protocol = Protocol::kUdp, .container_port = 80, .host_port = 8080}})));
+  EXPECT_THAT(
+      owners.Claim("b", "default/two",
+                   Ports({{.container_port = 80, .host_port = 8080, .host_ip = "10.0.0.1"}})),
+      StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/web (a)")));
+  EXPECT_OK(
+      owners.Claim("b", "default/two",
+                   Ports({{.protocol = Protocol::kUdp, .container_port = 80, .host_port = 8080}})));
   owners.Release("a");
   EXPECT_OK(owners.Claim("b", "default/two", Ports({{.container_port = 80, .host_port = 8080}})));
 }

@@ -69,9 +69,9 @@ absl::StatusOr<std::vector<PortTarget>> TargetsOf(const PodRecord& record) {
       any = true;
     }
     if (!any) {
-      return absl::InvalidArgumentError(absl::StrCat("host port ", port.ToString(), ": the pod has no ",
-                                                     port.host_ip->is_v6() ? "IPv6" : "IPv4",
-                                                     " address"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("host port ", port.ToString(), ": the pod has no ",
+                       port.host_ip->is_v6() ? "IPv6" : "IPv4", " address"));
     }
   }
   return targets;
@@ -85,13 +85,18 @@ MacAddress MacFor(const IpAddress& address) {
     const uint8_t* b = address.data();
     tail = static_cast<uint32_t>(b[0]) << 24 | b[1] << 16 | b[2] << 8 | b[3];
   }
-  return {0x0a, 0x58, static_cast<uint8_t>(tail >> 24), static_cast<uint8_t>(tail >> 16),
-          static_cast<uint8_t>(tail >> 8), static_cast<uint8_t>(tail)};
+  return {0x0a,
+          0x58,
+          static_cast<uint8_t>(tail >> 24),
+          static_cast<uint8_t>(tail >> 16),
+          static_cast<uint8_t>(tail >> 8),
+          static_cast<uint8_t>(tail)};
 }
 
 absl::StatusOr<std::unique_ptr<HostSide>> HostSide::Create(const Options& options) {
   if (!IsName(options.bridge)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", options.bridge, "\" cannot name a bridge"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", options.bridge, "\" cannot name a bridge"));
   }
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<Firewall> firewall, Firewall::Create());
@@ -125,8 +130,8 @@ absl::Status HostSide::EnsureBridge(const Wanted& wanted) {
   }
   if (!bridge.ok()) return bridge.status();
   if (bridge->kind != "bridge") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "interface ", options_.bridge, " exists and is no bridge but ", bridge->kind));
+    return absl::FailedPreconditionError(
+        absl::StrCat("interface ", options_.bridge, " exists and is no bridge but ", bridge->kind));
   }
   bridge_index_ = bridge->index;
   NetlinkBatch batch;

@@ -26,8 +26,8 @@ class HostSide {
   };
   // What must exist, from the records.
   struct Wanted {
-    std::vector<IpPrefix> subnets;       // the bridge has the first address of each
-    std::vector<PortTarget> targets;     // host ports of attached pods
+    std::vector<IpPrefix> subnets;        // the bridge has the first address of each
+    std::vector<PortTarget> targets;      // host ports of attached pods
     std::vector<std::string> host_veths;  // of attached pods
   };
   // Opens its sockets in the calling thread's namespace and changes nothing. InvalidArgument for a

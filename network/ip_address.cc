@@ -21,8 +21,8 @@ absl::StatusOr<IpAddress> IpAddress::Parse(absl::string_view text) {
   const std::string terminated(text);
   if (text.size() >= INET6_ADDRSTRLEN || text.find('\0') != absl::string_view::npos ||
       inet_pton(address.family(), terminated.c_str(), address.bytes_.data()) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"", absl::CHexEscape(text.substr(0, 64)), "\" is not an IP address"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", absl::CHexEscape(text.substr(0, 64)), "\" is not an IP address"));
   }
   return address;
 }

@@ -55,7 +55,8 @@ bool LinkMonitor::ReadEvents() {
           if (message->nlmsg_type != RTM_DELLINK) return;
           // A bridge announces with the same type that a port left it.
           const auto* header = static_cast<const ifinfomsg*>(NLMSG_DATA(message));
-          if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*header)) || header->ifi_family == AF_BRIDGE) {
+          if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*header)) ||
+              header->ifi_family == AF_BRIDGE) {
             return;
           }
           if (const auto link = ParseLink(message)) callbacks_.on_gone(link->name);

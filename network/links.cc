@@ -79,9 +79,9 @@ void PutAddress(NetlinkBatch& batch, uint16_t type, const InterfaceAddress& a, i
   header.ifa_prefixlen = static_cast<uint8_t>(a.prefix_length);
   header.ifa_index = static_cast<uint32_t>(link_index);
   header.ifa_flags = a.address.is_v6() ? IFA_F_NODAD : 0;
-  batch.Begin(absl::StrCat(add ? "add" : "remove", " address ", a.address.ToString(), "/",
-                           a.prefix_length),
-              type, add ? NLM_F_CREATE | NLM_F_REPLACE : 0, header);
+  batch.Begin(
+      absl::StrCat(add ? "add" : "remove", " address ", a.address.ToString(), "/", a.prefix_length),
+      type, add ? NLM_F_CREATE | NLM_F_REPLACE : 0, header);
   batch.Put(IFA_LOCAL, a.address.data(), a.address.size());
   if (a.address.is_v6()) return;
   batch.Put(IFA_ADDRESS, a.address.data(), 4);
@@ -105,8 +105,9 @@ void PutDefaultRoute(NetlinkBatch& batch, const IpAddress& gateway, int link_ind
 }
 
 InterfaceAddress LinkLocal(const MacAddress& mac) {
-  const uint8_t bytes[16] = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2),
-                             mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
+  const uint8_t bytes[16] = {
+      0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
+      mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
   return {.address = IpAddress::FromBytes(bytes, 16).value(), .prefix_length = 64};
 }
 
@@ -231,8 +232,8 @@ absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(int fd, int link_ind
     if (static_cast<int>(header->ifa_index) != link_index) return;
     ForEachAttribute(message, sizeof(ifaddrmsg), [&](const nlattr* attribute) {
       if (mnl_attr_get_type(attribute) != IFA_ADDRESS) return;
-      auto address =
-          IpAddress::FromBytes(mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
+      auto address = IpAddress::FromBytes(mnl_attr_get_payload(attribute),
+                                          mnl_attr_get_payload_len(attribute));
       if (address.ok()) addresses.push_back({*address, header->ifa_prefixlen});
     });
   }));
@@ -244,7 +245,8 @@ absl::Status ChangeAddresses(int fd,
                              const std::vector<InterfaceAddress>& add,
                              const std::vector<InterfaceAddress>& remove) {
   NetlinkBatch batch;
-  for (const InterfaceAddress& address : remove) PutAddress(batch, RTM_DELADDR, address, link_index);
+  for (const InterfaceAddress& address : remove)
+    PutAddress(batch, RTM_DELADDR, address, link_index);
   for (const InterfaceAddress& address : add) PutAddress(batch, RTM_NEWADDR, address, link_index);
   return Exchange(fd, batch);
 }

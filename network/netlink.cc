@@ -140,8 +140,7 @@ void ForEachAttribute(const nlmsghdr* message,
                       size_t offset,
                       absl::FunctionRef<void(const nlattr*)> visit) {
   const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
-  const auto* attribute =
-      static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, offset));
+  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, offset));
   auto left = [&] { return static_cast<int>(end - reinterpret_cast<const char*>(attribute)); };
   for (; mnl_attr_ok(attribute, left()); attribute = mnl_attr_next(attribute)) visit(attribute);
 }
@@ -158,9 +157,13 @@ absl::Status ParseReplies(
     size_t size,
     const std::function<void(const nlmsghdr*)>& on_message,
     const std::function<void(uint32_t sequence, int error, absl::string_view text)>& on_end) {
-  int left = static_cast<int>(size);
-  const auto* message = reinterpret_cast<const nlmsghdr*>(data);
-  for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+  // Not mnl_nlmsg_ok(): it takes a length of 2 GiB and more for a negative one.
+  while (size >= sizeof(nlmsghdr)) {
+    const auto* message = reinterpret_cast<const nlmsghdr*>(data);
+    if (message->nlmsg_len < sizeof(nlmsghdr) || message->nlmsg_len > size) break;
+    const size_t step = std::min<size_t>(size, MNL_ALIGN(message->nlmsg_len));
+    data += step;
+    size -= step;
     const size_t payload = mnl_nlmsg_get_payload_len(message);
     if (message->nlmsg_type == NLMSG_ERROR) {
       if (payload < sizeof(nlmsgerr)) return absl::DataLossError("netlink: short error message");
@@ -175,7 +178,7 @@ absl::Status ParseReplies(
       on_message(message);
     }
   }
-  if (left > 0) return absl::DataLossError("netlink: malformed message");
+  if (size > 0) return absl::DataLossError("netlink: malformed message");
   return absl::OkStatus();
 }
 
@@ -216,8 +219,9 @@ absl::Status Exchange(int fd,
           ++answered;
           if (error == 0 || index >= failed_at) return;
           failed_at = index;
-          status = ErrnoError(error, text.empty() ? batch.labels_[index]
-                                                  : absl::StrCat(batch.labels_[index], " (", text, ")"));
+          status =
+              ErrnoError(error, text.empty() ? batch.labels_[index]
+                                             : absl::StrCat(batch.labels_[index], " (", text, ")"));
         }));
   }
   return status;

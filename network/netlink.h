@@ -32,7 +32,9 @@ class NetlinkBatch {
   void Put(uint16_t type, const void* data, size_t size);
   void PutU32(uint16_t type, uint32_t value) { Put(type, &value, sizeof(value)); }
   void PutU8(uint16_t type, uint8_t value) { Put(type, &value, sizeof(value)); }
-  void PutString(uint16_t type, const std::string& text) { Put(type, text.c_str(), text.size() + 1); }
+  void PutString(uint16_t type, const std::string& text) {
+    Put(type, text.c_str(), text.size() + 1);
+  }
   // Attributes put until the matching EndNest() are inside this one.
   nlattr* BeginNest(uint16_t type);
   void EndNest(nlattr* nest);
@@ -46,11 +48,10 @@ class NetlinkBatch {
   void BeginRaw(std::string label, uint16_t type, uint16_t flags, const void* header, size_t size);
   nlmsghdr* current() const;
 
-  static constexpr size_t kCapacity = 32768;
+  static constexpr size_t kCapacity = 32768;  // a pod takes less than 1 KiB
   std::unique_ptr<char[]> buffer_;
   size_t current_at_ = 0;
   bool overflow_ = false;
-  uint32_t first_sequence_ = 0;
   std::vector<std::string> labels_;
 };
 

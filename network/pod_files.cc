@@ -13,9 +13,8 @@ namespace {
 absl::Status CheckWords(const char* what, const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     const bool bad = word.empty() || word.size() > 1024 ||
-                     std::any_of(word.begin(), word.end(), [](unsigned char c) {
-                       return c <= ' ' || c == 0x7f;
-                     });
+                     std::any_of(word.begin(), word.end(),
+                                 [](unsigned char c) { return c <= ' ' || c == 0x7f; });
     if (bad) {
       return absl::InvalidArgumentError(
           absl::StrCat("DNS ", what, " \"", absl::CHexEscape(word.substr(0, 64)),
@@ -35,7 +34,8 @@ absl::StatusOr<std::string> RenderResolvConf(const DnsConfig& config) {
   if (!config.searches.empty()) {
     absl::StrAppend(&text, "search ", absl::StrJoin(config.searches, " "), "\n");
   }
-  for (const std::string& server : config.servers) absl::StrAppend(&text, "nameserver ", server, "\n");
+  for (const std::string& server : config.servers)
+    absl::StrAppend(&text, "nameserver ", server, "\n");
   if (!config.options.empty()) {
     absl::StrAppend(&text, "options ", absl::StrJoin(config.options, " "), "\n");
   }

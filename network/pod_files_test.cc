@@ -16,12 +16,10 @@ TEST(ResolvConfTest, RendersSearchesServersOptions) {
 
 TEST(ResolvConfTest, RefusesLinesInsideWords) {
   for (const char* bad : {"", "a b", "a\nnameserver 6.6.6.6", "a\x7f", "\t"}) {
-    EXPECT_THAT(RenderResolvConf({.servers = {bad}}),
-                StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(RenderResolvConf({.servers = {bad}}), StatusIs(absl::StatusCode::kInvalidArgument));
     EXPECT_THAT(RenderResolvConf({.searches = {bad}}),
                 StatusIs(absl::StatusCode::kInvalidArgument));
-    EXPECT_THAT(RenderResolvConf({.options = {bad}}),
-                StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(RenderResolvConf({.options = {bad}}), StatusIs(absl::StatusCode::kInvalidArgument));
   }
 }
 

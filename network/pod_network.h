@@ -17,16 +17,19 @@
 namespace crisp::network {
 
 struct NetworkOptions {
-  std::string root;       // durable: CNI attachments (undone even after a reboot), e.g. /var/lib/crisp/network
-  std::string state;      // tmpfs: leases of the built-in network, e.g. /run/crisp/network
+  std::string
+      root;  // durable: CNI attachments (undone even after a reboot), e.g. /var/lib/crisp/network
+  std::string state;  // tmpfs: leases of the built-in network, e.g. /run/crisp/network
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
   // The built-in network, used while no CNI configuration exists.
-  std::string bridge_name = "crisp0";      // also names the nftables table: several instances differ here
-  std::vector<std::string> subnets = {"10.88.0.0/16", "fd00:88::/64"};  // at most one of each family
-  bool subnets_from_kubelet = true;        // UpdateRuntimeConfig's pod CIDR replaces them
+  std::string bridge_name =
+      "crisp0";  // also names the nftables table: several instances differ here
+  std::vector<std::string> subnets = {"10.88.0.0/16",
+                                      "fd00:88::/64"};  // at most one of each family
+  bool subnets_from_kubelet = true;  // UpdateRuntimeConfig's pod CIDR replaces them
   bool masquerade = true;
-  int mtu = 0;                             // 0: that of the host's default route, else 1500
+  int mtu = 0;  // 0: that of the host's default route, else 1500
 };
 
 enum class Protocol { kTcp, kUdp, kSctp };
@@ -43,12 +46,13 @@ struct AttachRequest {
   std::string pod_name;
   std::string pod_namespace;
   std::string pod_uid;
-  int netns_fd = -1;    // the pod's network namespace; borrowed during the call
-  int rtnl_fd = -1;     // NETLINK_ROUTE socket opened inside that namespace; borrowed during the call
-  std::string netns_path;  // how a CNI plugin can open the namespace; may be empty with the built-in
+  int netns_fd = -1;  // the pod's network namespace; borrowed during the call
+  int rtnl_fd = -1;   // NETLINK_ROUTE socket opened inside that namespace; borrowed during the call
+  std::string
+      netns_path;  // how a CNI plugin can open the namespace; may be empty with the built-in
   std::vector<PortMapping> ports;
   std::map<std::string, std::string> annotations;  // bandwidth is read from here
-  std::vector<std::string> dns_servers;  // handed to plugins with the dns capability
+  std::vector<std::string> dns_servers;            // handed to plugins with the dns capability
   std::vector<std::string> dns_searches;
   std::vector<std::string> dns_options;
   std::string cgroup_parent;
@@ -62,7 +66,7 @@ struct Attachment {
 
 struct NetworkCondition {
   bool ready = false;
-  std::string reason;   // "NetworkPluginNotReady" …
+  std::string reason;  // "NetworkPluginNotReady" …
   std::string message;
 };
 
@@ -106,9 +110,10 @@ class PodNetwork {
   // malformed. Leases of running pods stay valid.
   virtual absl::Status SetPodCidr(absl::string_view cidrs) = 0;
 
-  // Counters seen from inside the pod (its own rx and tx), by pod id; pods with the built-in network
-  // or any veth whose host end is known. One netlink dump for all of them.
-  virtual absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters() const = 0;
+  // Counters seen from inside the pod (its own rx and tx), by pod id; pods with the built-in
+  // network or any veth whose host end is known. One netlink dump for all of them.
+  virtual absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters()
+      const = 0;
 
   // Removes every trace of this instance: bridge, tables, leases. For `crispd reset`, after pods.
   virtual absl::Status Reset() = 0;

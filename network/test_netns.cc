@@ -21,9 +21,7 @@
 namespace crisp::network {
 namespace {
 
-UniqueFd OwnNamespace() {
-  return UniqueFd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-}
+UniqueFd OwnNamespace() { return UniqueFd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
 
 socklen_t Fill(const IpAddress& ip, uint16_t port, sockaddr_storage& storage) {
   storage = {};
@@ -48,7 +46,9 @@ std::string AddressText(const sockaddr_storage& storage) {
   return IpAddress::FromBytes(bytes, 16)->ToString();
 }
 
-std::string Error(const char* what) { return std::string("error: ") + what + ": " + strerror(errno); }
+std::string Error(const char* what) {
+  return std::string("error: ") + what + ": " + strerror(errno);
+}
 
 }  // namespace
 
@@ -111,8 +111,8 @@ void TestServer::Serve() {
     sockaddr_storage peer{};
     socklen_t length = sizeof(peer);
     if (protocol_ == Protocol::kTcp) {
-      UniqueFd connection(accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length,
-                                  SOCK_CLOEXEC));
+      UniqueFd connection(
+          accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC));
       const std::string text = greeting_ + " " + AddressText(peer);
       if (connection) (void)!write(connection.get(), text.data(), text.size());
     } else {

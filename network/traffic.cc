@@ -69,7 +69,8 @@ void PutRedirect(NetlinkBatch& batch, const std::string& name, int link_index, i
   header.tcm_ifindex = link_index;
   header.tcm_parent = 0xffff0000u;
   header.tcm_info = (1u << 16) | __builtin_bswap16(ETH_P_ALL);  // priority, protocol
-  batch.Begin(absl::StrCat("redirect of ", name), RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, header);
+  batch.Begin(absl::StrCat("redirect of ", name), RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,
+              header);
   batch.PutString(TCA_KIND, "u32");
   nlattr* options = batch.BeginNest(TCA_OPTIONS);
   nlattr* actions = batch.BeginNest(TCA_U32_ACT);
