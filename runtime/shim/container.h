@@ -1,0 +1,133 @@
+#ifndef CRISP_RUNTIME_SHIM_CONTAINER_H_
+#define CRISP_RUNTIME_SHIM_CONTAINER_H_
+
+#include "runtime/shim/cgroup.h"
+#include "runtime/shim/process.h"
+#include "runtime/shim/io.h"
+#include "runtime/shim/sys.h"
+
+namespace crisp::shim {
+
+struct Ending {
+  int32_t exit_code = 0;  // 128 + signal when a signal ended it
+  int32_t signal = 0;
+  uint64_t at = 0;
+  bool log_truncated = false;
+};
+
+// What only exists between Create and Start: the plan and the detached mounts.
+struct Prepared {
+  char* plan = nullptr;  // malloc'ed; `view` points into it
+  ContainerView view;
+  Fd root;
+  int* mounts = nullptr;        // by index of view.mounts; -1: made by the child, or skipped
+  bool* skipped = nullptr;
+  int* device_binds = nullptr;  // by index of view.devices; -1: by mknod
+  Fd stdio[3];                  // the container's ends
+  ~Prepared();
+};
+
+struct Container;
+
+// The status socket of a child on its way to execve.
+class StartWatch : public Watch {
+ public:
+  void Ready(uint32_t events) override;
+  // At most one process is being started; whichever it is.
+  Container* container = nullptr;
+  struct Exec* exec = nullptr;
+  pid_t pid = 0;           // 0 until known
+  Fd pidfd;                // of it
+  uint64_t deadline = 0;   // Now() at which the child is killed
+  bool failed = false;
+  Error error;
+  // Children that ended before it was known which pid is the container's (user namespaces).
+  static constexpr int kMostEarly = 8;
+  pid_t early_pids[kMostEarly];
+  int early_statuses[kMostEarly];
+  int early = 0;
+  void Begin(int fd);  // forgets the previous start
+  void LearnPid(pid_t child);
+
+ private:
+  void TakeTerminal(int master);
+};
+
+enum class State : uint16_t { kCreated = 0, kRunning = 1, kExited = 2, kStarting = 3 };
+
+struct Container {
+  char* id = nullptr;
+  State state = State::kCreated;
+  pid_t pid = 0;
+  uint64_t started_at = 0;
+  Ending ending;
+  bool reaped = false;     // while kStarting: it has died already, with `wait_status`
+  int wait_status = 0;
+  bool announced = false;  // the daemon has been told of the exit
+  char* exit_record = nullptr;
+  bool own_pid_ns = true;
+  Prepared* prepared = nullptr;
+  Io io;
+  Container* next = nullptr;
+  ~Container();
+};
+
+struct Exec {
+  char* id = nullptr;
+  Container* container = nullptr;
+  pid_t pid = 0;
+  uint64_t started_at = 0;
+  bool running = false;    // execve has succeeded
+  bool reaped = false;
+  int wait_status = 0;
+  bool ended = false;
+  Ending ending;
+  bool announced = false;
+  char* leaf = nullptr;    // its cgroup; nullptr: none
+  Io* io = nullptr;        // with a terminal only
+  Exec* next = nullptr;
+  ~Exec();
+};
+
+extern Container* g_containers;
+extern Exec* g_execs;
+extern StartWatch g_start;
+
+Container* FindContainer(const Str& id);
+Exec* FindExec(const Str& id);
+
+// Takes the malloc'ed plan on success.
+bool CreateContainer(char* plan, size_t size);
+// Starts the child; g_start tells the end of it. False: could not even begin (and then the container
+// has exited with 128, unless it was not in state kCreated).
+bool BeginStart(Container* container);
+bool RemoveContainer(const Str& id);
+bool ReopenLog(const Str& id);
+bool SignalContainer(const Str& id, int signal);
+bool AttachContainer(const Str& id, int stdio[3]);  // takes the descriptors on success
+bool ResizeTerminal(const Str& id, const Str& exec_id, uint16_t rows, uint16_t columns);
+
+bool BeginExec(const char* plan, size_t size, const int stdio[3]);
+bool KillExec(const Str& id);
+
+// Reaps every child that has ended and books what it was.
+void ReapChildren();
+// After g_start's socket has closed: settles the state and reaps what died meanwhile. Then the server
+// answers the request.
+void SettleStart();
+// Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
+void SweepExecs(bool connected);
+
+// In the child (container_child.cc).
+struct StartPlan {
+  const Prepared* prepared;
+  const CgroupEntry* cgroups;
+  int status;
+  int join_pid;   // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or own
+};
+[[noreturn]] void RunContainerChild(const StartPlan& start);
+uint64_t InitCloneFlags(const ContainerView& plan);
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_CONTAINER_H_

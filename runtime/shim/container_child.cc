@@ -1,0 +1,291 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "runtime/shim/container.h"
+#include "runtime/shim/copy_tree.h"
+#include "runtime/shim/mounts.h"
+#include "runtime/shim/pod.h"
+#include "runtime/shim/resolve.h"
+
+// What a new container's first process does between clone3 and execve.
+
+namespace crisp::shim {
+namespace {
+
+constexpr uint64_t kMsShared = 1 << 20, kMsSlave = 1 << 19;
+constexpr int kMntDetach = 2;
+
+bool IsDirectory(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool MountOn(int mount, int target, const char* name) {
+  return SysMoveMount(mount, target) == 0 || Fail("mount on", name);
+}
+
+// A mount's subdirectory can only be cloned from a mount that is attached somewhere.
+int TakeSubPath(int mount, const MountView& plan) {
+  const Fd scratch(open(kSlotScratch, O_PATH | O_CLOEXEC));
+  if (!MountOn(mount, scratch.get(), kSlotScratch)) return -1;
+  const Fd sub(OpenInRoot(mount, plan.sub_path.c_str(), O_PATH));
+  int clone = -1;
+  if (sub.valid()) clone = SysOpenTree(sub.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (clone < 0) {
+    Fail("open the image volume's path", plan.sub_path.c_str());
+    return -1;
+  }
+  (void)SysUmount(kSlotScratch, kMntDetach);
+  return clone;
+}
+
+// Image volumes start with what the image has there.
+bool FillVolume(int root, int mount, const MountView& plan) {
+  const Fd source(OpenInRoot(root, plan.destination.c_str(), O_RDONLY | O_DIRECTORY));
+  if (!source.valid()) {
+    return errno == ENOENT || errno == ENOTDIR ||
+           Fail("open the image's directory", plan.destination.c_str());
+  }
+  const Fd target(openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!target.valid()) return Fail("open the volume for", plan.destination.c_str());
+  return CopyTree(source.get(), target.get());
+}
+
+// Returns the descriptor of what is mounted (for later attributes), or -1 with g_error.
+int AttachOne(int root, const Prepared& prepared, const MountView& plan, int prebuilt) {
+  Fd mount(prebuilt >= 0 ? fcntl(prebuilt, F_DUPFD_CLOEXEC, 3) : -1);
+  if (prebuilt < 0) {
+    mount.Reset(plan.kind == MountKind::kDev
+                    ? MountDev(plan, prepared.view.devices, prepared.view.mount_label.c_str())
+                    : MountFs(plan, prepared.view.mount_label.c_str()));
+    if (!mount.valid() || !ApplyAttributes(mount.get(), plan)) return -1;
+  }
+  if (!plan.sub_path.empty()) {
+    mount.Reset(TakeSubPath(mount.get(), plan));
+    if (!mount.valid()) return -1;
+  }
+  if (plan.copy_up && plan.kind == MountKind::kBind && !FillVolume(root, mount.get(), plan)) {
+    return -1;
+  }
+  const Fd target(EnsureInRoot(root, plan.destination.c_str(), IsDirectory(mount.get())));
+  if (!target.valid() || !MountOn(mount.get(), target.get(), plan.destination.c_str())) return -1;
+  return mount.Release();
+}
+
+const MountView* FindDev(const ContainerView& plan, MountView* storage) {
+  for (const MountView& mount : plan.mounts) {
+    if (mount.kind == MountKind::kDev) {
+      *storage = mount;
+      return storage;
+    }
+  }
+  return nullptr;
+}
+
+// Devices that the /dev tmpfs does not hold yet: those elsewhere, and those bound from the host.
+bool PlaceDevices(int root, const Prepared& prepared) {
+  MountView storage;
+  const MountView* dev = FindDev(prepared.view, &storage);
+  int index = -1;
+  for (const DeviceView& device : prepared.view.devices) {
+    const int bind = prepared.device_binds[++index];
+    if (bind < 0 && dev != nullptr && BelowDev(*dev, device) != nullptr) continue;
+    if (bind >= 0) {
+      const Fd target(EnsureInRoot(root, device.path.c_str(), false));
+      if (!target.valid() || !MountOn(bind, target.get(), device.path.c_str())) return false;
+      continue;
+    }
+    Path parent;
+    const char* slash = strrchr(device.path.c_str(), '/');
+    if (slash == nullptr) return Refuse(kInvalidArgument, "device path", device.path.c_str());
+    parent.Add(device.path.data, static_cast<size_t>(slash - device.path.data));
+    const Fd directory(EnsureInRoot(root, parent.size == 0 ? "/" : parent.data, true));
+    if (!directory.valid()) return false;
+    (void)unlinkat(directory.get(), slash + 1, 0);
+    if (!MakeDeviceNode(directory.get(), slash + 1, device)) return false;
+  }
+  return true;
+}
+
+// What is there is hidden under an empty directory or a null device of the shim's own making.
+bool MaskPaths(int root, const ContainerView& plan) {
+  for (const Str& path : plan.masked_paths) {
+    const Fd target(OpenInRoot(root, path.c_str(), O_PATH));
+    if (!target.valid()) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return Fail("open the path to mask", path.c_str());
+    }
+    const bool directory = IsDirectory(target.get());
+    const Fd mask(SysOpenTree(AT_FDCWD, directory ? kSlotEmpty : kSlotNull, OPEN_TREE_CLONE));
+    if (!mask.valid()) return Fail("clone the mask of", path.c_str());
+    const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC |
+                                (directory ? MOUNT_ATTR_NODEV : 0);
+    if (!SetAttributes(mask.get(), attributes, 1 << 18, -1, false, path.c_str()) ||
+        !MountOn(mask.get(), target.get(), path.c_str())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool MakeReadOnly(int root, const ContainerView& plan) {
+  for (const Str& path : plan.readonly_paths) {
+    const Fd target(OpenInRoot(root, path.c_str(), O_PATH));
+    if (!target.valid()) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return Fail("open the path to make read-only", path.c_str());
+    }
+    const Fd clone(SysOpenTree(target.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE));
+    if (!clone.valid()) return Fail("clone the read-only path", path.c_str());
+    if (!SetAttributes(clone.get(), MOUNT_ATTR_RDONLY, 0, -1, true, path.c_str()) ||
+        !MountOn(clone.get(), target.get(), path.c_str())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// The terminal's slave becomes /dev/console as well.
+int SetUpTerminal(int root, int devpts, const ContainerView& plan, int status) {
+  if (devpts < 0) {
+    Refuse(kInvalidArgument, "open a terminal: the container has no devpts");
+    return -1;
+  }
+  Fd slave(OpenTerminal(devpts, plan.process, status));
+  if (!slave.valid()) return -1;
+  const Fd console(EnsureInRoot(root, "/dev/console", false));
+  const Fd clone(SysOpenTree(slave.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  if (!clone.valid()) {
+    Fail("clone the terminal");
+    return -1;
+  }
+  if (!console.valid() || !MountOn(clone.get(), console.get(), "/dev/console")) return -1;
+  return slave.Release();
+}
+
+bool PivotInto(int root, const ContainerView& plan) {
+  if (fchdir(root) != 0) return Fail("enter the root");
+  if (SysPivotRoot(".", ".") != 0) return Fail("pivot into the root");
+  // The old root now lies on top of the new one.
+  if (SysUmount(".", kMntDetach) != 0) return Fail("detach the old root");
+  if (chdir("/") != 0) return Fail("enter the new root");
+  const uint64_t propagation = plan.rootfs_propagation == Propagation::kShared ? kMsShared
+                               : plan.rootfs_propagation == Propagation::kSlave ? kMsSlave
+                                                                                : 0;
+  return SetAttributes(root, 0, propagation, -1, false, "the root");
+}
+
+// Root, mounts, devices, masks; *slave is the terminal's end for the process.
+bool AssembleRoot(const StartPlan& start, int* slave) {
+  const Prepared& prepared = *start.prepared;
+  const ContainerView& plan = prepared.view;
+  const int root = prepared.root.get();
+  const Fd slot(open(kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!MountOn(root, slot.get(), "the root's slot")) return false;
+  int devpts = -1, index = -1;
+  int* attached = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
+  for (const MountView& mount : plan.mounts) {
+    attached[++index] = -1;
+    if (prepared.skipped[index]) continue;
+    attached[index] = AttachOne(root, prepared, mount, prepared.mounts[index]);
+    if (attached[index] < 0) return false;
+    if (mount.kind == MountKind::kFs && mount.type == "devpts") devpts = attached[index];
+  }
+  if (!PlaceDevices(root, prepared)) return false;
+  if (plan.process.terminal) {
+    *slave = SetUpTerminal(root, devpts, plan, start.status);
+    if (*slave < 0) return false;
+  }
+  if (!MakeReadOnly(root, plan) || !MaskPaths(root, plan)) return false;
+  // The working directory may have to be made, so the root turns read-only only after that.
+  if (!plan.process.cwd.empty()) {
+    const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));
+    if (!cwd.valid() && g_error.error_number != ELOOP && g_error.error_number != EEXIST) return false;
+  }
+  index = -1;
+  for (const MountView& mount : plan.mounts) {
+    if (attached[++index] >= 0 && !FinishAttributes(attached[index], mount)) return false;
+  }
+  if (plan.rootfs_readonly &&
+      !SetAttributes(root, MOUNT_ATTR_RDONLY, 0, -1, false, "the root")) {
+    return false;
+  }
+  return PivotInto(root, plan);
+}
+
+bool LeaveNamespaces(const ContainerView& plan) {
+  const int fresh = (plan.private_cgroup_namespace ? CLONE_NEWCGROUP : 0) |
+                    (plan.ipc == NamespaceMode::kPrivate ? CLONE_NEWIPC : 0) |
+                    (plan.net == NamespaceMode::kPrivate ? CLONE_NEWNET : 0) |
+                    (plan.uts == NamespaceMode::kPrivate ? CLONE_NEWUTS : 0);
+  if (fresh != 0 && SysUnshare(fresh) != 0) return Fail("create the container's namespaces");
+  return true;
+}
+
+// The host's namespaces can be entered only with the host's privileges.
+bool JoinHostNamespaces(const ContainerView& plan) {
+  const struct {
+    NamespaceMode mode;
+    int fd;
+    int type;
+    const char* name;
+  } all[] = {{plan.net, g_pod.host_net.get(), CLONE_NEWNET, "network"},
+             {plan.ipc, g_pod.host_ipc.get(), CLONE_NEWIPC, "IPC"},
+             {plan.uts, g_pod.host_uts.get(), CLONE_NEWUTS, "UTS"}};
+  for (const auto& one : all) {
+    if (one.mode == NamespaceMode::kHost && SysSetns(one.fd, one.type) != 0) {
+      return Fail("enter the host's namespace:", one.name);
+    }
+  }
+  return true;
+}
+
+[[noreturn]] void RunInside(const StartPlan& start) {
+  const ContainerView& plan = start.prepared->view;
+  int slave = -1;
+  if (!LeaveNamespaces(plan) || !AssembleRoot(start, &slave)) ReportAndExit(start.status);
+  const Fd* ends = start.prepared->stdio;
+  const int stdio[3] = {slave >= 0 ? slave : ends[0].get(), slave >= 0 ? slave : ends[1].get(),
+                        slave >= 0 ? slave : ends[2].get()};
+  RunProcess(plan.process, stdio, start.status);
+}
+
+}  // namespace
+
+uint64_t InitCloneFlags(const ContainerView& plan) {
+  return CLONE_NEWNS | (plan.pid == NamespaceMode::kPrivate ? CLONE_NEWPID : 0);
+}
+
+void RunContainerChild(const StartPlan& start) {
+  const ContainerView& plan = start.prepared->view;
+  if (!EnterCgroupsAndLimits(plan.process, start.cgroups->tasks(), start.cgroups->task_count()) ||
+      !JoinHostNamespaces(plan)) {
+    ReportAndExit(start.status);
+  }
+  if (!g_pod.has_userns()) RunInside(start);
+  // The container's namespaces belong to the user namespace, so somebody inside it makes them: this
+  // child, whose own child becomes the shim's.
+  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 ||
+      syscall(SYS_setgroups, 0, nullptr) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
+      syscall(SYS_setresuid, 0, 0, 0) != 0 ||
+      (start.join_pid >= 0 && SysSetns(start.join_pid, CLONE_NEWPID) != 0)) {
+    Fail("enter the user namespace");
+    ReportAndExit(start.status);
+  }
+  clone_args args = {.flags = InitCloneFlags(plan) | CLONE_PARENT, .exit_signal = 0};
+  const int pid = SysClone3(&args);
+  if (pid == 0) RunInside(start);
+  if (pid < 0) {
+    Fail("create the container's process");
+    ReportAndExit(start.status);
+  }
+  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
+  (void)!write(start.status, &report, sizeof(report));
+  _exit(0);
+}
+
+}  // namespace crisp::shim

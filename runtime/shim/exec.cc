@@ -1,0 +1,164 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "runtime/shim/container.h"
+#include "runtime/shim/pod.h"
+
+namespace crisp::shim {
+
+Exec* g_execs = nullptr;
+
+namespace {
+
+uint32_t g_exec_count = 0;
+
+bool EnterContainer(int pidfd) {
+  const int flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS |
+                    (g_pod.has_userns() ? CLONE_NEWUSER : 0);
+  if (SysSetns(pidfd, flags) != 0) return Fail("enter the container's namespaces");
+  if (!g_pod.has_userns()) return true;
+  return (syscall(SYS_setgroups, 0, nullptr) == 0 && syscall(SYS_setresgid, 0, 0, 0) == 0 &&
+          syscall(SYS_setresuid, 0, 0, 0) == 0) ||
+         Fail("become root of the user namespace");
+}
+
+[[noreturn]] void RunExecChild(const ExecView& plan, const CgroupEntry& cgroups, int pidfd,
+                               const int stdio[3], int status) {
+  if (!EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
+      !EnterContainer(pidfd)) {
+    ReportAndExit(status);
+  }
+  if (!plan.process.terminal) RunProcess(plan.process, stdio, status);
+  const int devpts = SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+  if (devpts < 0) {
+    Fail("open /dev/pts");
+    ReportAndExit(status);
+  }
+  const int slave = OpenTerminal(devpts, plan.process, status);
+  if (slave < 0) ReportAndExit(status);
+  const int terminal[3] = {slave, slave, slave};
+  RunProcess(plan.process, terminal, status);
+}
+
+// The child in its PID namespace and cgroup; -1 with g_error.
+pid_t CloneExec(const ExecView& plan, const CgroupEntry& cgroups, pid_t init, const int stdio[3],
+                const int ends[2]) {
+  const Fd pidfd(SysPidfdOpen(init));
+  if (!pidfd.valid() || SysSetns(pidfd.get(), CLONE_NEWPID) != 0) {
+    Fail("enter the container's PID namespace");
+    return -1;
+  }
+  const pid_t child = CloneSelf(0, nullptr, cgroups.unified());
+  if (child == 0) {
+    close(ends[0]);
+    RunExecChild(plan, cgroups, pidfd.get(), stdio, ends[1]);
+  }
+  if (child < 0) Fail("create the exec's process");
+  (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
+  return child;
+}
+
+// The relay between the terminal's master and the daemon's descriptors, which it duplicates.
+Io* MakeRelay(const int stdio[3]) {
+  Io* io = new Io;
+  io->terminal = true;
+  io->lossless = true;
+  int copies[2] = {-1, -1};
+  for (int i = 0; i < 2; ++i) {
+    if (stdio[i] >= 0) copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+  }
+  io->relay_stdin = copies[0];
+  io->relay_stdout = copies[1];
+  return io;
+}
+
+}  // namespace
+
+Exec::~Exec() {
+  delete io;
+  free(id);
+  free(leaf);
+}
+
+Exec* FindExec(const Str& id) {
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
+    if (strcmp(exec->id, id.c_str()) == 0) return exec;
+  }
+  return nullptr;
+}
+
+bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
+  ExecView plan;
+  if (!ParsePlan(bytes, size, PlanKind::kExec, &plan)) {
+    return Refuse(kInvalidArgument, "malformed exec plan");
+  }
+  Container* container = FindContainer(plan.container_id);
+  if (container == nullptr) return Refuse(kNotFound, "no container", plan.container_id.c_str());
+  if (container->state != State::kRunning) {
+    return Refuse(kFailedPrecondition, "not running: container", plan.container_id.c_str());
+  }
+  if (FindExec(plan.exec_id) != nullptr) {
+    return Refuse(kAlreadyExists, "the shim has exec", plan.exec_id.c_str());
+  }
+  Text<64> leaf;
+  leaf.Add("exec-").AddNumber(getpid()).Add("-").AddNumber(++g_exec_count);
+  CgroupEntry cgroups;
+  if (!cgroups.OpenWithLeaf(plan.cgroup_dirs, plan.cgroup_v2, leaf.data)) return false;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Fail("make a socket pair");
+  }
+  const pid_t child = CloneExec(plan, cgroups, container->pid, stdio, ends);
+  close(ends[1]);
+  if (child < 0) {
+    close(ends[0]);
+    return false;
+  }
+  Exec* exec = new Exec;
+  exec->id = Duplicate(plan.exec_id.data, plan.exec_id.size);
+  exec->container = container;
+  exec->pid = child;
+  exec->leaf = cgroups.TakeLeaf();
+  if (plan.process.terminal) exec->io = MakeRelay(stdio);
+  exec->next = g_execs;
+  g_execs = exec;
+  g_start.Begin(ends[0]);
+  g_start.exec = exec;
+  g_start.LearnPid(child);
+  return true;
+}
+
+bool KillExec(const Str& id) {
+  Exec* exec = FindExec(id);
+  if (exec == nullptr) return true;
+  if (exec->leaf != nullptr) return KillCgroup(exec->leaf);
+  if (exec->ended) return true;
+  (void)kill(-exec->pid, SIGKILL);
+  (void)kill(exec->pid, SIGKILL);
+  return true;
+}
+
+void SweepExecs(bool connected) {
+  Exec** link = &g_execs;
+  while (*link != nullptr) {
+    Exec* exec = *link;
+    const bool told = exec->announced || !connected;
+    if (exec->ended && exec->leaf != nullptr && RemoveCgroup(exec->leaf)) {
+      free(exec->leaf);
+      exec->leaf = nullptr;
+    }
+    if (exec->ended && told && exec->leaf == nullptr &&
+        (exec->io == nullptr || exec->io->flushed())) {
+      *link = exec->next;
+      delete exec;
+    } else {
+      link = &exec->next;
+    }
+  }
+}
+
+}  // namespace crisp::shim

@@ -1,0 +1,118 @@
+#ifndef CRISP_RUNTIME_SHIM_IO_H_
+#define CRISP_RUNTIME_SHIM_IO_H_
+
+#include <stdint.h>
+
+#include "runtime/shim/log.h"
+#include "runtime/shim/loop.h"
+
+namespace crisp::shim {
+
+class Io;
+
+// An output of a container (a pipe's read end or a terminal's master).
+class Output : public Watch {
+ public:
+  Output(Io* io, bool is_stderr) : io_(io), is_stderr_(is_stderr) {}
+  void Ready(uint32_t events) override;
+  // Reads once: bytes delivered, -1 when nothing is there now, 0 at the end (then closed).
+  int ReadOnce();
+  LineSplitter lines;
+
+ private:
+  Io* io_;
+  const bool is_stderr_;
+};
+
+// The way into a container: its stdin pipe or (a duplicate of) the terminal's master.
+class Input : public Watch {
+ public:
+  explicit Input(Io* io) : io_(io) {}
+  void Ready(uint32_t events) override;
+  // Takes all of it; what does not fit now waits, and busy() is true until it has gone.
+  void Write(const char* data, uint32_t size);
+  bool busy() const { return pending_ > 0; }
+  void CloseWhenDone();
+
+ private:
+  void Flush();
+  Io* io_;
+  char* buffer_ = nullptr;  // of kInputChunk
+  uint32_t begin_ = 0, pending_ = 0;
+  bool close_ = false;
+};
+
+constexpr uint32_t kInputChunk = 4096;
+
+// A copy of a container's output going out. Never waits: what the reader does not take is kept up to
+// kAttachBuffer; then it is dropped (attach) or the source waits (the terminal of an exec).
+class Copy : public Watch {
+ public:
+  explicit Copy(Io* io) : io_(io) {}
+  ~Copy() override;
+  void Ready(uint32_t events) override;
+  void Write(const char* data, uint32_t size);
+  bool full() const;
+  bool drained() const { return pending_ == 0; }
+
+ private:
+  void Flush();
+  Io* io_;
+  char* buffer_ = nullptr;
+  uint32_t begin_ = 0, pending_ = 0, capacity_ = 0;
+};
+
+class AttachedInput : public Watch {
+ public:
+  explicit AttachedInput(Io* io) : io_(io) {}
+  void Ready(uint32_t events) override;
+
+ private:
+  Io* io_;
+};
+
+struct Attachment {
+  explicit Attachment(Io* io) : in(io), out(io), err(io) {}
+  bool ended() const { return out.fd() < 0 && err.fd() < 0 && in.fd() < 0; }
+  AttachedInput in;
+  Copy out, err;
+  Attachment* next = nullptr;
+};
+
+// The stdio of one container, or of one exec with a terminal: drained by the event loop, written to
+// the log, copied to whoever is attached.
+class Io {
+ public:
+  Io() : out(this, false), err(this, true), in(this) {}
+  ~Io();
+
+  void Start();  // begins to read
+  // Takes the descriptors (-1: none).
+  void Attach(int stdin_fd, int stdout_fd, int stderr_fd);
+  // Called once the process is gone: reads what is left, ends the attachments and writes unfinished
+  // lines. What other holders of the pipe write later still reaches the log.
+  void Drain();
+  bool finished() const { return out.fd() < 0 && err.fd() < 0; }
+
+  void Deliver(const char* data, uint32_t size, bool is_stderr);
+  void Sweep();   // frees ended attachments
+  void Balance(); // pauses and resumes sources after a buffer's state has changed
+  void InputEnded();
+
+  Output out, err;
+  Input in;
+  LogFile log;
+  bool terminal = false;
+  bool stdin_once = false;
+  bool lossless = false;  // wait for a slow reader
+  // Attached by Start() (-1: none; owned until then): what the terminal of an exec is relayed to.
+  int relay_stdin = -1, relay_stdout = -1;
+  bool flushed() const { return attachments_ == nullptr; }
+
+ private:
+  Attachment* attachments_ = nullptr;
+};
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_IO_H_

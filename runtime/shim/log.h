@@ -1,0 +1,60 @@
+#ifndef CRISP_RUNTIME_SHIM_LOG_H_
+#define CRISP_RUNTIME_SHIM_LOG_H_
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+namespace crisp::shim {
+
+// A container's log in the CRI format: `<RFC 3339 with nanoseconds, UTC> <stream> <P|F> <bytes>\n`.
+// A failing disk never stops the reader: records that cannot be written are counted and dropped,
+// and the first write that succeeds afterwards is preceded by a record that says how many bytes
+// are missing.
+class LogFile {
+ public:
+  LogFile() = default;
+  ~LogFile();
+  // False and g_error when it cannot be opened. Mode 0640, appended to. Call in the host's mount
+  // namespace. An open file is replaced only once the new one is there.
+  bool Open(const char* path);
+  const char* path() const { return path_ == nullptr ? "" : path_; }
+  bool configured() const { return path_ != nullptr; }
+  bool dropping() const { return dropped_ > 0; }
+
+  // Adds one record, made of two pieces. Buffered until Flush() or until the batch is full; the
+  // pieces must stay until then.
+  void Add(bool is_stderr, bool partial, const char* a, uint32_t a_size, const char* b,
+           uint32_t b_size);
+  void Flush();
+
+ private:
+  static constexpr int kBatch = 32;
+  void WriteAll(iovec* vectors, int count, uint64_t bytes);
+
+  char* path_ = nullptr;
+  int fd_ = -1;
+  uint64_t dropped_ = 0;      // bytes lost since the last good write
+  bool torn_ = false;         // the file ends inside a record
+};
+
+// Cuts a stream into records, across reads.
+class LineSplitter {
+ public:
+  ~LineSplitter();
+  // Lines longer than this are split into P records. 0 and what exceeds 1 MiB are bounded.
+  void SetLimit(uint32_t limit);
+  // Hands all of `data` to the log and flushes it.
+  void Feed(LogFile* log, bool is_stderr, const char* data, uint32_t size);
+  // End of the stream: an unfinished line becomes a P record.
+  void Finish(LogFile* log, bool is_stderr);
+
+ private:
+  void Line(LogFile* log, bool is_stderr, const char* data, uint32_t size, bool complete);
+  uint32_t limit_ = 16384;
+  char* held_ = nullptr;     // the beginning of an unfinished line
+  uint32_t held_size_ = 0;
+};
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_LOG_H_

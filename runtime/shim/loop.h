@@ -1,0 +1,39 @@
+#ifndef CRISP_RUNTIME_SHIM_LOOP_H_
+#define CRISP_RUNTIME_SHIM_LOOP_H_
+
+#include <stdint.h>
+
+namespace crisp::shim {
+
+// One descriptor in the shim's epoll set. Exactly one event is fetched per wait, so a handler may
+// delete any Watch, its own included.
+class Watch {
+ public:
+  Watch() = default;
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  virtual ~Watch() { Close(); }
+
+  // Takes the descriptor; not waited for until Want().
+  void Adopt(int fd);
+  // EPOLLIN | EPOLLOUT, or 0 for none. False when the descriptor cannot be polled (a regular file),
+  // which is then always ready.
+  bool Want(uint32_t events);
+  void Close();
+  int fd() const { return fd_; }
+  uint32_t wanted() const { return wanted_; }
+
+  virtual void Ready(uint32_t events) = 0;
+
+ private:
+  int fd_ = -1;
+  uint32_t wanted_ = 0;
+};
+
+// Makes the epoll set. Waits for one event at most timeout_ms (-1: for ever) and handles it.
+bool StartLoop();
+void RunOnce(int timeout_ms);
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_LOOP_H_

@@ -1,0 +1,136 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "runtime/shim/message.h"
+#include "runtime/shim/pod.h"
+#include "runtime/shim/server.h"
+
+// The broker: started once by the daemon, it makes the minimal mount namespace and then turns a copy
+// of itself into a shim for each pod, which costs a fork of a tiny process.
+
+namespace crisp::shim {
+namespace {
+
+constexpr int kBrokerSocket = 3;
+constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1;
+constexpr unsigned long kRecursivePrivate = (1 << 14) | (1 << 18);
+constexpr int kMntDetach = 2;
+
+// Replaces everything below "/" by the few things a container's set-up needs.
+bool MakeMinimalRoot() {
+  g_pod.host_mnt.Reset(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!g_pod.host_mnt.valid()) return Fail("open the host's mount namespace");
+  if (SysUnshare(CLONE_NEWNS) != 0 ||
+      SysMount(nullptr, "/", nullptr, kRecursivePrivate, nullptr) != 0) {
+    return Fail("create a mount namespace");
+  }
+  // Any directory does: nobody sees this namespace.
+  if (SysMount("crisp-shim", "/proc", "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
+      chdir("/proc") != 0) {
+    return Fail("mount the shim's root");
+  }
+  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotEmpty, kSlotShm, "/proc", "/sys"};
+  for (const char* slot : slots) {
+    if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
+  }
+  if (mknod(kSlotNull + 1, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
+  // A user namespace may mount its own proc and sysfs only where a whole one is visible.
+  if (SysMount("proc", "proc", "proc", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
+      SysMount("sysfs", "sys", "sysfs", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
+      SysMount("empty", "e", "tmpfs", kReadOnly | kNoSuid | kNoDev | kNoExec,
+               "mode=755,size=4k,nr_inodes=2") != 0) {
+    return Fail("mount the shim's proc");
+  }
+  if (SysPivotRoot(".", ".") != 0 || SysUmount(".", kMntDetach) != 0 || chdir("/") != 0) {
+    return Fail("enter the shim's root");
+  }
+  return true;
+}
+
+bool PrepareProcess() {
+  setsid();
+  umask(0);
+  prctl(PR_SET_NAME, "crisp-shim");
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  const int signals[] = {SIGHUP, SIGINT, SIGPIPE};
+  for (const int signal : signals) ::signal(signal, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN);  // the broker's shims are reaped by the kernel
+  (void)WriteFileAt(AT_FDCWD, "/proc/self/oom_score_adj", "-998");  // best effort
+  rlimit64 limit = {};
+  (void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  g_pod.original_nofile[0] = limit.rlim_cur;
+  g_pod.original_nofile[1] = limit.rlim_max;
+  limit.rlim_cur = limit.rlim_max;
+  (void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, nullptr);
+  return true;
+}
+
+bool OpenNull() {
+  g_pod.null.Reset(open(kSlotNull, O_RDWR | O_CLOEXEC));
+  if (!g_pod.null.valid()) return Fail("open the null device");
+  for (int i = 0; i < 3; ++i) {
+    if (dup2(g_pod.null.get(), i) < 0) return Fail("place the null device");
+  }
+  return true;
+}
+
+[[noreturn]] void BecomeShim(Message* message) {
+  close(kBrokerSocket);
+  signal(SIGCHLD, SIG_DFL);
+  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  setsid();
+  const uint64_t request_id = message->header.request_id;
+  size_t size = 0;
+  char* bytes = TakePlan(message, &size);
+  const int control = message->fd_count == 1 ? message->fds[0] : -1;
+  message->fd_count = 0;
+  PodView plan;
+  if (bytes != nullptr && !ParsePlan(bytes, size, PlanKind::kPod, &plan)) {
+    Refuse(kInvalidArgument, "malformed pod plan");
+    bytes = nullptr;
+  }
+  if (control < 0) _exit(1);
+  if (bytes == nullptr || !SetUpPod(plan)) {
+    SendError(control, request_id);
+    _exit(1);
+  }
+  free(bytes);
+  Serve(control, request_id);
+}
+
+[[noreturn]] void RunBroker(const char* storage_root) {
+  g_pod.storage_root = storage_root;
+  if (!PrepareProcess() || !MakeMinimalRoot() || !OpenNull()) {
+    SendError(kBrokerSocket, 0);
+    _exit(1);
+  }
+  while (true) {
+    Message message;
+    const Received received = Receive(kBrokerSocket, 0, &message);
+    if (received == Received::kClosed) _exit(0);  // the daemon has gone; the shims stay
+    if (received != Received::kMessage || message.type() != MessageType::kStartPod) continue;
+    const pid_t child = CloneSelf(0, nullptr, -1);
+    if (child == 0) BecomeShim(&message);
+    if (child < 0 && message.fd_count > 0) {
+      Fail("start the shim");
+      SendError(message.fds[message.fd_count - 1], message.header.request_id);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace crisp::shim
+
+int main(int argc, char** argv) {
+  if (argc == 3 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2]);
+  static const char kUsage[] = "crisp-shim is started by crispd\n";
+  (void)!write(2, kUsage, sizeof(kUsage) - 1);
+  return 2;
+}

@@ -1,0 +1,283 @@
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "runtime/shim/mounts.h"
+#include "runtime/shim/pod.h"
+
+// Three ways to the same mount: `lowerdir+` with paths (Linux 6.8), with descriptors of an id-mapped
+// clone of the storage (6.15, user namespaces only), and the option page of mount(2) in a mount
+// namespace made for the purpose, for older kernels and for paths that are too long.
+
+namespace crisp::shim {
+namespace {
+
+constexpr size_t kFsconfigMax = 255;  // bytes of a string parameter
+constexpr unsigned long kMsPrivateRec = (1 << 18) | (1 << 14);
+
+struct OverlayDirs {
+  const List<Str>& lowers;
+  const char* upper;
+  const char* work;
+  const char* label;
+};
+
+// An id-mapped upper directory knows no host root, so the overlay's own work there (which is done with
+// the credentials of whoever mounts it) must be done as the containers' root; with all capabilities.
+class MounterIds {
+ public:
+  MounterIds() {
+    if (!g_pod.has_userns()) return;
+    prctl(PR_SET_SECUREBITS, kNoSetuidFixup, 0, 0, 0);
+    Set(g_pod.root_uid, g_pod.root_gid);
+  }
+  ~MounterIds() {
+    if (!g_pod.has_userns()) return;
+    const int error = errno;
+    Set(0, 0);
+    prctl(PR_SET_SECUREBITS, 0, 0, 0, 0);
+    errno = error;
+  }
+
+ private:
+  static constexpr unsigned long kNoSetuidFixup = 1 << 2;
+  static void Set(uint32_t uid, uint32_t gid) {
+    syscall(SYS_setfsuid, uid);
+    syscall(SYS_setfsgid, gid);
+  }
+};
+
+// Path below the storage root, or nullptr when it is elsewhere.
+const char* BelowStorage(const char* path) {
+  const size_t size = strlen(g_pod.storage_root);
+  if (strncmp(path, g_pod.storage_root, size) != 0 || path[size] != '/') return nullptr;
+  return path + size + 1;
+}
+
+int CloneStorageIdmapped() {
+  int fd;
+  {
+    const HostScope host;
+    if (!host.entered()) return -1;
+    fd = SysOpenTree(AT_FDCWD, g_pod.storage_root, OPEN_TREE_CLONE);
+  }
+  if (fd < 0) {
+    Fail("clone the storage", g_pod.storage_root);
+    return -1;
+  }
+  if (!SetAttributes(fd, 0, 0, g_pod.userns.get(), false, g_pod.storage_root)) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+bool SetDir(int fs, const char* key, const char* path) {
+  if (!g_pod.has_userns()) {
+    return strlen(path) <= kFsconfigMax &&
+           SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
+  }
+  const char* below = BelowStorage(path);
+  if (below == nullptr) return false;
+  const Fd dir(openat(g_pod.idmapped_storage.get(), below, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return dir.valid() && SysFsconfig(fs, FSCONFIG_SET_FD, key, nullptr, dir.get()) == 0;
+}
+
+// -1 without g_error: the kernel does not know this way, or it failed and the other way will say why.
+int TryFsopen(const OverlayDirs& dirs) {
+  if (g_pod.has_userns() && !g_pod.idmapped_storage.valid()) {
+    g_pod.idmapped_storage.Reset(CloneStorageIdmapped());
+    if (!g_pod.idmapped_storage.valid()) return -1;
+  }
+  const HostScope host;
+  if (!host.entered()) return -1;
+  const MounterIds ids;
+  const Fd fs(SysFsopen("overlay"));
+  if (!fs.valid()) return -1;
+  (void)SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
+  for (const Str& lower : dirs.lowers) {
+    if (!SetDir(fs.get(), "lowerdir+", lower.c_str())) return -1;
+  }
+  if (dirs.upper[0] != '\0' &&
+      (!SetDir(fs.get(), "upperdir", dirs.upper) || !SetDir(fs.get(), "workdir", dirs.work) ||
+       SysFsconfig(fs.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0)) {
+    return -1;
+  }
+  if (dirs.label[0] != '\0' &&
+      SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "context", dirs.label, 0) != 0) {
+    return -1;
+  }
+  if (SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return -1;
+  return SysFsmount(fs.get(), 0);
+}
+
+// The longest directory that all layers are in: options relative to it let some hundred layers fit
+// on one page.
+void CommonParent(const OverlayDirs& dirs, Path* parent) {
+  bool first = true;
+  auto narrow = [&](const char* path) {
+    if (first) {
+      parent->Add(path);
+      first = false;
+    }
+    size_t same = 0, slash = 0;
+    while (path[same] != '\0' && path[same] == parent->data[same]) {
+      if (path[same] == '/') slash = same;
+      ++same;
+    }
+    if (parent->data[same] == '\0' && path[same] == '/') slash = same;
+    parent->size = slash;
+    parent->data[slash] = '\0';
+  };
+  for (const Str& lower : dirs.lowers) narrow(lower.c_str());
+  if (dirs.upper[0] != '\0') {
+    narrow(dirs.upper);
+    narrow(dirs.work);
+  }
+}
+
+bool SafeForOptions(const char* path) { return strpbrk(path, ",:\\\"") == nullptr; }
+
+bool BuildOptions(const OverlayDirs& dirs, const Path& parent, Text<4096>* options) {
+  auto add = [&](const char* path) {
+    if (!SafeForOptions(path)) return Refuse(kInvalidArgument, "separator in the layer path", path);
+    options->Add(path + parent.size + 1);
+    return true;
+  };
+  options->Add("lowerdir=");
+  bool first = true;
+  for (const Str& lower : dirs.lowers) {
+    if (!first) options->Add(":");
+    first = false;
+    if (!add(lower.c_str())) return false;
+  }
+  if (dirs.upper[0] != '\0') {
+    options->Add(",upperdir=");
+    if (!add(dirs.upper)) return false;
+    options->Add(",workdir=");
+    if (!add(dirs.work)) return false;
+    options->Add(",volatile");
+  }
+  if (dirs.label[0] != '\0') options->Add(",context=\"").Add(dirs.label).Add("\"");
+  return !options->overflow || Refuse(kInvalidArgument, "too many layers for this kernel");
+}
+
+// Runs in a child of its own, in a private copy of the host's mounts.
+int MountByOptions(const OverlayDirs& dirs, int idmapped_storage) {
+  Path parent;
+  Text<4096> options;
+  CommonParent(dirs, &parent);
+  if (!BuildOptions(dirs, parent, &options)) return -1;
+  if (SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) != 0 || SysUnshare(CLONE_NEWNS) != 0 ||
+      SysMount(nullptr, "/", nullptr, kMsPrivateRec, nullptr) != 0) {
+    Fail("make a mount namespace for the overlay");
+    return -1;
+  }
+  if (idmapped_storage >= 0) {
+    const Fd target(open(g_pod.storage_root, O_PATH | O_CLOEXEC));
+    if (SysMoveMount(idmapped_storage, target.get()) != 0) {
+      Fail("attach the id-mapped storage", g_pod.storage_root);
+      return -1;
+    }
+  }
+  const MounterIds ids;
+  const Str bottom = *dirs.lowers.begin();
+  if (chdir(parent.size == 0 ? "/" : parent.data) != 0 ||
+      SysMount("overlay", bottom.c_str(), "overlay", 0, options.data) != 0) {
+    Fail("mount overlay", options.data);
+    return -1;
+  }
+  const int fd = SysOpenTree(AT_FDCWD, bottom.c_str(), OPEN_TREE_CLONE);
+  if (fd < 0) Fail("clone the overlay on", bottom.c_str());
+  return fd;
+}
+
+int MountInScratch(const OverlayDirs& dirs) {
+  Fd idmapped;
+  if (g_pod.has_userns()) {
+    idmapped.Reset(CloneStorageIdmapped());
+    if (!idmapped.valid()) return -1;
+  }
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    Fail("make a socket pair");
+    return -1;
+  }
+  const Fd ours(ends[0]);
+  Fd theirs(ends[1]);
+  const pid_t child = CloneSelf(0, nullptr, -1);
+  if (child == 0) {
+    const int fd = MountByOptions(dirs, idmapped.get());
+    (void)SendFd(theirs.get(), &g_error, sizeof(g_error), fd);
+    _exit(0);
+  }
+  if (child < 0) {
+    Fail("start a child to mount the overlay");
+    return -1;
+  }
+  theirs.Reset();
+  int fd = -1;
+  Error error;
+  const ssize_t n = ReceiveFd(ours.get(), &error, sizeof(error), &fd);
+  (void)WaitFor(child);
+  if (n != sizeof(error)) {
+    Refuse(kInternal, "mount overlay: the child died");
+    return -1;
+  }
+  if (fd < 0) g_error = error;
+  return fd;
+}
+
+// A read-only view of one layer needs no overlay (which wants two).
+int CloneSingleLayer(const char* lower) {
+  int fd = -1;
+  if (g_pod.has_userns()) {
+    if (BelowStorage(lower) == nullptr) {
+      Refuse(kInvalidArgument, "layer outside the storage root:", lower);
+      return -1;
+    }
+  }
+  {
+    const HostScope host;
+    if (!host.entered()) return -1;
+    fd = SysOpenTree(AT_FDCWD, lower, OPEN_TREE_CLONE);
+  }
+  if (fd < 0) {
+    Fail("clone the layer", lower);
+    return -1;
+  }
+  if (!SetAttributes(fd, MOUNT_ATTR_RDONLY, 0, g_pod.userns.get(), false, lower)) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+}  // namespace
+
+int MountOverlay(const List<Str>& lowers, const char* upper, const char* work, const char* label) {
+  if (lowers.empty()) {
+    Refuse(kInvalidArgument, "mount overlay: no layers");
+    return -1;
+  }
+  if (g_pod.has_userns()) {
+    for (const Str& lower : lowers) {
+      if (BelowStorage(lower.c_str()) == nullptr) {
+        Refuse(kInvalidArgument, "layer outside the storage root:", lower.c_str());
+        return -1;
+      }
+    }
+  }
+  if (upper[0] == '\0' && lowers.size() == 1) return CloneSingleLayer((*lowers.begin()).c_str());
+  const OverlayDirs dirs = {lowers, upper, work, label};
+  int fd = TryFsopen(dirs);
+  if (fd < 0) fd = MountInScratch(dirs);
+  if (fd >= 0 && !SetAttributes(fd, 0, 1 << 18, -1, false, "the root")) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+}  // namespace crisp::shim

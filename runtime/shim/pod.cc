@@ -1,0 +1,367 @@
+#include "runtime/shim/pod.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "runtime/shim/cgroup.h"
+#include "runtime/shim/mounts.h"
+#include "runtime/shim/process.h"
+
+namespace crisp::shim {
+
+Pod g_pod;
+
+namespace {
+
+constexpr uint32_t kNobody = 65535;
+
+bool StartsWith(const char* s, const char* prefix) {
+  return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+// A new namespace set owned by a new user namespace, held by a child that only waits. -1 and g_error.
+struct Holder {
+  pid_t pid = -1;
+  Fd gate;  // closing it ends the child
+  ~Holder() {
+    gate.Reset();
+    if (pid > 0) (void)WaitFor(pid);
+  }
+};
+
+bool StartHolder(uint64_t flags, Holder* holder) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Fail("make a socket pair");
+  }
+  holder->gate.Reset(ends[0]);
+  const Fd theirs(ends[1]);
+  holder->pid = CloneSelf(flags, nullptr, -1);
+  if (holder->pid == 0) {
+    holder->gate.Reset();
+    char byte;
+    (void)!read(theirs.get(), &byte, 1);
+    _exit(0);
+  }
+  return holder->pid > 0 || Fail("create a user namespace");
+}
+
+bool WriteMaps(pid_t pid, const char* file, const List<IdMapView>& maps) {
+  Text<4096> text;
+  for (const IdMapView& map : maps) {
+    text.AddNumber(map.container_id).Add(" ").AddNumber(map.host_id).Add(" ");
+    text.AddNumber(map.size).Add("\n");
+  }
+  Text<64> path;
+  path.Add("/proc/").AddNumber(pid).Add("/").Add(file);
+  return WriteFileAt(AT_FDCWD, path.data, text.data, text.size);
+}
+
+int OpenNamespace(pid_t pid, const char* name) {
+  Text<64> path;
+  path.Add("/proc/").AddNumber(pid).Add("/ns/").Add(name);
+  const int fd = open(path.data, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) Fail("open namespace", path.data);
+  return fd;
+}
+
+bool MapHolder(const Holder& holder, const List<IdMapView>& uids, const List<IdMapView>& gids) {
+  return WriteMaps(holder.pid, "uid_map", uids) && WriteMaps(holder.pid, "gid_map", gids);
+}
+
+uint32_t HostIdOfRoot(const List<IdMapView>& maps) {
+  for (const IdMapView& map : maps) {
+    if (map.container_id == 0) return map.host_id;
+  }
+  return 0;
+}
+
+// The pod's NET, IPC and UTS namespaces become the shim's own, so that its containers simply inherit.
+bool EnterPodNamespaces(const PodView& plan) {
+  const int flags = (plan.new_net ? CLONE_NEWNET : 0) | (plan.new_ipc ? CLONE_NEWIPC : 0) |
+                    (plan.new_uts ? CLONE_NEWUTS : 0);
+  if (plan.uid_maps.empty()) {
+    return flags == 0 || SysUnshare(flags) == 0 || Fail("create the pod's namespaces");
+  }
+  Holder holder;
+  if (!StartHolder(static_cast<uint64_t>(CLONE_NEWUSER | flags), &holder) ||
+      !MapHolder(holder, plan.uid_maps, plan.gid_maps)) {
+    return false;
+  }
+  g_pod.userns.Reset(OpenNamespace(holder.pid, "user"));
+  g_pod.root_uid = HostIdOfRoot(plan.uid_maps);
+  g_pod.root_gid = HostIdOfRoot(plan.gid_maps);
+  if (!g_pod.userns.valid()) return false;
+  if (flags == 0) return true;
+  const Fd pidfd(SysPidfdOpen(holder.pid));
+  return SysSetns(pidfd.get(), flags) == 0 || Fail("enter the pod's namespaces");
+}
+
+// Which namespace a sysctl belongs to must be the pod's own: the daemon has checked, this is the
+// last line.
+bool SysctlIsNamespaced(const char* path, const PodView& plan) {
+  if (StartsWith(path, "net/")) return plan.new_net;
+  if (StartsWith(path, "kernel/shm") || StartsWith(path, "kernel/msg") ||
+      strcmp(path, "kernel/sem") == 0 || StartsWith(path, "fs/mqueue/")) {
+    return plan.new_ipc;
+  }
+  if (strcmp(path, "kernel/domainname") == 0 || strcmp(path, "kernel/hostname") == 0) {
+    return plan.new_uts;
+  }
+  return false;
+}
+
+// "net.ipv4.conf.eth0/1.x": dots separate and a slash stands for a dot, unless a slash comes first.
+void SysctlPath(const char* key, Path* path) {
+  const char* first = strpbrk(key, "./");
+  const bool slashes = first != nullptr && *first == '/';
+  path->Add(key);
+  for (size_t i = 0; i < path->size && !slashes; ++i) {
+    char& c = path->data[i];
+    c = c == '.' ? '/' : (c == '/' ? '.' : c);
+  }
+}
+
+bool ApplySysctls(const PodView& plan) {
+  const Fd root(open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) return Fail("open /proc/sys");
+  for (const KeyValueView& sysctl : plan.sysctls) {
+    Path path;
+    SysctlPath(sysctl.key.c_str(), &path);
+    if (path.overflow || strstr(path.data, "..") != nullptr ||
+        !SysctlIsNamespaced(path.data, plan)) {
+      return Refuse(kInvalidArgument, "sysctl is not of a namespace of the pod:",
+                    sysctl.key.c_str());
+    }
+    const Fd file(SysOpenat2(root.get(), path.data, O_WRONLY, 0,
+                             RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+    if (!file.valid()) return Fail("open sysctl", sysctl.key.c_str());
+    if (write(file.get(), sysctl.value.data, sysctl.value.size) !=
+        static_cast<ssize_t>(sysctl.value.size)) {
+      return Fail("set sysctl", sysctl.key.c_str());
+    }
+  }
+  return true;
+}
+
+bool MountShm(const PodView& plan) {
+  Text<64> options;
+  options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
+  return SysMount("shm", kSlotShm, "tmpfs", 2 | 4 | 8 /* nosuid, nodev, noexec */, options.data) == 0 ||
+         Fail("mount the pod's /dev/shm");
+}
+
+// Pid 1 of a shared PID namespace: reaps, and can do nothing else.
+[[noreturn]] void RunPodInit(int status) {
+  prctl(PR_SET_NAME, "crisp-pause");
+  if (chroot(kSlotEmpty) != 0 || chdir("/") != 0) ReportAndExit(status);
+  for (int i = 0; i < 3; ++i) (void)dup2(g_pod.null.get(), i);
+  // The pod's maps may lack this id; without capabilities it matters little whose process it is.
+  (void)syscall(SYS_setgroups, 0, nullptr);
+  (void)syscall(SYS_setresgid, kNobody, kNobody, kNobody);
+  (void)syscall(SYS_setresuid, kNobody, kNobody, kNobody);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !DropAllCapabilities() ||
+      prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    Fail("set up the pod's pid 1");
+    ReportAndExit(status);
+  }
+  // Closes `status` too, which says that all is well.
+  SysCloseRange(3, ~0u, 0);
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, nullptr);
+  while (true) {
+    int signal;
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    sigwait(&child, &signal);
+  }
+}
+
+// In a user namespace the PID namespace must be made by somebody inside: a child of the shim in
+// between, which gives its own child to the shim.
+[[noreturn]] void MakePodInitInUserns(int status) {
+  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 ||
+      syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
+    Fail("enter the user namespace");
+    ReportAndExit(status);
+  }
+  clone_args args = {.flags = CLONE_NEWPID | CLONE_PARENT, .exit_signal = 0};
+  const int pid = SysClone3(&args);
+  if (pid == 0) RunPodInit(status);
+  if (pid < 0) {
+    Fail("create the pod's PID namespace");
+    ReportAndExit(status);
+  }
+  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
+  (void)!write(status, &report, sizeof(report));
+  _exit(0);
+}
+
+// Reads until the child's side is closed. False when an error came.
+bool AwaitPodInit(int status) {
+  ChildReport report;
+  while (read(status, &report, sizeof(report)) == sizeof(report)) {
+    if (report.type == ChildMessage::kPid) g_pod.pod_init = report.pid;
+    if (report.type == ChildMessage::kError) {
+      g_error = report.error;
+      return false;
+    }
+  }
+  return g_pod.pod_init > 0 || Refuse(kInternal, "the pod's pid 1 died");
+}
+
+bool StartPodInit(const PodView& plan) {
+  CgroupEntry cgroups;
+  if (!cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2)) return false;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return Fail("make a socket pair");
+  }
+  const Fd ours(ends[0]);
+  Fd theirs(ends[1]);
+  const pid_t child =
+      CloneSelf(g_pod.has_userns() ? 0 : CLONE_NEWPID, nullptr, cgroups.unified());
+  if (child == 0) {
+    close(ours.get());
+    for (int i = 0; i < cgroups.task_count(); ++i) (void)!write(cgroups.tasks()[i], "0", 1);
+    if (g_pod.has_userns()) MakePodInitInUserns(theirs.get());
+    RunPodInit(theirs.get());
+  }
+  if (child < 0) return Fail("create the pod's PID namespace");
+  theirs.Reset();
+  if (!g_pod.has_userns()) g_pod.pod_init = child;
+  const bool good = AwaitPodInit(ours.get());
+  if (g_pod.has_userns()) (void)WaitFor(child);
+  if (!good) return false;
+  g_pod.pod_pid.Reset(OpenNamespace(g_pod.pod_init, "pid"));
+  return g_pod.pod_pid.valid();
+}
+
+bool OpenHostNamespaces() {
+  const struct {
+    Fd* fd;
+    const char* path;
+  } all[] = {{&g_pod.host_net, "/proc/self/ns/net"},
+             {&g_pod.host_ipc, "/proc/self/ns/ipc"},
+             {&g_pod.host_uts, "/proc/self/ns/uts"},
+             {&g_pod.own_pid, "/proc/self/ns/pid"},
+             {&g_pod.own_mnt, "/proc/self/ns/mnt"}};
+  for (const auto& one : all) {
+    one.fd->Reset(open(one.path, O_RDONLY | O_CLOEXEC));
+    if (!one.fd->valid()) return Fail("open", one.path);
+  }
+  return true;
+}
+
+}  // namespace
+
+HostScope::HostScope() : entered_(SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) == 0) {
+  if (!entered_) Fail("enter the host's mount namespace");
+}
+
+HostScope::~HostScope() {
+  const int error = errno;
+  // Staying among the host's mounts would let a container start from them.
+  if (entered_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) != 0) abort();
+  errno = error;
+}
+
+int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps) {
+  Holder holder;
+  if (!StartHolder(CLONE_NEWUSER, &holder) || !MapHolder(holder, uid_maps, gid_maps)) return -1;
+  return OpenNamespace(holder.pid, "user");
+}
+
+pid_t CloneSelf(uint64_t flags, int* pidfd, int cgroup_fd) {
+  clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+  if (pidfd != nullptr) {
+    args.flags |= CLONE_PIDFD;
+    args.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  }
+  if (cgroup_fd >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(cgroup_fd);
+  }
+  return SysClone3(&args);
+}
+
+int WaitFor(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+bool SendFd(int socket, const void* data, size_t size, int fd) {
+  iovec vector = {.iov_base = const_cast<void*>(data), .iov_len = size};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(size) ||
+         Fail("send a descriptor");
+}
+
+ssize_t ReceiveFd(int socket, void* data, size_t size, int* fd) {
+  iovec vector = {.iov_base = data, .iov_len = size};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  *fd = -1;
+  ssize_t n;
+  do {
+    n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  const cmsghdr* header = n >= 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+  }
+  return n;
+}
+
+bool SetUpPod(const PodView& plan) {
+  g_pod.id = Duplicate(plan.pod_id.data, plan.pod_id.size);
+  // A copy of the broker's: the pod's own shm is to be mounted there.
+  if (SysUnshare(CLONE_NEWNS) != 0) return Fail("create the shim's mount namespace");
+  if (!OpenHostNamespaces() || !MountShm(plan) || !EnterPodNamespaces(plan) ||
+      !ApplySysctls(plan)) {
+    return false;
+  }
+  if (plan.new_net) {
+    g_pod.pod_net.Reset(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!g_pod.pod_net.valid()) return Fail("open the pod's network namespace");
+  }
+  if (plan.new_uts && !plan.hostname.empty() &&
+      sethostname(plan.hostname.data, plan.hostname.size) != 0) {
+    return Fail("set the hostname to", plan.hostname.c_str());
+  }
+  {
+    const HostScope host;
+    if (!host.entered()) return false;
+    g_pod.state_dir.Reset(open(plan.state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  if (!g_pod.state_dir.valid()) return Fail("open the state directory", plan.state_dir.c_str());
+  return !plan.shared_pid || StartPodInit(plan);
+}
+
+}  // namespace crisp::shim

@@ -1,0 +1,66 @@
+#ifndef CRISP_RUNTIME_SHIM_POD_H_
+#define CRISP_RUNTIME_SHIM_POD_H_
+
+#include "runtime/shim/sys.h"
+
+namespace crisp::shim {
+
+// The shim's own root: a small tmpfs in a mount namespace with nothing else, so that the copy a
+// container starts from is cheap and shows nothing of the host.
+constexpr char kSlotRoot[] = "/r";     // where a container's root is attached before the pivot
+constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for a moment
+constexpr char kSlotEmpty[] = "/e";    // an empty read-only tmpfs: the mask of directories
+constexpr char kSlotNull[] = "/n";     // a null device of our own: the mask of files
+constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
+
+// What a shim holds for its pod; one per process.
+struct Pod {
+  const char* id = "";
+  const char* storage_root = "";  // with no '/' at the end
+  Fd host_mnt;     // the mount namespace of the host: sources and cgroups are looked up there
+  Fd own_mnt;      // the minimal one, home between requests
+  Fd own_pid;      // where the shim itself lives
+  Fd host_net, host_ipc, host_uts;
+  Fd pod_net;      // -1 when the pod uses the host's
+  Fd userns;       // -1: none
+  uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
+  Fd pod_pid;      // the shared PID namespace; -1: none
+  pid_t pod_init = 0;
+  Fd idmapped_storage;  // detached clone of storage_root seen through the user namespace
+  Fd state_dir;
+  Fd null;
+  uint64_t original_nofile[2] = {0, 0};
+  bool has_userns() const { return userns.valid(); }
+};
+extern Pod g_pod;
+
+// Sets the pod up as the plan says, in this process. False and g_error on failure.
+bool SetUpPod(const PodView& plan);
+
+// Visits the host's mount namespace while in scope: paths are the host's, "/" is its root.
+class HostScope {
+ public:
+  HostScope();
+  ~HostScope();
+  bool entered() const { return entered_; }
+
+ private:
+  bool entered_;
+};
+
+// A descriptor of a new user namespace with these maps; -1 and g_error.
+int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps);
+
+// Starts a child that has this process' memory. 0 in the child; -1 and errno.
+pid_t CloneSelf(uint64_t flags, int* pidfd, int cgroup_fd);
+// Waits for one child, whatever signals come. The wait status.
+int WaitFor(pid_t pid);
+
+// Sends bytes and one descriptor (-1: none) over a unix socket.
+bool SendFd(int socket, const void* data, size_t size, int fd);
+// Receives them; the number of bytes or -1. *fd is -1 when there is none.
+ssize_t ReceiveFd(int socket, void* data, size_t size, int* fd);
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_POD_H_

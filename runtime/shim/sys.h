@@ -1,0 +1,139 @@
+#ifndef CRISP_RUNTIME_SHIM_SYS_H_
+#define CRISP_RUNTIME_SHIM_SYS_H_
+
+#include <errno.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "runtime/shim/plan_view.h"
+
+namespace crisp::shim {
+
+using namespace crisp::runtime;  // the views and the wire
+
+// The shim is one thread without exceptions: what failed last is kept in one place, by the line that
+// saw it fail, and travels to the daemon from there.
+enum Code : uint32_t {  // the canonical status codes
+  kOk = 0,
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kFailedPrecondition = 9,
+  kInternal = 13,
+};
+struct Error {
+  uint32_t code;     // used when error_number is 0
+  int error_number;  // errno of the failed call
+  char text[500];    // "step object"
+};
+extern Error g_error;
+
+// Records "step object" with errno (or a given number); returns false.
+bool Fail(const char* step, const char* object = "");
+bool FailWith(int error_number, const char* step, const char* object = "");
+// Records an error that no system call made.
+bool Refuse(Code code, const char* step, const char* object = "");
+
+// Owns one descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) : fd_(other.Release()) {}
+  Fd& operator=(Fd&& other) {
+    Reset(other.Release());
+    return *this;
+  }
+  ~Fd() { Reset(); }
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  int Release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  void Reset(int fd = -1) {
+    if (fd_ >= 0) close(fd_);
+    fd_ = fd;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+// System calls that the C libraries lack or wrap in ways that do not suit (errno convention).
+int SysClone3(clone_args* args);
+int SysSetns(int fd, int type);
+int SysUnshare(int flags);
+int SysPidfdOpen(pid_t pid);
+int SysPidfdSignal(int pidfd, int signal);
+int SysOpenat2(int dirfd, const char* path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int SysOpenTree(int dirfd, const char* path, unsigned flags);
+int SysMoveMount(int from, int to);  // fd onto fd
+int SysFsopen(const char* type);
+int SysFsconfig(int fd, unsigned command, const char* key, const void* value, int aux);
+int SysFsmount(int fd, unsigned attributes);
+int SysMountSetattr(int fd, unsigned flags, mount_attr* attr);
+int SysMount(const char* source, const char* target, const char* type, unsigned long flags,
+             const void* data);
+int SysUmount(const char* target, int flags);
+int SysPivotRoot(const char* new_root, const char* put_old);
+int SysCloseRange(unsigned first, unsigned last, unsigned flags);
+
+constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+
+// Opens inside `root` as a process chrooted there would, never following magic links. -1 and errno.
+int OpenInRoot(int root, const char* path, int flags, mode_t mode = 0);
+
+// A NUL-terminated string built in place; what does not fit sets `overflow`.
+template <size_t kSize>
+struct Text {
+  char data[kSize] = "";
+  size_t size = 0;
+  bool overflow = false;
+  Text& Add(const char* s, size_t n) {
+    if (size + n >= kSize) {
+      overflow = true;
+      return *this;
+    }
+    memcpy(data + size, s, n);
+    size += n;
+    data[size] = '\0';
+    return *this;
+  }
+  Text& Add(const char* s) { return Add(s, strlen(s)); }
+  Text& Add(const Str& s) { return Add(s.data, s.size); }
+  Text& AddNumber(int64_t value) {
+    char digits[24];
+    int at = sizeof(digits);
+    uint64_t rest = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+    do {
+      digits[--at] = static_cast<char>('0' + rest % 10);
+      rest /= 10;
+    } while (rest > 0);
+    if (value < 0) digits[--at] = '-';
+    return Add(digits + at, sizeof(digits) - static_cast<size_t>(at));
+  }
+};
+using Path = Text<4096>;
+
+// One write(2) of a whole string to an existing file.
+bool WriteFileAt(int dirfd, const char* path, const char* data, size_t size);
+bool WriteFileAt(int dirfd, const char* path, const char* data);
+
+// Nanoseconds since the epoch.
+uint64_t Now();
+
+// malloc'ed copy; the shim ends when memory is gone (its pod is lost then anyway).
+char* Duplicate(const char* data, size_t size);
+void* Allocate(size_t size);
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_SYS_H_

@@ -1,0 +1,65 @@
+#ifndef CRISP_RUNTIME_SHIM_WIRE_H_
+#define CRISP_RUNTIME_SHIM_WIRE_H_
+
+#include <stdint.h>
+
+namespace crisp::runtime {
+
+// What daemon, broker and shim say to each other: one SOCK_SEQPACKET message each, MessageHeader and
+// then fields in the notation of plan_schema.h, file descriptors by SCM_RIGHTS. A message whose
+// header or fields do not fit is refused and its descriptors are closed.
+
+constexpr uint32_t kWireMagic = 0x48534331;  // "1CSH"
+constexpr uint16_t kWireVersion = 1;
+constexpr uint32_t kMaxMessage = 64u << 10;  // with the header; a longer plan comes in a memfd
+constexpr uint32_t kMaxPlan = 16u << 20;
+constexpr int kMaxMessageFds = 8;
+
+enum class MessageType : uint16_t {
+  // To the broker. Fds: the control socket of the new shim, which answers there as to kHello.
+  kStartPod = 1,  // pod plan
+  // To a shim.
+  kHello,      // → string pod id, i32 pid, u32 HelloFds; those fds in the order of the bits
+  kCreate,     // container plan
+  kStart,      // string id → i32 pid, u64 started at; fd: pidfd
+  kSignal,     // string id, i32 signal
+  kRemove,     // string id
+  kReopenLog,  // string id
+  kExec,       // exec plan; fds: those of StdioFlags → i32 pid, u64 started at; fd: pidfd
+  kKillExec,   // string exec id
+  kAttach,     // string id; fds: those of StdioFlags
+  kResize,     // string id, string exec id, u16 rows, u16 columns
+  kReport,     // → list of container reports
+  kShutdown,
+  // From a shim.
+  kReply = 100,     // u32 canonical status code, i32 errno, string text, then what is asked for
+  kContainerExit,   // string id, exit record
+  kExecExit,        // string exec id, exit record
+};
+// exit record = i32 exit code, i32 signal, u64 nanoseconds since the epoch, bool log truncated
+// container report = string id, u16 ContainerReport::State, i32 pid, u64 started at, exit record
+
+enum MessageFlags : uint32_t {
+  kPlanInMemfd = 1,  // the payload is in the first fd, a sealed memfd
+  kStdinFd = 1 << 8,
+  kStdoutFd = 1 << 9,
+  kStderrFd = 1 << 10,
+};
+
+enum HelloFds : uint32_t { kNetnsFd = 1, kRtnlFd = 2, kUsernsFd = 4, kPidFd = 8 };
+
+struct MessageHeader {
+  uint32_t magic;
+  uint16_t version;
+  uint16_t type;
+  uint64_t request_id;
+  uint32_t size;   // of the payload that follows in this message
+  uint32_t flags;
+};
+
+// The name of a shim's listening socket in PodPlan::state_dir.
+constexpr char kShimSocketName[] = "shim.sock";
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_SHIM_WIRE_H_
