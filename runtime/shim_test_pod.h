@@ -1,0 +1,71 @@
+#ifndef CRISP_RUNTIME_SHIM_TEST_POD_H_
+#define CRISP_RUNTIME_SHIM_TEST_POD_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+#include "runtime/launch_plan.h"
+#include "runtime/shim_client.h"
+
+namespace crisp::runtime {
+
+// Collects what shims report.
+class RecordingObserver : public ShimObserver {
+ public:
+  void OnContainerExit(absl::string_view pod, absl::string_view id,
+                       const ExitRecord& record) override;
+  void OnExecExit(absl::string_view pod, absl::string_view id, const ExitRecord& record) override;
+  void OnShimDeath(absl::string_view pod) override;
+  // Waits up to ten seconds; exit_code -1 when nothing came.
+  ExitRecord WaitContainer(const std::string& id);
+  ExitRecord WaitExec(const std::string& id);
+  bool WaitDeath(const std::string& pod);
+
+ private:
+  ExitRecord Wait(absl::flat_hash_map<std::string, ExitRecord>* map, const std::string& id);
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, ExitRecord> containers_, execs_, deaths_;
+};
+
+// A pool, one pod and busybox containers below a temporary directory. Everything ends with it.
+class ShimTest : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  void StartPool();
+  PodPlan MakePod();
+  void StartPod(const PodPlan& plan);
+  void StartPod() { StartPod(MakePod()); }
+  // A container that runs `sh -c script` in its own upper directory over the busybox layer.
+  ContainerPlan MakeContainer(const std::string& script);
+  // Creates, starts, waits; the log's text without its prefixes.
+  std::string Run(const ContainerPlan& plan, int expected_exit = 0);
+  std::string RunScript(const std::string& script, int expected_exit = 0) {
+    return Run(MakeContainer(script), expected_exit);
+  }
+  ExecPlan MakeExec(const std::string& container_id, const std::string& script);
+  // Runs an exec to its end; its stdout and stderr together.
+  std::string RunExec(const ExecPlan& plan, int expected_exit = 0);
+  std::string LogOf(const ContainerPlan& plan, bool raw = false);
+  // A directory below the storage root.
+  std::string MakeDir(const std::string& name);
+  std::string MakeBusybox(const std::string& name);  // a layer with a shell
+  ProcessPlan MakeProcess(const std::string& script);
+
+  TempDir dir_;
+  std::string storage_, busybox_layer_;
+  RecordingObserver observer_;
+  std::unique_ptr<ShimPool> pool_;
+  std::shared_ptr<Shim> shim_;
+  std::vector<std::string> containers_;
+  int count_ = 0;
+};
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_SHIM_TEST_POD_H_
