@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "network/bridge_network.h"
+#include "network/conntrack.h"
 #include "network/netlink.h"
 
 namespace crisp::network {
@@ -94,7 +95,20 @@ void BridgeNetwork::Release(const PodRecord& record) {
   Free(record);
 }
 
+void BridgeNetwork::ForgetStaleFlows() {
+  std::vector<PortTarget> targets;
+  {
+    absl::MutexLock lock(&mutex_);
+    targets.swap(changed_udp_ports_);
+  }
+  if (targets.empty()) return;
+  if (const absl::Status s = ForgetUdpFlows(targets); !s.ok()) {
+    LogWarning("stale_udp_flows_stay", {{"error", s.message()}});
+  }
+}
+
 void BridgeNetwork::Sweep() {
+  ForgetStaleFlows();
   for (const PodRecord& record : InState(State::kDetaching)) {
     absl::MutexLock kernel(&kernel_mutex_);
     const std::optional<PodRecord> now = OfPod(record.pod_id);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/log.h"
@@ -192,6 +193,14 @@ absl::Status BridgeNetwork::Build(const PodRecord& record, const HostSide::Pod& 
 
 absl::Status BridgeNetwork::ChangePorts(const char* verb, const PodRecord& record) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<PortTarget> targets, TargetsOf(record));
+  if (targets.empty()) return absl::OkStatus();
+  const auto notice_udp = absl::MakeCleanup([&] {
+    absl::MutexLock lock(&mutex_);
+    for (const PortTarget& target : targets) {
+      if (target.port.protocol == Protocol::kUdp) changed_udp_ports_.push_back(target);
+    }
+    if (!changed_udp_ports_.empty() && monitor_ != nullptr) monitor_->Wake();
+  });
   if (host_->ChangePorts(verb, targets).ok()) return absl::OkStatus();
   // Somebody flushed the rule set, or an element is not as recorded: make all of it anew.
   host_->Invalidate();

@@ -82,6 +82,7 @@ class BridgeNetwork {
   void OnLinkGone(const std::string& name);
   void Sweep();
   void Release(const PodRecord& record);
+  void ForgetStaleFlows();
 
   const NetworkOptions options_;
   const std::unique_ptr<PodRecordStore> store_;
@@ -96,6 +97,7 @@ class BridgeNetwork {
   absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
   absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);
   std::vector<IpPrefix> subnets_ ABSL_GUARDED_BY(mutex_);
+  std::vector<PortTarget> changed_udp_ports_ ABSL_GUARDED_BY(mutex_);  // for ForgetStaleFlows()
 
   std::unique_ptr<LinkMonitor> monitor_;  // last: its thread uses all of the above
 };

@@ -156,6 +156,27 @@ TEST_F(BridgeNetworkTest, OutsideSeesHostPortsAndTheMasqueradedPod) {
   (void)Shell("ip link del up0");
 }
 
+// A client that keeps its socket must reach the next pod behind the same UDP port.
+TEST_F(BridgeNetworkTest, UdpClientsReachTheNextPod) {
+  Pod a("a"), b("b"), client("client");
+  ASSERT_OK(Attach(client.Request()));
+  AttachRequest request = a.Request();
+  request.ports = {{.protocol = Protocol::kUdp, .container_port = 53, .host_port = 8053}};
+  ASSERT_OK(Attach(request));
+  TestServer first(*a.ns, Protocol::kUdp, 53, "first"), second(*b.ns, Protocol::kUdp, 53, "second");
+  UniqueFd socket_in_client;
+  client.ns->Run([&] { socket_in_client = ConnectUdp("10.99.0.1", 8053); });
+  EXPECT_THAT(AskOn(socket_in_client.get()), HasSubstr("first"));
+  ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Cancel()));
+  (void)AskOn(socket_in_client.get());  // nobody there: an unanswered flow to the host itself
+  request.pod_id = "b";
+  request.netns_fd = b.ns->netns_fd();
+  request.rtnl_fd = b.ns->rtnl_fd();
+  ASSERT_OK(Attach(request));
+  EXPECT_TRUE(
+      Eventually([&] { return absl::StrContains(AskOn(socket_in_client.get()), "second"); }));
+}
+
 // CVE-2020-8558: route_localnet on the bridge must not open the host's loopback to pods.
 TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
   Pod a("a");

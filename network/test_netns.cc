@@ -158,6 +158,24 @@ std::string AskFrom(const TestNamespace& where,
   return answer;
 }
 
+UniqueFd ConnectUdp(const std::string& address, uint16_t port) {
+  const IpAddress ip = IpAddress::Parse(address).value();
+  UniqueFd fd(socket(ip.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  timeval timeout{.tv_sec = 0, .tv_usec = 200'000};
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  sockaddr_storage to;
+  const socklen_t length = Fill(ip, port, to);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), length) != 0) abort();
+  return fd;
+}
+
+std::string AskOn(int socket) {
+  if (send(socket, "?", 1, 0) != 1) return Error("send");
+  char buffer[256];
+  const ssize_t n = recv(socket, buffer, sizeof(buffer), 0);
+  return n < 0 ? Error("receive") : std::string(buffer, static_cast<size_t>(n));
+}
+
 std::string Shell(const std::string& command) {
   FILE* pipe = popen((command + " 2>&1").c_str(), "re");
   if (pipe == nullptr) return Error("popen");

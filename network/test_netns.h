@@ -57,6 +57,10 @@ std::string AskFrom(const TestNamespace& where,
                     const std::string& address,
                     uint16_t port);
 
+// A connected UDP socket of the calling thread's namespace, and one question and answer on it.
+UniqueFd ConnectUdp(const std::string& address, uint16_t port);
+std::string AskOn(int socket);
+
 // Runs a shell command in the calling thread's namespace; its output.
 std::string Shell(const std::string& command);
 
