@@ -1,0 +1,180 @@
+// crisp: the operator's tool, a client of crispd's socket.
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "cri/cli/client.h"
+#include "cri/cli/doctor.h"
+#include "cri/node_info.h"
+
+namespace crisp::cli {
+namespace {
+
+constexpr char kDefaultAddress[] = "unix:///run/crisp/crisp.sock";
+constexpr size_t kShortId = 13;
+
+struct Arguments {
+  std::string address = kDefaultAddress;
+  std::string file;
+  std::string id;
+  std::vector<std::string> references;
+};
+
+std::string HumanBytes(uint64_t bytes) {
+  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
+  return absl::StrFormat(unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+std::string ShortDigest(const std::string& digest) {
+  const size_t colon = digest.find(':');
+  return digest.substr(colon == std::string::npos ? 0 : colon + 1, kShortId);
+}
+
+absl::Status List(const Arguments& arguments) {
+  CRISP_ASSIGN_OR_RETURN(const auto images, Client(arguments.address).ListImages());
+  absl::PrintF("%-*s  %10s  %s\n", static_cast<int>(kShortId), "ID", "SIZE", "NAMES");
+  for (const auto& image : images.images()) {
+    absl::PrintF("%-*s  %10s  %s%s\n", static_cast<int>(kShortId), ShortDigest(image.id()),
+                 HumanBytes(image.size()),
+                 image.repo_tags().empty() ? absl::StrJoin(image.repo_digests(), " ")
+                                           : absl::StrJoin(image.repo_tags(), " "),
+                 image.pinned() ? " (pinned)" : "");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Import(const Arguments& arguments) {
+  UniqueFd file;
+  if (arguments.file != "-") {
+    CRISP_ASSIGN_OR_RETURN(file, Open(arguments.file, O_RDONLY));
+  }
+  CRISP_ASSIGN_OR_RETURN(const auto references,
+                         Client(arguments.address).Import(file ? file.get() : STDIN_FILENO));
+  for (const std::string& reference : references) absl::PrintF("%s\n", reference);
+  return absl::OkStatus();
+}
+
+absl::Status Export(const Arguments& arguments) {
+  Client client(arguments.address);
+  if (arguments.file == "-") return client.Export(arguments.references, STDOUT_FILENO);
+  // Under a temporary name until it is whole.
+  const std::string partial = arguments.file + ".partial";
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd file,
+                         Open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644));
+  absl::Status status = client.Export(arguments.references, file.get());
+  if (status.ok() && rename(partial.c_str(), arguments.file.c_str()) != 0) {
+    status = ErrnoError(errno, "rename " + partial);
+  }
+  if (!status.ok()) (void)unlink(partial.c_str());
+  return status;
+}
+
+absl::Status History(const Arguments& arguments) {
+  CRISP_ASSIGN_OR_RETURN(const auto history, Client(arguments.address).History(arguments.id));
+  absl::PrintF("%-20s  %-13s  %10s  %10s  %10s  %s\n", "CREATED", "LAYER", "SIZE", "UNPACKED",
+               "CONTAINERS", "CREATED BY");
+  for (const auto& entry : history.entries()) {
+    const std::string created = absl::FormatTime(
+        "%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(entry.created_at()), absl::UTCTimeZone());
+    const bool layer = !entry.empty_layer();
+    absl::PrintF("%-20s  %-13s  %10s  %10s  %10s  %s\n", created,
+                 layer ? ShortDigest(entry.digest()) : "-",
+                 layer ? HumanBytes(entry.size_bytes()) : "-",
+                 layer ? HumanBytes(entry.unpacked_bytes()) : "-",
+                 layer ? absl::StrCat(entry.containers_size()) : "-", entry.created_by());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Print(const absl::StatusOr<Json>& json) {
+  if (!json.ok()) return json.status();
+  absl::PrintF("%s\n", DumpJson(*json, 2));
+  return absl::OkStatus();
+}
+
+absl::Status Doctor(const Arguments& arguments) {
+  struct utsname names{};
+  if (uname(&names) != 0) return ErrnoError(errno, "ask for the kernel's name");
+  std::vector<Finding> findings = ExamineHost({}, names.release);
+  Client client(arguments.address);
+  for (Finding& finding : ExamineDaemon(client, arguments.address)) {
+    findings.push_back(std::move(finding));
+  }
+  int bad = 0;
+  for (const Finding& finding : findings) {
+    const bool is_bad = finding.level == Finding::Level::kBad;
+    bad += is_bad ? 1 : 0;
+    const char* level = is_bad                                        ? "BAD "
+                        : finding.level == Finding::Level::kWarning ? "WARN"
+                                                                    : "ok  ";
+    absl::PrintF("%s  %s: %s\n", level, finding.subject, finding.message);
+  }
+  if (bad == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(bad, bad == 1 ? " finding" : " findings",
+                                                    " would keep pods from running"));
+}
+
+using Command = absl::Status (*)(const Arguments&);
+
+int Main(int argc, char** argv) {
+  CLI::App app("crisp: looks after a node that runs crispd");
+  app.set_version_flag("--version", std::string("crisp ") + cri::kVersion);
+  app.require_subcommand(1);
+  app.fallthrough();
+  Arguments arguments;
+  Command chosen = nullptr;
+  app.add_option("--address", arguments.address, "Socket of crispd")
+      ->envname("CRISP_ADDRESS")
+      ->capture_default_str();
+  const auto add = [&](CLI::App* parent, const char* name, const char* help, Command command) {
+    CLI::App* added = parent->add_subcommand(name, help);
+    added->callback([&chosen, command] { chosen = command; });
+    return added;
+  };
+  CLI::App* images = app.add_subcommand("images", "Images of the node");
+  images->require_subcommand(1);
+  add(images, "list", "List images", List);
+  add(images, "import", "Read images from an OCI layout or docker save archive", Import)
+      ->add_option("FILE", arguments.file, "The archive, - for standard input")
+      ->required();
+  CLI::App* exporting = add(images, "export", "Write images into an archive", Export);
+  exporting->add_option("-o,--output", arguments.file, "The archive, - for standard output")
+      ->required();
+  exporting->add_option("IMAGE", arguments.references, "Names or ids")->required();
+  add(images, "history", "Show the layers of an image and who uses them", History)
+      ->add_option("IMAGE", arguments.id, "Name or id")
+      ->required();
+  add(&app, "explain", "Show what a container was started with",
+      [](const Arguments& a) { return Print(Client(a.address).Explain(a.id)); })
+      ->add_option("ID", arguments.id, "Container id or a prefix of it")
+      ->required();
+  add(&app, "info", "Show the daemon's version, paths and counts",
+      [](const Arguments& a) { return Print(Client(a.address).Info()); });
+  add(&app, "doctor", "Check the host and the daemon, and say what to mend", Doctor);
+  CLI11_PARSE(app, argc, argv);
+
+  const absl::Status status = chosen(arguments);
+  if (status.ok()) return 0;
+  absl::FPrintF(stderr, "crisp: %s: %s\n", absl::StatusCodeToString(status.code()),
+                std::string(status.message()));
+  return 1;
+}
+
+}  // namespace
+}  // namespace crisp::cli
+
+int main(int argc, char** argv) { return crisp::cli::Main(argc, argv); }
