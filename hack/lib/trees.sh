@@ -19,7 +19,7 @@ busybox_tree() {
   install -m 755 "$2" "$1/bin/busybox"
   local applet
   for applet in $("$2" --list); do
-    ln -f "$1/bin/busybox" "$1/bin/$applet"
+    [[ $applet == busybox ]] || ln -f "$1/bin/busybox" "$1/bin/$applet"
   done
 }
 

@@ -38,7 +38,7 @@ start_registry() {
   docker-registry serve "$folder/config.yml" >"$folder/log" 2>&1 </dev/null &
   echo $! >"$folder/pid"
   for _ in {1..100}; do
-    port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$folder/log")
+    port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$folder/log" 2>/dev/null || true)
     [[ -n $port ]] && break
     sleep 0.05
   done
