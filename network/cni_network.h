@@ -45,6 +45,8 @@ class CniNetwork {
   // DELs in the background what is not live or is of an earlier boot; then GC where the plugins
   // know it.
   void Reconcile(const absl::flat_hash_set<std::string>& live);
+  // DELs every recorded pod now; the first failure, after trying them all.
+  absl::Status Reset();
   // Of the present configuration; starts no plugin (STATUS is asked in the background).
   NetworkCondition Condition() const;
 

@@ -139,6 +139,15 @@ TEST_F(CniNetworkTest, LoopbackIsUpForCniPodsToo) {
   EXPECT_TRUE(GetLink(ns.rtnl_fd(), "lo")->up);
 }
 
+TEST_F(CniNetworkTest, ResetDetachesEveryPod) {
+  UseFakes();
+  TestNamespace ns;
+  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Reset());
+  EXPECT_EQ(Calls("DEL"), 2u);
+  EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(CniNetworkTest, FailedAddIsUndoneAndToldInThePluginsWords) {
   UseFakes();
   Set("fail.ADD.second");

@@ -48,8 +48,9 @@ class Composite final : public PodNetwork {
   absl::Status SetPodCidr(absl::string_view cidrs) override { return bridge_->SetPodCidr(cidrs); }
   absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters() const override;
   absl::Status Reset() override {
-    cni_->Reconcile({});
-    return bridge_->Reset();
+    const absl::Status status = cni_->Reset();
+    CRISP_RETURN_IF_ERROR(bridge_->Reset());
+    return status;
   }
 
  private:
