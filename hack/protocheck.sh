@@ -3,6 +3,7 @@
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 bin=$("$root/hack/tools.sh")
+(cd "$root/hack/tools/protocheck" && GOFLAGS=-mod=readonly "$root/hack/go.sh" test ./...)
 descriptors=$(mktemp)
 trap 'rm -f "$descriptors"' EXIT
 protoc -I"$root/cri/api" --include_imports --descriptor_set_out="$descriptors" api.proto
