@@ -1,0 +1,249 @@
+#include "cri/container_create.h"
+
+#include <unistd.h>
+
+#include <climits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/host_facts.h"
+#include "cri/pod_manager.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "runtime/capabilities.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kCreateTime = absl::Minutes(4);
+
+absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
+  const v1::ContainerConfig& config = request.config();
+  if (!config.has_metadata() || config.metadata().name().empty()) {
+    return absl::InvalidArgumentError("config.metadata: a container needs a name");
+  }
+  if (config.image().image().empty()) {
+    return absl::InvalidArgumentError("config.image: a container needs an image");
+  }
+  if (config.cdi_devices_size() > 0) {
+    return absl::UnimplementedError("CDI_devices: crisp does not inject CDI devices yet");
+  }
+  for (const v1::Mount& mount : config.mounts()) CRISP_RETURN_IF_ERROR(CheckMount(mount));
+  return absl::OkStatus();
+}
+
+std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& container) {
+  if (pod.log_directory().empty() || container.log_path().empty()) return "";
+  return absl::StrCat(pod.log_directory(), "/", container.log_path());
+}
+
+absl::StatusOr<std::optional<std::string>> ReadSeccomp(const v1::LinuxContainerSecurityContext& context) {
+  CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
+  if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
+  auto text = ReadFile(selection.path, 1u << 20);
+  // NotFound would say that the pod or the image is.
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));
+  }
+  return std::optional<std::string>(*std::move(text));
+}
+
+absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context, const HostFacts& host) {
+  CRISP_ASSIGN_OR_RETURN(const std::string profile, SelectAppArmor(context, host));
+  if (profile.empty()) return absl::OkStatus();
+  CRISP_ASSIGN_OR_RETURN(const std::string loaded, ReadFile("/sys/kernel/security/apparmor/profiles"));
+  if (HasAppArmorProfile(loaded, profile)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("apparmor: profile \"", profile, "\" is not loaded"));
+}
+
+}  // namespace
+
+absl::Status PodManager::CreateContainer(const v1::CreateContainerRequest& request,
+                                         v1::CreateContainerResponse* reply,
+                                         const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(CheckRequest(request));
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
+  const std::string key = ContainerNameKey(pod->id, request.config().metadata());
+  CRISP_ASSIGN_OR_RETURN(
+      std::string id, creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
+        absl::StatusOr<std::string> existing = ExistingContainer(key, request);
+        if (!existing.ok() || !existing->empty()) return existing;
+        return MakeContainer(request, pod, key);
+      }));
+  reply->set_container_id(std::move(id));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PodManager::ExistingContainer(const std::string& key,
+                                                          const v1::CreateContainerRequest& request) {
+  std::string id;
+  {
+    absl::MutexLock lock(&names_mutex_);
+    auto it = names_.find(key);
+    if (it == names_.end()) return std::string();
+    id = it->second;
+  }
+  absl::StatusOr<ContainerPtr> container = containers_.Find(id);
+  if (!container.ok()) return std::string();
+  const state::ContainerRecord record = (*container)->Snapshot();
+  const bool alive = record.stage() == state::ContainerRecord::RUNNING;
+  // One that has ended gives its name up.
+  if (!alive && record.stage() != state::ContainerRecord::CREATED) return std::string();
+  if (google::protobuf::util::MessageDifferencer::Equals(record.config(), request.config())) return id;
+  if (alive) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "container ", id, " is running under this name and attempt with another configuration"));
+  }
+  // A client that changed its mind before it heard of the first one's id.
+  CRISP_RETURN_IF_ERROR(RemoveOne(*container, Cancel(absl::Now() + kCreateTime)));
+  return std::string();
+}
+
+absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerRequest& request,
+                                                      const PodPtr& pod,
+                                                      const std::string& key) {
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, FindReadyPod(pod->id));
+  CreateJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot().config()};
+  CRISP_ASSIGN_OR_RETURN(job.image, images_->Find(request.config().image().image()));
+  state::ContainerRecord record;
+  record.set_id(GenerateId());
+  record.set_pod_id(pod->id);
+  *record.mutable_config() = request.config();
+  record.set_created_at(absl::ToUnixNanos(absl::Now()));
+  record.set_image_id(job.image.id);
+  record.set_image_ref(job.image.repo_digests.empty() ? job.image.id : job.image.repo_digests[0]);
+  record.set_log_path(LogPath(job.pod_config, request.config()));
+  *record.mutable_resources() = request.config().linux().resources();
+  CRISP_ASSIGN_OR_RETURN(const int signal, StopSignalOf(request.config(), job.image));
+  record.set_stop_signal(signal);
+  CRISP_ASSIGN_OR_RETURN(
+      std::string cgroup,
+      runtime::ContainerCgroupPath(options_.cgroup_driver, job.pod_config.linux().cgroup_parent(),
+                                   pod->id, record.id()));
+  record.set_cgroup_path(std::move(cgroup));
+  for (int i = 0; i < request.config().mounts_size(); ++i) {
+    if (request.config().mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
+  }
+  job.container = std::make_shared<Container>(std::move(record), key, pod);
+  const ContainerPtr& container = job.container;
+  CRISP_RETURN_IF_ERROR(Change(*container, [](state::ContainerRecord&) {}));
+
+  absl::Status made = PrepareContainer(job);
+  if (made.ok()) made = shim->CreateContainer(job.plan, Cancel(absl::Now() + kCreateTime));
+  if (made.ok()) {
+    made = Change(*container, [&job](state::ContainerRecord& r) {
+      r.set_stage(state::ContainerRecord::CREATED);
+      r.set_spec_json(DumpJson(runtime::ToJson(job.spec)));
+      r.mutable_user()->set_uid(job.user.uid);
+      r.mutable_user()->set_gid(job.user.gid);
+      r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
+      r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
+    });
+  }
+  if (!made.ok()) {
+    LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
+    if (!TearDownContainer(container).ok()) {
+      cleanup_.UntilDone(absl::StrCat("undo of container ", container->id),
+                         [this, container] { return TearDownContainer(container); });
+    }
+    return made;
+  }
+  {
+    absl::MutexLock lock(&container->mutex);
+    container->spec = std::make_shared<const runtime::OciSpec>(std::move(job.spec));
+  }
+  {
+    absl::MutexLock lock(&names_mutex_);
+    names_[key] = container->id;
+  }
+  containers_.Insert(container->id, container);
+  Publish(pod, container->id, v1::CONTAINER_CREATED_EVENT);
+  return container->id;
+}
+
+absl::Status PodManager::PrepareContainer(CreateJob& job) {
+  const std::string& id = job.container->id;
+  const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
+  CRISP_ASSIGN_OR_RETURN(job.root, images_->PrepareContainer(id, job.image.id));
+  CRISP_RETURN_IF_ERROR(ResolveMounts(job));
+  CRISP_RETURN_IF_ERROR(ResolveDevices(job));
+  CRISP_RETURN_IF_ERROR(ResolveUser(job));
+  CRISP_RETURN_IF_ERROR(MakeVolumes(job));
+  CRISP_RETURN_IF_ERROR(CheckAppArmor(context, host_));
+  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(context));
+  if (context.namespace_options().pid() == v1::TARGET) {
+    CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
+                           containers_.Find(context.namespace_options().target_id()));
+    const state::ContainerRecord record = target->Snapshot();
+    if (target->pod != job.pod || record.stage() != state::ContainerRecord::RUNNING) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "namespace_options.target_id: container ", target->id, " is not running in this pod sandbox"));
+    }
+    job.target_pid = record.pid();
+  }
+  return BuildAndPlan(job);
+}
+
+absl::Status PodManager::BuildAndPlan(CreateJob& job) {
+  const state::ContainerRecord record = job.container->Snapshot();
+  HostFacts host = host_;
+  if (job.config.linux().security_context().privileged()) {
+    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices("/dev", "/dev"));
+  }
+  char hostname[HOST_NAME_MAX + 1] = {};
+  (void)::gethostname(hostname, HOST_NAME_MAX);
+  const runtime::PodNamespaces namespaces = NamespacesOf(*job.pod);
+  const SpecInputs inputs{.pod = job.pod_config,
+                          .container = job.config,
+                          .image = job.image,
+                          .pod_id = job.pod->id,
+                          .container_id = record.id(),
+                          .host = std::move(host),
+                          .namespaces = namespaces,
+                          .target_pid = job.target_pid,
+                          .user = job.user,
+                          .cgroups_path = record.cgroup_path(),
+                          .root_path = job.root.upper_dir,
+                          .files_dir = FilesDir(job.pod->id),
+                          .host_hostname = hostname,
+                          .mounts = job.mounts,
+                          .devices = job.devices,
+                          .volumes = job.volumes,
+                          .seccomp_json = job.seccomp_json};
+  CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
+  if (!record.log_path().empty()) {
+    CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
+  }
+  const runtime::Cgroup group = CgroupAt(record.cgroup_path());
+  CRISP_RETURN_IF_ERROR(group.Create(job.spec.linux_.resources));
+  runtime::ContainerInputs plan_inputs{
+      .container_id = record.id(),
+      .lower_dirs = job.root.lower_dirs,
+      .upper_dir = job.root.upper_dir,
+      .work_dir = job.root.work_dir,
+      .log_path = record.log_path(),
+      .stdin_open = job.config.stdin(),
+      .stdin_once = job.config.stdin_once(),
+      .exit_record = ExitRecordPath(job.pod->id, record.id()),
+      .pod = namespaces,
+      .cgroup_dirs = group.Dirs(),
+      .cgroup_v2 = layout_->v2,
+      .cgroup_mounts = group.Mounts(
+          "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
+      .available_capabilities = host_.capabilities,
+      .image_volumes = job.image_volumes,
+      .device_sources = job.device_sources};
+  if (job.spec.linux_.seccomp.has_value()) {
+    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
+    plan_inputs.seccomp_bpf = filter->bpf;
+    plan_inputs.seccomp_flags = filter->flags;
+  }
+  CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,122 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+namespace {
+
+// A shared or foreign PID namespace outlives the container's init, and with it what init started.
+bool OwnPidNamespace(const state::ContainerRecord& record) {
+  return record.config().linux().security_context().namespace_options().pid() == v1::CONTAINER;
+}
+
+std::string ReasonOf(const runtime::ExitRecord& exit, bool oom) {
+  if (exit.exit_code == 0) return "Completed";
+  return oom ? "OOMKilled" : "Error";
+}
+
+}  // namespace
+
+void PodManager::OnContainerExit(absl::string_view pod_id,
+                                 absl::string_view container_id,
+                                 const runtime::ExitRecord& record) {
+  (void)pod_id;
+  absl::StatusOr<ContainerPtr> container = containers_.Find(container_id);
+  if (!container.ok()) return;  // being undone: nobody waits for it
+  quick_.Post([this, container = *std::move(container), record] { HandleExit(container, record, ""); });
+}
+
+void PodManager::HandleExit(const ContainerPtr& container,
+                            const runtime::ExitRecord& exit,
+                            const std::string& reason) {
+  {
+    absl::MutexLock lock(&container->mutex);
+    if (container->starting) {
+      container->early_exit = exit;
+      return;
+    }
+    if (container->record.stage() != state::ContainerRecord::RUNNING) return;
+  }
+  const state::ContainerRecord before = container->Snapshot();
+  const runtime::Cgroup group = CgroupAt(before.cgroup_path());
+  if (!OwnPidNamespace(before)) {
+    const absl::Status killed = group.Kill(Cancel(absl::Now() + absl::Seconds(2)));
+    if (!killed.ok()) {
+      LogWarning("container.leftover", {{"container", container->id}, {"error", killed.ToString()}});
+    }
+  }
+  // The cgroup stands until the container is removed, so its counter cannot be missed.
+  const absl::StatusOr<uint64_t> oom_kills = group.OomKills();
+  execs_.FinishAllOf(container->id, {.exit_code = 137, .signal = 9, .exited_at = exit.exited_at});
+  (void)Change(*container, [&](state::ContainerRecord& record) {
+    record.set_stage(state::ContainerRecord::EXITED);
+    record.set_pid(0);
+    record.set_exit_code(exit.exit_code);
+    record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
+    record.set_reason(!reason.empty() ? reason : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0));
+  });
+  LogInfo("container.exited", {{"container", container->id}, {"code", exit.exit_code}});
+  Publish(container->pod, container->id, v1::CONTAINER_STOPPED_EVENT);
+}
+
+void PodManager::OnExecExit(absl::string_view, absl::string_view exec_id, const runtime::ExitRecord& record) {
+  const std::shared_ptr<ExecSession> session = execs_.Finish(std::string(exec_id), record);
+  if (session == nullptr) return;
+  quick_.Post([session] {
+    // A daemonised child keeps the group until the container goes.
+    (void)session->leaf_->Remove(Cancel(absl::Now() + absl::Milliseconds(200)));
+  });
+}
+
+void PodManager::OnShimDeath(absl::string_view pod_id) {
+  absl::StatusOr<PodPtr> pod = pods_.Find(pod_id);
+  if (pod.ok()) {
+    quick_.Post([this, pod = *std::move(pod)] { HandleShimDeath(pod); });
+    return;
+  }
+  // Perhaps it is about to become visible.
+  quick_.PostAt(absl::Now() + absl::Seconds(1), [this, id = std::string(pod_id)] {
+    absl::StatusOr<PodPtr> late = pods_.Find(id);
+    if (late.ok()) HandleShimDeath(*late);
+  });
+}
+
+void PodManager::HandleShimDeath(const PodPtr& pod) {
+  LogError("shim.died", {{"pod", pod->id}});
+  {
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = nullptr;
+  }
+  (void)Change(*pod, [](state::PodRecord& record) {
+    if (record.stage() == state::PodRecord::READY) record.set_stage(state::PodRecord::NOT_READY);
+    record.set_shim_pid(0);
+  });
+  for (const ContainerPtr& container : ContainersOf(pod->id)) Reconcile(container, nullptr);
+  Publish(pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
+}
+
+void PodManager::Publish(const PodPtr& pod, const std::string& id, v1::ContainerEventType type) {
+  if (!events_.HasReaders()) return;
+  auto event = std::make_shared<v1::ContainerEventResponse>();
+  event->set_container_id(id);
+  event->set_container_event_type(type);
+  event->set_created_at(absl::ToUnixNanos(absl::Now()));
+  FillStatus(*pod, event->mutable_pod_sandbox_status());
+  for (const ContainerPtr& container : ContainersOf(pod->id)) {
+    FillStatus(*container, event->add_containers_statuses());
+  }
+  events_.Publish(std::move(event));
+}
+
+absl::Status PodManager::GetContainerEvents(
+    const v1::GetEventsRequest&,
+    const std::function<bool(const v1::ContainerEventResponse&)>& write,
+    const Cancel& cancel) {
+  return events_.Read(write, cancel);
+}
+
+}  // namespace crisp::cri

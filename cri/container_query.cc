@@ -1,0 +1,119 @@
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "cri/label_selector.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+namespace {
+
+v1::ContainerState CriState(const state::ContainerRecord& record) {
+  switch (record.stage()) {
+    case state::ContainerRecord::CREATED: return v1::CONTAINER_CREATED;
+    case state::ContainerRecord::RUNNING: return v1::CONTAINER_RUNNING;
+    case state::ContainerRecord::EXITED:
+    case state::ContainerRecord::REMOVING: return v1::CONTAINER_EXITED;
+    default: return v1::CONTAINER_UNKNOWN;
+  }
+}
+
+// The name that the user gave; what the kubelet resolved it to stays in `image`'s place otherwise.
+v1::ImageSpec ShownImage(const state::ContainerRecord& record) {
+  v1::ImageSpec image = record.config().image();
+  if (!image.user_specified_image().empty()) image.set_image(image.user_specified_image());
+  return image;
+}
+
+}  // namespace
+
+void PodManager::FillStatus(const Container& container, v1::ContainerStatus* status) const {
+  const state::ContainerRecord record = container.Snapshot();
+  const v1::ContainerConfig& config = record.config();
+  status->set_id(record.id());
+  *status->mutable_metadata() = config.metadata();
+  status->set_state(CriState(record));
+  status->set_created_at(record.created_at());
+  status->set_started_at(record.started_at());
+  status->set_finished_at(record.finished_at());
+  status->set_exit_code(record.exit_code());
+  *status->mutable_image() = ShownImage(record);
+  status->set_image_ref(record.image_ref());
+  status->set_image_id(record.image_id());
+  status->set_reason(record.reason());
+  status->set_message(record.message());
+  *status->mutable_labels() = config.labels();
+  *status->mutable_annotations() = config.annotations();
+  *status->mutable_mounts() = record.mounts();
+  status->set_log_path(record.log_path());
+  *status->mutable_resources()->mutable_linux() = record.resources();
+  *status->mutable_user()->mutable_linux() = record.user();
+  status->set_stop_signal(SignalToCri(record.stop_signal()));
+}
+
+absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& request,
+                                         v1::ContainerStatusResponse* reply,
+                                         const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(request.container_id()));
+  FillStatus(*container, reply->mutable_status());
+  if (!request.verbose()) return absl::OkStatus();
+  const state::ContainerRecord record = container->Snapshot();
+  // The spec is JSON already; parsing it to print it again would be most of this call.
+  (*reply->mutable_info())["info"] =
+      absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
+                   ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
+                   ",\"runtimeSpec\":", record.spec_json().empty() ? "null" : record.spec_json(), "}");
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request,
+                                        v1::ListContainersResponse* reply,
+                                        const Cancel&) {
+  const v1::ContainerFilter& filter = request.filter();
+  for (const ContainerPtr& container : containers_.All()) {
+    if (!absl::StartsWith(container->id, filter.id())) continue;
+    if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
+    const state::ContainerRecord record = container->Snapshot();
+    if (filter.has_state() && filter.state().state() != CriState(record)) continue;
+    if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
+    v1::Container* item = reply->add_containers();
+    item->set_id(record.id());
+    item->set_pod_sandbox_id(record.pod_id());
+    *item->mutable_metadata() = record.config().metadata();
+    *item->mutable_image() = ShownImage(record);
+    item->set_image_ref(record.image_ref());
+    item->set_image_id(record.image_id());
+    item->set_state(CriState(record));
+    item->set_created_at(record.created_at());
+    *item->mutable_labels() = record.config().labels();
+    *item->mutable_annotations() = record.config().annotations();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest& request,
+                                            v1::ReopenContainerLogResponse*,
+                                            const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(const RunningContainer running, FindRunning(request.container_id()));
+  return running.shim->ReopenLog(running.id);
+}
+
+absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
+  const state::ContainerRecord record = container->Snapshot();
+  CRISP_ASSIGN_OR_RETURN(Json spec, ParseJson(record.spec_json()));
+  Json kernel = {{"pid", record.pid()}};
+  auto pids = CgroupAt(record.cgroup_path()).Pids();
+  if (pids.ok()) kernel["pids"] = *pids;
+  return Json{{"id", record.id()},
+              {"pod", record.pod_id()},
+              {"image", record.image_id()},
+              {"log", record.log_path()},
+              {"cgroups", CgroupAt(record.cgroup_path()).Dirs()},
+              {"spec", std::move(spec)},
+              {"kernel", std::move(kernel)}};
+}
+
+}  // namespace crisp::cri

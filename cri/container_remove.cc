@@ -1,0 +1,68 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+
+absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request,
+                                         v1::RemoveContainerResponse*,
+                                         const Cancel& cancel) {
+  absl::StatusOr<ContainerPtr> container = containers_.Find(request.container_id());
+  if (absl::IsNotFound(container.status())) return absl::OkStatus();
+  if (!container.ok()) return container.status();
+  return RemoveOne(*container, cancel);
+}
+
+absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& cancel) {
+  const auto remove = [&]() -> absl::StatusOr<bool> {
+    {
+      absl::MutexLock lock(&container->mutex);
+      container->removing = true;
+    }
+    RequestStop(container, absl::ZeroDuration());
+    absl::Status status = AwaitExit(container, Cancel(absl::Now() + absl::Minutes(1)));
+    if (status.ok()) {
+      status = Change(*container,
+                      [](state::ContainerRecord& r) { r.set_stage(state::ContainerRecord::REMOVING); });
+    }
+    if (!status.ok()) {
+      absl::MutexLock lock(&container->mutex);
+      container->removing = false;
+      return status;
+    }
+    if (!containers_.Erase(container->id)) return true;
+    ForgetName(container->name_key, container->id);
+    Publish(container->pod, container->id, v1::CONTAINER_DELETED_EVENT);
+    cleanup_.UntilDone(absl::StrCat("removal of container ", container->id),
+                       [this, container] { return TearDownContainer(container); });
+    return true;
+  };
+  return removals_.Run(absl::StrCat("removal of container ", container->id), cancel, remove).status();
+}
+
+absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
+  const state::ContainerRecord record = container->Snapshot();
+  const Cancel soon(absl::Now() + absl::Seconds(5));
+  const runtime::Cgroup group = CgroupAt(record.cgroup_path());
+  CRISP_RETURN_IF_ERROR(group.Kill(soon));
+  // A shim that is gone has let go of the mounts.
+  if (auto shim = container->pod->GetShim(); shim != nullptr) {
+    const absl::Status removed = shim->RemoveContainer(container->id);
+    if (!removed.ok() && !absl::IsUnavailable(removed)) return removed;
+  }
+  CRISP_RETURN_IF_ERROR(group.Remove(soon));
+  CRISP_RETURN_IF_ERROR(images_->ReleaseContainer(container->id));
+  for (const std::string& key : record.view_keys()) {
+    CRISP_RETURN_IF_ERROR(images_->ReleaseContainer(key));
+  }
+  CRISP_RETURN_IF_ERROR(RemoveTree(VolumeDir(container->id)));
+  CRISP_RETURN_IF_ERROR(RemoveTree(ExitRecordPath(container->pod->id, container->id)));
+  return records_->Erase(container->id);
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,151 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+#include "runtime/plan_builder.h"
+
+namespace crisp::cri {
+namespace {
+
+// What a kubelet's gRPC client takes of each stream; the rest is read and dropped.
+constexpr size_t kMaxOutput = 16u << 20;
+// How long a grandchild that holds the pipe may add to the output after the process has ended.
+constexpr absl::Duration kDrainTime = absl::Milliseconds(100);
+
+struct Pipe {
+  UniqueFd read, write;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "exec: pipe");
+  Pipe pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
+  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoError(errno, "exec: fcntl");
+  return pipe;
+}
+
+// Reads what is there; closes the pipe at its end.
+void Drain(UniqueFd& fd, std::string& output) {
+  char buffer[65536];
+  while (fd.valid()) {
+    const ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
+    if (n > 0) {
+      output.append(buffer, std::min(static_cast<size_t>(n), kMaxOutput - output.size()));
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+      fd.reset();
+    } else if (errno == EAGAIN) {
+      return;
+    }
+  }
+}
+
+int Milliseconds(absl::Duration duration) {
+  // Rounded up: a poll that returns early only spins.
+  return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(duration) + 1, 0, 200));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_view container_id,
+                                                                   const std::vector<std::string>& argv,
+                                                                   bool terminal,
+                                                                   const runtime::Stdio& stdio,
+                                                                   const Cancel& cancel) {
+  if (argv.empty() || argv[0].empty()) return absl::InvalidArgumentError("cmd: nothing to run");
+  CRISP_ASSIGN_OR_RETURN(const RunningContainer running, FindRunning(container_id));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(running.id));
+  const std::shared_ptr<const runtime::OciSpec> spec = container->Spec();
+  runtime::OciProcess process = spec->process;
+  process.args = argv;
+  process.terminal = terminal;
+
+  UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
+  auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited));
+  const runtime::Cgroup group = CgroupAt(container->Snapshot().cgroup_path());
+  runtime::ExecInputs inputs{.exec_id = session->id(),
+                             .container_id = running.id,
+                             .cgroup_v2 = layout_->v2,
+                             .available_capabilities = host_.capabilities};
+  if (spec->linux_.seccomp.has_value()) {
+    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*spec->linux_.seccomp));
+    inputs.seccomp_bpf = filter->bpf;
+    inputs.seccomp_flags = filter->flags;
+  }
+  CRISP_ASSIGN_OR_RETURN(runtime::Cgroup leaf, group.CreateExecLeaf(session->id()));
+  inputs.cgroup_dirs = group.ExecDirs(leaf);
+  session->leaf_ = leaf;
+  session->shim_ = running.shim;
+  absl::StatusOr<runtime::ExecPlan> plan = runtime::BuildExecPlan(process, inputs);
+  // Known before it starts: its end may be told before Exec() returns.
+  execs_.Insert(session);
+  absl::Status status = plan.status();
+  if (status.ok()) status = running.shim->Exec(*plan, stdio, cancel).status();
+  if (!status.ok()) {
+    execs_.Erase(session->id());
+    (void)leaf.KillOnce();
+    cleanup_.Post([leaf] { (void)leaf.Remove(Cancel(absl::Now() + absl::Seconds(1))); });
+    return status;
+  }
+  if (container->Stage() != state::ContainerRecord::RUNNING) {
+    execs_.FinishAllOf(running.id, {.exit_code = 137, .signal = 9, .exited_at = absl::Now()});
+  }
+  return session;
+}
+
+absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
+                                  v1::ExecSyncResponse* reply,
+                                  const Cancel& cancel) {
+  const absl::Time deadline =
+      request.timeout() > 0 ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
+                            : absl::InfiniteFuture();
+  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(
+      const std::shared_ptr<ExecSession> session,
+      StartExec(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
+                {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, cancel));
+  out.write.reset();
+  err.write.reset();
+
+  absl::Time drain_until = absl::InfiniteFuture();
+  for (;;) {
+    const bool exited = session->exit().has_value();
+    if (exited && drain_until == absl::InfiniteFuture()) drain_until = absl::Now() + kDrainTime;
+    Drain(out.read, *reply->mutable_stdout());
+    Drain(err.read, *reply->mutable_stderr());
+    if (exited && ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until)) break;
+    if (!exited) {
+      absl::Status status = cancel.Check("exec");
+      if (status.ok() && absl::Now() >= deadline) {
+        status = absl::DeadlineExceededError(
+            absl::StrCat("exec: the command did not end within ", request.timeout(), " s and was killed"));
+      }
+      if (!status.ok()) {
+        const absl::Status killed = session->Kill(Cancel(absl::Now() + absl::Seconds(2)));
+        if (!killed.ok()) LogWarning("exec.kill", {{"exec", session->id()}, {"error", killed.ToString()}});
+        return status;
+      }
+    }
+    // poll(2) passes over negative descriptors: pipes that have ended, an exit that is known.
+    pollfd fds[] = {{.fd = out.read.get(), .events = POLLIN},
+                    {.fd = err.read.get(), .events = POLLIN},
+                    {.fd = exited ? -1 : session->exited_fd(), .events = POLLIN}};
+    (void)::poll(fds, 3, Milliseconds(std::min(deadline, drain_until) - absl::Now()));
+  }
+  reply->set_exit_code(session->exit()->exit_code);
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,36 @@
+#ifndef CRISP_CRI_HOST_FACTS_H_
+#define CRISP_CRI_HOST_FACTS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cri/spec_builder.h"
+#include "runtime/cgroup_layout.h"
+
+namespace crisp::cri {
+
+// What the spec builder has to know of the machine. All thread-safe; they read proc, sys and dev.
+
+// Without `devices`, which change: ScanDevices() at each privileged create.
+HostFacts ReadHostFacts(const runtime::CgroupLayout& layout);
+
+// The device nodes below `path` (a directory or one node; symlinks are followed for `path` itself
+// only), with `shown` in place of `path`. Ptys, shm and console stay out. NotFound, InvalidArgument
+// for what is no device.
+absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(const std::string& path,
+                                                            const std::string& shown);
+
+// "shared", "slave" or "private": of the mount that holds the absolute, resolved `path`.
+std::string PropagationOf(absl::string_view mountinfo, absl::string_view path);
+
+// Whether the text of apparmor's `profiles` file names this profile.
+bool HasAppArmorProfile(absl::string_view profiles, absl::string_view name);
+
+// A host path with its symlinks resolved; made as a directory when it is absent.
+absl::StatusOr<std::string> ResolveHostPath(const std::string& path);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_HOST_FACTS_H_

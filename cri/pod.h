@@ -1,0 +1,107 @@
+#ifndef CRISP_CRI_POD_H_
+#define CRISP_CRI_POD_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "cri/api/api.pb.h"
+#include "cri/api/crisp_state.pb.h"
+#include "runtime/oci_spec.h"
+#include "runtime/shim_client.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+// Two readings of a CPU counter give the nano cores that are shown.
+struct CpuSample {
+  absl::Time at;
+  uint64_t usage_ns = 0;
+};
+
+// A pod in memory. `record` is what the state database holds of it; `mutex` guards the members for
+// moments only and is never held across a call that waits. `save_mutex` orders the writes of rows;
+// it is taken before `mutex`.
+struct Pod {
+  const std::string id;
+  const std::string name_key;
+
+  absl::Mutex save_mutex;
+  mutable absl::Mutex mutex;
+  state::PodRecord record ABSL_GUARDED_BY(mutex);
+  // Null: not started, stopped, or dead.
+  std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
+  std::optional<CpuSample> cpu_before ABSL_GUARDED_BY(mutex), cpu_now ABSL_GUARDED_BY(mutex);
+
+  Pod(state::PodRecord initial, std::string key)
+      : id(initial.id()), name_key(std::move(key)), record(std::move(initial)) {}
+
+  state::PodRecord Snapshot() const {
+    absl::MutexLock lock(&mutex);
+    return record;
+  }
+  std::shared_ptr<runtime::Shim> GetShim() const {
+    absl::MutexLock lock(&mutex);
+    return shim;
+  }
+  bool Ready() const {
+    absl::MutexLock lock(&mutex);
+    return record.stage() == state::PodRecord::READY;
+  }
+};
+
+// A container in memory; the same rules.
+struct Container {
+  const std::string id;
+  const std::string name_key;
+  const std::shared_ptr<Pod> pod;
+
+  // Orders UpdateContainerResources calls; taken before the others, held across cgroup writes.
+  absl::Mutex update_mutex;
+  absl::Mutex save_mutex;
+  mutable absl::Mutex mutex;
+  state::ContainerRecord record ABSL_GUARDED_BY(mutex);
+  // What `record.spec_json` says.
+  std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
+  bool starting ABSL_GUARDED_BY(mutex) = false;
+  bool removing ABSL_GUARDED_BY(mutex) = false;
+  // An exit that was told while the start had not returned.
+  std::optional<runtime::ExitRecord> early_exit ABSL_GUARDED_BY(mutex);
+  // The earliest time that any StopContainer set for SIGKILL.
+  absl::Time kill_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();
+  bool signalled ABSL_GUARDED_BY(mutex) = false;
+  // Why the last round of killing left something alive.
+  std::string kill_error ABSL_GUARDED_BY(mutex);
+  std::optional<CpuSample> cpu_before ABSL_GUARDED_BY(mutex), cpu_now ABSL_GUARDED_BY(mutex);
+
+  Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
+      : id(initial.id()), name_key(std::move(key)), pod(std::move(owner)), record(std::move(initial)) {}
+
+  state::ContainerRecord Snapshot() const {
+    absl::MutexLock lock(&mutex);
+    return record;
+  }
+  std::shared_ptr<const runtime::OciSpec> Spec() const {
+    absl::MutexLock lock(&mutex);
+    return spec;
+  }
+  state::ContainerRecord::Stage Stage() const {
+    absl::MutexLock lock(&mutex);
+    return record.stage();
+  }
+};
+
+// The keys of one pod's or container's name among all: parts are length-prefixed, so that no choice
+// of names makes two keys equal.
+std::string PodNameKey(const v1::PodSandboxMetadata& metadata);
+std::string ContainerNameKey(const std::string& pod_id, const v1::ContainerMetadata& metadata);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_POD_H_

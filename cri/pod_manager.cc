@@ -1,0 +1,139 @@
+#include "cri/pod_manager.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/host_facts.h"
+
+namespace crisp::cri {
+
+PodManager::PodManager(PodManagerOptions options,
+                       storage::ImageStore* images,
+                       network::PodNetwork* network)
+    : options_(std::move(options)), images_(images), network_(network) {}
+
+PodManager::~PodManager() { Stop(); }
+
+void PodManager::Stop() {
+  events_.Stop();
+  quick_.Stop();
+  cleanup_.Stop();
+}
+
+absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions options,
+                                                               storage::ImageStore* images,
+                                                               network::PodNetwork* network) {
+  std::unique_ptr<PodManager> manager(new PodManager(std::move(options), images, network));
+  const std::string& state = manager->options_.state;
+  CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(state, "/pods"), 0711));
+  CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(manager->options_.root, "/volumes"), 0711));
+  CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
+  manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
+  manager->host_ = ReadHostFacts(*manager->layout_);
+  CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
+  manager->seccomp_.Warm();
+  return manager;
+}
+
+std::string PodManager::PodDir(const std::string& id) const {
+  return absl::StrCat(options_.state, "/pods/", id);
+}
+std::string PodManager::FilesDir(const std::string& id) const { return absl::StrCat(PodDir(id), "/files"); }
+std::string PodManager::ExitRecordPath(const std::string& pod_id, const std::string& id) const {
+  return absl::StrCat(PodDir(pod_id), "/exits/", id);
+}
+std::string PodManager::VolumeDir(const std::string& container_id) const {
+  return absl::StrCat(options_.root, "/volumes/", container_id);
+}
+
+runtime::PodNamespaces PodManager::NamespacesOf(const Pod& pod) const {
+  const state::PodRecord record = pod.Snapshot();
+  const std::string base = absl::StrCat("/proc/", record.shim_pid(), "/ns/");
+  runtime::PodNamespaces namespaces{.pid_path = base + "pid_for_children",
+                                    .ipc_path = base + "ipc",
+                                    .net_path = base + "net",
+                                    .uts_path = base + "uts",
+                                    .user_path = base + "user"};
+  const v1::UserNamespace& userns =
+      record.config().linux().security_context().namespace_options().userns_options();
+  // Checked when the pod was made.
+  if (auto maps = ToIdMaps(userns.uids()); maps.ok()) namespaces.uid_maps = *std::move(maps);
+  if (auto maps = ToIdMaps(userns.gids()); maps.ok()) namespaces.gid_maps = *std::move(maps);
+  return namespaces;
+}
+
+absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRecord&)>& change) {
+  absl::MutexLock save(&pod.save_mutex);
+  state::PodRecord record = pod.Snapshot();
+  change(record);
+  absl::Status status = records_->Put(record);
+  if (!status.ok()) LogError("record.write", {{"pod", pod.id}, {"error", status.ToString()}});
+  absl::MutexLock lock(&pod.mutex);
+  pod.record = std::move(record);
+  return status;
+}
+
+absl::Status PodManager::Change(Container& container,
+                                const std::function<void(state::ContainerRecord&)>& change) {
+  absl::MutexLock save(&container.save_mutex);
+  state::ContainerRecord record = container.Snapshot();
+  change(record);
+  absl::Status status = records_->Put(record);
+  if (!status.ok()) LogError("record.write", {{"container", container.id}, {"error", status.ToString()}});
+  absl::MutexLock lock(&container.mutex);
+  container.record = std::move(record);
+  return status;
+}
+
+void PodManager::ForgetName(const std::string& key, const std::string& id) {
+  absl::MutexLock lock(&names_mutex_);
+  auto it = names_.find(key);
+  if (it != names_.end() && it->second == id) names_.erase(it);
+}
+
+std::vector<PodManager::ContainerPtr> PodManager::ContainersOf(const std::string& pod_id) const {
+  std::vector<ContainerPtr> of_pod;
+  for (ContainerPtr& container : containers_.All()) {
+    if (container->pod->id == pod_id) of_pod.push_back(std::move(container));
+  }
+  return of_pod;
+}
+
+absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(
+    absl::string_view container_id) const {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
+  const state::ContainerRecord record = container->Snapshot();
+  if (record.stage() != state::ContainerRecord::RUNNING) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", container->id, " is not running"));
+  }
+  RunningContainer running{.id = container->id,
+                           .shim = container->pod->GetShim(),
+                           .terminal = record.config().tty(),
+                           .stdin_open = record.config().stdin()};
+  if (running.shim == nullptr) {
+    return absl::UnavailableError(absl::StrCat("the shim of container ", container->id, " is gone"));
+  }
+  return running;
+}
+
+absl::StatusOr<std::shared_ptr<runtime::Shim>> PodManager::FindReadyPod(absl::string_view pod_id) const {
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(pod_id));
+  std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (!pod->Ready()) {
+    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
+  }
+  if (shim == nullptr) {
+    return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", pod->id, " cannot be reached"));
+  }
+  return shim;
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,223 @@
+#ifndef CRISP_CRI_POD_MANAGER_H_
+#define CRISP_CRI_POD_MANAGER_H_
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "cri/event_hub.h"
+#include "cri/exec_session.h"
+#include "cri/id_store.h"
+#include "cri/join_table.h"
+#include "cri/pod.h"
+#include "cri/pod_api.h"
+#include "cri/record_store.h"
+#include "cri/spec_builder.h"
+#include "cri/work_queue.h"
+#include "network/pod_network.h"
+#include "runtime/cgroup.h"
+#include "runtime/seccomp_filter.h"
+#include "storage/image_store.h"
+
+namespace crisp::cri {
+
+struct PodManagerOptions {
+  std::string state;  // tmpfs directory: state.db, pods/<id>/
+  std::string root;   // durable directory: the contents of image volumes
+  runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
+  std::vector<std::string> handlers = {"crisp"};  // besides ""
+};
+
+// The pods and containers of the node (RuntimeService without its node RPCs). In memory and in the
+// record store; what a shim, a cgroup or the network holds is found again from the records.
+//
+// An operation is done to its end by the thread of the RPC that asked for it first, whatever becomes
+// of the client; the same request again joins it (JoinTable) or finds what it made (`names_`). Every
+// pod and container has a row before it has anything else, and loses it last: undoing is one
+// idempotent function for each (TearDownPod, TearDownContainer), run by the failing RPC, by the
+// background queue until it succeeds, or by the next start.
+class PodManager : public PodApi, public runtime::ShimObserver {
+ public:
+  // Serves after Attach() and Recover(). The stores outlive the manager.
+  static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options,
+                                                            storage::ImageStore* images,
+                                                            network::PodNetwork* network);
+  ~PodManager() override;
+  // The pool whose observer this is; before every other call, and it must outlive Stop().
+  void Connect(runtime::ShimPool* shims) { shims_ = shims; }
+  // No background work is running any more when it returns. The containers go on.
+  void Stop();
+
+#define CRISP_POD_RPC(name)                                              \
+  absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
+                    const Cancel& cancel) override;
+  CRISP_POD_RPC(RunPodSandbox)
+  CRISP_POD_RPC(StopPodSandbox)
+  CRISP_POD_RPC(RemovePodSandbox)
+  CRISP_POD_RPC(PodSandboxStatus)
+  CRISP_POD_RPC(ListPodSandbox)
+  CRISP_POD_RPC(CreateContainer)
+  CRISP_POD_RPC(StartContainer)
+  CRISP_POD_RPC(StopContainer)
+  CRISP_POD_RPC(RemoveContainer)
+  CRISP_POD_RPC(ListContainers)
+  CRISP_POD_RPC(ContainerStatus)
+  CRISP_POD_RPC(UpdateContainerResources)
+  CRISP_POD_RPC(ReopenContainerLog)
+  CRISP_POD_RPC(ExecSync)
+  CRISP_POD_RPC(ContainerStats)
+  CRISP_POD_RPC(ListContainerStats)
+  CRISP_POD_RPC(PodSandboxStats)
+  CRISP_POD_RPC(ListPodSandboxStats)
+  CRISP_POD_RPC(UpdatePodSandboxResources)
+#undef CRISP_POD_RPC
+  absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
+                                  const std::function<bool(const v1::ContainerEventResponse&)>& write,
+                                  const Cancel& cancel) override;
+  absl::StatusOr<Json> Explain(absl::string_view container_id) override;
+  absl::Status Recover() override;
+  absl::Status RemoveAllPods(const Cancel& cancel) override;
+  int PodCount() const override { return static_cast<int>(pods_.size()); }
+  runtime::ShimObserver* observer() override { return this; }
+
+  // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
+  // FailedPrecondition unless running, InvalidArgument without argv.
+  absl::StatusOr<std::shared_ptr<ExecSession>> StartExec(absl::string_view container_id,
+                                                         const std::vector<std::string>& argv,
+                                                         bool terminal,
+                                                         const runtime::Stdio& stdio,
+                                                         const Cancel& cancel);
+  // For attach and port-forward: a running container's, a ready pod's shim.
+  struct RunningContainer {
+    std::string id;
+    std::shared_ptr<runtime::Shim> shim;
+    bool terminal = false;
+    bool stdin_open = false;
+  };
+  absl::StatusOr<RunningContainer> FindRunning(absl::string_view container_id) const;
+  absl::StatusOr<std::shared_ptr<runtime::Shim>> FindReadyPod(absl::string_view pod_id) const;
+
+  void OnContainerExit(absl::string_view pod_id,
+                       absl::string_view container_id,
+                       const runtime::ExitRecord& record) override;
+  void OnExecExit(absl::string_view pod_id,
+                  absl::string_view exec_id,
+                  const runtime::ExitRecord& record) override;
+  void OnShimDeath(absl::string_view pod_id) override;
+
+ private:
+  using PodPtr = std::shared_ptr<Pod>;
+  using ContainerPtr = std::shared_ptr<Container>;
+  struct CreateJob;
+
+  PodManager(PodManagerOptions options, storage::ImageStore* images, network::PodNetwork* network);
+
+  // Where things are.
+  std::string PodDir(const std::string& id) const;
+  std::string FilesDir(const std::string& id) const;
+  std::string ExitRecordPath(const std::string& pod_id, const std::string& id) const;
+  std::string VolumeDir(const std::string& container_id) const;
+  runtime::Cgroup CgroupAt(const std::string& path) const { return {layout_, path}; }
+  runtime::PodNamespaces NamespacesOf(const Pod& pod) const;
+
+  // Applies `change` to a copy of the record, writes the row, then makes it what everybody sees. When
+  // the row cannot be written the change is seen all the same and the error returned: the caller
+  // decides whether to go on (an exit is true, written or not).
+  absl::Status Change(Pod& pod, const std::function<void(state::PodRecord&)>& change);
+  absl::Status Change(Container& container, const std::function<void(state::ContainerRecord&)>& change);
+  void ForgetName(const std::string& key, const std::string& id);
+  std::vector<ContainerPtr> ContainersOf(const std::string& pod_id) const;
+
+  // pod_run.cc
+  absl::Status CheckPodConfig(const v1::RunPodSandboxRequest& request) const;
+  absl::StatusOr<std::string> RunPod(const v1::RunPodSandboxRequest& request, const std::string& key);
+  absl::Status MakePod(const PodPtr& pod);
+  absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
+  absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
+  absl::Status WritePodFiles(const Pod& pod, const v1::PodSandboxConfig& config);
+  // The id under a name, when it stands for the same thing; "" when the name is free or given up.
+  absl::StatusOr<std::string> ExistingPod(const std::string& key, const v1::RunPodSandboxRequest& request);
+
+  // pod_stop.cc, pod_remove.cc
+  absl::Status StopPod(const PodPtr& pod);
+  absl::Status KillContainers(const PodPtr& pod, const Cancel& cancel);
+  absl::Status RemovePod(const PodPtr& pod);
+  absl::Status TearDownPod(const PodPtr& pod);
+
+  // container_create.cc
+  absl::StatusOr<std::string> MakeContainer(const v1::CreateContainerRequest& request,
+                                            const PodPtr& pod, const std::string& key);
+  absl::StatusOr<std::string> ExistingContainer(const std::string& key,
+                                                const v1::CreateContainerRequest& request);
+  absl::Status PrepareContainer(CreateJob& job);
+  absl::Status ResolveMounts(CreateJob& job);
+  absl::Status ResolveDevices(CreateJob& job);
+  absl::Status ResolveUser(CreateJob& job);
+  absl::Status MakeVolumes(CreateJob& job);
+  absl::Status BuildAndPlan(CreateJob& job);
+
+  // container_start.cc, container_stop.cc, container_remove.cc
+  absl::Status FinishStart(const ContainerPtr& container,
+                           const absl::StatusOr<runtime::StartedProcess>& started);
+  void RequestStop(const ContainerPtr& container, absl::Duration timeout);
+  void Escalate(const ContainerPtr& container, int round);
+  absl::Status AwaitExit(const ContainerPtr& container, const Cancel& cancel);
+  absl::Status RemoveOne(const ContainerPtr& container, const Cancel& cancel);
+  absl::Status TearDownContainer(const ContainerPtr& container);
+
+  // container_exit.cc: state first, then record, then the news.
+  void HandleExit(const ContainerPtr& container, const runtime::ExitRecord& record,
+                  const std::string& reason);
+  void HandleShimDeath(const PodPtr& pod);
+  void Publish(const PodPtr& pod, const std::string& id, v1::ContainerEventType type);
+
+  // pod_query.cc, container_query.cc
+  void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const;
+  void FillStatus(const Container& container, v1::ContainerStatus* status) const;
+
+  // container_stats.cc
+  v1::ContainerStats StatsOf(Container& container);
+  v1::PodSandboxStats StatsOf(Pod& pod,
+                              const std::map<std::string, std::vector<network::InterfaceCounters>>& net);
+
+  // recovery.cc
+  void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
+  absl::Status AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
+  void Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report);
+  void SweepLeftovers();
+
+  const PodManagerOptions options_;
+  storage::ImageStore* const images_;
+  network::PodNetwork* const network_;
+  runtime::ShimPool* shims_ = nullptr;
+  std::shared_ptr<const runtime::CgroupLayout> layout_;
+  HostFacts host_;
+  std::unique_ptr<RecordStore> records_;
+  runtime::SeccompCache seccomp_;
+
+  IdStore<Pod> pods_{"pod sandbox"};
+  IdStore<Container> containers_{"container"};
+  absl::Mutex names_mutex_;
+  // Name key → id of what has it now.
+  absl::flat_hash_map<std::string, std::string> names_ ABSL_GUARDED_BY(names_mutex_);
+
+  JoinTable<std::string> creations_;
+  JoinTable<bool> starts_;
+  JoinTable<bool> removals_;
+  ExecTable execs_;
+  EventHub events_;
+  // Declared last, so stopped first: their jobs use everything above.
+  WorkQueue cleanup_{2};
+  WorkQueue quick_{4};
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_POD_MANAGER_H_

@@ -1,0 +1,106 @@
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "cri/label_selector.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+namespace {
+
+v1::PodSandboxState CriState(const state::PodRecord& record) {
+  return record.stage() == state::PodRecord::READY ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
+}
+
+std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
+  const v1::NamespaceOption& options = record.config().linux().security_context().namespace_options();
+  const pid_t pid = pod.GetShim() == nullptr ? 0 : record.shim_pid();
+  Json info = {{"pid", pid},
+               {"processStatus", pid == 0 ? "deleted" : "running"},
+               {"netNamespaceClosed", pid == 0},
+               {"runtimeHandler", record.runtime_handler()},
+               {"cgroupPath", record.cgroup_path()},
+               {"hostNetwork", options.network() == v1::NODE}};
+  if (pid != 0 && options.network() != v1::NODE) {
+    info["networkNamespace"] = absl::StrCat("/proc/", pid, "/ns/net");
+  }
+  const auto amounts = [](const v1::LinuxContainerResources& r) {
+    return Json{{"cpuPeriod", r.cpu_period()}, {"cpuQuota", r.cpu_quota()}, {"cpuShares", r.cpu_shares()},
+                {"memoryLimitInBytes", r.memory_limit_in_bytes()}};
+  };
+  if (record.config().linux().has_overhead()) info["overhead"] = amounts(record.config().linux().overhead());
+  if (record.config().linux().has_resources()) info["resources"] = amounts(record.config().linux().resources());
+  return DumpJson(info);
+}
+
+}  // namespace
+
+void PodManager::FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const {
+  const state::PodRecord record = pod.Snapshot();
+  const v1::PodSandboxConfig& config = record.config();
+  status->set_id(record.id());
+  *status->mutable_metadata() = config.metadata();
+  status->set_state(CriState(record));
+  status->set_created_at(record.created_at());
+  v1::PodSandboxNetworkStatus* network = status->mutable_network();
+  for (int i = 0; i < record.addresses_size(); ++i) {
+    if (i == 0) network->set_ip(record.addresses(0));
+    else network->add_additional_ips()->set_ip(record.addresses(i));
+  }
+  *status->mutable_linux()->mutable_namespaces()->mutable_options() =
+      config.linux().security_context().namespace_options();
+  *status->mutable_labels() = config.labels();
+  *status->mutable_annotations() = config.annotations();
+  status->set_runtime_handler(record.runtime_handler());
+}
+
+absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
+                                          v1::PodSandboxStatusResponse* reply,
+                                          const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
+  FillStatus(*pod, reply->mutable_status());
+  for (const ContainerPtr& container : ContainersOf(pod->id)) {
+    FillStatus(*container, reply->add_containers_statuses());
+  }
+  reply->set_timestamp(absl::ToUnixNanos(absl::Now()));
+  if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*pod, pod->Snapshot());
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request,
+                                        v1::ListPodSandboxResponse* reply,
+                                        const Cancel&) {
+  const v1::PodSandboxFilter& filter = request.filter();
+  for (const PodPtr& pod : pods_.All()) {
+    if (!absl::StartsWith(pod->id, filter.id())) continue;
+    const state::PodRecord record = pod->Snapshot();
+    if (filter.has_state() && filter.state().state() != CriState(record)) continue;
+    if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
+    v1::PodSandbox* item = reply->add_items();
+    item->set_id(record.id());
+    *item->mutable_metadata() = record.config().metadata();
+    item->set_state(CriState(record));
+    item->set_created_at(record.created_at());
+    *item->mutable_labels() = record.config().labels();
+    *item->mutable_annotations() = record.config().annotations();
+    item->set_runtime_handler(record.runtime_handler());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::UpdatePodSandboxResources(const v1::UpdatePodSandboxResourcesRequest& request,
+                                                   v1::UpdatePodSandboxResourcesResponse*,
+                                                   const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
+  // The kubelet changes the pod's cgroup itself; what it says is kept for whoever asks.
+  return Change(*pod, [&request](state::PodRecord& record) {
+    v1::LinuxPodSandboxConfig* linux_config = record.mutable_config()->mutable_linux();
+    if (request.has_overhead()) *linux_config->mutable_overhead() = request.overhead();
+    if (request.has_resources()) *linux_config->mutable_resources() = request.resources();
+  });
+}
+
+}  // namespace crisp::cri

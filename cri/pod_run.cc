@@ -1,0 +1,253 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "runtime/plan_builder.h"
+
+namespace crisp::cri {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+// How long any one step may take that somebody else answers (a CNI plugin): longer than a kubelet
+// waits, so that a slow success is still one for the retry.
+constexpr absl::Duration kStepTime = absl::Minutes(5);
+
+const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
+  return config.linux().security_context().namespace_options();
+}
+bool HostNetwork(const v1::PodSandboxConfig& config) {
+  return NamespacesIn(config).network() == v1::NODE;
+}
+
+absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
+                                                         const v1::PodSandboxConfig& config) {
+  network::AttachRequest request{.pod_id = id,
+                                 .pod_name = config.metadata().name(),
+                                 .pod_namespace = config.metadata().namespace_(),
+                                 .pod_uid = config.metadata().uid(),
+                                 .cgroup_parent = config.linux().cgroup_parent()};
+  for (const v1::PortMapping& port : config.port_mappings()) {
+    if (port.host_port() <= 0) continue;
+    if (port.host_port() > 65535 || port.container_port() <= 0 || port.container_port() > 65535) {
+      return absl::InvalidArgumentError(absl::StrCat("port_mappings: ", port.host_port(), " to ",
+                                                     port.container_port(), " is out of range"));
+    }
+    const network::Protocol protocol = port.protocol() == v1::UDP    ? network::Protocol::kUdp
+                                       : port.protocol() == v1::SCTP ? network::Protocol::kSctp
+                                                                     : network::Protocol::kTcp;
+    request.ports.push_back({.protocol = protocol,
+                             .container_port = static_cast<uint16_t>(port.container_port()),
+                             .host_port = static_cast<uint16_t>(port.host_port()),
+                             .host_ip = port.host_ip()});
+  }
+  for (const auto& [key, value] : config.annotations()) request.annotations[key] = value;
+  const v1::DNSConfig& dns = config.dns_config();
+  request.dns_servers.assign(dns.servers().begin(), dns.servers().end());
+  request.dns_searches.assign(dns.searches().begin(), dns.searches().end());
+  request.dns_options.assign(dns.options().begin(), dns.options().end());
+  return request;
+}
+
+absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
+                                                 const v1::PodSandboxConfig& config) {
+  const v1::NamespaceOption& options = NamespacesIn(config);
+  runtime::PodInputs inputs{.pod_id = id,
+                            .hostname = config.hostname(),
+                            .host_network = options.network() == v1::NODE,
+                            .host_ipc = options.ipc() == v1::NODE,
+                            .shared_pid = options.pid() == v1::POD};
+  CRISP_ASSIGN_OR_RETURN(inputs.uid_maps, ToIdMaps(options.userns_options().uids()));
+  CRISP_ASSIGN_OR_RETURN(inputs.gid_maps, ToIdMaps(options.userns_options().gids()));
+  if (!inputs.host_network) {
+    // Ports below 1024 and ICMP sockets need no privilege inside a pod's own network.
+    inputs.sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
+    if (inputs.uid_maps.empty()) inputs.sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
+  }
+  for (const auto& [key, value] : config.linux().sysctls()) {
+    inputs.sysctls[key] = value;
+  }
+  return inputs;
+}
+
+}  // namespace
+
+absl::Status PodManager::CheckPodConfig(const v1::RunPodSandboxRequest& request) const {
+  const v1::PodSandboxConfig& config = request.config();
+  if (!config.has_metadata() || config.metadata().name().empty()) {
+    return absl::InvalidArgumentError("config.metadata: a pod sandbox needs a name");
+  }
+  const std::string& handler = request.runtime_handler();
+  if (!handler.empty() &&
+      std::find(options_.handlers.begin(), options_.handlers.end(), handler) == options_.handlers.end()) {
+    return absl::InvalidArgumentError(absl::StrCat("runtime_handler: \"", handler, "\" is not configured"));
+  }
+  const v1::LinuxSandboxSecurityContext& context = config.linux().security_context();
+  if (context.has_run_as_group() && !context.has_run_as_user()) {
+    return absl::InvalidArgumentError("run_as_group: needs run_as_user beside it");
+  }
+  if (config.hostname().size() > 64) {
+    return absl::InvalidArgumentError("hostname: longer than the kernel's 64 bytes");
+  }
+  CRISP_RETURN_IF_ERROR(MakeAttachRequest("", config).status());
+  return CheckPodNamespaces(context.namespace_options());
+}
+
+absl::StatusOr<std::string> PodManager::ExistingPod(const std::string& key,
+                                                    const v1::RunPodSandboxRequest& request) {
+  std::string id;
+  {
+    absl::MutexLock lock(&names_mutex_);
+    auto it = names_.find(key);
+    if (it == names_.end()) return std::string();
+    id = it->second;
+  }
+  auto pod = pods_.Find(id);
+  if (!pod.ok() || !(*pod)->Ready()) return std::string();
+  const state::PodRecord record = (*pod)->Snapshot();
+  if (record.runtime_handler() == request.runtime_handler() &&
+      MessageDifferencer::Equals(record.config(), request.config())) {
+    return id;
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat("pod sandbox ", id, " is ready under this name, uid and attempt with another "
+                   "configuration; stop it first"));
+}
+
+absl::Status PodManager::RunPodSandbox(const v1::RunPodSandboxRequest& request,
+                                       v1::RunPodSandboxResponse* reply,
+                                       const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(CheckPodConfig(request));
+  const std::string key = PodNameKey(request.config().metadata());
+  CRISP_ASSIGN_OR_RETURN(
+      std::string id, creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
+        absl::StatusOr<std::string> existing = ExistingPod(key, request);
+        if (!existing.ok() || !existing->empty()) return existing;
+        return RunPod(request, key);
+      }));
+  reply->set_pod_sandbox_id(std::move(id));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& request,
+                                               const std::string& key) {
+  state::PodRecord record;
+  record.set_id(GenerateId());
+  *record.mutable_config() = request.config();
+  record.set_runtime_handler(request.runtime_handler());
+  record.set_created_at(absl::ToUnixNanos(absl::Now()));
+  const std::string& parent = request.config().linux().cgroup_parent();
+  CRISP_ASSIGN_OR_RETURN(std::string cgroup,
+                         runtime::PodCgroupPath(options_.cgroup_driver, parent, record.id()));
+  record.set_cgroup_path(std::move(cgroup));
+  record.set_owns_cgroup(parent.empty());
+  const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
+  CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord&) {}));
+
+  absl::Status made = MakePod(pod);
+  if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
+  if (!made.ok()) {
+    LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
+    if (!TearDownPod(pod).ok()) {
+      cleanup_.UntilDone(absl::StrCat("undo of pod ", pod->id), [this, pod] { return TearDownPod(pod); });
+    }
+    return made;
+  }
+  {
+    absl::MutexLock lock(&names_mutex_);
+    names_[key] = pod->id;
+  }
+  pods_.Insert(pod->id, pod);
+  Publish(pod, pod->id, v1::CONTAINER_CREATED_EVENT);
+  Publish(pod, pod->id, v1::CONTAINER_STARTED_EVENT);
+  LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});
+  return pod->id;
+}
+
+absl::Status PodManager::MakePod(const PodPtr& pod) {
+  const v1::PodSandboxConfig config = pod->Snapshot().config();
+  CRISP_RETURN_IF_ERROR(MakeDirs(FilesDir(pod->id), 0711));
+  CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
+  if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
+  CRISP_RETURN_IF_ERROR(StartShim(pod, config));
+  if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config));
+  return WritePodFiles(*pod, config);
+}
+
+absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {
+  const state::PodRecord record = pod->Snapshot();
+  CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
+  CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path()).CreateDirs());
+  if (inputs.shared_pid) {
+    CRISP_ASSIGN_OR_RETURN(const std::string path,
+                           runtime::ContainerCgroupPath(options_.cgroup_driver,
+                                                        config.linux().cgroup_parent(), pod->id, pod->id));
+    CRISP_RETURN_IF_ERROR(CgroupAt(path).CreateDirs());
+    inputs.cgroup_dirs = CgroupAt(path).Dirs();
+  }
+  inputs.cgroup_v2 = layout_->v2;
+  inputs.state_dir = PodDir(pod->id);
+  CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
+                         shims_->StartPod(plan, Cancel(absl::Now() + kStepTime)));
+  absl::MutexLock lock(&pod->mutex);
+  // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
+  pod->record.set_shim_pid(shim->pid());
+  pod->shim = std::move(shim);
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config) {
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  CRISP_ASSIGN_OR_RETURN(network::AttachRequest request, MakeAttachRequest(pod->id, config));
+  request.netns_fd = shim->netns_fd();
+  request.rtnl_fd = shim->rtnl_fd();
+  request.netns_path = absl::StrCat("/proc/", shim->pid(), "/ns/net");
+  CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
+                         network_->Attach(request, Cancel(absl::Now() + kStepTime)));
+  absl::MutexLock lock(&pod->mutex);
+  pod->record.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::WritePodFiles(const Pod& pod, const v1::PodSandboxConfig& config) {
+  const state::PodRecord record = pod.Snapshot();
+  const std::string dir = FilesDir(pod.id);
+  std::string hostname = config.hostname();
+  char host_name[HOST_NAME_MAX + 1] = {};
+  if (hostname.empty() && ::gethostname(host_name, HOST_NAME_MAX) == 0) hostname = host_name;
+  std::string hosts;
+  if (HostNetwork(config)) {
+    auto text = ReadFile("/etc/hosts");
+    if (text.ok()) hosts = *std::move(text);
+  }
+  if (hosts.empty()) {
+    hosts = network::RenderHosts(hostname, {record.addresses().begin(), record.addresses().end()});
+  }
+  std::string resolv;
+  if (config.has_dns_config()) {
+    const v1::DNSConfig& dns = config.dns_config();
+    CRISP_ASSIGN_OR_RETURN(resolv, network::RenderResolvConf(
+                                       {.servers = {dns.servers().begin(), dns.servers().end()},
+                                        .searches = {dns.searches().begin(), dns.searches().end()},
+                                        .options = {dns.options().begin(), dns.options().end()}}));
+  } else if (auto text = ReadFile("/etc/resolv.conf"); text.ok()) {
+    resolv = *std::move(text);
+  }
+  CRISP_RETURN_IF_ERROR(
+      AtomicWriteFile(dir + "/hostname", absl::StrCat(hostname, "\n"), 0644, Durability::kNone));
+  CRISP_RETURN_IF_ERROR(AtomicWriteFile(dir + "/hosts", hosts, 0644, Durability::kNone));
+  return AtomicWriteFile(dir + "/resolv.conf", resolv, 0644, Durability::kNone);
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,162 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+namespace {
+
+// For killed processes to be gone, and for a plugin to answer.
+constexpr absl::Duration kKillTime = absl::Minutes(1);
+constexpr absl::Duration kDetachTime = absl::Minutes(2);
+
+bool HostNetwork(const state::PodRecord& record) {
+  return record.config().linux().security_context().namespace_options().network() == v1::NODE;
+}
+
+}  // namespace
+
+absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request,
+                                        v1::StopPodSandboxResponse*,
+                                        const Cancel& cancel) {
+  absl::StatusOr<PodPtr> pod = pods_.Find(request.pod_sandbox_id());
+  if (absl::IsNotFound(pod.status())) return absl::OkStatus();
+  if (!pod.ok()) return pod.status();
+  return removals_
+      .Run(absl::StrCat("stop of pod ", (*pod)->id), cancel,
+           [&]() -> absl::StatusOr<bool> {
+             absl::Status status = StopPod(*pod);
+             if (!status.ok()) return status;
+             return true;
+           })
+      .status();
+}
+
+absl::Status PodManager::StopPod(const PodPtr& pod) {
+  if (pod->Snapshot().stopped()) return absl::OkStatus();
+  if (pod->Ready()) {
+    CRISP_RETURN_IF_ERROR(
+        Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::NOT_READY); }));
+  }
+  CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (!HostNetwork(pod->Snapshot())) {
+    // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
+    // work on it at the next try.
+    CRISP_RETURN_IF_ERROR(network_->Detach(pod->id, shim == nullptr ? -1 : shim->netns_fd(),
+                                           Cancel(absl::Now() + kDetachTime)));
+  }
+  if (shim != nullptr) {
+    for (const ContainerPtr& container : ContainersOf(pod->id)) {
+      // Those never started: nothing is known of them in the shim's end otherwise.
+      CRISP_RETURN_IF_ERROR(shim->RemoveContainer(container->id));
+    }
+    CRISP_RETURN_IF_ERROR(shim->Shutdown());
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = nullptr;
+  }
+  CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord& r) { r.set_stopped(true); }));
+  Publish(pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
+  LogInfo("pod.stopped", {{"pod", pod->id}});
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::KillContainers(const PodPtr& pod, const Cancel& cancel) {
+  const std::vector<ContainerPtr> containers = ContainersOf(pod->id);
+  for (const ContainerPtr& container : containers) RequestStop(container, absl::ZeroDuration());
+  for (const ContainerPtr& container : containers) {
+    CRISP_RETURN_IF_ERROR(AwaitExit(container, cancel));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::RemovePodSandbox(const v1::RemovePodSandboxRequest& request,
+                                          v1::RemovePodSandboxResponse*,
+                                          const Cancel& cancel) {
+  absl::StatusOr<PodPtr> pod = pods_.Find(request.pod_sandbox_id());
+  if (absl::IsNotFound(pod.status())) return absl::OkStatus();
+  if (!pod.ok()) return pod.status();
+  return removals_
+      .Run(absl::StrCat("removal of pod ", (*pod)->id), cancel,
+           [&]() -> absl::StatusOr<bool> {
+             absl::Status status = RemovePod(*pod);
+             if (!status.ok()) return status;
+             return true;
+           })
+      .status();
+}
+
+absl::Status PodManager::RemovePod(const PodPtr& pod) {
+  const Cancel patient(absl::Now() + kKillTime + kDetachTime);
+  auto stopped = removals_.Run(absl::StrCat("stop of pod ", pod->id), patient,
+                               [&]() -> absl::StatusOr<bool> {
+                                 absl::Status status = StopPod(pod);
+                                 if (!status.ok()) return status;
+                                 return true;
+                               });
+  if (!stopped.ok()) return stopped.status();
+  for (const ContainerPtr& container : ContainersOf(pod->id)) {
+    CRISP_RETURN_IF_ERROR(RemoveOne(container, patient));
+  }
+  CRISP_RETURN_IF_ERROR(
+      Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::REMOVING); }));
+  if (!pods_.Erase(pod->id)) return absl::OkStatus();
+  ForgetName(pod->name_key, pod->id);
+  Publish(pod, pod->id, v1::CONTAINER_DELETED_EVENT);
+  cleanup_.UntilDone(absl::StrCat("removal of pod ", pod->id), [this, pod] { return TearDownPod(pod); });
+  LogInfo("pod.removed", {{"pod", pod->id}});
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::TearDownPod(const PodPtr& pod) {
+  const state::PodRecord record = pod->Snapshot();
+  std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (shim == nullptr && !record.stopped()) {
+    auto adopted = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + absl::Seconds(10)));
+    // Only "there is none" proves that there is none.
+    if (!adopted.ok() && !absl::IsNotFound(adopted.status())) return adopted.status();
+    if (adopted.ok()) shim = *std::move(adopted);
+  }
+  if (!HostNetwork(record) && !record.stopped()) {
+    CRISP_RETURN_IF_ERROR(network_->Detach(pod->id, shim == nullptr ? -1 : shim->netns_fd(),
+                                           Cancel(absl::Now() + kDetachTime)));
+  }
+  if (shim != nullptr) CRISP_RETURN_IF_ERROR(shim->Shutdown());
+  const Cancel soon(absl::Now() + absl::Seconds(5));
+  const runtime::Cgroup group = CgroupAt(record.cgroup_path());
+  if (record.owns_cgroup()) {
+    CRISP_RETURN_IF_ERROR(group.Kill(soon));
+    CRISP_RETURN_IF_ERROR(group.Remove(soon));
+  } else {
+    CRISP_ASSIGN_OR_RETURN(
+        const std::string own,
+        runtime::ContainerCgroupPath(options_.cgroup_driver, record.config().linux().cgroup_parent(),
+                                     pod->id, pod->id));
+    CRISP_RETURN_IF_ERROR(CgroupAt(own).Remove(soon));
+  }
+  CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
+  return records_->Erase(pod->id);
+}
+
+absl::Status PodManager::RemoveAllPods(const Cancel& cancel) {
+  absl::Status first;
+  for (const PodPtr& pod : pods_.All()) {
+    v1::RemovePodSandboxRequest request;
+    request.set_pod_sandbox_id(pod->id);
+    first.Update(RemovePodSandbox(request, nullptr, cancel));
+  }
+  // What the background has still to undo is done when no row is left.
+  for (;;) {
+    absl::StatusOr<RecordStore::Records> rows = records_->LoadAll();
+    if (!rows.ok()) return rows.status();
+    if (!first.ok() || (rows->pods.empty() && rows->containers.empty())) return first;
+    CRISP_RETURN_IF_ERROR(cancel.Check("removal of all pods"));
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+}
+
+}  // namespace crisp::cri

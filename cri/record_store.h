@@ -1,0 +1,43 @@
+#ifndef CRISP_CRI_RECORD_STORE_H_
+#define CRISP_CRI_RECORD_STORE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/database.h"
+#include "cri/api/crisp_state.pb.h"
+
+namespace crisp::cri {
+
+// The rows of pods and containers in one database on tmpfs. Thread-safe; every write is one
+// statement and is kept when the daemon dies at once after it.
+class RecordStore {
+ public:
+  struct Records {
+    std::vector<state::PodRecord> pods;
+    std::vector<state::ContainerRecord> containers;
+  };
+
+  static absl::StatusOr<std::unique_ptr<RecordStore>> Open(const std::string& path);
+
+  absl::Status Put(const state::PodRecord& record);
+  absl::Status Put(const state::ContainerRecord& record);
+  // Absent is OK.
+  absl::Status Erase(const std::string& id);
+
+  // All rows. One that cannot be read is logged and moved to the table `quarantine`.
+  absl::StatusOr<Records> LoadAll();
+
+ private:
+  explicit RecordStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  absl::Status Write(const std::string& id, const char* kind, const std::string& data);
+
+  std::unique_ptr<Database> database_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_RECORD_STORE_H_

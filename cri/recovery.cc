@@ -1,0 +1,223 @@
+#include <atomic>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr int kParallel = 8;
+constexpr absl::Duration kAdoptTime = absl::Seconds(10);
+
+// Runs `work` for each index on a few threads; returns when all are done.
+void InParallel(size_t count, const std::function<void(size_t)>& work) {
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < std::min<size_t>(count, kParallel); ++i) {
+    threads.emplace_back([&] {
+      for (size_t index = next++; index < count; index = next++) work(index);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+absl::StatusOr<std::shared_ptr<const runtime::OciSpec>> ParseSpec(const std::string& text) {
+  CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  CRISP_ASSIGN_OR_RETURN(runtime::OciSpec spec, runtime::OciSpecFromJson(json));
+  return std::make_shared<const runtime::OciSpec>(std::move(spec));
+}
+
+}  // namespace
+
+absl::Status PodManager::Recover() {
+  const absl::Time begin = absl::Now();
+  CRISP_ASSIGN_OR_RETURN(RecordStore::Records records, records_->LoadAll());
+  struct Work {
+    PodPtr pod;
+    std::vector<ContainerPtr> containers;
+  };
+  absl::flat_hash_map<std::string, Work> by_id;
+  for (state::PodRecord& record : records.pods) {
+    const std::string key = PodNameKey(record.config().metadata());
+    auto pod = std::make_shared<Pod>(std::move(record), key);
+    by_id[pod->id].pod = pod;
+  }
+  for (state::ContainerRecord& record : records.containers) {
+    auto owner = by_id.find(record.pod_id());
+    if (owner == by_id.end()) {
+      // Its pod's row was lost or is in quarantine: a stopped stand-in lets it be undone.
+      LogError("recover.no_pod", {{"container", record.id()}, {"pod", record.pod_id()}});
+      state::PodRecord lost;
+      lost.set_id(record.pod_id());
+      lost.set_stopped(true);
+      record.set_stage(state::ContainerRecord::REMOVING);
+      owner = by_id.try_emplace(record.pod_id()).first;
+      owner->second.pod = std::make_shared<Pod>(std::move(lost), "");
+    }
+    const std::string key = ContainerNameKey(record.pod_id(), record.config().metadata());
+    auto container = std::make_shared<Container>(std::move(record), key, owner->second.pod);
+    owner->second.containers.push_back(std::move(container));
+  }
+  std::vector<const Work*> work;
+  for (const auto& [id, item] : by_id) work.push_back(&item);
+  InParallel(work.size(), [&](size_t i) { RecoverPod(work[i]->pod, work[i]->containers); });
+  SweepLeftovers();
+  LogInfo("recovered", {{"pods", pods_.size()},
+                        {"containers", containers_.size()},
+                        {"took", absl::FormatDuration(absl::Now() - begin)}});
+  return absl::OkStatus();
+}
+
+void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers) {
+  const state::PodRecord record = pod->Snapshot();
+  const bool visible =
+      record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
+  std::vector<ContainerPtr> kept;
+  for (const ContainerPtr& container : containers) {
+    const state::ContainerRecord row = container->Snapshot();
+    const bool keep = visible && row.stage() != state::ContainerRecord::MAKING &&
+                      row.stage() != state::ContainerRecord::REMOVING;
+    auto spec = keep ? ParseSpec(row.spec_json()) : absl::CancelledError();
+    if (keep && !spec.ok()) {
+      LogError("recover.spec", {{"container", row.id()}, {"error", spec.status().ToString()}});
+    }
+    absl::MutexLock lock(&container->mutex);
+    container->spec = spec.ok() ? *std::move(spec) : std::make_shared<const runtime::OciSpec>();
+    if (keep) kept.push_back(container);
+  }
+  if (visible && !record.stopped()) {
+    const absl::Status adopted = AdoptShim(pod, kept);
+    if (!adopted.ok()) {
+      // Nothing is proven: the pod stays as it is recorded, and the shim is asked again.
+      LogError("recover.adopt", {{"pod", pod->id}, {"error", adopted.ToString()}});
+      cleanup_.UntilDone(absl::StrCat("adoption of pod ", pod->id),
+                         [this, pod, kept] { return AdoptShim(pod, kept); });
+    }
+  }
+  if (visible) {
+    absl::MutexLock lock(&names_mutex_);
+    names_[pod->name_key] = pod->id;
+    for (const ContainerPtr& container : kept) names_[container->name_key] = container->id;
+  }
+  if (visible) pods_.Insert(pod->id, pod);
+  for (const ContainerPtr& container : kept) containers_.Insert(container->id, container);
+  for (const ContainerPtr& container : containers) {
+    if (std::find(kept.begin(), kept.end(), container) != kept.end()) continue;
+    cleanup_.UntilDone(absl::StrCat("undo of container ", container->id),
+                       [this, container] { return TearDownContainer(container); });
+  }
+  if (!visible && !pod->name_key.empty()) {
+    cleanup_.UntilDone(absl::StrCat("undo of pod ", pod->id), [this, pod] { return TearDownPod(pod); });
+  }
+}
+
+absl::Status PodManager::AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers) {
+  auto shim = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
+  if (absl::IsNotFound(shim.status())) {
+    CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord& record) {
+      record.set_stage(state::PodRecord::NOT_READY);
+      record.set_shim_pid(0);
+    }));
+    for (const ContainerPtr& container : containers) Reconcile(container, nullptr);
+    return absl::OkStatus();
+  }
+  if (!shim.ok()) return shim.status();
+  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> reports, (*shim)->Report());
+  {
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = *shim;
+    pod->record.set_shim_pid((*shim)->pid());
+  }
+  std::map<std::string, const runtime::ContainerReport*> by_id;
+  for (const runtime::ContainerReport& report : reports) by_id[report.container_id] = &report;
+  for (const ContainerPtr& container : containers) {
+    auto it = by_id.find(container->id);
+    Reconcile(container, it == by_id.end() ? nullptr : it->second);
+  }
+  return absl::OkStatus();
+}
+
+void PodManager::Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report) {
+  using State = runtime::ContainerReport::State;
+  const state::ContainerRecord record = container->Snapshot();
+  const bool live = record.stage() == state::ContainerRecord::RUNNING ||
+                    record.stage() == state::ContainerRecord::CREATED;
+  if (!live) return;
+  if (report != nullptr && report->state == State::kCreated) return;
+  if (report != nullptr && report->state == State::kRunning) {
+    if (record.stage() == state::ContainerRecord::RUNNING && record.pid() == report->pid) return;
+    (void)Change(*container, [report](state::ContainerRecord& r) {
+      r.set_stage(state::ContainerRecord::RUNNING);
+      r.set_pid(report->pid);
+      if (r.started_at() == 0) r.set_started_at(absl::ToUnixNanos(report->started_at));
+    });
+    return;
+  }
+  absl::StatusOr<runtime::ExitRecord> exit =
+      report != nullptr ? absl::StatusOr<runtime::ExitRecord>(report->exit)
+                        : runtime::ReadExitRecord(ExitRecordPath(container->pod->id, container->id));
+  if (!exit.ok() && record.stage() == state::ContainerRecord::CREATED) return;
+  // It ended, and who could have said how is gone, too. What it left dies before that is said.
+  std::string reason;
+  if (!exit.ok()) {
+    const absl::Status killed =
+        CgroupAt(record.cgroup_path()).Kill(Cancel(absl::Now() + absl::Seconds(2)));
+    if (!killed.ok()) LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
+    // The kernel's SIGKILL may have been recorded while we waited.
+    exit = runtime::ReadExitRecord(ExitRecordPath(container->pod->id, container->id));
+    if (!exit.ok()) {
+      exit = runtime::ExitRecord{.exit_code = 255, .exited_at = absl::Now()};
+      reason = "Unknown";
+    }
+  }
+  if (record.stage() == state::ContainerRecord::CREATED) {
+    // The daemon died between the start and its row.
+    (void)Change(*container, [&exit, report](state::ContainerRecord& r) {
+      r.set_stage(state::ContainerRecord::RUNNING);
+      r.set_started_at(absl::ToUnixNanos(report != nullptr ? report->started_at : exit->exited_at));
+    });
+  }
+  HandleExit(container, *exit, reason);
+}
+
+void PodManager::SweepLeftovers() {
+  // Keys and directories of rows that are being undone are left to that.
+  absl::StatusOr<RecordStore::Records> rows = records_->LoadAll();
+  if (!rows.ok()) {
+    LogError("recover.sweep", {{"error", rows.status().ToString()}});
+    return;
+  }
+  absl::flat_hash_set<std::string> keys, live;
+  for (const state::ContainerRecord& record : rows->containers) {
+    keys.insert(record.id());
+    keys.insert(record.view_keys().begin(), record.view_keys().end());
+  }
+  for (const state::PodRecord& record : rows->pods) live.insert(record.id());
+  for (const std::string& key : images_->PinnedKeys()) {
+    if (keys.contains(key)) continue;
+    const absl::Status released = images_->ReleaseContainer(key);
+    if (!released.ok()) LogError("recover.release", {{"key", key}, {"error", released.ToString()}});
+  }
+  for (const auto& [directory, known] :
+       {std::pair{absl::StrCat(options_.root, "/volumes"), &keys},
+        std::pair{absl::StrCat(options_.state, "/pods"), &live}}) {
+    auto names = ListDir(directory);
+    if (!names.ok()) continue;
+    for (const std::string& name : *names) {
+      if (!known->contains(name)) (void)RemoveTree(absl::StrCat(directory, "/", name));
+    }
+  }
+  cleanup_.UntilDone("network of earlier pods", [this, live] { return network_->Reconcile(live); });
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,127 @@
+#ifndef CRISP_CRI_SPEC_BUILDER_H_
+#define CRISP_CRI_SPEC_BUILDER_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cri/api/api.pb.h"
+#include "runtime/oci_spec.h"
+#include "runtime/plan_builder.h"
+#include "runtime/user_lookup.h"
+#include "storage/image_store.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+// CRI configuration → OCI runtime spec. Everything here is pure: what has to be asked of the machine
+// comes in as values. Errors are InvalidArgument and name the field, unless another code is said.
+
+// What this machine offers to containers.
+struct HostFacts {
+  bool cgroup_v2 = false;
+  bool apparmor = false;
+  bool selinux = false;
+  uint64_t capabilities = 0;  // what the daemon may hand on
+  std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
+  std::vector<std::string> hugepage_sizes;
+};
+
+// A mount of the CRI with its source resolved on the host.
+struct ResolvedMount {
+  v1::Mount mount;
+  std::string host_path;   // symlinks resolved; empty for an image
+  std::string image_id;    // of an image mount
+  std::string image_key;   // under which its layers are pinned, and of SpecInputs' image volumes
+  std::string host_propagation;  // of the mount that holds host_path: "shared", "slave", "private"
+};
+
+// A device of the CRI as found on the host.
+struct ResolvedDevice {
+  runtime::OciDevice device;
+  std::string permissions;
+};
+
+struct SpecInputs {
+  const v1::PodSandboxConfig& pod;
+  const v1::ContainerConfig& container;
+  const storage::Image& image;
+  std::string pod_id;
+  std::string container_id;
+  HostFacts host;
+  runtime::PodNamespaces namespaces;   // of the pod's shim
+  int32_t target_pid = 0;              // of a TARGET PID namespace
+  runtime::ResolvedUser user;
+  std::string cgroups_path;
+  std::string root_path;
+  std::string files_dir;               // holds the pod's hostname, hosts and resolv.conf
+  std::string host_hostname;
+  std::vector<ResolvedMount> mounts;
+  std::vector<ResolvedDevice> devices;
+  std::map<std::string, std::string> volumes;  // image VOLUME path → directory of this container
+  std::optional<std::string> seccomp_json;     // the Localhost profile's text
+};
+
+absl::StatusOr<runtime::OciSpec> BuildSpec(const SpecInputs& inputs);
+
+// The parts, each tested by its own.
+
+// argv by the CRI's rules; an error when nothing is left to run.
+absl::StatusOr<std::vector<std::string>> BuildArgv(const v1::ContainerConfig& container,
+                                                   const storage::Image& image);
+// PATH and TERM where nobody sets them, the image's, the config's; last wins, in the order of first
+// mention.
+absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& container,
+                                                  const storage::Image& image,
+                                                  const std::string& hostname,
+                                                  const std::string& home);
+// What ResolveUser() is to find out.
+absl::StatusOr<runtime::UserRequest> MakeUserRequest(const v1::ContainerConfig& container,
+                                                     const storage::Image& image);
+// The signal that StopContainer sends: the config's, else the image's, else SIGTERM.
+absl::StatusOr<int> StopSignalOf(const v1::ContainerConfig& container, const storage::Image& image);
+// "SIGTERM", "term", "15", "SIGRTMIN+3".
+absl::StatusOr<int> ParseSignal(const std::string& text);
+v1::Signal SignalToCri(int signal);
+
+// Limits of the CRI as OCI ones; zero and empty members are unset.
+absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerResources& resources,
+                                                     const HostFacts& host);
+// `base` with what `change` sets.
+v1::LinuxContainerResources MergeCriResources(const v1::LinuxContainerResources& base,
+                                              const v1::LinuxContainerResources& change);
+
+// Security (spec_security.cc).
+enum class SeccompChoice { kUnconfined, kDefault, kLocalhost };
+struct SeccompSelection {
+  SeccompChoice choice = SeccompChoice::kUnconfined;
+  std::string path;  // of a Localhost profile, absolute
+};
+absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context);
+// The profile to be named in the spec; empty: unconfined. FailedPrecondition where the kernel has no
+// AppArmor and a profile is asked for.
+absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
+                                           const HostFacts& host);
+absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
+
+// Mounts (spec_mounts.cc): defaults, the pod's files, image volumes, the config's; parents first.
+absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec);
+// What needs no look at the host: RRO, propagation and image rules, absolute paths.
+absl::Status CheckMount(const v1::Mount& mount);
+
+// Namespaces (spec_namespaces.cc).
+absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec);
+// Whether the pod's and the container's options can work at all.
+absl::Status CheckPodNamespaces(const v1::NamespaceOption& options);
+absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod, const v1::NamespaceOption& container);
+absl::StatusOr<std::vector<runtime::IdMap>> ToIdMaps(
+    const google::protobuf::RepeatedPtrField<v1::IDMapping>& mappings);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_SPEC_BUILDER_H_

@@ -1,0 +1,164 @@
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/safe_path.h"
+#include "base/status.h"
+#include "cri/spec_builder.h"
+#include "runtime/plan_builder.h"
+
+namespace crisp::cri {
+namespace {
+
+using runtime::OciMount;
+
+std::vector<runtime::OciIdMapping> ToOci(const std::vector<runtime::IdMap>& maps) {
+  std::vector<runtime::OciIdMapping> mappings;
+  for (const runtime::IdMap& map : maps) {
+    mappings.push_back({map.container_id, map.host_id, map.size});
+  }
+  return mappings;
+}
+
+// The pod's three files, which a config's mount at the same place replaces.
+std::vector<OciMount> PodFiles(const SpecInputs& inputs) {
+  const bool read_only = inputs.container.linux().security_context().readonly_rootfs();
+  std::vector<OciMount> mounts;
+  for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
+    mounts.push_back({.destination = absl::StrCat("/etc/", name),
+                      .type = "bind",
+                      .source = absl::StrCat(inputs.files_dir, "/", name),
+                      .options = {"bind", "nosuid", "nodev", read_only ? "ro" : "rw"}});
+  }
+  return mounts;
+}
+
+absl::Status CheckPropagation(const ResolvedMount& resolved) {
+  const std::string& host = resolved.host_propagation;
+  if (resolved.mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL && host != "shared") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("mounts: ", resolved.host_path, " is mounted but it is not a shared mount, which "
+                     "Bidirectional propagation needs"));
+  }
+  if (resolved.mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER && host != "shared" &&
+      host != "slave") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("mounts: ", resolved.host_path, " is mounted but it is not a shared or slave mount, "
+                     "which HostToContainer propagation needs"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OciMount> ConfigMount(const ResolvedMount& resolved, bool userns) {
+  const v1::Mount& mount = resolved.mount;
+  OciMount oci{.destination = CleanAbsolutePath(mount.container_path())};
+  if (mount.has_image()) {
+    oci.type = runtime::kImageMountType;
+    oci.source = resolved.image_key;
+    oci.options = {"ro", "nosuid", "nodev"};
+    if (userns) oci.options.push_back("idmap");
+  } else {
+    CRISP_RETURN_IF_ERROR(CheckPropagation(resolved));
+    oci.type = "bind";
+    oci.source = resolved.host_path;
+    oci.options = {"rbind"};
+    switch (mount.propagation()) {
+      case v1::PROPAGATION_BIDIRECTIONAL: oci.options.push_back("rshared"); break;
+      case v1::PROPAGATION_HOST_TO_CONTAINER: oci.options.push_back("rslave"); break;
+      default: oci.options.push_back("rprivate");
+    }
+    oci.options.push_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
+    CRISP_ASSIGN_OR_RETURN(auto uids, ToIdMaps(mount.uidmappings()));
+    CRISP_ASSIGN_OR_RETURN(auto gids, ToIdMaps(mount.gidmappings()));
+    oci.uid_mappings = ToOci(uids);
+    oci.gid_mappings = ToOci(gids);
+  }
+  for (const std::string& option : mount.mount_options()) oci.options.push_back(option);
+  return oci;
+}
+
+size_t Depth(const std::string& path) {
+  return path == "/" ? 0 : static_cast<size_t>(std::count(path.begin(), path.end(), '/'));
+}
+
+}  // namespace
+
+absl::Status CheckMount(const v1::Mount& mount) {
+  const std::string& path = mount.container_path();
+  const auto fail = [&path](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("mounts: ", path, ": ", why));
+  };
+  if (path.empty() || path[0] != '/') return fail("container_path is not absolute");
+  if (CleanAbsolutePath(path) == "/") return fail("cannot mount over the root");
+  if (mount.recursive_read_only()) {
+    if (!mount.readonly()) return fail("recursive_read_only needs readonly");
+    if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
+      return fail("recursive_read_only needs private propagation");
+    }
+  }
+  for (const std::string& option : mount.mount_options()) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return fail(absl::StrCat("mount option \"", option, "\" is not one of noexec, nodev, nosuid"));
+    }
+  }
+  if (mount.has_image()) {
+    if (!mount.host_path().empty()) return fail("an image mount takes no host_path");
+    if (!mount.readonly()) return fail("an image mount must be readonly");
+    if (mount.image().image().empty()) return fail("the image has no name");
+    return absl::OkStatus();
+  }
+  if (!mount.image_sub_path().empty()) return fail("image_sub_path without an image");
+  if (mount.host_path().empty() || mount.host_path()[0] != '/') {
+    return fail(absl::StrCat("host_path \"", mount.host_path(), "\" is not absolute"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec) {
+  std::vector<OciMount> mounts;
+  std::set<std::string> taken;
+  bool shared = false, slave = false;
+  const bool userns = !inputs.namespaces.uid_maps.empty();
+  for (const ResolvedMount& resolved : inputs.mounts) {
+    CRISP_RETURN_IF_ERROR(CheckMount(resolved.mount));
+    CRISP_ASSIGN_OR_RETURN(OciMount mount, ConfigMount(resolved, userns));
+    taken.insert(mount.destination);
+    shared |= resolved.mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL;
+    slave |= resolved.mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER;
+    mounts.push_back(std::move(mount));
+  }
+  for (const auto& [path, directory] : inputs.volumes) {
+    const std::string destination = CleanAbsolutePath(path);
+    if (!taken.insert(destination).second) continue;
+    OciMount volume{.destination = destination,
+                    .type = "bind",
+                    .source = directory,
+                    .options = {"rbind", "rprivate", "rw", runtime::kOptionCopyUp}};
+    if (userns) volume.options.push_back("idmap");
+    mounts.push_back(std::move(volume));
+  }
+  std::vector<OciMount> defaults = std::move(spec.mounts);
+  for (OciMount& file : PodFiles(inputs)) {
+    if (userns) file.options.push_back("idmap");
+    defaults.push_back(std::move(file));
+  }
+  spec.mounts.clear();
+  for (OciMount& mount : defaults) {
+    // Over /dev goes all that we would put into it, except /dev/shm and the like asked for again.
+    const bool below_taken = std::any_of(taken.begin(), taken.end(), [&](const std::string& path) {
+      return mount.destination == path || absl::StartsWith(mount.destination, path + "/");
+    });
+    if (!below_taken) spec.mounts.push_back(std::move(mount));
+  }
+  spec.mounts.insert(spec.mounts.end(), mounts.begin(), mounts.end());
+  // Parents first, so that no mount hides one that was asked for.
+  std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [](const OciMount& a, const OciMount& b) {
+    return Depth(a.destination) < Depth(b.destination);
+  });
+  spec.linux_.rootfs_propagation = shared ? "rshared" : slave ? "rslave" : "rprivate";
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,134 @@
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
+#include "cri/spec_builder.h"
+#include "runtime/capabilities.h"
+#include "runtime/default_spec.h"
+#include "runtime/seccomp_profile.h"
+
+namespace crisp::cri {
+namespace {
+
+absl::StatusOr<SeccompSelection> LocalhostSeccomp(absl::string_view reference) {
+  absl::ConsumePrefix(&reference, "localhost/");
+  if (!absl::StartsWith(reference, "/")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("seccomp: the Localhost profile \"", reference, "\" is not an absolute path"));
+  }
+  return SeccompSelection{.choice = SeccompChoice::kLocalhost, .path = std::string(reference)};
+}
+
+// The bounding set, with the CRI's add and drop lists applied.
+absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
+  const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
+  if (context.privileged()) return inputs.host.capabilities;
+  const v1::Capability& lists = context.capabilities();
+  absl::StatusOr<uint64_t> mask = runtime::AdjustCapabilities(
+      runtime::DefaultCapabilities(), {lists.add_capabilities().begin(), lists.add_capabilities().end()},
+      {lists.drop_capabilities().begin(), lists.drop_capabilities().end()}, inputs.host.capabilities);
+  if (!mask.ok()) return Annotate(mask.status(), "capabilities");
+  return mask;
+}
+
+absl::Status ApplySelinux(const SpecInputs& inputs, runtime::OciSpec&) {
+  const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
+  const v1::SELinuxOption& options = context.selinux_options();
+  // The kubelet sends options to every node of a cluster; without SELinux they mean nothing, and
+  // every runtime takes them so.
+  if (!inputs.host.selinux || options.ByteSizeLong() == 0) return absl::OkStatus();
+  return absl::UnimplementedError("selinux_options: crisp cannot set labels yet, and SELinux is on");
+}
+
+}  // namespace
+
+absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context) {
+  if (context.privileged()) return SeccompSelection{};
+  if (context.has_seccomp()) {
+    switch (context.seccomp().profile_type()) {
+      case v1::SecurityProfile::RuntimeDefault:
+        return SeccompSelection{.choice = SeccompChoice::kDefault};
+      case v1::SecurityProfile::Unconfined: return SeccompSelection{};
+      case v1::SecurityProfile::Localhost: return LocalhostSeccomp(context.seccomp().localhost_ref());
+      default: return absl::InvalidArgumentError("seccomp: unknown profile_type");
+    }
+  }
+  const std::string& old = context.seccomp_profile_path();
+  if (old.empty() || old == "unconfined") return SeccompSelection{};
+  if (old == "runtime/default" || old == "docker/default") {
+    return SeccompSelection{.choice = SeccompChoice::kDefault};
+  }
+  if (absl::StartsWith(old, "localhost/")) return LocalhostSeccomp(old);
+  return absl::InvalidArgumentError(
+      absl::StrCat("seccomp_profile_path: \"", old, "\" is no form that is known"));
+}
+
+absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
+                                           const HostFacts& host) {
+  std::string profile;
+  bool wanted = false;
+  if (context.has_apparmor()) {
+    switch (context.apparmor().profile_type()) {
+      case v1::SecurityProfile::RuntimeDefault:
+      case v1::SecurityProfile::Unconfined: break;
+      case v1::SecurityProfile::Localhost: {
+        absl::string_view name = context.apparmor().localhost_ref();
+        absl::ConsumePrefix(&name, "localhost/");
+        profile = std::string(name);
+        wanted = true;
+        break;
+      }
+      default: return absl::InvalidArgumentError("apparmor: unknown profile_type");
+    }
+  } else {
+    absl::string_view name = context.apparmor_profile();
+    if (absl::ConsumePrefix(&name, "localhost/")) {
+      profile = std::string(name);
+      wanted = true;
+    } else if (!name.empty() && name != "runtime/default" && name != "unconfined") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("apparmor_profile: \"", name, "\" is no form that is known"));
+    }
+  }
+  if (!wanted) return std::string();
+  if (!host.apparmor) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("apparmor: profile \"", profile, "\" is asked for, but this kernel has no AppArmor"));
+  }
+  if (profile.empty()) return absl::InvalidArgumentError("apparmor: Localhost without a name");
+  return context.privileged() ? std::string() : profile;
+}
+
+absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
+  const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
+  CRISP_ASSIGN_OR_RETURN(const uint64_t capabilities, SelectCapabilities(inputs));
+  spec.process.capabilities = runtime::CapabilitySets(capabilities);
+  spec.process.no_new_privileges = context.no_new_privs();
+  CRISP_ASSIGN_OR_RETURN(spec.process.apparmor_profile, SelectAppArmor(context, inputs.host));
+  CRISP_RETURN_IF_ERROR(ApplySelinux(inputs, spec));
+
+  // The lists are the kubelet's to say; an empty one is procMount: Unmasked.
+  spec.linux_.masked_paths.clear();
+  spec.linux_.readonly_paths.clear();
+  if (!context.privileged()) {
+    spec.linux_.masked_paths.assign(context.masked_paths().begin(), context.masked_paths().end());
+    spec.linux_.readonly_paths.assign(context.readonly_paths().begin(), context.readonly_paths().end());
+  }
+
+  spec.linux_.seccomp.reset();
+  CRISP_ASSIGN_OR_RETURN(const SeccompSelection seccomp, SelectSeccomp(context));
+  const runtime::SeccompTarget target = runtime::SeccompTarget::Host(capabilities);
+  if (seccomp.choice == SeccompChoice::kDefault) {
+    spec.linux_.seccomp = runtime::DefaultSeccompProfile(target);
+  } else if (seccomp.choice == SeccompChoice::kLocalhost) {
+    if (!inputs.seccomp_json.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("seccomp: ", seccomp.path, " was not read"));
+    }
+    auto profile = runtime::ParseSeccompProfile(*inputs.seccomp_json, target);
+    if (!profile.ok()) return Annotate(profile.status(), absl::StrCat("seccomp profile ", seccomp.path));
+    spec.linux_.seccomp = *std::move(profile);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri
