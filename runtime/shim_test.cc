@@ -3,7 +3,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_matchers.h"
+#include "runtime/shim/wire.h"
 #include "runtime/shim_test_pod.h"
 
 namespace crisp::runtime {
@@ -392,6 +393,61 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
   EXPECT_OK(shim_->Shutdown());
   EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()),
               StatusIs(absl::StatusCode::kNotFound));
+}
+
+// The pod's socket is root's only, but a confused client must not take the pod down.
+TEST_F(ShimTest, GarbageOnTheSocketIsRefused) {
+  const PodPlan pod = MakePod();
+  StartPod(pod);
+  const ContainerPlan plan = MakeContainer("sleep 100");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  struct stat status;
+  ASSERT_EQ(stat((pod.state_dir + "/shim.sock").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  uint32_t random = 12345;
+  for (int round = 0; round < 300; ++round) {
+    UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    ASSERT_OK_AND_ASSIGN(const UniqueFd dir, Open(pod.state_dir, O_PATH));
+    const std::string path = absl::StrCat("/proc/self/fd/", dir.get(), "/shim.sock");
+    memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    ASSERT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    std::string body;
+    const size_t size = round % 200;
+    for (size_t i = 0; i < size; ++i) {
+      random = random * 1664525 + 1013904223;
+      body.push_back(static_cast<char>(random >> 24));
+    }
+    const MessageHeader header = {
+        .magic = round % 7 == 0 ? 0u : kWireMagic,
+        .version = kWireVersion,
+        // Every request but the one that ends the shim, and some that do not exist.
+        .type = static_cast<uint16_t>(round % 12 + 2),
+        .request_id = 1,
+        .size = static_cast<uint32_t>(round % 5 == 0 ? size + 1 : size),
+        .flags = round % 3 == 0 ? static_cast<uint32_t>(kPlanInMemfd | kStdinFd) : 0u};
+    if (header.type == static_cast<uint16_t>(MessageType::kShutdown)) continue;
+    const std::string bytes =
+        std::string(reinterpret_cast<const char*>(&header), sizeof(header)) + body;
+    (void)send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    char answer[256];
+    (void)recv(socket.get(), answer, sizeof(answer), 0);  // an answer or the end
+  }
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].state, ContainerReport::State::kRunning);
+}
+
+TEST_F(ShimTest, PlanLongerThanAMessage) {
+  StartPod();
+  ContainerPlan plan = MakeContainer("env | wc -c");
+  for (int i = 0; i < 100; ++i) {
+    plan.process.env.push_back(absl::StrCat("V", i, "=", std::string(1000, 'v')));
+  }
+  EXPECT_GT(std::stoi(Run(plan)), 100000);
 }
 
 TEST_F(ShimTest, ContainersDieWithTheirShim) {

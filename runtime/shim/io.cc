@@ -235,11 +235,11 @@ void Io::Balance() {
   bool full = false;
   for (Attachment* a = attachments_; a != nullptr; a = a->next) {
     if (in.fd() < 0) a->in.Close();
-    if (a->in.fd() >= 0 && !a->in.Want(take_input ? EPOLLIN : 0)) a->in.Close();
+    if (a->in.fd() >= 0 && !a->in.Want(take_input ? uint32_t{EPOLLIN} : 0u)) a->in.Close();
     full = full || a->out.full() || a->err.full();
   }
   if (!lossless) return;
-  if (out.fd() >= 0) out.Want(full ? 0 : EPOLLIN);
+  if (out.fd() >= 0) out.Want(full ? 0u : uint32_t{EPOLLIN});
 }
 
 void Io::InputEnded() {

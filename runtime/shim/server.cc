@@ -274,7 +274,7 @@ void Connection::Ready(uint32_t events) {
 void UseConnection(int socket) {
   DropConnection();
   g_connection.Adopt(socket);
-  g_connection.Want(g_start.fd() < 0 ? EPOLLIN : 0);
+  g_connection.Want(g_start.fd() < 0 ? uint32_t{EPOLLIN} : 0u);
 }
 
 void Listener::Ready(uint32_t) {
