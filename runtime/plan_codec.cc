@@ -14,14 +14,14 @@ namespace crisp::runtime {
 namespace {
 
 // Overloads that let plan_schema.h's functions find the parts of a plan, const or not.
-#define CRISP_DESCRIBE(Type, Function)       \
-  template <class Io>                        \
+#define CRISP_DESCRIBE(Type, Function)           \
+  template <class Io>                            \
   void DescribePart(Io& io, const Type& value) { \
-    Function(io, value);                     \
-  }                                          \
-  template <class Io>                        \
-  void DescribePart(Io& io, Type& value) {   \
-    Function(io, value);                     \
+    Function(io, value);                         \
+  }                                              \
+  template <class Io>                            \
+  void DescribePart(Io& io, Type& value) {       \
+    Function(io, value);                         \
   }
 CRISP_DESCRIBE(IdMap, DescribeIdMap)
 CRISP_DESCRIBE(ProcessPlan, DescribeProcess)
@@ -35,8 +35,7 @@ CRISP_DESCRIBE(PodPlan, DescribePod)
 class Encoder {
  public:
   template <class T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void operator()(const T& value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void operator()(const T& value) {
     out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
   }
   void operator()(const std::string& value) {
@@ -59,10 +58,7 @@ class Encoder {
     std::memcpy(&out_[patch], &bytes, sizeof(bytes));
   }
   template <class T>
-    requires(std::is_class_v<T>)
-  void operator()(const T& value) {
-    DescribePart(*this, value);
-  }
+  requires(std::is_class_v<T>) void operator()(const T& value) { DescribePart(*this, value); }
 
   std::string& out() { return out_; }
 
@@ -75,8 +71,7 @@ class Decoder {
   explicit Decoder(absl::string_view bytes) : reader_(bytes.data(), bytes.data() + bytes.size()) {}
 
   template <class T>
-    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
-  void operator()(T& value) {
+  requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void operator()(T& value) {
     reader_(value);
   }
   void operator()(std::string& value) {
@@ -100,10 +95,7 @@ class Decoder {
     }
   }
   template <class T>
-    requires(std::is_class_v<T>)
-  void operator()(T& value) {
-    DescribePart(*this, value);
-  }
+  requires(std::is_class_v<T>) void operator()(T& value) { DescribePart(*this, value); }
   bool ok() const { return reader_.ok() && reader_.at_end(); }
 
  private:

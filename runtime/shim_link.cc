@@ -93,7 +93,9 @@ PayloadWriter& PayloadWriter::String(absl::string_view value) {
   return *this;
 }
 
-absl::Status SendMessage(int socket, const WireMessage& message, const std::vector<int>& fds,
+absl::Status SendMessage(int socket,
+                         const WireMessage& message,
+                         const std::vector<int>& fds,
                          const Cancel& cancel) {
   MessageHeader header = {.magic = kWireMagic,
                           .version = kWireVersion,

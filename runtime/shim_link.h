@@ -43,7 +43,9 @@ class PayloadWriter {
 
 // Sends a message with borrowed descriptors; a payload too long for one goes in a sealed memfd.
 // Unavailable when the other side has gone; otherwise waits for room until `cancel` fires.
-absl::Status SendMessage(int socket, const WireMessage& message, const std::vector<int>& fds,
+absl::Status SendMessage(int socket,
+                         const WireMessage& message,
+                         const std::vector<int>& fds,
                          const Cancel& cancel);
 
 // Receives one message without waiting. NotFound: nothing there. Unavailable: the other side has

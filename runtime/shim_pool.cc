@@ -79,7 +79,8 @@ class ShimImpl final : public Shim {
   absl::Status ReopenLog(absl::string_view id) override {
     return CallId(MessageType::kReopenLog, id, Cancel()).status;
   }
-  absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan, const Stdio& stdio,
+  absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
+                                      const Stdio& stdio,
                                       const Cancel& cancel) override {
     uint32_t flags = 0;
     const std::vector<int> fds = Borrow(stdio, &flags);
@@ -95,7 +96,9 @@ class ShimImpl final : public Shim {
     return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Cancel())
         .status;
   }
-  absl::Status ResizeTerminal(absl::string_view id, absl::string_view exec_id, uint16_t rows,
+  absl::Status ResizeTerminal(absl::string_view id,
+                              absl::string_view exec_id,
+                              uint16_t rows,
                               uint16_t columns) override {
     return Call(MessageType::kResize,
                 PayloadWriter().String(id).String(exec_id).Number(rows).Number(columns).Take(), {},
@@ -110,7 +113,8 @@ class ShimImpl final : public Shim {
   absl::Status Shutdown() override;
 
   // The first exchange. Awaits the answer to a request that went to the broker, or asks now.
-  absl::Status GreetStarted(uint64_t request_id, const std::shared_ptr<Pending>& pending,
+  absl::Status GreetStarted(uint64_t request_id,
+                            const std::shared_ptr<Pending>& pending,
                             const Cancel& cancel) {
     return Greet(Await(request_id, pending, cancel));
   }
@@ -130,7 +134,10 @@ class ShimImpl final : public Shim {
 
  private:
   absl::Status Greet(Answer answer);
-  Answer Call(MessageType type, std::string payload, const std::vector<int>& fds, uint32_t flags,
+  Answer Call(MessageType type,
+              std::string payload,
+              const std::vector<int>& fds,
+              uint32_t flags,
               const Cancel& cancel);
   Answer CallId(MessageType type, absl::string_view id, const Cancel& cancel) {
     return Call(type, PayloadWriter().String(id).Take(), {}, 0, cancel);
@@ -152,9 +159,8 @@ class ShimImpl final : public Shim {
 
 std::vector<int> ShimImpl::Borrow(const Stdio& stdio, uint32_t* flags) {
   std::vector<int> fds;
-  const std::pair<int, uint32_t> all[] = {{stdio.stdin_fd, kStdinFd},
-                                          {stdio.stdout_fd, kStdoutFd},
-                                          {stdio.stderr_fd, kStderrFd}};
+  const std::pair<int, uint32_t> all[] = {
+      {stdio.stdin_fd, kStdinFd}, {stdio.stdout_fd, kStdoutFd}, {stdio.stderr_fd, kStderrFd}};
   for (const auto& [fd, flag] : all) {
     if (fd < 0) continue;
     fds.push_back(fd);
@@ -177,15 +183,19 @@ std::shared_ptr<Pending> ShimImpl::Expect(uint64_t* request_id) {
   *request_id = ++last_request_;
   if (ended_) {
     pending->done = true;
-    pending->answer.status = absl::UnavailableError(absl::StrCat("the shim of pod ", pod_id_, " has gone"));
+    pending->answer.status =
+        absl::UnavailableError(absl::StrCat("the shim of pod ", pod_id_, " has gone"));
   } else {
     pending_[*request_id] = pending;
   }
   return pending;
 }
 
-Answer ShimImpl::Call(MessageType type, std::string payload, const std::vector<int>& fds,
-                      uint32_t flags, const Cancel& cancel) {
+Answer ShimImpl::Call(MessageType type,
+                      std::string payload,
+                      const std::vector<int>& fds,
+                      uint32_t flags,
+                      const Cancel& cancel) {
   uint64_t request_id = 0;
   const std::shared_ptr<Pending> pending = Expect(&request_id);
   WireMessage message;
@@ -202,7 +212,8 @@ Answer ShimImpl::Call(MessageType type, std::string payload, const std::vector<i
   return Await(request_id, pending, cancel);
 }
 
-Answer ShimImpl::Await(uint64_t request_id, const std::shared_ptr<Pending>& pending,
+Answer ShimImpl::Await(uint64_t request_id,
+                       const std::shared_ptr<Pending>& pending,
                        const Cancel& cancel) {
   absl::MutexLock lock(&mutex_);
   // A client's cancellation has no event to wait for: look at it between short waits.
@@ -329,8 +340,8 @@ absl::Status Broker::Load(const std::string& binary) {
   if (!binary_) return ErrnoError(errno, "create memfd for the shim");
   CRISP_RETURN_IF_ERROR(WriteAll(binary_.get(), bytes, "shim memfd"));
   if (fchmod(binary_.get(), 0500) != 0 ||
-      fcntl(binary_.get(), F_ADD_SEALS,
-            F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+      fcntl(binary_.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
+          0) {
     return ErrnoError(errno, "seal the shim");
   }
   // Out of the way of the broker's socket, which becomes 3 in the child before the exec.
@@ -373,7 +384,9 @@ absl::Status Broker::Spawn() {
   return absl::OkStatus();
 }
 
-absl::Status Broker::StartShim(uint64_t request_id, std::string plan, int control,
+absl::Status Broker::StartShim(uint64_t request_id,
+                               std::string plan,
+                               int control,
                                const Cancel& cancel) {
   WireMessage message;
   message.type = MessageType::kStartPod;
@@ -473,8 +486,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(const PodPlan& plan,
   auto shim = std::make_shared<ShimImpl>(plan.pod_id, UniqueFd(ends[0]));
   uint64_t request_id = 0;
   const std::shared_ptr<Pending> pending = shim->Expect(&request_id);
-  absl::Status status =
-      broker_.StartShim(request_id, EncodePlan(plan), theirs.get(), cancel);
+  absl::Status status = broker_.StartShim(request_id, EncodePlan(plan), theirs.get(), cancel);
   theirs.reset();
   if (status.ok()) status = Watch(shim);
   if (status.ok()) status = shim->GreetStarted(request_id, pending, cancel);
@@ -543,8 +555,8 @@ void PoolImpl::HandleReady(uint64_t key) {
   observer_->OnShimDeath(shim->pod_id());
 }
 
-// The connection has ended. Another daemon may have taken the shim over: only its process tells that
-// it died.
+// The connection has ended. Another daemon may have taken the shim over: only its process tells
+// that it died.
 void PoolImpl::HandleEnd(uint64_t key, const std::shared_ptr<ShimImpl>& shim) {
   (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, shim->socket(), nullptr);
   const bool watched = shim->watched();

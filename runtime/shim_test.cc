@@ -65,8 +65,10 @@ TEST_F(ShimTest, LooksLikeAContainerInside) {
       "cat /proc/version | wc -c; ls /sys/firmware | wc -l; touch /proc/sys/kernel/x 2>&1;"
       "echo x > /proc/sys/kernel/domainname || echo ro-sys;"
       "stat -c '%t:%T %a' /dev/null; readlink /dev/fd; readlink /dev/ptmx;"
-      "touch /dev/shm/a && echo shm; grep -c . /proc/self/mountinfo; cat /proc/1/status | grep Seccomp:;"
-      "echo > /sys/kernel/x || echo ro-sysfs; ls / | tr '\\n' ' '; grep -v ' / ' /proc/net/dev | wc -l");
+      "touch /dev/shm/a && echo shm; grep -c . /proc/self/mountinfo; cat /proc/1/status | grep "
+      "Seccomp:;"
+      "echo > /sys/kernel/x || echo ro-sysfs; ls / | tr '\\n' ' '; grep -v ' / ' /proc/net/dev | "
+      "wc -l");
   // ls itself opens the directory: 3 is its own.
   EXPECT_THAT(log, HasSubstr("fds: 0 1 2 3\n"));
   EXPECT_THAT(log, HasSubstr("pid 1\n"));
@@ -78,7 +80,8 @@ TEST_F(ShimTest, LooksLikeAContainerInside) {
 
 TEST_F(ShimTest, SignalsAndExitCodes) {
   StartPod();
-  const ContainerPlan plan = MakeContainer("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done");
+  const ContainerPlan plan =
+      MakeContainer("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done");
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   EXPECT_THAT(shim_->CreateContainer(plan, Cancel()), StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(shim_->ReopenLog(plan.container_id), StatusIs(absl::StatusCode::kFailedPrecondition));
@@ -216,7 +219,8 @@ class CgroupShimTest : public ShimTest {
  protected:
   void TearDown() override {
     ShimTest::TearDown();
-    for (int i = 0; i < 100 && !cgroup_.empty() && rmdir(cgroup_.c_str()) != 0 && errno == EBUSY; ++i) {
+    for (int i = 0; i < 100 && !cgroup_.empty() && rmdir(cgroup_.c_str()) != 0 && errno == EBUSY;
+         ++i) {
       usleep(10000);
     }
   }
@@ -315,7 +319,8 @@ TEST_F(ShimTest, SlowAttacherNeverBlocksTheContainer) {
 
 TEST_F(ShimTest, TerminalOfAContainer) {
   StartPod();
-  ContainerPlan plan = MakeContainer("tty; stty size; read x; stty size; echo got $x; test -c /dev/console");
+  ContainerPlan plan =
+      MakeContainer("tty; stty size; read x; stty size; echo got $x; test -c /dev/console");
   plan.process.terminal = plan.stdin_open = true;
   plan.process.terminal_rows = 24;
   plan.process.terminal_columns = 80;
@@ -324,8 +329,8 @@ TEST_F(ShimTest, TerminalOfAContainer) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   UniqueFd ours(pair[0]), theirs(pair[1]);
-  ASSERT_OK(shim_->Attach(plan.container_id,
-                          {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}));
+  ASSERT_OK(
+      shim_->Attach(plan.container_id, {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}));
   theirs.reset();
   ASSERT_OK(shim_->ResizeTerminal(plan.container_id, "", 50, 132));
   ASSERT_OK(WriteAll(ours.get(), "word\n", "terminal"));
@@ -343,7 +348,8 @@ TEST_F(ShimTest, TerminalOfAnExec) {
   const ContainerPlan plan = MakeContainer("sleep 100");
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
-  ExecPlan exec = MakeExec(plan.container_id, "tty; read x; stty size; seq 1 20000; echo end $x; exit 4");
+  ExecPlan exec =
+      MakeExec(plan.container_id, "tty; read x; stty size; seq 1 20000; echo end $x; exit 4");
   exec.process.terminal = true;
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -361,7 +367,8 @@ TEST_F(ShimTest, TerminalOfAnExec) {
 TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
   const PodPlan pod = MakePod();
   StartPod(pod);
-  const ContainerPlan plan = MakeContainer("trap 'exit 9' TERM; while true; do echo tick; sleep 0.02; done");
+  const ContainerPlan plan =
+      MakeContainer("trap 'exit 9' TERM; while true; do echo tick; sleep 0.02; done");
   const ContainerPlan brief = MakeContainer("sleep 0.2; exit 6");
   for (const ContainerPlan& one : {plan, brief}) {
     ASSERT_OK(shim_->CreateContainer(one, Cancel()));
@@ -381,12 +388,14 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
   ASSERT_EQ(reports.size(), 2u);
   for (const ContainerReport& report : reports) {
     const bool running = report.container_id == plan.container_id;
-    EXPECT_EQ(report.state, running ? ContainerReport::State::kRunning : ContainerReport::State::kExited);
+    EXPECT_EQ(report.state,
+              running ? ContainerReport::State::kRunning : ContainerReport::State::kExited);
     EXPECT_EQ(report.pid > 0, running);
   }
   for (int i = 0; i < 100 && LogOf(plan).size() <= before; ++i) usleep(10000);
   EXPECT_GT(LogOf(plan).size(), before);
-  EXPECT_THAT(pool_->AdoptPod("other", pod.state_dir, Cancel()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(pool_->AdoptPod("other", pod.state_dir, Cancel()),
+              StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
   ASSERT_OK(shim_->Signal(plan.container_id, SIGTERM));
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 9);
@@ -493,7 +502,8 @@ TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
   first.pid = NamespaceMode::kPod;
   ASSERT_OK(shim_->CreateContainer(first, Cancel()));
   ASSERT_OK(shim_->StartContainer(first.container_id, Cancel()));
-  ContainerPlan second = MakeContainer("usleep 1; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /proc/1/comm");
+  ContainerPlan second =
+      MakeContainer("usleep 1; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /proc/1/comm");
   second.pid = NamespaceMode::kPod;
   std::string log = Run(second);
   EXPECT_THAT(log, HasSubstr("sleep 77"));
@@ -517,8 +527,9 @@ TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
 
 TEST_F(ShimTest, HostNamespaces) {
   StartPod();
-  ContainerPlan plan = MakeContainer("readlink /proc/self/ns/net; readlink /proc/self/ns/uts; "
-                                     "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc");
+  ContainerPlan plan = MakeContainer(
+      "readlink /proc/self/ns/net; readlink /proc/self/ns/uts; "
+      "readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc");
   plan.pid = plan.ipc = plan.net = plan.uts = NamespaceMode::kHost;
   std::string expected;
   for (const char* name : {"net", "uts", "pid", "ipc"}) {
@@ -532,7 +543,8 @@ TEST_F(ShimTest, HostNamespaces) {
 TEST_F(ShimTest, IdsCapabilitiesLimits) {
   StartPod();
   ContainerPlan plan = MakeContainer(
-      "id; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status | tr '\\t' ' '; ulimit -n; umask; "
+      "id; grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status | tr '\\t' ' '; ulimit -n; "
+      "umask; "
       "pwd; cat /proc/self/oom_score_adj");
   plan.process.uid = 1234;
   plan.process.gid = 4321;
@@ -586,7 +598,8 @@ TEST_F(ShimTest, SixtyLayersAndTheOldWay) {
 
 TEST_F(ShimTest, ReadOnlyRootAndImageVolume) {
   StartPod();
-  ContainerPlan plan = MakeContainer("touch /x 2>&1 || echo ro; cat /img/f; touch /img/y 2>&1 || echo ro2; cat /sub/f");
+  ContainerPlan plan = MakeContainer(
+      "touch /x 2>&1 || echo ro; cat /img/f; touch /img/y 2>&1 || echo ro2; cat /sub/f");
   plan.rootfs_readonly = true;
   const std::string image = MakeDir("image");
   ASSERT_OK(MakeDirs(image + "/deep"));
@@ -604,7 +617,8 @@ TEST_F(ShimTest, BindMountsAndCopyUp) {
   StartPod();
   const std::string volume = MakeDir("volume"), fresh = MakeDir("fresh");
   ASSERT_OK(MakeDirs(busybox_layer_ + "/var/data/inner"));
-  ASSERT_OK(AtomicWriteFile(busybox_layer_ + "/var/data/inner/file", "seed\n", 0640, Durability::kNone));
+  ASSERT_OK(
+      AtomicWriteFile(busybox_layer_ + "/var/data/inner/file", "seed\n", 0640, Durability::kNone));
   ASSERT_EQ(symlink("inner/file", (busybox_layer_ + "/var/data/link").c_str()), 0);
   ASSERT_EQ(symlink(volume.c_str(), (storage_ + "/volume-link").c_str()), 0);
   ASSERT_OK(AtomicWriteFile(dir_.path() + "/hosts", "1.2.3.4 me\n", 0644, Durability::kNone));
@@ -692,14 +706,16 @@ TEST_F(ShimTest, UserNamespace) {
   EXPECT_GE(shim_->userns_fd(), 0);
   ContainerPlan plan = MakeContainer(
       "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /bin/busybox; echo o > /mine; "
-      "stat -c %u /mine; echo x > /dev/null && echo devnull; hostname; ls /proc/self/fd | tr '\\n' ' '; "
+      "stat -c %u /mine; echo x > /dev/null && echo devnull; hostname; ls /proc/self/fd | tr '\\n' "
+      "' '; "
       "mount -t tmpfs none /tmp && echo mounted; touch /dev/shm/q && stat -c %u /dev/shm/q; "
       "cat /vol/f; echo v > /vol/new");
   const std::string volume = MakeDir("uvol");
   ASSERT_OK(AtomicWriteFile(volume + "/f", "vol\n", 0600, Durability::kNone));
   plan.mounts.push_back({.destination = "/vol", .source = volume, .idmap = true});
   const std::string log = Run(plan);
-  EXPECT_THAT(log, HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n"));
+  EXPECT_THAT(log,
+              HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n"));
   struct stat status;
   ASSERT_EQ(stat((plan.upper_dir + "/mine").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 0u);  // id-mapped on disk
@@ -708,7 +724,8 @@ TEST_F(ShimTest, UserNamespace) {
 
   const ContainerPlan host = MakeContainer("sleep 100");
   ASSERT_OK(shim_->CreateContainer(host, Cancel()));
-  ASSERT_OK_AND_ASSIGN(const StartedProcess started, shim_->StartContainer(host.container_id, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const StartedProcess started,
+                       shim_->StartContainer(host.container_id, Cancel()));
   ASSERT_EQ(stat(absl::StrCat("/proc/", started.pid, "/cmdline").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 200000u);
   EXPECT_EQ(RunExec(MakeExec(host.container_id, "id -u; cat /proc/1/comm")), "0\nsleep\n");
@@ -720,7 +737,8 @@ TEST_F(ShimTest, BidirectionalMountReachesTheHost) {
   ASSERT_EQ(mount(shared.c_str(), shared.c_str(), nullptr, 4096 /* bind */, nullptr), 0);
   ASSERT_EQ(mount(nullptr, shared.c_str(), nullptr, 1 << 20 /* shared */, nullptr), 0);
   ASSERT_OK(MakeDirs(shared + "/sub"));
-  ContainerPlan plan = MakeContainer("mount -t tmpfs none /shared/sub && echo seen > /shared/sub/f; sleep 100");
+  ContainerPlan plan =
+      MakeContainer("mount -t tmpfs none /shared/sub && echo seen > /shared/sub/f; sleep 100");
   plan.mounts.push_back(
       {.destination = "/shared", .source = shared, .propagation = Propagation::kShared});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));

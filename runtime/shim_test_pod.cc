@@ -27,12 +27,14 @@ uint64_t AllCaps() {
 
 constexpr uint64_t kMountRdonly = 1, kNoSuid = 2, kNoDev = 4, kNoExec = 8;
 
-void RecordingObserver::OnContainerExit(absl::string_view, absl::string_view id,
+void RecordingObserver::OnContainerExit(absl::string_view,
+                                        absl::string_view id,
                                         const ExitRecord& record) {
   absl::MutexLock lock(&mutex_);
   containers_[std::string(id)] = record;
 }
-void RecordingObserver::OnExecExit(absl::string_view, absl::string_view id,
+void RecordingObserver::OnExecExit(absl::string_view,
+                                   absl::string_view id,
                                    const ExitRecord& record) {
   absl::MutexLock lock(&mutex_);
   execs_[std::string(id)] = record;
@@ -51,7 +53,9 @@ ExitRecord RecordingObserver::Wait(absl::flat_hash_map<std::string, ExitRecord>*
   }
   return (*map)[id];
 }
-ExitRecord RecordingObserver::WaitContainer(const std::string& id) { return Wait(&containers_, id); }
+ExitRecord RecordingObserver::WaitContainer(const std::string& id) {
+  return Wait(&containers_, id);
+}
 ExitRecord RecordingObserver::WaitExec(const std::string& id) { return Wait(&execs_, id); }
 bool RecordingObserver::WaitDeath(const std::string& pod) {
   return Wait(&deaths_, pod).exit_code == 0;
@@ -70,12 +74,12 @@ std::string ShimTest::MakeBusybox(const std::string& name) {
     EXPECT_OK(MakeDirs(absl::StrCat(layer, "/", sub)));
   }
   const std::string busybox = ReadFile("/usr/bin/busybox").value_or("");
-  EXPECT_OK(AtomicWriteFile(absl::StrCat(layer, "/bin/busybox"), busybox, 0755,
-                            Durability::kNone));
-  for (const char* tool : {"sh", "cat", "echo", "sleep", "id", "ls", "readlink", "stat", "hostname",
-                           "head", "dd", "tr", "mkdir", "touch", "mount", "env", "pwd", "kill",
-                           "stty", "grep", "wc", "umount", "setsid", "tty", "true", "seq", "test",
-                           "chmod", "ps", "yes", "cut", "sort"}) {
+  EXPECT_OK(AtomicWriteFile(absl::StrCat(layer, "/bin/busybox"), busybox, 0755, Durability::kNone));
+  for (const char* tool :
+       {"sh",       "cat",  "echo", "sleep", "id",    "ls",     "readlink", "stat",
+        "hostname", "head", "dd",   "tr",    "mkdir", "touch",  "mount",    "env",
+        "pwd",      "kill", "stty", "grep",  "wc",    "umount", "setsid",   "tty",
+        "true",     "seq",  "test", "chmod", "ps",    "yes",    "cut",      "sort"}) {
     EXPECT_EQ(symlink("busybox", absl::StrCat(layer, "/bin/", tool).c_str()), 0);
   }
   return layer;
@@ -83,8 +87,8 @@ std::string ShimTest::MakeBusybox(const std::string& name) {
 
 void ShimTest::StartPool() {
   ASSERT_OK_AND_ASSIGN(
-      pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY, .storage_root = storage_},
-                              &observer_));
+      pool_,
+      ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY, .storage_root = storage_}, &observer_));
 }
 
 void ShimTest::TearDown() {
@@ -137,17 +141,28 @@ ContainerPlan ShimTest::MakeContainer(const std::string& script) {
   plan.work_dir = MakeDir(plan.container_id + "/work");
   const uint64_t safe = kNoSuid | kNoDev | kNoExec;
   plan.mounts = {
-      {.kind = MountKind::kFs, .destination = "/proc", .source = "proc", .type = "proc",
+      {.kind = MountKind::kFs,
+       .destination = "/proc",
+       .source = "proc",
+       .type = "proc",
        .attributes = safe},
-      {.kind = MountKind::kDev, .destination = "/dev", .options = {"mode=755", "size=65536k"},
+      {.kind = MountKind::kDev,
+       .destination = "/dev",
+       .options = {"mode=755", "size=65536k"},
        .attributes = kNoSuid},
-      {.kind = MountKind::kFs, .destination = "/dev/pts", .type = "devpts",
+      {.kind = MountKind::kFs,
+       .destination = "/dev/pts",
+       .type = "devpts",
        .options = {"newinstance", "ptmxmode=0666", "mode=0620", "gid=5"},
        .attributes = kNoSuid | kNoExec},
       {.kind = MountKind::kFs, .destination = "/dev/mqueue", .type = "mqueue", .attributes = safe},
-      {.kind = MountKind::kFs, .destination = "/sys", .type = "sysfs",
+      {.kind = MountKind::kFs,
+       .destination = "/sys",
+       .type = "sysfs",
        .attributes = safe | kMountRdonly},
-      {.kind = MountKind::kBind, .destination = "/dev/shm", .source = "pod:shm",
+      {.kind = MountKind::kBind,
+       .destination = "/dev/shm",
+       .source = "pod:shm",
        .attributes = safe}};
   plan.devices = {{.path = "/dev/null", .major = 1, .minor = 3},
                   {.path = "/dev/zero", .major = 1, .minor = 5},

@@ -16,7 +16,8 @@ namespace crisp::runtime {
 // Collects what shims report.
 class RecordingObserver : public ShimObserver {
  public:
-  void OnContainerExit(absl::string_view pod, absl::string_view id,
+  void OnContainerExit(absl::string_view pod,
+                       absl::string_view id,
                        const ExitRecord& record) override;
   void OnExecExit(absl::string_view pod, absl::string_view id, const ExitRecord& record) override;
   void OnShimDeath(absl::string_view pod) override;

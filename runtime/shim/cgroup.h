@@ -14,8 +14,8 @@ class CgroupEntry {
   CgroupEntry& operator=(const CgroupEntry&) = delete;
   ~CgroupEntry();
   bool Open(const List<Str>& dirs, bool v2);
-  // As Open(), with a new leaf for an exec: below the unified directory on v2, below the freezer's on
-  // v1 (none: no leaf). Unless taken, the leaf is removed by the destructor.
+  // As Open(), with a new leaf for an exec: below the unified directory on v2, below the freezer's
+  // on v1 (none: no leaf). Unless taken, the leaf is removed by the destructor.
   bool OpenWithLeaf(const List<Str>& dirs, bool v2, const char* leaf_name);
 
   int unified() const { return unified_; }  // -1 on v1

@@ -42,10 +42,14 @@ bool MadeByChild(const MountView& mount) {
 int BuildMount(const ContainerView& plan, const MountView& mount) {
   const char* label = plan.mount_label.c_str();
   switch (mount.kind) {
-    case MountKind::kBind: return MountBind(mount);
-    case MountKind::kFs: return MountFs(mount, label);
-    case MountKind::kOverlay: return MountOverlay(mount.lowers, "", "", label);
-    case MountKind::kDev: return MountDev(mount, plan.devices, label);
+    case MountKind::kBind:
+      return MountBind(mount);
+    case MountKind::kFs:
+      return MountFs(mount, label);
+    case MountKind::kOverlay:
+      return MountOverlay(mount.lowers, "", "", label);
+    case MountKind::kDev:
+      return MountDev(mount, plan.devices, label);
   }
   return -1;
 }
@@ -422,7 +426,9 @@ void StartWatch::Ready(uint32_t) {
       if (passed >= 0) TakeTerminal(passed);
       passed = -1;
       break;
-    case ChildMessage::kPid: LearnPid(report.pid); break;
+    case ChildMessage::kPid:
+      LearnPid(report.pid);
+      break;
   }
   if (passed >= 0) close(passed);
 }
@@ -500,7 +506,8 @@ bool SignalContainer(const Str& id, int signal) {
     return Refuse(kFailedPrecondition, "not running: container", id.c_str());
   }
   // Not reaped yet, so the pid is nobody else's.
-  return kill(container->pid, signal) == 0 || errno == ESRCH || Fail("signal container", id.c_str());
+  return kill(container->pid, signal) == 0 || errno == ESRCH ||
+         Fail("signal container", id.c_str());
 }
 
 bool AttachContainer(const Str& id, int stdio[3]) {

@@ -2,8 +2,8 @@
 #define CRISP_RUNTIME_SHIM_CONTAINER_H_
 
 #include "runtime/shim/cgroup.h"
-#include "runtime/shim/process.h"
 #include "runtime/shim/io.h"
+#include "runtime/shim/process.h"
 #include "runtime/shim/sys.h"
 
 namespace crisp::shim {
@@ -20,7 +20,7 @@ struct Prepared {
   char* plan = nullptr;  // malloc'ed; `view` points into it
   ContainerView view;
   Fd root;
-  int* mounts = nullptr;        // by index of view.mounts; -1: made by the child, or skipped
+  int* mounts = nullptr;  // by index of view.mounts; -1: made by the child, or skipped
   bool* skipped = nullptr;
   int* device_binds = nullptr;  // by index of view.devices; -1: by mknod
   Fd stdio[3];                  // the container's ends
@@ -36,9 +36,9 @@ class StartWatch : public Watch {
   // At most one process is being started; whichever it is.
   Container* container = nullptr;
   struct Exec* exec = nullptr;
-  pid_t pid = 0;           // 0 until known
-  Fd pidfd;                // of it
-  uint64_t deadline = 0;   // Now() at which the child is killed
+  pid_t pid = 0;          // 0 until known
+  Fd pidfd;               // of it
+  uint64_t deadline = 0;  // Now() at which the child is killed
   bool failed = false;
   Error error;
   // Children that ended before it was known which pid is the container's (user namespaces).
@@ -61,7 +61,7 @@ struct Container {
   pid_t pid = 0;
   uint64_t started_at = 0;
   Ending ending;
-  bool reaped = false;     // while kStarting: it has died already, with `wait_status`
+  bool reaped = false;  // while kStarting: it has died already, with `wait_status`
   int wait_status = 0;
   bool announced = false;  // the daemon has been told of the exit
   char* exit_record = nullptr;
@@ -77,14 +77,14 @@ struct Exec {
   Container* container = nullptr;
   pid_t pid = 0;
   uint64_t started_at = 0;
-  bool running = false;    // execve has succeeded
+  bool running = false;  // execve has succeeded
   bool reaped = false;
   int wait_status = 0;
   bool ended = false;
   Ending ending;
   bool announced = false;
-  char* leaf = nullptr;    // its cgroup; nullptr: none
-  Io* io = nullptr;        // with a terminal only
+  char* leaf = nullptr;  // its cgroup; nullptr: none
+  Io* io = nullptr;      // with a terminal only
   Exec* next = nullptr;
   ~Exec();
 };
@@ -98,8 +98,8 @@ Exec* FindExec(const Str& id);
 
 // Takes the malloc'ed plan on success.
 bool CreateContainer(char* plan, size_t size);
-// Starts the child; g_start tells the end of it. False: could not even begin (and then the container
-// has exited with 128, unless it was not in state kCreated).
+// Starts the child; g_start tells the end of it. False: could not even begin (and then the
+// container has exited with 128, unless it was not in state kCreated).
 bool BeginStart(Container* container);
 bool RemoveContainer(const Str& id);
 bool ReopenLog(const Str& id);
@@ -112,8 +112,8 @@ bool KillExec(const Str& id);
 
 // Reaps every child that has ended and books what it was.
 void ReapChildren();
-// After g_start's socket has closed: settles the state and reaps what died meanwhile. Then the server
-// answers the request.
+// After g_start's socket has closed: settles the state and reaps what died meanwhile. Then the
+// server answers the request.
 void SettleStart();
 // Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
 void SweepExecs(bool connected);
@@ -123,7 +123,7 @@ struct StartPlan {
   const Prepared* prepared;
   const CgroupEntry* cgroups;
   int status;
-  int join_pid;   // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or own
+  int join_pid;  // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or own
 };
 [[noreturn]] void RunContainerChild(const StartPlan& start);
 uint64_t InitCloneFlags(const ContainerView& plan);

@@ -173,7 +173,7 @@ bool PivotInto(int root, const ContainerView& plan) {
   // The old root now lies on top of the new one.
   if (SysUmount(".", kMntDetach) != 0) return Fail("detach the old root");
   if (chdir("/") != 0) return Fail("enter the new root");
-  const uint64_t propagation = plan.rootfs_propagation == Propagation::kShared ? kMsShared
+  const uint64_t propagation = plan.rootfs_propagation == Propagation::kShared  ? kMsShared
                                : plan.rootfs_propagation == Propagation::kSlave ? kMsSlave
                                                                                 : 0;
   return SetAttributes(root, 0, propagation, -1, false, "the root");
@@ -204,14 +204,14 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   // The working directory may have to be made, so the root turns read-only only after that.
   if (!plan.process.cwd.empty()) {
     const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));
-    if (!cwd.valid() && g_error.error_number != ELOOP && g_error.error_number != EEXIST) return false;
+    if (!cwd.valid() && g_error.error_number != ELOOP && g_error.error_number != EEXIST)
+      return false;
   }
   index = -1;
   for (const MountView& mount : plan.mounts) {
     if (attached[++index] >= 0 && !FinishAttributes(attached[index], mount)) return false;
   }
-  if (plan.rootfs_readonly &&
-      !SetAttributes(root, MOUNT_ATTR_RDONLY, 0, -1, false, "the root")) {
+  if (plan.rootfs_readonly && !SetAttributes(root, MOUNT_ATTR_RDONLY, 0, -1, false, "the root")) {
     return false;
   }
   return PivotInto(root, plan);
@@ -269,9 +269,8 @@ void RunContainerChild(const StartPlan& start) {
   if (!g_pod.has_userns()) RunInside(start);
   // The container's namespaces belong to the user namespace, so somebody inside it makes them: this
   // child, whose own child becomes the shim's.
-  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 ||
-      syscall(SYS_setgroups, 0, nullptr) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
-      syscall(SYS_setresuid, 0, 0, 0) != 0 ||
+  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 || syscall(SYS_setgroups, 0, nullptr) != 0 ||
+      syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0 ||
       (start.join_pid >= 0 && SysSetns(start.join_pid, CLONE_NEWPID) != 0)) {
     Fail("enter the user namespace");
     ReportAndExit(start.status);

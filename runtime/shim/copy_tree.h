@@ -3,8 +3,8 @@
 
 namespace crisp::shim {
 
-// Copies what is in one open directory into another that nobody else writes: modes, owners, times and
-// extended attributes; hard links become copies. Symlinks are copied, never followed.
+// Copies what is in one open directory into another that nobody else writes: modes, owners, times
+// and extended attributes; hard links become copies. Symlinks are copied, never followed.
 bool CopyTree(int source, int target);
 
 }  // namespace crisp::shim

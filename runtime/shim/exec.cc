@@ -26,14 +26,15 @@ bool EnterContainer(int pidfd) {
          Fail("become root of the user namespace");
 }
 
-[[noreturn]] void RunExecChild(const ExecView& plan, const CgroupEntry& cgroups, int pidfd,
-                               const int stdio[3], int status) {
+[[noreturn]] void RunExecChild(
+    const ExecView& plan, const CgroupEntry& cgroups, int pidfd, const int stdio[3], int status) {
   if (!EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
       !EnterContainer(pidfd)) {
     ReportAndExit(status);
   }
   if (!plan.process.terminal) RunProcess(plan.process, stdio, status);
-  const int devpts = SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+  const int devpts =
+      SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
   if (devpts < 0) {
     Fail("open /dev/pts");
     ReportAndExit(status);
@@ -45,7 +46,10 @@ bool EnterContainer(int pidfd) {
 }
 
 // The child in its PID namespace and cgroup; -1 with g_error.
-pid_t CloneExec(const ExecView& plan, const CgroupEntry& cgroups, pid_t init, const int stdio[3],
+pid_t CloneExec(const ExecView& plan,
+                const CgroupEntry& cgroups,
+                pid_t init,
+                const int stdio[3],
                 const int ends[2]) {
   const Fd pidfd(SysPidfdOpen(init));
   if (!pidfd.valid() || SysSetns(pidfd.get(), CLONE_NEWPID) != 0) {

@@ -44,8 +44,8 @@ class Input : public Watch {
 
 constexpr uint32_t kInputChunk = 4096;
 
-// A copy of a container's output going out. Never waits: what the reader does not take is kept up to
-// kAttachBuffer; then it is dropped (attach) or the source waits (the terminal of an exec).
+// A copy of a container's output going out. Never waits: what the reader does not take is kept up
+// to kAttachBuffer; then it is dropped (attach) or the source waits (the terminal of an exec).
 class Copy : public Watch {
  public:
   explicit Copy(Io* io) : io_(io) {}
@@ -95,8 +95,8 @@ class Io {
   bool finished() const { return out.fd() < 0 && err.fd() < 0; }
 
   void Deliver(const char* data, uint32_t size, bool is_stderr);
-  void Sweep();   // frees ended attachments
-  void Balance(); // pauses and resumes sources after a buffer's state has changed
+  void Sweep();    // frees ended attachments
+  void Balance();  // pauses and resumes sources after a buffer's state has changed
   void InputEnded();
 
   Output out, err;

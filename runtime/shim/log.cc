@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,8 +76,8 @@ bool LogFile::Open(const char* path) {
   return true;
 }
 
-void LogFile::Add(bool is_stderr, bool partial, const char* a, uint32_t a_size, const char* b,
-                  uint32_t b_size) {
+void LogFile::Add(
+    bool is_stderr, bool partial, const char* a, uint32_t a_size, const char* b, uint32_t b_size) {
   if (fd_ < 0) return;
   if (g_records == kBatch) Flush();
   char* prefix = g_prefixes[g_records];
@@ -147,8 +147,8 @@ void LineSplitter::SetLimit(uint32_t limit) {
 }
 
 // `data` follows what is held. Emits full P records and, when the line is complete, the F record.
-void LineSplitter::Line(LogFile* log, bool is_stderr, const char* data, uint32_t size,
-                        bool complete) {
+void LineSplitter::Line(
+    LogFile* log, bool is_stderr, const char* data, uint32_t size, bool complete) {
   while (held_size_ + size > limit_) {
     const uint32_t take = limit_ - held_size_;
     log->Add(is_stderr, true, held_, held_size_, data, take);

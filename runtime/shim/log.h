@@ -23,8 +23,8 @@ class LogFile {
 
   // Adds one record, made of two pieces. Buffered until Flush() or until the batch is full; the
   // pieces must stay until then.
-  void Add(bool is_stderr, bool partial, const char* a, uint32_t a_size, const char* b,
-           uint32_t b_size);
+  void Add(
+      bool is_stderr, bool partial, const char* a, uint32_t a_size, const char* b, uint32_t b_size);
   void Flush();
 
  private:
@@ -33,8 +33,8 @@ class LogFile {
 
   char* path_ = nullptr;
   int fd_ = -1;
-  uint64_t dropped_ = 0;      // bytes lost since the last good write
-  bool torn_ = false;         // the file ends inside a record
+  uint64_t dropped_ = 0;  // bytes lost since the last good write
+  bool torn_ = false;     // the file ends inside a record
 };
 
 // Cuts a stream into records, across reads.
@@ -51,7 +51,7 @@ class LineSplitter {
  private:
   void Line(LogFile* log, bool is_stderr, const char* data, uint32_t size, bool complete);
   uint32_t limit_ = 16384;
-  char* held_ = nullptr;     // the beginning of an unfinished line
+  char* held_ = nullptr;  // the beginning of an unfinished line
   uint32_t held_size_ = 0;
 };
 

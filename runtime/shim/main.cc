@@ -12,8 +12,8 @@
 #include "runtime/shim/pod.h"
 #include "runtime/shim/server.h"
 
-// The broker: started once by the daemon, it makes the minimal mount namespace and then turns a copy
-// of itself into a shim for each pod, which costs a fork of a tiny process.
+// The broker: started once by the daemon, it makes the minimal mount namespace and then turns a
+// copy of itself into a shim for each pod, which costs a fork of a tiny process.
 
 namespace crisp::shim {
 namespace {

@@ -13,9 +13,12 @@ constexpr uint64_t kMsPrivate = 1 << 18, kMsSlave = 1 << 19, kMsShared = 1 << 20
 
 uint64_t PropagationFlag(Propagation propagation) {
   switch (propagation) {
-    case Propagation::kPrivate: return kMsPrivate;
-    case Propagation::kSlave: return kMsSlave;
-    case Propagation::kShared: return kMsShared;
+    case Propagation::kPrivate:
+      return kMsPrivate;
+    case Propagation::kSlave:
+      return kMsSlave;
+    case Propagation::kShared:
+      return kMsShared;
   }
   return kMsPrivate;
 }
@@ -36,12 +39,14 @@ bool Configure(int fs, const Str& option) {
          Fail("set mount option", option.c_str());
 }
 
-bool TakesLabel(const char* type) { return strcmp(type, "tmpfs") == 0 || strcmp(type, "mqueue") == 0; }
+bool TakesLabel(const char* type) {
+  return strcmp(type, "tmpfs") == 0 || strcmp(type, "mqueue") == 0;
+}
 
 }  // namespace
 
-bool SetAttributes(int fd, uint64_t set, uint64_t propagation, int userns, bool recursive,
-                   const char* name) {
+bool SetAttributes(
+    int fd, uint64_t set, uint64_t propagation, int userns, bool recursive, const char* name) {
   mount_attr attr = {.attr_set = set, .attr_clr = 0, .propagation = propagation, .userns_fd = 0};
   if ((set & MOUNT_ATTR__ATIME) != 0) attr.attr_clr |= MOUNT_ATTR__ATIME;
   if (userns >= 0) {
@@ -124,9 +129,9 @@ int MountDev(const MountView& mount, const List<DeviceView>& devices, const char
   const struct {
     const char* name;
     const char* target;
-  } links[] = {{"fd", "/proc/self/fd"},         {"stdin", "/proc/self/fd/0"},
-               {"stdout", "/proc/self/fd/1"},   {"stderr", "/proc/self/fd/2"},
-               {"core", "/proc/kcore"},         {"ptmx", "pts/ptmx"}};
+  } links[] = {{"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"},
+               {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+               {"core", "/proc/kcore"},       {"ptmx", "pts/ptmx"}};
   for (const auto& link : links) {
     if (symlinkat(link.target, dev.get(), link.name) != 0) {
       Fail("link", link.name);

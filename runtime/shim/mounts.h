@@ -8,16 +8,17 @@ namespace crisp::shim {
 // Detached mounts. All return a descriptor of the mount, or -1 with g_error set; nothing is left
 // anywhere in a mount namespace, so closing the descriptor undoes it.
 
-// Overlay of the layers, topmost first. With `upper`: writable and volatile. Without: read-only (one
-// single layer is then a read-only clone of it). Seen through the pod's user namespace, if any.
+// Overlay of the layers, topmost first. With `upper`: writable and volatile. Without: read-only
+// (one single layer is then a read-only clone of it). Seen through the pod's user namespace, if
+// any.
 int MountOverlay(const List<Str>& lowers, const char* upper, const char* work, const char* label);
 
 // A new file system instance. Made by whoever calls: a pod's proc, mqueue, sysfs or cgroup view is
 // that of the caller's namespaces.
 int MountFs(const MountView& mount, const char* label);
 
-// A clone of a host path (symlinks followed), or of the pod's shm. -1 with errno ENOENT when it does
-// not exist.
+// A clone of a host path (symlinks followed), or of the pod's shm. -1 with errno ENOENT when it
+// does not exist.
 int MountBind(const MountView& mount);
 
 // A /dev of the pod's own: a tmpfs with the plan's devices below it and the customary symlinks.
@@ -27,14 +28,14 @@ bool MakeDeviceNode(int dirfd, const char* name, const DeviceView& device);
 // Path below the destination of a /dev mount, or nullptr when the device is elsewhere.
 const char* BelowDev(const MountView& dev, const DeviceView& device);
 
-// Attributes, propagation and id mapping that the plan asks for. Read-only of a fresh file system is
-// left out (mount points are still to be made in it) until FinishAttributes.
+// Attributes, propagation and id mapping that the plan asks for. Read-only of a fresh file system
+// is left out (mount points are still to be made in it) until FinishAttributes.
 bool ApplyAttributes(int fd, const MountView& mount);
 bool FinishAttributes(int fd, const MountView& mount);
 
 // mount_setattr on one mount or (recursively) a tree.
-bool SetAttributes(int fd, uint64_t set, uint64_t propagation, int userns, bool recursive,
-                   const char* name);
+bool SetAttributes(
+    int fd, uint64_t set, uint64_t propagation, int userns, bool recursive, const char* name);
 
 }  // namespace crisp::shim
 

@@ -6,9 +6,9 @@
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
 
-// Three ways to the same mount: `lowerdir+` with paths (Linux 6.8), with descriptors of an id-mapped
-// clone of the storage (6.15, user namespaces only), and the option page of mount(2) in a mount
-// namespace made for the purpose, for older kernels and for paths that are too long.
+// Three ways to the same mount: `lowerdir+` with paths (Linux 6.8), with descriptors of an
+// id-mapped clone of the storage (6.15, user namespaces only), and the option page of mount(2) in a
+// mount namespace made for the purpose, for older kernels and for paths that are too long.
 
 namespace crisp::shim {
 namespace {
@@ -23,8 +23,9 @@ struct OverlayDirs {
   const char* label;
 };
 
-// An id-mapped upper directory knows no host root, so the overlay's own work there (which is done with
-// the credentials of whoever mounts it) must be done as the containers' root; with all capabilities.
+// An id-mapped upper directory knows no host root, so the overlay's own work there (which is done
+// with the credentials of whoever mounts it) must be done as the containers' root; with all
+// capabilities.
 class MounterIds {
  public:
   MounterIds() {
@@ -75,8 +76,7 @@ int CloneStorageIdmapped() {
 
 bool SetDir(int fs, const char* key, const char* path) {
   if (!g_pod.has_userns()) {
-    return strlen(path) <= kFsconfigMax &&
-           SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
+    return strlen(path) <= kFsconfigMax && SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
   }
   const char* below = BelowStorage(path);
   if (below == nullptr) return false;
@@ -84,7 +84,8 @@ bool SetDir(int fs, const char* key, const char* path) {
   return dir.valid() && SysFsconfig(fs, FSCONFIG_SET_FD, key, nullptr, dir.get()) == 0;
 }
 
-// -1 without g_error: the kernel does not know this way, or it failed and the other way will say why.
+// -1 without g_error: the kernel does not know this way, or it failed and the other way will say
+// why.
 int TryFsopen(const OverlayDirs& dirs) {
   if (g_pod.has_userns() && !g_pod.idmapped_storage.valid()) {
     g_pod.idmapped_storage.Reset(CloneStorageIdmapped());

@@ -5,9 +5,9 @@
 
 namespace crisp::runtime {
 
-// The flat form of a plan, in one place for both sides: the daemon describes launch_plan.h's structs
-// with these functions, the shim its views (plan_view.h). The order of the fields is the format; any
-// change of it needs another kPlanVersion.
+// The flat form of a plan, in one place for both sides: the daemon describes launch_plan.h's
+// structs with these functions, the shim its views (plan_view.h). The order of the fields is the
+// format; any change of it needs another kPlanVersion.
 //
 //   plan    = PlanHeader field*
 //   integer = little endian, its own width, unaligned      bool, enum = one byte

@@ -10,9 +10,9 @@
 
 namespace crisp::runtime {
 
-// Plans read in place: nothing is copied, strings are NUL-terminated inside the buffer, lists decode
-// an element as it is asked for. ParsePlan() has walked every byte once, so what it accepted can be
-// read without further checks. The buffer must outlive the views.
+// Plans read in place: nothing is copied, strings are NUL-terminated inside the buffer, lists
+// decode an element as it is asked for. ParsePlan() has walked every byte once, so what it accepted
+// can be read without further checks. The buffer must outlive the views.
 
 struct Str {
   const char* data = "";
@@ -138,23 +138,41 @@ struct PodView {
 };
 
 template <class Io>
-void Describe(Io& io, Str& value) { io(value); }
+void Describe(Io& io, Str& value) {
+  io(value);
+}
 template <class Io>
-void Describe(Io& io, uint32_t& value) { io(value); }
+void Describe(Io& io, uint32_t& value) {
+  io(value);
+}
 template <class Io>
-void Describe(Io& io, IdMapView& value) { DescribeIdMap(io, value); }
+void Describe(Io& io, IdMapView& value) {
+  DescribeIdMap(io, value);
+}
 template <class Io>
-void Describe(Io& io, ProcessView& value) { DescribeProcess(io, value); }
+void Describe(Io& io, ProcessView& value) {
+  DescribeProcess(io, value);
+}
 template <class Io>
-void Describe(Io& io, MountView& value) { DescribeMount(io, value); }
+void Describe(Io& io, MountView& value) {
+  DescribeMount(io, value);
+}
 template <class Io>
-void Describe(Io& io, DeviceView& value) { DescribeDevice(io, value); }
+void Describe(Io& io, DeviceView& value) {
+  DescribeDevice(io, value);
+}
 template <class Io>
-void Describe(Io& io, ContainerView& value) { DescribeContainer(io, value); }
+void Describe(Io& io, ContainerView& value) {
+  DescribeContainer(io, value);
+}
 template <class Io>
-void Describe(Io& io, ExecView& value) { DescribeExec(io, value); }
+void Describe(Io& io, ExecView& value) {
+  DescribeExec(io, value);
+}
 template <class Io>
-void Describe(Io& io, PodView& value) { DescribePod(io, value); }
+void Describe(Io& io, PodView& value) {
+  DescribePod(io, value);
+}
 template <class Io>
 void Describe(Io& io, KeyValueView& value) {
   io(value.key);

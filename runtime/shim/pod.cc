@@ -25,7 +25,8 @@ bool StartsWith(const char* s, const char* prefix) {
   return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-// A new namespace set owned by a new user namespace, held by a child that only waits. -1 and g_error.
+// A new namespace set owned by a new user namespace, held by a child that only waits. -1 and
+// g_error.
 struct Holder {
   pid_t pid = -1;
   Fd gate;  // closing it ends the child
@@ -82,7 +83,8 @@ uint32_t HostIdOfRoot(const List<IdMapView>& maps) {
   return 0;
 }
 
-// The pod's NET, IPC and UTS namespaces become the shim's own, so that its containers simply inherit.
+// The pod's NET, IPC and UTS namespaces become the shim's own, so that its containers simply
+// inherit.
 bool EnterPodNamespaces(const PodView& plan) {
   const int flags = (plan.new_net ? CLONE_NEWNET : 0) | (plan.new_ipc ? CLONE_NEWIPC : 0) |
                     (plan.new_uts ? CLONE_NEWUTS : 0);
@@ -136,11 +138,11 @@ bool ApplySysctls(const PodView& plan) {
     SysctlPath(sysctl.key.c_str(), &path);
     if (path.overflow || strstr(path.data, "..") != nullptr ||
         !SysctlIsNamespaced(path.data, plan)) {
-      return Refuse(kInvalidArgument, "sysctl is not of a namespace of the pod:",
-                    sysctl.key.c_str());
+      return Refuse(kInvalidArgument,
+                    "sysctl is not of a namespace of the pod:", sysctl.key.c_str());
     }
-    const Fd file(SysOpenat2(root.get(), path.data, O_WRONLY, 0,
-                             RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
+    const Fd file(
+        SysOpenat2(root.get(), path.data, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
     if (!file.valid()) return Fail("open sysctl", sysctl.key.c_str());
     if (write(file.get(), sysctl.value.data, sysctl.value.size) !=
         static_cast<ssize_t>(sysctl.value.size)) {
@@ -153,7 +155,8 @@ bool ApplySysctls(const PodView& plan) {
 bool MountShm(const PodView& plan) {
   Text<64> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
-  return SysMount("shm", kSlotShm, "tmpfs", 2 | 4 | 8 /* nosuid, nodev, noexec */, options.data) == 0 ||
+  return SysMount("shm", kSlotShm, "tmpfs", 2 | 4 | 8 /* nosuid, nodev, noexec */, options.data) ==
+             0 ||
          Fail("mount the pod's /dev/shm");
 }
 
@@ -188,8 +191,8 @@ bool MountShm(const PodView& plan) {
 // In a user namespace the PID namespace must be made by somebody inside: a child of the shim in
 // between, which gives its own child to the shim.
 [[noreturn]] void MakePodInitInUserns(int status) {
-  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 ||
-      syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) {
+  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
+      syscall(SYS_setresuid, 0, 0, 0) != 0) {
     Fail("enter the user namespace");
     ReportAndExit(status);
   }
@@ -227,8 +230,7 @@ bool StartPodInit(const PodView& plan) {
   }
   const Fd ours(ends[0]);
   Fd theirs(ends[1]);
-  const pid_t child =
-      CloneSelf(g_pod.has_userns() ? 0 : CLONE_NEWPID, nullptr, cgroups.unified());
+  const pid_t child = CloneSelf(g_pod.has_userns() ? 0 : CLONE_NEWPID, nullptr, cgroups.unified());
   if (child == 0) {
     close(ours.get());
     for (int i = 0; i < cgroups.task_count(); ++i) (void)!write(cgroups.tasks()[i], "0", 1);

@@ -17,14 +17,14 @@ constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
 struct Pod {
   const char* id = "";
   const char* storage_root = "";  // with no '/' at the end
-  Fd host_mnt;     // the mount namespace of the host: sources and cgroups are looked up there
-  Fd own_mnt;      // the minimal one, home between requests
-  Fd own_pid;      // where the shim itself lives
+  Fd host_mnt;  // the mount namespace of the host: sources and cgroups are looked up there
+  Fd own_mnt;   // the minimal one, home between requests
+  Fd own_pid;   // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
-  Fd pod_net;      // -1 when the pod uses the host's
-  Fd userns;       // -1: none
+  Fd pod_net;                           // -1 when the pod uses the host's
+  Fd userns;                            // -1: none
   uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
-  Fd pod_pid;      // the shared PID namespace; -1: none
+  Fd pod_pid;                           // the shared PID namespace; -1: none
   pid_t pod_init = 0;
   Fd idmapped_storage;  // detached clone of storage_root seen through the user namespace
   Fd state_dir;

@@ -153,8 +153,7 @@ bool RaiseAmbient(uint64_t ambient) {
     return Fail("clear ambient capabilities");
   }
   for (int cap = 0; cap < 64; ++cap) {
-    if ((ambient >> cap & 1) != 0 &&
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
+    if ((ambient >> cap & 1) != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) != 0) {
       return Fail("raise an ambient capability");
     }
   }
@@ -169,7 +168,8 @@ bool InstallFilter(const ProcessView& process) {
          Fail("install the seccomp filter");
 }
 
-// The pod's processes do not outlive the shim. Asked for after the ids have changed, which clears it.
+// The pod's processes do not outlive the shim. Asked for after the ids have changed, which clears
+// it.
 bool DieWithShim() {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Fail("ask to die with the shim");
   pollfd status = {.fd = kStatusFd, .events = 0, .revents = 0};
@@ -177,15 +177,14 @@ bool DieWithShim() {
   return true;
 }
 
-// Without no_new_privs a filter needs CAP_SYS_ADMIN, so that one is kept (when it is there) until the
-// filter stands and is dropped with the last capset, which the filter must then allow.
+// Without no_new_privs a filter needs CAP_SYS_ADMIN, so that one is kept (when it is there) until
+// the filter stands and is dropped with the last capset, which the filter must then allow.
 bool SetPrivileges(const ProcessView& process) {
   if (process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Fail("set no_new_privs");
   }
   if (!DropBounding(process.cap_bounding) || !SetIds(process)) return false;
-  const bool filter_needs_admin =
-      process.seccomp_bpf.size > 0 && !process.no_new_privileges;
+  const bool filter_needs_admin = process.seccomp_bpf.size > 0 && !process.no_new_privileges;
   const uint64_t extra = filter_needs_admin ? kCapSysAdmin : 0;
   if (!SetCaps(process.cap_permitted | extra, process.cap_permitted | extra,
                process.cap_inheritable) ||
@@ -301,8 +300,10 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
     return -1;
   }
   if (process.terminal_rows != 0 || process.terminal_columns != 0) {
-    winsize size = {.ws_row = process.terminal_rows, .ws_col = process.terminal_columns,
-                    .ws_xpixel = 0, .ws_ypixel = 0};
+    winsize size = {.ws_row = process.terminal_rows,
+                    .ws_col = process.terminal_columns,
+                    .ws_xpixel = 0,
+                    .ws_ypixel = 0};
     (void)ioctl(master.get(), TIOCSWINSZ, &size);
   }
   ChildReport report = {.type = ChildMessage::kTerminal, .pid = 0, .error = {}};

@@ -9,8 +9,8 @@ namespace crisp::shim {
 enum class ChildMessage : uint32_t { kError = 1, kTerminal, kPid };
 struct ChildReport {
   ChildMessage type;
-  int32_t pid;   // kPid: of the grandchild that will be the container
-  Error error;   // kError
+  int32_t pid;  // kPid: of the grandchild that will be the container
+  Error error;  // kError
 };
 
 bool DropAllCapabilities();
@@ -18,17 +18,17 @@ bool DropAllCapabilities();
 // Sends g_error over the status socket and ends the child.
 [[noreturn]] void ReportAndExit(int status);
 
-// The part that needs the host's privileges: cgroups (v1, by writing "0" to open `tasks`), OOM score
-// and limits.
+// The part that needs the host's privileges: cgroups (v1, by writing "0" to open `tasks`), OOM
+// score and limits.
 bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int task_count);
 
-// Opens the slave of a new terminal on `devpts` (verified), sends the master to the shim, and returns
-// the slave. -1 with g_error.
+// Opens the slave of a new terminal on `devpts` (verified), sends the master to the shim, and
+// returns the slave. -1 with g_error.
 int OpenTerminal(int devpts, const ProcessView& process, int status);
 
 // The last part of every child, in its final namespaces and root: session, stdio, directory, label,
-// ids, capabilities, filter, execve. `stdio` are the descriptors for 0, 1, 2 (-1: null). Only `status`
-// survives of the others. Ends in the program or in ReportAndExit.
+// ids, capabilities, filter, execve. `stdio` are the descriptors for 0, 1, 2 (-1: null). Only
+// `status` survives of the others. Ends in the program or in ReportAndExit.
 [[noreturn]] void RunProcess(const ProcessView& process, const int stdio[3], int status);
 
 }  // namespace crisp::shim

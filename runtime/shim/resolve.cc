@@ -43,7 +43,8 @@ bool Make(const Walk& walk, const char* name, bool directory) {
   const Fd parent(OpenInRoot(walk.root, parent_path, O_PATH | O_DIRECTORY));
   if (!parent.valid()) return false;
   if (directory) return mkdirat(parent.get(), name, 0755) == 0 || errno == EEXIST;
-  const Fd file(openat(parent.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644));
+  const Fd file(
+      openat(parent.get(), name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644));
   return file.valid() || errno == EEXIST;
 }
 
@@ -108,7 +109,8 @@ int EnsureInRoot(int root, const char* path, bool directory) {
     walk.rest.Add(path);
     bool good = !walk.rest.overflow;
     while (good && !NothingLeft(walk.rest)) good = Step(&walk);
-    if (good) fd = OpenInRoot(root, walk.done.size == 0 ? "/" : walk.done.data, O_PATH | O_NOFOLLOW);
+    if (good)
+      fd = OpenInRoot(root, walk.done.size == 0 ? "/" : walk.done.data, O_PATH | O_NOFOLLOW);
   }
   if (fd < 0) Fail("make the mount point", path);
   return fd;

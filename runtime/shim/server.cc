@@ -40,8 +40,8 @@ class ChildSignal : public Watch {
 Connection g_connection;
 Listener g_listener;
 ChildSignal g_child_signal;
-uint64_t g_pending_request = 0;     // of the start under way
-bool g_pending_connected = false;   // whoever asked is still connected
+uint64_t g_pending_request = 0;    // of the start under way
+bool g_pending_connected = false;  // whoever asked is still connected
 
 void DropConnection() {
   g_connection.Close();
@@ -84,9 +84,8 @@ void ReplyPlain(uint64_t request_id, bool good) {
 }
 
 void ReplyHello(uint64_t request_id) {
-  const Fd rtnl(g_pod.pod_net.valid()
-                    ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
-                    : -1);
+  const Fd rtnl(g_pod.pod_net.valid() ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+                                      : -1);
   const Fd self(SysPidfdOpen(getpid()));
   const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get()};
   Writer writer(MessageType::kReply, request_id);
@@ -201,9 +200,11 @@ bool ReadArguments(const Message& message, Arguments* arguments) {
   switch (message.type()) {
     case MessageType::kHello:
     case MessageType::kReport:
-    case MessageType::kShutdown: break;
+    case MessageType::kShutdown:
+      break;
     case MessageType::kCreate:
-    case MessageType::kExec: return true;  // a plan
+    case MessageType::kExec:
+      return true;  // a plan
     case MessageType::kSignal:
       reader(arguments->id);
       reader(arguments->signal);
@@ -214,7 +215,9 @@ bool ReadArguments(const Message& message, Arguments* arguments) {
       reader(arguments->rows);
       reader(arguments->columns);
       break;
-    default: reader(arguments->id); break;
+    default:
+      reader(arguments->id);
+      break;
   }
   return (reader.ok() && reader.at_end()) || Refuse(kInvalidArgument, "malformed request");
 }
@@ -227,8 +230,12 @@ void Dispatch(Message* message) {
     return;
   }
   switch (message->type()) {
-    case MessageType::kHello: ReplyHello(id); break;
-    case MessageType::kCreate: ReplyPlain(id, Create(message)); break;
+    case MessageType::kHello:
+      ReplyHello(id);
+      break;
+    case MessageType::kCreate:
+      ReplyPlain(id, Create(message));
+      break;
     case MessageType::kStart:
     case MessageType::kExec:
       if (!BeginProcess(message, arguments.id)) {
@@ -242,17 +249,31 @@ void Dispatch(Message* message) {
     case MessageType::kSignal:
       ReplyPlain(id, SignalContainer(arguments.id, arguments.signal));
       break;
-    case MessageType::kRemove: ReplyPlain(id, RemoveContainer(arguments.id)); break;
-    case MessageType::kReopenLog: ReplyPlain(id, ReopenLog(arguments.id)); break;
-    case MessageType::kKillExec: ReplyPlain(id, KillExec(arguments.id)); break;
-    case MessageType::kAttach: ReplyPlain(id, Attach(message, arguments.id)); break;
-    case MessageType::kResize:
-      ReplyPlain(id, ResizeTerminal(arguments.id, arguments.exec_id, arguments.rows,
-                                    arguments.columns));
+    case MessageType::kRemove:
+      ReplyPlain(id, RemoveContainer(arguments.id));
       break;
-    case MessageType::kReport: ReplyReport(id); break;
-    case MessageType::kShutdown: Shutdown(id); break;
-    default: ReplyPlain(id, Refuse(kInvalidArgument, "unknown request")); break;
+    case MessageType::kReopenLog:
+      ReplyPlain(id, ReopenLog(arguments.id));
+      break;
+    case MessageType::kKillExec:
+      ReplyPlain(id, KillExec(arguments.id));
+      break;
+    case MessageType::kAttach:
+      ReplyPlain(id, Attach(message, arguments.id));
+      break;
+    case MessageType::kResize:
+      ReplyPlain(
+          id, ResizeTerminal(arguments.id, arguments.exec_id, arguments.rows, arguments.columns));
+      break;
+    case MessageType::kReport:
+      ReplyReport(id);
+      break;
+    case MessageType::kShutdown:
+      Shutdown(id);
+      break;
+    default:
+      ReplyPlain(id, Refuse(kInvalidArgument, "unknown request"));
+      break;
   }
 }
 
@@ -264,10 +285,15 @@ void Connection::Ready(uint32_t events) {
   if ((events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
   Message message;
   switch (Receive(fd(), MSG_DONTWAIT, &message)) {
-    case Received::kMessage: Dispatch(&message); break;
-    case Received::kNothing: break;
+    case Received::kMessage:
+      Dispatch(&message);
+      break;
+    case Received::kNothing:
+      break;
     case Received::kMalformed:
-    case Received::kClosed: DropConnection(); break;
+    case Received::kClosed:
+      DropConnection();
+      break;
   }
 }
 
@@ -302,7 +328,8 @@ bool Listen() {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   memcpy(address.sun_path, kShimSocketName, sizeof(kShimSocketName));
-  if (!host.entered() || fchdir(g_pod.state_dir.get()) != 0) return Fail("enter the state directory");
+  if (!host.entered() || fchdir(g_pod.state_dir.get()) != 0)
+    return Fail("enter the state directory");
   (void)unlink(kShimSocketName);
   const mode_t before = umask(0177);
   const bool bound = bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;

@@ -73,7 +73,10 @@ int SysFsmount(int fd, unsigned attributes) {
 int SysMountSetattr(int fd, unsigned flags, mount_attr* attr) {
   return Call(SYS_mount_setattr, fd, "", flags | AT_EMPTY_PATH, attr, sizeof(*attr));
 }
-int SysMount(const char* source, const char* target, const char* type, unsigned long flags,
+int SysMount(const char* source,
+             const char* target,
+             const char* type,
+             unsigned long flags,
              const void* data) {
   return Call(SYS_mount, source, target, type, flags, data);
 }

@@ -16,8 +16,8 @@ namespace crisp::shim {
 
 using namespace crisp::runtime;  // the views and the wire
 
-// The shim is one thread without exceptions: what failed last is kept in one place, by the line that
-// saw it fail, and travels to the daemon from there.
+// The shim is one thread without exceptions: what failed last is kept in one place, by the line
+// that saw it fail, and travels to the daemon from there.
 enum Code : uint32_t {  // the canonical status codes
   kOk = 0,
   kInvalidArgument = 3,
@@ -80,7 +80,10 @@ int SysFsopen(const char* type);
 int SysFsconfig(int fd, unsigned command, const char* key, const void* value, int aux);
 int SysFsmount(int fd, unsigned attributes);
 int SysMountSetattr(int fd, unsigned flags, mount_attr* attr);
-int SysMount(const char* source, const char* target, const char* type, unsigned long flags,
+int SysMount(const char* source,
+             const char* target,
+             const char* type,
+             unsigned long flags,
              const void* data);
 int SysUmount(const char* target, int flags);
 int SysPivotRoot(const char* new_root, const char* put_old);

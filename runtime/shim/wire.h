@@ -5,8 +5,8 @@
 
 namespace crisp::runtime {
 
-// What daemon, broker and shim say to each other: one SOCK_SEQPACKET message each, MessageHeader and
-// then fields in the notation of plan_schema.h, file descriptors by SCM_RIGHTS. A message whose
+// What daemon, broker and shim say to each other: one SOCK_SEQPACKET message each, MessageHeader
+// and then fields in the notation of plan_schema.h, file descriptors by SCM_RIGHTS. A message whose
 // header or fields do not fit is refused and its descriptors are closed.
 
 constexpr uint32_t kWireMagic = 0x48534331;  // "1CSH"
@@ -32,9 +32,9 @@ enum class MessageType : uint16_t {
   kReport,     // → list of container reports
   kShutdown,
   // From a shim.
-  kReply = 100,     // u32 canonical status code, i32 errno, string text, then what is asked for
-  kContainerExit,   // string id, exit record
-  kExecExit,        // string exec id, exit record
+  kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
+  kContainerExit,  // string id, exit record
+  kExecExit,       // string exec id, exit record
 };
 // exit record = i32 exit code, i32 signal, u64 nanoseconds since the epoch, bool log truncated
 // container report = string id, u16 ContainerReport::State, i32 pid, u64 started at, exit record
@@ -53,7 +53,7 @@ struct MessageHeader {
   uint16_t version;
   uint16_t type;
   uint64_t request_id;
-  uint32_t size;   // of the payload that follows in this message
+  uint32_t size;  // of the payload that follows in this message
   uint32_t flags;
 };
 
