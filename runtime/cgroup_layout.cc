@@ -162,14 +162,21 @@ absl::StatusOr<std::string> PodCgroupPath(CgroupDriver driver,
                                            : SystemdPodPath(parent);
 }
 
+absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id) {
+  CRISP_ASSIGN_OR_RETURN(std::string slice, PodCgroupPath(CgroupDriver::kSystemd, parent, pod_id));
+  if (slice == "/") slice.clear();
+  return absl::StrCat(slice, "/crisp-", pod_id, ".scope");
+}
+
 absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
                                                 absl::string_view parent,
                                                 absl::string_view pod_id,
                                                 absl::string_view id) {
-  CRISP_ASSIGN_OR_RETURN(std::string pod, PodCgroupPath(driver, parent, pod_id));
-  if (pod == "/") pod.clear();
-  if (driver == CgroupDriver::kCgroupfs) return absl::StrCat(pod, "/", id);
-  return absl::StrCat(pod, "/crisp-", id, ".scope");
+  absl::StatusOr<std::string> above = driver == CgroupDriver::kCgroupfs
+                                          ? PodCgroupPath(driver, parent, pod_id)
+                                          : PodScopePath(parent, pod_id);
+  if (!above.ok()) return above.status();
+  return absl::StrCat(*above == "/" ? "" : *above, "/", id);
 }
 
 }  // namespace crisp::runtime

@@ -52,8 +52,10 @@ absl::StatusOr<std::string> ExpandSlice(absl::string_view slice);
 absl::StatusOr<std::string> PodCgroupPath(CgroupDriver driver,
                                           absl::string_view parent,
                                           absl::string_view pod_id);
-// A container's group (or the pod's pid 1's): <pod group>/<id>, or with systemd the scope
-// <pod slice>/crisp-<id>.scope.
+// With the systemd driver: the pod's delegated scope, <pod slice>/crisp-<pod id>.scope
+// (cgroup_systemd.h). The shim must live in a group of its own below it.
+absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id);
+// A container's group (or the pod's pid 1's): <pod group>/<id>, with systemd <pod scope>/<id>.
 absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
                                                 absl::string_view parent,
                                                 absl::string_view pod_id,

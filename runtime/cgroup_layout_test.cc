@@ -1,8 +1,11 @@
 #include "runtime/cgroup_layout.h"
 
 #include <gmock/gmock.h>
+#include <stdlib.h>
 
+#include "absl/time/clock.h"
 #include "base/status_matchers.h"
+#include "runtime/cgroup_systemd.h"
 
 namespace crisp::runtime {
 namespace {
@@ -62,9 +65,17 @@ TEST(CgroupLayoutTest, NamesGroupsForEachDriver) {
   EXPECT_EQ(*PodCgroupPath(fs, "kubepods//pod1/", "p"), "/kubepods/pod1");
   EXPECT_EQ(*ContainerCgroupPath(fs, "/", "p", "c"), "//c" + 1);
   EXPECT_EQ(*ContainerCgroupPath(systemd, "a-b.slice", "p", "c"),
-            "/a.slice/a-b.slice/crisp-c.scope");
+            "/a.slice/a-b.slice/crisp-p.scope/c");
   EXPECT_EQ(*PodCgroupPath(systemd, "/a.slice/a-b.slice", "p"), "/a.slice/a-b.slice");
-  EXPECT_EQ(*ContainerCgroupPath(systemd, "", "p", "c"), "/system.slice/crisp-c.scope");
+  EXPECT_EQ(*ContainerCgroupPath(systemd, "", "p", "c"), "/system.slice/crisp-p.scope/c");
+}
+
+TEST(CgroupSystemdTest, WithoutABusItIsUnavailable) {
+  ASSERT_EQ(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", 1), 0);
+  EXPECT_THAT(StartPodScope("system.slice", "p", 1, Cancel(absl::Now() + absl::Seconds(5))),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("system bus")));
+  unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
+  EXPECT_EQ(*PodScopePath("a.slice", "p"), "/a.slice/" + PodScopeName("p"));
 }
 
 TEST(CgroupLayoutTest, TellsHowToMendADriverMismatch) {

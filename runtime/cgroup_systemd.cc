@@ -1,0 +1,139 @@
+#include "runtime/cgroup_systemd.h"
+
+#include <systemd/sd-bus.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp::runtime {
+namespace {
+
+constexpr char kService[] = "org.freedesktop.systemd1";
+constexpr char kPath[] = "/org/freedesktop/systemd1";
+constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+
+struct Unref {
+  void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
+  void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
+  void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
+};
+using Bus = std::unique_ptr<sd_bus, Unref>;
+using Message = std::unique_ptr<sd_bus_message, Unref>;
+using Slot = std::unique_ptr<sd_bus_slot, Unref>;
+
+uint64_t Microseconds(const Cancel& cancel) {
+  const absl::Duration left = std::min(cancel.remaining(), absl::Seconds(30));
+  return static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Microseconds(left), 1));
+}
+
+absl::Status Failed(absl::string_view what, int result) {
+  const std::string text = absl::StrCat("systemd: ", what);
+  if (result == -ETIMEDOUT) return absl::DeadlineExceededError(text);
+  if (result == -EEXIST) return absl::AlreadyExistsError(text);
+  return absl::UnavailableError(ErrnoError(-result, text).message());
+}
+
+// The job that StartTransientUnit made, and how it ended.
+struct Job {
+  std::string path;
+  std::string result;
+};
+
+int OnJobRemoved(sd_bus_message* message, void* data, sd_bus_error*) {
+  auto* job = static_cast<Job*>(data);
+  uint32_t id = 0;
+  const char *path = nullptr, *unit = nullptr, *result = nullptr;
+  if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) >= 0 && job->path == path) {
+    job->result = result;
+  }
+  return 0;
+}
+
+int AppendScope(sd_bus_message* m, const std::string& name, const std::string& slice, pid_t shim) {
+  int r = sd_bus_message_append(m, "ss", name.c_str(), "fail");
+  if (r >= 0) r = sd_bus_message_open_container(m, 'a', "(sv)");
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Description", "s", "crisp pod");
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Slice", "s", slice.c_str());
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Delegate", "b", 1);
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", 0);
+  // A scope that failed must not keep its name from the next one.
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "CollectMode", "s", "inactive-or-failed");
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, static_cast<uint32_t>(shim));
+  if (r >= 0) r = sd_bus_message_close_container(m);
+  if (r >= 0) r = sd_bus_message_append(m, "a(sa(sv))", 0);
+  return r;
+}
+
+absl::Status AskForScope(sd_bus* bus,
+                         const std::string& name,
+                         const std::string& slice,
+                         pid_t shim,
+                         const Cancel& cancel,
+                         Job& job) {
+  sd_bus_message* raw = nullptr;
+  int result =
+      sd_bus_message_new_method_call(bus, &raw, kService, kPath, kManager, "StartTransientUnit");
+  Message call(raw);
+  if (result >= 0) result = AppendScope(call.get(), name, slice, shim);
+  if (result < 0) return Failed("build StartTransientUnit", result);
+  sd_bus_error error = SD_BUS_ERROR_NULL;
+  raw = nullptr;
+  result = sd_bus_call(bus, call.get(), Microseconds(cancel), &error, &raw);
+  Message reply(raw);
+  const std::string text = absl::StrCat("start ", name, error.message != nullptr ? ": " : "",
+                                        error.message != nullptr ? error.message : "");
+  sd_bus_error_free(&error);
+  if (result < 0) return Failed(text, result);
+  const char* path = nullptr;
+  result = sd_bus_message_read(reply.get(), "o", &path);
+  if (result < 0) return Failed("read StartTransientUnit's reply", result);
+  job.path = path;
+  return absl::OkStatus();
+}
+
+absl::Status AwaitJob(sd_bus* bus, const std::string& name, const Cancel& cancel, const Job& job) {
+  while (job.result.empty()) {
+    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("systemd: start ", name)));
+    int result = sd_bus_process(bus, nullptr);
+    if (result < 0) return Failed("talk on the bus", result);
+    if (result > 0) continue;
+    result = sd_bus_wait(bus, std::min<uint64_t>(Microseconds(cancel), 100000));
+    if (result < 0 && result != -EINTR) return Failed("wait for the bus", result);
+  }
+  if (job.result == "done") return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("systemd: start ", name, ": ", job.result));
+}
+
+}  // namespace
+
+std::string PodScopeName(absl::string_view pod_id) {
+  return absl::StrCat("crisp-", pod_id, ".scope");
+}
+
+absl::Status StartPodScope(absl::string_view slice,
+                           absl::string_view pod_id,
+                           pid_t shim,
+                           const Cancel& cancel) {
+  sd_bus* raw = nullptr;
+  int result = sd_bus_open_system(&raw);
+  Bus bus(raw);
+  if (result < 0) return Failed("connect to the system bus", result);
+  Job job;
+  sd_bus_slot* raw_slot = nullptr;
+  result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager, "JobRemoved",
+                               OnJobRemoved, &job);
+  Slot slot(raw_slot);
+  if (result < 0) return Failed("listen for JobRemoved", result);
+  const std::string name = PodScopeName(pod_id);
+  // Fails when there is no failed unit of that name, which is as well.
+  (void)sd_bus_call_method(bus.get(), kService, kPath, kManager, "ResetFailedUnit", nullptr, nullptr,
+                           "s", name.c_str());
+  CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), shim, cancel, job));
+  return AwaitJob(bus.get(), name, cancel, job);
+}
+
+}  // namespace crisp::runtime
