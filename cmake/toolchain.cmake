@@ -25,3 +25,25 @@ endif()
 if(CRISP_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
+
+# What base/tsan_mutex.cc wraps: see there.
+if(CRISP_SANITIZE STREQUAL "thread")
+  foreach(symbol IN ITEMS
+      _ZN4absl7debian312Notification6NotifyEv
+      _ZN4absl7debian35Mutex10ReaderLockEv
+      _ZN4absl7debian35Mutex12ReaderUnlockEv
+      _ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE
+      _ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
+      _ZN4absl7debian35Mutex4LockEv
+      _ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE
+      _ZN4absl7debian35Mutex6UnlockEv
+      _ZN4absl7debian35Mutex7TryLockEv
+      _ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE
+      _ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE
+      _ZN4absl7debian37CondVar4WaitEPNS0_5MutexE
+      _ZNK4absl7debian312Notification19WaitForNotificationEv
+      _ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE
+      _ZNK4absl7debian312Notification31WaitForNotificationWithDeadlineENS0_4TimeE)
+    add_link_options(-Wl,--wrap=${symbol})
+  endforeach()
+endif()
