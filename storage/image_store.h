@@ -20,9 +20,12 @@ struct ImageStoreOptions {
   std::string root;                           // e.g. /var/lib/crisp; created 0700 when absent
   std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
   std::vector<std::string> pinned_images;     // references or globs reported as pinned
-  std::string unpacker;                       // absolute path of the program that unpacks (argv[1] "unpack-layer")
+  // Runs UnpackerMain() when argv[1] is "unpack-layer"; empty: this program, /proc/self/exe.
+  std::string unpacker;
   int max_parallel_downloads = 4;             // layers per image
   int max_parallel_unpacks = 2;
+  // Keeps layers compressed, too: Export() needs them. Costs their size in disk and writing.
+  bool keep_layer_blobs = true;
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
 };
 
@@ -53,7 +56,7 @@ struct Image {
   std::string stop_signal;
   std::vector<std::string> volumes;        // declared paths, sorted
   std::string config_json;                 // the OCI image config as pulled
-  std::vector<std::string> chain_ids;      // bottom first: which layers, see lower_dirs
+  std::vector<std::string> chain_ids;      // the layers' diff_ids, bottom first
 };
 
 struct HistoryEntry {
@@ -141,8 +144,9 @@ class ImageStore {
   virtual absl::Status CollectGarbage() = 0;
 };
 
-// The unpacker's main(): confines itself, reads an uncompressed or compressed layer from stdin …
-// see layer_unpack.h. Linked into the `crispd` binary and started through /proc/self/exe's memfd or
+// The unpacker's main(): confines itself, reads a layer from stdin, unpacks it into descriptor 3 and
+// reports on descriptor 4;
+// see LayerUnpack. Does not return. crispd's main() calls it for argv[1] "unpack-layer"; see
 // ImageStoreOptions::unpacker.
 int UnpackerMain(int argc, char** argv);
 

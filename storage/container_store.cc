@@ -1,0 +1,279 @@
+#include "storage/container_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr size_t kMaxName = 250;
+
+bool IsPlain(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
+
+// A key as a directory's name: reversible, and never "." or with a '/'.
+absl::StatusOr<std::string> NameOf(absl::string_view key) {
+  std::string name;
+  for (const char c : key) {
+    if (IsPlain(c)) {
+      name += c;
+    } else {
+      absl::StrAppend(&name, "%", absl::BytesToHexString({&c, 1}));
+    }
+  }
+  if (name.empty() || name.size() > kMaxName) {
+    return absl::InvalidArgumentError(absl::StrCat("container key '", key, "': bad length"));
+  }
+  return name;
+}
+
+std::string KeyOf(absl::string_view name) {
+  std::string key;
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == '%' && i + 2 < name.size()) {
+      key += absl::HexStringToBytes(name.substr(i + 1, 2));
+      i += 2;
+    } else {
+      key += name[i];
+    }
+  }
+  return key;
+}
+
+absl::Status MakeDir(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) != 0) return ErrnoError(errno, absl::StrCat("mkdir ", path));
+  return absl::OkStatus();
+}
+
+// overlayfs shows the upper directory's owner and mode as the root's.
+absl::Status CopyOwner(const std::string& from, const std::string& to) {
+  struct stat st {};
+  if (stat(from.c_str(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", from));
+  if (chmod(to.c_str(), st.st_mode & 07777) != 0) return ErrnoError(errno, absl::StrCat("chmod ", to));
+  if ((st.st_uid != 0 || st.st_gid != 0) && chown(to.c_str(), st.st_uid, st.st_gid) != 0) {
+    return ErrnoError(errno, absl::StrCat("chown ", to));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NotKnown(absl::string_view key) {
+  return absl::NotFoundError(absl::StrCat("container ", key, ": the image store does not know it"));
+}
+
+}  // namespace
+
+RootFs ContainerStore::MakeRoot(const std::string& dir,
+                                const std::vector<LayerRecord>& layers,
+                                bool writable) const {
+  RootFs root;
+  // overlayfs refuses a directory that comes twice; below its own upper copy a layer adds nothing.
+  std::set<int64_t> seen;
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    if (seen.insert(layer->number).second) {
+      root.lower_dirs.push_back(layers_->paths().LayerFs(layer->number));
+    }
+  }
+  // At least one lower directory, and without an upper one at least two.
+  if (root.lower_dirs.empty() || (!writable && root.lower_dirs.size() < 2)) {
+    root.lower_dirs.push_back(layers_->paths().empty());
+  }
+  if (writable) {
+    root.upper_dir = dir + "/upper";
+    root.work_dir = dir + "/work";
+  }
+  return root;
+}
+
+absl::Status ContainerStore::MakeDirectories(const std::string& dir,
+                                             const Entry& entry,
+                                             bool writable) {
+  CRISP_RETURN_IF_ERROR(MakeDir(dir, 0700));
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd ref,
+                         Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
+  CRISP_RETURN_IF_ERROR(WriteAll(ref.get(),
+                                 absl::StrCat(writable ? "container" : "view", "\n",
+                                              absl::StrJoin(entry.diff_ids, "\n")),
+                                 dir));
+  if (!writable) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(MakeDir(entry.root.work_dir, 0700));
+  CRISP_RETURN_IF_ERROR(MakeDir(entry.root.upper_dir, 0755));
+  return CopyOwner(entry.root.lower_dirs.front(), entry.root.upper_dir);
+}
+
+// NotFound when this caller is the first and has to make it.
+absl::StatusOr<RootFs> ContainerStore::Existing(const std::string& key) {
+  absl::MutexLock lock(&mutex_);
+  while (true) {
+    const auto [it, inserted] = entries_.try_emplace(key);
+    if (inserted) return NotKnown(key);
+    if (it->second.ready) return it->second.root;
+    changed_.Wait(&mutex_);
+  }
+}
+
+absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
+                                               absl::string_view image_id,
+                                               bool writable) {
+  CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
+  absl::StatusOr<RootFs> existing = Existing(std::string(key));
+  if (existing.ok()) return existing;
+  Entry entry;
+  const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
+  absl::StatusOr<std::vector<LayerRecord>> pinned =
+      layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
+        CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
+        entry.diff_ids = image->config.diff_ids;
+        return entry.diff_ids;
+      });
+  absl::Status status = pinned.status();
+  if (status.ok()) {
+    entry.root = MakeRoot(dir, *pinned, writable);
+    status = MakeDirectories(dir, entry, writable);
+    if (!status.ok()) {
+      layers_->Unpin(entry.diff_ids);
+      (void)layers_->Trash(dir);
+    }
+  }
+  absl::MutexLock lock(&mutex_);
+  changed_.SignalAll();
+  if (!status.ok()) {
+    entries_.erase(std::string(key));
+    return status;
+  }
+  entry.ready = true;
+  entry.usage = {.mountpoint = entry.root.upper_dir,
+                 .used_bytes = writable ? 4096u : 0u,
+                 .inodes_used = writable ? 1u : 0u,
+                 .timestamp = absl::Now()};
+  const RootFs root = entry.root;
+  entries_[std::string(key)] = std::move(entry);
+  return root;
+}
+
+absl::Status ContainerStore::Release(absl::string_view key) {
+  CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
+  Entry entry;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto it = entries_.find(std::string(key));
+    while (it != entries_.end() && !it->second.ready) {
+      changed_.Wait(&mutex_);
+      it = entries_.find(std::string(key));
+    }
+    if (it == entries_.end()) return absl::OkStatus();
+    it->second.ready = false;  // others wait for the outcome
+    entry = it->second;
+  }
+  const absl::Status status =
+      layers_->Trash(absl::StrCat(layers_->paths().containers(), "/", name));
+  if (status.ok()) layers_->Unpin(entry.diff_ids);
+  absl::MutexLock lock(&mutex_);
+  if (status.ok()) {
+    entries_.erase(std::string(key));
+  } else {
+    entries_[std::string(key)].ready = true;
+  }
+  changed_.SignalAll();
+  return status;
+}
+
+absl::Status ContainerStore::Recover() {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         ListDir(layers_->paths().containers()));
+  for (const std::string& name : names) RecoverOne(name);
+  return absl::OkStatus();
+}
+
+void ContainerStore::RecoverOne(const std::string& name) {
+  const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
+  const std::string ref = ReadFile(dir + "/ref").value_or("");
+  std::vector<std::string> lines = absl::StrSplit(ref, '\n', absl::SkipEmpty());
+  Entry entry{.ready = true};
+  // A creation that was cut short pins nothing, but has a key to be released by.
+  if (!lines.empty()) {
+    const bool writable = lines.front() == "container";
+    lines.erase(lines.begin());
+    const std::vector<LayerRecord> layers = layers_->Repin(lines);
+    for (const LayerRecord& layer : layers) entry.diff_ids.push_back(layer.diff_id);
+    entry.root = MakeRoot(dir, layers, writable);
+  }
+  entry.usage = {.mountpoint = entry.root.upper_dir, .timestamp = absl::UnixEpoch()};
+  absl::MutexLock lock(&mutex_);
+  entries_[KeyOf(name)] = std::move(entry);
+}
+
+std::vector<std::string> ContainerStore::Keys() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::string> keys;
+  for (const auto& [key, entry] : entries_) keys.push_back(key);
+  return keys;
+}
+
+std::vector<std::string> ContainerStore::UsersOf(absl::string_view diff_id) const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::string> keys;
+  for (const auto& [key, entry] : entries_) {
+    for (const std::string& id : entry.diff_ids) {
+      if (id != diff_id) continue;
+      keys.push_back(key);
+      break;
+    }
+  }
+  return keys;
+}
+
+absl::StatusOr<FsUsage> ContainerStore::Usage(absl::string_view key) const {
+  absl::MutexLock lock(&mutex_);
+  const auto it = entries_.find(std::string(key));
+  if (it == entries_.end() || !it->second.ready) return NotKnown(key);
+  return it->second.usage;
+}
+
+FsUsage ContainerStore::TotalUsage() const {
+  FsUsage total{.mountpoint = layers_->paths().root, .timestamp = absl::Now()};
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [key, entry] : entries_) {
+    total.used_bytes += entry.usage.used_bytes;
+    total.inodes_used += entry.usage.inodes_used;
+  }
+  return total;
+}
+
+void ContainerStore::RefreshUsage(absl::Duration max_age) {
+  std::vector<std::pair<std::string, std::string>> stale;
+  const absl::Time now = absl::Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [key, entry] : entries_) {
+      if (entry.ready && !entry.root.upper_dir.empty() && now - entry.usage.timestamp > max_age) {
+        stale.emplace_back(key, entry.root.upper_dir);
+      }
+    }
+  }
+  for (const auto& [key, upper] : stale) {
+    const absl::StatusOr<TreeUsage> usage = MeasureTree(upper);
+    if (!usage.ok()) continue;
+    absl::MutexLock lock(&mutex_);
+    const auto it = entries_.find(key);
+    if (it == entries_.end()) continue;
+    it->second.usage = {.mountpoint = upper,
+                        .used_bytes = usage->bytes,
+                        .inodes_used = usage->inodes,
+                        .timestamp = absl::Now()};
+  }
+}
+
+}  // namespace crisp::storage

@@ -1,0 +1,60 @@
+#ifndef CRISP_STORAGE_CONTAINER_STORE_H_
+#define CRISP_STORAGE_CONTAINER_STORE_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "storage/image_store.h"
+#include "storage/layer_store.h"
+
+namespace crisp::storage {
+
+// The directories containers/<key>/{upper,work,ref} and the pins that go with them; `ref` lists the
+// pinned layers, so that a restarted daemon pins them again. Nothing here is synced: no container
+// outlives the machine. Thread-safe; the mutex is not held across disk access.
+class ContainerStore {
+ public:
+  ContainerStore(LayerStore* layers, const ImageCatalog* catalog)
+      : layers_(layers), catalog_(catalog) {}
+
+  // Reads containers/ and pins what it finds.
+  absl::Status Recover();
+  // As ImageStore::PrepareContainer (writable) and PrepareView.
+  absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
+  absl::Status Release(absl::string_view key);
+  std::vector<std::string> Keys() const;
+  // Keys that stand on the layer, sorted.
+  std::vector<std::string> UsersOf(absl::string_view diff_id) const;
+
+  absl::StatusOr<FsUsage> Usage(absl::string_view key) const;
+  FsUsage TotalUsage() const;
+  // Measures the writable directories whose figures are older than `max_age`; for a background thread.
+  void RefreshUsage(absl::Duration max_age);
+
+ private:
+  struct Entry {
+    bool ready = false;  // its directories exist
+    std::vector<std::string> diff_ids;
+    RootFs root;
+    FsUsage usage;
+  };
+  absl::StatusOr<RootFs> Existing(const std::string& key);
+  absl::Status MakeDirectories(const std::string& dir, const Entry& entry, bool writable);
+  RootFs MakeRoot(const std::string& dir, const std::vector<LayerRecord>& layers, bool writable) const;
+  void RecoverOne(const std::string& name);
+
+  LayerStore* const layers_;
+  const ImageCatalog* const catalog_;
+  mutable absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_CONTAINER_STORE_H_

@@ -1,0 +1,266 @@
+#include "storage/image_archive.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/safe_path.h"
+#include "base/status.h"
+#include "storage/digest.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr size_t kMaxImages = 1000;
+
+absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char* key) {
+  CRISP_ASSIGN_OR_RETURN(const Json* array, JsonArray(object, key));
+  std::vector<std::string> strings;
+  for (const Json& item : *array) {
+    if (!item.is_string()) {
+      return absl::InvalidArgumentError(absl::StrCat("manifest.json: ", key, " holds no strings"));
+    }
+    strings.push_back(item.get<std::string>());
+  }
+  if (strings.size() > kMaxLayers) {
+    return absl::ResourceExhaustedError(absl::StrCat("manifest.json: too many ", key));
+  }
+  return strings;
+}
+
+// What one index entry calls the image: containerd's annotation, else a full reference in OCI's.
+std::vector<std::string> NamesOf(const IndexEntry& entry) {
+  for (const std::string& text : {entry.image_name, entry.ref_name}) {
+    // A bare tag ("latest") is what OCI allows there; it names no repository.
+    if (text.find_first_of("/:@") == std::string::npos) continue;
+    const absl::StatusOr<ImageReference> parsed = ImageReference::Parse(text);
+    if (parsed.ok() && !parsed->RepoTag().empty()) return {parsed->RepoTag()};
+  }
+  return {};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<DockerArchiveEntry>> ParseDockerManifest(absl::string_view bytes) {
+  CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(bytes, {.max_bytes = kMaxManifestBytes}));
+  if (!json.is_array()) return absl::InvalidArgumentError("manifest.json: not a list");
+  if (json.size() > kMaxImages) return absl::ResourceExhaustedError("manifest.json: too many images");
+  std::vector<DockerArchiveEntry> entries;
+  for (const Json& item : json) {
+    if (!item.is_object()) return absl::InvalidArgumentError("manifest.json: not a list of objects");
+    DockerArchiveEntry entry;
+    CRISP_ASSIGN_OR_RETURN(entry.config, JsonString(item, "Config"));
+    CRISP_ASSIGN_OR_RETURN(entry.layers, Strings(item, "Layers"));
+    CRISP_ASSIGN_OR_RETURN(entry.tags, Strings(item, "RepoTags"));
+    if (entry.config.empty()) return absl::InvalidArgumentError("manifest.json: no Config");
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+absl::StatusOr<std::string> ImageArchive::ReadDocument(const std::string& path, size_t limit) {
+  // O_NONBLOCK: a FIFO in the archive must not hang us.
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenInRoot(dir_, path, O_RDONLY | O_NONBLOCK));
+  struct stat st {};
+  if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
+  if (!S_ISREG(st.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is no file"));
+  }
+  return ReadFd(fd.get(), path, limit);
+}
+
+absl::StatusOr<std::string> ImageArchive::ReadBlob(const Descriptor& blob, size_t limit) {
+  if (blob.size > limit) {
+    return absl::ResourceExhaustedError(absl::StrCat("archive: ", blob.digest, " is too large"));
+  }
+  std::string bytes;
+  CRISP_RETURN_IF_ERROR(FetchBlob(
+      blob,
+      [&](absl::string_view piece) {
+        bytes.append(piece.data(), piece.size());
+        return absl::OkStatus();
+      },
+      Cancel()));
+  return bytes;
+}
+
+absl::Status ImageArchive::Stream(const std::string& path,
+                                  const std::function<absl::Status(absl::string_view)>& sink,
+                                  const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenInRoot(dir_, path, O_RDONLY | O_NONBLOCK));
+  struct stat st {};
+  if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
+  if (!S_ISREG(st.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is no file"));
+  }
+  std::vector<char> buffer(256 << 10);
+  while (true) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("import"));
+    const ssize_t n = read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, absl::StrCat("read ", path));
+    if (n == 0) return absl::OkStatus();
+    CRISP_RETURN_IF_ERROR(sink({buffer.data(), static_cast<size_t>(n)}));
+  }
+}
+
+absl::Status ImageArchive::FetchBlob(const Descriptor& blob,
+                                     const std::function<absl::Status(absl::string_view)>& sink,
+                                     const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(Verifier verifier, Verifier::Create(blob.digest, blob.size));
+  const auto known = paths_.find(blob.digest);
+  std::string path;
+  if (known != paths_.end()) {
+    path = known->second;
+  } else {
+    const size_t colon = blob.digest.find(':');
+    path = absl::StrCat("blobs/", blob.digest.substr(0, colon), "/", DigestHex(blob.digest));
+  }
+  auto checked = [&](absl::string_view bytes) -> absl::Status {
+    CRISP_RETURN_IF_ERROR(verifier.Update(bytes));
+    return sink(bytes);
+  };
+  CRISP_RETURN_IF_ERROR(Stream(path, checked, cancel));
+  return verifier.Finish();
+}
+
+absl::StatusOr<ResolvedImage> ImageArchive::Resolve(const Cancel&) {
+  return absl::FailedPreconditionError("an archive is read by Images()");
+}
+
+absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& cancel) {
+  std::vector<ArchivedImage> images;
+  absl::StatusOr<std::string> index = ReadDocument("index.json", kMaxManifestBytes);
+  if (index.ok()) {
+    CRISP_ASSIGN_OR_RETURN(const ImageIndex parsed, ParseIndex(*index, kOciIndex));
+    CRISP_RETURN_IF_ERROR(FromIndex(parsed, 0, {}, images));
+    return images;
+  }
+  if (!absl::IsNotFound(index.status())) return index.status();
+  absl::StatusOr<std::string> docker = ReadDocument("manifest.json", kMaxManifestBytes);
+  if (absl::IsNotFound(docker.status())) {
+    return absl::InvalidArgumentError("neither an OCI layout nor a docker archive");
+  }
+  if (!docker.ok()) return docker.status();
+  CRISP_ASSIGN_OR_RETURN(const std::vector<DockerArchiveEntry> entries, ParseDockerManifest(*docker));
+  for (const DockerArchiveEntry& entry : entries) {
+    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromDocker(entry, cancel));
+    images.push_back(std::move(image));
+  }
+  return images;
+}
+
+// A layout's index lists images; an index within it lists one image's platforms.
+absl::Status ImageArchive::FromIndex(const ImageIndex& index,
+                                     int depth,
+                                     const std::vector<std::string>& names,
+                                     std::vector<ArchivedImage>& images) {
+  if (depth > kMaxIndexDepth) return absl::InvalidArgumentError("archive: indexes nested too deep");
+  std::vector<IndexEntry> chosen = index.entries;
+  if (depth > 0) {
+    CRISP_ASSIGN_OR_RETURN(IndexEntry one, ChoosePlatform(index, HostPlatform()));
+    chosen = {std::move(one)};
+  }
+  if (chosen.size() > kMaxImages) return absl::ResourceExhaustedError("archive: too many images");
+  for (const IndexEntry& entry : chosen) {
+    const std::vector<std::string> own = depth > 0 ? names : NamesOf(entry);
+    if (IsIndexType(entry.descriptor.media_type)) {
+      CRISP_ASSIGN_OR_RETURN(const std::string bytes,
+                             ReadBlob(entry.descriptor, kMaxManifestBytes));
+      CRISP_ASSIGN_OR_RETURN(const ImageIndex inner,
+                             ParseIndex(bytes, entry.descriptor.media_type));
+      CRISP_RETURN_IF_ERROR(FromIndex(inner, depth + 1, own, images));
+      continue;
+    }
+    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromManifest(entry.descriptor));
+    image.names = own;
+    // `docker save` lists an image once for each of its tags.
+    bool merged = false;
+    for (ArchivedImage& other : images) {
+      if (other.image.manifest.digest != image.image.manifest.digest) continue;
+      other.names.insert(other.names.end(), own.begin(), own.end());
+      merged = true;
+    }
+    if (!merged) images.push_back(std::move(image));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ArchivedImage> ImageArchive::FromManifest(const Descriptor& descriptor) {
+  ArchivedImage archived;
+  ResolvedImage& image = archived.image;
+  image.manifest = image.target = descriptor;
+  CRISP_ASSIGN_OR_RETURN(image.manifest_bytes, ReadBlob(descriptor, kMaxManifestBytes));
+  CRISP_ASSIGN_OR_RETURN(const ImageManifest manifest,
+                         ParseManifest(image.manifest_bytes, descriptor.media_type));
+  image.target_bytes = image.manifest_bytes;
+  image.config = manifest.config;
+  image.layers = manifest.layers;
+  CRISP_ASSIGN_OR_RETURN(image.config_bytes, ReadBlob(manifest.config, kMaxConfigBytes));
+  CRISP_ASSIGN_OR_RETURN(image.image_config, ParseImageConfig(image.config_bytes));
+  CRISP_RETURN_IF_ERROR(CheckImage(manifest, image.image_config));
+  return archived;
+}
+
+absl::StatusOr<Descriptor> ImageArchive::DescribeLayer(const std::string& path,
+                                                       const Cancel& cancel) {
+  Descriptor layer{.media_type = kDockerLayer};
+  Hasher hasher;
+  std::string head;
+  CRISP_RETURN_IF_ERROR(Stream(
+      path,
+      [&](absl::string_view bytes) {
+        if (head.empty()) head = std::string(bytes.substr(0, 4));
+        hasher.Update(bytes);
+        layer.size += bytes.size();
+        return absl::OkStatus();
+      },
+      cancel));
+  if (head.substr(0, 2) == "\x1f\x8b") layer.media_type = kDockerLayerGzip;
+  if (head == "\x28\xb5\x2f\xfd") layer.media_type = kOciLayerZstd;
+  layer.digest = hasher.Finish();
+  paths_[layer.digest] = path;
+  return layer;
+}
+
+absl::StatusOr<ArchivedImage> ImageArchive::FromDocker(const DockerArchiveEntry& entry,
+                                                       const Cancel& cancel) {
+  ArchivedImage archived;
+  ResolvedImage& image = archived.image;
+  CRISP_ASSIGN_OR_RETURN(image.config_bytes, ReadDocument(entry.config, kMaxConfigBytes));
+  CRISP_ASSIGN_OR_RETURN(image.image_config, ParseImageConfig(image.config_bytes));
+  image.config = {.media_type = kDockerConfig,
+                  .digest = Sha256Digest(image.config_bytes),
+                  .size = image.config_bytes.size()};
+  Json manifest = {{"schemaVersion", 2},
+                   {"mediaType", kDockerManifest},
+                   {"config",
+                    {{"mediaType", kDockerConfig},
+                     {"digest", image.config.digest},
+                     {"size", image.config.size}}},
+                   {"layers", Json::array()}};
+  for (const std::string& path : entry.layers) {
+    CRISP_ASSIGN_OR_RETURN(Descriptor layer, DescribeLayer(path, cancel));
+    manifest["layers"].push_back(
+        {{"mediaType", layer.media_type}, {"digest", layer.digest}, {"size", layer.size}});
+    image.layers.push_back(std::move(layer));
+  }
+  image.manifest_bytes = image.target_bytes = DumpJson(manifest);
+  CRISP_ASSIGN_OR_RETURN(const ImageManifest parsed, ParseManifest(image.manifest_bytes));
+  CRISP_RETURN_IF_ERROR(CheckImage(parsed, image.image_config));
+  image.manifest = image.target = {.media_type = kDockerManifest,
+                                   .digest = Sha256Digest(image.manifest_bytes),
+                                   .size = image.manifest_bytes.size()};
+  for (const std::string& tag : entry.tags) {
+    CRISP_ASSIGN_OR_RETURN(const ImageReference reference, ImageReference::Parse(tag));
+    if (!reference.RepoTag().empty()) archived.names.push_back(reference.RepoTag());
+  }
+  return archived;
+}
+
+}  // namespace crisp::storage

@@ -1,0 +1,256 @@
+// Pulls: joining, fetching layers in parallel, committing.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "storage/digest.h"
+#include "storage/image_store_impl.h"
+#include "storage/layer_unpack.h"
+
+namespace crisp::storage {
+
+// One pull that any number of callers wait for. Guarded by the store's mutex.
+struct ImageStoreImpl::PullOperation {
+  int waiters = 0;
+  bool done = false;
+  std::atomic<bool> abandoned{false};
+  absl::StatusOr<std::string> result = absl::UnknownError("not finished");
+};
+
+// Makes one layer: downloads, verifies, unpacks; all overlapped when an unpacking slot is free, else
+// the download goes to disk first. Failure leaves nothing but trash.
+class ImageStoreImpl::LayerFetch {
+ public:
+  LayerFetch(ImageStoreImpl& store, RegistrySession& session, Descriptor blob, std::string diff_id)
+      : store_(store), session_(session), blob_(std::move(blob)), diff_id_(std::move(diff_id)) {}
+
+  absl::StatusOr<LayerRecord> Run(int64_t number, const Cancel& cancel) {
+    number_ = number;
+    spool_ = absl::StrCat(store_.paths_.ingest(), "/", number);
+    absl::StatusOr<LayerRecord> record = Make(cancel);
+    (void)unlink(spool_.c_str());
+    if (!record.ok()) (void)store_.layers_->Trash(store_.paths_.LayerDir(number));
+    if (have_slot_) store_.unpacks_.Release();
+    return record;
+  }
+
+ private:
+  absl::StatusOr<LayerRecord> Make(const Cancel& cancel) {
+    CRISP_RETURN_IF_ERROR(MakeDirs(store_.paths_.LayerDir(number_), 0700));
+    const std::string fs = store_.paths_.LayerFs(number_);
+    CRISP_RETURN_IF_ERROR(MakeDirs(fs, 0755));
+    if (chmod(fs.c_str(), 0755) != 0) return ErrnoError(errno, absl::StrCat("chmod ", fs));
+    CRISP_ASSIGN_OR_RETURN(target_, crisp::Open(fs, O_RDONLY | O_DIRECTORY));
+    have_slot_ = store_.unpacks_.TryAcquire();
+    if (store_.options_.keep_layer_blobs || !have_slot_) {
+      CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
+    }
+    CRISP_RETURN_IF_ERROR(have_slot_ ? Streamed(cancel) : Spooled(cancel));
+    if (result_.diff_id != diff_id_) {
+      return absl::DataLossError(absl::StrCat("layer ", blob_.digest, ": unpacks to ",
+                                              result_.diff_id, ", the config says ", diff_id_));
+    }
+    if (store_.options_.keep_layer_blobs) {
+      const std::string kept = store_.paths_.Blob(blob_.digest);
+      if (rename(spool_.c_str(), kept.c_str()) != 0) {
+        return ErrnoError(errno, absl::StrCat("rename to ", kept));
+      }
+    }
+    return LayerRecord{.diff_id = diff_id_,
+                       .number = number_,
+                       .blob_digest = blob_.digest,
+                       .blob_size = blob_.size,
+                       .blob_kept = store_.options_.keep_layer_blobs,
+                       .archive_bytes = result_.archive_bytes,
+                       .inodes = result_.inodes,
+                       .bytes = result_.bytes,
+                       .disk_bytes = result_.disk_bytes};
+  }
+
+  absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack() {
+    return LayerUnpack::Start({.program = store_.options_.unpacker}, target_.get());
+  }
+
+  absl::Status Streamed(const Cancel& cancel) {
+    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
+    auto sink = [&](absl::string_view bytes) -> absl::Status {
+      if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
+      return unpack->Write(bytes, cancel);
+    };
+    CRISP_RETURN_IF_ERROR(session_.FetchBlob(blob_, sink, cancel));
+    CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
+    return absl::OkStatus();
+  }
+
+  absl::Status Spooled(const Cancel& cancel) {
+    auto sink = [&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); };
+    CRISP_RETURN_IF_ERROR(session_.FetchBlob(blob_, sink, cancel));
+    CRISP_RETURN_IF_ERROR(store_.unpacks_.Acquire(cancel));
+    have_slot_ = true;
+    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
+    if (lseek(file_.get(), 0, SEEK_SET) != 0) return ErrnoError(errno, absl::StrCat("seek ", spool_));
+    std::vector<char> buffer(256 << 10);
+    while (true) {
+      const ssize_t n = read(file_.get(), buffer.data(), buffer.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoError(errno, absl::StrCat("read ", spool_));
+      if (n == 0) break;
+      CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+    }
+    CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
+    return absl::OkStatus();
+  }
+
+  ImageStoreImpl& store_;
+  RegistrySession& session_;
+  const Descriptor blob_;
+  const std::string diff_id_;
+  int64_t number_ = 0;
+  std::string spool_;
+  UniqueFd target_;
+  UniqueFd file_;
+  bool have_slot_ = false;
+  UnpackResult result_;
+};
+
+namespace {
+
+// Who may join whose pull: the same name with the same credentials.
+std::string PullKey(const ImageReference& reference, const RegistryAuth& auth) {
+  Hasher hasher;
+  for (const std::string* field : {&auth.username, &auth.password, &auth.auth, &auth.server_address,
+                                   &auth.identity_token, &auth.registry_token}) {
+    hasher.Update(absl::StrCat(field->size(), ":", *field));
+  }
+  return absl::StrCat(reference.Canonical(), " ", hasher.Finish());
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
+                                                 const RegistryAuth& auth,
+                                                 const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(reference));
+  CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("pull ", reference)));
+  const std::string key = PullKey(parsed, auth);
+  absl::MutexLock lock(&mutex_);
+  if (closing_) return absl::CancelledError("the image store is closing");
+  std::shared_ptr<PullOperation>& slot = pulls_[key];
+  if (slot == nullptr) {
+    slot = std::make_shared<PullOperation>();
+    ++running_pulls_;
+    std::thread([this, key, parsed, auth, operation = slot] {
+      const Cancel until_nobody_waits(absl::InfiniteFuture(),
+                                      [operation] { return operation->abandoned.load(); });
+      absl::StatusOr<std::string> result = RunPull(parsed, auth, until_nobody_waits);
+      if (!result.ok()) Kick();
+      absl::MutexLock finished(&mutex_);
+      operation->result = std::move(result);
+      operation->done = true;
+      const auto it = pulls_.find(key);
+      if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
+      --running_pulls_;
+      changed_.SignalAll();
+    }).detach();
+  }
+  const std::shared_ptr<PullOperation> operation = slot;
+  ++operation->waiters;
+  absl::Status left;
+  while (!operation->done && left.ok()) {
+    const absl::Time until =
+        std::min(cancel.deadline(), absl::Now() + absl::Milliseconds(50));
+    changed_.WaitWithDeadline(&mutex_, until);
+    left = cancel.Check(absl::StrCat("pull ", reference));
+    if (left.ok() && closing_) left = absl::CancelledError("the image store is closing");
+  }
+  if (--operation->waiters == 0 && !operation->done) {
+    operation->abandoned = true;
+    pulls_.erase(key);  // a later caller starts anew rather than join a dying one
+  }
+  return operation->done ? operation->result : left;
+}
+
+absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& reference,
+                                                    const RegistryAuth& auth,
+                                                    const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
+                         registry_->Open(reference, auth));
+  CRISP_ASSIGN_OR_RETURN(const ResolvedImage image, session->Resolve(cancel));
+  std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
+  if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
+  return Ingest(image, *session, names, cancel);
+}
+
+absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
+                                         RegistrySession& session,
+                                         const Cancel& cancel,
+                                         std::map<std::string, LayerStore::Lease>& leases) {
+  absl::Mutex mutex;
+  absl::Status first_error;
+  std::atomic<bool> failed{false};
+  std::atomic<size_t> next{0};
+  // The first failure stops the rest; outside cancellation keeps its own error.
+  const Cancel until_failure(cancel.deadline(), [&] { return failed || !cancel.Check("pull").ok(); });
+  const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
+  auto work = [&] {
+    for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
+      auto build = [&](int64_t number) {
+        return LayerFetch(*this, session, image.layers[i], diff_ids[i]).Run(number, until_failure);
+      };
+      absl::StatusOr<LayerStore::Lease> lease =
+          layers_->Acquire(diff_ids[i], build, until_failure);
+      absl::MutexLock lock(&mutex);
+      if (!lease.ok()) {
+        if (!failed.exchange(true)) first_error = lease.status();
+      } else if (!leases.emplace(diff_ids[i], *lease).second) {
+        layers_->Release(diff_ids[i]);  // the same layer twice in one image
+      }
+    }
+  };
+  const size_t parallel =
+      std::min<size_t>(std::max(1, options_.max_parallel_downloads), diff_ids.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < parallel; ++i) threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
+  return first_error;
+}
+
+absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
+                                                   RegistrySession& session,
+                                                   const std::vector<std::string>& names,
+                                                   const Cancel& cancel) {
+  if (image.layers.size() != image.image_config.diff_ids.size()) {
+    return absl::InvalidArgumentError("manifest and config differ in the number of layers");
+  }
+  std::map<std::string, LayerStore::Lease> leases;
+  auto release = absl::MakeCleanup([&] {
+    for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
+  });
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, cancel, leases));
+  std::vector<LayerRecord> fresh;
+  for (const auto& [diff_id, lease] : leases) {
+    if (!lease.committed) fresh.push_back(lease.record);
+  }
+  // Everything under the names that are about to appear, once per image.
+  if (!fresh.empty() && syncfs(root_fd_.get()) != 0) return ErrnoError(errno, "sync the image store");
+  CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
+  CRISP_RETURN_IF_ERROR(
+      catalog_->Commit(image.config_bytes, image.manifest_bytes, names, fresh, absl::Now()));
+  layers_->MarkCommitted(fresh);
+  return Sha256Digest(image.config_bytes);
+}
+
+}  // namespace crisp::storage

@@ -1,0 +1,235 @@
+#include "storage/image_store_impl.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr off_t kReserveBytes = 4 << 20;
+constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
+
+}  // namespace
+
+bool Slots::TryAcquire() {
+  absl::MutexLock lock(&mutex_);
+  if (free_ <= 0) return false;
+  --free_;
+  return true;
+}
+
+absl::Status Slots::Acquire(const Cancel& cancel) {
+  absl::MutexLock lock(&mutex_);
+  while (free_ <= 0) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("wait to unpack"));
+    changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
+  }
+  --free_;
+  return absl::OkStatus();
+}
+
+void Slots::Release() {
+  absl::MutexLock lock(&mutex_);
+  ++free_;
+  changed_.Signal();
+}
+
+ImageStoreImpl::ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry)
+    : options_(std::move(options)),
+      paths_{options_.root},
+      registry_(std::move(registry)),
+      unpacks_(std::max(1, options_.max_parallel_unpacks)) {}
+
+absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(ImageStoreOptions options,
+                                                                 std::unique_ptr<Registry> registry) {
+  std::unique_ptr<ImageStoreImpl> store(
+      new ImageStoreImpl(std::move(options), std::move(registry)));
+  CRISP_RETURN_IF_ERROR(Annotate(store->Start(), "open image store"));
+  return store;
+}
+
+absl::Status ImageStoreImpl::Start() {
+  CRISP_RETURN_IF_ERROR(MakeDirs(options_.root, 0700));
+  // What images bring may be setuid: nobody else gets near it.
+  if (chmod(options_.root.c_str(), 0700) != 0) return ErrnoError(errno, options_.root);
+  CRISP_ASSIGN_OR_RETURN(root_fd_, crisp::Open(options_.root, O_RDONLY | O_DIRECTORY));
+  CRISP_ASSIGN_OR_RETURN(lock_, crisp::Open(options_.root + "/lock", O_RDWR | O_CREAT, 0600));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(options_.root, ": another process has this store open"));
+  }
+  auto make_room = [this] { (void)unlink((options_.root + "/reserve").c_str()); };
+  CRISP_ASSIGN_OR_RETURN(catalog_, ImageCatalog::Open(options_.root + "/images.db",
+                                                      options_.pinned_images, make_room));
+  layers_ = std::make_unique<LayerStore>(paths_, catalog_.get());
+  containers_ = std::make_unique<ContainerStore>(layers_.get(), catalog_.get());
+  CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
+  CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
+  CRISP_RETURN_IF_ERROR(containers_->Recover());
+  background_ = std::thread([this] { Background(); });
+  return absl::OkStatus();
+}
+
+// True when the machine (not just the daemon) went down while the store was open.
+absl::StatusOr<bool> ImageStoreImpl::WasUncleanShutdown() {
+  CRISP_ASSIGN_OR_RETURN(std::string boot, ReadFile("/proc/sys/kernel/random/boot_id"));
+  absl::StripAsciiWhitespace(&boot);
+  CRISP_ASSIGN_OR_RETURN(const std::string last, catalog_->GetFact("boot_id"));
+  CRISP_ASSIGN_OR_RETURN(const std::string clean, catalog_->GetFact("clean"));
+  if (last != boot) (void)catalog_->SetFact("boot_id", boot);
+  if (clean == "yes") (void)catalog_->SetFact("clean", "no");
+  return !last.empty() && last != boot && clean != "yes";
+}
+
+ImageStoreImpl::~ImageStoreImpl() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closing_ = true;
+    changed_.SignalAll();
+    while (running_pulls_ > 0) changed_.Wait(&mutex_);
+  }
+  if (background_.joinable()) background_.join();
+  if (catalog_ != nullptr) (void)catalog_->SetFact("clean", "yes");
+}
+
+void ImageStoreImpl::Kick() {
+  absl::MutexLock lock(&mutex_);
+  kicked_ = true;
+  changed_.SignalAll();
+}
+
+// Deleting needs a few pages of the database's journal: a full disk must not refuse them.
+void ImageStoreImpl::MakeReserve() {
+  const std::string path = options_.root + "/reserve";
+  if (access(path.c_str(), F_OK) == 0) return;
+  absl::StatusOr<UniqueFd> fd = crisp::Open(path, O_WRONLY | O_CREAT, 0600);
+  if (fd.ok() && posix_fallocate(fd->get(), 0, kReserveBytes) != 0) (void)unlink(path.c_str());
+}
+
+void ImageStoreImpl::Background() {
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const absl::Time until = absl::Now() + kBackgroundPeriod;
+      while (!closing_ && !kicked_ && !changed_.WaitWithDeadline(&mutex_, until)) {
+      }
+      if (closing_) return;
+      kicked_ = false;
+    }
+    if (const absl::Status status = CollectGarbage(); !status.ok()) {
+      LogWarning("collect_garbage", {{"error", status.ToString()}});
+    }
+    MakeReserve();
+    containers_->RefreshUsage(kBackgroundPeriod / 2);
+    if (layers_->VerifyNext()) Kick();
+  }
+}
+
+absl::StatusOr<Image> ImageStoreImpl::Find(absl::string_view reference) const {
+  CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+  return image->image;
+}
+
+std::vector<Image> ImageStoreImpl::List() const {
+  std::vector<Image> images;
+  for (const ImagePtr& image : catalog_->List()) images.push_back(image->image);
+  return images;
+}
+
+absl::Status ImageStoreImpl::Remove(absl::string_view reference) {
+  const absl::StatusOr<ImagePtr> image = catalog_->Find(reference);
+  if (!image.ok()) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(catalog_->RemoveImage((*image)->image.id));
+  Kick();
+  return absl::OkStatus();
+}
+
+FsUsage ImageStoreImpl::ImageUsage() const {
+  FsUsage usage{.mountpoint = options_.root, .timestamp = absl::Now()};
+  for (const LayerRecord& layer : layers_->Records()) {
+    usage.used_bytes += layer.disk_bytes + (layer.blob_kept ? layer.blob_size : 0);
+    usage.inodes_used += layer.inodes + 2;
+  }
+  for (const ImagePtr& image : catalog_->List()) {
+    usage.used_bytes += image->image.config_json.size() + image->manifest_bytes.size();
+  }
+  return usage;
+}
+
+absl::StatusOr<FsUsage> ImageStoreImpl::ContainerUsage(absl::string_view container_id) const {
+  return containers_->Usage(container_id);
+}
+
+FsUsage ImageStoreImpl::ContainersUsage() const { return containers_->TotalUsage(); }
+
+absl::StatusOr<RootFs> ImageStoreImpl::PrepareContainer(absl::string_view container_id,
+                                                        absl::string_view image_id) {
+  return containers_->Prepare(container_id, image_id, true);
+}
+
+absl::StatusOr<RootFs> ImageStoreImpl::PrepareView(absl::string_view key,
+                                                   absl::string_view image_id) {
+  return containers_->Prepare(key, image_id, false);
+}
+
+absl::Status ImageStoreImpl::ReleaseContainer(absl::string_view key) {
+  CRISP_RETURN_IF_ERROR(containers_->Release(key));
+  Kick();
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ImageStoreImpl::PinnedKeys() const { return containers_->Keys(); }
+
+absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
+    absl::string_view reference) const {
+  CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+  std::map<std::string, LayerRecord> layers;
+  for (const LayerRecord& layer : layers_->Records()) layers[layer.diff_id] = layer;
+  std::vector<HistoryEntry> history;
+  size_t next = 0;
+  auto add_layer = [&](HistoryEntry entry) {
+    entry.diff_id = image->config.diff_ids[next];
+    entry.digest = image->manifest.layers[next].digest;
+    entry.size_bytes = image->manifest.layers[next].size;
+    entry.unpacked_bytes = layers[entry.diff_id].bytes;
+    entry.containers = containers_->UsersOf(entry.diff_id);
+    ++next;
+    history.push_back(std::move(entry));
+  };
+  for (const ConfigHistory& step : image->config.history) {
+    HistoryEntry entry{.created_by = step.created_by,
+                       .comment = step.comment,
+                       .created = step.created,
+                       .empty_layer = step.empty_layer};
+    if (step.empty_layer || next >= image->config.diff_ids.size()) {
+      history.push_back(std::move(entry));
+    } else {
+      add_layer(std::move(entry));
+    }
+  }
+  // Builders may leave the history out.
+  while (next < image->config.diff_ids.size()) add_layer({.created = image->config.created});
+  return history;
+}
+
+absl::Status ImageStoreImpl::CollectGarbage() {
+  absl::MutexLock lock(&collecting_);
+  CRISP_RETURN_IF_ERROR(layers_->Collect());
+  const absl::Status status = layers_->EmptyTrash();
+  // What is still mounted somewhere goes with a later round.
+  return absl::IsFailedPrecondition(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace crisp::storage

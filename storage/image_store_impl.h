@@ -1,0 +1,111 @@
+#ifndef CRISP_STORAGE_IMAGE_STORE_IMPL_H_
+#define CRISP_STORAGE_IMAGE_STORE_IMPL_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "base/unique_fd.h"
+#include "storage/container_store.h"
+#include "storage/image_catalog.h"
+#include "storage/image_store.h"
+#include "storage/layer_store.h"
+#include "storage/registry.h"
+
+namespace crisp::storage {
+
+// How many may do something at once, waiting with a Cancel. Thread-safe.
+class Slots {
+ public:
+  explicit Slots(int count) : free_(count) {}
+  bool TryAcquire();
+  absl::Status Acquire(const Cancel& cancel);
+  void Release();
+
+ private:
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  int free_ ABSL_GUARDED_BY(mutex_);
+};
+
+// ImageStore over a registry of the caller's choice (a fake one in tests).
+class ImageStoreImpl : public ImageStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options,
+                                                          std::unique_ptr<Registry> registry);
+  // Cancels pulls and waits for them and for the background thread.
+  ~ImageStoreImpl() override;
+
+  absl::StatusOr<std::string> Pull(const std::string& reference,
+                                   const RegistryAuth& auth,
+                                   const Cancel& cancel) override;
+  absl::StatusOr<Image> Find(absl::string_view reference) const override;
+  std::vector<Image> List() const override;
+  absl::Status Remove(absl::string_view reference) override;
+  FsUsage ImageUsage() const override;
+  absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
+  FsUsage ContainersUsage() const override;
+  absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
+                                          absl::string_view image_id) override;
+  absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) override;
+  absl::Status ReleaseContainer(absl::string_view key) override;
+  std::vector<std::string> PinnedKeys() const override;
+  absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const override;
+  absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel& cancel) override;
+  absl::Status Export(const std::vector<std::string>& references,
+                      int fd,
+                      const Cancel& cancel) override;
+  absl::Status CollectGarbage() override;
+
+ private:
+  struct PullOperation;
+  class LayerFetch;
+
+  ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
+  absl::Status Start();
+  absl::StatusOr<bool> WasUncleanShutdown();
+  void MakeReserve();
+  void Background();
+  void Kick();
+
+  absl::StatusOr<std::string> RunPull(const ImageReference& reference,
+                                      const RegistryAuth& auth,
+                                      const Cancel& cancel);
+  // Fetches the layers that are missing, syncs, commits: the one way into the store.
+  absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
+                                     RegistrySession& session,
+                                     const std::vector<std::string>& names,
+                                     const Cancel& cancel);
+  absl::Status FetchLayers(const ResolvedImage& image,
+                           RegistrySession& session,
+                           const Cancel& cancel,
+                           std::map<std::string, LayerStore::Lease>& leases);
+  absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
+                                                         const Cancel& cancel);
+
+  const ImageStoreOptions options_;
+  const StorePaths paths_;
+  std::unique_ptr<Registry> registry_;
+  UniqueFd lock_;
+  UniqueFd root_fd_;
+  std::unique_ptr<ImageCatalog> catalog_;
+  std::unique_ptr<LayerStore> layers_;
+  std::unique_ptr<ContainerStore> containers_;
+  Slots unpacks_;
+  absl::Mutex collecting_;  // one round at a time, so that CollectGarbage() returns when it is done
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::map<std::string, std::shared_ptr<PullOperation>> pulls_ ABSL_GUARDED_BY(mutex_);
+  int running_pulls_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool kicked_ ABSL_GUARDED_BY(mutex_) = true;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread background_;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_STORE_IMPL_H_

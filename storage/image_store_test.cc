@@ -1,0 +1,389 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "storage/digest.h"
+#include "storage/image_store_impl.h"
+#include "storage/tar_builder.h"
+
+namespace crisp::storage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// A registry in memory: images by "name:tag", blobs by digest.
+struct FakeRegistry : Registry {
+  std::map<std::string, ResolvedImage> images;
+  std::map<std::string, std::string> blobs;
+  std::atomic<int> fetches{0};
+  std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
+  std::atomic<bool> break_off{false};
+
+  // Layers are tars; returns the image id.
+  std::string Put(const std::string& name, const std::vector<std::string>& tars,
+                  const std::string& mark = "") {
+    Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"config", {{"User", mark}}},
+                   {"rootfs", {{"type", "layers"}, {"diff_ids", Json::array()}}}};
+    Json manifest = {{"schemaVersion", 2}, {"mediaType", kOciManifest}, {"layers", Json::array()}};
+    ResolvedImage image;
+    for (const std::string& tar : tars) {
+      const std::string blob = Gzip(tar);
+      Descriptor layer{kOciLayerGzip, Sha256Digest(blob), blob.size()};
+      blobs[layer.digest] = blob;
+      config["rootfs"]["diff_ids"].push_back(Sha256Digest(tar));
+      manifest["layers"].push_back(
+          {{"mediaType", layer.media_type}, {"digest", layer.digest}, {"size", layer.size}});
+      image.layers.push_back(layer);
+    }
+    image.config_bytes = DumpJson(config);
+    image.config = {kOciConfig, Sha256Digest(image.config_bytes), image.config_bytes.size()};
+    manifest["config"] = {{"mediaType", kOciConfig},
+                          {"digest", image.config.digest},
+                          {"size", image.config.size}};
+    image.manifest_bytes = image.target_bytes = DumpJson(manifest);
+    image.manifest = image.target = {kOciManifest, Sha256Digest(image.manifest_bytes),
+                                     image.manifest_bytes.size()};
+    image.image_config = *ParseImageConfig(image.config_bytes);
+    images[name] = image;
+    images[image.target.digest] = image;
+    return image.config.digest;
+  }
+
+  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
+                                                        const RegistryAuth&) override;
+};
+
+struct FakeSession : RegistrySession {
+  FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel&) override {
+    const auto it = registry.images.find(
+        reference.digest.empty() ? reference.RepoTag() : reference.digest);
+    if (it == registry.images.end()) return absl::NotFoundError("no such image");
+    return it->second;
+  }
+  absl::Status FetchBlob(const Descriptor& blob,
+                         const std::function<absl::Status(absl::string_view)>& sink,
+                         const Cancel& cancel) override {
+    ++registry.fetches;
+    const std::string& bytes = registry.blobs.at(blob.digest);
+    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
+    if (registry.break_off) return absl::DataLossError("broke off");
+    while (registry.hang) {
+      CRISP_RETURN_IF_ERROR(cancel.Check("fetch"));
+      usleep(5000);
+    }
+    return sink(absl::string_view(bytes).substr(bytes.size() / 2));
+  }
+  FakeRegistry& registry;
+  ImageReference reference;
+};
+
+absl::StatusOr<std::unique_ptr<RegistrySession>> FakeRegistry::Open(
+    const ImageReference& reference, const RegistryAuth&) {
+  return std::unique_ptr<RegistrySession>(new FakeSession(*this, reference));
+}
+
+// The store owns its registry; the test keeps this one.
+struct Borrowed : Registry {
+  explicit Borrowed(FakeRegistry& r) : real(r) {}
+  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
+                                                        const RegistryAuth& auth) override {
+    return real.Open(reference, auth);
+  }
+  FakeRegistry& real;
+};
+
+constexpr char kBox[] = "docker.io/library/box:latest";
+
+class ImageStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Reopen(); }
+  void Reopen() {
+    store_.reset();
+    ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
+    options.pinned_images = {"registry.k8s.io/pause*"};
+    ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
+  }
+  absl::StatusOr<std::string> Pull(const std::string& reference) {
+    return store_->Pull(reference, {}, Cancel());
+  }
+  std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
+  // What there is must be what is recorded.
+  void ExpectClean(size_t layers) {
+    EXPECT_OK(store_->CollectGarbage());
+    EXPECT_THAT(Entries("layers"), SizeIs(layers));
+    EXPECT_THAT(Entries("blobs/sha256"), SizeIs(layers));
+    EXPECT_THAT(Entries("ingest"), IsEmpty());
+    EXPECT_THAT(Entries("trash"), IsEmpty());
+  }
+
+  const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
+  const std::string top_ = TarBuilder().File("app", "top").File("etc/.wh.os", "").Build();
+  TempDir dir_;
+  std::string root_ = dir_.path() + "/store";
+  FakeRegistry registry_;
+  std::unique_ptr<ImageStore> store_;
+};
+
+TEST_F(ImageStoreTest, PullsAndFindsByEveryName) {
+  const std::string id = registry_.Put(kBox, {base_, top_}, "1000");
+  EXPECT_EQ(*Pull("box"), id);
+  const std::string target = registry_.images[kBox].target.digest;
+  for (const std::string& name :
+       {id, id.substr(7), id.substr(7, 12), std::string("box"), std::string(kBox),
+        "box@" + target, "docker.io/library/box:latest@" + target}) {
+    ASSERT_OK_AND_ASSIGN(const Image image, store_->Find(name));
+    EXPECT_EQ(image.id, id) << name;
+    EXPECT_THAT(image.repo_tags, ElementsAre(kBox));
+    EXPECT_THAT(image.repo_digests, ElementsAre("docker.io/library/box@" + target));
+    EXPECT_EQ(image.user, "1000");
+    EXPECT_GT(image.size_bytes, 0u);
+  }
+  EXPECT_THAT(store_->Find("other"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Pull("other"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Pull("UPPER"), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_OK_AND_ASSIGN(const auto history, store_->History("box"));
+  EXPECT_THAT(history, SizeIs(2));
+  ExpectClean(2);
+  EXPECT_GT(store_->ImageUsage().used_bytes, 0u);
+}
+
+TEST_F(ImageStoreTest, ByDigestAddsNoTagAndSharesLayers) {
+  const std::string one = registry_.Put(kBox, {base_, top_});
+  const std::string two = registry_.Put("docker.io/library/two:latest", {base_}, "u");
+  EXPECT_EQ(*Pull("box@" + registry_.images[kBox].target.digest), one);
+  EXPECT_THAT(store_->Find(one)->repo_tags, IsEmpty());
+  EXPECT_EQ(registry_.fetches, 2);
+  EXPECT_EQ(*Pull("two"), two);
+  EXPECT_EQ(*Pull("box"), one);
+  EXPECT_EQ(registry_.fetches, 2);
+  EXPECT_THAT(store_->List(), SizeIs(2));
+  ExpectClean(2);
+}
+
+TEST_F(ImageStoreTest, MovesTags) {
+  const std::string one = registry_.Put(kBox, {base_}, "one");
+  ASSERT_OK(Pull("box"));
+  const std::string two = registry_.Put(kBox, {base_}, "two");
+  EXPECT_EQ(*Pull("box"), two);
+  EXPECT_THAT(store_->Find(one)->repo_tags, IsEmpty());
+  EXPECT_THAT(store_->Find(two)->repo_tags, ElementsAre(kBox));
+  Reopen();
+  EXPECT_EQ(store_->Find("box")->id, two);
+  EXPECT_THAT(store_->Find(one)->repo_digests, SizeIs(1));
+}
+
+TEST_F(ImageStoreTest, ReportsPinnedImages) {
+  registry_.Put("registry.k8s.io/pause:3.9", {base_});
+  ASSERT_OK(Pull("registry.k8s.io/pause:3.9"));
+  EXPECT_TRUE(store_->Find("registry.k8s.io/pause:3.9")->pinned);
+}
+
+TEST_F(ImageStoreTest, RemovesAllNamesAndThenTheLayers) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  registry_.Put("docker.io/library/alias:latest", {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(Pull("alias"));
+  EXPECT_THAT(store_->Find(id)->repo_tags, SizeIs(2));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 5; ++i) threads.emplace_back([&] { EXPECT_OK(store_->Remove("alias")); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(store_->List(), IsEmpty());
+  EXPECT_OK(store_->Remove(id));
+  ExpectClean(0);
+}
+
+TEST_F(ImageStoreTest, ContainersKeepLayers) {
+  const std::string id = registry_.Put(kBox, {base_, top_, base_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c/1", id));
+  EXPECT_THAT(root.lower_dirs, SizeIs(2));  // the same layer twice counts once
+  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/etc/os"), "base");
+  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/app"), "top");
+  EXPECT_EQ(store_->PrepareContainer("c/1", id)->upper_dir, root.upper_dir);
+  ASSERT_OK(AtomicWriteFile(root.upper_dir + "/f", "x", 0600, Durability::kNone));
+  ASSERT_OK_AND_ASSIGN(const RootFs view, store_->PrepareView("view", id));
+  EXPECT_EQ(view.upper_dir, "");
+  ASSERT_OK(store_->Remove(id));
+  EXPECT_THAT(store_->PrepareContainer("late", id), StatusIs(absl::StatusCode::kNotFound));
+  Reopen();
+  EXPECT_THAT(store_->PinnedKeys(), ElementsAre("c/1", "view"));
+  ASSERT_OK(store_->ReleaseContainer("view"));
+  ASSERT_OK(store_->CollectGarbage());
+  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(root.upper_dir + "/f"), "x");
+  EXPECT_OK(store_->ContainerUsage("c/1"));
+  ASSERT_OK(store_->ReleaseContainer("c/1"));
+  ASSERT_OK(store_->ReleaseContainer("c/1"));
+  EXPECT_THAT(store_->ContainerUsage("c/1"), StatusIs(absl::StatusCode::kNotFound));
+  ExpectClean(0);
+}
+
+TEST_F(ImageStoreTest, ViewsAndEmptyImagesAreMountable) {
+  const std::string one = registry_.Put(kBox, {base_});
+  const std::string none = registry_.Put("docker.io/library/none:latest", {});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(Pull("none"));
+  EXPECT_THAT(store_->PrepareView("v", one)->lower_dirs, SizeIs(2));
+  EXPECT_THAT(store_->PrepareContainer("c", none)->lower_dirs, SizeIs(1));
+}
+
+TEST_F(ImageStoreTest, FailedPullsLeaveNothing) {
+  registry_.Put(kBox, {base_, top_});
+  registry_.break_off = true;
+  EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss));
+  ExpectClean(0);
+  registry_.break_off = false;
+  // A config that promises another layer.
+  registry_.images[kBox].image_config.diff_ids[1] = Sha256Digest("something else");
+  EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("unpacks to")));
+  ExpectClean(0);
+  registry_.Put("docker.io/library/evil:latest", {TarBuilder().File("../../evil").Build()});
+  EXPECT_THAT(Pull("evil"), StatusIs(absl::StatusCode::kInvalidArgument));
+  ExpectClean(0);
+  EXPECT_THAT(store_->List(), IsEmpty());
+  registry_.Put(kBox, {base_, top_});
+  EXPECT_OK(Pull("box"));
+}
+
+TEST_F(ImageStoreTest, SameImageIsFetchedOnce) {
+  registry_.Put(kBox, {base_, top_});
+  registry_.Put("docker.io/library/two:latest", {base_}, "u");
+  registry_.hang = true;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] { EXPECT_OK(Pull(i % 2 == 0 ? "box" : "two")); });
+  }
+  usleep(100'000);
+  registry_.hang = false;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(registry_.fetches, 2);
+  ExpectClean(2);
+}
+
+TEST_F(ImageStoreTest, WaitersLeaveOneByOne) {
+  registry_.Put(kBox, {base_});
+  registry_.hang = true;
+  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(1))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  std::thread patient([&] { EXPECT_OK(Pull("box")); });
+  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(100))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  registry_.hang = false;
+  patient.join();
+  registry_.hang = true;
+  registry_.Put(kBox, {top_});
+  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(100))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  Reopen();  // closing waits for the abandoned one
+  ExpectClean(1);
+}
+
+TEST_F(ImageStoreTest, OneProcessOwnsARoot) {
+  EXPECT_THAT(ImageStoreImpl::Open({.root = root_}, std::make_unique<Borrowed>(registry_)).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(ImageStoreTest, CleansUpWhatACrashLeft) {
+  registry_.Put(kBox, {base_});
+  ASSERT_OK(Pull("box"));
+  store_.reset();
+  ASSERT_OK(MakeDirs(root_ + "/layers/77/fs/half"));
+  ASSERT_OK(AtomicWriteFile(root_ + "/blobs/sha256/abc", "x", 0600, Durability::kNone));
+  ASSERT_OK(AtomicWriteFile(root_ + "/ingest/78", "x", 0600, Durability::kNone));
+  ASSERT_OK(MakeDirs(root_ + "/containers/cut_short"));
+  Reopen();
+  EXPECT_THAT(store_->PinnedKeys(), ElementsAre("cut_short"));
+  ASSERT_OK(store_->ReleaseContainer("cut_short"));
+  ExpectClean(1);
+  EXPECT_OK(store_->PrepareContainer("c", store_->Find("box")->id));
+}
+
+TEST_F(ImageStoreTest, ALostLayerIsPulledAgain) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  store_.reset();
+  ASSERT_OK(RemoveTree(root_ + "/layers/" + ListDir(root_ + "/layers")->front()));
+  Reopen();
+  EXPECT_THAT(store_->Find("box"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(Pull("box"));
+  ExpectClean(2);
+}
+
+TEST_F(ImageStoreTest, AfterAPowerCutDamageIsFound) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK_AND_ASSIGN(const std::string id, Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareView("v", id));
+  ASSERT_OK(store_->ReleaseContainer("v"));
+  store_.reset();
+  {
+    // As another boot without a clean close would find it.
+    ASSERT_OK_AND_ASSIGN(auto catalog, ImageCatalog::Open(root_ + "/images.db", {}, [] {}));
+    ASSERT_OK(catalog->SetFact("clean", "no"));
+    ASSERT_OK(catalog->SetFact("boot_id", "another"));
+  }
+  ASSERT_EQ(truncate((root.lower_dirs[0] + "/app").c_str(), 0), 0);
+  Reopen();
+  EXPECT_FALSE(store_->PrepareContainer("c", id).ok());
+  EXPECT_EQ(*Pull("box"), id);
+  ASSERT_OK_AND_ASSIGN(const RootFs again, store_->PrepareContainer("c", id));
+  EXPECT_EQ(*ReadFile(again.lower_dirs[0] + "/app"), "top");
+}
+
+TEST_F(ImageStoreTest, ExportsAndImports) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
+  ASSERT_OK(store_->Export({"box", id}, file.get(), Cancel()));
+  ASSERT_OK(store_->Remove("box"));
+  ExpectClean(0);
+  ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
+  ASSERT_OK_AND_ASSIGN(const auto names, store_->Import(file.get(), Cancel()));
+  EXPECT_THAT(names, ElementsAre(kBox));
+  EXPECT_EQ(store_->Find("box")->id, id);
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
+  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+  ExpectClean(2);
+}
+
+TEST_F(ImageStoreTest, ImportsDockerArchives) {
+  const std::string config = DumpJson(
+      Json{{"architecture", "amd64"}, {"os", "linux"},
+           {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(base_)}}}}});
+  auto archive = [&](const std::string& layer) {
+    return Gzip(TarBuilder()
+                    .File("c.json", config)
+                    .Dir("l")
+                    .File("l/layer.tar", layer)
+                    .Symlink("link.tar", "l/layer.tar")
+                    .File("manifest.json", DumpJson(Json::array({{{"Config", "c.json"},
+                                                                 {"RepoTags", {"x/y:1"}},
+                                                                 {"Layers", {"link.tar"}}}})))
+                    .Build());
+  };
+  auto import = [&](const std::string& bytes) {
+    UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
+    EXPECT_OK(WriteAll(file.get(), bytes, "memfd"));
+    lseek(file.get(), 0, SEEK_SET);
+    return store_->Import(file.get(), Cancel());
+  };
+  EXPECT_THAT(import(archive(top_)), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(import("no archive"), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(import(TarBuilder().File("f").Build()), StatusIs(absl::StatusCode::kInvalidArgument));
+  ExpectClean(0);
+  EXPECT_THAT(*import(archive(base_)), ElementsAre("docker.io/x/y:1"));
+  EXPECT_EQ(store_->Find("x/y:1")->id, Sha256Digest(config));
+  ExpectClean(1);
+}
+
+}  // namespace
+}  // namespace crisp::storage

@@ -1,0 +1,236 @@
+// Import and export of archives.
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <set>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "storage/digest.h"
+#include "storage/image_archive.h"
+#include "storage/image_store_impl.h"
+#include "storage/layer_unpack.h"
+
+namespace crisp::storage {
+namespace {
+
+Json DescriptorJson(const Descriptor& descriptor) {
+  return {{"mediaType", descriptor.media_type},
+          {"digest", descriptor.digest},
+          {"size", descriptor.size}};
+}
+
+Descriptor Describe(absl::string_view media_type, absl::string_view bytes) {
+  return {.media_type = std::string(media_type),
+          .digest = Sha256Digest(bytes),
+          .size = bytes.size()};
+}
+
+std::string BlobName(absl::string_view digest) {
+  return absl::StrCat("blobs/sha256/", DigestHex(digest));
+}
+
+// Writes members to a descriptor. Sizes beyond 8 GiB need pax, the rest is plain ustar.
+class TarWriter {
+ public:
+  TarWriter(int fd, const Cancel& cancel)
+      : fd_(fd), cancel_(cancel), archive_(archive_write_new(), archive_write_free) {
+    archive_write_set_format_pax_restricted(archive_.get());
+    archive_write_open(archive_.get(), this, nullptr, &TarWriter::Output, nullptr);
+  }
+
+  absl::Status Add(const std::string& name, absl::string_view bytes) {
+    if (!names_.insert(name).second) return absl::OkStatus();
+    CRISP_RETURN_IF_ERROR(Begin(name, bytes.size()));
+    return Data(bytes);
+  }
+  absl::Status AddFile(const std::string& name, const std::string& path, uint64_t size) {
+    if (!names_.insert(name).second) return absl::OkStatus();
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd file, crisp::Open(path, O_RDONLY));
+    CRISP_RETURN_IF_ERROR(Begin(name, size));
+    std::vector<char> buffer(256 << 10);
+    while (true) {
+      const ssize_t n = read(file.get(), buffer.data(), buffer.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoError(errno, absl::StrCat("read ", path));
+      if (n == 0) return absl::OkStatus();
+      CRISP_RETURN_IF_ERROR(Data({buffer.data(), static_cast<size_t>(n)}));
+    }
+  }
+  absl::Status Finish() {
+    return archive_write_close(archive_.get()) == ARCHIVE_OK ? absl::OkStatus() : Error("finish");
+  }
+
+ private:
+  static la_ssize_t Output(struct archive* archive, void* self, const void* data, size_t size) {
+    auto* writer = static_cast<TarWriter*>(self);
+    writer->status_ = writer->cancel_.Check("export");
+    if (writer->status_.ok()) {
+      writer->status_ =
+          WriteAll(writer->fd_, {static_cast<const char*>(data), size}, "the archive");
+    }
+    if (writer->status_.ok()) return static_cast<la_ssize_t>(size);
+    archive_set_error(archive, EIO, "output failed");
+    return -1;
+  }
+  absl::Status Error(absl::string_view what) {
+    if (!status_.ok()) return status_;
+    return absl::InternalError(
+        absl::StrCat("export: ", what, ": ", archive_error_string(archive_.get())));
+  }
+  absl::Status Begin(const std::string& name, uint64_t size) {
+    const std::unique_ptr<struct archive_entry, void (*)(struct archive_entry*)> entry(
+        archive_entry_new(), archive_entry_free);
+    archive_entry_set_pathname(entry.get(), name.c_str());
+    archive_entry_set_filetype(entry.get(), AE_IFREG);
+    archive_entry_set_perm(entry.get(), 0644);
+    archive_entry_set_mtime(entry.get(), 0, 0);  // the same image gives the same archive
+    archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
+    return archive_write_header(archive_.get(), entry.get()) == ARCHIVE_OK ? absl::OkStatus()
+                                                                           : Error(name);
+  }
+  absl::Status Data(absl::string_view bytes) {
+    const la_ssize_t n = archive_write_data(archive_.get(), bytes.data(), bytes.size());
+    if (n < 0 || static_cast<size_t>(n) != bytes.size()) return Error("write data");
+    return absl::OkStatus();
+  }
+
+  const int fd_;
+  const Cancel& cancel_;
+  absl::Status status_;
+  std::set<std::string> names_;
+  // Last: closing it still writes.
+  std::unique_ptr<struct archive, int (*)(struct archive*)> archive_;
+};
+
+struct ExportIndex {
+  Json oci = {{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", Json::array()}};
+  Json docker = Json::array();
+};
+
+// The manifest as pulled when all of its blobs are at hand, else one over the blobs there are (another
+// image brought the same layer, compressed otherwise). The config, and so the id, stays.
+absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
+                                           const std::vector<LayerRecord>& layers) {
+  CRISP_ASSIGN_OR_RETURN(Json json, ParseJson(image.manifest_bytes));
+  bool same = true;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!layers[i].blob_kept) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("export ", image.image.id, ": the compressed layers were not kept"));
+    }
+    if (layers[i].blob_digest == image.manifest.layers[i].digest) continue;
+    same = false;
+    json["layers"][i]["digest"] = layers[i].blob_digest;
+    json["layers"][i]["size"] = layers[i].blob_size;
+  }
+  return same ? image.manifest_bytes : DumpJson(json);
+}
+
+absl::Status ExportImage(const ImageRecord& image,
+                         const std::vector<LayerRecord>& layers,
+                         const StorePaths& paths,
+                         TarWriter& tar,
+                         ExportIndex& index) {
+  CRISP_ASSIGN_OR_RETURN(const std::string manifest, ExportManifest(image, layers));
+  Json docker_layers = Json::array();
+  for (const LayerRecord& layer : layers) {
+    const std::string name = BlobName(layer.blob_digest);
+    CRISP_RETURN_IF_ERROR(tar.AddFile(name, paths.Blob(layer.blob_digest), layer.blob_size));
+    docker_layers.push_back(name);
+  }
+  CRISP_RETURN_IF_ERROR(tar.Add(BlobName(image.image.id), image.image.config_json));
+  const Descriptor descriptor = Describe(image.manifest.media_type, manifest);
+  CRISP_RETURN_IF_ERROR(tar.Add(BlobName(descriptor.digest), manifest));
+  const std::vector<std::string>& tags = image.image.repo_tags;
+  for (size_t i = 0; i < std::max<size_t>(1, tags.size()); ++i) {
+    Json entry = DescriptorJson(descriptor);
+    if (i < tags.size()) {
+      entry["annotations"] = {
+          {"io.containerd.image.name", tags[i]},
+          {"org.opencontainers.image.ref.name", tags[i].substr(tags[i].rfind(':') + 1)}};
+    }
+    index.oci["manifests"].push_back(std::move(entry));
+  }
+  index.docker.push_back({{"Config", BlobName(image.image.id)},
+                          {"RepoTags", tags},
+                          {"Layers", std::move(docker_layers)}});
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
+                                    int fd,
+                                    const Cancel& cancel) {
+  TarWriter tar(fd, cancel);
+  ExportIndex index;
+  std::set<std::string> done;
+  for (const std::string& reference : references) {
+    CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+    if (!done.insert(image->image.id).second) continue;
+    // Pinned, so that a removal meanwhile takes no blob away.
+    CRISP_ASSIGN_OR_RETURN(const std::vector<LayerRecord> layers,
+                           layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
+                             CRISP_RETURN_IF_ERROR(catalog_->Find(image->image.id).status());
+                             return image->config.diff_ids;
+                           }));
+    auto unpin = absl::MakeCleanup([&] { layers_->Unpin(image->config.diff_ids); });
+    CRISP_RETURN_IF_ERROR(ExportImage(*image, layers, paths_, tar, index));
+  }
+  CRISP_RETURN_IF_ERROR(tar.Add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
+  CRISP_RETURN_IF_ERROR(tar.Add("index.json", DumpJson(index.oci)));
+  CRISP_RETURN_IF_ERROR(tar.Add("manifest.json", DumpJson(index.docker)));
+  return tar.Finish();
+}
+
+absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd, const Cancel& cancel) {
+  // The same confined child that unpacks layers unpacks the archive.
+  const std::string dir = absl::StrCat(paths_.ingest(), "/", layers_->NextNumber());
+  CRISP_RETURN_IF_ERROR(MakeDirs(dir, 0700));
+  auto clean = absl::MakeCleanup([&] {
+    (void)layers_->Trash(dir);
+    Kick();
+  });
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd target, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack,
+                         LayerUnpack::Start({.program = options_.unpacker}, target.get()));
+  std::vector<char> buffer(256 << 10);
+  while (true) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("import"));
+    const ssize_t n = read(fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "read the archive to import");
+    if (n == 0) break;
+    CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+  }
+  CRISP_RETURN_IF_ERROR(unpack->Finish(cancel).status());
+  return ImportArchive(dir, cancel);
+}
+
+absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std::string& dir,
+                                                                       const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+  ImageArchive archive(fd.get());
+  CRISP_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images, archive.Images(cancel));
+  std::vector<std::string> brought;
+  for (const ArchivedImage& image : images) {
+    CRISP_ASSIGN_OR_RETURN(const std::string id, Ingest(image.image, archive, image.names, cancel));
+    if (image.names.empty()) {
+      brought.push_back(id);
+    } else {
+      brought.insert(brought.end(), image.names.begin(), image.names.end());
+    }
+  }
+  return brought;
+}
+
+}  // namespace crisp::storage
