@@ -15,6 +15,8 @@ esac
 
 socket=/run/crisp/crisp.sock
 work=/run/crisp-demo
+. test/e2e/lib/registry.sh
+export TMPDIR=$work  # of the registry
 bin=build/bin
 tools=build/tools/bin
 host_port=8080
@@ -34,7 +36,7 @@ crictl() { "$tools/crictl" --runtime-endpoint "unix://$socket" --timeout 30s "$@
 
 # Also what is left of a run that was cut off.
 clean_up() {
-  if [[ -f $work/registry.pid ]]; then kill "$(cat "$work/registry.pid")" 2>/dev/null || true; fi
+  if [[ -f $work/registry ]]; then stop_registry "$(cat "$work/registry")" || true; fi
   if [[ -f $work/crispd.pid ]]; then
     kill "$(cat "$work/crispd.pid")" 2>/dev/null || true
     for _ in $(seq 100); do kill -0 "$(cat "$work/crispd.pid")" 2>/dev/null || break; sleep 0.05; done
@@ -50,30 +52,6 @@ build() {
   if [[ ! -f build/build.ninja ]]; then cmake --preset dev >/dev/null; fi
   cmake --build --preset dev --target crispd crisp crisp-shim | tail -n 1
   hack/tools.sh >/dev/null
-}
-
-start_registry() {
-  local port
-  port=$(free_port)
-  registry=127.0.0.1:$port
-  cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "$registry"}
-YAML
-  docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-  echo $! >"$work/registry.pid"
-  for _ in $(seq 200); do curl -fsS "http://$registry/v2/" >/dev/null 2>&1 && return; sleep 0.02; done
-  echo "the registry does not start:"; cat "$work/registry.log"; return 1
-}
-
-free_port() { # A TCP port of loopback that nobody listens on.
-  local port
-  while :; do
-    port=$((20000 + RANDOM % 20000))
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then echo "$port"; return; fi
-  done
 }
 
 # nginx in three layers: busybox, nginx with the libraries it needs, and a page.
@@ -163,7 +141,8 @@ mkdir -p "$work"
 trap 'status=$?; if [[ -z $keep || $status != 0 ]]; then clean_up; fi; exit $status' EXIT
 printf 'network:\n  name: crisp0\n' >"$work/config.yaml"
 started=$(now_us)
-start_registry
+registry=$(start_registry)
+echo "$registry" >"$work/registry"
 push_images
 start_daemon
 write_configs

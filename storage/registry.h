@@ -52,10 +52,11 @@ class RegistrySession {
   // Fetches manifest (through an index if need be) and config, all verified and parsed.
   virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) = 0;
 
-  // Streams the blob's bytes, in order and each once, to `sink`, on this thread. A broken
-  // connection resumes where it broke, on the same host and then on the next. Size and digest are
-  // verified over all bytes, so what the sink got counts only when OK comes back. An error of the
-  // sink ends the fetch and is returned unchanged.
+  // Streams the blob's bytes, in order and each once, to `sink`, on this thread, at most 16 KiB at
+  // a time. The sink may block; that is no stall, but then it has to watch `cancel` itself. A
+  // broken connection resumes where it broke, on the same host and then on the next. Size and
+  // digest are verified over all bytes, so what the sink got counts only when OK comes back. An
+  // error of the sink ends the fetch and is returned unchanged.
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
                                  const Cancel& cancel) = 0;
