@@ -39,6 +39,17 @@ TEST(ExposerTest, ServesTheRegistry) {
   EXPECT_THAT(Get(exposer->port(), "/other"), HasSubstr("404"));
 }
 
+TEST(ExposerTest, CallbacksMayUseAnOrdinaryStack) {
+  Registry registry;
+  auto handle = registry.OnScrape(kPods, [] {
+    volatile char large[1 << 20];
+    for (size_t i = 0; i < sizeof(large); i += 512) large[i] = 1;
+    return static_cast<double>(large[512] + 4);
+  });
+  ASSERT_OK_AND_ASSIGN(auto exposer, Exposer::Start("127.0.0.1:0", registry));
+  EXPECT_THAT(Get(exposer->port(), "/metrics"), HasSubstr("crisp_pods 5"));
+}
+
 TEST(ExposerTest, RefusesBadAndTakenAddresses) {
   Registry registry;
   for (const char* address : {"", "localhost", ":9110", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:70000"}) {

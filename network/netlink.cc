@@ -18,6 +18,7 @@ namespace crisp::network {
 namespace {
 
 constexpr int kReplyTimeoutMs = 10'000;  // the kernel answers at once; this only ends a lost reply
+constexpr size_t kReplyBytes = 65536;  // the kernel's largest dump part is half of it
 
 // Unique in the process, so that a reply to an abandoned request is known as such.
 uint32_t NextSequences(size_t count) {
@@ -204,12 +205,13 @@ absl::Status Exchange(int fd,
   size_t answered = 0;
   uint32_t failed_at = UINT32_MAX;
   absl::Status status;
-  alignas(nlmsghdr) thread_local char reply[65536];
+  // Not thread_local: a thread's TLS is cut out of its stack, and some libraries' are small.
+  const std::unique_ptr<char[]> reply(new char[kReplyBytes]);
   while (answered < count) {
-    const absl::StatusOr<size_t> size = Receive(fd, reply, sizeof(reply));
+    const absl::StatusOr<size_t> size = Receive(fd, reply.get(), kReplyBytes);
     if (!size.ok()) return Annotate(size.status(), batch.labels_[answered]);
     CRISP_RETURN_IF_ERROR(ParseReplies(
-        reply, *size,
+        reply.get(), *size,
         [&](const nlmsghdr* message) {
           if (on_message && message->nlmsg_seq - first < count) on_message(message);
         },
