@@ -1,0 +1,170 @@
+#include "cri/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "metrics/process.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kResetLimit = absl::Minutes(2);
+
+// The running program, also after an upgrade has replaced its file: the child of a spawn resolves
+// the link while it is still this program.
+constexpr char kOwnProgram[] = "/proc/self/exe";
+
+absl::StatusOr<std::string> ShimPath(const Config& config) {
+  if (!config.runtime.shim.empty()) return config.runtime.shim;
+  std::string path(4096, '\0');
+  const ssize_t size = readlink(kOwnProgram, path.data(), path.size());
+  if (size < 0) return ErrnoError(errno, "find the directory of crispd");
+  path.resize(static_cast<size_t>(size));
+  return absl::StrCat(path.substr(0, path.rfind('/')), "/crisp-shim");
+}
+
+storage::ImageStoreOptions StoreOptions(const Config& config) {
+  return {.root = config.root,
+          .registry_config_dirs = config.image.registry_config_dirs,
+          .pinned_images = config.image.pinned,
+          .unpacker = kOwnProgram,
+          .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
+          .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
+          .stall_timeout = config.image.stall_timeout};
+}
+
+network::NetworkOptions NetworkOptionsOf(const Config& config) {
+  return {.root = absl::StrCat(config.root, "/network"),
+          .state = absl::StrCat(config.state, "/network"),
+          .cni_conf_dir = config.network.cni_conf_dir,
+          .cni_bin_dirs = config.network.cni_bin_dirs,
+          .bridge_name = config.network.name,
+          .subnets = config.network.subnets,
+          .subnets_from_kubelet = config.network.subnets_from_kubelet,
+          .masquerade = config.network.masquerade,
+          .mtu = static_cast<int>(config.network.mtu)};
+}
+
+PodManagerOptions PodOptions(const Config& config) {
+  return {.state = config.state,
+          .root = config.root,
+          .cgroup_driver = config.runtime.cgroup_driver == "systemd"
+                               ? runtime::CgroupDriver::kSystemd
+                               : runtime::CgroupDriver::kCgroupfs,
+          .handlers = config.runtime.handlers};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Config config) {
+  auto daemon = std::unique_ptr<Daemon>(new Daemon(std::move(config)));
+  CRISP_RETURN_IF_ERROR(daemon->Lock());
+  CRISP_RETURN_IF_ERROR(daemon->OpenStores());
+  CRISP_RETURN_IF_ERROR(daemon->OpenPods());
+  daemon->AddMetrics();
+  return daemon;
+}
+
+absl::Status Daemon::Lock() {
+  CRISP_RETURN_IF_ERROR(MakeDirs(config_.state, 0711));
+  const std::string path = absl::StrCat(config_.state, "/lock");
+  CRISP_ASSIGN_OR_RETURN(lock_, Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
+  return absl::FailedPreconditionError(
+      absl::StrCat("another crispd serves the state directory ", config_.state));
+}
+
+absl::Status Daemon::OpenStores() {
+  CRISP_RETURN_IF_ERROR(MakeDirs(config_.root, 0711));
+  auto images = storage::ImageStore::Open(StoreOptions(config_));
+  if (!images.ok()) return Annotate(images.status(), "open the image store");
+  images_ = *std::move(images);
+  auto network = network::PodNetwork::Create(NetworkOptionsOf(config_));
+  if (!network.ok()) return Annotate(network.status(), "open the network");
+  network_ = *std::move(network);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::OpenPods() {
+  auto pods = PodManager::Create(PodOptions(config_), images_.get(), network_.get());
+  if (!pods.ok()) return Annotate(pods.status(), "open the pods");
+  pods_ = *std::move(pods);
+  CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
+  auto shims = runtime::ShimPool::Create({.shim_binary = shim, .storage_root = config_.root},
+                                         pods_->observer());
+  if (!shims.ok()) return Annotate(shims.status(), "prepare the shims");
+  shims_ = *std::move(shims);
+  pods_->Connect(shims_.get());
+  return Annotate(pods_->Recover(), "recover the pods");
+}
+
+void Daemon::AddMetrics() {
+  scrapes_ = metrics::AddProcessMetrics(metrics_, kVersion);
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kImages, [this] { return static_cast<double>(images_->List().size()); }));
+  scrapes_.push_back(metrics_.OnScrape(metrics::kImageStoreBytes, [this] {
+    return static_cast<double>(images_->ImageUsage().used_bytes);
+  }));
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kPods, [this] { return static_cast<double>(pods_->PodCount()); }));
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kNetworkReady, [this] { return network_->Condition().ready ? 1.0 : 0.0; }));
+}
+
+absl::Status Daemon::Serve(Listener listener) {
+  if (!config_.metrics.address.empty()) {
+    CRISP_ASSIGN_OR_RETURN(exposer_, metrics::Exposer::Start(config_.metrics.address, metrics_));
+  }
+  const KernelFeatures features = ProbeKernel();
+  runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, features);
+  image_service_ = std::make_unique<ImageService>(*images_, metrics_);
+  admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
+  CRISP_ASSIGN_OR_RETURN(
+      server_,
+      Server::Start(std::move(listener),
+                    {runtime_service_.get(), image_service_.get(), admin_service_.get()}, metrics_));
+  LogInfo("serving", {{"version", kVersion},
+                      {"socket", config_.SocketPath()},
+                      {"metrics_port", exposer_ == nullptr ? 0 : exposer_->port()},
+                      {"pods", pods_->PodCount()},
+                      {"kernel", features.release}});
+  return absl::OkStatus();
+}
+
+void Daemon::Shutdown(absl::Duration grace) {
+  if (server_ != nullptr) server_->Shutdown(grace);
+}
+
+Daemon::~Daemon() {
+  server_.reset();
+  exposer_.reset();
+  scrapes_.clear();
+  // The pods' background work uses the shims, the shims' thread calls the pods.
+  if (pods_ != nullptr) pods_->Stop();
+  shims_.reset();
+}
+
+absl::Status Daemon::RemoveEverything(const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(pods_->RemoveAllPods(cancel));
+  return Annotate(network_->Reset(), "reset the network");
+}
+
+absl::Status ResetInstance(const Config& config) {
+  {
+    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
+    CRISP_RETURN_IF_ERROR(daemon->RemoveEverything(Cancel(absl::Now() + kResetLimit)));
+  }
+  CRISP_RETURN_IF_ERROR(RemoveTree(config.root));
+  return RemoveTree(config.state);
+}
+
+}  // namespace crisp::cri

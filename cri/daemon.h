@@ -1,0 +1,71 @@
+#ifndef CRISP_CRI_DAEMON_H_
+#define CRISP_CRI_DAEMON_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "cri/admin_service.h"
+#include "cri/config.h"
+#include "cri/image_service.h"
+#include "cri/listener.h"
+#include "cri/pod_manager.h"
+#include "cri/runtime_service.h"
+#include "cri/server.h"
+#include "metrics/exposer.h"
+#include "metrics/registry.h"
+
+namespace crisp::cri {
+
+// The composition root: everything that one instance of crispd is made of, wired together.
+class Daemon {
+ public:
+  // Takes the instance's lock (FailedPrecondition when another daemon has it), opens the stores and
+  // finds again what an earlier daemon left. Serves nothing yet. `config` must be valid.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Create(Config config);
+  ~Daemon();
+
+  // Serves the CRI on `listener` and the metrics on their address.
+  absl::Status Serve(Listener listener);
+  // Stops serving; RPCs in flight get until `grace`. Containers go on running.
+  void Shutdown(absl::Duration grace);
+
+  // For `crispd reset`, instead of Serve(): ends every pod, takes the network down. What remains
+  // are the directories.
+  absl::Status RemoveEverything(const Cancel& cancel);
+
+ private:
+  explicit Daemon(Config config) : config_(std::move(config)) {}
+  absl::Status Lock();
+  absl::Status OpenStores();
+  absl::Status OpenPods();
+  void AddMetrics();
+
+  // In the order in which they are made; each uses only those above it.
+  const Config config_;
+  UniqueFd lock_;
+  metrics::Registry metrics_;
+  std::unique_ptr<storage::ImageStore> images_;
+  std::unique_ptr<network::PodNetwork> network_;
+  std::unique_ptr<PodManager> pods_;
+  std::unique_ptr<runtime::ShimPool> shims_;  // tells exits to pods_
+  std::unique_ptr<RuntimeService> runtime_service_;
+  std::unique_ptr<ImageService> image_service_;
+  std::unique_ptr<AdminService> admin_service_;
+  std::vector<std::shared_ptr<void>> scrapes_;
+  std::unique_ptr<metrics::Exposer> exposer_;
+  std::unique_ptr<Server> server_;
+};
+
+// Ends every pod of the instance that `config` describes and removes every trace of it, its images
+// included. FailedPrecondition while a daemon serves it.
+absl::Status ResetInstance(const Config& config);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_DAEMON_H_

@@ -1,0 +1,188 @@
+// crispd: reads the configuration, composes the daemon, waits for a signal.
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/config.h"
+#include "cri/daemon.h"
+#include "cri/node_info.h"
+#include "storage/image_store.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr char kDefaultConfig[] = "/etc/crisp/config.yaml";
+constexpr absl::Duration kShutdownGrace = absl::Seconds(5);
+
+// What the command line may say; it wins over the files.
+struct Flags {
+  std::string config = kDefaultConfig;
+  std::optional<std::string> root, state, listen, metrics_address, log_level, network_name, shim,
+      cgroup_driver, cni_conf_dir;
+  std::vector<std::string> subnets;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--config", flags.config, "Configuration file; config.d beside it is read too")
+      ->capture_default_str();
+  app.add_option("--root", flags.root, "Durable data: images, writable layers");
+  app.add_option("--state", flags.state, "Run-time state, on a tmpfs");
+  app.add_option("--listen", flags.listen, "Socket of the CRI: unix:///PATH");
+  app.add_option("--metrics-address", flags.metrics_address, "HOST:PORT of /metrics, empty: none");
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error");
+  app.add_option("--network-name", flags.network_name, "Bridge and table of the built-in network");
+  app.add_option("--subnet", flags.subnets, "Subnets of the built-in network")->delimiter(',');
+  app.add_option("--cni-conf-dir", flags.cni_conf_dir, "Directory of CNI configurations");
+  app.add_option("--cgroup-driver", flags.cgroup_driver, "cgroupfs or systemd");
+  app.add_option("--shim", flags.shim, "Path of crisp-shim");
+}
+
+absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) {
+  CRISP_ASSIGN_OR_RETURN(Config config, LoadConfig(flags.config, app.count("--config") > 0));
+  const auto set = [](const std::optional<std::string>& from, std::string& to) {
+    if (from.has_value()) to = *from;
+  };
+  set(flags.root, config.root);
+  set(flags.state, config.state);
+  set(flags.listen, config.listen);
+  set(flags.metrics_address, config.metrics.address);
+  set(flags.log_level, config.log_level);
+  set(flags.network_name, config.network.name);
+  set(flags.cni_conf_dir, config.network.cni_conf_dir);
+  set(flags.cgroup_driver, config.runtime.cgroup_driver);
+  set(flags.shim, config.runtime.shim);
+  if (!flags.subnets.empty()) config.network.subnets = flags.subnets;
+  CRISP_RETURN_IF_ERROR(config.Validate());
+  CRISP_RETURN_IF_ERROR(SetLogLevel(config.log_level));
+  return config;
+}
+
+int g_stop_event = -1;
+
+void OnStopSignal(int) {
+  const int saved = errno;
+  const uint64_t one = 1;
+  if (write(g_stop_event, &one, sizeof(one)) < 0) {
+    // Only when the counter is full of earlier signals.
+  }
+  errno = saved;
+}
+
+// Handlers rather than blocked or ignored signals: those would be inherited by every program that is
+// started from here, handlers end with its exec.
+absl::StatusOr<UniqueFd> CatchSignals() {
+  UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) return ErrnoError(errno, "make an eventfd");
+  g_stop_event = event.get();
+  struct sigaction stop{};
+  stop.sa_handler = OnStopSignal;
+  stop.sa_flags = SA_RESTART;
+  struct sigaction nothing{};
+  nothing.sa_handler = [](int) {};
+  nothing.sa_flags = SA_RESTART;
+  if (sigaction(SIGTERM, &stop, nullptr) != 0 || sigaction(SIGINT, &stop, nullptr) != 0 ||
+      sigaction(SIGPIPE, &nothing, nullptr) != 0 || sigaction(SIGHUP, &nothing, nullptr) != 0) {
+    return ErrnoError(errno, "catch signals");
+  }
+  return event;
+}
+
+// Returns when a stop signal came; meanwhile tells systemd's watchdog that we live.
+void WaitForStop(int event) {
+  uint64_t watchdog_us = 0;
+  const bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
+  const int timeout_ms = watched ? static_cast<int>(watchdog_us / 2000) : -1;
+  pollfd wait{.fd = event, .events = POLLIN};
+  while (true) {
+    const int ready = poll(&wait, 1, timeout_ms);
+    if (ready > 0) return;
+    if (ready == 0) sd_notify(0, "WATCHDOG=1");
+  }
+}
+
+// Few arenas and an early trim: bursts of RPC threads must not leave their peak behind.
+void TuneProcess() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  struct rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+absl::StatusOr<Listener> OpenListener(const Config& config) {
+  absl::StatusOr<Listener> passed = Listener::FromSystemd();
+  if (!absl::IsNotFound(passed.status())) return passed;
+  return Listener::Bind(config.SocketPath());
+}
+
+absl::Status Serve(const Config& config) {
+  TuneProcess();
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd stop, CatchSignals());
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
+  CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
+  CRISP_RETURN_IF_ERROR(daemon->Serve(std::move(listener)));
+  sd_notify(0, "READY=1");
+  WaitForStop(stop.get());
+  sd_notify(0, "STOPPING=1");
+  LogInfo("stopping");
+  daemon->Shutdown(kShutdownGrace);
+  return absl::OkStatus();
+}
+
+int Report(const absl::Status& status) {
+  if (status.ok()) return 0;
+  LogError("crispd failed", {{"error", status.message()}});
+  return 1;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("crispd: a Kubernetes container runtime (CRI v1) in one daemon");
+  app.set_version_flag("--version", std::string("crispd ") + kVersion);
+  app.fallthrough();
+  Flags flags;
+  AddFlags(app, flags);
+  CLI::App* config_command = app.add_subcommand("config", "Look at the configuration");
+  config_command->require_subcommand(1);
+  CLI::App* dump = config_command->add_subcommand("dump", "Print the effective configuration");
+  CLI::App* reset = app.add_subcommand(
+      "reset", "End every pod of the instance and remove every trace of it, images included");
+  app.require_subcommand(0, 1);
+  CLI11_PARSE(app, argc, argv);
+
+  const auto config = EffectiveConfig(app, flags);
+  if (!config.ok()) return Report(config.status());
+  if (dump->parsed()) {
+    fputs(DumpConfig(*config).c_str(), stdout);
+    return 0;
+  }
+  if (reset->parsed()) return Report(ResetInstance(*config));
+  return Report(Serve(*config));
+}
+
+}  // namespace
+}  // namespace crisp::cri
+
+int main(int argc, char** argv) {
+  // Before anything else: the unpacker confines itself and must not inherit what the daemon sets up.
+  if (argc > 1 && absl::string_view(argv[1]) == "unpack-layer") {
+    return crisp::storage::UnpackerMain(argc, argv);
+  }
+  return crisp::cri::Main(argc, argv);
+}
