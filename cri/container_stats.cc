@@ -1,139 +1,121 @@
-#include <unistd.h>
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "cri/label_selector.h"
 #include "cri/pod_manager.h"
+#include "cri/pod_metrics.h"
+#include "cri/stats_builder.h"
 #include "runtime/cgroup_stats.h"
 
 namespace crisp::cri {
 namespace {
 
-uint64_t HostMemory() {
-  static const uint64_t bytes =
-      static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
-void FillPsi(const runtime::Pressure& pressure, v1::PsiStats* psi) {
-  const auto line = [](const runtime::PressureLine& from, v1::PsiData* to) {
-    to->set_total(from.total_ns);
-    to->set_avg10(from.avg10);
-    to->set_avg60(from.avg60);
-    to->set_avg300(from.avg300);
-  };
-  line(pressure.full, psi->mutable_full());
-  line(pressure.some, psi->mutable_some());
-}
-
 // Keeps two readings at least a second apart and says what was used between them.
-std::optional<uint64_t> NanoCores(const runtime::CgroupStats& stats,
-                                  std::optional<CpuSample>& before,
-                                  std::optional<CpuSample>& now) {
+std::optional<uint64_t> Sample(const runtime::CgroupStats& stats,
+                               std::optional<CpuSample>& before,
+                               std::optional<CpuSample>& now) {
   if (!now.has_value() || stats.at - now->at >= absl::Seconds(1)) {
     before = now;
     now = CpuSample{.at = stats.at, .usage_ns = stats.cpu.usage_ns};
   }
-  if (!before.has_value() || now->usage_ns < before->usage_ns) return std::nullopt;
-  const double seconds = absl::ToDoubleSeconds(now->at - before->at);
-  return static_cast<uint64_t>(static_cast<double>(now->usage_ns - before->usage_ns) / seconds);
+  if (!before.has_value()) return std::nullopt;
+  return NanoCores(before->usage_ns, before->at, now->usage_ns, now->at);
 }
 
-void FillCpu(const runtime::CgroupStats& stats, std::optional<uint64_t> nano_cores, v1::CpuUsage* cpu) {
-  cpu->set_timestamp(absl::ToUnixNanos(stats.at));
-  cpu->mutable_usage_core_nano_seconds()->set_value(stats.cpu.usage_ns);
-  if (nano_cores.has_value()) cpu->mutable_usage_nano_cores()->set_value(*nano_cores);
-  if (stats.cpu.pressure.has_value()) FillPsi(*stats.cpu.pressure, cpu->mutable_psi());
+template <typename Attributes, typename Record>
+Attributes MakeAttributes(const Record& record) {
+  Attributes attributes;
+  attributes.set_id(record.id());
+  *attributes.mutable_metadata() = record.config().metadata();
+  *attributes.mutable_labels() = record.config().labels();
+  *attributes.mutable_annotations() = record.config().annotations();
+  return attributes;
 }
 
-void FillMemory(const runtime::CgroupStats& stats, v1::MemoryUsage* memory) {
-  const runtime::CgroupStats::Memory& m = stats.memory;
-  memory->set_timestamp(absl::ToUnixNanos(stats.at));
-  memory->mutable_working_set_bytes()->set_value(m.working_set);
-  memory->mutable_usage_bytes()->set_value(m.usage);
-  memory->mutable_rss_bytes()->set_value(m.rss);
-  memory->mutable_page_faults()->set_value(m.page_faults);
-  memory->mutable_major_page_faults()->set_value(m.major_page_faults);
-  // A limit beyond the machine's memory limits nothing.
-  if (m.limit.has_value() && *m.limit < HostMemory()) {
-    memory->mutable_available_bytes()->set_value(*m.limit > m.working_set ? *m.limit - m.working_set : 0);
-  }
-  if (m.pressure.has_value()) FillPsi(*m.pressure, memory->mutable_psi());
-}
-
-void FillNetwork(const std::vector<network::InterfaceCounters>& counters, v1::NetworkUsage* usage) {
-  usage->set_timestamp(absl::ToUnixNanos(absl::Now()));
-  bool first = true;
-  for (const network::InterfaceCounters& counter : counters) {
-    if (counter.name == "lo") continue;
-    v1::NetworkInterfaceUsage* interface = first ? usage->mutable_default_interface() : usage->add_interfaces();
-    first = false;
-    interface->set_name(counter.name);
-    interface->mutable_rx_bytes()->set_value(counter.rx_bytes);
-    interface->mutable_rx_errors()->set_value(counter.rx_errors);
-    interface->mutable_tx_bytes()->set_value(counter.tx_bytes);
-    interface->mutable_tx_errors()->set_value(counter.tx_errors);
+// What proc tells of some processes.
+void CountProcesses(const std::vector<int32_t>& pids, MetricsReading& reading) {
+  reading.processes = pids.size();
+  for (const int32_t pid : pids) {
+    if (auto tasks = ListDir(absl::StrCat("/proc/", pid, "/task")); tasks.ok()) {
+      reading.threads += tasks->size();
+    }
+    auto fds = ListDir(absl::StrCat("/proc/", pid, "/fd"));
+    if (!fds.ok()) continue;
+    reading.file_descriptors += fds->size();
+    for (const std::string& fd : *fds) {
+      char target[8] = {};
+      const std::string link = absl::StrCat("/proc/", pid, "/fd/", fd);
+      if (::readlink(link.c_str(), target, sizeof(target) - 1) > 0 && absl::StartsWith(target, "socket:")) {
+        ++reading.sockets;
+      }
+    }
   }
 }
 
-std::vector<network::InterfaceCounters> Eth0First(std::vector<network::InterfaceCounters> counters) {
-  std::stable_partition(counters.begin(), counters.end(),
-                        [](const network::InterfaceCounters& c) { return c.name == "eth0"; });
-  return counters;
+void FillFileSystem(const storage::FsUsage& usage, MetricsReading& reading) {
+  reading.writable_layer = usage;
+  struct statvfs fs;
+  if (::statvfs(usage.mountpoint.c_str(), &fs) != 0) return;
+  reading.fs_limit_bytes = static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize;
+  reading.fs_inodes = fs.f_files;
+  reading.fs_inodes_free = fs.f_ffree;
 }
 
 }  // namespace
 
-v1::ContainerStats PodManager::StatsOf(Container& container) {
+ContainerReading PodManager::ReadContainer(Container& container) {
   const state::ContainerRecord record = container.Snapshot();
-  v1::ContainerStats stats;
-  stats.mutable_attributes()->set_id(record.id());
-  *stats.mutable_attributes()->mutable_metadata() = record.config().metadata();
-  *stats.mutable_attributes()->mutable_labels() = record.config().labels();
-  *stats.mutable_attributes()->mutable_annotations() = record.config().annotations();
+  ContainerReading reading{.attributes = MakeAttributes<v1::ContainerAttributes>(record)};
   if (auto usage = images_->ContainerUsage(record.id()); usage.ok()) {
-    v1::FilesystemUsage* layer = stats.mutable_writable_layer();
-    layer->set_timestamp(absl::ToUnixNanos(usage->timestamp));
-    layer->mutable_fs_id()->set_mountpoint(usage->mountpoint);
-    layer->mutable_used_bytes()->set_value(usage->used_bytes);
-    layer->mutable_inodes_used()->set_value(usage->inodes_used);
+    reading.writable_layer = *std::move(usage);
   }
-  if (record.stage() != state::ContainerRecord::RUNNING) return stats;
-  auto read = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
-  if (!read.ok()) return stats;
-  std::optional<uint64_t> nano_cores;
-  {
-    absl::MutexLock lock(&container.mutex);
-    nano_cores = NanoCores(*read, container.cpu_before, container.cpu_now);
-  }
-  FillCpu(*read, nano_cores, stats.mutable_cpu());
-  FillMemory(*read, stats.mutable_memory());
-  if (read->memory.swap.has_value()) {
-    v1::SwapUsage* swap = stats.mutable_swap();
-    swap->set_timestamp(absl::ToUnixNanos(read->at));
-    swap->mutable_swap_usage_bytes()->set_value(*read->memory.swap);
-    if (read->memory.swap_limit.has_value()) {
-      swap->mutable_swap_available_bytes()->set_value(
-          *read->memory.swap_limit - std::min(*read->memory.swap_limit, *read->memory.swap));
+  if (record.stage() != state::ContainerRecord::RUNNING) return reading;
+  auto stats = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
+  if (!stats.ok()) return reading;
+  absl::MutexLock lock(&container.mutex);
+  reading.nano_cores = Sample(*stats, container.cpu_before, container.cpu_now);
+  reading.cgroup = *std::move(stats);
+  return reading;
+}
+
+PodReading PodManager::ReadPod(Pod& pod, const InterfaceMap& interfaces) {
+  const state::PodRecord record = pod.Snapshot();
+  PodReading reading{.attributes = MakeAttributes<v1::PodSandboxAttributes>(record), .at = absl::Now()};
+  if (auto it = interfaces.find(pod.id); it != interfaces.end()) reading.interfaces = it->second;
+  for (const ContainerPtr& container : ContainersOf(pod.id)) {
+    if (container->Stage() == state::ContainerRecord::RUNNING) {
+      reading.containers.push_back(ReadContainer(*container));
     }
   }
-  if (read->io.pressure.has_value()) {
-    stats.mutable_io()->set_timestamp(absl::ToUnixNanos(read->at));
-    FillPsi(*read->io.pressure, stats.mutable_io()->mutable_psi());
-  }
-  return stats;
+  auto stats = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
+  if (!stats.ok()) return reading;
+  absl::MutexLock lock(&pod.mutex);
+  reading.nano_cores = Sample(*stats, pod.cpu_before, pod.cpu_now);
+  reading.cgroup = *std::move(stats);
+  return reading;
+}
+
+PodManager::InterfaceMap PodManager::Interfaces() const {
+  // Without the counters the rest is still worth telling.
+  auto counters = network_->Counters();
+  return counters.ok() ? *std::move(counters) : InterfaceMap();
 }
 
 absl::Status PodManager::ContainerStats(const v1::ContainerStatsRequest& request,
                                         v1::ContainerStatsResponse* reply,
                                         const Cancel&) {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(request.container_id()));
-  *reply->mutable_stats() = StatsOf(*container);
+  *reply->mutable_stats() = MakeContainerStats(ReadContainer(*container));
   return absl::OkStatus();
 }
 
@@ -145,44 +127,9 @@ absl::Status PodManager::ListContainerStats(const v1::ListContainerStatsRequest&
     if (!absl::StartsWith(container->id, filter.id())) continue;
     if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
     if (!MatchesLabels(filter.label_selector(), container->Snapshot().config().labels())) continue;
-    *reply->add_stats() = StatsOf(*container);
+    *reply->add_stats() = MakeContainerStats(ReadContainer(*container));
   }
   return absl::OkStatus();
-}
-
-v1::PodSandboxStats PodManager::StatsOf(
-    Pod& pod, const std::map<std::string, std::vector<network::InterfaceCounters>>& net) {
-  const state::PodRecord record = pod.Snapshot();
-  v1::PodSandboxStats stats;
-  stats.mutable_attributes()->set_id(record.id());
-  *stats.mutable_attributes()->mutable_metadata() = record.config().metadata();
-  *stats.mutable_attributes()->mutable_labels() = record.config().labels();
-  *stats.mutable_attributes()->mutable_annotations() = record.config().annotations();
-  v1::LinuxPodSandboxStats* linux_stats = stats.mutable_linux();
-  auto read = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
-  if (read.ok()) {
-    std::optional<uint64_t> nano_cores;
-    {
-      absl::MutexLock lock(&pod.mutex);
-      nano_cores = NanoCores(*read, pod.cpu_before, pod.cpu_now);
-    }
-    FillCpu(*read, nano_cores, linux_stats->mutable_cpu());
-    FillMemory(*read, linux_stats->mutable_memory());
-    linux_stats->mutable_process()->set_timestamp(absl::ToUnixNanos(read->at));
-    linux_stats->mutable_process()->mutable_process_count()->set_value(read->pids.current);
-    if (read->io.pressure.has_value()) {
-      linux_stats->mutable_io()->set_timestamp(absl::ToUnixNanos(read->at));
-      FillPsi(*read->io.pressure, linux_stats->mutable_io()->mutable_psi());
-    }
-  }
-  if (auto it = net.find(record.id()); it != net.end()) {
-    FillNetwork(Eth0First(it->second), linux_stats->mutable_network());
-  }
-  for (const ContainerPtr& container : ContainersOf(record.id())) {
-    if (container->Stage() != state::ContainerRecord::RUNNING) continue;
-    *linux_stats->add_containers() = StatsOf(*container);
-  }
-  return stats;
 }
 
 absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& request,
@@ -192,22 +139,76 @@ absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& reque
   if (!pod->Ready()) {
     return absl::UnavailableError(absl::StrCat("pod sandbox ", pod->id, " is not ready: no statistics"));
   }
-  const auto counters = network_->Counters();
-  *reply->mutable_stats() =
-      StatsOf(*pod, counters.ok() ? *counters : std::map<std::string, std::vector<network::InterfaceCounters>>());
+  *reply->mutable_stats() = MakePodSandboxStats(ReadPod(*pod, Interfaces()));
   return absl::OkStatus();
 }
 
 absl::Status PodManager::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
                                              v1::ListPodSandboxStatsResponse* reply,
                                              const Cancel&) {
-  const auto counters = network_->Counters();
+  const InterfaceMap interfaces = Interfaces();
   const v1::PodSandboxStatsFilter& filter = request.filter();
   for (const PodPtr& pod : pods_.All()) {
     if (!absl::StartsWith(pod->id, filter.id()) || !pod->Ready()) continue;
     if (!MatchesLabels(filter.label_selector(), pod->Snapshot().config().labels())) continue;
-    *reply->add_stats() = StatsOf(
-        *pod, counters.ok() ? *counters : std::map<std::string, std::vector<network::InterfaceCounters>>());
+    *reply->add_stats() = MakePodSandboxStats(ReadPod(*pod, interfaces));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,
+                                               v1::ListMetricDescriptorsResponse* reply,
+                                               const Cancel&) {
+  *reply = MetricDescriptors();
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRequest&,
+                                               v1::ListPodSandboxMetricsResponse* reply,
+                                               const Cancel&) {
+  const InterfaceMap interfaces = Interfaces();
+  for (const PodPtr& pod : pods_.All()) {
+    if (!pod->Ready()) continue;
+    const PodReading read = ReadPod(*pod, interfaces);
+    const v1::PodSandboxMetadata& metadata = read.attributes.metadata();
+    v1::PodSandboxMetrics* metrics = reply->add_pod_metrics();
+    metrics->set_pod_sandbox_id(pod->id);
+    const state::PodRecord pod_record = pod->Snapshot();
+    MetricsReading own{.id = pod->id,
+                       .name = pod->id,
+                       .pod_namespace = metadata.namespace_(),
+                       .pod = metadata.name(),
+                       .started_at = absl::FromUnixNanos(pod_record.created_at())};
+    if (read.cgroup.has_value()) own.stats = *read.cgroup;
+    for (v1::Metric& sample : PodMetricSamples(own, read.interfaces)) {
+      metrics->mutable_metrics()->Add(std::move(sample));
+    }
+    for (const ContainerReading& container : read.containers) {
+      auto found = containers_.Find(container.attributes.id());
+      if (!found.ok() || !container.cgroup.has_value()) continue;
+      const state::ContainerRecord record = (*found)->Snapshot();
+      MetricsReading reading{.id = record.id(),
+                             .name = record.id(),
+                             .image = record.config().image().image(),
+                             .pod_namespace = metadata.namespace_(),
+                             .pod = metadata.name(),
+                             .container = record.config().metadata().name(),
+                             .stats = *container.cgroup,
+                             .started_at = absl::FromUnixNanos(record.started_at()),
+                             .resources = record.resources()};
+      if (container.writable_layer.has_value()) FillFileSystem(*container.writable_layer, reading);
+      auto pids = CgroupAt(record.cgroup_path()).Pids();
+      if (pids.ok()) CountProcesses(*pids, reading);
+      struct rlimit files;
+      if (record.pid() > 0 && ::prlimit(record.pid(), RLIMIT_NOFILE, nullptr, &files) == 0) {
+        reading.open_files_limit = files.rlim_cur;
+      }
+      v1::ContainerMetrics* of_container = metrics->add_container_metrics();
+      of_container->set_container_id(record.id());
+      for (v1::Metric& sample : ContainerMetricSamples(reading)) {
+        of_container->mutable_metrics()->Add(std::move(sample));
+      }
+    }
   }
   return absl::OkStatus();
 }

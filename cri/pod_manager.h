@@ -20,6 +20,7 @@
 #include "cri/pod_api.h"
 #include "cri/record_store.h"
 #include "cri/spec_builder.h"
+#include "cri/stats_builder.h"
 #include "cri/work_queue.h"
 #include "network/pod_network.h"
 #include "runtime/cgroup.h"
@@ -76,6 +77,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   CRISP_POD_RPC(ListContainerStats)
   CRISP_POD_RPC(PodSandboxStats)
   CRISP_POD_RPC(ListPodSandboxStats)
+  CRISP_POD_RPC(ListMetricDescriptors)
+  CRISP_POD_RPC(ListPodSandboxMetrics)
   CRISP_POD_RPC(UpdatePodSandboxResources)
 #undef CRISP_POD_RPC
   absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
@@ -183,9 +186,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void FillStatus(const Container& container, v1::ContainerStatus* status) const;
 
   // container_stats.cc
-  v1::ContainerStats StatsOf(Container& container);
-  v1::PodSandboxStats StatsOf(Pod& pod,
-                              const std::map<std::string, std::vector<network::InterfaceCounters>>& net);
+  using InterfaceMap = std::map<std::string, std::vector<network::InterfaceCounters>>;
+  InterfaceMap Interfaces() const;
+  ContainerReading ReadContainer(Container& container);
+  PodReading ReadPod(Pod& pod, const InterfaceMap& interfaces);
 
   // recovery.cc
   void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
