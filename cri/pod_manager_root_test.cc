@@ -1,0 +1,385 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/status_matchers.h"
+#include "cri/fakes.h"
+#include "cri/pod_manager.h"
+#include "google/protobuf/util/message_differencer.h"
+
+namespace crisp::cri {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+using ::testing::HasSubstr;
+
+// One image, busybox, with real directories.
+class BusyboxStore : public FakeImageStore {
+ public:
+  explicit BusyboxStore(std::string root) : root_(std::move(root)) {
+    const std::string layer = root_ + "/layer";
+    for (const char* sub : {"bin", "etc", "proc", "dev", "sys", "tmp"}) {
+      EXPECT_OK(MakeDirs(absl::StrCat(layer, "/", sub)));
+    }
+    EXPECT_OK(AtomicWriteFile(layer + "/bin/busybox", ReadFile("/usr/bin/busybox").value_or(""), 0755,
+                              Durability::kNone));
+    for (const char* tool : {"sh", "cat", "echo", "sleep", "id", "true", "false", "touch", "ps"}) {
+      (void)::symlink("busybox", absl::StrCat(layer, "/bin/", tool).c_str());
+    }
+    EXPECT_OK(AtomicWriteFile(layer + "/etc/passwd", "root:x:0:0:r:/root:/bin/sh\nweb:x:33:34:w:/srv:/bin/sh\n",
+                              0644, Durability::kNone));
+    EXPECT_OK(AtomicWriteFile(layer + "/etc/group", "root:x:0:\nextra:x:77:web\n", 0644, Durability::kNone));
+    Add({.id = "sha256:" + std::string(64, 'a'),
+         .repo_tags = {"busybox:1"},
+         .repo_digests = {"busybox@sha256:" + std::string(64, 'd')},
+         .size_bytes = 1,
+         .command = {"/bin/sh"}});
+  }
+  absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key, absl::string_view) override {
+    absl::MutexLock lock(&mutex_);
+    pinned_.insert(std::string(key));
+    storage::RootFs root{.lower_dirs = {root_ + "/layer"},
+                         .upper_dir = absl::StrCat(root_, "/c/", key, "/upper"),
+                         .work_dir = absl::StrCat(root_, "/c/", key, "/work")};
+    EXPECT_OK(MakeDirs(root.upper_dir));
+    EXPECT_OK(MakeDirs(root.work_dir));
+    return root;
+  }
+  absl::StatusOr<storage::RootFs> PrepareView(absl::string_view key, absl::string_view) override {
+    absl::MutexLock lock(&mutex_);
+    pinned_.insert(std::string(key));
+    return storage::RootFs{.lower_dirs = {root_ + "/layer"}};
+  }
+  absl::Status ReleaseContainer(absl::string_view key) override {
+    absl::MutexLock lock(&mutex_);
+    pinned_.erase(std::string(key));
+    return RemoveTree(absl::StrCat(root_, "/c/", key));
+  }
+  std::vector<std::string> PinnedKeys() const override {
+    absl::MutexLock lock(&mutex_);
+    return {pinned_.begin(), pinned_.end()};
+  }
+
+ private:
+  const std::string root_;
+  mutable absl::Mutex mutex_;
+  std::set<std::string> pinned_;
+};
+
+class OneAddressNetwork : public FakePodNetwork {
+ public:
+  absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request, const Cancel&) override {
+    if (fail) return absl::UnavailableError("no network today");
+    EXPECT_GE(request.netns_fd, 0);
+    ++attached;
+    return network::Attachment{.addresses = {"10.1.2.3", "fd00::3"}};
+  }
+  absl::Status Detach(absl::string_view, int, const Cancel&) override {
+    ++detached;
+    return absl::OkStatus();
+  }
+  std::atomic<bool> fail = false;
+  std::atomic<int> attached = 0, detached = 0;
+};
+
+class PodManagerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+    images_ = std::make_unique<BusyboxStore>(dir_.path() + "/root");
+    Start();
+  }
+  void TearDown() override {
+    if (manager_ == nullptr) return;
+    EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(20))));
+    EXPECT_TRUE(images_->PinnedKeys().empty());
+    End();
+  }
+  // A daemon's life; its state stays.
+  void Start() {
+    ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state", .root = dir_.path() + "/root"},
+                                                      images_.get(), &network_));
+    ASSERT_OK_AND_ASSIGN(pool_, runtime::ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
+                                                           .storage_root = dir_.path() + "/root"},
+                                                          manager_->observer()));
+    manager_->Connect(pool_.get());
+    ASSERT_OK(manager_->Recover());
+  }
+  void End() {
+    manager_->Stop();
+    pool_.reset();
+    manager_.reset();
+  }
+
+  v1::RunPodSandboxRequest PodRequest(const std::string& name) {
+    v1::RunPodSandboxRequest request;
+    v1::PodSandboxConfig* config = request.mutable_config();
+    config->mutable_metadata()->set_name(name);
+    config->mutable_metadata()->set_uid("uid-" + name);
+    config->mutable_metadata()->set_namespace_("test");
+    config->set_hostname(name);
+    config->set_log_directory(dir_.path() + "/logs");
+    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
+    return request;
+  }
+  std::string RunPod(const std::string& name) {
+    v1::RunPodSandboxResponse reply;
+    EXPECT_OK(manager_->RunPodSandbox(PodRequest(name), &reply, Cancel()));
+    return reply.pod_sandbox_id();
+  }
+  v1::CreateContainerRequest ContainerRequest(const std::string& pod, const std::string& name,
+                                              const std::string& script) {
+    v1::CreateContainerRequest request;
+    request.set_pod_sandbox_id(pod);
+    v1::ContainerConfig* config = request.mutable_config();
+    config->mutable_metadata()->set_name(name);
+    config->mutable_image()->set_image("busybox:1");
+    for (const std::string& arg : {std::string("/bin/sh"), std::string("-c"), script}) config->add_command(arg);
+    config->set_log_path(name + ".log");
+    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
+    return request;
+  }
+  std::string Create(const v1::CreateContainerRequest& request) {
+    v1::CreateContainerResponse reply;
+    EXPECT_OK(manager_->CreateContainer(request, &reply, Cancel()));
+    return reply.container_id();
+  }
+  absl::Status StartOne(const std::string& id) {
+    v1::StartContainerRequest request;
+    request.set_container_id(id);
+    return manager_->StartContainer(request, nullptr, Cancel());
+  }
+  std::string RunContainer(const std::string& pod, const std::string& name, const std::string& script) {
+    const std::string id = Create(ContainerRequest(pod, name, script));
+    EXPECT_OK(StartOne(id));
+    return id;
+  }
+  absl::Status StopOne(const std::string& id, int64_t timeout, Cancel cancel = Cancel()) {
+    v1::StopContainerRequest request;
+    request.set_container_id(id);
+    request.set_timeout(timeout);
+    return manager_->StopContainer(request, nullptr, cancel);
+  }
+  v1::ContainerStatus StatusOf(const std::string& id) {
+    v1::ContainerStatusRequest request;
+    request.set_container_id(id);
+    v1::ContainerStatusResponse reply;
+    EXPECT_OK(manager_->ContainerStatus(request, &reply, Cancel()));
+    return reply.status();
+  }
+  v1::PodSandboxStatus PodStatusOf(const std::string& id) {
+    v1::PodSandboxStatusRequest request;
+    request.set_pod_sandbox_id(id);
+    v1::PodSandboxStatusResponse reply;
+    EXPECT_OK(manager_->PodSandboxStatus(request, &reply, Cancel()));
+    return reply.status();
+  }
+  v1::ContainerStatus AwaitExited(const std::string& id) {
+    const absl::Time end = absl::Now() + absl::Seconds(10);
+    while (absl::Now() < end && StatusOf(id).state() != v1::CONTAINER_EXITED) absl::SleepFor(absl::Milliseconds(5));
+    return StatusOf(id);
+  }
+  absl::StatusOr<v1::ExecSyncResponse> Exec(const std::string& id, const std::string& script, int64_t timeout) {
+    v1::ExecSyncRequest request;
+    request.set_container_id(id);
+    for (const std::string& arg : {std::string("sh"), std::string("-c"), script}) request.add_cmd(arg);
+    request.set_timeout(timeout);
+    v1::ExecSyncResponse reply;
+    absl::Status status = manager_->ExecSync(request, &reply, Cancel());
+    if (!status.ok()) return status;
+    return reply;
+  }
+  std::string Log(const std::string& name) {
+    return ReadFile(absl::StrCat(dir_.path(), "/logs/", name, ".log")).value_or("");
+  }
+
+  TempDir dir_;
+  std::unique_ptr<BusyboxStore> images_;
+  OneAddressNetwork network_;
+  std::unique_ptr<PodManager> manager_;
+  std::unique_ptr<runtime::ShimPool> pool_;
+};
+
+TEST_F(PodManagerTest, AContainerLivesAndEnds) {
+  const std::string pod = RunPod("web");
+  EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_READY);
+  EXPECT_EQ(PodStatusOf(pod).network().ip(), "10.1.2.3");
+  const std::string id = RunContainer(pod, "one", "echo hello $HOSTNAME; exit 3");
+  const v1::ContainerStatus status = AwaitExited(id);
+  EXPECT_EQ(status.exit_code(), 3);
+  EXPECT_EQ(status.reason(), "Error");
+  EXPECT_GT(status.finished_at(), status.started_at());
+  EXPECT_THAT(Log("one"), HasSubstr("stdout F hello web"));
+  EXPECT_THAT(StartOne(id), StatusIs(absl::StatusCode::kFailedPrecondition));
+  // A prefix is an id.
+  EXPECT_EQ(StatusOf(id.substr(0, 13)).id(), id);
+}
+
+TEST_F(PodManagerTest, ARetryFindsWhatTheFirstMade) {
+  const std::string pod = RunPod("again");
+  EXPECT_EQ(RunPod("again"), pod);
+  EXPECT_EQ(network_.attached, 1);
+  const v1::CreateContainerRequest request = ContainerRequest(pod, "one", "sleep 100");
+  const std::string id = Create(request);
+  EXPECT_EQ(Create(request), id);
+  std::vector<std::string> ids(4);
+  std::vector<std::thread> threads;
+  for (std::string& made : ids) {
+    threads.emplace_back([&] { made = Create(ContainerRequest(pod, "many", "sleep 100")); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& made : ids) EXPECT_EQ(made, ids[0]);
+  // Another configuration replaces one that was never started.
+  const std::string other = Create(ContainerRequest(pod, "one", "sleep 200"));
+  EXPECT_NE(other, id);
+}
+
+TEST_F(PodManagerTest, AFailedAttachLeavesNothing) {
+  network_.fail = true;
+  v1::RunPodSandboxResponse reply;
+  EXPECT_THAT(manager_->RunPodSandbox(PodRequest("bad"), &reply, Cancel()),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(manager_->PodCount(), 0);
+  EXPECT_GE(network_.detached, 1);
+  EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());
+  network_.fail = false;
+  EXPECT_FALSE(RunPod("bad").empty());
+}
+
+TEST_F(PodManagerTest, AMissingProgramIsAStartError) {
+  const std::string pod = RunPod("web");
+  v1::CreateContainerRequest request = ContainerRequest(pod, "one", "");
+  request.mutable_config()->clear_command();
+  request.mutable_config()->add_command("/no/such");
+  const std::string id = Create(request);
+  EXPECT_FALSE(StartOne(id).ok());
+  const v1::ContainerStatus status = StatusOf(id);
+  EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
+  EXPECT_EQ(status.exit_code(), 128);
+  EXPECT_EQ(status.reason(), "StartError");
+  EXPECT_THAT(status.message(), HasSubstr("/no/such"));
+}
+
+TEST_F(PodManagerTest, AShorterStopShortensALongerOne) {
+  const std::string pod = RunPod("web");
+  const std::string id = RunContainer(pod, "deaf", "trap '' TERM; while true; do sleep 1; done");
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_THAT(StopOne(id, 86400, Cancel(absl::Now() + absl::Milliseconds(300))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_RUNNING);
+  const absl::Time begin = absl::Now();
+  EXPECT_OK(StopOne(id, 1));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
+  EXPECT_EQ(StatusOf(id).exit_code(), 137);
+  EXPECT_OK(StopOne(id, 1));
+  EXPECT_OK(StopOne(std::string(64, 'f'), 1));
+}
+
+TEST_F(PodManagerTest, ExecSyncSeesOutputCodeAndTime) {
+  const std::string pod = RunPod("web");
+  const std::string id = RunContainer(pod, "one", "sleep 1000");
+  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse reply, Exec(id, "echo out; echo err >&2; exit 7", 10));
+  EXPECT_EQ(reply.stdout(), "out\n");
+  EXPECT_EQ(reply.stderr(), "err\n");
+  EXPECT_EQ(reply.exit_code(), 7);
+  EXPECT_THAT(Exec(id, "sleep 4242 & sleep 4343", 1), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse ps, Exec(id, "ps", 10));
+  EXPECT_FALSE(absl::StrContains(ps.stdout(), "4242")) << ps.stdout();
+  EXPECT_FALSE(absl::StrContains(ps.stdout(), "4343")) << ps.stdout();
+  // A daemon that keeps the pipe does not keep the call.
+  const absl::Time begin = absl::Now();
+  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse daemon, Exec(id, "sleep 50 & echo started", 10));
+  EXPECT_EQ(daemon.stdout(), "started\n");
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
+  EXPECT_THAT(Exec(std::string(64, 'f'), "true", 1), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(PodManagerTest, ARestartChangesNothing) {
+  const std::string pod = RunPod("web");
+  const std::string running = RunContainer(pod, "running", "sleep 1000");
+  const std::string created = Create(ContainerRequest(pod, "created", "echo later"));
+  const std::string ended = RunContainer(pod, "ended", "exit 4");
+  AwaitExited(ended);
+  const std::string ending = RunContainer(pod, "ending", "sleep 0.5; exit 5");
+  const v1::PodSandboxStatus pod_before = PodStatusOf(pod);
+  const v1::ContainerStatus running_before = StatusOf(running), ended_before = StatusOf(ended);
+  End();
+  absl::SleepFor(absl::Seconds(1));
+  Start();
+  EXPECT_TRUE(MessageDifferencer::Equals(PodStatusOf(pod), pod_before));
+  EXPECT_TRUE(MessageDifferencer::Equals(StatusOf(running), running_before));
+  EXPECT_TRUE(MessageDifferencer::Equals(StatusOf(ended), ended_before));
+  EXPECT_EQ(AwaitExited(ending).exit_code(), 5);
+  EXPECT_OK(StartOne(created));
+  EXPECT_EQ(AwaitExited(created).exit_code(), 0);
+  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse reply, Exec(running, "echo still here", 5));
+  EXPECT_EQ(reply.stdout(), "still here\n");
+  EXPECT_EQ(RunPod("web"), pod);
+}
+
+TEST_F(PodManagerTest, ADeadShimMakesThePodNotReady) {
+  const std::string pod = RunPod("web");
+  const std::string id = RunContainer(pod, "one", "sleep 1000");
+  ASSERT_OK_AND_ASSIGN(const auto shim, manager_->FindReadyPod(pod));
+  ASSERT_EQ(::kill(shim->pid(), SIGKILL), 0);
+  const v1::ContainerStatus status = AwaitExited(id);
+  EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
+  EXPECT_NE(status.exit_code(), 0);
+  EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_NOTREADY);
+  // The name is free for the kubelet's next attempt, whatever its number.
+  EXPECT_NE(RunPod("web"), pod);
+}
+
+TEST_F(PodManagerTest, TheUserIsWhoTheConfigSays) {
+  const std::string pod = RunPod("web");
+  v1::CreateContainerRequest request = ContainerRequest(pod, "who", "id -u; id -g; id -G");
+  auto* context = request.mutable_config()->mutable_linux()->mutable_security_context();
+  context->set_run_as_username("web");
+  context->add_supplemental_groups(1234);
+  const std::string id = Create(request);
+  ASSERT_OK(StartOne(id));
+  const v1::ContainerStatus status = AwaitExited(id);
+  EXPECT_THAT(Log("who"), HasSubstr("F 33\n"));
+  EXPECT_THAT(Log("who"), HasSubstr("F 34\n"));
+  EXPECT_THAT(Log("who"), HasSubstr("1234"));
+  EXPECT_EQ(status.user().linux().uid(), 33);
+  EXPECT_EQ(status.user().linux().gid(), 34);
+}
+
+TEST_F(PodManagerTest, RemovingAPodRemovesAll) {
+  const std::string pod = RunPod("web");
+  const std::string id = RunContainer(pod, "one", "sleep 1000");
+  v1::RemovePodSandboxRequest request;
+  request.set_pod_sandbox_id(pod);
+  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Cancel()));
+  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Cancel()));
+  v1::ContainerStatusRequest container;
+  container.set_container_id(id);
+  v1::ContainerStatusResponse reply;
+  EXPECT_THAT(manager_->ContainerStatus(container, &reply, Cancel()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(10))));
+  EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());
+}
+
+TEST_F(PodManagerTest, StartingIsQuick) {
+  RunContainer(RunPod("warm"), "warm", "sleep 100");
+  absl::Duration best = absl::InfiniteDuration();
+  for (int i = 0; i < 10; ++i) {
+    const absl::Time begin = absl::Now();
+    RunContainer(RunPod(absl::StrCat("p", i)), "one", "sleep 100");
+    best = std::min(best, absl::Now() - begin);
+  }
+  RecordProperty("best", absl::FormatDuration(best));
+  // The budget is 12 ms; a loaded machine gets some grace in the best of ten.
+  EXPECT_LT(best, absl::Milliseconds(50)) << best;
+}
+
+}  // namespace
+}  // namespace crisp::cri
