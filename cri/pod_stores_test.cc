@@ -1,0 +1,131 @@
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/database.h"
+#include "base/file.h"
+#include "base/status_matchers.h"
+#include "cri/event_hub.h"
+#include "cri/id_store.h"
+#include "cri/join_table.h"
+#include "cri/record_store.h"
+#include "cri/work_queue.h"
+
+namespace crisp::cri {
+namespace {
+
+TEST(IdStore, FindsUnambiguousPrefixes) {
+  IdStore<int> store("thing");
+  store.Insert("aa11", std::make_shared<int>(1));
+  store.Insert("aa22", std::make_shared<int>(2));
+  EXPECT_EQ(**store.Find("aa1"), 1);
+  EXPECT_THAT(store.Find("aa"), StatusIs(absl::StatusCode::kInvalidArgument));
+  for (const char* absent : {"", "ab", "aa111", "zz", "AA11"}) {
+    EXPECT_THAT(store.Find(absent), StatusIs(absl::StatusCode::kNotFound)) << absent;
+  }
+  EXPECT_TRUE(store.Erase("aa11"));
+  EXPECT_FALSE(store.Erase("aa11"));
+  EXPECT_EQ(**store.Find("aa"), 2);
+}
+
+TEST(JoinTable, OneWorksTheOthersJoin) {
+  JoinTable<int> table;
+  std::atomic<int> runs = 0;
+  const auto work = [&]() -> absl::StatusOr<int> {
+    absl::SleepFor(absl::Milliseconds(100));
+    return ++runs;
+  };
+  std::vector<std::thread> threads;
+  std::atomic<int> sum = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] { sum += *table.Run("key", Cancel(), work); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(sum, 4);
+  EXPECT_EQ(*table.Run("key", Cancel(), work), 2);
+}
+
+TEST(JoinTable, AWaiterMayGiveUpTheWorkGoesOn) {
+  JoinTable<int> table;
+  std::atomic<bool> finished = false;
+  std::thread worker([&] {
+    (void)table.Run("key", Cancel(), [&]() -> absl::StatusOr<int> {
+      absl::SleepFor(absl::Milliseconds(300));
+      finished = true;
+      return 1;
+    });
+  });
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_THAT(table.Run("key", Cancel(absl::Now() + absl::Milliseconds(20)),
+                        []() -> absl::StatusOr<int> { return 2; }),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_FALSE(finished);
+  worker.join();
+  EXPECT_TRUE(finished);
+}
+
+TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
+  TempDir dir;
+  const std::string path = dir.path() + "/state.db";
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
+    state::PodRecord pod;
+    pod.set_id("p");
+    ASSERT_OK(store->Put(pod));
+    pod.set_stage(state::PodRecord::READY);
+    ASSERT_OK(store->Put(pod));
+    state::ContainerRecord container;
+    container.set_id("c");
+    ASSERT_OK(store->Put(container));
+    container.set_id("gone");
+    ASSERT_OK(store->Put(container));
+    ASSERT_OK(store->Erase("gone"));
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
+    ASSERT_OK(database->Execute("INSERT INTO records VALUES('bad', 'pod', 'garbage')"));
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
+  ASSERT_OK_AND_ASSIGN(auto records, store->LoadAll());
+  ASSERT_EQ(records.pods.size(), 1u);
+  EXPECT_EQ(records.pods[0].stage(), state::PodRecord::READY);
+  ASSERT_EQ(records.containers.size(), 1u);
+  EXPECT_EQ(records.containers[0].id(), "c");
+}
+
+TEST(WorkQueue, TriesUntilItSucceeds) {
+  WorkQueue queue(2);
+  std::atomic<int> tries = 0;
+  queue.UntilDone("test", [&] {
+    return ++tries < 3 ? absl::UnavailableError("not yet") : absl::OkStatus();
+  });
+  const absl::Time end = absl::Now() + absl::Seconds(5);
+  while (tries < 3 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_EQ(tries, 3);
+}
+
+TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
+  EventHub hub;
+  std::atomic<size_t> seen = 0;
+  std::atomic<bool> go = false;
+  std::thread reader([&] {
+    EXPECT_OK(hub.Read(
+        [&](const EventHub::Event&) {
+          while (!go) absl::SleepFor(absl::Milliseconds(1));
+          return ++seen < EventHub::kMaxPending;
+        },
+        Cancel(absl::Now() + absl::Seconds(10))));
+  });
+  while (!hub.HasReaders()) absl::SleepFor(absl::Milliseconds(1));
+  for (size_t i = 0; i < 2 * EventHub::kMaxPending; ++i) hub.Publish(std::make_shared<EventHub::Event>());
+  go = true;
+  reader.join();
+  EXPECT_EQ(seen, EventHub::kMaxPending);
+  EXPECT_FALSE(hub.HasReaders());
+}
+
+}  // namespace
+}  // namespace crisp::cri
