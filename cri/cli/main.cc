@@ -23,6 +23,7 @@ namespace {
 
 constexpr char kDefaultAddress[] = "unix:///run/crisp/crisp.sock";
 constexpr size_t kShortId = 13;
+constexpr size_t kDigestPrefix = 7;  // "sha256:"
 
 struct Arguments {
   std::string address = kDefaultAddress;
@@ -70,7 +71,12 @@ absl::Status Import(const Arguments& arguments) {
 
 absl::Status Export(const Arguments& arguments) {
   Client client(arguments.address);
-  if (arguments.file == "-") return client.Export(arguments.references, STDOUT_FILENO);
+  if (arguments.file.empty() && isatty(STDOUT_FILENO) != 0) {
+    return absl::InvalidArgumentError("will not write an archive to a terminal: use -o FILE");
+  }
+  if (arguments.file.empty() || arguments.file == "-") {
+    return client.Export(arguments.references, STDOUT_FILENO);
+  }
   // Under a temporary name until it is whole.
   const std::string partial = arguments.file + ".partial";
   CRISP_ASSIGN_OR_RETURN(const UniqueFd file,
@@ -85,17 +91,19 @@ absl::Status Export(const Arguments& arguments) {
 
 absl::Status History(const Arguments& arguments) {
   CRISP_ASSIGN_OR_RETURN(const auto history, Client(arguments.address).History(arguments.id));
-  absl::PrintF("%-20s  %-13s  %10s  %10s  %10s  %s\n", "CREATED", "LAYER", "SIZE", "UNPACKED",
-               "CONTAINERS", "CREATED BY");
+  absl::PrintF("%-20s  %-20s  %10s  %10s  %s\n", "CREATED", "LAYER", "SIZE", "UNPACKED",
+               "CREATED BY");
   for (const auto& entry : history.entries()) {
     const std::string created = absl::FormatTime(
         "%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(entry.created_at()), absl::UTCTimeZone());
     const bool layer = !entry.empty_layer();
-    absl::PrintF("%-20s  %-13s  %10s  %10s  %10s  %s\n", created,
-                 layer ? ShortDigest(entry.digest()) : "-",
+    absl::PrintF("%-20s  %-20s  %10s  %10s  %s\n", created,
+                 layer ? entry.digest().substr(0, kDigestPrefix + kShortId) : "-",
                  layer ? HumanBytes(entry.size_bytes()) : "-",
-                 layer ? HumanBytes(entry.unpacked_bytes()) : "-",
-                 layer ? absl::StrCat(entry.containers_size()) : "-", entry.created_by());
+                 layer ? HumanBytes(entry.unpacked_bytes()) : "-", entry.created_by());
+    for (const std::string& container : entry.containers()) {
+      absl::PrintF("%22sused by %s\n", "", container.substr(0, kShortId));
+    }
   }
   return absl::OkStatus();
 }
@@ -152,8 +160,7 @@ int Main(int argc, char** argv) {
       ->add_option("FILE", arguments.file, "The archive, - for standard input")
       ->required();
   CLI::App* exporting = add(images, "export", "Write images into an archive", Export);
-  exporting->add_option("-o,--output", arguments.file, "The archive, - for standard output")
-      ->required();
+  exporting->add_option("-o,--output", arguments.file, "The archive (default: standard output)");
   exporting->add_option("IMAGE", arguments.references, "Names or ids")->required();
   add(images, "history", "Show the layers of an image and who uses them", History)
       ->add_option("IMAGE", arguments.id, "Name or id")
