@@ -95,6 +95,9 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
     container->spec = spec.ok() ? *std::move(spec) : std::make_shared<const runtime::OciSpec>();
     if (keep) kept.push_back(container);
   }
+  // Before the shim is connected: from then on it tells exits, and those must find their container.
+  if (visible) pods_.Insert(pod->id, pod);
+  for (const ContainerPtr& container : kept) containers_.Insert(container->id, container);
   if (visible && !record.stopped()) {
     const absl::Status adopted = AdoptShim(pod, kept);
     if (!adopted.ok()) {
@@ -109,8 +112,6 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
     names_[pod->name_key] = pod->id;
     for (const ContainerPtr& container : kept) names_[container->name_key] = container->id;
   }
-  if (visible) pods_.Insert(pod->id, pod);
-  for (const ContainerPtr& container : kept) containers_.Insert(container->id, container);
   for (const ContainerPtr& container : containers) {
     if (std::find(kept.begin(), kept.end(), container) != kept.end()) continue;
     cleanup_.UntilDone(absl::StrCat("undo of container ", container->id),
@@ -161,6 +162,9 @@ void PodManager::Reconcile(const ContainerPtr& container, const runtime::Contain
       r.set_pid(report->pid);
       if (r.started_at() == 0) r.set_started_at(absl::ToUnixNanos(report->started_at));
     });
+    // An exit that was told while the row did not say "running" yet was passed over.
+    const auto since = runtime::ReadExitRecord(ExitRecordPath(container->pod->id, container->id));
+    if (since.ok()) HandleExit(container, *since, "");
     return;
   }
   absl::StatusOr<runtime::ExitRecord> exit =
