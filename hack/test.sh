@@ -10,7 +10,7 @@
 #   e2e        real daemons through a plain gRPC client
 #   scripts    real daemons through crictl, registries and CNI plugins: test/e2e/*_test.sh
 #   critest    the CRI's own conformance tests
-#   asan tsan  unit tests under AddressSanitizer + UBSan, and under ThreadSanitizer
+#   asan tsan  tests of the layers under cri under AddressSanitizer + UBSan, and ThreadSanitizer
 #   fuzz       every fuzz target for a few seconds
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -56,22 +56,22 @@ stage_scripts() {
 
 stage_critest() { hack/critest.sh; }
 
-# The sanitizers see our own code; Debian's gRPC and protobuf are not instrumented, so the unit tests
-# of the layers below are what they run. Leaks are looked for in asan only where no child is made.
+# The sanitizers see our own code; Debian's gRPC and protobuf are not instrumented, so the tests of
+# the layers under cri are what they run (see sanitizer_tests in cmake/layers.cmake).
 sanitized() {
   local preset=$1
   cmake --preset "$preset" >"$log_dir/configure-$preset.log" || return 1
-  cmake --build --preset "$preset" -j "$jobs" || return 1
+  cmake --build --preset "$preset" -j "$jobs" --target sanitizer_tests || return 1
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
   TSAN_OPTIONS=halt_on_error=1 \
-    ctest --test-dir "build/$preset" -L unit --output-on-failure -j "$jobs" --no-tests=error
+    ctest --test-dir "build/$preset" -L sanitized --output-on-failure -j "$jobs" --no-tests=error
 }
 stage_asan() { sanitized asan; }
 stage_tsan() { sanitized tsan; }
 
 stage_fuzz() {
   cmake --preset fuzz >"$log_dir/configure-fuzz.log" || return 1
-  cmake --build --preset fuzz -j "$jobs" || return 1
+  cmake --build --preset fuzz -j "$jobs" --target fuzzers || return 1
   local failed=0 target name
   for target in build/fuzz/fuzz/*; do
     [[ -x $target && -f $target ]] || continue
