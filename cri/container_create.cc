@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/id.h"
@@ -33,6 +34,13 @@ absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
     return absl::UnimplementedError("CDI_devices: crisp does not inject CDI devices yet");
   }
   for (const v1::Mount& mount : config.mounts()) CRISP_RETURN_IF_ERROR(CheckMount(mount));
+  // The log must stay below the pod's log directory (CVE-2025-0750's kind of escape).
+  for (absl::string_view part : absl::StrSplit(config.log_path(), '/')) {
+    if (part == "..") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("config.log_path: \"", config.log_path(), "\" leads out of the log directory"));
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -127,6 +127,11 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::string FilesDir(const std::string& id) const;
   std::string ExitRecordPath(const std::string& pod_id, const std::string& id) const;
   std::string VolumeDir(const std::string& container_id) const;
+  // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
+  // The kubelet makes its groups before it asks for a pod.
+  bool ClaimCgroup(const std::string& path);
+  // Gives a claim back; the last one removes the group, or fails while something is still in it.
+  absl::Status ReleaseCgroup(const runtime::Cgroup& group);
   runtime::Cgroup CgroupAt(const std::string& path) const { return {layout_, path}; }
   runtime::PodNamespaces NamespacesOf(const Pod& pod) const;
 
@@ -208,6 +213,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 
   IdStore<Pod> pods_{"pod sandbox"};
   IdStore<Container> containers_{"container"};
+  absl::Mutex groups_mutex_;
+  // Parent groups that we made, with how many pods there are in each.
+  absl::flat_hash_map<std::string, int> own_groups_ ABSL_GUARDED_BY(groups_mutex_);
+
   absl::Mutex names_mutex_;
   // Name key → id of what has it now.
   absl::flat_hash_map<std::string, std::string> names_ ABSL_GUARDED_BY(names_mutex_);

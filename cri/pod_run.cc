@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -150,7 +152,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   CRISP_ASSIGN_OR_RETURN(std::string cgroup,
                          runtime::PodCgroupPath(options_.cgroup_driver, parent, record.id()));
   record.set_cgroup_path(std::move(cgroup));
-  record.set_owns_cgroup(parent.empty());
+  record.set_owns_cgroup(parent.empty() || ClaimCgroup(record.cgroup_path()));
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
   CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord&) {}));
 
@@ -172,6 +174,15 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   Publish(pod, pod->id, v1::CONTAINER_STARTED_EVENT);
   LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});
   return pod->id;
+}
+
+bool PodManager::ClaimCgroup(const std::string& path) {
+  struct stat st {};
+  absl::MutexLock lock(&groups_mutex_);
+  const bool ours =
+      own_groups_.contains(path) || stat(CgroupAt(path).PrimaryDir().c_str(), &st) != 0;
+  if (ours) ++own_groups_[path];
+  return ours;
 }
 
 absl::Status PodManager::MakePod(const PodPtr& pod) {

@@ -128,7 +128,8 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
   if (shim != nullptr) CRISP_RETURN_IF_ERROR(shim->Shutdown());
   const Cancel soon(absl::Now() + absl::Seconds(5));
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
-  if (record.owns_cgroup()) {
+  const bool exclusive = record.config().linux().cgroup_parent().empty();
+  if (exclusive) {
     CRISP_RETURN_IF_ERROR(group.Kill(soon));
     CRISP_RETURN_IF_ERROR(group.Remove(soon));
   } else {
@@ -137,9 +138,24 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
         runtime::ContainerCgroupPath(options_.cgroup_driver, record.config().linux().cgroup_parent(),
                                      pod->id, pod->id));
     CRISP_RETURN_IF_ERROR(CgroupAt(own).Remove(soon));
+    // Other pods may be in it; the last one takes it away.
+    if (record.owns_cgroup()) CRISP_RETURN_IF_ERROR(ReleaseCgroup(group));
   }
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
   return records_->Erase(pod->id);
+}
+
+absl::Status PodManager::ReleaseCgroup(const runtime::Cgroup& group) {
+  absl::MutexLock lock(&groups_mutex_);  // against a claim while it is being removed
+  const auto it = own_groups_.find(group.path());
+  if (it == own_groups_.end()) return absl::OkStatus();
+  if (it->second == 1) {
+    CRISP_ASSIGN_OR_RETURN(const bool gone, group.RemoveIfUnused());
+    // Removed containers leave their groups in the background.
+    if (!gone) return absl::UnavailableError(absl::StrCat("cgroup ", group.path(), " is in use"));
+  }
+  if (--it->second == 0) own_groups_.erase(it);
+  return absl::OkStatus();
 }
 
 absl::Status PodManager::RemoveAllPods(const Cancel& cancel) {

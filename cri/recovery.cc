@@ -82,6 +82,10 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   const state::PodRecord record = pod->Snapshot();
   const bool visible =
       record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
+  if (record.owns_cgroup() && !record.config().linux().cgroup_parent().empty()) {
+    absl::MutexLock lock(&groups_mutex_);
+    ++own_groups_[record.cgroup_path()];
+  }
   std::vector<ContainerPtr> kept;
   for (const ContainerPtr& container : containers) {
     const state::ContainerRecord row = container->Snapshot();

@@ -33,11 +33,15 @@ void LogFailure(absl::string_view method, const grpc::Status& status, absl::Dura
 
 class RpcInterceptor : public grpc::experimental::Interceptor {
  public:
-  RpcInterceptor(metrics::Registry& registry, const char* method)
-      : registry_(registry), method_(ShortName(method)), begin_(absl::Now()) {
+  RpcInterceptor(metrics::Registry& registry, std::atomic<int>& in_flight, const char* method)
+      : registry_(registry), in_flight_(in_flight), method_(ShortName(method)), begin_(absl::Now()) {
+    in_flight_.fetch_add(1);
     registry_.Add(metrics::kRpcsInFlight, 1);
   }
-  ~RpcInterceptor() override { registry_.Add(metrics::kRpcsInFlight, -1); }
+  ~RpcInterceptor() override {
+    registry_.Add(metrics::kRpcsInFlight, -1);
+    in_flight_.fetch_sub(1);
+  }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
@@ -54,27 +58,30 @@ class RpcInterceptor : public grpc::experimental::Interceptor {
 
  private:
   metrics::Registry& registry_;
+  std::atomic<int>& in_flight_;
   const absl::string_view method_;  // of the registered service, which outlives every call
   const absl::Time begin_;
 };
 
 class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit Factory(metrics::Registry& registry) : registry_(registry) {}
+  Factory(metrics::Registry& registry, std::atomic<int>& in_flight)
+      : registry_(registry), in_flight_(in_flight) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new RpcInterceptor(registry_, info->method());  // gRPC owns and deletes it
+    return new RpcInterceptor(registry_, in_flight_, info->method());  // gRPC owns and deletes it
   }
 
  private:
   metrics::Registry& registry_;
+  std::atomic<int>& in_flight_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeRpcInterceptor(
-    metrics::Registry& registry) {
-  return std::make_unique<Factory>(registry);
+    metrics::Registry& registry, std::atomic<int>& in_flight) {
+  return std::make_unique<Factory>(registry, in_flight);
 }
 
 }  // namespace crisp::cri

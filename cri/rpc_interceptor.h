@@ -3,6 +3,7 @@
 
 #include <grpcpp/support/server_interceptor.h>
 
+#include <atomic>
 #include <memory>
 
 #include "metrics/registry.h"
@@ -10,10 +11,10 @@
 namespace crisp::cri {
 
 // Counts and times every RPC (by method and code) and writes one log line for each that failed:
-// method, code, message, duration; never its request, which may hold credentials. `registry` must
-// outlive the server.
+// method, code, message, duration; never its request, which may hold credentials. `in_flight` holds
+// how many are running. Both must outlive the server.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeRpcInterceptor(
-    metrics::Registry& registry);
+    metrics::Registry& registry, std::atomic<int>& in_flight);
 
 }  // namespace crisp::cri
 

@@ -30,6 +30,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
                                                       const ServerOptions& options) {
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return ErrnoError(errno, "make an eventfd");
+  auto in_flight = std::make_unique<std::atomic<int>>(0);
   grpc::ResourceQuota quota("crisp");
   quota.SetMaxThreads(options.max_threads);
   grpc::ServerBuilder builder;
@@ -42,15 +43,21 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 4);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(MakeRpcInterceptor(registry));
+  interceptors.push_back(MakeRpcInterceptor(registry, *in_flight));
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> grpc = builder.BuildAndStart();
   if (grpc == nullptr) return absl::InternalError("gRPC could not start its server");
-  return std::unique_ptr<Server>(new Server(std::move(listener), std::move(grpc), std::move(wake)));
+  return std::unique_ptr<Server>(new Server(std::move(listener), std::move(in_flight), std::move(grpc), std::move(wake)));
 }
 
-Server::Server(Listener listener, std::unique_ptr<grpc::Server> grpc, UniqueFd wake)
-    : listener_(std::move(listener)), wake_(std::move(wake)), grpc_(std::move(grpc)) {
+Server::Server(Listener listener,
+               std::unique_ptr<std::atomic<int>> in_flight,
+               std::unique_ptr<grpc::Server> grpc,
+               UniqueFd wake)
+    : listener_(std::move(listener)),
+      wake_(std::move(wake)),
+      in_flight_(std::move(in_flight)),
+      grpc_(std::move(grpc)) {
   acceptor_ = std::thread([this] { Accept(); });
 }
 
@@ -83,7 +90,10 @@ void Server::Shutdown(absl::Duration grace) {
     LogError("waking the acceptor failed");  // an eventfd at 0 takes a 1
   }
   acceptor_.join();
-  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
+  // gRPC's own grace waits for idle connections too, whose clients may look at them never again.
+  const absl::Time deadline = absl::Now() + grace;
+  while (in_flight_->load() > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(2));
+  grpc_->Shutdown(std::chrono::system_clock::now());
   grpc_->Wait();
 }
 

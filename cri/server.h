@@ -3,6 +3,7 @@
 
 #include <grpcpp/server.h>
 
+#include <atomic>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -36,11 +37,15 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server(Listener listener, std::unique_ptr<grpc::Server> grpc, UniqueFd wake);
+  Server(Listener listener,
+         std::unique_ptr<std::atomic<int>> in_flight,
+         std::unique_ptr<grpc::Server> grpc,
+         UniqueFd wake);
   void Accept();
 
   Listener listener_;
   UniqueFd wake_;  // eventfd: readable once the acceptor is to end
+  std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
   std::unique_ptr<grpc::Server> grpc_;
   std::thread acceptor_;
 };

@@ -160,6 +160,18 @@ absl::Status Cgroup::RemoveOnce() const {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Cgroup::RemoveIfUnused() const {
+  bool gone = true;
+  for (const std::string& dir : Dirs()) {
+    if (rmdir(dir.c_str()) == 0 || errno == ENOENT) continue;
+    if (errno != EBUSY && errno != ENOTEMPTY) {
+      return ErrnoError(errno, absl::StrCat("remove cgroup ", dir));
+    }
+    gone = false;
+  }
+  return gone;
+}
+
 absl::Status Cgroup::Remove(const Cancel& cancel) const {
   absl::Duration pause = absl::Milliseconds(1);
   while (true) {

@@ -72,6 +72,10 @@ class Cgroup {
   // EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
   absl::Status Remove(const Cancel& cancel) const;
 
+  // Removes the group itself, in every hierarchy where nothing is in or below it. What is in use or
+  // absent stays as it is, without an error. Whether it is gone everywhere.
+  absl::StatusOr<bool> RemoveIfUnused() const;
+
   // How often the OOM killer has hit in here, nested groups too; 0 when absent. On v1 before Linux
   // 4.13 Unimplemented.
   absl::StatusOr<uint64_t> OomKills() const;

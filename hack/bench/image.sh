@@ -26,7 +26,8 @@ make_image_tar() {
 make_busybox_tar() {
   local out=$1 reference=$2 tree applet
   tree=$(mktemp -d)
-  mkdir -p "$tree"/{bin,etc,tmp,root,var,home}
+  chmod 755 "$tree"
+  mkdir -p "$tree"/{bin,etc,tmp,root,var,home,mnt}
   chmod 1777 "$tree/tmp"
   cp /bin/busybox "$tree/bin/busybox"
   for applet in $(/bin/busybox --list); do

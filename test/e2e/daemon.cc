@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cstdlib>
@@ -34,6 +36,15 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
   return grpc::CreateCustomChannel("unix://" + socket, grpc::InsecureChannelCredentials(),
                                    arguments);
+}
+
+// Whether somebody accepts connections there.
+bool Answers(const std::string& path) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  return connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
 }
 
 // Directories below the cgroup mounts whose name holds `tag`.
@@ -97,21 +108,20 @@ void Daemon::Start() {
   ASSERT_EQ(posix_spawn(&pid_, argv[0].c_str(), &actions, nullptr, pointers.data(), environ), 0);
   posix_spawn_file_actions_destroy(&actions);
 
+  // gRPC backs off for a second and more from a socket that is not there yet.
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!Answers(socket)) {
+    ASSERT_EQ(waitpid(pid_, nullptr, WNOHANG), 0) << "crispd ended at once";
+    ASSERT_LT(absl::Now(), deadline) << "crispd does not listen";
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   runtime_ = cri::RuntimeService::NewStub(Connect(socket));
   images_ = cri::ImageService::NewStub(Connect(socket));
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
-  grpc::Status status;
-  do {
-    grpc::ClientContext context;
-    cri::VersionRequest request;
-    cri::VersionResponse response;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
-    status = runtime_->Version(&context, request, &response);
-    if (status.ok()) return;
-    ASSERT_EQ(waitpid(pid_, nullptr, WNOHANG), 0) << "crispd ended at once";
-    absl::SleepFor(absl::Milliseconds(10));
-  } while (absl::Now() < deadline);
-  FAIL() << "crispd does not answer: " << status.error_message();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  cri::VersionResponse response;
+  const grpc::Status status = runtime_->Version(&context, {}, &response);
+  ASSERT_TRUE(status.ok()) << "crispd does not answer: " << status.error_message();
 }
 
 void Daemon::Terminate() {
@@ -166,7 +176,9 @@ std::vector<std::string> Daemon::Residue() const {
   const std::string state = dir_.path() + "/state";
   const auto mounts = ReadFile("/proc/self/mountinfo");
   if (mounts.ok() && absl::StrContains(*mounts, dir_.path())) found.push_back("mounts below " + dir_.path());
-  for (const std::string& name : *ListDir("/proc")) {
+  const auto processes = ListDir("/proc");
+  EXPECT_OK(processes);
+  for (const std::string& name : processes.value_or(std::vector<std::string>())) {
     if (name[0] < '0' || name[0] > '9') continue;
     // A shim's only path into this instance is its socket; its command line names the pod's state.
     const auto cmdline = ReadFile(absl::StrCat("/proc/", name, "/cmdline"));
