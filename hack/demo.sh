@@ -1,8 +1,9 @@
 #!/bin/bash
 # hack/demo.sh [--keep]: crisp's main job, start to finish, on a bare Debian 12 as root.
 #
-# Builds, starts crispd on /run/crisp/crisp.sock and a registry on loopback that holds images made from
-# half a CPU and host port 8080, looks at it from outside and inside, and removes everything. --keep
+# Builds, starts crispd on /run/crisp/crisp.sock and a registry on loopback that holds an image
+# made from this machine's nginx, pulls it, runs it in a pod with 256 MiB, half a CPU and host port 8080,
+# looks at it from outside and inside, and removes everything. --keep
 # leaves the daemon and the pod up and says what to type next.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +17,7 @@ esac
 socket=/run/crisp/crisp.sock
 work=/run/crisp-demo
 . test/e2e/lib/registry.sh
-export TMPDIR=$work  # of the registry
+. hack/lib/trees.sh
 bin=build/bin
 tools=build/tools/bin
 host_port=8080
@@ -32,11 +33,11 @@ step() { # NAME COMMAND...: runs it and notes the time.
   steps+=("$(printf '%-12s %9.1f ms' "$name" "$(bc_ms $(($(now_us) - started)))")")
 }
 bc_ms() { awk "BEGIN {print $1 / 1000}"; }
-crictl() { "$tools/crictl" --runtime-endpoint "unix://$socket" --timeout 30s "$@"; }
+crictl() { "$tools/crictl" --config /dev/null --runtime-endpoint "unix://$socket" --timeout 30s "$@"; }
 
 # Also what is left of a run that was cut off.
 clean_up() {
-  if [[ -f $work/registry ]]; then stop_registry "$(cat "$work/registry")" || true; fi
+  if [[ -f $work/registry ]]; then TMPDIR=$work stop_registry "$(cat "$work/registry")" || true; fi
   if [[ -f $work/crispd.pid ]]; then
     kill "$(cat "$work/crispd.pid")" 2>/dev/null || true
     for _ in $(seq 100); do kill -0 "$(cat "$work/crispd.pid")" 2>/dev/null || break; sleep 0.05; done
@@ -56,33 +57,17 @@ build() {
 
 # nginx in three layers: busybox, nginx with the libraries it needs, and a page.
 push_images() {
-  local tree=$work/tree file
-  mkdir -p "$tree"/{base/bin,base/etc,base/tmp,base/var/log/nginx,base/var/lib/nginx,base/run,nginx/usr/sbin,nginx/etc,page/srv}
-  cp /bin/busybox "$tree/base/bin/busybox"
-  for file in $(/bin/busybox --list); do ln -sf busybox "$tree/base/bin/$file"; done
-  printf 'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n' >"$tree/base/etc/passwd"
-  printf 'root:x:0:\nwww-data:x:33:\n' >"$tree/base/etc/group"
-  cp /usr/sbin/nginx "$tree/nginx/usr/sbin/nginx"
-  for file in $(ldd /usr/sbin/nginx | grep -o '/[^ ]*'); do
-    mkdir -p "$tree/nginx$(dirname "$file")"
-    cp -L "$file" "$tree/nginx$file"
-  done
-  cat >"$tree/nginx/etc/nginx.conf" <<'CONF'
-daemon off;
-worker_processes 1;
-error_log stderr;
-events {}
-http { access_log off; server { listen 80; root /srv; } }
-CONF
-  echo '<h1>Hello from a pod</h1>' >"$tree/page/srv/index.html"
+  local tree=$work/tree
+  busybox_tree "$tree/base" /bin/busybox
+  nginx_tree "$tree/nginx" 80
+  mkdir -p "$tree/page/usr/share/nginx/html"
+  echo '<h1>Hello from a pod</h1>' >"$tree/page/usr/share/nginx/html/index.html"
   jq -n --arg t "$tree" '{layers: [
       {tree: ($t + "/base"), owner: "0:0"},
       {tree: ($t + "/nginx"), owner: "0:0", compression: "zstd"},
       {tree: ($t + "/page"), owner: "0:0"}],
-    config: {Entrypoint: ["/usr/sbin/nginx"], Cmd: ["-c", "/etc/nginx.conf"], Env: ["PATH=/usr/sbin:/bin"]}}' |
+    config: {Entrypoint: ["nginx"], Cmd: ["-g", "daemon off;"], Env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}}' |
     "$tools/mkimage" -push "http://$registry/web:1" - >/dev/null
-  jq -n --arg t "$tree" '{layers: [{tree: ($t + "/base"), owner: "0:0"}], config: {Cmd: ["sh"]}}' |
-    "$tools/mkimage" -push "http://$registry/busybox:1" - >/dev/null
 }
 
 start_daemon() {
@@ -104,7 +89,8 @@ write_configs() {
  "linux": {"cgroup_parent": "/crisp-demo"}}
 JSON
   cat >"$work/container.json" <<JSON
-{"metadata": {"name": "nginx"}, "image": {"image": "$registry/web:1"}, "log_path": "nginx.log",
+{"metadata": {"name": "nginx"},
+ "labels": {"io.kubernetes.pod.name": "web", "io.kubernetes.pod.namespace": "demo"}, "image": {"image": "$registry/web:1"}, "log_path": "nginx.log",
  "linux": {"resources": {"memory_limit_in_bytes": 268435456, "cpu_period": 100000, "cpu_quota": 50000},
            "security_context": {"namespace_options": {"pid": 1}, "seccomp": {"profile_type": 0}}}}
 JSON
@@ -116,7 +102,7 @@ layers() { "$bin/crisp" --address "unix://$socket" images history "$registry/web
 run_pod() { pod=$(crictl runp "$work/pod.json"); }
 create() { container=$(crictl create "$pod" "$work/container.json" "$work/pod.json"); }
 start() { crictl start "$container" >/dev/null; }
-inside() { crictl exec -s "$container" "$@"; }
+inside() { crictl exec -s "$container" "$@" | sed '/^$/d'; }
 answers() {
   for _ in $(seq 200); do
     page=$(curl -fsS "http://127.0.0.1:$host_port/" 2>/dev/null) && return
@@ -138,6 +124,7 @@ if [[ -e $socket ]] && [[ ! -d $work ]]; then
 fi
 clean_up
 mkdir -p "$work"
+export TMPDIR=$work  # of the registry
 trap 'status=$?; if [[ -z $keep || $status != 0 ]]; then clean_up; fi; exit $status' EXIT
 printf 'network:\n  name: crisp0\n' >"$work/config.yaml"
 started=$(now_us)
