@@ -75,7 +75,7 @@ pod=$(crictl runp "$TMPDIR/pod.json") || fail "runp"
 container=$(crictl create "$pod" "$TMPDIR/container.json" "$TMPDIR/pod.json") || fail "create"
 crictl start "$container" >/dev/null || fail "start"
 inside() { crictl exec -s "$container" /bin/busybox "$@" | tr -d '\r'; }
-same "files of 58 layers less one whiteout" "$(inside ls /layers | wc -l)" 57
+same "files of 58 layers less one whiteout" "$(inside ls /layers | grep -c ^l)" 57
 same "setuid and hard link" "$(inside stat -c '%a %h' /suid)" "4755 2"
 crisp images history "$plain/deep:1" >"$TMPDIR/history" || fail "history"
 same "history lists each layer" "$(grep -c 'sha256:' "$TMPDIR/history")" 60
@@ -90,8 +90,9 @@ echo "- credentials and TLS"
 secret=$(start_registry --tls --auth user:secret); registries+=("$secret")
 ca=$(registry_folder "$secret")/ca.crt
 $mkimage -ca "$ca" -user user:secret -push "https://$secret/private:1" - <<<"$busy" >/dev/null || fail "push"
-refused "an unknown certificate" "certificate|SSL|TLS" crictl pull --creds user:secret "$secret/private:1"
 mkdir -p "$TMPDIR/certs.d/$secret"
+printf 'server = "https://%s"\n' "$secret" >"$TMPDIR/certs.d/$secret/hosts.toml"
+refused "an unknown certificate" "certificate|SSL|TLS" crictl pull --creds user:secret "$secret/private:1"
 printf 'server = "https://%s"\n[host."https://%s"]\n  ca = "%s"\n' "$secret" "$secret" "$ca" >"$TMPDIR/certs.d/$secret/hosts.toml"
 refused "no credentials" "401|unauth|denied" crictl pull "$secret/private:1"
 refused "wrong credentials" "401|unauth|denied" crictl pull --creds user:wrong "$secret/private:1"
@@ -118,7 +119,7 @@ layer=$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http:
 blob=$folder/storage/docker/registry/v2/blobs/sha256/${layer:7:2}/${layer:7}/data
 size=$(stat -c %s "$blob")
 dd if=/dev/urandom of="$blob" bs=1 seek=$((size / 2)) count=16 conv=notrunc 2>/dev/null
-refused "damaged layer" "digest|mismatch|corrupt|invalid|inflate" crictl pull "$plain/damaged:1"
+refused "damaged layer" "hash to|mismatch|corrupt|invalid|inflate" crictl pull "$plain/damaged:1"
 same "no image came of it" "$(crictl images -q | wc -l)" "$before"
 
 echo "- export and import give the same id"
@@ -132,8 +133,12 @@ head -c 3000 "$TMPDIR/export.tar" >"$TMPDIR/cut.tar"
 refused "a truncated archive" "." crisp images import "$TMPDIR/cut.tar"
 
 echo "- five removals at once"
-for _ in 1 2 3 4 5; do crictl rmi "$id" >/dev/null & pids+=($!); done
-for pid in "${pids[@]}"; do wait "$pid" || fail "concurrent rmi"; done
+pids=()
+for n in 1 2 3 4 5; do crictl rmi "$id" >/dev/null 2>"$TMPDIR/rmi.$n" & pids+=($!); done
+# crictl asks for the image first, and says "no such image" when another was quicker.
+for n in 1 2 3 4 5; do
+  wait "${pids[n - 1]}" || grep -q "no such image" "$TMPDIR/rmi.$n" || fail "concurrent rmi: $(cat "$TMPDIR/rmi.$n")"
+done
 crictl rmi -a >/dev/null 2>&1
 same "an empty store" "$(crictl images -q | wc -l)" 0
 for _ in $(seq 100); do [[ -z $(ls -A "$CRISP_DIR/root/layers" 2>/dev/null) ]] && break; sleep 0.1; done
