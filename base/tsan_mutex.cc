@@ -10,6 +10,19 @@ extern "C" {
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);
 
+// Abseil looks at a condition under the mutex, from wherever it is given up next.
+struct Watched {
+  absl::Mutex* mutex;
+  const absl::Condition* condition;
+};
+static bool EvalWatched(Watched* watched) {
+  absl::Mutex* mutex = watched->mutex;
+  __tsan_acquire(mutex);
+  const bool holds = watched->condition->Eval();
+  __tsan_release(mutex);  // the waiter's frame, which this has read, may be gone next
+  return holds;
+}
+
 // The calling convention of a member function is that of a function with `this` in front.
 #define CRISP_ACQUIRES(symbol, type)      \
   void __real_##symbol(type* self);       \
@@ -43,16 +56,20 @@ void __real__ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE(absl::Mutex* self,
                                                            const absl::Condition& condition);
 void __wrap__ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE(absl::Mutex* self,
                                                            const absl::Condition& condition) {
+  Watched watched{self, &condition};
+  const absl::Condition watching(&EvalWatched, &watched);
   __tsan_release(self);
-  __real__ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE(self, condition);
+  __real__ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE(self, watching);
   __tsan_acquire(self);
 }
 
 #define CRISP_AWAITS(symbol, limit)                                                          \
   bool __real_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until);    \
   bool __wrap_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until) {   \
+    Watched watched{self, &condition};                                                       \
+    const absl::Condition watching(&EvalWatched, &watched);                                  \
     __tsan_release(self);                                                                    \
-    const bool reached = __real_##symbol(self, condition, until);                            \
+    const bool reached = __real_##symbol(self, watching, until);                             \
     __tsan_acquire(self);                                                                    \
     return reached;                                                                          \
   }

@@ -63,7 +63,7 @@ sanitized() {
   cmake --preset "$preset" >"$log_dir/configure-$preset.log" || return 1
   cmake --build --preset "$preset" -j "$jobs" --target sanitizer_tests || return 1
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-  TSAN_OPTIONS=halt_on_error=1 \
+  TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/hack/tsan.supp" \
     ctest --test-dir "build/$preset" -L sanitized --output-on-failure -j "$jobs" --no-tests=error
 }
 stage_asan() { sanitized asan; }
