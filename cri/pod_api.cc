@@ -1,6 +1,7 @@
 #include "cri/pod_api.h"
 
 #include "absl/strings/str_cat.h"
+#include "cri/pod_rpcs.h"
 
 namespace crisp::cri {
 
@@ -8,33 +9,7 @@ namespace crisp::cri {
   absl::Status PodApi::name(const v1::name##Request&, v1::name##Response*, const Cancel&) { \
     return absl::UnimplementedError(#name " is not implemented");                         \
   }
-CRISP_POD_RPC(RunPodSandbox)
-CRISP_POD_RPC(StopPodSandbox)
-CRISP_POD_RPC(RemovePodSandbox)
-CRISP_POD_RPC(PodSandboxStatus)
-CRISP_POD_RPC(ListPodSandbox)
-CRISP_POD_RPC(CreateContainer)
-CRISP_POD_RPC(StartContainer)
-CRISP_POD_RPC(StopContainer)
-CRISP_POD_RPC(RemoveContainer)
-CRISP_POD_RPC(ListContainers)
-CRISP_POD_RPC(ContainerStatus)
-CRISP_POD_RPC(UpdateContainerResources)
-CRISP_POD_RPC(ReopenContainerLog)
-CRISP_POD_RPC(ExecSync)
-CRISP_POD_RPC(Exec)
-CRISP_POD_RPC(Attach)
-CRISP_POD_RPC(PortForward)
-CRISP_POD_RPC(ContainerStats)
-CRISP_POD_RPC(ListContainerStats)
-CRISP_POD_RPC(PodSandboxStats)
-CRISP_POD_RPC(ListPodSandboxStats)
-CRISP_POD_RPC(CheckpointContainer)
-CRISP_POD_RPC(CheckpointPod)
-CRISP_POD_RPC(RestorePod)
-CRISP_POD_RPC(ListMetricDescriptors)
-CRISP_POD_RPC(ListPodSandboxMetrics)
-CRISP_POD_RPC(UpdatePodSandboxResources)
+CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
 absl::Status PodApi::GetContainerEvents(

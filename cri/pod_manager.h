@@ -18,6 +18,7 @@
 #include "cri/join_table.h"
 #include "cri/pod.h"
 #include "cri/pod_api.h"
+#include "cri/pod_rpcs.h"
 #include "cri/record_store.h"
 #include "cri/spec_builder.h"
 #include "cri/stats_builder.h"
@@ -59,27 +60,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 #define CRISP_POD_RPC(name)                                              \
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                     const Cancel& cancel) override;
-  CRISP_POD_RPC(RunPodSandbox)
-  CRISP_POD_RPC(StopPodSandbox)
-  CRISP_POD_RPC(RemovePodSandbox)
-  CRISP_POD_RPC(PodSandboxStatus)
-  CRISP_POD_RPC(ListPodSandbox)
-  CRISP_POD_RPC(CreateContainer)
-  CRISP_POD_RPC(StartContainer)
-  CRISP_POD_RPC(StopContainer)
-  CRISP_POD_RPC(RemoveContainer)
-  CRISP_POD_RPC(ListContainers)
-  CRISP_POD_RPC(ContainerStatus)
-  CRISP_POD_RPC(UpdateContainerResources)
-  CRISP_POD_RPC(ReopenContainerLog)
-  CRISP_POD_RPC(ExecSync)
-  CRISP_POD_RPC(ContainerStats)
-  CRISP_POD_RPC(ListContainerStats)
-  CRISP_POD_RPC(PodSandboxStats)
-  CRISP_POD_RPC(ListPodSandboxStats)
-  CRISP_POD_RPC(ListMetricDescriptors)
-  CRISP_POD_RPC(ListPodSandboxMetrics)
-  CRISP_POD_RPC(UpdatePodSandboxResources)
+  CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
   absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
                                   const std::function<bool(const v1::ContainerEventResponse&)>& write,

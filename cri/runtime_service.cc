@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cri/pod_rpcs.h"
 #include "cri/rpc_call.h"
 #include "cri/status_to_grpc.h"
 
@@ -45,33 +46,7 @@ grpc::Status StreamList(grpc::ServerContext* context,
     const RpcCall call(context);                                                         \
     return ToGrpc(pods_.name(*request, reply, call.cancel()));                           \
   }
-CRISP_POD_RPC(RunPodSandbox)
-CRISP_POD_RPC(StopPodSandbox)
-CRISP_POD_RPC(RemovePodSandbox)
-CRISP_POD_RPC(PodSandboxStatus)
-CRISP_POD_RPC(ListPodSandbox)
-CRISP_POD_RPC(CreateContainer)
-CRISP_POD_RPC(StartContainer)
-CRISP_POD_RPC(StopContainer)
-CRISP_POD_RPC(RemoveContainer)
-CRISP_POD_RPC(ListContainers)
-CRISP_POD_RPC(ContainerStatus)
-CRISP_POD_RPC(UpdateContainerResources)
-CRISP_POD_RPC(ReopenContainerLog)
-CRISP_POD_RPC(ExecSync)
-CRISP_POD_RPC(Exec)
-CRISP_POD_RPC(Attach)
-CRISP_POD_RPC(PortForward)
-CRISP_POD_RPC(ContainerStats)
-CRISP_POD_RPC(ListContainerStats)
-CRISP_POD_RPC(PodSandboxStats)
-CRISP_POD_RPC(ListPodSandboxStats)
-CRISP_POD_RPC(CheckpointContainer)
-CRISP_POD_RPC(CheckpointPod)
-CRISP_POD_RPC(RestorePod)
-CRISP_POD_RPC(ListMetricDescriptors)
-CRISP_POD_RPC(ListPodSandboxMetrics)
-CRISP_POD_RPC(UpdatePodSandboxResources)
+CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
 grpc::Status RuntimeService::StreamPodSandboxes(

@@ -8,6 +8,7 @@
 #include "cri/config.h"
 #include "cri/node_info.h"
 #include "cri/pod_api.h"
+#include "cri/pod_rpcs.h"
 #include "network/pod_network.h"
 
 namespace crisp::cri {
@@ -34,33 +35,7 @@ class RuntimeService final : public v1::RuntimeService::Service {
 #define CRISP_POD_RPC(name)                                                        \
   grpc::Status name(grpc::ServerContext* context, const v1::name##Request* request, \
                     v1::name##Response* reply) override;
-  CRISP_POD_RPC(RunPodSandbox)
-  CRISP_POD_RPC(StopPodSandbox)
-  CRISP_POD_RPC(RemovePodSandbox)
-  CRISP_POD_RPC(PodSandboxStatus)
-  CRISP_POD_RPC(ListPodSandbox)
-  CRISP_POD_RPC(CreateContainer)
-  CRISP_POD_RPC(StartContainer)
-  CRISP_POD_RPC(StopContainer)
-  CRISP_POD_RPC(RemoveContainer)
-  CRISP_POD_RPC(ListContainers)
-  CRISP_POD_RPC(ContainerStatus)
-  CRISP_POD_RPC(UpdateContainerResources)
-  CRISP_POD_RPC(ReopenContainerLog)
-  CRISP_POD_RPC(ExecSync)
-  CRISP_POD_RPC(Exec)
-  CRISP_POD_RPC(Attach)
-  CRISP_POD_RPC(PortForward)
-  CRISP_POD_RPC(ContainerStats)
-  CRISP_POD_RPC(ListContainerStats)
-  CRISP_POD_RPC(PodSandboxStats)
-  CRISP_POD_RPC(ListPodSandboxStats)
-  CRISP_POD_RPC(CheckpointContainer)
-  CRISP_POD_RPC(CheckpointPod)
-  CRISP_POD_RPC(RestorePod)
-  CRISP_POD_RPC(ListMetricDescriptors)
-  CRISP_POD_RPC(ListPodSandboxMetrics)
-  CRISP_POD_RPC(UpdatePodSandboxResources)
+  CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
   grpc::Status StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest*,
