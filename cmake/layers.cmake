@@ -7,7 +7,8 @@ set(CRISP_ARROWS_metrics "base")
 set(CRISP_ARROWS_storage "base;metrics")
 set(CRISP_ARROWS_network "base;metrics")
 set(CRISP_ARROWS_runtime "base;metrics")
-set(CRISP_ARROWS_cri "base;metrics;storage;network;runtime")
+set(CRISP_ARROWS_streaming "base;metrics")
+set(CRISP_ARROWS_cri "base;metrics;storage;network;runtime;streaming")
 
 # crisp_layer(NAME [LAYERS layer...] [PUBLIC lib...] [PRIVATE lib...] SOURCES file...)
 # Declares the static library of this folder. LAYERS must be allowed by the table above.

@@ -1,0 +1,65 @@
+#ifndef CRISP_STREAMING_SERVER_H_
+#define CRISP_STREAMING_SERVER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "streaming/client.h"
+#include "streaming/session_request.h"
+
+namespace crisp::streaming {
+
+// Where the keys of HTTPS come from. Neither: plain HTTP.
+struct TlsOptions {
+  // PEM files; both or none. They are read again when they change.
+  std::string cert_file;
+  std::string key_file;
+  // PEM file; when given, clients must show a certificate that it signed.
+  std::string client_ca_file;
+  // A key pair of our own, made at start and renewed before it expires.
+  bool self_signed = false;
+};
+
+// The HTTP server that Exec, Attach and PortForward URLs point to. Thread-safe. Two threads of its
+// own serve every connection.
+class Server {
+ public:
+  struct Options {
+    // HOST:PORT to listen on; port 0 takes a free one.
+    std::string address = "127.0.0.1:0";
+    // HOST or HOST:PORT to put into URLs instead, for clients that reach the node by another name.
+    std::string advertise;
+    TlsOptions tls;
+    // A connection without traffic in either direction for this long ends. Zero: never.
+    absl::Duration idle_timeout = absl::Hours(4);
+    // From the TCP connection to the end of the upgrade.
+    absl::Duration handshake_timeout = absl::Seconds(30);
+    // How long a URL is good for, and how many may be waiting for their client.
+    absl::Duration token_ttl = absl::Minutes(1);
+    size_t token_cap = 1000;
+    // Connections at a time; those beyond are answered 503.
+    size_t connection_cap = 2000;
+  };
+
+  // Listens. InvalidArgument for options that make no sense or key files that hold no key pair,
+  // Unavailable when the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(Options options, Handler handler);
+
+  // Stops listening, aborts every connection and waits for the handlers to return.
+  virtual ~Server() = default;
+
+  // A URL that stands for `request`, for one use within `token_ttl`:
+  // http(s)://HOST:PORT/{exec,attach,portforward}/TOKEN. ResourceExhausted when too many are unused.
+  virtual absl::StatusOr<std::string> Prepare(SessionRequest request) = 0;
+
+  // The port that it listens on.
+  virtual int port() const = 0;
+  // Connections being served.
+  virtual size_t connections() const = 0;
+};
+
+}  // namespace crisp::streaming
+
+#endif  // CRISP_STREAMING_SERVER_H_
