@@ -18,7 +18,10 @@ void EventHub::Publish(std::shared_ptr<const Event> event) {
   for (Reader* reader : readers_) {
     if (reader->pending.size() < kMaxPending) {
       reader->pending.push_back(event);
-    } else if (reader->dropped++ % kMaxPending == 0) {
+      continue;
+    }
+    ++dropped_;
+    if (reader->dropped++ % kMaxPending == 0) {
       LogWarning("events.dropped", {{"by_one_reader", reader->dropped}});
     }
   }
@@ -27,6 +30,11 @@ void EventHub::Publish(std::shared_ptr<const Event> event) {
 void EventHub::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
+}
+
+uint64_t EventHub::dropped() const {
+  absl::MutexLock lock(&mutex_);
+  return dropped_;
 }
 
 absl::Status EventHub::Read(const std::function<bool(const Event&)>& write, const Cancel& cancel) {

@@ -16,7 +16,8 @@
 namespace crisp::cri {
 
 // Hands container events to any number of readers. Publish() never blocks: a reader that is
-// kMaxPending behind loses the newest ones, which are counted and logged. Thread-safe.
+// kMaxPending behind loses the newest ones, which are counted and logged; others lose nothing.
+// Thread-safe.
 class EventHub {
  public:
   static constexpr size_t kMaxPending = 1000;
@@ -30,6 +31,8 @@ class EventHub {
   // (Unavailable).
   absl::Status Read(const std::function<bool(const Event&)>& write, const Cancel& cancel);
   void Stop();
+  // Events that some reader lost, since the start.
+  uint64_t dropped() const;
 
  private:
   struct Reader {
@@ -39,6 +42,7 @@ class EventHub {
   mutable absl::Mutex mutex_;
   std::vector<Reader*> readers_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace crisp::cri

@@ -92,8 +92,7 @@ v1::NetworkUsage MakeNetworkUsage(const std::vector<network::InterfaceCounters>&
   }
   for (const network::InterfaceCounters& one : counters) {
     if (one.name == "lo") continue;
-    if (&one == chosen) SetInterface(one, usage.mutable_default_interface());
-    SetInterface(one, usage.add_interfaces());
+    SetInterface(one, &one == chosen ? usage.mutable_default_interface() : usage.add_interfaces());
   }
   return usage;
 }

@@ -24,7 +24,7 @@ v1::MemoryUsage MakeMemoryUsage(const runtime::CgroupStats& stats);
 v1::SwapUsage MakeSwapUsage(const runtime::CgroupStats& stats);
 v1::IoUsage MakeIoUsage(const runtime::CgroupStats& stats);
 v1::FilesystemUsage MakeFilesystemUsage(const storage::FsUsage& usage);
-// eth0 is the default interface, else the first; lo is left out.
+// eth0 is the default interface, else the first; `interfaces` has the others, and lo is left out.
 v1::NetworkUsage MakeNetworkUsage(const std::vector<network::InterfaceCounters>& counters,
                                   absl::Time at);
 
