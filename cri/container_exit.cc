@@ -51,6 +51,7 @@ void PodManager::HandleExit(const ContainerPtr& container,
   }
   // The cgroup stands until the container is removed, so its counter cannot be missed.
   const absl::StatusOr<uint64_t> oom_kills = group.OomKills();
+  if (oom_kills.ok()) CountLastOomKills(*container, *oom_kills);
   execs_.FinishAllOf(container->id, {.exit_code = 137, .signal = 9, .exited_at = exit.exited_at});
   (void)Change(*container, [&](state::ContainerRecord& record) {
     record.set_stage(state::ContainerRecord::EXITED);

@@ -75,6 +75,11 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
   {
     absl::MutexLock lock(&container->mutex);
     container->starting = false;
+    // A fresh group has used nothing: the first statistics can already tell a rate.
+    if (status.ok()) {
+      container->cpu.Add(started->started_at, 0);
+      container->oom_kills_seen = 0;
+    }
     early = std::exchange(container->early_exit, std::nullopt);
   }
   if (!status.ok()) {

@@ -20,16 +20,10 @@
 namespace crisp::cri {
 namespace {
 
-// Keeps two readings at least a second apart and says what was used between them.
-std::optional<uint64_t> Sample(const runtime::CgroupStats& stats,
-                               std::optional<CpuSample>& before,
-                               std::optional<CpuSample>& now) {
-  if (!now.has_value() || stats.at - now->at >= absl::Seconds(1)) {
-    before = now;
-    now = CpuSample{.at = stats.at, .usage_ns = stats.cpu.usage_ns};
-  }
-  if (!before.has_value()) return std::nullopt;
-  return NanoCores(before->usage_ns, before->at, now->usage_ns, now->at);
+std::optional<uint64_t> RateAndKeep(const runtime::CgroupStats& stats, CpuWindow& window) {
+  const std::optional<uint64_t> rate = window.Rate(stats.at, stats.cpu.usage_ns);
+  window.Add(stats.at, stats.cpu.usage_ns);
+  return rate;
 }
 
 template <typename Attributes, typename Record>
@@ -83,7 +77,7 @@ ContainerReading PodManager::ReadContainer(Container& container) {
   auto stats = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
   if (!stats.ok()) return reading;
   absl::MutexLock lock(&container.mutex);
-  reading.nano_cores = Sample(*stats, container.cpu_before, container.cpu_now);
+  reading.nano_cores = RateAndKeep(*stats, container.cpu);
   reading.cgroup = *std::move(stats);
   return reading;
 }
@@ -100,7 +94,7 @@ PodReading PodManager::ReadPod(Pod& pod, const InterfaceMap& interfaces) {
   auto stats = runtime::CgroupStatsReader(CgroupAt(record.cgroup_path())).Read();
   if (!stats.ok()) return reading;
   absl::MutexLock lock(&pod.mutex);
-  reading.nano_cores = Sample(*stats, pod.cpu_before, pod.cpu_now);
+  reading.nano_cores = RateAndKeep(*stats, pod.cpu);
   reading.cgroup = *std::move(stats);
   return reading;
 }

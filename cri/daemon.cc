@@ -114,10 +114,26 @@ void Daemon::AddMetrics() {
   scrapes_.push_back(metrics_.OnScrape(metrics::kImageStoreBytes, [this] {
     return static_cast<double>(images_->ImageUsage().used_bytes);
   }));
-  scrapes_.push_back(metrics_.OnScrape(
-      metrics::kPods, [this] { return static_cast<double>(pods_->PodCount()); }));
+  AddPodMetrics();
   scrapes_.push_back(metrics_.OnScrape(
       metrics::kNetworkReady, [this] { return network_->Condition().ready ? 1.0 : 0.0; }));
+}
+
+void Daemon::AddPodMetrics() {
+  using Stage = state::ContainerRecord;
+  for (const auto& [name, ready] : {std::pair{"ready", true}, {"notready", false}}) {
+    scrapes_.push_back(metrics_.OnScrape(
+        metrics::kPods, [this, ready = ready] { return pods_->PodsThat(ready); }, {name}));
+  }
+  for (const auto& [name, stage] : {std::pair{"created", Stage::CREATED},
+                                    {"running", Stage::RUNNING}, {"exited", Stage::EXITED}}) {
+    scrapes_.push_back(metrics_.OnScrape(
+        metrics::kContainers, [this, stage = stage] { return pods_->ContainersIn(stage); }, {name}));
+  }
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kEventsDropped, [this] { return static_cast<double>(pods_->DroppedEvents()); }));
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kOomKills, [this] { return static_cast<double>(pods_->OomKills()); }));
 }
 
 absl::Status Daemon::Serve(Listener listener) {

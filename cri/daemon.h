@@ -45,6 +45,7 @@ class Daemon {
   absl::Status OpenStores();
   absl::Status OpenPods();
   void AddMetrics();
+  void AddPodMetrics();
 
   // In the order in which they are made; each uses only those above it.
   const Config config_;

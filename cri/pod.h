@@ -12,18 +12,13 @@
 #include "base/unique_fd.h"
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
+#include "cri/cpu_window.h"
 #include "runtime/oci_spec.h"
 #include "runtime/shim_client.h"
 
 namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
-
-// Two readings of a CPU counter give the nano cores that are shown.
-struct CpuSample {
-  absl::Time at;
-  uint64_t usage_ns = 0;
-};
 
 // A pod in memory. `record` is what the state database holds of it; `mutex` guards the members for
 // moments only and is never held across a call that waits. `save_mutex` orders the writes of rows;
@@ -37,7 +32,7 @@ struct Pod {
   state::PodRecord record ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, or dead.
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
-  std::optional<CpuSample> cpu_before ABSL_GUARDED_BY(mutex), cpu_now ABSL_GUARDED_BY(mutex);
+  CpuWindow cpu ABSL_GUARDED_BY(mutex);
 
   Pod(state::PodRecord initial, std::string key)
       : id(initial.id()), name_key(std::move(key)), record(std::move(initial)) {}
@@ -78,7 +73,9 @@ struct Container {
   bool signalled ABSL_GUARDED_BY(mutex) = false;
   // Why the last round of killing left something alive.
   std::string kill_error ABSL_GUARDED_BY(mutex);
-  std::optional<CpuSample> cpu_before ABSL_GUARDED_BY(mutex), cpu_now ABSL_GUARDED_BY(mutex);
+  CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  // How many of its OOM kills are counted; unset: it ran before this daemon did.
+  std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
 
   Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
       : id(initial.id()), name_key(std::move(key)), pod(std::move(owner)), record(std::move(initial)) {}

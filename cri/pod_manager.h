@@ -35,6 +35,8 @@ struct PodManagerOptions {
   std::string root;   // durable directory: the contents of image volumes
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
+  // How often CPU and OOM counters are read while there are pods.
+  absl::Duration sample_period = absl::Seconds(10);
 };
 
 // The pods and containers of the node (RuntimeService without its node RPCs). In memory and in the
@@ -69,6 +71,13 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status Recover() override;
   absl::Status RemoveAllPods(const Cancel& cancel) override;
   int PodCount() const override { return static_cast<int>(pods_.size()); }
+
+  // For the metrics: how many there are now, and what happened since the start.
+  int PodsThat(bool are_ready) const;
+  int ContainersIn(state::ContainerRecord::Stage stage) const;
+  uint64_t DroppedEvents() const { return events_.dropped(); }
+  uint64_t OomKills() const { return oom_kills_; }
+
   runtime::ShimObserver* observer() override { return this; }
 
   // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
@@ -177,6 +186,12 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   ContainerReading ReadContainer(Container& container);
   PodReading ReadPod(Pod& pod, const InterfaceMap& interfaces);
 
+  // sampler.cc: reads every running container's and ready pod's counters once per period, as long as
+  // there are pods; nothing runs on a node without.
+  void ArmSampler();
+  void SampleAll();
+  void CountLastOomKills(Container& container, uint64_t total);
+
   // recovery.cc
   void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
   absl::Status AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
@@ -207,6 +222,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   JoinTable<bool> removals_;
   ExecTable execs_;
   EventHub events_;
+  std::atomic<bool> sampler_armed_ = false;
+  std::atomic<uint64_t> oom_kills_ = 0;
   // Declared last, so stopped first: their jobs use everything above.
   WorkQueue cleanup_{2};
   WorkQueue quick_{4};

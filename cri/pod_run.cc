@@ -170,6 +170,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
     names_[key] = pod->id;
   }
   pods_.Insert(pod->id, pod);
+  ArmSampler();
   Publish(pod, pod->id, v1::CONTAINER_CREATED_EVENT);
   Publish(pod, pod->id, v1::CONTAINER_STARTED_EVENT);
   LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});

@@ -72,6 +72,7 @@ absl::Status PodManager::Recover() {
   for (const auto& [id, item] : by_id) work.push_back(&item);
   InParallel(work.size(), [&](size_t i) { RecoverPod(work[i]->pod, work[i]->containers); });
   SweepLeftovers();
+  if (PodCount() > 0) quick_.Post([this] { SampleAll(); });
   LogInfo("recovered", {{"pods", pods_.size()},
                         {"containers", containers_.size()},
                         {"took", absl::FormatDuration(absl::Now() - begin)}});

@@ -26,7 +26,10 @@ struct Family {
   X(kImagePullSeconds, kHistogram, "crisp_image_pull_duration_seconds", "Time of successful image pulls.", "") \
   X(kImages, kGauge, "crisp_images", "Images in the store.", "")                                    \
   X(kImageStoreBytes, kGauge, "crisp_image_store_bytes", "Bytes that the image store occupies.", "")\
-  X(kPods, kGauge, "crisp_pods", "Pods known, whatever their state.", "")                           \
+  X(kPods, kGauge, "crisp_pods", "Pods known, by state.", "state")                                  \
+  X(kContainers, kGauge, "crisp_containers", "Containers known, by state.", "state")                \
+  X(kEventsDropped, kCounter, "crisp_events_dropped_total", "Container events that a slow reader lost.", "") \
+  X(kOomKills, kCounter, "crisp_container_oom_kills_total", "Processes in containers that the kernel killed for want of memory.", "") \
   X(kNetworkReady, kGauge, "crisp_network_ready", "Whether pods can be given a network (0 or 1).", "") \
   X(kBuildInfo, kGauge, "crisp_build_info", "Always 1; says which build runs.", "version")          \
   X(kProcessCpu, kCounter, "process_cpu_seconds_total", "User and system CPU time of the daemon.", "") \

@@ -50,6 +50,7 @@ class Registry::Impl : public prometheus::Collectable {
   struct Callback {
     const Family* family;
     std::function<double()> value;
+    std::map<std::string, std::string> labels;
   };
 
   prometheus::Counter& CounterOf(const Family& family, Labels labels) {
@@ -72,8 +73,7 @@ class Registry::Impl : public prometheus::Collectable {
   }
 
   std::list<Callback>::iterator AddCallback(Callback callback) {
-    Require(callback.family->type != Family::Type::kHistogram && !*callback.family->labels,
-            *callback.family);
+    Require(callback.family->type != Family::Type::kHistogram, *callback.family);
     absl::MutexLock lock(&callbacks_mutex_);
     return callbacks_.insert(callbacks_.end(), std::move(callback));
   }
@@ -85,25 +85,33 @@ class Registry::Impl : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override {
     std::vector<prometheus::MetricFamily> result = owned_.Collect();
     absl::MutexLock lock(&callbacks_mutex_);
+    std::map<const Family*, size_t> places;  // a family's samples must stand together
     for (const Callback& callback : callbacks_) {
-      prometheus::MetricFamily family;
-      family.name = callback.family->name;
-      family.help = callback.family->help;
-      prometheus::ClientMetric metric;
-      if (callback.family->type == Family::Type::kCounter) {
-        family.type = prometheus::MetricType::Counter;
-        metric.counter.value = callback.value();
-      } else {
-        family.type = prometheus::MetricType::Gauge;
-        metric.gauge.value = callback.value();
-      }
-      family.metric.push_back(std::move(metric));
-      result.push_back(std::move(family));
+      const auto [place, fresh] = places.try_emplace(callback.family, result.size());
+      if (fresh) result.push_back(Empty(*callback.family));
+      result[place->second].metric.push_back(Ask(callback));
     }
     return result;
   }
 
  private:
+  static prometheus::MetricFamily Empty(const Family& declared) {
+    prometheus::MetricFamily family;
+    family.name = declared.name;
+    family.help = declared.help;
+    family.type = declared.type == Family::Type::kCounter ? prometheus::MetricType::Counter
+                                                          : prometheus::MetricType::Gauge;
+    return family;
+  }
+  static prometheus::ClientMetric Ask(const Callback& callback) {
+    prometheus::ClientMetric metric;
+    for (const auto& [name, value] : callback.labels) metric.label.push_back({name, value});
+    const double value = callback.value();
+    if (callback.family->type == Family::Type::kCounter) metric.counter.value = value;
+    else metric.gauge.value = value;
+    return metric;
+  }
+
   template <typename T, typename Make>
   prometheus::Family<T>& FamilyOf(std::map<std::string, prometheus::Family<T>*>& families,
                                   const Family& family, Make make) {
@@ -142,8 +150,10 @@ void Registry::Observe(const Family& histogram, double seconds, Labels labels) {
   impl_->HistogramOf(histogram, labels).Observe(seconds);
 }
 
-std::shared_ptr<void> Registry::OnScrape(const Family& family, std::function<double()> value) {
-  auto callback = impl_->AddCallback({.family = &family, .value = std::move(value)});
+std::shared_ptr<void> Registry::OnScrape(const Family& family, std::function<double()> value,
+                                         Labels labels) {
+  auto callback = impl_->AddCallback(
+      {.family = &family, .value = std::move(value), .labels = LabelMap(family, labels)});
   return std::shared_ptr<void>(nullptr, [impl = impl_, callback](void*) {
     impl->RemoveCallback(callback);
   });

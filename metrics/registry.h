@@ -32,9 +32,11 @@ class Registry {
   void Add(const Family& gauge, double by, Labels labels = {});
   void Observe(const Family& histogram, double seconds, Labels labels = {});
 
-  // A gauge or counter without labels whose value is asked for at every scrape. `value` must be
-  // quick, and may be called from any thread until the returned handle is gone.
-  [[nodiscard]] std::shared_ptr<void> OnScrape(const Family& family, std::function<double()> value);
+  // A gauge or counter whose value is asked for at every scrape; one call for each set of labels,
+  // whose family must then be used in no other way. `value` must be quick, and may be called from any
+  // thread until the returned handle is gone.
+  [[nodiscard]] std::shared_ptr<void> OnScrape(const Family& family, std::function<double()> value,
+                                               Labels labels = {});
 
   // The exposition text, as a scrape would see it.
   std::string Text() const;

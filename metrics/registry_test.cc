@@ -44,11 +44,21 @@ TEST(RegistryTest, HistogramsCountIntoBuckets) {
 TEST(RegistryTest, AsksCallbacksAtEachScrapeUntilTheHandleGoes) {
   Registry registry;
   double value = 1;
-  auto handle = registry.OnScrape(kPods, [&] { return value++; });
-  EXPECT_THAT(registry.Text(), HasSubstr("crisp_pods 1"));
-  EXPECT_THAT(registry.Text(), HasSubstr("crisp_pods 2"));
+  auto handle = registry.OnScrape(kNetworkReady, [&] { return value++; });
+  EXPECT_THAT(registry.Text(), HasSubstr("crisp_network_ready 1"));
+  EXPECT_THAT(registry.Text(), HasSubstr("crisp_network_ready 2"));
   handle.reset();
-  EXPECT_THAT(registry.Text(), Not(HasSubstr("crisp_pods")));
+  EXPECT_THAT(registry.Text(), Not(HasSubstr("crisp_network_ready")));
+}
+
+TEST(RegistryTest, CallbacksOfOneFamilyStandTogether) {
+  Registry registry;
+  const auto ready = registry.OnScrape(kPods, [] { return 3.0; }, {"ready"});
+  const auto images = registry.OnScrape(kImages, [] { return 1.0; });
+  const auto others = registry.OnScrape(kPods, [] { return 4.0; }, {"notready"});
+  EXPECT_THAT(registry.Text(), HasSubstr("# TYPE crisp_pods gauge\n"
+                                         "crisp_pods{state=\"ready\"} 3\n"
+                                         "crisp_pods{state=\"notready\"} 4\n"));
 }
 
 TEST(RegistryTest, CountsFromManyThreads) {
@@ -68,6 +78,7 @@ TEST(RegistryDeathTest, RefusesWrongUse) {
   EXPECT_DEATH(registry.Increment(kImages), "");
   EXPECT_DEATH(registry.Set(kImages, 1, {"surplus"}), "");
   EXPECT_DEATH(registry.Increment(kRpcsFinished, {"Status"}), "");
+  EXPECT_DEATH((void)registry.OnScrape(kPods, [] { return 0.0; }), "");
 }
 
 TEST(NamesTest, FollowThePrometheusRules) {

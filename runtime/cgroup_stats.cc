@@ -56,6 +56,14 @@ void MemoryFromStatV2(const std::map<std::string, uint64_t>& stat, CgroupStats::
 
 }  // namespace
 
+absl::StatusOr<uint64_t> ReadCpuUsageNs(const Cgroup& cgroup) {
+  const std::string path = cgroup.v2() ? absl::StrCat(cgroup.PrimaryDir(), "/cpu.stat")
+                                       : absl::StrCat(cgroup.Dir("cpuacct"), "/cpuacct.usage");
+  CRISP_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  if (cgroup.v2()) return StatValue(ParseFlatKeyed(text), "usage_usec") * 1000;
+  return ParseCgroupNumber(text).value_or(0);
+}
+
 CgroupStatsReader::CgroupStatsReader(const Cgroup& cgroup) : cgroup_(cgroup) {}
 
 absl::StatusOr<absl::string_view> CgroupStatsReader::Slurp(const std::string& controller,

@@ -49,6 +49,9 @@ struct CgroupStats {
   } io;
 };
 
+// The CPU time that a group has used, from one file. NotFound when the group is gone.
+absl::StatusOr<uint64_t> ReadCpuUsageNs(const Cgroup& cgroup);
+
 // Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up to
 // 20 descriptors, which do not keep the group from being removed.
 class CgroupStatsReader {
