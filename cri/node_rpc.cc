@@ -55,6 +55,7 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
     handler->mutable_features()->set_user_namespaces(features_.user_namespaces);
   }
   reply->mutable_features()->set_supplemental_groups_policy(true);
+  reply->mutable_features()->set_mount_options(true);
   if (request->verbose()) (*reply->mutable_info())["config"] = VerboseConfig(config_);
   return grpc::Status::OK;
 }

@@ -79,6 +79,22 @@ TEST_F(SpecTest, ArgvFollowsTheImageUnlessCommandSaysOtherwise) {
   EXPECT_THAT(BuildArgv(v1::ContainerConfig(), storage::Image()), StatusIs(kInvalid));
 }
 
+TEST_F(SpecTest, AmbientCapabilitiesAreInheritableAndNothingElseIs) {
+  context()->mutable_capabilities()->add_drop_capabilities("ALL");
+  context()->mutable_capabilities()->add_add_capabilities("KILL");
+  context()->mutable_capabilities()->add_add_ambient_capabilities("NET_BIND_SERVICE");
+  ASSERT_OK_AND_ASSIGN(const runtime::OciSpec spec, Build());
+  const runtime::OciCapabilities& sets = *spec.process.capabilities;
+  EXPECT_THAT(sets.ambient, ElementsAre("CAP_NET_BIND_SERVICE"));
+  EXPECT_THAT(sets.inheritable, ElementsAre("CAP_NET_BIND_SERVICE"));
+  EXPECT_THAT(sets.bounding, ElementsAre("CAP_KILL", "CAP_NET_BIND_SERVICE"));
+  context()->mutable_capabilities()->add_drop_capabilities("NET_BIND_SERVICE");
+  ASSERT_OK_AND_ASSIGN(const runtime::OciSpec dropped, Build());
+  EXPECT_THAT(dropped.process.capabilities->ambient, IsEmpty());
+  context()->mutable_capabilities()->add_add_ambient_capabilities("FLY");
+  EXPECT_THAT(Build(), StatusIs(kInvalid));
+}
+
 TEST_F(SpecTest, TheLastOfTwoVariablesWins) {
   image_.environment = {"A=1", "PATH=/bin"};
   v1::KeyValue* pair = container_.add_envs();

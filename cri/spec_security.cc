@@ -24,11 +24,25 @@ absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
   const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
   if (context.privileged()) return inputs.host.capabilities;
   const v1::Capability& lists = context.capabilities();
+  std::vector<std::string> add(lists.add_capabilities().begin(), lists.add_capabilities().end());
+  // What is to be ambient has to be permitted first.
+  add.insert(add.end(), lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end());
   absl::StatusOr<uint64_t> mask = runtime::AdjustCapabilities(
-      runtime::DefaultCapabilities(), {lists.add_capabilities().begin(), lists.add_capabilities().end()},
+      runtime::DefaultCapabilities(), add,
       {lists.drop_capabilities().begin(), lists.drop_capabilities().end()}, inputs.host.capabilities);
   if (!mask.ok()) return Annotate(mask.status(), "capabilities");
   return mask;
+}
+
+// Those of `bounding` that a program which is not root keeps through execve; the kernel wants them
+// inheritable, too. Every other container has none of either (CVE-2022-24769).
+absl::Status ApplyAmbient(const SpecInputs& inputs, uint64_t bounding, runtime::OciCapabilities& sets) {
+  const v1::Capability& lists = inputs.container.linux().security_context().capabilities();
+  absl::StatusOr<uint64_t> wanted = runtime::AdjustCapabilities(
+      0, {lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end()}, {}, bounding);
+  if (!wanted.ok()) return Annotate(wanted.status(), "capabilities.add_ambient_capabilities");
+  sets.ambient = sets.inheritable = runtime::CapabilityNames(*wanted);
+  return absl::OkStatus();
 }
 
 absl::Status ApplySelinux(const SpecInputs& inputs, runtime::OciSpec&) {
@@ -103,6 +117,7 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
   const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
   CRISP_ASSIGN_OR_RETURN(const uint64_t capabilities, SelectCapabilities(inputs));
   spec.process.capabilities = runtime::CapabilitySets(capabilities);
+  CRISP_RETURN_IF_ERROR(ApplyAmbient(inputs, capabilities, *spec.process.capabilities));
   spec.process.no_new_privileges = context.no_new_privs();
   CRISP_ASSIGN_OR_RETURN(spec.process.apparmor_profile, SelectAppArmor(context, inputs.host));
   CRISP_RETURN_IF_ERROR(ApplySelinux(inputs, spec));

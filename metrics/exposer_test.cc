@@ -41,13 +41,13 @@ TEST(ExposerTest, ServesTheRegistry) {
 
 TEST(ExposerTest, CallbacksMayUseAnOrdinaryStack) {
   Registry registry;
-  auto handle = registry.OnScrape(kPods, [] {
+  auto handle = registry.OnScrape(kNetworkReady, [] {
     volatile char large[1 << 20];
     for (size_t i = 0; i < sizeof(large); i += 512) large[i] = 1;
     return static_cast<double>(large[512] + 4);
   });
   ASSERT_OK_AND_ASSIGN(auto exposer, Exposer::Start("127.0.0.1:0", registry));
-  EXPECT_THAT(Get(exposer->port(), "/metrics"), HasSubstr("crisp_pods 5"));
+  EXPECT_THAT(Get(exposer->port(), "/metrics"), HasSubstr("crisp_network_ready 5"));
 }
 
 TEST(ExposerTest, RefusesBadAndTakenAddresses) {
