@@ -20,7 +20,8 @@ absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResou
     return absl::FailedPreconditionError(
         absl::StrCat("container ", container->id, " has ended: there is nothing to update"));
   }
-  CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path()).Update(change));
+  CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path())
+                            .Update(CompleteChange(container->Spec()->linux_.resources, change)));
   auto spec = std::make_shared<runtime::OciSpec>(*container->Spec());
   spec->linux_.resources = runtime::MergeResources(spec->linux_.resources, change);
   const absl::Status saved = Change(*container, [&](state::ContainerRecord& r) {

@@ -95,7 +95,12 @@ absl::Status PodManager::UpdatePodSandboxResources(const v1::UpdatePodSandboxRes
                                                    v1::UpdatePodSandboxResourcesResponse*,
                                                    const Cancel&) {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
-  // The kubelet changes the pod's cgroup itself; what it says is kept for whoever asks.
+  // The kubelet has changed the group that it made; others who ask have only us for it. A pod that
+  // is stopped may have no group any more.
+  if (request.has_resources() && pod->Ready()) {
+    CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change, BuildResources(request.resources(), host_));
+    CRISP_RETURN_IF_ERROR(CgroupAt(pod->Snapshot().cgroup_path()).Update(change));
+  }
   return Change(*pod, [&request](state::PodRecord& record) {
     v1::LinuxPodSandboxConfig* linux_config = record.mutable_config()->mutable_linux();
     if (request.has_overhead()) *linux_config->mutable_overhead() = request.overhead();

@@ -92,6 +92,9 @@ v1::Signal SignalToCri(int signal);
 // Limits of the CRI as OCI ones; zero and empty members are unset.
 absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerResources& resources,
                                                      const HostFacts& host);
+// `change` with what the kernel takes only together with it, from what is in force: quota with period,
+// and on v2 swap with the memory limit.
+runtime::OciResources CompleteChange(const runtime::OciResources& base, runtime::OciResources change);
 // `base` with what `change` sets.
 v1::LinuxContainerResources MergeCriResources(const v1::LinuxContainerResources& base,
                                               const v1::LinuxContainerResources& change);

@@ -95,6 +95,24 @@ TEST_F(SpecTest, AmbientCapabilitiesAreInheritableAndNothingElseIs) {
   EXPECT_THAT(Build(), StatusIs(kInvalid));
 }
 
+TEST_F(SpecTest, AChangeOfOneOfAPairKeepsTheOther) {
+  runtime::OciResources base;
+  base.cpu.quota = 50000;
+  base.cpu.period = 20000;
+  base.memory.limit = 1000;
+  runtime::OciResources change;
+  change.cpu.period = 40000;
+  change.memory.swap = 3000;
+  const runtime::OciResources whole = CompleteChange(base, change);
+  EXPECT_EQ(whole.cpu.quota, 50000);
+  EXPECT_EQ(whole.cpu.period, 40000u);
+  EXPECT_EQ(whole.memory.limit, 1000);
+  change = {};
+  change.memory.limit = 500;
+  EXPECT_FALSE(CompleteChange(base, change).cpu.quota.has_value());
+  EXPECT_FALSE(CompleteChange(base, change).memory.swap.has_value());
+}
+
 TEST_F(SpecTest, TheLastOfTwoVariablesWins) {
   image_.environment = {"A=1", "PATH=/bin"};
   v1::KeyValue* pair = container_.add_envs();

@@ -47,6 +47,15 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
   return oci;
 }
 
+runtime::OciResources CompleteChange(const runtime::OciResources& base, runtime::OciResources change) {
+  const bool quota = change.cpu.quota.value_or(0) != 0, period = change.cpu.period.value_or(0) != 0;
+  if (quota && !period) change.cpu.period = base.cpu.period;
+  if (period && !quota) change.cpu.quota = base.cpu.quota;
+  const bool swap = change.memory.swap.value_or(0) != 0, limit = change.memory.limit.value_or(0) != 0;
+  if (swap && !limit) change.memory.limit = base.memory.limit;
+  return change;
+}
+
 v1::LinuxContainerResources MergeCriResources(const v1::LinuxContainerResources& base,
                                               const v1::LinuxContainerResources& change) {
   // Proto3's merge keeps what the other message leaves at zero, which is the rule of this call.
