@@ -39,6 +39,8 @@ struct RuntimeConfig {
   std::string shim;  // crisp-shim; empty: beside crispd
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
+  // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
+  bool device_ownership_from_security_context = false;
 };
 
 // What /etc/crisp/config.yaml may say. A value; every key has a default. The keys of the file are

@@ -220,6 +220,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .host_hostname = hostname,
                           .mounts = job.mounts,
                           .devices = job.devices,
+                          .own_devices = options_.own_devices,
                           .volumes = job.volumes,
                           .seccomp_json = job.seccomp_json};
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));

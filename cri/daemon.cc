@@ -59,7 +59,8 @@ PodManagerOptions PodOptions(const Config& config) {
           .cgroup_driver = config.runtime.cgroup_driver == "systemd"
                                ? runtime::CgroupDriver::kSystemd
                                : runtime::CgroupDriver::kCgroupfs,
-          .handlers = config.runtime.handlers};
+          .handlers = config.runtime.handlers,
+          .own_devices = config.runtime.device_ownership_from_security_context};
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   }
   reply->mutable_features()->set_supplemental_groups_policy(true);
   reply->mutable_features()->set_mount_options(true);
+  reply->mutable_features()->set_user_namespaces_host_network(features_.user_namespaces);
   if (request->verbose()) (*reply->mutable_info())["config"] = VerboseConfig(config_);
   return grpc::Status::OK;
 }

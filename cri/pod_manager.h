@@ -35,6 +35,7 @@ struct PodManagerOptions {
   std::string root;   // durable directory: the contents of image volumes
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
+  bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   // How often CPU and OOM counters are read while there are pods.
   absl::Duration sample_period = absl::Seconds(10);
 };

@@ -57,6 +57,9 @@ absl::Status ApplyDevices(const SpecInputs& inputs, runtime::OciSpec& spec) {
   if (privileged) spec.linux_.devices = inputs.host.devices;
   for (const ResolvedDevice& resolved : inputs.devices) {
     spec.linux_.devices.push_back(resolved.device);
+    const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
+    if (inputs.own_devices && context.has_run_as_user()) spec.linux_.devices.back().uid = inputs.user.uid;
+    if (inputs.own_devices && context.has_run_as_group()) spec.linux_.devices.back().gid = inputs.user.gid;
     if (privileged) continue;
     rules.push_back({.allow = true,
                      .type = resolved.device.type,

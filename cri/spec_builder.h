@@ -63,6 +63,7 @@ struct SpecInputs {
   std::string host_hostname;
   std::vector<ResolvedMount> mounts;
   std::vector<ResolvedDevice> devices;
+  bool own_devices = false;            // they belong to run_as_user and run_as_group where given
   std::map<std::string, std::string> volumes;  // image VOLUME path → directory of this container
   std::optional<std::string> seccomp_json;     // the Localhost profile's text
 };

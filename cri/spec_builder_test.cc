@@ -50,6 +50,9 @@ class SpecTest : public ::testing::Test {
       inputs.mounts.push_back({.mount = mount, .host_path = mount.host_path(), .host_propagation = propagation_});
     }
     inputs.volumes = volumes_;
+    inputs.devices = devices_;
+    inputs.own_devices = own_devices_;
+    inputs.user = {.uid = 7, .gid = 8};
     return BuildSpec(inputs);
   }
 
@@ -59,6 +62,8 @@ class SpecTest : public ::testing::Test {
   HostFacts host_{.capabilities = ~uint64_t{0} >> 23};
   std::string propagation_ = "private";
   std::map<std::string, std::string> volumes_;
+  std::vector<ResolvedDevice> devices_;
+  bool own_devices_ = false;
 };
 
 std::vector<std::string> Destinations(const runtime::OciSpec& spec) {
@@ -77,6 +82,17 @@ TEST_F(SpecTest, ArgvFollowsTheImageUnlessCommandSaysOtherwise) {
   container_.clear_args();
   EXPECT_THAT(*BuildArgv(container_, image_), ElementsAre("c"));
   EXPECT_THAT(BuildArgv(v1::ContainerConfig(), storage::Image()), StatusIs(kInvalid));
+}
+
+TEST_F(SpecTest, DevicesBelongToTheUserWhenTheNodeSaysSo) {
+  devices_ = {{.device = {.type = "c", .path = "/dev/x", .major = 1, .minor = 3, .uid = 0, .gid = 5}}};
+  context()->mutable_run_as_user()->set_value(7);
+  EXPECT_EQ(Build()->linux_.devices.at(0).uid, 0u);
+  own_devices_ = true;
+  EXPECT_EQ(Build()->linux_.devices.at(0).uid, 7u);
+  EXPECT_EQ(Build()->linux_.devices.at(0).gid, 5u) << "no run_as_group was given";
+  context()->mutable_run_as_group()->set_value(8);
+  EXPECT_EQ(Build()->linux_.devices.at(0).gid, 8u);
 }
 
 TEST_F(SpecTest, AmbientCapabilitiesAreInheritableAndNothingElseIs) {

@@ -57,9 +57,9 @@ absl::Status CheckPodNamespaces(const v1::NamespaceOption& options) {
   if (options.has_userns_options()) {
     CRISP_RETURN_IF_ERROR(CheckUserns(options.userns_options()));
     if (options.userns_options().mode() == v1::POD &&
-        (options.network() == v1::NODE || options.ipc() == v1::NODE || options.pid() == v1::NODE)) {
+        (options.ipc() == v1::NODE || options.pid() == v1::NODE)) {
       return absl::InvalidArgumentError(
-          "userns_options: a pod with a user namespace cannot use the host's network, IPC or PIDs");
+          "userns_options: a pod with a user namespace cannot use the host's IPC or PIDs");
     }
   }
   return absl::OkStatus();

@@ -167,6 +167,29 @@ TEST_F(Surface, AmbientCapabilitiesReachAProgramThatIsNotRoot) {
   }
 }
 
+TEST_F(Surface, AUserNamespaceMayUseTheHostsNetwork) {
+  const auto mapped = [](auto* options) {
+    options->set_network(cri::NODE);
+    auto* userns = options->mutable_userns_options();
+    userns->set_mode(cri::POD);
+    for (auto* map : {userns->add_uids(), userns->add_gids()}) {
+      map->set_host_id(200000);
+      map->set_length(65536);
+    }
+  };
+  const auto config = node_->PodConfig("usernet", [&](auto& c) {
+    c.clear_hostname();
+    mapped(c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
+  });
+  const std::string pod = node_->RunPod(config);
+  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
+    mapped(c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
+  }));
+  EXPECT_EQ(node_->Shell(id, "cat /proc/self/uid_map | tr -s ' '"), " 0 200000 65536");
+  EXPECT_EQ(node_->Shell(id, absl::StrCat("test -e /sys/class/net/", daemon_->bridge(), " && echo yes")), "yes");
+  EXPECT_EQ(node_->PodStatus(pod).network().ip(), "");
+}
+
 TEST_F(Surface, MountOptionsHold) {
   const std::string host = daemon_->scratch() + "/options";
   ASSERT_OK(MakeDirs(host));
