@@ -31,6 +31,8 @@ struct Family {
   X(kEventsDropped, kCounter, "crisp_events_dropped_total", "Container events that a slow reader lost.", "") \
   X(kOomKills, kCounter, "crisp_container_oom_kills_total", "Processes in containers that the kernel killed for want of memory.", "") \
   X(kNetworkReady, kGauge, "crisp_network_ready", "Whether pods can be given a network (0 or 1).", "") \
+  X(kStreamingSessions, kCounter, "crisp_streaming_sessions_total", "Exec, attach and port-forward sessions that began.", "kind") \
+  X(kStreamingSessionsInFlight, kGauge, "crisp_streaming_sessions_in_flight", "Sessions being served.", "kind") \
   X(kBuildInfo, kGauge, "crisp_build_info", "Always 1; says which build runs.", "version")          \
   X(kProcessCpu, kCounter, "process_cpu_seconds_total", "User and system CPU time of the daemon.", "") \
   X(kProcessResident, kGauge, "process_resident_memory_bytes", "Resident memory of the daemon.", "")\
