@@ -126,6 +126,17 @@ TEST_F(Lifecycle, ExecReportsExitCodeAndTimesOut) {
   EXPECT_LT(absl::Now() - start, absl::Seconds(5));
 }
 
+TEST_F(Lifecycle, ExecSyncKeepsSixteenMebibytesOfEachStream) {
+  const auto pod_config = node_->PodConfig("execcap");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  const ExecOutput much = node_->Exec(
+      id, {"sh", "-c", "head -c 17000000 /dev/zero; head -c 17000000 /dev/zero >&2; exit 3"});
+  EXPECT_EQ(much.out.size(), size_t{16} << 20);
+  EXPECT_EQ(much.err.size(), size_t{16} << 20);
+  EXPECT_EQ(much.exit_code, 3) << "the command must not block on what is dropped";
+}
+
 TEST_F(Lifecycle, StopHonoursTheSignalAndAShorterStopWins) {
   const auto pod_config = node_->PodConfig("stop");
   const std::string pod = node_->RunPod(pod_config);
