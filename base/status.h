@@ -35,6 +35,13 @@ int ErrnoOf(const absl::Status& status);
       return crisp_status_;                                      \
   } while (false)
 
+// The same in a coroutine. `expr` must not co_await: await into a variable first.
+#define CRISP_CO_RETURN_IF_ERROR(expr)                           \
+  do {                                                           \
+    if (absl::Status crisp_status_ = (expr); !crisp_status_.ok()) \
+      co_return crisp_status_;                                   \
+  } while (false)
+
 // Assigns the value of a StatusOr expression to `lhs` or returns its error.
 #define CRISP_ASSIGN_OR_RETURN(lhs, expr) \
   CRISP_ASSIGN_OR_RETURN_IMPL_(CRISP_STATUS_CONCAT_(crisp_statusor_, __LINE__), lhs, expr)

@@ -13,8 +13,10 @@ add_library(crisp_flags INTERFACE)
 # Designated initialisers leave the rest at its default on purpose.
 target_compile_options(crisp_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # GCC 12 reports false positives from inlined libstdc++ strings and abseil's StatusOr.
-  target_compile_options(crisp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
+  # GCC 12 reports false positives from inlined libstdc++ strings, abseil's StatusOr, and the frames
+  # of Asio's coroutines (mismatched-new-delete).
+  target_compile_options(crisp_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds
+    -Wno-mismatched-new-delete)
 endif()
 target_compile_definitions(crisp_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
 

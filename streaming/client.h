@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>  // Asio's awaitable.hpp uses it without including it
@@ -13,14 +12,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "streaming/headers.h"
+#include "streaming/protocol_traits.h"
 #include "streaming/session_request.h"
 
 namespace crisp::streaming {
 
 namespace asio = boost::asio;
-
-// By lower-case name. A header that was given several times has its first value.
-using Headers = std::map<std::string, std::string>;
 
 // The headers that a session looks at, and the values of kStreamType.
 inline constexpr char kStreamTypeHeader[] = "streamtype";
@@ -32,16 +30,6 @@ inline constexpr char kStreamTypeStdout[] = "stdout";
 inline constexpr char kStreamTypeStderr[] = "stderr";
 inline constexpr char kStreamTypeResize[] = "resize";
 inline constexpr char kStreamTypeData[] = "data";
-
-// What the negotiated sub-protocol lets a session do.
-struct ProtocolTraits {
-  std::string name;              // "v4.channel.k8s.io", "portforward.k8s.io" …, for the log
-  bool status_json = false;      // v4 and later: the error stream ends with a metav1.Status as JSON;
-                                 // before, with the text of the error, or with nothing on success
-  bool resize = false;           // v3 and later: with a tty there is a resize stream
-  bool stdin_half_close = true;  // false: the client has no way to say that stdin ended, so the end
-                                 // of stdin is the end of the connection
-};
 
 // One byte stream to or from the client inside a connection: a SPDY stream or a WebSocket channel.
 // Every call must be made on the connection's executor. At most one Read() and one Write() may be

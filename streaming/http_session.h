@@ -1,0 +1,61 @@
+#ifndef CRISP_STREAMING_HTTP_SESSION_H_
+#define CRISP_STREAMING_HTTP_SESSION_H_
+
+#include <memory>
+#include <string>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "streaming/client.h"
+#include "streaming/server.h"
+#include "streaming/tokens.h"
+#include "streaming/transport.h"
+#include "streaming/upgraded.h"
+
+namespace crisp::streaming {
+
+// One TCP connection from accept to close: TLS, the HTTP request, the upgrade, the handler. Lives on
+// its strand. It is over, with every coroutine ended and the socket closed, when Run() returns.
+class HttpSession : public std::enable_shared_from_this<HttpSession> {
+ public:
+  // `options`, `tokens` and `handler` must outlive it. `refuse`: answer 503, for too many clients.
+  HttpSession(std::unique_ptr<Transport> transport, const Server::Options& options, Tokens& tokens,
+              const Handler& handler, bool refuse);
+
+  asio::any_io_executor executor() { return executor_; }
+  asio::awaitable<void> Run();
+  // Ends it soon, from its strand.
+  void Fail(absl::Status why);
+
+ private:
+  struct Request;
+  asio::awaitable<void> Serve();
+  asio::awaitable<void> Watch();
+  asio::awaitable<void> UpgradeSpdy(std::shared_ptr<Request> request);
+  asio::awaitable<void> UpgradeWebSocket(std::shared_ptr<Request> request);
+  asio::awaitable<void> Handle(std::shared_ptr<UpgradedConnection> connection,
+                               SessionRequest request);
+  // Sets the answer of a request that is not upgraded; `extra` are whole header lines. No coroutine:
+  // GCC 12 destroys some temporary arguments of an awaited call twice.
+  void Refuse(int status, absl::string_view message, absl::string_view extra = "");
+  asio::awaitable<void> SendRefusal();
+
+  std::unique_ptr<Transport> owned_;  // until a connection takes it over
+  Transport* const transport_;  // lives in owned_ or in connection_
+  const asio::any_io_executor executor_;
+  const Server::Options& options_;
+  Tokens& tokens_;
+  const Handler& handler_;
+  const bool refuse_;
+  asio::steady_timer watch_timer_;
+  bool over_ = false;
+  bool watch_done_ = false;
+  absl::Status failed_;
+  std::string refusal_;
+  std::shared_ptr<UpgradedConnection> connection_;
+};
+
+}  // namespace crisp::streaming
+
+#endif  // CRISP_STREAMING_HTTP_SESSION_H_

@@ -1,0 +1,200 @@
+#include "streaming/server.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <exception>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "streaming/http_session.h"
+#include "streaming/listener.h"
+#include "streaming/tokens.h"
+#include "streaming/transport.h"
+#include "streaming/upgrade.h"
+
+namespace crisp::streaming {
+namespace {
+
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr int kThreads = 2;
+constexpr size_t kRefusedAtOnce = 100;  // clients beyond the cap that still get an answer
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+class ServerImpl : public Server {
+ public:
+  ServerImpl(Options options, Handler handler, TcpListener listener)
+      : options_(std::move(options)),
+        handler_(std::move(handler)),
+        tokens_(options_.token_ttl, options_.token_cap),
+        host_(std::move(listener.host)),
+        port_(listener.port),
+        family_(listener.family),
+        work_(asio::make_work_guard(context_)),
+        accept_strand_(asio::make_strand(context_)),
+        listener_(accept_strand_, listener.fd.release()),
+        accept_pause_(accept_strand_) {
+    asio::co_spawn(accept_strand_, AcceptLoop(), asio::detached);
+    for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { RunThread(); });
+  }
+
+  ~ServerImpl() override {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+      for (const auto& session : sessions_) FailSoon(session);
+    }
+    asio::post(accept_strand_, [this] {
+      error_code ignored;
+      listener_.close(ignored);
+      accept_pause_.cancel();
+    });
+    {
+      absl::MutexLock lock(&mutex_);
+      auto all_gone = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+        return sessions_.empty() && !accepting_;
+      };
+      mutex_.Await(absl::Condition(&all_gone));
+    }
+    work_.reset();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  absl::StatusOr<std::string> Prepare(SessionRequest request) override {
+    SessionRequest::Kind kind = request.kind;
+    CRISP_ASSIGN_OR_RETURN(std::string token, tokens_.Add(std::move(request), absl::Now()));
+    return absl::StrCat("http://", Authority(), "/", PathOf(kind), "/", token);
+  }
+
+  int port() const override { return port_; }
+
+  size_t connections() const override {
+    absl::MutexLock lock(&mutex_);
+    return sessions_.size();
+  }
+
+ private:
+  std::string Authority() const {
+    if (options_.advertise.empty()) {
+      bool any = host_ == "0.0.0.0" || host_ == "[::]";
+      absl::string_view loopback = family_ == AF_INET6 ? "[::1]" : "127.0.0.1";
+      return absl::StrCat(any ? loopback : absl::string_view(host_), ":", port_);
+    }
+    size_t colon = options_.advertise.rfind(':');
+    bool has_port = colon != std::string::npos &&
+                    options_.advertise.find(']', colon) == std::string::npos;
+    return has_port ? options_.advertise : absl::StrCat(options_.advertise, ":", port_);
+  }
+
+  void RunThread() {
+    while (true) {
+      try {
+        context_.run();
+        return;
+      } catch (const std::exception& error) {
+        LogError("streaming thread", {{"error", error.what()}});
+      }
+    }
+  }
+
+  void FailSoon(const std::shared_ptr<HttpSession>& session) {
+    asio::post(session->executor(), [session] {
+      session->Fail(absl::CancelledError("the streaming server stops"));
+    });
+  }
+
+  asio::awaitable<void> AcceptLoop() {
+    while (true) {
+      error_code error;
+      co_await listener_.async_wait(asio::posix::stream_descriptor::wait_read,
+                                    asio::redirect_error(asio::use_awaitable, error));
+      if (error) break;
+      absl::StatusOr<UniqueFd> client = AcceptTcp(listener_.native_handle());
+      if (client.ok()) {
+        Admit(std::move(*client));
+      } else if (absl::IsResourceExhausted(client.status())) {
+        LogWarning("streaming", {{"error", client.status().message()}});
+        accept_pause_.expires_after(kAcceptPause);
+        co_await accept_pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      }
+    }
+    absl::MutexLock lock(&mutex_);
+    accepting_ = false;
+  }
+
+  void Admit(UniqueFd client) {
+    tcp::socket socket(asio::make_strand(context_));
+    error_code error;
+    socket.assign(family_ == AF_INET6 ? tcp::v6() : tcp::v4(), client.get(), error);
+    if (error) return;
+    client.release();
+    std::shared_ptr<HttpSession> session;
+    {
+      absl::MutexLock lock(&mutex_);
+      size_t others = sessions_.size();
+      if (stopping_ || others >= options_.connection_cap + kRefusedAtOnce) return;
+      session = std::make_shared<HttpSession>(Transport::Plain(std::move(socket)), options_,
+                                              tokens_, handler_, others >= options_.connection_cap);
+      sessions_.insert(session);
+    }
+    asio::co_spawn(session->executor(), Run(session), asio::detached);
+  }
+
+  asio::awaitable<void> Run(std::shared_ptr<HttpSession> session) {
+    co_await session->Run();
+    absl::MutexLock lock(&mutex_);
+    sessions_.erase(session);
+  }
+
+  const Options options_;
+  const Handler handler_;
+  Tokens tokens_;
+  const std::string host_;
+  const int port_;
+  const int family_;
+
+  mutable absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool accepting_ ABSL_GUARDED_BY(mutex_) = true;
+  absl::flat_hash_set<std::shared_ptr<HttpSession>> sessions_ ABSL_GUARDED_BY(mutex_);
+
+  asio::io_context context_{kThreads};
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  asio::strand<asio::io_context::executor_type> accept_strand_;
+  asio::posix::stream_descriptor listener_;
+  asio::steady_timer accept_pause_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, Handler handler) {
+  if (options.tls.self_signed || !options.tls.cert_file.empty()) {
+    return absl::UnimplementedError("the streaming server does not speak TLS yet");
+  }
+  CRISP_ASSIGN_OR_RETURN(TcpListener listener, ListenTcp(options.address));
+  return std::make_unique<ServerImpl>(std::move(options), std::move(handler), std::move(listener));
+}
+
+}  // namespace crisp::streaming
