@@ -54,7 +54,7 @@ class ClientStream {
   virtual asio::awaitable<absl::Status> Write(const char* data, size_t size) = 0;
 
   // Tells the client that nothing more comes on this stream; it may still send. Idempotent. On a
-  // WebSocket before v5 there is no such message, and this only stops Write().
+  // WebSocket this only stops Write(): clients know no message that says so.
   virtual asio::awaitable<absl::Status> CloseWrite() = 0;
 
   // Ends both directions at once: what was received and not read is dropped, pending calls return

@@ -20,8 +20,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
+#include "streaming/channel_connection.h"
 #include "streaming/spdy_connection.h"
 #include "streaming/upgrade.h"
+#include "streaming/web_socket.h"
 
 namespace crisp::streaming {
 namespace {
@@ -32,6 +34,7 @@ using Parser = http::request_parser<http::empty_body>;
 
 constexpr uint32_t kMaxHead = 64 << 10;
 constexpr char kSpdy[] = "SPDY/3.1";
+constexpr size_t kMaxChannelPorts = 64;
 constexpr std::chrono::seconds kLingerTime{1};
 
 std::vector<std::string> Values(const http::fields& fields, const std::string& name) {
@@ -73,10 +76,9 @@ struct HttpSession::Request {
   }
 };
 
-HttpSession::HttpSession(std::unique_ptr<Transport> transport, const Server::Options& options,
+HttpSession::HttpSession(std::shared_ptr<Transport> transport, const Server::Options& options,
                          Tokens& tokens, const Handler& handler, bool refuse)
-    : owned_(std::move(transport)),
-      transport_(owned_.get()),
+    : transport_(std::move(transport)),
       executor_(transport_->executor()),
       options_(options),
       tokens_(tokens),
@@ -200,13 +202,44 @@ asio::awaitable<void> HttpSession::UpgradeSpdy(std::shared_ptr<Request> request)
   absl::Status written = co_await transport_->Write(answer.data(), answer.size());
   if (!written.ok()) co_return;
   auto connection =
-      std::make_shared<SpdyConnection>(std::move(owned_), std::move(*traits), request->Early());
+      std::make_shared<SpdyConnection>(transport_, std::move(*traits), request->Early());
   co_await Handle(connection, std::move(request->session));
 }
 
-asio::awaitable<void> HttpSession::UpgradeWebSocket(std::shared_ptr<Request>) {
-  Refuse(400, "the request asks for no upgrade to SPDY/3.1");
-  co_return;
+asio::awaitable<void> HttpSession::UpgradeWebSocket(std::shared_ptr<Request> request) {
+  const auto& head = request->parser.get();
+  absl::StatusOr<WebSocketProtocol> protocol = NegotiateWebSocket(
+      request->session.kind, SplitList(Values(head, "Sec-WebSocket-Protocol")));
+  if (!protocol.ok()) {
+    Refuse(403, protocol.status().message());
+    co_return;
+  }
+  size_t ports = request->session.ports.size();
+  bool fixed_ports =
+      request->session.kind == SessionRequest::Kind::kPortForward && !protocol->tunnel;
+  if (fixed_ports && (ports == 0 || ports > kMaxChannelPorts)) {
+    Refuse(400, absl::StrCat("this protocol forwards 1 to ", kMaxChannelPorts,
+                             " ports that the PortForward call names, not ", ports));
+    co_return;
+  }
+  if (request->buffer.size() > 0) {
+    Refuse(400, "bytes before the WebSocket's handshake was answered");
+    co_return;
+  }
+  auto socket = std::make_unique<WebSocket>(transport_);
+  absl::Status accepted = co_await socket->Accept(head, protocol->name);
+  if (!accepted.ok()) {
+    LogDebug("streaming handshake failed", {{"error", accepted.message()}});
+    co_return;
+  }
+  std::shared_ptr<UpgradedConnection> connection;
+  if (protocol->tunnel) {
+    auto tunnel = std::make_unique<WebSocketTunnel>(std::move(socket));
+    connection = std::make_shared<SpdyConnection>(std::move(tunnel), protocol->traits, "");
+  } else {
+    connection = std::make_shared<ChannelConnection>(std::move(socket), *protocol, request->session);
+  }
+  co_await Handle(connection, std::move(request->session));
 }
 
 asio::awaitable<void> HttpSession::Handle(std::shared_ptr<UpgradedConnection> connection,

@@ -20,7 +20,7 @@ namespace crisp::streaming {
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
   // `options`, `tokens` and `handler` must outlive it. `refuse`: answer 503, for too many clients.
-  HttpSession(std::unique_ptr<Transport> transport, const Server::Options& options, Tokens& tokens,
+  HttpSession(std::shared_ptr<Transport> transport, const Server::Options& options, Tokens& tokens,
               const Handler& handler, bool refuse);
 
   asio::any_io_executor executor() { return executor_; }
@@ -41,8 +41,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void Refuse(int status, absl::string_view message, absl::string_view extra = "");
   asio::awaitable<void> SendRefusal();
 
-  std::unique_ptr<Transport> owned_;  // until a connection takes it over
-  Transport* const transport_;  // lives in owned_ or in connection_
+  const std::shared_ptr<Transport> transport_;
   const asio::any_io_executor executor_;
   const Server::Options& options_;
   Tokens& tokens_;

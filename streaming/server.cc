@@ -20,14 +20,17 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "streaming/http_session.h"
 #include "streaming/listener.h"
+#include "streaming/tls.h"
 #include "streaming/tokens.h"
 #include "streaming/transport.h"
 #include "streaming/upgrade.h"
@@ -42,11 +45,35 @@ constexpr int kThreads = 2;
 constexpr size_t kRefusedAtOnce = 100;  // clients beyond the cap that still get an answer
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
+bool UsesTls(const TlsOptions& tls) {
+  return tls.self_signed || !tls.cert_file.empty() || !tls.key_file.empty() ||
+         !tls.client_ca_file.empty();
+}
+
+// "[::1]:80" and "[::1]" give "::1", "node:80" gives "node".
+std::string BareHost(absl::string_view authority) {
+  if (absl::ConsumePrefix(&authority, "[")) {
+    return std::string(authority.substr(0, authority.find(']')));
+  }
+  return std::string(authority.substr(0, authority.find(':')));
+}
+
+std::vector<std::string> CertificateNames(const Server::Options& options,
+                                          const TcpListener& listener) {
+  std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
+  for (const std::string& authority : {listener.host, options.advertise}) {
+    std::string name = BareHost(authority);
+    if (!name.empty() && !absl::c_linear_search(names, name)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
 class ServerImpl : public Server {
  public:
-  ServerImpl(Options options, Handler handler, TcpListener listener)
+  ServerImpl(Options options, Handler handler, TcpListener listener, std::unique_ptr<TlsKeys> keys)
       : options_(std::move(options)),
         handler_(std::move(handler)),
+        keys_(std::move(keys)),
         tokens_(options_.token_ttl, options_.token_cap),
         host_(std::move(listener.host)),
         port_(listener.port),
@@ -84,7 +111,7 @@ class ServerImpl : public Server {
   absl::StatusOr<std::string> Prepare(SessionRequest request) override {
     SessionRequest::Kind kind = request.kind;
     CRISP_ASSIGN_OR_RETURN(std::string token, tokens_.Add(std::move(request), absl::Now()));
-    return absl::StrCat("http://", Authority(), "/", PathOf(kind), "/", token);
+    return absl::StrCat(keys_ != nullptr ? "https://" : "http://", Authority(), "/", PathOf(kind), "/", token);
   }
 
   int port() const override { return port_; }
@@ -149,13 +176,16 @@ class ServerImpl : public Server {
     socket.assign(family_ == AF_INET6 ? tcp::v6() : tcp::v4(), client.get(), error);
     if (error) return;
     client.release();
+    std::shared_ptr<Transport> transport =
+        keys_ == nullptr ? Transport::Plain(std::move(socket))
+                         : Transport::Tls(std::move(socket), keys_->Get(absl::Now()));
     std::shared_ptr<HttpSession> session;
     {
       absl::MutexLock lock(&mutex_);
       size_t others = sessions_.size();
       if (stopping_ || others >= options_.connection_cap + kRefusedAtOnce) return;
-      session = std::make_shared<HttpSession>(Transport::Plain(std::move(socket)), options_,
-                                              tokens_, handler_, others >= options_.connection_cap);
+      session = std::make_shared<HttpSession>(std::move(transport), options_, tokens_, handler_,
+                                              others >= options_.connection_cap);
       sessions_.insert(session);
     }
     asio::co_spawn(session->executor(), Run(session), asio::detached);
@@ -169,6 +199,7 @@ class ServerImpl : public Server {
 
   const Options options_;
   const Handler handler_;
+  const std::unique_ptr<TlsKeys> keys_;  // null: plain HTTP
   Tokens tokens_;
   const std::string host_;
   const int port_;
@@ -190,11 +221,14 @@ class ServerImpl : public Server {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, Handler handler) {
-  if (options.tls.self_signed || !options.tls.cert_file.empty()) {
-    return absl::UnimplementedError("the streaming server does not speak TLS yet");
-  }
   CRISP_ASSIGN_OR_RETURN(TcpListener listener, ListenTcp(options.address));
-  return std::make_unique<ServerImpl>(std::move(options), std::move(handler), std::move(listener));
+  std::unique_ptr<TlsKeys> keys;
+  if (UsesTls(options.tls)) {
+    CRISP_ASSIGN_OR_RETURN(
+        keys, TlsKeys::Load(options.tls, CertificateNames(options, listener), absl::Now()));
+  }
+  return std::make_unique<ServerImpl>(std::move(options), std::move(handler), std::move(listener),
+                                      std::move(keys));
 }
 
 }  // namespace crisp::streaming

@@ -22,7 +22,7 @@ constexpr seconds kHangUpPoll{1};
 
 }  // namespace
 
-SpdyConnection::SpdyConnection(std::unique_ptr<ByteSocket> socket, ProtocolTraits traits,
+SpdyConnection::SpdyConnection(std::shared_ptr<ByteSocket> socket, ProtocolTraits traits,
                                std::string early)
     : socket_(std::move(socket)),
       traits_(std::move(traits)),

@@ -32,7 +32,7 @@ class SpdyConnection : public UpgradedConnection,
   static constexpr size_t kMostAnswers = 256 << 10;   // queued in all; answers to frames count here
 
   // `early`: bytes that came with the HTTP request.
-  SpdyConnection(std::unique_ptr<ByteSocket> socket, ProtocolTraits traits, std::string early);
+  SpdyConnection(std::shared_ptr<ByteSocket> socket, ProtocolTraits traits, std::string early);
 
   void Start() override;
   asio::any_io_executor executor() override { return socket_->executor(); }
@@ -65,7 +65,7 @@ class SpdyConnection : public UpgradedConnection,
   asio::awaitable<void> WaitForRoom();
   void WakeNextWriter();
 
-  std::unique_ptr<ByteSocket> socket_;
+  std::shared_ptr<ByteSocket> socket_;
   const ProtocolTraits traits_;
   SpdyDecoder decoder_;
   SpdyEncoder encoder_;

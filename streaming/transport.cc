@@ -146,6 +146,8 @@ asio::awaitable<absl::Status> Transport::Write(const char* data, size_t size) {
   co_return absl::OkStatus();
 }
 
+void beast_close_socket(Transport& transport) { transport.Abort(); }
+
 void teardown(boost::beast::role_type, Transport& transport, error_code& error) {
   error = {};
   transport.Abort();

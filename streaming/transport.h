@@ -109,6 +109,7 @@ boost::asio::const_buffer Transport::Flatten(const Buffers& buffers) {
 }
 
 // What Beast's WebSocket does with the stream below it when it has closed.
+void beast_close_socket(Transport& transport);
 void teardown(boost::beast::role_type, Transport& transport, boost::system::error_code& error);
 template <typename Handler>
 void async_teardown(boost::beast::role_type role, Transport& transport, Handler&& handler) {
