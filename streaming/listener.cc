@@ -73,10 +73,16 @@ absl::StatusOr<UniqueFd> AcceptTcp(int listener) {
     }
     return absl::UnavailableError(failed.message());
   }
-  // Keystrokes must not wait for more; a client that vanished without a word is noticed.
-  int one = 1;
-  (void)setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  (void)setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  auto set = [&](int level, int name, int value) {
+    (void)setsockopt(fd.get(), level, name, &value, sizeof value);
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);  // keystrokes must not wait for more
+  // A client that vanished without a word is noticed, and so is one whose goodbye is stuck behind
+  // data that this side does not take.
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
   return fd;
 }
 

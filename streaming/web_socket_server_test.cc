@@ -337,6 +337,10 @@ TEST_F(WebSocketServerTest, AHandlerThatDoesNotReadHoldsTheClientBack) {
   size_t sent = 0;
   while (sent < (64u << 20) && client.Send(kBinary, chunk)) sent += chunk.size();
   EXPECT_LT(sent, 64u << 20);
+  // The server must learn of the departure although it does not read. A reset, because an end would
+  // wait behind the data.
+  linger now{.l_onoff = 1, .l_linger = 0};
+  setsockopt(client.raw().fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
   client.raw().Close();
   EXPECT_TRUE(log_.WaitFinished(1));
   EXPECT_TRUE(NoConnectionsLeft());
