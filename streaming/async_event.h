@@ -23,8 +23,7 @@ class AsyncEvent {
 
   boost::asio::awaitable<void> Wait() {
     boost::system::error_code ignored;  // a Notify() is reported as a cancellation
-    co_await timer_.async_wait(
-        boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 
   // The same with a limit. For events that only one coroutine waits for: it wakes the others.

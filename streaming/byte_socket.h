@@ -2,10 +2,9 @@
 #define CRISP_STREAMING_BYTE_SOCKET_H_
 
 #include <cstddef>
+#include <utility>  // Asio's awaitable.hpp uses it without including it
 
 #include <boost/asio/any_io_executor.hpp>
-#include <utility>
-
 #include <boost/asio/awaitable.hpp>
 
 #include "absl/status/status.h"
@@ -13,8 +12,8 @@
 
 namespace crisp::streaming {
 
-// A connected byte stream: TCP, TLS, or the binary messages of a WebSocket. All calls on executor(),
-// at most one read and one write at a time.
+// A connected byte stream: TCP, TLS, or the binary messages of a WebSocket. All calls on
+// executor(), at most one read and one write at a time.
 class ByteSocket {
  public:
   virtual ~ByteSocket() = default;

@@ -9,7 +9,7 @@
 namespace crisp::streaming {
 namespace {
 
-constexpr size_t kChunk = 16 << 10;      // one message; small, so that channels take turns
+constexpr size_t kChunk = 16 << 10;  // one message; small, so that channels take turns
 constexpr size_t kCompactAt = 64 << 10;
 
 absl::Status ResetError(uint8_t number) {
@@ -18,7 +18,9 @@ absl::Status ResetError(uint8_t number) {
 
 }  // namespace
 
-Channel::Channel(std::shared_ptr<ChannelConnection> connection, uint8_t number, Headers headers,
+Channel::Channel(std::shared_ptr<ChannelConnection> connection,
+                 uint8_t number,
+                 Headers headers,
                  bool client_writes)
     : connection_(std::move(connection)),
       number_(number),

@@ -10,7 +10,8 @@ constexpr uint8_t kCloseMarker = 255;
 
 }  // namespace
 
-absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message, bool base64,
+absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message,
+                                                   bool base64,
                                                    bool half_close) {
   if (message.empty()) {
     return absl::InvalidArgumentError("WebSocket client: a message without a channel");

@@ -19,9 +19,10 @@ struct ChannelMessage {
 
 // Takes a message apart: the channel's number in one byte, then the bytes; in the base64 protocols
 // the number is a digit ('0' + channel) and the bytes are base64. `half_close`: [255, n] closes
-// channel n. InvalidArgument for an empty message, for what is no base64, and for a close message of
-// another size than two.
-absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message, bool base64,
+// channel n. InvalidArgument for an empty message, for what is no base64, and for a close message
+// of another size than two.
+absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message,
+                                                   bool base64,
                                                    bool half_close);
 
 // The other way round. With base64, `channel` must be below 200.

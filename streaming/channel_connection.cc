@@ -26,7 +26,8 @@ std::string PortBytes(uint16_t port) {
 
 }  // namespace
 
-ChannelConnection::ChannelConnection(std::unique_ptr<WebSocket> socket, WebSocketProtocol protocol,
+ChannelConnection::ChannelConnection(std::unique_ptr<WebSocket> socket,
+                                     WebSocketProtocol protocol,
                                      const SessionRequest& request)
     : socket_(std::move(socket)),
       executor_(socket_->executor()),

@@ -29,7 +29,8 @@ class ChannelConnection : public UpgradedConnection,
   static constexpr size_t kMostBuffered = 2 << 20;
   static constexpr size_t kMostQueued = 64 << 10;
 
-  ChannelConnection(std::unique_ptr<WebSocket> socket, WebSocketProtocol protocol,
+  ChannelConnection(std::unique_ptr<WebSocket> socket,
+                    WebSocketProtocol protocol,
                     const SessionRequest& request);
 
   void Start() override;
@@ -82,7 +83,9 @@ class ChannelConnection : public UpgradedConnection,
 // One channel; see ClientStream.
 class Channel : public ClientStream, public std::enable_shared_from_this<Channel> {
  public:
-  Channel(std::shared_ptr<ChannelConnection> connection, uint8_t number, Headers headers,
+  Channel(std::shared_ptr<ChannelConnection> connection,
+          uint8_t number,
+          Headers headers,
           bool client_writes);
 
   const Headers& headers() const override { return headers_; }

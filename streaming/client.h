@@ -73,10 +73,10 @@ class ClientConnection {
 
   // The next stream that the client opened. An error says that the connection ended, and why:
   // Cancelled when the client closed it or this side called Close()/Abort(), Unavailable when it
-  // broke, DeadlineExceeded when it was idle for too long, InvalidArgument when the client broke the
-  // protocol. A WebSocket yields its fixed channels at once, then waits for the end. So a session
-  // that has all of its streams calls it once more to learn of the client's departure. One call at
-  // a time.
+  // broke, DeadlineExceeded when it was idle for too long, InvalidArgument when the client broke
+  // the protocol. A WebSocket yields its fixed channels at once, then waits for the end. So a
+  // session that has all of its streams calls it once more to learn of the client's departure. One
+  // call at a time.
   virtual asio::awaitable<absl::StatusOr<std::shared_ptr<ClientStream>>> Accept() = 0;
 
   // Lets what was written reach the socket, closes in the protocol's way and then the socket. Takes

@@ -76,8 +76,11 @@ struct HttpSession::Request {
   }
 };
 
-HttpSession::HttpSession(std::shared_ptr<Transport> transport, const Server::Options& options,
-                         Tokens& tokens, const Handler& handler, bool refuse)
+HttpSession::HttpSession(std::shared_ptr<Transport> transport,
+                         const Server::Options& options,
+                         Tokens& tokens,
+                         const Handler& handler,
+                         bool refuse)
     : transport_(std::move(transport)),
       executor_(transport_->executor()),
       options_(options),
@@ -196,9 +199,9 @@ asio::awaitable<void> HttpSession::UpgradeSpdy(std::shared_ptr<Request> request)
     Refuse(unknown ? 403 : 400, traits.status().message(), unknown ? accepted : "");
     co_return;
   }
-  std::string answer = absl::StrCat(
-      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ", kSpdy,
-      "\r\nX-Stream-Protocol-Version: ", traits->name, "\r\n\r\n");
+  std::string answer =
+      absl::StrCat("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ", kSpdy,
+                   "\r\nX-Stream-Protocol-Version: ", traits->name, "\r\n\r\n");
   absl::Status written = co_await transport_->Write(answer.data(), answer.size());
   if (!written.ok()) co_return;
   auto connection =
@@ -208,8 +211,8 @@ asio::awaitable<void> HttpSession::UpgradeSpdy(std::shared_ptr<Request> request)
 
 asio::awaitable<void> HttpSession::UpgradeWebSocket(std::shared_ptr<Request> request) {
   const auto& head = request->parser.get();
-  absl::StatusOr<WebSocketProtocol> protocol = NegotiateWebSocket(
-      request->session.kind, SplitList(Values(head, "Sec-WebSocket-Protocol")));
+  absl::StatusOr<WebSocketProtocol> protocol =
+      NegotiateWebSocket(request->session.kind, SplitList(Values(head, "Sec-WebSocket-Protocol")));
   if (!protocol.ok()) {
     Refuse(403, protocol.status().message());
     co_return;
@@ -237,7 +240,8 @@ asio::awaitable<void> HttpSession::UpgradeWebSocket(std::shared_ptr<Request> req
     auto tunnel = std::make_unique<WebSocketTunnel>(std::move(socket));
     connection = std::make_shared<SpdyConnection>(std::move(tunnel), protocol->traits, "");
   } else {
-    connection = std::make_shared<ChannelConnection>(std::move(socket), *protocol, request->session);
+    connection =
+        std::make_shared<ChannelConnection>(std::move(socket), *protocol, request->session);
   }
   co_await Handle(connection, std::move(request->session));
 }

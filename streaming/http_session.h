@@ -15,13 +15,16 @@
 
 namespace crisp::streaming {
 
-// One TCP connection from accept to close: TLS, the HTTP request, the upgrade, the handler. Lives on
-// its strand. It is over, with every coroutine ended and the socket closed, when Run() returns.
+// One TCP connection from accept to close: TLS, the HTTP request, the upgrade, the handler. Lives
+// on its strand. It is over, with every coroutine ended and the socket closed, when Run() returns.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
   // `options`, `tokens` and `handler` must outlive it. `refuse`: answer 503, for too many clients.
-  HttpSession(std::shared_ptr<Transport> transport, const Server::Options& options, Tokens& tokens,
-              const Handler& handler, bool refuse);
+  HttpSession(std::shared_ptr<Transport> transport,
+              const Server::Options& options,
+              Tokens& tokens,
+              const Handler& handler,
+              bool refuse);
 
   asio::any_io_executor executor() { return executor_; }
   asio::awaitable<void> Run();
@@ -36,8 +39,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   asio::awaitable<void> UpgradeWebSocket(std::shared_ptr<Request> request);
   asio::awaitable<void> Handle(std::shared_ptr<UpgradedConnection> connection,
                                SessionRequest request);
-  // Sets the answer of a request that is not upgraded; `extra` are whole header lines. No coroutine:
-  // GCC 12 destroys some temporary arguments of an awaited call twice.
+  // Sets the answer of a request that is not upgraded; `extra` are whole header lines. No
+  // coroutine: GCC 12 destroys some temporary arguments of an awaited call twice.
   void Refuse(int status, absl::string_view message, absl::string_view extra = "");
   asio::awaitable<void> SendRefusal();
 

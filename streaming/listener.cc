@@ -55,9 +55,8 @@ absl::StatusOr<TcpListener> ListenTcp(const std::string& address) {
       bind(listener.fd.get(), list->ai_addr, list->ai_addrlen) != 0 ||
       listen(listener.fd.get(), kBacklog) != 0) {
     int error = errno;
-    return absl::UnavailableError(
-        absl::StrCat("listen for streaming at ", address, ": ",
-                     ErrnoError(error, "bind").message()));
+    return absl::UnavailableError(absl::StrCat("listen for streaming at ", address, ": ",
+                                               ErrnoError(error, "bind").message()));
   }
   listener.port = PortOf(listener.fd.get());
   return listener;

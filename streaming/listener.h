@@ -13,7 +13,7 @@ struct TcpListener {
   UniqueFd fd;
   std::string host;  // as configured; a URL's form, with brackets around IPv6
   int port = 0;
-  int family = 0;    // AF_INET or AF_INET6
+  int family = 0;  // AF_INET or AF_INET6
 };
 
 // Listens at HOST:PORT ("[::1]:0" for IPv6; port 0 takes a free one), without blocking.

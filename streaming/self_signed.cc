@@ -64,7 +64,8 @@ std::string Contents(BIO* bio) {
 
 }  // namespace
 
-absl::StatusOr<PemPair> MakeSelfSigned(const std::vector<std::string>& names, absl::Time now,
+absl::StatusOr<PemPair> MakeSelfSigned(const std::vector<std::string>& names,
+                                       absl::Time now,
                                        absl::Duration lifetime) {
   Key key(EVP_EC_gen("P-256"));
   if (key == nullptr) return OpenSslError("generate a key");
@@ -88,7 +89,8 @@ absl::StatusOr<PemPair> MakeSelfSigned(const std::vector<std::string>& names, ab
   if (X509_sign(raw, key.get(), EVP_sha256()) == 0) return OpenSslError("sign it");
   Bio certificate_pem(BIO_new(BIO_s_mem())), key_pem(BIO_new(BIO_s_mem()));
   if (PEM_write_bio_X509(certificate_pem.get(), raw) != 1 ||
-      PEM_write_bio_PrivateKey(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+      PEM_write_bio_PrivateKey(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) !=
+          1) {
     return OpenSslError("write it");
   }
   return PemPair{.certificate = Contents(certificate_pem.get()), .key = Contents(key_pem.get())};

@@ -16,7 +16,8 @@ struct PemPair {
 
 // A new P-256 key and a certificate for `names` (host names and IP addresses) that it signs itself,
 // good from an hour before `now` to `lifetime` after. Internal when OpenSSL refuses.
-absl::StatusOr<PemPair> MakeSelfSigned(const std::vector<std::string>& names, absl::Time now,
+absl::StatusOr<PemPair> MakeSelfSigned(const std::vector<std::string>& names,
+                                       absl::Time now,
                                        absl::Duration lifetime);
 
 }  // namespace crisp::streaming

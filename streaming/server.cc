@@ -111,7 +111,8 @@ class ServerImpl : public Server {
   absl::StatusOr<std::string> Prepare(SessionRequest request) override {
     SessionRequest::Kind kind = request.kind;
     CRISP_ASSIGN_OR_RETURN(std::string token, tokens_.Add(std::move(request), absl::Now()));
-    return absl::StrCat(keys_ != nullptr ? "https://" : "http://", Authority(), "/", PathOf(kind), "/", token);
+    return absl::StrCat(keys_ != nullptr ? "https://" : "http://", Authority(), "/", PathOf(kind),
+                        "/", token);
   }
 
   int port() const override { return port_; }
@@ -129,8 +130,8 @@ class ServerImpl : public Server {
       return absl::StrCat(any ? loopback : absl::string_view(host_), ":", port_);
     }
     size_t colon = options_.advertise.rfind(':');
-    bool has_port = colon != std::string::npos &&
-                    options_.advertise.find(']', colon) == std::string::npos;
+    bool has_port =
+        colon != std::string::npos && options_.advertise.find(']', colon) == std::string::npos;
     return has_port ? options_.advertise : absl::StrCat(options_.advertise, ":", port_);
   }
 
@@ -146,9 +147,8 @@ class ServerImpl : public Server {
   }
 
   void FailSoon(const std::shared_ptr<HttpSession>& session) {
-    asio::post(session->executor(), [session] {
-      session->Fail(absl::CancelledError("the streaming server stops"));
-    });
+    asio::post(session->executor(),
+               [session] { session->Fail(absl::CancelledError("the streaming server stops")); });
   }
 
   asio::awaitable<void> AcceptLoop() {

@@ -51,7 +51,8 @@ class Server {
   virtual ~Server() = default;
 
   // A URL that stands for `request`, for one use within `token_ttl`:
-  // http(s)://HOST:PORT/{exec,attach,portforward}/TOKEN. ResourceExhausted when too many are unused.
+  // http(s)://HOST:PORT/{exec,attach,portforward}/TOKEN. ResourceExhausted when too many are
+  // unused.
   virtual absl::StatusOr<std::string> Prepare(SessionRequest request) = 0;
 
   // The port that it listens on.

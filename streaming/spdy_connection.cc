@@ -16,13 +16,14 @@ using std::chrono::seconds;
 
 constexpr size_t kReadSize = 16 << 10;
 constexpr size_t kReportWindow = kSpdyInitialWindow / 2;
-constexpr seconds kFlushTime{5};    // what Close() gives the client to take what was written
+constexpr seconds kFlushTime{5};     // what Close() gives the client to take what was written
 constexpr seconds kFarewellTime{2};  // and to hang up
 constexpr seconds kHangUpPoll{1};
 
 }  // namespace
 
-SpdyConnection::SpdyConnection(std::shared_ptr<ByteSocket> socket, ProtocolTraits traits,
+SpdyConnection::SpdyConnection(std::shared_ptr<ByteSocket> socket,
+                               ProtocolTraits traits,
                                std::string early)
     : socket_(std::move(socket)),
       traits_(std::move(traits)),
@@ -103,10 +104,14 @@ asio::awaitable<void> SpdyConnection::WriteLoop(Self self) {
 void SpdyConnection::HandleFrame(const SpdyFrame& frame) {
   auto found = streams_.find(frame.stream_id);
   switch (frame.type) {
-    case SpdyType::kSynStream: return HandleSynStream(frame);
-    case SpdyType::kData: return HandleData(frame);
-    case SpdyType::kWindowUpdate: return HandleWindowUpdate(frame);
-    case SpdyType::kSettings: return HandleSettings(frame);
+    case SpdyType::kSynStream:
+      return HandleSynStream(frame);
+    case SpdyType::kData:
+      return HandleData(frame);
+    case SpdyType::kWindowUpdate:
+      return HandleWindowUpdate(frame);
+    case SpdyType::kSettings:
+      return HandleSettings(frame);
     case SpdyType::kRstStream:
       if (found != streams_.end()) {
         std::shared_ptr<SpdyStream> stream = found->second;

@@ -20,16 +20,16 @@ class SpdyStream;
 //
 // Flow control: this side tells the client what it consumed, per stream and for the connection, and
 // obeys the windows of a client that sends any. Kubernetes' clients do neither: they ignore what
-// they get, send no windows, and would never open ours. So until a client shows that it counts, only
-// the socket limits what it is sent; and what a client sends beyond its window is taken, up to
+// they get, send no windows, and would never open ours. So until a client shows that it counts,
+// only the socket limits what it is sent; and what a client sends beyond its window is taken, up to
 // kMostBuffered for the connection, where reading pauses.
 class SpdyConnection : public UpgradedConnection,
                        public std::enable_shared_from_this<SpdyConnection> {
  public:
-  static constexpr size_t kMaxStreams = 2000;         // open at a time; more are refused
-  static constexpr size_t kMostBuffered = 2 << 20;    // received and not read by the session
-  static constexpr size_t kMostQueued = 64 << 10;     // data accepted from Write() and not sent
-  static constexpr size_t kMostAnswers = 256 << 10;   // queued in all; answers to frames count here
+  static constexpr size_t kMaxStreams = 2000;        // open at a time; more are refused
+  static constexpr size_t kMostBuffered = 2 << 20;   // received and not read by the session
+  static constexpr size_t kMostQueued = 64 << 10;    // data accepted from Write() and not sent
+  static constexpr size_t kMostAnswers = 256 << 10;  // queued in all; answers to frames count here
 
   // `early`: bytes that came with the HTTP request.
   SpdyConnection(std::shared_ptr<ByteSocket> socket, ProtocolTraits traits, std::string early);
@@ -59,9 +59,9 @@ class SpdyConnection : public UpgradedConnection,
   // Ends everything that the session sees; OK is no reason. The first reason stays.
   void End(absl::Status why);
   bool ended() const { return !end_.ok(); }
-  void Forget(uint32_t stream_id);     // a stream is closed on both sides
-  void Consumed(size_t size);          // of the connection's window
-  void Queue();                        // something was appended to out_
+  void Forget(uint32_t stream_id);  // a stream is closed on both sides
+  void Consumed(size_t size);       // of the connection's window
+  void Queue();                     // something was appended to out_
   asio::awaitable<void> WaitForRoom();
   void WakeNextWriter();
 
@@ -70,7 +70,7 @@ class SpdyConnection : public UpgradedConnection,
   SpdyDecoder decoder_;
   SpdyEncoder encoder_;
   absl::Status end_;
-  bool closing_ = false;         // Close() was called: flush, then drain
+  bool closing_ = false;  // Close() was called: flush, then drain
   bool client_goes_away_ = false;
   bool read_done_ = false;
   bool write_done_ = false;
@@ -79,16 +79,16 @@ class SpdyConnection : public UpgradedConnection,
   std::map<uint32_t, std::shared_ptr<SpdyStream>> streams_;
   std::deque<std::shared_ptr<SpdyStream>> incoming_;
   uint32_t last_stream_id_ = 0;
-  size_t buffered_ = 0;     // over all streams
-  size_t unreported_ = 0;   // consumed, and not told to the client yet
+  size_t buffered_ = 0;    // over all streams
+  size_t unreported_ = 0;  // consumed, and not told to the client yet
 
-  bool obeys_stream_window_ = false;  // the client sent a window for streams …
-  bool obeys_session_window_ = false; // … or for the connection
+  bool obeys_stream_window_ = false;   // the client sent a window for streams …
+  bool obeys_session_window_ = false;  // … or for the connection
   int64_t initial_window_ = kSpdyInitialWindow;
   int64_t session_window_ = kSpdyInitialWindow;
 
-  std::string out_;          // frames for the writer
-  std::string sending_;      // what the writer is writing
+  std::string out_;                          // frames for the writer
+  std::string sending_;                      // what the writer is writing
   std::deque<AsyncEvent*> waiting_writers_;  // first come, first served
 };
 

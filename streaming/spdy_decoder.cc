@@ -75,11 +75,15 @@ struct Layout {
 
 Layout LayoutOf(SpdyType type) {
   switch (type) {
-    case SpdyType::kSynStream: return {10, true};
+    case SpdyType::kSynStream:
+      return {10, true};
     case SpdyType::kSynReply:
-    case SpdyType::kHeaders: return {4, true};
-    case SpdyType::kPing: return {4, false};
-    default: return {8, false};
+    case SpdyType::kHeaders:
+      return {4, true};
+    case SpdyType::kPing:
+      return {4, false};
+    default:
+      return {8, false};
   }
 }
 
@@ -140,7 +144,9 @@ absl::StatusOr<bool> SpdyDecoder::NextData(SpdyFrame& frame) {
   return true;
 }
 
-absl::Status SpdyDecoder::ParseControl(uint16_t type, uint8_t flags, absl::string_view payload,
+absl::Status SpdyDecoder::ParseControl(uint16_t type,
+                                       uint8_t flags,
+                                       absl::string_view payload,
                                        SpdyFrame& frame) {
   frame.type = static_cast<SpdyType>(type);
   if (frame.type == SpdyType::kSettings) return ParseSettings(payload, frame);
@@ -160,7 +166,8 @@ absl::Status SpdyDecoder::ParseControl(uint16_t type, uint8_t flags, absl::strin
       frame.value = Get32(payload, 4);
       if (frame.type == SpdyType::kWindowUpdate) frame.value &= kIdMask;
       return absl::OkStatus();
-    default: break;
+    default:
+      break;
   }
   if (frame.stream_id == 0) return Broken("headers for stream 0");
   frame.fin = (flags & kFlagFin) != 0;

@@ -38,8 +38,8 @@ SpdyEncoder::SpdyEncoder() {
 
 SpdyEncoder::~SpdyEncoder() { deflateEnd(&deflate_); }
 
-void SpdyEncoder::AppendHeaders(SpdyType type, uint32_t stream_id, bool fin, const Headers& headers,
-                                std::string& out) {
+void SpdyEncoder::AppendHeaders(
+    SpdyType type, uint32_t stream_id, bool fin, const Headers& headers, std::string& out) {
   std::string block;
   Put32(static_cast<uint32_t>(headers.size()), block);
   for (const auto& [name, value] : headers) {
@@ -61,7 +61,9 @@ void SpdyEncoder::AppendHeaders(SpdyType type, uint32_t stream_id, bool fin, con
   out += packed;
 }
 
-void SpdyEncoder::AppendData(uint32_t stream_id, bool fin, absl::string_view data,
+void SpdyEncoder::AppendData(uint32_t stream_id,
+                             bool fin,
+                             absl::string_view data,
                              std::string& out) {
   Put32(stream_id, out);
   Put32((fin ? 1u << 24 : 0) | static_cast<uint32_t>(data.size()), out);

@@ -44,8 +44,8 @@ struct SpdyFrame {
   SpdyType type = SpdyType::kData;
   uint32_t stream_id = 0;  // of kGoAway: the last one accepted
   bool fin = false;
-  bool unidirectional = false;  // kSynStream: the receiver sends nothing
-  uint32_t value = 0;           // status, ping id or window delta
+  bool unidirectional = false;             // kSynStream: the receiver sends nothing
+  uint32_t value = 0;                      // status, ping id or window delta
   std::optional<uint32_t> initial_window;  // kSettings
   Headers headers;
   absl::string_view data;  // kData: valid until the decoder is called again
@@ -68,14 +68,16 @@ class SpdyDecoder {
   SpdyDecoder& operator=(const SpdyDecoder&) = delete;
 
   void Feed(absl::string_view bytes);
-  // Whether `frame` was set; false asks for more bytes. InvalidArgument for what breaks the protocol:
-  // then the connection cannot go on, since the compressor's state is lost. Frames of unknown type
-  // are skipped, as the protocol asks.
+  // Whether `frame` was set; false asks for more bytes. InvalidArgument for what breaks the
+  // protocol: then the connection cannot go on, since the compressor's state is lost. Frames of
+  // unknown type are skipped, as the protocol asks.
   absl::StatusOr<bool> Next(SpdyFrame& frame);
 
  private:
   absl::StatusOr<bool> NextData(SpdyFrame& frame);
-  absl::Status ParseControl(uint16_t type, uint8_t flags, absl::string_view payload,
+  absl::Status ParseControl(uint16_t type,
+                            uint8_t flags,
+                            absl::string_view payload,
                             SpdyFrame& frame);
   absl::StatusOr<Headers> Unpack(absl::string_view block);
   absl::string_view rest() const { return absl::string_view(buffer_).substr(position_); }
@@ -101,8 +103,8 @@ class SpdyEncoder {
   SpdyEncoder& operator=(const SpdyEncoder&) = delete;
 
   // kSynStream, kSynReply or kHeaders.
-  void AppendHeaders(SpdyType type, uint32_t stream_id, bool fin, const Headers& headers,
-                     std::string& out);
+  void AppendHeaders(
+      SpdyType type, uint32_t stream_id, bool fin, const Headers& headers, std::string& out);
   static void AppendData(uint32_t stream_id, bool fin, absl::string_view data, std::string& out);
   static void AppendReset(uint32_t stream_id, SpdyReset status, std::string& out);
   static void AppendPing(uint32_t id, std::string& out);

@@ -124,14 +124,14 @@ TEST(SpdyFrameTest, RefusesWhatBreaksTheProtocol) {
   const std::string cases[] = {
       std::string("\x80\x02\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01", 12),  // version 2
       std::string(8, '\0'),                                                 // data of stream 0
-      Control(1, 0xffffff, ""),                         // a control frame of 16 MiB
-      Control(6, 5, "12345"),                           // a PING of five bytes
-      Control(3, 4, "1234"),                            // RST_STREAM without a status
-      Control(4, 4, std::string("\xff\xff\xff\xff")),   // SETTINGS that claims 2^32 entries
+      Control(1, 0xffffff, ""),                        // a control frame of 16 MiB
+      Control(6, 5, "12345"),                          // a PING of five bytes
+      Control(3, 4, "1234"),                           // RST_STREAM without a status
+      Control(4, 4, std::string("\xff\xff\xff\xff")),  // SETTINGS that claims 2^32 entries
       Control(4, 12, std::string("\0\0\0\1\0\0\0\7\xff\xff\xff\xff", 12)),  // a window of 4 GiB
-      Control(1, 14, std::string(14, '\1')),            // headers that are no zlib data
-      Control(1, 9, std::string(9, '\1')),              // SYN_STREAM that is cut off
-      Control(2, 4, std::string(4, '\0')),              // a reply for stream 0
+      Control(1, 14, std::string(14, '\1')),  // headers that are no zlib data
+      Control(1, 9, std::string(9, '\1')),    // SYN_STREAM that is cut off
+      Control(2, 4, std::string(4, '\0')),    // a reply for stream 0
   };
   for (const std::string& bytes : cases) {
     SpdyFrame frame;
@@ -171,14 +171,14 @@ TEST(SpdyFrameTest, HeaderBlocksAreChecked) {
   ASSERT_OK(DecodeOne(SynStreamOf(one + Field("Port") + Field(std::string("80\00081", 5))), frame));
   EXPECT_EQ(frame.headers, (Headers{{"port", "80"}}));
   const std::string cases[] = {
-      std::string(1 << 20, 'x'),                                       // unpacks to a megabyte
-      two + Field("a") + Field("1") + Field("a") + Field("2"),         // the same name twice
-      one + Field("") + Field("1"),                                    // no name
-      one + Field("a"),                                                // no value
-      one + Field("a") + std::string("\xff\xff\xff\xff", 4),           // a value of 4 GiB
-      one + Field("a") + Field("1") + "x",                             // bytes at the end
-      std::string("\xff\xff\xff\xff", 4),                              // 2^32 headers
-      std::string("\0\0", 2),                                          // not even a count
+      std::string(1 << 20, 'x'),                                // unpacks to a megabyte
+      two + Field("a") + Field("1") + Field("a") + Field("2"),  // the same name twice
+      one + Field("") + Field("1"),                             // no name
+      one + Field("a"),                                         // no value
+      one + Field("a") + std::string("\xff\xff\xff\xff", 4),    // a value of 4 GiB
+      one + Field("a") + Field("1") + "x",                      // bytes at the end
+      std::string("\xff\xff\xff\xff", 4),                       // 2^32 headers
+      std::string("\0\0", 2),                                   // not even a count
   };
   for (const std::string& block : cases) {
     EXPECT_THAT(DecodeOne(SynStreamOf(block), frame), StatusIs(absl::StatusCode::kInvalidArgument))

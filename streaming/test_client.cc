@@ -66,9 +66,10 @@ void TestClient::ShutdownWrite() { shutdown(fd_.get(), SHUT_WR); }
 
 TestSpdyClient::TestSpdyClient(int port, const std::string& url, const std::string& protocol)
     : client_(port) {
-  absl::StatusOr<std::string> head = client_.Request(
-      PathOfUrl(url), absl::StrCat("Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-                                   "X-Stream-Protocol-Version: ", protocol, "\r\n"));
+  absl::StatusOr<std::string> head =
+      client_.Request(PathOfUrl(url), absl::StrCat("Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+                                                   "X-Stream-Protocol-Version: ",
+                                                   protocol, "\r\n"));
   EXPECT_TRUE(head.ok()) << head.status();
   EXPECT_EQ(head.value_or("").rfind("HTTP/1.1 101 ", 0), 0u) << head.value_or("");
 }

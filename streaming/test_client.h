@@ -26,7 +26,8 @@ class TestClient {
   // The head of the answer, without what follows it (which Receive() gives).
   absl::StatusOr<std::string> ReceiveHead();
   // Sends a request for `url_path` with these header lines and gives the answer's head.
-  absl::StatusOr<std::string> Request(const std::string& url_path, const std::string& lines,
+  absl::StatusOr<std::string> Request(const std::string& url_path,
+                                      const std::string& lines,
                                       const std::string& method = "POST");
   void ShutdownWrite();
   void Close() { fd_.reset(); }

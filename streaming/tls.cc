@@ -117,9 +117,8 @@ absl::Status TlsKeys::Renew(absl::Time now) {
 
 std::string TlsKeys::Fingerprint() const {
   std::string fingerprint;
-  for (const std::string& file :
-       {options_.cert_file, options_.key_file, options_.client_ca_file}) {
-    struct stat info{};
+  for (const std::string& file : {options_.cert_file, options_.key_file, options_.client_ca_file}) {
+    struct stat info {};
     if (file.empty() || stat(file.c_str(), &info) != 0) info = {};
     absl::StrAppend(&fingerprint, info.st_ino, ":", info.st_size, ":", info.st_mtim.tv_sec, ":",
                     info.st_mtim.tv_nsec, ";");

@@ -101,9 +101,10 @@ TEST_F(TlsServerTest, ServesWithACertificateOfItsOwn) {
   TlsClient client(server_->port());
   ASSERT_TRUE(client.connected());
   EXPECT_TRUE(client.NamesAddress("127.0.0.1"));
-  ASSERT_TRUE(client.Send(absl::StrCat(
-      "POST ", PathOfUrl(url), " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
-      "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n")));
+  ASSERT_TRUE(client.Send(
+      absl::StrCat("POST ", PathOfUrl(url),
+                   " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n"
+                   "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n")));
   std::string head = client.Receive();
   EXPECT_THAT(head, StartsWith("HTTP/1.1 101 "));
   std::string frames;

@@ -36,7 +36,8 @@ absl::StatusOr<std::string> Tokens::Add(SessionRequest request, absl::Time now) 
   return token;
 }
 
-std::optional<SessionRequest> Tokens::Take(absl::string_view token, SessionRequest::Kind kind,
+std::optional<SessionRequest> Tokens::Take(absl::string_view token,
+                                           SessionRequest::Kind kind,
                                            absl::Time now) {
   absl::MutexLock lock(&mutex_);
   DropExpired(now);

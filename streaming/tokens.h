@@ -27,7 +27,8 @@ class Tokens {
 
   // Takes the request back out; nothing when the token is unknown, spent, expired, or stands for
   // another kind of request (then it stays).
-  std::optional<SessionRequest> Take(absl::string_view token, SessionRequest::Kind kind,
+  std::optional<SessionRequest> Take(absl::string_view token,
+                                     SessionRequest::Kind kind,
                                      absl::Time now);
 
   size_t size() const;
@@ -43,7 +44,8 @@ class Tokens {
   const absl::Duration ttl_;
   const size_t cap_;
   mutable absl::Mutex mutex_;
-  std::list<Entry> by_age_ ABSL_GUARDED_BY(mutex_);  // all live equally long: the oldest is in front
+  std::list<Entry> by_age_
+      ABSL_GUARDED_BY(mutex_);  // all live equally long: the oldest is in front
   absl::flat_hash_map<std::string, std::list<Entry>::iterator> by_token_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -87,9 +87,7 @@ class TlsTransport : public Transport {
     error_code ignored;
     stream_.next_layer().close(ignored);
   }
-  bool PeerGone() const override {
-    return HungUp(const_cast<tcp::socket&>(stream_.next_layer()));
-  }
+  bool PeerGone() const override { return HungUp(const_cast<tcp::socket&>(stream_.next_layer())); }
 
  protected:
   void StartRead(asio::mutable_buffer buffer, Callback done) override {
@@ -126,7 +124,6 @@ asio::awaitable<absl::StatusOr<size_t>> Transport::ReadSome(char* data, size_t s
     co_return absl::UnavailableError(
         absl::StrCat("read from a streaming client: ", error.message()));
   }
-  Touch();
   co_return count;
 }
 
@@ -139,7 +136,6 @@ asio::awaitable<absl::Status> Transport::Write(const char* data, size_t size) {
       co_return absl::UnavailableError(
           absl::StrCat("write to a streaming client: ", error.message()));
     }
-    Touch();
     data += count;
     size -= count;
   }

@@ -1,6 +1,7 @@
 #ifndef CRISP_STREAMING_TRANSPORT_H_
 #define CRISP_STREAMING_TRANSPORT_H_
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/role.hpp>
 
@@ -71,7 +73,8 @@ auto Transport::async_read_some(const Buffers& buffers, Token&& token) {
   return boost::asio::async_initiate<Token, void(boost::system::error_code, size_t)>(
       [this, first](auto handler) {
         auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        StartRead(first, [shared](boost::system::error_code error, size_t count) {
+        StartRead(first, [this, shared](boost::system::error_code error, size_t count) {
+          if (count > 0) Touch();
           (*shared)(error, count);
         });
       },
@@ -84,7 +87,8 @@ auto Transport::async_write_some(const Buffers& buffers, Token&& token) {
   return boost::asio::async_initiate<Token, void(boost::system::error_code, size_t)>(
       [this, flat](auto handler) {
         auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        StartWrite(flat, [shared](boost::system::error_code error, size_t count) {
+        StartWrite(flat, [this, shared](boost::system::error_code error, size_t count) {
+          if (count > 0) Touch();
           (*shared)(error, count);
         });
       },

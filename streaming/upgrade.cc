@@ -19,9 +19,9 @@ constexpr size_t kMaxToken = 64;
 
 // The versions of the exec and attach protocol: what each added.
 struct Version {
-  const char* spdy;       // null: only over WebSockets
+  const char* spdy;  // null: only over WebSockets
   const char* websocket;
-  const char* base64;     // null: binary only
+  const char* base64;  // null: binary only
   bool status_json;
   bool resize;
   bool stdin_half_close;  // over SPDY
@@ -71,9 +71,12 @@ std::optional<WebSocketProtocol> FindPortForwardProtocol(const std::string& name
 
 absl::string_view PathOf(Kind kind) {
   switch (kind) {
-    case Kind::kExec: return "exec";
-    case Kind::kAttach: return "attach";
-    case Kind::kPortForward: return "portforward";
+    case Kind::kExec:
+      return "exec";
+    case Kind::kAttach:
+      return "attach";
+    case Kind::kPortForward:
+      return "portforward";
   }
   return "";
 }

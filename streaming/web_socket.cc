@@ -39,10 +39,10 @@ WebSocket::WebSocket(std::shared_ptr<Transport> transport)
   stream_.read_message_max(kMaxMessage);
   stream_.auto_fragment(false);  // messages are small already
   // The server looks at handshakes and idleness itself.
-  stream_.set_option(websocket::stream_base::timeout{
-      .handshake_timeout = websocket::stream_base::none(),
-      .idle_timeout = websocket::stream_base::none(),
-      .keep_alive_pings = false});
+  stream_.set_option(
+      websocket::stream_base::timeout{.handshake_timeout = websocket::stream_base::none(),
+                                      .idle_timeout = websocket::stream_base::none(),
+                                      .keep_alive_pings = false});
 }
 
 asio::awaitable<absl::Status> WebSocket::Accept(const UpgradeRequest& request,

@@ -108,10 +108,13 @@ class WebSocketClient {
   std::string buffer_;
 };
 
-// Reads the stream of type `from` and writes what it reads on the one of type `to`; at its end writes
-// "END" and returns.
-asio::awaitable<void> RunCopy(HandlerLog* log, std::shared_ptr<ClientConnection> connection,
-                              int streams, std::string from, std::string to) {
+// Reads the stream of type `from` and writes what it reads on the one of type `to`; at its end
+// writes "END" and returns.
+asio::awaitable<void> RunCopy(HandlerLog* log,
+                              std::shared_ptr<ClientConnection> connection,
+                              int streams,
+                              std::string from,
+                              std::string to) {
   ++log->running;
   std::shared_ptr<ClientStream> in, out;
   for (int i = 0; i < streams; ++i) {
@@ -143,9 +146,11 @@ class WebSocketServerTest : public ::testing::Test {
   }
   // stdin to stdout.
   void StartCat(Server::Options options = {}) {
-    Start([this](std::shared_ptr<ClientConnection> connection, SessionRequest) {
-      return RunCopy(&log_, connection, 4, kStreamTypeStdin, kStreamTypeStdout);
-    }, options);
+    Start(
+        [this](std::shared_ptr<ClientConnection> connection, SessionRequest) {
+          return RunCopy(&log_, connection, 4, kStreamTypeStdin, kStreamTypeStdout);
+        },
+        options);
   }
   WebSocketClient Connect(const std::string& protocol) {
     return WebSocketClient(server_->port(), server_->Prepare(request_).value(), protocol);
@@ -189,8 +194,8 @@ TEST_F(WebSocketServerTest, V5EchoesAndHalfCloses) {
 
 TEST_F(WebSocketServerTest, EveryOlderProtocolWorks) {
   StartCat();
-  for (const char* protocol : {"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io",
-                               "channel.k8s.io", ""}) {
+  for (const char* protocol :
+       {"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io", ""}) {
     WebSocketClient client = Connect(protocol);
     EXPECT_THAT(client.head(), StartsWith("HTTP/1.1 101 ")) << protocol;
     bool answered = absl::StrContains(client.head(), "Sec-WebSocket-Protocol");
@@ -249,8 +254,11 @@ TEST_F(WebSocketServerTest, ForwardsPortsOverChannels) {
   });
   WebSocketClient client = Connect("v4.channel.k8s.io");
   // Each channel first tells its port, little-endian.
-  EXPECT_EQ(client.Channel(0, 2 + 10).value(), absl::StrCat(absl::string_view("P\0", 2), "80/0/data;"));
-  EXPECT_EQ(Connect("v4.channel.k8s.io").Channel(3, 15).value(), "\x90\x1f" "8080/1/error;");
+  EXPECT_EQ(client.Channel(0, 2 + 10).value(),
+            absl::StrCat(absl::string_view("P\0", 2), "80/0/data;"));
+  EXPECT_EQ(Connect("v4.channel.k8s.io").Channel(3, 15).value(),
+            "\x90\x1f"
+            "8080/1/error;");
   request_.ports.clear();
   EXPECT_THAT(Connect("v4.channel.k8s.io").head(), StartsWith("HTTP/1.1 400 "));
 }
@@ -370,6 +378,19 @@ TEST_F(WebSocketServerTest, AClientThatNeverAnswersTheCloseIsCutOff) {
   WebSocketClient client = Connect(kV5);
   ASSERT_TRUE(client.Send(kBinary, absl::string_view("\xff\0", 2)));
   EXPECT_EQ(client.Channel(1, 3).value(), "END");
+  EXPECT_TRUE(NoConnectionsLeft());
+}
+
+TEST_F(WebSocketServerTest, AnIdleConnectionEnds) {
+  StartCat({.idle_timeout = absl::Milliseconds(300)});
+  WebSocketClient client = Connect(kV5);
+  for (int i = 0; i < 6; ++i) {  // traffic keeps it
+    absl::SleepFor(absl::Milliseconds(100));
+    ASSERT_TRUE(client.Send(kBinary, absl::string_view("\0x", 2)));
+    EXPECT_EQ(client.Channel(1, 1).value_or("ended"), "x");
+  }
+  EXPECT_EQ(log_.finished, 0);
+  EXPECT_TRUE(log_.WaitFinished(1));
   EXPECT_TRUE(NoConnectionsLeft());
 }
 
