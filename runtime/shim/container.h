@@ -118,6 +118,14 @@ void SettleStart();
 // Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
 void SweepExecs(bool connected);
 
+// Between container_start.cc and container_exit.cc. A record that cannot be written is left out: the
+// daemon still learns of the exit from Report or the event.
+void WriteExitRecord(const Container& container);
+void BookExit(Container* container, int wait_status);
+void BookExecExit(Exec* exec, int wait_status);
+// Whether `pid` is the process being started, dead before its start was settled.
+bool BookStarting(pid_t pid, int wait_status);
+
 // In the child (container_child.cc).
 struct StartPlan {
   const Prepared* prepared;

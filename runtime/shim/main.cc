@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "runtime/shim/connection.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/server.h"

@@ -5,19 +5,16 @@
 
 namespace crisp::shim {
 
+struct Message;
+
 // Serves the daemon on `control` (which asked for this shim in request `request_id`) and, after it
 // has gone, whoever connects to the pod's socket: root only, the newest connection wins. Requests
 // are executed one after the other; while a process is on its way to execve the next request waits,
 // but logs, exits and terminals are served. Returns never.
 [[noreturn]] void Serve(int control, uint64_t request_id);
 
-// Tells the daemon, if one is there, of exits that it does not know yet.
-void AnnounceExits();
-// Answers the request that began the start which g_start has settled.
-void AnswerStart();
-
-// Sends g_error as the answer to a request.
-void SendError(int socket, uint64_t request_id);
+// Executes one request and answers it, or begins the start whose answer comes later.
+void Dispatch(Message* message);
 
 }  // namespace crisp::shim
 

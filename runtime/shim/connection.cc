@@ -1,0 +1,200 @@
+#include "runtime/shim/connection.h"
+
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "runtime/shim/container.h"
+#include "runtime/shim/message.h"
+#include "runtime/shim/pod.h"
+#include "runtime/shim/server.h"
+
+namespace crisp::shim {
+namespace {
+
+class Connection : public Watch {
+ public:
+  void Ready(uint32_t events) override;
+};
+
+Connection g_connection;
+uint64_t g_pending_request = 0;    // of the start under way
+bool g_pending_connected = false;  // whoever asked is still connected
+
+// What the daemon asked for must reach it; one that does not read for a second is as good as gone.
+void SendReply(Writer* writer) {
+  if (g_connection.fd() < 0) return;
+  int error = writer->Send(g_connection.fd(), MSG_DONTWAIT);
+  if (error == EAGAIN) {
+    pollfd wait = {.fd = g_connection.fd(), .events = POLLOUT, .revents = 0};
+    (void)poll(&wait, 1, 1000);
+    error = writer->Send(g_connection.fd(), MSG_DONTWAIT);
+  }
+  if (error != 0) DropConnection();
+}
+
+void WriteOk(Writer* writer) {
+  writer->U32(kOk);
+  writer->I32(0);
+  writer->String("");
+}
+
+void WriteEnding(Writer* writer, const Ending& ending) {
+  writer->I32(ending.exit_code);
+  writer->I32(ending.signal);
+  writer->U64(ending.at);
+  writer->Bool(ending.log_truncated);
+}
+
+// False when the daemon cannot take more now.
+bool SendEvent(MessageType type, const char* id, const Ending& ending) {
+  Writer writer(type, 0);
+  writer.String(id);
+  WriteEnding(&writer, ending);
+  const int error = writer.Send(g_connection.fd(), MSG_DONTWAIT);
+  if (error == EAGAIN) {
+    g_connection.Want(g_connection.wanted() | EPOLLOUT);
+    return false;
+  }
+  if (error != 0) DropConnection();
+  return error == 0;
+}
+
+void Connection::Ready(uint32_t events) {
+  if ((events & EPOLLOUT) != 0) {
+    Want(EPOLLIN);
+    AnnounceExits();
+  }
+  if ((events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
+  Message message;
+  switch (Receive(fd(), MSG_DONTWAIT, &message)) {
+    case Received::kMessage:
+      Dispatch(&message);
+      break;
+    case Received::kNothing:
+      break;
+    case Received::kMalformed:
+    case Received::kClosed:
+      DropConnection();
+      break;
+  }
+}
+
+}  // namespace
+
+bool Connected() { return g_connection.fd() >= 0; }
+
+void DropConnection() {
+  g_connection.Close();
+  g_pending_connected = false;
+}
+
+void UseConnection(int socket) {
+  DropConnection();
+  g_connection.Adopt(socket);
+  g_connection.Want(g_start.fd() < 0 ? uint32_t{EPOLLIN} : 0u);
+}
+
+void AwaitStart(uint64_t request_id) {
+  g_pending_request = request_id;
+  g_pending_connected = true;
+  g_connection.Want(0);
+}
+
+void ReplyPlain(uint64_t request_id, bool good) {
+  if (!good) {
+    if (g_connection.fd() >= 0) SendError(g_connection.fd(), request_id);
+    return;
+  }
+  Writer writer(MessageType::kReply, request_id);
+  WriteOk(&writer);
+  SendReply(&writer);
+}
+
+void ReplyHello(uint64_t request_id) {
+  const Fd rtnl(g_pod.pod_net.valid() ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+                                      : -1);
+  const Fd self(SysPidfdOpen(getpid()));
+  const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get()};
+  Writer writer(MessageType::kReply, request_id);
+  WriteOk(&writer);
+  writer.String(g_pod.id);
+  writer.I32(getpid());
+  uint32_t mask = 0;
+  for (int i = 0; i < 4; ++i) {
+    if (fds[i] < 0) continue;
+    mask |= 1u << i;
+    writer.AddFd(fds[i]);
+  }
+  writer.U32(mask);
+  SendReply(&writer);
+}
+
+void ReplyReport(uint64_t request_id) {
+  Writer writer(MessageType::kReply, request_id);
+  WriteOk(&writer);
+  uint32_t count = 0;
+  for (const Container* c = g_containers; c != nullptr; c = c->next) ++count;
+  writer.U32(count);
+  for (const Container* c = g_containers; c != nullptr; c = c->next) {
+    if (writer.left() < strlen(c->id) + 64) {
+      Refuse(kInternal, "too many containers for one report");
+      SendError(g_connection.fd(), request_id);
+      return;
+    }
+    writer.String(c->id);
+    writer.U16(static_cast<uint16_t>(c->state == State::kStarting ? State::kCreated : c->state));
+    writer.I32(c->state == State::kRunning ? c->pid : 0);
+    writer.U64(c->started_at);
+    WriteEnding(&writer, c->ending);
+  }
+  SendReply(&writer);
+}
+
+void SendError(int socket, uint64_t request_id) {
+  Writer writer(MessageType::kReply, request_id);
+  writer.U32(g_error.error_number != 0 ? static_cast<uint32_t>(kInternal) : g_error.code);
+  writer.I32(g_error.error_number);
+  writer.String(g_error.text);
+  if (socket == g_connection.fd()) {
+    SendReply(&writer);
+  } else {
+    (void)writer.Send(socket, 0);
+  }
+}
+
+void AnnounceExits() {
+  for (Container* c = g_containers; c != nullptr && g_connection.fd() >= 0; c = c->next) {
+    if (c->state != State::kExited || c->announced) continue;
+    if (!SendEvent(MessageType::kContainerExit, c->id, c->ending)) return;
+    c->announced = true;
+  }
+  for (Exec* e = g_execs; e != nullptr && g_connection.fd() >= 0; e = e->next) {
+    // Its terminal's last output goes first.
+    if (!e->ended || e->announced || (e->io != nullptr && !e->io->flushed())) continue;
+    if (!SendEvent(MessageType::kExecExit, e->id, e->ending)) return;
+    e->announced = true;
+  }
+}
+
+void AnswerStart() {
+  if (g_connection.fd() >= 0) g_connection.Want(EPOLLIN);
+  if (!g_pending_connected) return;
+  g_pending_connected = false;
+  if (g_start.failed) {
+    g_error = g_start.error;
+    SendError(g_connection.fd(), g_pending_request);
+    return;
+  }
+  Writer writer(MessageType::kReply, g_pending_request);
+  WriteOk(&writer);
+  writer.I32(g_start.pid);
+  writer.U64(g_start.container != nullptr ? g_start.container->started_at
+                                          : g_start.exec->started_at);
+  if (g_start.pidfd.valid()) writer.AddFd(g_start.pidfd.get());
+  SendReply(&writer);
+  g_start.pidfd.Reset();
+}
+
+}  // namespace crisp::shim

@@ -1,0 +1,201 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "runtime/shim/connection.h"
+#include "runtime/shim/container.h"
+#include "runtime/shim/pod.h"
+
+namespace crisp::shim {
+
+StartWatch g_start;
+
+namespace {
+
+constexpr uint64_t kStartLimit = 120ull * 1000000000u;
+
+// What to setns(CLONE_NEWPID) to before the clone; -1 in *fd: nothing. `hold` keeps it open.
+bool FindPidNamespace(const ContainerView& plan, Fd* hold, int* fd) {
+  *fd = -1;
+  if (plan.pid == NamespaceMode::kPod) {
+    *fd = g_pod.pod_pid.get();
+    return *fd >= 0 || Refuse(kFailedPrecondition, "the pod shares no PID namespace");
+  }
+  if (plan.pid != NamespaceMode::kTarget) return true;
+  // Only a child that this process has not reaped yet: its pid means nobody else.
+  for (const Container* other = g_containers; other != nullptr; other = other->next) {
+    if (other->state != State::kRunning || other->pid != plan.target_pid) continue;
+    hold->Reset(SysPidfdOpen(other->pid));
+    *fd = hold->get();
+    return *fd >= 0 || Fail("open the target container's process");
+  }
+  return Refuse(kFailedPrecondition, "the target container does not run in this pod");
+}
+
+void FailStart(Container* container) {
+  container->state = State::kExited;
+  container->announced = true;  // by the answer to the request
+  container->ending = {.exit_code = 128, .signal = 0, .at = Now(), .log_truncated = false};
+  container->pid = 0;
+  delete container->prepared;
+  container->prepared = nullptr;
+  container->io.Drain();
+  WriteExitRecord(*container);
+}
+
+void SettleContainer(Container* container) {
+  container->pid = g_start.pid;
+  if (!g_start.failed && g_start.pid == 0) {
+    g_start.failed = true;
+    Refuse(kInternal, "the container's process died before its program");
+    g_start.error = g_error;
+  }
+  if (g_start.failed) {
+    if (g_start.pid > 0 && !container->reaped) {
+      (void)kill(g_start.pid, SIGKILL);
+      (void)WaitFor(g_start.pid);
+    }
+    FailStart(container);
+    return;
+  }
+  container->state = State::kRunning;
+  container->started_at = Now();
+  delete container->prepared;
+  container->prepared = nullptr;
+  container->io.Start();
+}
+
+void SettleExec(Exec* exec) {
+  if (g_start.failed) {
+    if (!exec->reaped) {
+      (void)kill(exec->pid, SIGKILL);
+      (void)WaitFor(exec->pid);
+    }
+    exec->ended = exec->announced = true;
+    return;
+  }
+  exec->running = true;
+  exec->started_at = Now();
+  if (exec->io != nullptr) exec->io->Start();
+}
+
+}  // namespace
+
+bool BeginStart(Container* container) {
+  if (container->state != State::kCreated) {
+    return Refuse(kFailedPrecondition, "not in state created: container", container->id);
+  }
+  const ContainerView& plan = container->prepared->view;
+  CgroupEntry cgroups;
+  Fd hold;
+  int join_pid = -1, ends[2];
+  if (!cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2) ||
+      !FindPidNamespace(plan, &hold, &join_pid) ||
+      (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0 &&
+       !Fail("make a socket pair"))) {
+    FailStart(container);
+    return false;
+  }
+  const bool direct = !g_pod.has_userns();
+  Fd theirs(ends[1]);
+  const StartPlan start = {container->prepared, &cgroups, ends[1], join_pid};
+  if (direct && join_pid >= 0 && SysSetns(join_pid, CLONE_NEWPID) != 0) {
+    Fail("enter the PID namespace");
+    close(ends[0]);
+    FailStart(container);
+    return false;
+  }
+  const pid_t child = CloneSelf(direct ? InitCloneFlags(plan) : 0, nullptr, cgroups.unified());
+  if (child == 0) {
+    close(ends[0]);
+    RunContainerChild(start);
+  }
+  if (child < 0) Fail("create the container's process");
+  if (direct && join_pid >= 0) (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
+  if (child < 0) {
+    close(ends[0]);
+    FailStart(container);
+    return false;
+  }
+  container->state = State::kStarting;
+  g_start.Begin(ends[0]);
+  g_start.container = container;
+  if (direct) g_start.LearnPid(child);
+  return true;
+}
+
+void StartWatch::Begin(int socket) {
+  Adopt(socket);
+  Want(EPOLLIN);
+  container = nullptr;
+  exec = nullptr;
+  pid = 0;
+  pidfd.Reset();
+  failed = false;
+  early = 0;
+  deadline = Now() + kStartLimit;
+}
+
+void StartWatch::LearnPid(pid_t child) {
+  pid = child;
+  pidfd.Reset(SysPidfdOpen(child));
+  for (int i = 0; i < early; ++i) {
+    if (early_pids[i] == child) (void)BookStarting(child, early_statuses[i]);
+  }
+}
+
+void StartWatch::TakeTerminal(int master) {
+  Io* io = container != nullptr ? &container->io : exec->io;
+  if (io == nullptr || !io->terminal) {
+    close(master);
+    return;
+  }
+  io->in.Adopt(fcntl(master, F_DUPFD_CLOEXEC, 3));
+  io->out.Adopt(master);
+}
+
+void StartWatch::Ready(uint32_t) {
+  ChildReport report;
+  int passed = -1;
+  const ssize_t n = ReceiveFd(fd(), &report, sizeof(report), &passed);
+  if (n != sizeof(report)) {
+    Close();
+    SettleStart();
+    return;
+  }
+  switch (report.type) {
+    case ChildMessage::kError:
+      failed = true;
+      error = report.error;
+      break;
+    case ChildMessage::kTerminal:
+      if (passed >= 0) TakeTerminal(passed);
+      passed = -1;
+      break;
+    case ChildMessage::kPid:
+      LearnPid(report.pid);
+      break;
+  }
+  if (passed >= 0) close(passed);
+}
+
+void SettleStart() {
+  Container* container = g_start.container;
+  Exec* exec = g_start.exec;
+  if (container != nullptr) {
+    SettleContainer(container);
+  } else {
+    SettleExec(exec);
+  }
+  AnswerStart();
+  // Only now, so that the daemon hears of the start before the exit.
+  if (container != nullptr && container->state == State::kRunning && container->reaped) {
+    BookExit(container, container->wait_status);
+  }
+  if (exec != nullptr && exec->running && exec->reaped) BookExecExit(exec, exec->wait_status);
+  g_start.container = nullptr;
+  g_start.exec = nullptr;
+}
+
+}  // namespace crisp::shim

@@ -1,0 +1,240 @@
+#include "runtime/shim_connection.h"
+
+#include <poll.h>
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp::runtime {
+namespace {
+
+constexpr absl::Duration kShutdownWait = absl::Seconds(10);
+
+bool Readable(int fd, absl::Duration wait) {
+  pollfd poll_fd = {.fd = fd, .events = POLLIN, .revents = 0};
+  return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0;
+}
+
+}  // namespace
+
+absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
+  return Annotate(Call(MessageType::kCreate, EncodePlan(plan), {}, 0, cancel).status,
+                  absl::StrCat("create container ", plan.container_id));
+}
+
+absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
+                                              const Cancel& cancel) {
+  return Started(CallId(MessageType::kStart, id, cancel), absl::StrCat("start container ", id));
+}
+
+absl::Status ShimConnection::Signal(absl::string_view id, int signal) {
+  return Call(MessageType::kSignal, PayloadWriter().String(id).Number<int32_t>(signal).Take(), {},
+              0, Cancel())
+      .status;
+}
+
+absl::Status ShimConnection::RemoveContainer(absl::string_view id) {
+  return CallId(MessageType::kRemove, id, Cancel()).status;
+}
+
+absl::Status ShimConnection::ReopenLog(absl::string_view id) {
+  return CallId(MessageType::kReopenLog, id, Cancel()).status;
+}
+
+absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
+                                    const Stdio& stdio,
+                                    const Cancel& cancel) {
+  uint32_t flags = 0;
+  const std::vector<int> fds = Borrow(stdio, &flags);
+  return Started(Call(MessageType::kExec, EncodePlan(plan), fds, flags, cancel),
+                 absl::StrCat("exec in container ", plan.container_id));
+}
+
+absl::Status ShimConnection::KillExec(absl::string_view id) {
+  return CallId(MessageType::kKillExec, id, Cancel()).status;
+}
+
+absl::Status ShimConnection::Attach(absl::string_view id, const Stdio& stdio) {
+  uint32_t flags = 0;
+  const std::vector<int> fds = Borrow(stdio, &flags);
+  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Cancel())
+      .status;
+}
+
+absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
+                            absl::string_view exec_id,
+                            uint16_t rows,
+                            uint16_t columns) {
+  return Call(MessageType::kResize,
+              PayloadWriter().String(id).String(exec_id).Number(rows).Number(columns).Take(), {},
+              0, Cancel())
+      .status;
+}
+
+absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
+  const ShimAnswer answer = Call(MessageType::kReport, "", {}, 0, Cancel());
+  CRISP_RETURN_IF_ERROR(answer.status);
+  return ParseReport(answer.rest);
+}
+
+absl::Status ShimConnection::GreetStarted(uint64_t request_id,
+                          const std::shared_ptr<PendingRequest>& pending,
+                          const Cancel& cancel) {
+  return Greet(Await(request_id, pending, cancel));
+}
+
+absl::Status ShimConnection::GreetAdopted(const Cancel& cancel) {
+  return Greet(Call(MessageType::kHello, "", {}, 0, cancel));
+}
+
+std::vector<int> ShimConnection::Borrow(const Stdio& stdio, uint32_t* flags) {
+  std::vector<int> fds;
+  const std::pair<int, uint32_t> all[] = {
+      {stdio.stdin_fd, kStdinFd}, {stdio.stdout_fd, kStdoutFd}, {stdio.stderr_fd, kStderrFd}};
+  for (const auto& [fd, flag] : all) {
+    if (fd < 0) continue;
+    fds.push_back(fd);
+    *flags |= flag;
+  }
+  return fds;
+}
+
+absl::StatusOr<StartedProcess> ShimConnection::Started(ShimAnswer answer, absl::string_view what) {
+  CRISP_RETURN_IF_ERROR(Annotate(answer.status, what));
+  CRISP_ASSIGN_OR_RETURN(const StartReply reply, ParseStart(answer.rest));
+  StartedProcess process = {.pid = reply.pid, .pidfd = UniqueFd(), .started_at = reply.started_at};
+  if (!answer.fds.empty()) process.pidfd = std::move(answer.fds[0]);
+  return process;
+}
+
+std::shared_ptr<PendingRequest> ShimConnection::Expect(uint64_t* request_id) {
+  auto pending = std::make_shared<PendingRequest>();
+  absl::MutexLock lock(&mutex_);
+  *request_id = ++last_request_;
+  if (ended_) {
+    pending->done = true;
+    pending->answer.status =
+        absl::UnavailableError(absl::StrCat("the shim of pod ", pod_id_, " has gone"));
+  } else {
+    pending_[*request_id] = pending;
+  }
+  return pending;
+}
+
+ShimAnswer ShimConnection::Call(MessageType type,
+                      std::string payload,
+                      const std::vector<int>& fds,
+                      uint32_t flags,
+                      const Cancel& cancel) {
+  uint64_t request_id = 0;
+  const std::shared_ptr<PendingRequest> pending = Expect(&request_id);
+  WireMessage message;
+  message.type = type;
+  message.request_id = request_id;
+  message.flags = flags;
+  message.payload = std::move(payload);
+  const absl::Status sent = SendMessage(socket_.get(), message, fds, cancel);
+  if (!sent.ok()) {
+    absl::MutexLock lock(&mutex_);
+    pending_.erase(request_id);
+    return ShimAnswer{.status = sent, .rest = "", .fds = {}};
+  }
+  return Await(request_id, pending, cancel);
+}
+
+ShimAnswer ShimConnection::Await(uint64_t request_id,
+                       const std::shared_ptr<PendingRequest>& pending,
+                       const Cancel& cancel) {
+  absl::MutexLock lock(&mutex_);
+  // A client's cancellation has no event to wait for: look at it between short waits.
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&pending->done), absl::Milliseconds(50))) {
+    const absl::Status status = cancel.Check("wait for the shim");
+    if (!status.ok()) {
+      pending_.erase(request_id);
+      return ShimAnswer{.status = status, .rest = "", .fds = {}};
+    }
+  }
+  return std::move(pending->answer);
+}
+
+absl::Status ShimConnection::Greet(ShimAnswer answer) {
+  CRISP_RETURN_IF_ERROR(answer.status);
+  CRISP_ASSIGN_OR_RETURN(const HelloReply hello, ParseHello(answer.rest));
+  if (hello.pod_id != pod_id_) {
+    return absl::NotFoundError(
+        absl::StrCat("the shim in the directory of pod ", pod_id_, " is of pod ", hello.pod_id));
+  }
+  pid_ = hello.pid;
+  size_t next = 0;
+  UniqueFd* const slots[] = {&netns_, &rtnl_, &userns_, &pidfd_};
+  for (int i = 0; i < 4; ++i) {
+    if ((hello.fds >> i & 1) == 0) continue;
+    if (next == answer.fds.size()) return absl::InternalError("greeting without its descriptors");
+    *slots[i] = std::move(answer.fds[next++]);
+  }
+  if (!pidfd_) return absl::InternalError("greeting without a pidfd");
+  greeted_ = true;
+  absl::MutexLock lock(&mutex_);
+  if (ended_) return absl::UnavailableError(absl::StrCat("the shim of pod ", pod_id_, " ended"));
+  return absl::OkStatus();
+}
+
+bool ShimConnection::Receive(ShimObserver* observer) {
+  absl::StatusOr<WireMessage> message = ReceiveMessage(socket_.get());
+  if (absl::IsNotFound(message.status())) return true;
+  if (!message.ok()) return false;
+  if (message->type == MessageType::kContainerExit || message->type == MessageType::kExecExit) {
+    const absl::StatusOr<ExitEvent> event = ParseExitEvent(message->payload);
+    if (!event.ok()) return false;
+    if (message->type == MessageType::kContainerExit) {
+      observer->OnContainerExit(pod_id_, event->id, event->record);
+    } else {
+      observer->OnExecExit(pod_id_, event->id, event->record);
+    }
+    return true;
+  }
+  absl::StatusOr<ReplyStatus> reply = ParseReply(message->payload);
+  absl::MutexLock lock(&mutex_);
+  auto it = pending_.find(message->request_id);
+  if (it == pending_.end()) return true;  // whoever asked gave up
+  PendingRequest& pending = *it->second;
+  pending.answer.status = reply.ok() ? reply->status : reply.status();
+  if (reply.ok()) pending.answer.rest.assign(reply->rest.data(), reply->rest.size());
+  pending.answer.fds = std::move(message->fds);
+  pending.done = true;
+  pending_.erase(it);
+  return true;
+}
+
+void ShimConnection::FailAll() {
+  absl::MutexLock lock(&mutex_);
+  ended_ = true;
+  for (auto& [id, pending] : pending_) {
+    pending->answer.status =
+        absl::UnavailableError(absl::StrCat("the shim of pod ", pod_id_, " has gone"));
+    pending->done = true;
+  }
+  pending_.clear();
+}
+
+absl::Status ShimConnection::Shutdown() {
+  if (Readable(pidfd_.get(), absl::ZeroDuration())) return absl::OkStatus();
+  shutting_down_ = true;
+  const absl::Status status = Call(MessageType::kShutdown, "", {}, 0, Cancel()).status;
+  // Unavailable may mean that it ended while answering; only the process can say.
+  if (!status.ok() && !absl::IsUnavailable(status)) {
+    shutting_down_ = false;
+    return status;
+  }
+  if (Readable(pidfd_.get(), status.ok() ? kShutdownWait : absl::Milliseconds(200))) {
+    return absl::OkStatus();
+  }
+  shutting_down_ = false;
+  return status.ok() ? absl::DeadlineExceededError(
+                           absl::StrCat("the shim of pod ", pod_id_, " does not end"))
+                     : status;
+}
+
+}  // namespace crisp::runtime

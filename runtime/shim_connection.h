@@ -1,0 +1,106 @@
+#ifndef CRISP_RUNTIME_SHIM_CONNECTION_H_
+#define CRISP_RUNTIME_SHIM_CONNECTION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "runtime/shim_client.h"
+#include "runtime/shim_link.h"
+
+namespace crisp::runtime {
+
+struct ShimAnswer {
+  absl::Status status;
+  std::string rest;
+  std::vector<UniqueFd> fds;
+};
+
+// A request whose answer is awaited. Outlives the caller that gave up.
+struct PendingRequest {
+  bool done = false;  // guarded by the connection's mutex, as is `answer`
+  ShimAnswer answer;
+};
+
+// The Shim of the pool: requests go out from their callers' threads, answers and exits come in on
+// the pool's poll thread. Owns the socket and the pod's namespace descriptors.
+class ShimConnection final : public Shim {
+ public:
+  ShimConnection(std::string pod_id, UniqueFd socket)
+      : pod_id_(std::move(pod_id)), socket_(std::move(socket)) {}
+
+  pid_t pid() const override { return pid_; }
+  int netns_fd() const override { return netns_.get(); }
+  int rtnl_fd() const override { return rtnl_.get(); }
+  int userns_fd() const override { return userns_.get(); }
+
+  absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) override;
+  absl::StatusOr<StartedProcess> StartContainer(absl::string_view id,
+                                                const Cancel& cancel) override;
+  absl::Status Signal(absl::string_view id, int signal) override;
+  absl::Status RemoveContainer(absl::string_view id) override;
+  absl::Status ReopenLog(absl::string_view id) override;
+  absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
+                                      const Stdio& stdio,
+                                      const Cancel& cancel) override;
+  absl::Status KillExec(absl::string_view id) override;
+  absl::Status Attach(absl::string_view id, const Stdio& stdio) override;
+  absl::Status ResizeTerminal(absl::string_view id,
+                              absl::string_view exec_id,
+                              uint16_t rows,
+                              uint16_t columns) override;
+  absl::StatusOr<std::vector<ContainerReport>> Report() override;
+  absl::Status Shutdown() override;
+
+  // The first exchange. Awaits the answer to a request that went to the broker, or asks now.
+  absl::Status GreetStarted(uint64_t request_id,
+                            const std::shared_ptr<PendingRequest>& pending,
+                            const Cancel& cancel);
+  absl::Status GreetAdopted(const Cancel& cancel);
+  std::shared_ptr<PendingRequest> Expect(uint64_t* request_id);
+
+  // From the poll thread. False when the connection has ended.
+  bool Receive(ShimObserver* observer);
+  void FailAll();
+  int socket() const { return socket_.get(); }
+  int pidfd() const { return pidfd_.get(); }
+  const std::string& pod_id() const { return pod_id_; }
+  // Whether its death is news.
+  bool watched() const { return greeted_ && !shutting_down_; }
+
+ private:
+  absl::Status Greet(ShimAnswer answer);
+  ShimAnswer Call(MessageType type,
+                  std::string payload,
+                  const std::vector<int>& fds,
+                  uint32_t flags,
+                  const Cancel& cancel);
+  ShimAnswer CallId(MessageType type, absl::string_view id, const Cancel& cancel) {
+    return Call(type, PayloadWriter().String(id).Take(), {}, 0, cancel);
+  }
+  ShimAnswer Await(uint64_t request_id,
+                   const std::shared_ptr<PendingRequest>& pending,
+                   const Cancel& cancel);
+  static std::vector<int> Borrow(const Stdio& stdio, uint32_t* flags);
+  static absl::StatusOr<StartedProcess> Started(ShimAnswer answer, absl::string_view what);
+
+  const std::string pod_id_;
+  const UniqueFd socket_;
+  UniqueFd netns_, rtnl_, userns_, pidfd_;  // set once, by Greet()
+  pid_t pid_ = 0;
+  std::atomic<bool> greeted_{false}, shutting_down_{false};
+  absl::Mutex mutex_;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t last_request_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<uint64_t, std::shared_ptr<PendingRequest>> pending_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_SHIM_CONNECTION_H_
