@@ -80,9 +80,9 @@ absl::Status ShimBroker::Spawn() {
 }
 
 absl::Status ShimBroker::StartShim(uint64_t request_id,
-                               std::string plan,
-                               int control,
-                               const Cancel& cancel) {
+                                   std::string plan,
+                                   int control,
+                                   const Cancel& cancel) {
   WireMessage message;
   message.type = MessageType::kStartPod;
   message.request_id = request_id;

@@ -25,7 +25,7 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan, const Ca
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
-                                              const Cancel& cancel) {
+                                                              const Cancel& cancel) {
   return Started(CallId(MessageType::kStart, id, cancel), absl::StrCat("start container ", id));
 }
 
@@ -44,8 +44,8 @@ absl::Status ShimConnection::ReopenLog(absl::string_view id) {
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
-                                    const Stdio& stdio,
-                                    const Cancel& cancel) {
+                                                    const Stdio& stdio,
+                                                    const Cancel& cancel) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
   return Started(Call(MessageType::kExec, EncodePlan(plan), fds, flags, cancel),
@@ -59,17 +59,16 @@ absl::Status ShimConnection::KillExec(absl::string_view id) {
 absl::Status ShimConnection::Attach(absl::string_view id, const Stdio& stdio) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
-  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Cancel())
-      .status;
+  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Cancel()).status;
 }
 
 absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
-                            absl::string_view exec_id,
-                            uint16_t rows,
-                            uint16_t columns) {
+                                            absl::string_view exec_id,
+                                            uint16_t rows,
+                                            uint16_t columns) {
   return Call(MessageType::kResize,
-              PayloadWriter().String(id).String(exec_id).Number(rows).Number(columns).Take(), {},
-              0, Cancel())
+              PayloadWriter().String(id).String(exec_id).Number(rows).Number(columns).Take(), {}, 0,
+              Cancel())
       .status;
 }
 
@@ -80,8 +79,8 @@ absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
 }
 
 absl::Status ShimConnection::GreetStarted(uint64_t request_id,
-                          const std::shared_ptr<PendingRequest>& pending,
-                          const Cancel& cancel) {
+                                          const std::shared_ptr<PendingRequest>& pending,
+                                          const Cancel& cancel) {
   return Greet(Await(request_id, pending, cancel));
 }
 
@@ -124,10 +123,10 @@ std::shared_ptr<PendingRequest> ShimConnection::Expect(uint64_t* request_id) {
 }
 
 ShimAnswer ShimConnection::Call(MessageType type,
-                      std::string payload,
-                      const std::vector<int>& fds,
-                      uint32_t flags,
-                      const Cancel& cancel) {
+                                std::string payload,
+                                const std::vector<int>& fds,
+                                uint32_t flags,
+                                const Cancel& cancel) {
   uint64_t request_id = 0;
   const std::shared_ptr<PendingRequest> pending = Expect(&request_id);
   WireMessage message;
@@ -145,8 +144,8 @@ ShimAnswer ShimConnection::Call(MessageType type,
 }
 
 ShimAnswer ShimConnection::Await(uint64_t request_id,
-                       const std::shared_ptr<PendingRequest>& pending,
-                       const Cancel& cancel) {
+                                 const std::shared_ptr<PendingRequest>& pending,
+                                 const Cancel& cancel) {
   absl::MutexLock lock(&mutex_);
   // A client's cancellation has no event to wait for: look at it between short waits.
   while (!mutex_.AwaitWithTimeout(absl::Condition(&pending->done), absl::Milliseconds(50))) {

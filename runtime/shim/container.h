@@ -118,8 +118,8 @@ void SettleStart();
 // Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
 void SweepExecs(bool connected);
 
-// Between container_start.cc and container_exit.cc. A record that cannot be written is left out: the
-// daemon still learns of the exit from Report or the event.
+// Between container_start.cc and container_exit.cc. A record that cannot be written is left out:
+// the daemon still learns of the exit from Report or the event.
 void WriteExitRecord(const Container& container);
 void BookExit(Container* container, int wait_status);
 void BookExecExit(Exec* exec, int wait_status);
