@@ -27,6 +27,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/seccomp_filter.h"
 #include "storage/image_store.h"
+#include "streaming/server.h"
 
 namespace crisp::cri {
 
@@ -57,6 +58,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   ~PodManager() override;
   // The pool whose observer this is; before every other call, and it must outlive Stop().
   void Connect(runtime::ShimPool* shims) { shims_ = shims; }
+  // What hands out the URLs of Exec, Attach and PortForward, which answer Unavailable without it;
+  // before serving.
+  void Connect(streaming::Server* server) { streaming_ = server; }
   // No background work is running any more when it returns. The containers go on.
   void Stop();
 
@@ -64,6 +68,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                     const Cancel& cancel) override;
   CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
+  CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
   absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
                                   const std::function<bool(const v1::ContainerEventResponse&)>& write,
@@ -203,6 +208,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   storage::ImageStore* const images_;
   network::PodNetwork* const network_;
   runtime::ShimPool* shims_ = nullptr;
+  streaming::Server* streaming_ = nullptr;
   std::shared_ptr<const runtime::CgroupLayout> layout_;
   HostFacts host_;
   std::unique_ptr<RecordStore> records_;

@@ -1,0 +1,92 @@
+#include "cri/streaming_backend.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kStartLimit = absl::Minutes(2);
+constexpr absl::Duration kKillLimit = absl::Seconds(2);
+
+class ExecProcess final : public streaming::Process {
+ public:
+  explicit ExecProcess(std::shared_ptr<ExecSession> session) : session_(std::move(session)) {}
+
+  int exited_fd() const override { return session_->exited_fd(); }
+  std::optional<int> exit_code() const override {
+    const std::optional<runtime::ExitRecord> record = session_->exit();
+    return record.has_value() ? std::optional<int>(record->exit_code) : std::nullopt;
+  }
+  absl::Status Resize(uint16_t rows, uint16_t columns) override {
+    return session_->Resize(rows, columns);
+  }
+  absl::Status Kill() override { return session_->Kill(Cancel(absl::Now() + kKillLimit)); }
+
+ private:
+  const std::shared_ptr<ExecSession> session_;
+};
+
+runtime::Stdio ToShim(const streaming::SessionStdio& stdio) {
+  return {.stdin_fd = stdio.stdin_fd, .stdout_fd = stdio.stdout_fd, .stderr_fd = stdio.stderr_fd};
+}
+
+// A thread of its own enters the namespace and ends there: no other ever sees it.
+absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
+  absl::StatusOr<UniqueFd> result = absl::InternalError("no socket");
+  std::thread([&] {
+    if (setns(netns, CLONE_NEWNET) != 0) {
+      result = ErrnoError(errno, "enter the pod's network namespace");
+      return;
+    }
+    UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (fd) {
+      result = std::move(fd);
+    } else {
+      result = ErrnoError(errno, "make a socket in the pod");
+    }
+  }).join();
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
+    const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) {
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<ExecSession> session,
+                         pods_.StartExec(request.id, request.argv, request.tty, ToShim(stdio),
+                                         Cancel(absl::Now() + kStartLimit)));
+  return std::make_shared<ExecProcess>(std::move(session));
+}
+
+absl::Status StreamingBackend::Attach(const streaming::SessionRequest& request,
+                                      const streaming::SessionStdio& stdio) {
+  CRISP_ASSIGN_OR_RETURN(const PodManager::RunningContainer running,
+                         pods_.FindRunning(request.id));
+  return running.shim->Attach(running.id, ToShim(stdio));
+}
+
+absl::Status StreamingBackend::ResizeContainer(const std::string& container_id,
+                                               uint16_t rows,
+                                               uint16_t columns) {
+  CRISP_ASSIGN_OR_RETURN(const PodManager::RunningContainer running,
+                         pods_.FindRunning(container_id));
+  return running.shim->ResizeTerminal(running.id, "", rows, columns);
+}
+
+absl::StatusOr<UniqueFd> StreamingBackend::OpenPodSocket(const std::string& pod_id, int family) {
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, pods_.FindReadyPod(pod_id));
+  if (shim->netns_fd() >= 0) return SocketInside(shim->netns_fd(), family);
+  UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return ErrnoError(errno, "make a socket");
+  return fd;
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,33 @@
+#ifndef CRISP_CRI_STREAMING_BACKEND_H_
+#define CRISP_CRI_STREAMING_BACKEND_H_
+
+#include <memory>
+#include <string>
+
+#include "cri/pod_manager.h"
+#include "streaming/backend.h"
+
+namespace crisp::cri {
+
+// What the streaming server's sessions ask of the pods. Thread-safe.
+class StreamingBackend final : public streaming::Backend {
+ public:
+  // The manager must outlive this.
+  explicit StreamingBackend(PodManager& pods) : pods_(pods) {}
+
+  absl::StatusOr<std::shared_ptr<streaming::Process>> StartExec(
+      const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) override;
+  absl::Status Attach(const streaming::SessionRequest& request,
+                      const streaming::SessionStdio& stdio) override;
+  absl::Status ResizeContainer(const std::string& container_id,
+                               uint16_t rows,
+                               uint16_t columns) override;
+  absl::StatusOr<UniqueFd> OpenPodSocket(const std::string& pod_id, int family) override;
+
+ private:
+  PodManager& pods_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_STREAMING_BACKEND_H_

@@ -1,0 +1,76 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "cri/pod_manager.h"
+#include "streaming/server.h"
+
+namespace crisp::cri {
+namespace {
+
+using streaming::SessionRequest;
+
+// What Exec and Attach ask for alike.
+template <typename Request>
+absl::Status FillStdio(const Request& request, SessionRequest& session) {
+  if (request.tty() && request.stderr()) {
+    return absl::InvalidArgumentError("stderr: a terminal has no stderr of its own");
+  }
+  if (!request.stdin() && !request.stdout() && !request.stderr()) {
+    return absl::InvalidArgumentError("at least one of stdin, stdout and stderr must be set");
+  }
+  session.tty = request.tty();
+  session.stdin_open = request.stdin();
+  session.stdout_open = request.stdout();
+  session.stderr_open = request.stderr();
+  return absl::OkStatus();
+}
+
+template <typename Reply>
+absl::Status Prepare(streaming::Server* server, SessionRequest session, Reply* reply) {
+  if (server == nullptr) return absl::UnavailableError("the streaming server does not run");
+  CRISP_ASSIGN_OR_RETURN(*reply->mutable_url(), server->Prepare(std::move(session)));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status PodManager::Exec(const v1::ExecRequest& request,
+                              v1::ExecResponse* reply,
+                              const Cancel&) {
+  if (request.cmd().empty() || request.cmd(0).empty()) {
+    return absl::InvalidArgumentError("cmd: nothing to run");
+  }
+  CRISP_ASSIGN_OR_RETURN(RunningContainer running, FindRunning(request.container_id()));
+  SessionRequest session{.kind = SessionRequest::Kind::kExec,
+                         .id = std::move(running.id),
+                         .argv = {request.cmd().begin(), request.cmd().end()}};
+  CRISP_RETURN_IF_ERROR(FillStdio(request, session));
+  return Prepare(streaming_, std::move(session), reply);
+}
+
+absl::Status PodManager::Attach(const v1::AttachRequest& request,
+                                v1::AttachResponse* reply,
+                                const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(RunningContainer running, FindRunning(request.container_id()));
+  SessionRequest session{.kind = SessionRequest::Kind::kAttach, .id = std::move(running.id)};
+  CRISP_RETURN_IF_ERROR(FillStdio(request, session));
+  return Prepare(streaming_, std::move(session), reply);
+}
+
+absl::Status PodManager::PortForward(const v1::PortForwardRequest& request,
+                                     v1::PortForwardResponse* reply,
+                                     const Cancel&) {
+  CRISP_RETURN_IF_ERROR(FindReadyPod(request.pod_sandbox_id()).status());
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
+  SessionRequest session{.kind = SessionRequest::Kind::kPortForward, .id = pod->id};
+  for (const int32_t port : request.port()) {
+    if (port < 1 || port > UINT16_MAX) {
+      return absl::InvalidArgumentError(absl::StrCat("port ", port, " must be between 1 and 65535"));
+    }
+    session.ports.push_back(static_cast<uint16_t>(port));
+  }
+  return Prepare(streaming_, std::move(session), reply);
+}
+
+}  // namespace crisp::cri
