@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <mutex>
 #include <thread>
 
 #include <boost/asio/co_spawn.hpp>
@@ -96,7 +97,8 @@ class HostBackend : public Backend {
   absl::StatusOr<std::shared_ptr<Process>> StartExec(const SessionRequest& request,
                                                      const SessionStdio& stdio) override {
     auto process = HostProcess::Start(request, stdio);
-    if (process.ok()) last = std::static_pointer_cast<HostProcess>(*process);
+    const std::lock_guard lock(mutex_);
+    if (process.ok()) last_ = std::static_pointer_cast<HostProcess>(*process);
     return process;
   }
   absl::Status Attach(const SessionRequest&, const SessionStdio& stdio) override {
@@ -114,11 +116,19 @@ class HostBackend : public Backend {
   absl::StatusOr<UniqueFd> OpenPodSocket(const std::string&, int family) override {
     return UniqueFd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   }
-  std::shared_ptr<HostProcess> last;
+  // The process started last, or null. A worker of the sessions may be starting it just now.
+  std::shared_ptr<HostProcess> last() const {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
   absl::Status attach_error;
   UniqueFd in, out, err;
   std::atomic<bool> attached{false};
   std::atomic<int> size{0};
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<HostProcess> last_;
 };
 
 class SessionsTest : public ::testing::Test {
@@ -235,7 +245,7 @@ TEST_F(SessionsTest, ExecOwesWhatWasWrittenAndNotWhatAGrandchildAdds) {
   Start(Shell("(sleep 5; echo late) & head -c 50000 /dev/zero"));
   OpenOutputs();
   out_->LimitWindow(10);
-  RunUntil([&] { return backend_.last != nullptr && backend_.last->exit_code().has_value(); });
+  RunUntil([&] { return backend_.last() != nullptr && backend_.last()->exit_code().has_value(); });
   context_.restart();
   context_.run_for(std::chrono::milliseconds(300));
   EXPECT_FALSE(done_) << "output is still owed";
@@ -253,19 +263,19 @@ TEST_F(SessionsTest, ExecIsKilledWhenItsClientLeaves) {
   RunUntil([&] { return out_->received == "up\n"; });
   client_->Leave();
   RunToEnd();
-  EXPECT_TRUE(backend_.last->killed);
+  EXPECT_TRUE(backend_.last()->killed);
 }
 
 TEST_F(SessionsTest, ExecThatHasEndedIsNotKilledWhenItsClientLeaves) {
   Start(Shell("head -c 50000 /dev/zero"));
   OpenOutputs();
   out_->LimitWindow(10);
-  RunUntil([&] { return backend_.last != nullptr && backend_.last->exit_code().has_value(); });
+  RunUntil([&] { return backend_.last() != nullptr && backend_.last()->exit_code().has_value(); });
   context_.restart();
   context_.run_for(std::chrono::milliseconds(50));
   client_->Leave();
   RunToEnd();
-  EXPECT_FALSE(backend_.last->killed);
+  EXPECT_FALSE(backend_.last()->killed);
 }
 
 TEST_F(SessionsTest, ExecFollowsResizes) {
@@ -275,7 +285,7 @@ TEST_F(SessionsTest, ExecFollowsResizes) {
   client_->Open("stdout");
   const auto resize = client_->Open("resize");
   resize->Send(R"({"Width":80,"Height":24})");
-  RunUntil([&] { return backend_.last != nullptr && backend_.last->size == 24080; });
+  RunUntil([&] { return backend_.last() != nullptr && backend_.last()->size == 24080; });
   client_->Leave();
   RunToEnd();
 }
@@ -285,7 +295,7 @@ TEST_F(SessionsTest, StreamsThatDoNotComeEndTheSession) {
   client_->Open("error");
   RunToEnd();
   EXPECT_TRUE(client_->aborted);
-  EXPECT_EQ(backend_.last, nullptr);
+  EXPECT_EQ(backend_.last(), nullptr);
 }
 
 TEST_F(SessionsTest, StreamsThatNobodyAskedForEndTheSession) {
@@ -294,7 +304,7 @@ TEST_F(SessionsTest, StreamsThatNobodyAskedForEndTheSession) {
   client_->Open("stdin");
   RunToEnd();
   EXPECT_TRUE(client_->aborted);
-  EXPECT_EQ(backend_.last, nullptr);
+  EXPECT_EQ(backend_.last(), nullptr);
 }
 
 TEST_F(SessionsTest, BeforeV4TheErrorStreamIsText) {
