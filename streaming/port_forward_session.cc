@@ -183,7 +183,9 @@ asio::awaitable<absl::Status> PortForwardSession::ConnectTo(PairPtr pair, int fa
   int failure = 0;
   socklen_t failure_size = sizeof(failure);
   (void)getsockopt(raw, SOL_SOCKET, SO_ERROR, &failure, &failure_size);
-  if (failure != 0) co_return ErrnoError(failure, what);
+  // It was connected (who is not gets ECONNREFUSED) and broken off before we looked.
+  if (failure == ECONNRESET) pair->failed = true;
+  if (failure != 0 && failure != ECONNRESET) co_return ErrnoError(failure, what);
   co_return absl::OkStatus();
 }
 

@@ -3,7 +3,7 @@
 
 #include <deque>
 #include <functional>
-#include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -44,25 +44,36 @@ class Workers {
 };
 
 // Runs `work` on a worker and returns what it returned, on the caller's executor. `work` always runs
-// to its end.
+// to its end, and the worker has nothing of the executor any more when this returns: so the loop may
+// end as soon as its coroutines have.
 template <typename T>
 asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
-  const asio::any_io_executor executor = co_await asio::this_coro::executor;
   struct State {
-    explicit State(const asio::any_io_executor& e) : changed(e) {}
-    std::optional<T> result;
+    State(const asio::any_io_executor& e, std::function<T()> w)
+        : executor(e), changed(e), work(std::move(w)) {}
+    const asio::any_io_executor executor;
     Condition changed;
+    std::function<T()> work;
+    std::optional<T> result;
+    bool done = false;
+    std::mutex posting;  // held by the worker while it may touch the executor
   };
-  auto state = std::make_shared<State>(executor);
-  workers.Post([state, executor, work = std::move(work)] {
-    auto result = std::make_shared<T>(work());
-    asio::post(executor, [state, result] {
-      state->result.emplace(std::move(*result));
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  State state(executor, std::move(work));
+  workers.Post([state = &state] {
+    state->result.emplace(state->work());
+    state->work = nullptr;
+    const std::lock_guard lock(state->posting);
+    asio::post(state->executor, [state] {
+      state->done = true;
       state->changed.Notify();
     });
   });
-  co_await state->changed.Wait([&] { return state->result.has_value(); });
-  co_return std::move(*state->result);
+  co_await state.changed.Wait([&] { return state.done; });
+  // The post may have come here before it returned to the worker.
+  state.posting.lock();
+  state.posting.unlock();
+  co_return std::move(*state.result);
 }
 
 }  // namespace crisp::streaming
