@@ -1,0 +1,265 @@
+#!/bin/bash
+# A QEMU machine with Debian 12's kernel, cgroup v2 alone, systemd and AppArmor, for the tests that
+# the machine at hand cannot run.
+#
+#   hack/vm.sh run [--driver cgroupfs|systemd] [--timeout SECONDS] [--keep FOLDER] -- COMMAND...
+#       boots, runs COMMAND as root in this tree's path and ends with its exit status (124 when the
+#       time was up, 125 when the machine gave no status). --driver is what CRISP_CGROUP_DRIVER says
+#       to the tests' daemons. What COMMAND leaves in $CRISP_VM_OUT is put in FOLDER afterwards.
+#   hack/vm.sh build    only makes the disk that it boots from
+#
+# The processor is emulated (tcg): about ten times slower than the real one, and the same everywhere.
+# The disk is made from Debian's packages without booting an installer and kept in build/vm until
+# the list of packages or a version changes. build/'s programs and tests, hack/ and test/ are put on a
+# second one for each run; nothing that the machine writes to either is kept.
+set -euo pipefail
+root=$(readlink -f "$(dirname "$0")/..")
+out=$root/build/vm
+
+# Beside Debian's minimal system: the machine's own, then what the tests call.
+packages=(
+  apparmor dbus iproute2 kmod systemd-sysv udev
+  busybox-static ca-certificates containernetworking-plugins curl docker-registry iptables jq nftables
+  openssl procps
+)
+# Drivers of the disk, and what crisp and the tests would have the kernel load.
+boot_modules=(virtio_pci virtio_blk)
+modules=(br_netfilter bridge nft_chain_nat nft_ct nft_fib_inet nft_masq nft_nat nf_tables overlay
+  sch_ingress sch_tbf ifb veth)
+
+fail() { echo "vm: $*" >&2; exit 125; }
+
+need_programs() {
+  local program missing=()
+  for program in cpio depmod mkfs.ext4 mmdebstrap qemu-system-x86_64; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  [[ ${#missing[@]} == 0 ]] || fail "these programs are missing (hack/deps.sh vm): ${missing[*]}"
+}
+
+# The packages that own the shared libraries of what is built here.
+library_packages() {
+  local file
+  find "$root"/build/{bin,e2e,tests} -maxdepth 1 -type f -executable 2>/dev/null | xargs -r ldd 2>/dev/null |
+    grep -o '=> /[^ ]*' | cut -c4- | sort -u | while read -r file; do
+      # Debian names what is in /usr/lib by /lib, or not.
+      dpkg -S "$file" "$(readlink -f "$file")" "/usr$file" 2>/dev/null || true
+    done | cut -d: -f1 | sort -u
+}
+
+kernel_package() {
+  apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' |
+    head -1
+}
+
+# Prints the disk image's path, having made it where it is missing. $out/vmlinuz-KEY and
+# $out/initrd-KEY are beside it.
+build_root() {
+  need_programs
+  mkdir -p "$out"
+  exec 9>"$out/lock"
+  flock 9
+  local kernel all key
+  kernel=$(kernel_package)
+  if [[ -z $kernel ]]; then
+    apt-get update -qq >&2
+    kernel=$(kernel_package)
+  fi
+  [[ -n $kernel ]] || fail "apt knows no linux-image-cloud-amd64"
+  mapfile -t all < <({ printf '%s\n' "${packages[@]}"; library_packages; } | sort -u)
+  key=$({
+    sed -n '/^build_root()/,/^make_payload()/p' "$0"
+    apt-cache show --no-all-versions "$kernel" "${all[@]}" 2>/dev/null | grep -E '^(Package|Version):'
+    echo "${modules[*]}"
+  } | sha256sum | cut -c1-16)
+  if [[ ! -f $out/root-$key.img ]]; then
+    echo "vm: building the disk from $kernel and Debian's packages" >&2
+    rm -rf "$out"/{root,vmlinuz,initrd}-* "$out/tree"
+    make_tree "$kernel" "${all[@]}" >"$out/build.log" 2>&1 ||
+      { tail -20 "$out/build.log" >&2; fail "the disk could not be built (build/vm/build.log)"; }
+    mv "$out/tree/boot/vmlinuz" "$out/vmlinuz-$key"
+    make_initrd "$out/initrd-$key"
+    truncate -s 6G "$out/root.tmp"
+    mkfs.ext4 -q -F -L crisp-root -O ^has_journal -d "$out/tree" "$out/root.tmp" >&2
+    mv "$out/root.tmp" "$out/root-$key.img"
+    rm -rf --one-file-system "$out/tree"
+  fi
+  exec 9>&-
+  echo "$key"
+}
+
+make_tree() {
+  local kernel=$1 tree=$out/tree include
+  shift
+  include=$(IFS=,; echo "$*")
+  mmdebstrap --mode=root --variant=minbase --include="$include" --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    bookworm "$tree" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+  (
+    mkdir -p "$out/kernel.tmp"
+    cd "$out/kernel.tmp"
+    apt-get download -qq -o APT::Sandbox::User=root "$kernel"
+    dpkg-deb -x "$kernel"_*.deb .
+    rm -rf "$tree/usr/lib/modules"
+    mv lib/modules "$tree/usr/lib/modules"
+    mv boot/vmlinuz-* "$tree/boot/vmlinuz"
+  )
+  rm -rf "$out/kernel.tmp"
+  depmod -b "$tree" "$(ls "$tree/usr/lib/modules")"
+  configure_tree "$tree"
+}
+
+configure_tree() {
+  local tree=$1 unit
+  echo crisp-vm >"$tree/etc/hostname"
+  echo '127.0.0.1 localhost crisp-vm' >"$tree/etc/hosts"
+  echo 'nameserver 127.0.0.53' >"$tree/etc/resolv.conf"
+  printf '%s\n' "${modules[@]}" >"$tree/etc/modules-load.d/crisp.conf"
+  : >"$tree/etc/fstab"
+  # Nothing that runs by itself, and no login on the consoles.
+  for unit in docker-registry.service nftables.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+      fstrim.timer systemd-timesyncd.service getty@.service serial-getty@.service e2scrub_reap.service \
+      systemd-udev-settle.service dpkg-db-backup.timer systemd-update-utmp.service systemd-journal-flush.service; do
+    ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
+  done
+  cat >"$tree/etc/systemd/system/crisp-vm.service" <<'UNIT'
+[Unit]
+Description=the command of hack/vm.sh
+After=basic.target systemd-modules-load.service apparmor.service dbus.socket
+[Service]
+Type=oneshot
+Delegate=yes
+KillMode=mixed
+TimeoutStartSec=infinity
+LimitNOFILE=1048576
+ExecStart=/usr/local/sbin/crisp-vm
+ExecStopPost=/usr/bin/systemctl --force --force poweroff
+[Install]
+WantedBy=multi-user.target
+UNIT
+  ln -sfn ../crisp-vm.service "$tree/etc/systemd/system/multi-user.target.wants/crisp-vm.service"
+  cat >"$tree/usr/local/sbin/crisp-vm" <<'SCRIPT'
+#!/bin/bash
+# ttyS1 is the command's output; the second disk is the tree; the third takes a tar with the result.
+stty -F /dev/ttyS1 raw -echo
+exec >/dev/ttyS1 2>&1 </dev/null
+mkdir -p /tree
+mount /dev/vdb /tree
+source /tree/.vm/environment
+mkdir -p "$CRISP_VM_ROOT" /vm-out
+mount --bind /tree "$CRISP_VM_ROOT"
+ip link set lo up
+cd "$CRISP_VM_ROOT"
+export HOME=/root CRISP_VM_OUT=/vm-out
+/bin/bash .vm/command
+echo $? >/vm-out/.status
+journalctl -b --no-pager -o short-monotonic >/vm-out/journal 2>/dev/null
+tar -C /vm-out -cf /dev/vdc . && sync
+SCRIPT
+  chmod 755 "$tree/usr/local/sbin/crisp-vm"
+}
+
+# An init in busybox that loads the disk's driver and goes on into systemd.
+make_initrd() {
+  local tree=$out/tree initrd=$out/initrd.tmp release file order=()
+  release=$(ls "$tree/usr/lib/modules")
+  rm -rf "$initrd"
+  mkdir -p "$initrd"/{bin,dev,proc,root}
+  cp "$tree/bin/busybox" "$initrd/bin/busybox"
+  mapfile -t order < <(for file in "${boot_modules[@]}"; do
+    modprobe -S "$release" -d "$tree" --show-depends "$file"
+  done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++')
+  for file in "${order[@]}"; do cp "$file" "$initrd/"; done
+  {
+    echo '#!/bin/busybox sh'
+    echo 'bb=/bin/busybox'
+    echo '$bb mount -t devtmpfs dev /dev'
+    for file in "${order[@]}"; do echo "\$bb insmod /$(basename "$file")"; done
+    echo 'until [ -b /dev/vda ]; do $bb sleep 0.05; done'
+    echo '$bb mount -t ext4 /dev/vda /root || exec $bb sh'
+    echo '$bb umount /dev'
+    echo 'exec $bb switch_root /root /lib/systemd/systemd'
+  } >"$initrd/init"
+  chmod 755 "$initrd/init"
+  (cd "$initrd" && find . | cpio -o -H newc --quiet) >"$1"
+  rm -rf "$initrd"
+}
+
+# make_payload IMAGE DRIVER COMMAND...: the tree that the machine sees, without debug information.
+make_payload() {
+  local image=$1 driver=$2 tree file name
+  shift 2
+  tree=$work/tree
+  mkdir -p "$tree"/{.vm,build}
+  cp -a "$root"/{hack,test} "$tree/"
+  for name in bin e2e tests; do
+    mkdir -p "$tree/build/$name"
+    for file in "$root/build/$name"/*; do
+      [[ -f $file && -x $file ]] || { [[ $file != *.tar ]] || cp "$file" "$tree/build/$name/"; continue; }
+      strip -o "$tree/build/$name/${file##*/}" "$file"
+    done
+  done
+  mkdir -p "$tree/build/tools" "$tree/build/critest-images"
+  if [[ -d $root/build/tools/bin ]]; then cp -al "$root/build/tools/bin" "$tree/build/tools/"; fi
+  for name in storage stamp; do
+    [[ ! -e $root/build/critest-images/$name ]] || cp -a "$root/build/critest-images/$name" "$tree/build/critest-images/"
+  done
+  printf 'export CRISP_VM_ROOT=%q CRISP_CGROUP_DRIVER=%q CRISP_TEST_TIME_FACTOR=10\n' "$root" "$driver" \
+    >"$tree/.vm/environment"
+  printf '%q ' "$@" >"$tree/.vm/command"
+  truncate -s 3G "$image"
+  mkfs.ext4 -q -F -O ^has_journal -d "$tree" "$image"
+  rm -rf "$tree"
+}
+
+run() {
+  local driver=cgroupfs limit=3600 keep='' key status=0
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --driver) driver=$2; shift 2 ;;
+      --timeout) limit=$2; shift 2 ;;
+      --keep) keep=$2; shift 2 ;;
+      --) shift; break ;;
+      *) fail "run: $1?" ;;
+    esac
+  done
+  [[ $driver == cgroupfs || $driver == systemd ]] || fail "--driver $driver: cgroupfs or systemd"
+  [[ $# -gt 0 ]] || fail "run: no command"
+  key=$(build_root)
+  work=$(mktemp -d "$out/run.XXXXXXXX")
+  trap 'rm -rf --one-file-system "$work"' EXIT
+  make_payload "$work/tree.img" "$driver" "$@"
+  truncate -s 512M "$work/result.img"
+  # The disks' changes go to deleted files in TMPDIR.
+  TMPDIR=$work timeout --kill-after=10 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+    -smp "${CRISP_VM_CPUS:-2}" -m "${CRISP_VM_MEMORY:-4G}" -nodefaults -display none -no-reboot \
+    -kernel "$out/vmlinuz-$key" -initrd "$out/initrd-$key" \
+    -append "console=ttyS0 quiet loglevel=4 mitigations=off random.trust_cpu=on rdinit=/init \
+apparmor=1 security=apparmor cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 systemd.show_status=no panic=-1" \
+    -drive "file=$out/root-$key.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
+    -drive "file=$work/tree.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
+    -drive "file=$work/result.img,format=raw,if=virtio,cache=unsafe" \
+    -serial "file:$work/console" -serial stdio </dev/null || status=$?
+  if [[ $status == 124 || $status == 137 ]]; then
+    echo "vm: not done after $limit s" >&2
+    status=124
+  elif mkdir "$work/result" && tar -C "$work/result" -xf "$work/result.img" 2>/dev/null; then
+    status=$(cat "$work/result/.status")
+  else
+    tail -20 "$work/console" >&2
+    echo "vm: the machine left no result" >&2
+    status=125
+  fi
+  if [[ -n $keep ]]; then
+    mkdir -p "$keep"
+    cp -a "$work/console" "$keep/"
+    [[ ! -d $work/result ]] || cp -a "$work/result/." "$keep/"
+  fi
+  return "$status"
+}
+
+case ${1:-} in
+  build) build_root >/dev/null ;;
+  run) shift; run "$@" ;;
+  *) sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exit 2 ;;
+esac
