@@ -145,7 +145,10 @@ TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
   ASSERT_OK(group_->Create({}));
   Cgroup nested(layout_, group_->path() + "/inner");
   ASSERT_OK(nested.CreateDirs());
-  Spawn(group_->Dirs());
+  // v2 lets no process into a group that hands controllers down.
+  Cgroup first(layout_, group_->path() + (layout_->v2 ? "/first" : ""));
+  ASSERT_OK(first.CreateDirs());
+  Spawn(first.Dirs());
   Spawn(nested.Dirs(), [] { raise(SIGSTOP); });
   for (int i = 0; i < 1000 && group_->Pids()->size() < 2; ++i) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_THAT(*group_->Pids(), SizeIs(2));

@@ -14,7 +14,8 @@ namespace crisp::shim {
 namespace {
 
 constexpr size_t kFsconfigMax = 255;  // bytes of a string parameter
-constexpr unsigned long kMsPrivateRec = (1 << 18) | (1 << 14);
+constexpr unsigned long kMsPrivate = 1 << 18;
+constexpr unsigned long kMsPrivateRec = kMsPrivate | (1 << 14);
 
 struct OverlayDirs {
   const List<Str>& lowers;
@@ -67,7 +68,8 @@ int CloneStorageIdmapped() {
     Fail("clone the storage", g_pod.storage_root);
     return -1;
   }
-  if (!SetAttributes(fd, 0, 0, g_pod.userns.get(), false, g_pod.storage_root)) {
+  // A clone of a shared mount is its peer: what is mounted below the one appears below the other.
+  if (!SetAttributes(fd, 0, kMsPrivate, g_pod.userns.get(), false, g_pod.storage_root)) {
     close(fd);
     return -1;
   }
@@ -248,7 +250,7 @@ int CloneSingleLayer(const char* lower) {
     Fail("clone the layer", lower);
     return -1;
   }
-  if (!SetAttributes(fd, MOUNT_ATTR_RDONLY, 0, g_pod.userns.get(), false, lower)) {
+  if (!SetAttributes(fd, MOUNT_ATTR_RDONLY, kMsPrivate, g_pod.userns.get(), false, lower)) {
     close(fd);
     return -1;
   }
@@ -274,7 +276,7 @@ int MountOverlay(const List<Str>& lowers, const char* upper, const char* work, c
   const OverlayDirs dirs = {lowers, upper, work, label};
   int fd = TryFsopen(dirs);
   if (fd < 0) fd = MountInScratch(dirs);
-  if (fd >= 0 && !SetAttributes(fd, 0, 1 << 18, -1, false, "the root")) {
+  if (fd >= 0 && !SetAttributes(fd, 0, kMsPrivate, -1, false, "the root")) {
     close(fd);
     return -1;
   }

@@ -144,9 +144,12 @@ bool ApplySysctls(const PodView& plan) {
     const Fd file(
         SysOpenat2(root.get(), path.data, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
     if (!file.valid()) return Fail("open sysctl", sysctl.key.c_str());
-    if (write(file.get(), sysctl.value.data, sysctl.value.size) !=
-        static_cast<ssize_t>(sysctl.value.size)) {
-      return Fail("set sysctl", sysctl.key.c_str());
+    const ssize_t written = write(file.get(), sysctl.value.data, sysctl.value.size);
+    if (written < 0) return Fail("set sysctl", sysctl.key.c_str());
+    // Kernels differ in whether they refuse what follows a value or leave it unread.
+    if (written != static_cast<ssize_t>(sysctl.value.size)) {
+      return Refuse(kInvalidArgument, "the value has more than the kernel reads of sysctl",
+                    sysctl.key.c_str());
     }
   }
   return true;

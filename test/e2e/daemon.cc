@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -63,14 +64,23 @@ void FindCgroups(const std::string& dir,
 
 }  // namespace
 
+absl::Duration Patience(absl::Duration here) {
+  const char* factor = getenv("CRISP_TEST_TIME_FACTOR");
+  int times = 1;
+  EXPECT_TRUE(factor == nullptr || absl::SimpleAtoi(factor, &times)) << factor;
+  return here * times;
+}
+
 Daemon::Daemon() : bin_(BinDir()) {
   static int instances = 0;
   const int number = (getpid() * 7 + ++instances) % 4096;
   bridge_ = absl::StrCat("ct", number);
   EXPECT_OK(MakeDirs(dir_.path() + "/logs"));
-  const std::string config = absl::StrCat(
+  std::string config = absl::StrCat(
       "network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
       number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
+  const char* driver = getenv("CRISP_CGROUP_DRIVER");
+  if (driver != nullptr) absl::StrAppend(&config, "runtime:\n  cgroup_driver: ", driver, "\n");
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
 }
 

@@ -14,6 +14,7 @@ start_daemon() {
   # Bridge and subnet follow from this shell's pid, so that instances do not meet.
   local id=$(($$ % 250))
   {
+    [[ -z ${CRISP_CGROUP_DRIVER:-} ]] || echo "runtime: {cgroup_driver: $CRISP_CGROUP_DRIVER}"
     echo "network: {name: crt$$, subnets: [\"10.$((id % 100 + 100)).$id.0/24\"], cni_conf_dir: $CRISP_DIR/no-cni}"
     printf '%s\n' "${1:-}"
   } >"$CRISP_DIR/config.yaml"
