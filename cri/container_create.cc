@@ -15,6 +15,7 @@
 #include "cri/host_facts.h"
 #include "cri/pod_manager.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "runtime/apparmor.h"
 #include "runtime/capabilities.h"
 
 namespace crisp::cri {
@@ -63,9 +64,9 @@ absl::StatusOr<std::optional<std::string>> ReadSeccomp(const v1::LinuxContainerS
 absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context, const HostFacts& host) {
   CRISP_ASSIGN_OR_RETURN(const std::string profile, SelectAppArmor(context, host));
   if (profile.empty()) return absl::OkStatus();
-  CRISP_ASSIGN_OR_RETURN(const std::string loaded, ReadFile("/sys/kernel/security/apparmor/profiles"));
-  if (HasAppArmorProfile(loaded, profile)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("apparmor: profile \"", profile, "\" is not loaded"));
+  const absl::Status loaded = runtime::CheckAppArmorProfile(profile);
+  // NotFound would say that the pod or the image is.
+  return absl::IsNotFound(loaded) ? absl::InvalidArgumentError(loaded.message()) : loaded;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "runtime/apparmor.h"
 #include "runtime/capabilities.h"
 
 namespace crisp::cri {
@@ -75,8 +76,7 @@ void ScanDirectory(const std::string& path,
 
 HostFacts ReadHostFacts(const runtime::CgroupLayout& layout) {
   HostFacts facts{.cgroup_v2 = layout.v2, .capabilities = runtime::DaemonCapabilities()};
-  auto apparmor = ReadFile("/sys/module/apparmor/parameters/enabled");
-  facts.apparmor = apparmor.ok() && absl::StartsWith(*apparmor, "Y");
+  facts.apparmor = runtime::HasAppArmor();
   facts.selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
   if (layout.v2 || layout.Find("hugetlb") != nullptr) facts.hugepage_sizes = HugepageSizes();
   return facts;
@@ -117,14 +117,6 @@ std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
     }
   }
   return best;
-}
-
-bool HasAppArmorProfile(absl::string_view profiles, absl::string_view name) {
-  for (absl::string_view line : absl::StrSplit(profiles, '\n')) {
-    const size_t mode = line.rfind(" (");
-    if (mode != absl::string_view::npos && line.substr(0, mode) == name) return true;
-  }
-  return false;
 }
 
 absl::StatusOr<std::string> ResolveHostPath(const std::string& path) {

@@ -25,9 +25,6 @@ absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(const std::string& p
 // "shared", "slave" or "private": of the mount that holds the absolute, resolved `path`.
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path);
 
-// Whether the text of apparmor's `profiles` file names this profile.
-bool HasAppArmorProfile(absl::string_view profiles, absl::string_view name);
-
 // A host path with its symlinks resolved; made as a directory when it is absent.
 absl::StatusOr<std::string> ResolveHostPath(const std::string& path);
 

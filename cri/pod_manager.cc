@@ -12,8 +12,14 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/host_facts.h"
+#include "runtime/apparmor.h"
 
 namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_parser
+
+}  // namespace
 
 PodManager::PodManager(PodManagerOptions options,
                        storage::ImageStore* images,
@@ -38,9 +44,20 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
   manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
   manager->host_ = ReadHostFacts(*manager->layout_);
+  if (manager->host_.apparmor) manager->LoadDefaultAppArmor();
   CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
   manager->seccomp_.Warm();
   return manager;
+}
+
+void PodManager::LoadDefaultAppArmor() {
+  const absl::Status loaded = runtime::LoadDefaultAppArmor(
+      absl::StrCat(options_.state, "/apparmor-default"), Cancel(absl::Now() + kAppArmorTime));
+  if (loaded.ok()) {
+    host_.default_apparmor = runtime::kDefaultAppArmorProfile;
+  } else {
+    LogWarning("containers that name no AppArmor profile run unconfined", {{"error", loaded.ToString()}});
+  }
 }
 
 std::string PodManager::PodDir(const std::string& id) const {

@@ -198,6 +198,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void SampleAll();
   void CountLastOomKills(Container& container, uint64_t total);
 
+  void LoadDefaultAppArmor();
+
   // recovery.cc
   void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
   absl::Status AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers);

@@ -26,6 +26,7 @@ namespace v1 = ::runtime::v1;
 struct HostFacts {
   bool cgroup_v2 = false;
   bool apparmor = false;
+  std::string default_apparmor;  // the profile of containers that name none; empty: there is none
   bool selinux = false;
   uint64_t capabilities = 0;  // what the daemon may hand on
   std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
@@ -108,7 +109,8 @@ struct SeccompSelection {
 };
 absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context);
 // The profile to be named in the spec; empty: unconfined. FailedPrecondition where the kernel has no
-// AppArmor and a profile is asked for.
+// AppArmor and a Localhost profile is asked for, or has it and lacks a default profile that is asked
+// for by name.
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
                                            const HostFacts& host);
 absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);

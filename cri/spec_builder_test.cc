@@ -198,8 +198,30 @@ TEST_F(SpecTest, AnAppArmorProfileNeedsAppArmor) {
   context()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Localhost);
   context()->mutable_apparmor()->set_localhost_ref("localhost/new");
   EXPECT_EQ(*SelectAppArmor(*context(), host_), "new");
-  EXPECT_TRUE(HasAppArmorProfile("a b (enforce)\nmine (complain)\n", "a b"));
-  EXPECT_FALSE(HasAppArmorProfile("mine2 (enforce)\n", "mine"));
+  context()->mutable_apparmor()->clear_localhost_ref();
+  EXPECT_THAT(SelectAppArmor(*context(), host_), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(SpecTest, TheDefaultAppArmorProfileIsEveryones) {
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "");
+  context()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::RuntimeDefault);
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "") << "a kernel without AppArmor";
+  host_.apparmor = true;
+  EXPECT_THAT(SelectAppArmor(*context(), host_), StatusIs(absl::StatusCode::kFailedPrecondition))
+      << "asked for, and there is none";
+  host_.default_apparmor = "standard";
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "standard");
+  context()->set_privileged(true);
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "");
+  context()->set_privileged(false);
+  context()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Unconfined);
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "");
+  context()->clear_apparmor();
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "standard") << "nothing said";
+  context()->set_apparmor_profile("unconfined");
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "");
+  context()->set_apparmor_profile("runtime/default");
+  EXPECT_EQ(*SelectAppArmor(*context(), host_), "standard");
 }
 
 TEST_F(SpecTest, CapabilitiesAreAddedAndDropped) {

@@ -54,6 +54,35 @@ absl::Status ApplySelinux(const SpecInputs& inputs, runtime::OciSpec&) {
   return absl::UnimplementedError("selinux_options: crisp cannot set labels yet, and SELinux is on");
 }
 
+enum class AppArmorChoice { kNothingSaid, kDefault, kUnconfined, kLocalhost };
+struct AppArmorWish {
+  AppArmorChoice choice = AppArmorChoice::kNothingSaid;
+  std::string name;  // of a Localhost profile
+};
+
+AppArmorWish LocalhostAppArmor(absl::string_view name) {
+  absl::ConsumePrefix(&name, "localhost/");
+  return {.choice = AppArmorChoice::kLocalhost, .name = std::string(name)};
+}
+
+absl::StatusOr<AppArmorWish> ReadAppArmorWish(const v1::LinuxContainerSecurityContext& context) {
+  if (context.has_apparmor()) {
+    switch (context.apparmor().profile_type()) {
+      case v1::SecurityProfile::RuntimeDefault: return AppArmorWish{AppArmorChoice::kDefault, ""};
+      case v1::SecurityProfile::Unconfined: return AppArmorWish{AppArmorChoice::kUnconfined, ""};
+      case v1::SecurityProfile::Localhost: return LocalhostAppArmor(context.apparmor().localhost_ref());
+      default: return absl::InvalidArgumentError("apparmor: unknown profile_type");
+    }
+  }
+  const std::string& old = context.apparmor_profile();
+  if (old.empty()) return AppArmorWish{};
+  if (old == "runtime/default") return AppArmorWish{AppArmorChoice::kDefault, ""};
+  if (old == "unconfined") return AppArmorWish{AppArmorChoice::kUnconfined, ""};
+  if (absl::StartsWith(old, "localhost/")) return LocalhostAppArmor(old);
+  return absl::InvalidArgumentError(
+      absl::StrCat("apparmor_profile: \"", old, "\" is no form that is known"));
+}
+
 }  // namespace
 
 absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context) {
@@ -79,38 +108,24 @@ absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityC
 
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
                                            const HostFacts& host) {
+  CRISP_ASSIGN_OR_RETURN(const AppArmorWish wish, ReadAppArmorWish(context));
   std::string profile;
-  bool wanted = false;
-  if (context.has_apparmor()) {
-    switch (context.apparmor().profile_type()) {
-      case v1::SecurityProfile::RuntimeDefault:
-      case v1::SecurityProfile::Unconfined: break;
-      case v1::SecurityProfile::Localhost: {
-        absl::string_view name = context.apparmor().localhost_ref();
-        absl::ConsumePrefix(&name, "localhost/");
-        profile = std::string(name);
-        wanted = true;
-        break;
-      }
-      default: return absl::InvalidArgumentError("apparmor: unknown profile_type");
+  if (wish.choice == AppArmorChoice::kLocalhost) {
+    if (wish.name.empty()) return absl::InvalidArgumentError("apparmor: Localhost without a name");
+    if (!host.apparmor) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "apparmor: profile \"", wish.name, "\" is asked for, but this kernel has no AppArmor"));
     }
-  } else {
-    absl::string_view name = context.apparmor_profile();
-    if (absl::ConsumePrefix(&name, "localhost/")) {
-      profile = std::string(name);
-      wanted = true;
-    } else if (!name.empty() && name != "runtime/default" && name != "unconfined") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("apparmor_profile: \"", name, "\" is no form that is known"));
-    }
+    profile = wish.name;
+  } else if (wish.choice != AppArmorChoice::kUnconfined) {
+    profile = host.default_apparmor;
   }
-  if (!wanted) return std::string();
-  if (!host.apparmor) {
+  if (context.privileged()) return std::string();
+  if (wish.choice == AppArmorChoice::kDefault && host.apparmor && profile.empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("apparmor: profile \"", profile, "\" is asked for, but this kernel has no AppArmor"));
+        "apparmor: the default profile is asked for, but could not be loaded when crispd started");
   }
-  if (profile.empty()) return absl::InvalidArgumentError("apparmor: Localhost without a name");
-  return context.privileged() ? std::string() : profile;
+  return profile;
 }
 
 absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
