@@ -126,6 +126,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
   // The kubelet makes its groups before it asks for a pod.
   bool ClaimCgroup(const std::string& path);
+  bool UsesSystemd() const { return options_.cgroup_driver == runtime::CgroupDriver::kSystemd; }
+  // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim.
+  absl::Status RemovePodGroups(const state::PodRecord& record, const Cancel& cancel);
   // Gives a claim back; the last one removes the group, or fails while something is still in it.
   absl::Status ReleaseCgroup(const runtime::Cgroup& group);
   runtime::Cgroup CgroupAt(const std::string& path) const { return {layout_, path}; }

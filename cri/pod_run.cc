@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "cri/pod_manager.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "runtime/cgroup_systemd.h"
 #include "runtime/plan_builder.h"
 
 namespace crisp::cri {
@@ -152,7 +153,9 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   CRISP_ASSIGN_OR_RETURN(std::string cgroup,
                          runtime::PodCgroupPath(options_.cgroup_driver, parent, record.id()));
   record.set_cgroup_path(std::move(cgroup));
-  record.set_owns_cgroup(parent.empty() || ClaimCgroup(record.cgroup_path()));
+  // Slices are systemd's.
+  record.set_owns_cgroup(parent.empty() ||
+                         (!UsesSystemd() && ClaimCgroup(record.cgroup_path())));
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
   CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord&) {}));
 
@@ -199,24 +202,33 @@ absl::Status PodManager::MakePod(const PodPtr& pod) {
 absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {
   const state::PodRecord record = pod->Snapshot();
   CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
-  CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path()).CreateDirs());
-  if (inputs.shared_pid) {
-    CRISP_ASSIGN_OR_RETURN(const std::string path,
-                           runtime::ContainerCgroupPath(options_.cgroup_driver,
-                                                        config.linux().cgroup_parent(), pod->id, pod->id));
-    CRISP_RETURN_IF_ERROR(CgroupAt(path).CreateDirs());
-    inputs.cgroup_dirs = CgroupAt(path).Dirs();
+  const std::string& parent = config.linux().cgroup_parent();
+  CRISP_ASSIGN_OR_RETURN(
+      const std::string own,
+      runtime::ContainerCgroupPath(options_.cgroup_driver, parent, pod->id, pod->id));
+  // A scope is made around a process: what is to be in it is moved there.
+  if (!UsesSystemd()) {
+    CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path()).CreateDirs());
+    if (inputs.shared_pid) {
+      CRISP_RETURN_IF_ERROR(CgroupAt(own).CreateDirs());
+      inputs.cgroup_dirs = CgroupAt(own).Dirs();
+    }
   }
   inputs.cgroup_v2 = layout_->v2;
   inputs.state_dir = PodDir(pod->id);
   CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
                          shims_->StartPod(plan, Cancel(absl::Now() + kStepTime)));
-  absl::MutexLock lock(&pod->mutex);
-  // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
-  pod->record.set_shim_pid(shim->pid());
-  pod->shim = std::move(shim);
-  return absl::OkStatus();
+  const pid_t pid = shim->pid();
+  {
+    absl::MutexLock lock(&pod->mutex);
+    // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
+    pod->record.set_shim_pid(pid);
+    pod->shim = std::move(shim);
+  }
+  if (!UsesSystemd()) return absl::OkStatus();
+  CRISP_ASSIGN_OR_RETURN(const std::string slice, runtime::PodSlice(parent));
+  return runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kStepTime));
 }
 
 absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config) {

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -126,23 +127,30 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
                                            Cancel(absl::Now() + kDetachTime)));
   }
   if (shim != nullptr) CRISP_RETURN_IF_ERROR(shim->Shutdown());
-  const Cancel soon(absl::Now() + absl::Seconds(5));
-  const runtime::Cgroup group = CgroupAt(record.cgroup_path());
-  const bool exclusive = record.config().linux().cgroup_parent().empty();
-  if (exclusive) {
-    CRISP_RETURN_IF_ERROR(group.Kill(soon));
-    CRISP_RETURN_IF_ERROR(group.Remove(soon));
-  } else {
-    CRISP_ASSIGN_OR_RETURN(
-        const std::string own,
-        runtime::ContainerCgroupPath(options_.cgroup_driver, record.config().linux().cgroup_parent(),
-                                     pod->id, pod->id));
-    CRISP_RETURN_IF_ERROR(CgroupAt(own).Remove(soon));
-    // Other pods may be in it; the last one takes it away.
-    if (record.owns_cgroup()) CRISP_RETURN_IF_ERROR(ReleaseCgroup(group));
-  }
+  CRISP_RETURN_IF_ERROR(RemovePodGroups(record, Cancel(absl::Now() + absl::Seconds(5))));
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
   return records_->Erase(pod->id);
+}
+
+absl::Status PodManager::RemovePodGroups(const state::PodRecord& record, const Cancel& cancel) {
+  const std::string& parent = record.config().linux().cgroup_parent();
+  // By the record: the driver may have been another when it was made.
+  const bool in_slice = absl::EndsWith(record.cgroup_path(), ".slice");
+  if (parent.empty() || in_slice) {
+    std::string path = record.cgroup_path();
+    if (in_slice) {
+      CRISP_ASSIGN_OR_RETURN(path, runtime::PodScopePath(parent, record.id()));
+    }
+    // The pod has it for itself.
+    CRISP_RETURN_IF_ERROR(CgroupAt(path).Kill(cancel));
+    return CgroupAt(path).Remove(cancel);
+  }
+  CRISP_ASSIGN_OR_RETURN(const std::string own,
+                         runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent,
+                                                      record.id(), record.id()));
+  CRISP_RETURN_IF_ERROR(CgroupAt(own).Remove(cancel));
+  // Other pods may be in it; the last one takes it away.
+  return record.owns_cgroup() ? ReleaseCgroup(CgroupAt(record.cgroup_path())) : absl::OkStatus();
 }
 
 absl::Status PodManager::ReleaseCgroup(const runtime::Cgroup& group) {

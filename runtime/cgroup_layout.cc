@@ -84,19 +84,6 @@ absl::StatusOr<std::string> CgroupfsPodPath(absl::string_view parent, absl::stri
   return clean;
 }
 
-absl::StatusOr<std::string> SystemdPodPath(absl::string_view parent) {
-  if (parent.empty()) return ExpandSlice(kDefaultSlice);
-  CRISP_RETURN_IF_ERROR(CheckParts(parent));
-  // Kubelets send the last slice's name, or the whole path to it.
-  std::vector<absl::string_view> parts = absl::StrSplit(parent, '/', absl::SkipEmpty());
-  if (parts.empty() || !absl::EndsWith(parts.back(), ".slice")) {
-    return BadParent(parent,
-                     "is no systemd slice, but the cgroup driver is systemd; set cgroupDriver: "
-                     "cgroupfs in crisp's configuration or cgroupDriver: systemd in the kubelet's");
-  }
-  return ExpandSlice(parts.back());
-}
-
 }  // namespace
 
 const CgroupHierarchy* CgroupLayout::Find(absl::string_view controller) const {
@@ -158,12 +145,28 @@ absl::StatusOr<std::string> ExpandSlice(absl::string_view slice) {
 absl::StatusOr<std::string> PodCgroupPath(CgroupDriver driver,
                                           absl::string_view parent,
                                           absl::string_view pod_id) {
-  return driver == CgroupDriver::kCgroupfs ? CgroupfsPodPath(parent, pod_id)
-                                           : SystemdPodPath(parent);
+  if (driver == CgroupDriver::kCgroupfs) return CgroupfsPodPath(parent, pod_id);
+  if (parent.empty()) return PodScopePath(parent, pod_id);
+  CRISP_ASSIGN_OR_RETURN(const std::string slice, PodSlice(parent));
+  return ExpandSlice(slice);
+}
+
+absl::StatusOr<std::string> PodSlice(absl::string_view parent) {
+  if (parent.empty()) return std::string(kDefaultSlice);
+  CRISP_RETURN_IF_ERROR(CheckParts(parent));
+  // Kubelets send the last slice's name, or the whole path to it.
+  std::vector<absl::string_view> parts = absl::StrSplit(parent, '/', absl::SkipEmpty());
+  if (parts.empty() || !absl::EndsWith(parts.back(), ".slice")) {
+    return BadParent(parent,
+                     "is no systemd slice, but the cgroup driver is systemd; set cgroupDriver: "
+                     "cgroupfs in crisp's configuration or cgroupDriver: systemd in the kubelet's");
+  }
+  return std::string(parts.back());
 }
 
 absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id) {
-  CRISP_ASSIGN_OR_RETURN(std::string slice, PodCgroupPath(CgroupDriver::kSystemd, parent, pod_id));
+  CRISP_ASSIGN_OR_RETURN(const std::string name, PodSlice(parent));
+  CRISP_ASSIGN_OR_RETURN(std::string slice, ExpandSlice(name));
   if (slice == "/") slice.clear();
   return absl::StrCat(slice, "/crisp-", pod_id, ".scope");
 }

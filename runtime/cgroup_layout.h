@@ -48,10 +48,13 @@ absl::StatusOr<std::string> ExpandSlice(absl::string_view slice);
 // with a kubelet is the pod's own group. InvalidArgument, with the exact remedy, when the parent's
 // form does not fit the driver (a *.slice for cgroupfs, or a path for systemd), or has "..".
 //
-// The pod's group: the parent itself, or <default>/<pod id> when there is none.
+// The pod's group: the parent itself, or when there is none <default>/<pod id>, with the systemd
+// driver the pod's scope.
 absl::StatusOr<std::string> PodCgroupPath(CgroupDriver driver,
                                           absl::string_view parent,
                                           absl::string_view pod_id);
+// With the systemd driver, the slice that the pod's scope is in: "kubepods-pod1.slice".
+absl::StatusOr<std::string> PodSlice(absl::string_view parent);
 // With the systemd driver: the pod's delegated scope, <pod slice>/crisp-<pod id>.scope
 // (cgroup_systemd.h). The shim must live in a group of its own below it.
 absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id);

@@ -68,11 +68,14 @@ TEST(CgroupLayoutTest, NamesGroupsForEachDriver) {
             "/a.slice/a-b.slice/crisp-p.scope/c");
   EXPECT_EQ(*PodCgroupPath(systemd, "/a.slice/a-b.slice", "p"), "/a.slice/a-b.slice");
   EXPECT_EQ(*ContainerCgroupPath(systemd, "", "p", "c"), "/system.slice/crisp-p.scope/c");
+  EXPECT_EQ(*PodCgroupPath(systemd, "", "p"), "/system.slice/crisp-p.scope");
+  EXPECT_EQ(*PodSlice("/a.slice/a-b.slice"), "a-b.slice");
+  EXPECT_EQ(*PodSlice(""), "system.slice");
 }
 
 TEST(CgroupSystemdTest, WithoutABusItIsUnavailable) {
   ASSERT_EQ(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", 1), 0);
-  EXPECT_THAT(StartPodScope("system.slice", "p", 1, Cancel(absl::Now() + absl::Seconds(5))),
+  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Cancel(absl::Now() + absl::Seconds(5))),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("system bus")));
   unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
   EXPECT_EQ(*PodScopePath("a.slice", "p"), "/a.slice/" + PodScopeName("p"));

@@ -6,8 +6,12 @@
 #include <cerrno>
 #include <memory>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
 #include "base/status.h"
+#include "runtime/cgroup_files.h"
 
 namespace crisp::runtime {
 namespace {
@@ -53,7 +57,10 @@ int OnJobRemoved(sd_bus_message* message, void* data, sd_bus_error*) {
   return 0;
 }
 
-int AppendScope(sd_bus_message* m, const std::string& name, const std::string& slice, pid_t shim) {
+int AppendScope(sd_bus_message* m,
+                const std::string& name,
+                const std::string& slice,
+                const std::vector<int32_t>& pids) {
   int r = sd_bus_message_append(m, "ss", name.c_str(), "fail");
   if (r >= 0) r = sd_bus_message_open_container(m, 'a', "(sv)");
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Description", "s", "crisp pod");
@@ -62,7 +69,12 @@ int AppendScope(sd_bus_message* m, const std::string& name, const std::string& s
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", 0);
   // A scope that failed must not keep its name from the next one.
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "CollectMode", "s", "inactive-or-failed");
-  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "PIDs", "au", 1, static_cast<uint32_t>(shim));
+  if (r >= 0) r = sd_bus_message_open_container(m, 'r', "sv");
+  if (r >= 0) r = sd_bus_message_append(m, "s", "PIDs");
+  if (r >= 0) r = sd_bus_message_open_container(m, 'v', "au");
+  if (r >= 0) r = sd_bus_message_append_array(m, 'u', pids.data(), pids.size() * sizeof(pids[0]));
+  if (r >= 0) r = sd_bus_message_close_container(m);
+  if (r >= 0) r = sd_bus_message_close_container(m);
   if (r >= 0) r = sd_bus_message_close_container(m);
   if (r >= 0) r = sd_bus_message_append(m, "a(sa(sv))", 0);
   return r;
@@ -71,14 +83,14 @@ int AppendScope(sd_bus_message* m, const std::string& name, const std::string& s
 absl::Status AskForScope(sd_bus* bus,
                          const std::string& name,
                          const std::string& slice,
-                         pid_t shim,
+                         const std::vector<int32_t>& pids,
                          const Cancel& cancel,
                          Job& job) {
   sd_bus_message* raw = nullptr;
   int result =
       sd_bus_message_new_method_call(bus, &raw, kService, kPath, kManager, "StartTransientUnit");
   Message call(raw);
-  if (result >= 0) result = AppendScope(call.get(), name, slice, shim);
+  if (result >= 0) result = AppendScope(call.get(), name, slice, pids);
   if (result < 0) return Failed("build StartTransientUnit", result);
   sd_bus_error error = SD_BUS_ERROR_NULL;
   raw = nullptr;
@@ -116,7 +128,7 @@ std::string PodScopeName(absl::string_view pod_id) {
 
 absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
-                           pid_t shim,
+                           const std::vector<int32_t>& pids,
                            const Cancel& cancel) {
   sd_bus* raw = nullptr;
   int result = sd_bus_open_system(&raw);
@@ -132,8 +144,31 @@ absl::Status StartPodScope(absl::string_view slice,
   // Fails when there is no failed unit of that name, which is as well.
   (void)sd_bus_call_method(bus.get(), kService, kPath, kManager, "ResetFailedUnit", nullptr, nullptr,
                            "s", name.c_str());
-  CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), shim, cancel, job));
+  CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), pids, cancel, job));
   return AwaitJob(bus.get(), name, cancel, job);
+}
+
+absl::Status PlaceShim(const Cgroup& leaf,
+                       absl::string_view slice,
+                       absl::string_view pod_id,
+                       pid_t shim,
+                       const Cancel& cancel) {
+  std::vector<int32_t> pids = {shim};
+  // Absent in kernels without this file; then the pod's pid 1 stays where crispd is.
+  const auto children = ReadFile(absl::StrCat("/proc/", shim, "/task/", shim, "/children"));
+  for (absl::string_view word :
+       absl::StrSplit(children.value_or(""), ' ', absl::SkipWhitespace())) {
+    int32_t child = 0;
+    if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
+  }
+  CRISP_RETURN_IF_ERROR(StartPodScope(slice, pod_id, pids, cancel));
+  CRISP_RETURN_IF_ERROR(leaf.CreateDirs());
+  for (const std::string& dir : leaf.Dirs()) {
+    for (const int32_t pid : pids) {
+      CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.procs", absl::StrCat(pid)));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace crisp::runtime

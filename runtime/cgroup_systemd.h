@@ -3,11 +3,14 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/cancel.h"
+#include "runtime/cgroup.h"
 
 namespace crisp::runtime {
 
@@ -19,14 +22,23 @@ namespace crisp::runtime {
 // "crisp-<pod id>.scope"; PodScopePath() of cgroup_layout.h says where its group is.
 std::string PodScopeName(absl::string_view pod_id);
 
-// Starts the scope in `slice` ("kubepods-pod1.slice") around process `shim`, and returns when systemd
-// has moved it. A failed unit of that name is reset first; a running one is AlreadyExists.
+// Starts the scope in `slice` ("kubepods-pod1.slice") around these processes, and returns when systemd
+// has moved them. A failed unit of that name is reset first; a running one is AlreadyExists.
 // Unavailable when the system bus or systemd cannot be reached, DeadlineExceeded when `cancel` fires
 // first (the scope may come to be all the same: it goes with its last process).
 absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
-                           pid_t shim,
+                           const std::vector<int32_t>& pids,
                            const Cancel& cancel);
+
+// Puts a pod's shim, and its child that is the pod's pid 1 if there is one, into a scope as above and
+// there into `leaf`, a group below it: on v2 no process may be where controllers are handed down.
+// Errors as above, and those of Cgroup::CreateDirs.
+absl::Status PlaceShim(const Cgroup& leaf,
+                       absl::string_view slice,
+                       absl::string_view pod_id,
+                       pid_t shim,
+                       const Cancel& cancel);
 
 }  // namespace crisp::runtime
 

@@ -28,6 +28,14 @@ std::string BinDir() {
   return dir != nullptr ? dir : "build/bin";
 }
 
+bool UseSystemd() {
+  const char* driver = getenv("CRISP_CGROUP_DRIVER");
+  EXPECT_TRUE(driver == nullptr || absl::string_view(driver) == "systemd" ||
+              absl::string_view(driver) == "cgroupfs")
+      << driver;
+  return driver != nullptr && absl::string_view(driver) == "systemd";
+}
+
 std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
   grpc::ChannelArguments arguments;
   // A channel of its own: gRPC would share one connection between equal targets, also a broken one.
@@ -79,8 +87,7 @@ Daemon::Daemon() : bin_(BinDir()) {
   std::string config = absl::StrCat(
       "network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
       number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
-  const char* driver = getenv("CRISP_CGROUP_DRIVER");
-  if (driver != nullptr) absl::StrAppend(&config, "runtime:\n  cgroup_driver: ", driver, "\n");
+  if (UseSystemd()) absl::StrAppend(&config, "runtime:\n  cgroup_driver: systemd\n");
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
 }
 
@@ -89,6 +96,8 @@ Daemon::~Daemon() {
   EXPECT_EQ(Run({bin_ + "/crispd", "--config", dir_.path() + "/config.yaml", "reset", "--root",
                  dir_.path() + "/root", "--state", dir_.path() + "/state"}),
             0);
+  // A kubelet makes and ends its slices itself; ours came with the first pod.
+  if (UseSystemd()) (void)Run({"/usr/bin/systemctl", "stop", bridge_ + ".slice"});
   const absl::Time deadline = absl::Now() + absl::Seconds(5);
   while (!Residue().empty() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(20));
   EXPECT_THAT(Residue(), ::testing::IsEmpty());
@@ -96,6 +105,10 @@ Daemon::~Daemon() {
     const auto log = ReadFile(log_path());
     std::cerr << "---- crispd's log\n" << (log.ok() ? *log : log.status().ToString()) << "----\n";
   }
+}
+
+std::string Daemon::cgroup_parent() const {
+  return absl::StrCat("/", bridge_, UseSystemd() ? ".slice" : "");
 }
 
 void Daemon::Start() {

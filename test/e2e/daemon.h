@@ -34,6 +34,8 @@ class Daemon {
   pid_t pid() const { return pid_; }
   // Unique on the machine: names the bridge, and is the cgroup parent that pods ask for.
   const std::string& bridge() const { return bridge_; }
+  // For pods: a cgroup or (CRISP_CGROUP_DRIVER=systemd) a slice that is this instance's alone.
+  std::string cgroup_parent() const;
 
   cri::RuntimeService::Stub& runtime() { return *runtime_; }
   cri::ImageService::Stub& images() { return *images_; }

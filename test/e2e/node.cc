@@ -37,7 +37,7 @@ cri::PodSandboxConfig Node::PodConfig(const std::string& name, const PodEdit& ed
   config.mutable_metadata()->set_uid("uid-" + name);
   config.set_hostname(name);
   config.set_log_directory(daemon_.scratch() + "/logs/" + name);
-  config.mutable_linux()->set_cgroup_parent("/" + daemon_.bridge());
+  config.mutable_linux()->set_cgroup_parent(daemon_.cgroup_parent());
   auto* options = config.mutable_linux()->mutable_security_context()->mutable_namespace_options();
   options->set_pid(cri::NamespaceMode::CONTAINER);
   if (edit) edit(config);

@@ -245,7 +245,7 @@ TEST_F(Surface, UpdatesOfPodAndContainerReachTheKernel) {
   const grpc::Status pod_updated =
       daemon_->runtime().UpdatePodSandboxResources(&pod_context, of_pod, &of_pod_response);
   ASSERT_TRUE(pod_updated.ok()) << pod_updated.error_message();
-  const std::string group = absl::StrCat("/", daemon_->bridge());
+  const std::string group = daemon_->cgroup_parent();
   auto limit = ReadFile("/sys/fs/cgroup/memory" + group + "/memory.limit_in_bytes");
   if (!limit.ok()) limit = ReadFile("/sys/fs/cgroup" + group + "/memory.max");
   EXPECT_EQ(limit.value_or("none"), "268435456\n");
