@@ -1,5 +1,6 @@
 #include "runtime/cgroup_systemd.h"
 
+#include <sys/stat.h>
 #include <systemd/sd-bus.h>
 
 #include <algorithm>
@@ -162,7 +163,15 @@ absl::Status PlaceShim(const Cgroup& leaf,
     if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
   }
   CRISP_RETURN_IF_ERROR(StartPodScope(slice, pod_id, pids, cancel));
-  CRISP_RETURN_IF_ERROR(leaf.CreateDirs());
+  if (leaf.v2()) {
+    // Not CreateDirs(): a controller that is handed down while there are processes makes the scope
+    // the domain of threaded groups, which the leaf cannot be.
+    if (mkdir(leaf.PrimaryDir().c_str(), 0755) != 0 && errno != EEXIST) {
+      return ErrnoError(errno, absl::StrCat("create cgroup ", leaf.path()));
+    }
+  } else {
+    CRISP_RETURN_IF_ERROR(leaf.CreateDirs());
+  }
   for (const std::string& dir : leaf.Dirs()) {
     for (const int32_t pid : pids) {
       CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.procs", absl::StrCat(pid)));
