@@ -3,6 +3,9 @@
 # its own, with the images of hack/critest-images.sh; hack/critest-skips.txt says what is left out
 # and why. For example: hack/critest.sh -ginkgo.focus='port mapping'
 #
+# hack/critest.sh --vm [--driver cgroupfs|systemd] [arguments...]: the same in a machine with cgroup
+# v2, systemd and AppArmor (hack/vm.sh), once with each cgroup driver, or with the one that is named.
+#
 # CRITEST_ENDPOINT=unix://... tests a runtime that is already up instead; it must find the images
 # through the certs.d folder that CRITEST_CERTS names, which is filled before the run.
 set -euo pipefail
@@ -11,6 +14,32 @@ source "$root/test/e2e/lib/registry.sh"
 source "$root/test/e2e/lib/daemon.sh"
 bin=$("$root/hack/tools.sh")
 storage=$("$root/hack/critest-images.sh")
+
+# Each run ends in its "critest: N passed, ..." line, under the driver's name.
+run_in_machine() {
+  local drivers=(cgroupfs systemd) driver status=0
+  if [[ ${1:-} == --driver ]]; then
+    drivers=("$2")
+    shift 2
+  fi
+  for driver in "${drivers[@]}"; do
+    echo "=== cgroup driver $driver"
+    # What is here is done for the machine: it has neither Go nor a compiler.
+    "$root/hack/vm.sh" run --driver "$driver" --timeout "${CRITEST_TIMEOUT:-2400}" \
+      --keep "$root/build/critest-vm-$driver" -- hack/critest.sh "$@" 2>&1 |
+      tee "$root/build/critest-vm-$driver.log" || status=1
+  done
+  for driver in "${drivers[@]}"; do
+    echo "$driver: $(grep '^critest: [0-9]* passed' "$root/build/critest-vm-$driver.log" | tail -1)"
+  done
+  return $status
+}
+if [[ ${1:-} == --vm ]]; then
+  shift
+  run_in_machine "$@"
+  exit
+fi
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-critest.XXXXXXXX")
 certs=${CRITEST_CERTS:-$work/certs.d}
 registry=''
@@ -20,8 +49,8 @@ clean_up() {
   trap '' INT TERM
   [[ -n $registry ]] && stop_registry "$registry"
   if [[ $status != 0 && -f ${CRISP_DIR:-}/crispd.log ]]; then
-    cp "$CRISP_DIR/crispd.log" "$root/build/critest-crispd.log"
-    echo "critest: crispd's log is in build/critest-crispd.log"
+    cp "$CRISP_DIR/crispd.log" "${CRISP_VM_OUT:-$root/build}/critest-crispd.log"
+    echo "critest: crispd's log is in ${CRISP_VM_OUT:-build}/critest-crispd.log"
   fi
   stop_daemon || status=1
   rm -rf "$work"

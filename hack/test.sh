@@ -12,10 +12,19 @@
 #   critest    the CRI's own conformance tests
 #   asan tsan  tests of the layers under cri under AddressSanitizer + UBSan, and ThreadSanitizer
 #   fuzz       every fuzz target for a few seconds
+#
+# and, when it is named or with --all, for it takes a quarter of an hour:
+#
+#   vm         the tests of pods, cgroups and networks, e2e and critest in an emulated machine with
+#              cgroup v2, systemd and AppArmor, with either cgroup driver (hack/vm.sh)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=(deps build unit tools proto e2e scripts critest asan tsan fuzz)
-if [[ $# -gt 0 ]]; then stages=("$@"); fi
+if [[ ${1:-} == --all ]]; then
+  stages+=(vm)
+elif [[ $# -gt 0 ]]; then
+  stages=("$@")
+fi
 jobs=$(nproc)
 log_dir=build/test-logs
 fuzz_seconds=${CRISP_FUZZ_SECONDS:-5}
@@ -56,6 +65,28 @@ stage_scripts() {
 
 stage_critest() { hack/critest.sh; }
 
+stage_vm() {
+  hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh || return 1
+  local driver failed=0
+  for driver in cgroupfs systemd; do
+    echo "--- cgroup driver $driver"
+    hack/vm.sh run --driver "$driver" -- hack/test.sh machine || failed=1
+  done
+  return $failed
+}
+
+# Inside the machine of hack/vm.sh.
+stage_machine() {
+  local failed=0 name
+  for name in apparmor_root cgroup_root shim bridge_network_root cni_network_root pod_manager_root; do
+    echo "--- ${name}_test"
+    "build/tests/${name}_test" --gtest_brief=1 || failed=1
+  done
+  stage_e2e || failed=1
+  stage_critest || failed=1
+  return $failed
+}
+
 # The sanitizers see our own code; Debian's gRPC and protobuf are not instrumented, so the tests of
 # the layers under cri are what they run (see sanitizer_tests in cmake/layers.cmake).
 sanitized() {
@@ -92,7 +123,7 @@ failures=()
 summary=
 for stage in "${stages[@]}"; do
   if ! declare -F "stage_$stage" >/dev/null; then
-    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest asan tsan fuzz" >&2
+    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest asan tsan fuzz vm" >&2
     exit 2
   fi
   echo "=== $stage"
@@ -105,7 +136,8 @@ for stage in "${stages[@]}"; do
     tail -n 120 "$log_dir/$stage.log"
   fi
   case $stage in
-    critest) tail -n 1 "$log_dir/$stage.log" ;;
+    critest | machine) tail -n 1 "$log_dir/$stage.log" ;;
+    vm) grep -E '^(--- cgroup driver|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
   esac
   summary+=$(printf '%-10s %-7s %5ds' "$stage" "$result" $((SECONDS - started)))$'\n'
   echo "=== $stage: $result in $((SECONDS - started)) s"

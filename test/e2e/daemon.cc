@@ -14,7 +14,6 @@
 #include <fstream>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -71,13 +70,6 @@ void FindCgroups(const std::string& dir,
 }
 
 }  // namespace
-
-absl::Duration Patience(absl::Duration here) {
-  const char* factor = getenv("CRISP_TEST_TIME_FACTOR");
-  int times = 1;
-  EXPECT_TRUE(factor == nullptr || absl::SimpleAtoi(factor, &times)) << factor;
-  return here * times;
-}
 
 Daemon::Daemon() : bin_(BinDir()) {
   static int instances = 0;

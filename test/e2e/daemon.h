@@ -12,9 +12,6 @@
 
 namespace crisp::e2e {
 
-// What a test may take on a machine that is slower than ours by CRISP_TEST_TIME_FACTOR (1).
-absl::Duration Patience(absl::Duration here);
-
 namespace cri = ::runtime::v1;
 
 // One crispd instance of its own: roots, socket, bridge and subnet that no other uses, so several

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_matchers.h"
+#include "base/test_time.h"
 #include "daemon.h"
 #include "node.h"
 
