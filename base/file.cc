@@ -81,6 +81,17 @@ absl::Status RemoveEntries(UniqueFd dir_fd, dev_t device, int depth, const std::
   return absl::OkStatus();
 }
 
+template <class Wanted>
+absl::StatusOr<std::vector<std::string>> ListThose(const std::string& path, const Wanted& wanted) {
+  UniqueDir dir(opendir(path.c_str()));
+  if (dir == nullptr) return ErrnoError(errno, absl::StrCat("list ", path));
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(dir.get())) {
+    if (!IsDots(entry->d_name) && wanted(*entry)) names.emplace_back(entry->d_name);
+  }
+  return names;
+}
+
 using LinkSet = std::set<std::pair<dev_t, ino_t>>;
 
 void MeasureDir(UniqueFd dir_fd, dev_t device, int depth, LinkSet& seen, TreeUsage& usage) {
@@ -218,13 +229,15 @@ absl::Status RemoveTreeAt(int parent_fd, const std::string& name) {
 absl::Status RemoveTree(const std::string& path) { return RemoveTreeAt(AT_FDCWD, path); }
 
 absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path) {
-  UniqueDir dir(opendir(path.c_str()));
-  if (dir == nullptr) return ErrnoError(errno, absl::StrCat("list ", path));
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(dir.get())) {
-    if (!IsDots(entry->d_name)) names.emplace_back(entry->d_name);
-  }
-  return names;
+  return ListThose(path, [](const dirent&) { return true; });
+}
+
+absl::StatusOr<std::vector<std::string>> ListSubdirs(const std::string& path) {
+  return ListThose(path, [&path](const dirent& entry) {
+    if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
+    struct stat st {};
+    return lstat(absl::StrCat(path, "/", entry.d_name).c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+  });
 }
 
 absl::StatusOr<TreeUsage> MeasureTree(const std::string& path) {

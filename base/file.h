@@ -60,6 +60,8 @@ absl::Status RemoveTree(const std::string& path);
 
 // Names in a directory, without "." and "..", unsorted.
 absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path);
+// Only those of directories; a symlink to one is none.
+absl::StatusOr<std::vector<std::string>> ListSubdirs(const std::string& path);
 
 struct TreeUsage {
   uint64_t bytes = 0;   // allocated, st_blocks × 512; hard links counted once

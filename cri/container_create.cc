@@ -146,7 +146,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   if (made.ok()) {
     made = Change(*container, [&job](state::ContainerRecord& r) {
       r.set_stage(state::ContainerRecord::CREATED);
-      r.set_spec_json(DumpJson(runtime::ToJson(job.spec)));
+      r.set_spec_json(SpecToRow(job.spec, r.config()));
       r.mutable_user()->set_uid(job.user.uid);
       r.mutable_user()->set_gid(job.user.gid);
       r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());

@@ -27,6 +27,12 @@ v1::ImageSpec ShownImage(const state::ContainerRecord& record) {
   return image;
 }
 
+// Null for one whose spec could not be read back.
+Json SpecShown(const Container& container) {
+  const std::shared_ptr<const runtime::OciSpec> spec = container.Spec();
+  return spec == nullptr ? Json() : runtime::ToJson(*spec);
+}
+
 }  // namespace
 
 void PodManager::FillStatus(const Container& container, v1::ContainerStatus* status) const {
@@ -60,11 +66,10 @@ absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& reque
   FillStatus(*container, reply->mutable_status());
   if (!request.verbose()) return absl::OkStatus();
   const state::ContainerRecord record = container->Snapshot();
-  // The spec is JSON already; parsing it to print it again would be most of this call.
   (*reply->mutable_info())["info"] =
       absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
                    ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
-                   ",\"runtimeSpec\":", record.spec_json().empty() ? "null" : record.spec_json(), "}");
+                   ",\"runtimeSpec\":", DumpJson(SpecShown(*container)), "}");
   return absl::OkStatus();
 }
 
@@ -103,7 +108,6 @@ absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest&
 absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
   const state::ContainerRecord record = container->Snapshot();
-  CRISP_ASSIGN_OR_RETURN(Json spec, ParseJson(record.spec_json()));
   Json kernel = {{"pid", record.pid()}};
   auto pids = CgroupAt(record.cgroup_path()).Pids();
   if (pids.ok()) kernel["pids"] = *pids;
@@ -112,7 +116,7 @@ absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
               {"image", record.image_id()},
               {"log", record.log_path()},
               {"cgroups", CgroupAt(record.cgroup_path()).Dirs()},
-              {"spec", std::move(spec)},
+              {"spec", SpecShown(*container)},
               {"kernel", std::move(kernel)}};
 }
 

@@ -26,7 +26,7 @@ absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResou
   spec->linux_.resources = runtime::MergeResources(spec->linux_.resources, change);
   const absl::Status saved = Change(*container, [&](state::ContainerRecord& r) {
     *r.mutable_resources() = MergeCriResources(r.resources(), request.linux());
-    r.set_spec_json(DumpJson(runtime::ToJson(*spec)));
+    r.set_spec_json(SpecToRow(*spec, r.config()));
   });
   absl::MutexLock lock(&container->mutex);
   container->spec = std::move(spec);

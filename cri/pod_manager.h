@@ -148,7 +148,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status MakePod(const PodPtr& pod);
   absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
-  absl::Status WritePodFiles(const Pod& pod, const v1::PodSandboxConfig& config);
+  absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
+  absl::Status WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config);
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.
   absl::StatusOr<std::string> ExistingPod(const std::string& key, const v1::RunPodSandboxRequest& request);
 

@@ -33,6 +33,12 @@ bool HostNetwork(const v1::PodSandboxConfig& config) {
   return NamespacesIn(config).network() == v1::NODE;
 }
 
+std::string HostnameOf(const v1::PodSandboxConfig& config) {
+  if (!config.hostname().empty()) return config.hostname();
+  char name[HOST_NAME_MAX + 1] = {};
+  return ::gethostname(name, HOST_NAME_MAX) == 0 ? std::string(name) : std::string();
+}
+
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
                                                          const v1::PodSandboxConfig& config) {
   network::AttachRequest request{.pod_id = id,
@@ -196,7 +202,7 @@ absl::Status PodManager::MakePod(const PodPtr& pod) {
   if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
   CRISP_RETURN_IF_ERROR(StartShim(pod, config));
   if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config));
-  return WritePodFiles(*pod, config);
+  return WriteHosts(*pod, config);
 }
 
 absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {
@@ -206,19 +212,23 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   CRISP_ASSIGN_OR_RETURN(
       const std::string own,
       runtime::ContainerCgroupPath(options_.cgroup_driver, parent, pod->id, pod->id));
+  const auto make_group = [&] { return CgroupAt(record.cgroup_path()).CreateDirs(); };
   // A scope is made around a process: what is to be in it is moved there.
-  if (!UsesSystemd()) {
-    CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path()).CreateDirs());
-    if (inputs.shared_pid) {
-      CRISP_RETURN_IF_ERROR(CgroupAt(own).CreateDirs());
-      inputs.cgroup_dirs = CgroupAt(own).Dirs();
-    }
+  if (!UsesSystemd() && inputs.shared_pid) {
+    CRISP_RETURN_IF_ERROR(make_group());
+    CRISP_RETURN_IF_ERROR(CgroupAt(own).CreateDirs());
+    inputs.cgroup_dirs = CgroupAt(own).Dirs();
   }
   inputs.cgroup_v2 = layout_->v2;
   inputs.state_dir = PodDir(pod->id);
   CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
+  // The shim's own work does not need what is made here.
+  const auto meanwhile = [&]() -> absl::Status {
+    if (!UsesSystemd() && !inputs.shared_pid) CRISP_RETURN_IF_ERROR(make_group());
+    return WriteResolverFiles(*pod, config);
+  };
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
-                         shims_->StartPod(plan, Cancel(absl::Now() + kStepTime)));
+                         shims_->StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile));
   const pid_t pid = shim->pid();
   {
     absl::MutexLock lock(&pod->mutex);
@@ -244,20 +254,22 @@ absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxCo
   return absl::OkStatus();
 }
 
-absl::Status PodManager::WritePodFiles(const Pod& pod, const v1::PodSandboxConfig& config) {
+absl::Status PodManager::WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config) {
   const state::PodRecord record = pod.Snapshot();
-  const std::string dir = FilesDir(pod.id);
-  std::string hostname = config.hostname();
-  char host_name[HOST_NAME_MAX + 1] = {};
-  if (hostname.empty() && ::gethostname(host_name, HOST_NAME_MAX) == 0) hostname = host_name;
   std::string hosts;
   if (HostNetwork(config)) {
     auto text = ReadFile("/etc/hosts");
     if (text.ok()) hosts = *std::move(text);
   }
   if (hosts.empty()) {
-    hosts = network::RenderHosts(hostname, {record.addresses().begin(), record.addresses().end()});
+    hosts = network::RenderHosts(HostnameOf(config),
+                                 {record.addresses().begin(), record.addresses().end()});
   }
+  return AtomicWriteFile(FilesDir(pod.id) + "/hosts", hosts, 0644, Durability::kNone);
+}
+
+absl::Status PodManager::WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config) {
+  const std::string dir = FilesDir(pod.id);
   std::string resolv;
   if (config.has_dns_config()) {
     const v1::DNSConfig& dns = config.dns_config();
@@ -268,9 +280,8 @@ absl::Status PodManager::WritePodFiles(const Pod& pod, const v1::PodSandboxConfi
   } else if (auto text = ReadFile("/etc/resolv.conf"); text.ok()) {
     resolv = *std::move(text);
   }
-  CRISP_RETURN_IF_ERROR(
-      AtomicWriteFile(dir + "/hostname", absl::StrCat(hostname, "\n"), 0644, Durability::kNone));
-  CRISP_RETURN_IF_ERROR(AtomicWriteFile(dir + "/hosts", hosts, 0644, Durability::kNone));
+  CRISP_RETURN_IF_ERROR(AtomicWriteFile(dir + "/hostname", absl::StrCat(HostnameOf(config), "\n"),
+                                        0644, Durability::kNone));
   return AtomicWriteFile(dir + "/resolv.conf", resolv, 0644, Durability::kNone);
 }
 

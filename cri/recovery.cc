@@ -31,12 +31,6 @@ void InParallel(size_t count, const std::function<void(size_t)>& work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-absl::StatusOr<std::shared_ptr<const runtime::OciSpec>> ParseSpec(const std::string& text) {
-  CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
-  CRISP_ASSIGN_OR_RETURN(runtime::OciSpec spec, runtime::OciSpecFromJson(json));
-  return std::make_shared<const runtime::OciSpec>(std::move(spec));
-}
-
 }  // namespace
 
 absl::Status PodManager::Recover() {
@@ -92,12 +86,12 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
     const state::ContainerRecord row = container->Snapshot();
     const bool keep = visible && row.stage() != state::ContainerRecord::MAKING &&
                       row.stage() != state::ContainerRecord::REMOVING;
-    auto spec = keep ? ParseSpec(row.spec_json()) : absl::CancelledError();
+    auto spec = keep ? SpecFromRow(row.spec_json(), row.config()) : absl::CancelledError();
     if (keep && !spec.ok()) {
       LogError("recover.spec", {{"container", row.id()}, {"error", spec.status().ToString()}});
     }
     absl::MutexLock lock(&container->mutex);
-    container->spec = spec.ok() ? *std::move(spec) : std::make_shared<const runtime::OciSpec>();
+    container->spec = std::make_shared<const runtime::OciSpec>(spec.ok() ? *std::move(spec) : runtime::OciSpec());
     if (keep) kept.push_back(container);
   }
   // Before the shim is connected: from then on it tells exits, and those must find their container.

@@ -147,14 +147,14 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
 
   spec.linux_.seccomp.reset();
   CRISP_ASSIGN_OR_RETURN(const SeccompSelection seccomp, SelectSeccomp(context));
-  const runtime::SeccompTarget target = runtime::SeccompTarget::Host(capabilities);
   if (seccomp.choice == SeccompChoice::kDefault) {
-    spec.linux_.seccomp = runtime::DefaultSeccompProfile(target);
+    spec.linux_.seccomp = runtime::HostDefaultSeccomp(capabilities);
   } else if (seccomp.choice == SeccompChoice::kLocalhost) {
     if (!inputs.seccomp_json.has_value()) {
       return absl::InvalidArgumentError(absl::StrCat("seccomp: ", seccomp.path, " was not read"));
     }
-    auto profile = runtime::ParseSeccompProfile(*inputs.seccomp_json, target);
+    auto profile = runtime::ParseSeccompProfile(*inputs.seccomp_json,
+                                                runtime::SeccompTarget::Host(capabilities));
     if (!profile.ok()) return Annotate(profile.status(), absl::StrCat("seccomp profile ", seccomp.path));
     spec.linux_.seccomp = *std::move(profile);
   }

@@ -130,7 +130,10 @@ class LayeredLookup {
 };
 
 absl::StatusOr<std::string> ReadPrefix(int fd) {
-  std::string text(kMaxAccountFile + 1, '\0');
+  // No more than the file has: filling a megabyte with zeros would cost more than all the rest.
+  struct stat st;
+  if (fstat(fd, &st) != 0) return ErrnoError(errno, "stat an account file");
+  std::string text(std::min(static_cast<size_t>(st.st_size), kMaxAccountFile) + 1, '\0');
   size_t size = 0;
   while (size < text.size()) {
     ssize_t got = pread(fd, text.data() + size, text.size() - size, static_cast<off_t>(size));

@@ -146,6 +146,11 @@ std::vector<std::string> Cgroup::ExecDirs(const Cgroup& leaf) const {
 
 absl::Status Cgroup::RemoveOnce() const {
   for (const std::string& top : Dirs()) {
+    // Rarely is something nested in it.
+    if (rmdir(top.c_str()) == 0 || errno == ENOENT) continue;
+    if (errno != EBUSY && errno != ENOTEMPTY) {
+      return ErrnoError(errno, absl::StrCat("remove cgroup ", top));
+    }
     std::vector<std::string> dirs;
     CRISP_RETURN_IF_ERROR(WalkGroups(top, [&dirs](const std::string& dir) {
       dirs.push_back(dir);

@@ -27,16 +27,13 @@ absl::Status Walk(const std::string& dir,
   if (depth > kMaxDepth || --left < 0) {
     return absl::ResourceExhaustedError(absl::StrCat("cgroups nested too deep at ", dir));
   }
-  absl::StatusOr<std::vector<std::string>> names = ListDir(dir);
+  // kernfs tells the type; asking for it by name would make the kernel cache every interface file.
+  absl::StatusOr<std::vector<std::string>> names = ListSubdirs(dir);
   if (absl::IsNotFound(names.status())) return absl::OkStatus();
   if (!names.ok()) return names.status();
   CRISP_RETURN_IF_ERROR(visit(dir));
   for (const std::string& name : *names) {
-    const std::string path = absl::StrCat(dir, "/", name);
-    struct stat st;
-    // Interface files all have a dot or are well known; a stat tells for sure.
-    if (lstat(path.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
-    CRISP_RETURN_IF_ERROR(Walk(path, visit, depth + 1, left));
+    CRISP_RETURN_IF_ERROR(Walk(absl::StrCat(dir, "/", name), visit, depth + 1, left));
   }
   return absl::OkStatus();
 }
@@ -69,11 +66,15 @@ absl::Status Delegate(const std::string& dir) {
   return absl::OkStatus();
 }
 
+// A parent that has none itself says so with NotFound.
 absl::Status InheritCpuset(const std::string& parent, const std::string& dir) {
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
     CRISP_ASSIGN_OR_RETURN(std::string own, ReadFile(dir + file));
     if (!absl::StripAsciiWhitespace(own).empty()) continue;
     CRISP_ASSIGN_OR_RETURN(std::string value, ReadFile(parent + file));
+    if (absl::StripAsciiWhitespace(value).empty()) {
+      return absl::NotFoundError(absl::StrCat(parent, file, " is empty"));
+    }
     CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + file, absl::StripAsciiWhitespace(value)));
   }
   return absl::OkStatus();
@@ -151,6 +152,13 @@ absl::Status MakeGroup(const CgroupLayout& layout,
                        const std::string& path,
                        std::vector<std::string>* made) {
   const bool cpuset = !layout.v2 && HasCpuset(hierarchy);
+  if (!layout.v2) {
+    // Nearly always only the last directory is missing.
+    const std::string leaf = hierarchy.mount_point + path;
+    absl::Status status = MakeOne(leaf, made);
+    if (status.ok() && cpuset) status = InheritCpuset(leaf.substr(0, leaf.rfind('/')), leaf);
+    if (!absl::IsNotFound(status)) return status;
+  }
   std::string dir = hierarchy.mount_point;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
     if (layout.v2) CRISP_RETURN_IF_ERROR(Delegate(dir));

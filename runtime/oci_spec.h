@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -229,6 +231,25 @@ struct OciSeccompRule {
   bool operator==(const OciSeccompRule&) const = default;
 };
 
+// A part that many specs have in common, unchangeable: copies share it, and == compares what it says.
+template <class T>
+class Shared {
+ public:
+  Shared() = default;
+  Shared(T value) : part_(std::make_shared<const T>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
+  bool has_value() const { return part_ != nullptr; }
+  const T& operator*() const { return *part_; }
+  const T* operator->() const { return part_.get(); }
+  void reset() { part_.reset(); }
+  bool operator==(const Shared& other) const {
+    if (part_ == other.part_) return true;
+    return has_value() && other.has_value() && *part_ == *other.part_;
+  }
+
+ private:
+  std::shared_ptr<const T> part_;
+};
+
 struct OciSeccomp {
   std::string default_action;
   std::optional<uint32_t> default_errno_ret;
@@ -246,7 +267,7 @@ struct OciLinux {
   std::string cgroups_path;
   std::vector<OciNamespace> namespaces;
   std::vector<OciDevice> devices;
-  std::optional<OciSeccomp> seccomp;
+  Shared<OciSeccomp> seccomp;
   std::string rootfs_propagation;  // private, slave, shared, rprivate, …
   std::vector<std::string> masked_paths, readonly_paths;
   std::string mount_label;

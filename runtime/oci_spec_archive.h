@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "runtime/oci_spec.h"
 
 namespace crisp::runtime {
 
@@ -112,6 +113,12 @@ class JsonReader {
     Read(json, value.emplace(), path);
   }
   template <class T>
+  void Read(const Json& json, Shared<T>& value, const std::string& path) {
+    T part;
+    Read(json, part, path);
+    value = std::move(part);
+  }
+  template <class T>
   void Read(const Json& json, std::vector<T>& value, const std::string& path) {
     if (!json.is_array()) return Fail(path, "is not an array");
     value.clear();
@@ -188,6 +195,10 @@ class JsonWriter {
   }
   template <class T>
   static Json Write(const std::optional<T>& value) {
+    return Write(*value);
+  }
+  template <class T>
+  static Json Write(const Shared<T>& value) {
     return Write(*value);
   }
   template <class T>

@@ -4,9 +4,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
 #include "runtime/seccomp_profile.h"
 
 namespace crisp::runtime {
@@ -209,6 +211,18 @@ OciSeccomp DefaultSeccompProfile(const SeccompTarget& target) {
     AllowCloning(target.architecture, profile.syscalls);
   }
   return profile;
+}
+
+Shared<OciSeccomp> HostDefaultSeccomp(uint64_t capabilities) {
+  // Clients choose the sets, so there is a limit; a node's pods have a handful.
+  constexpr size_t kMost = 64;
+  static absl::Mutex mutex(absl::kConstInit);
+  static auto& made = *new std::map<uint64_t, Shared<OciSeccomp>>;
+  absl::MutexLock lock(&mutex);
+  auto it = made.find(capabilities);
+  if (it != made.end()) return it->second;
+  if (made.size() == kMost) made.clear();
+  return made[capabilities] = DefaultSeccompProfile(SeccompTarget::Host(capabilities));
 }
 
 }  // namespace crisp::runtime

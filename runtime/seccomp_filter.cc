@@ -305,7 +305,7 @@ void SeccompCache::Warm() {
   if (warmer_.joinable()) return;
   warmer_ = std::thread([this] {
     const uint64_t capabilities = DefaultCapabilities() & DaemonCapabilities();
-    absl::Status status = Get(DefaultSeccompProfile(SeccompTarget::Host(capabilities))).status();
+    absl::Status status = Get(*HostDefaultSeccomp(capabilities)).status();
     if (!status.ok()) LogWarning("seccomp_warm_failed", {{"error", status.message()}});
   });
 }

@@ -30,6 +30,8 @@ absl::StatusOr<OciSeccomp> ParseSeccompProfile(absl::string_view json, const Sec
 // default profile does, except that socket(2) looks only at the 32 bits of the address family that
 // the kernel uses, so AF_ALG and AF_VSOCK cannot be had by setting higher ones.
 OciSeccomp DefaultSeccompProfile(const SeccompTarget& target);
+// The same for this machine, made once for each set of capabilities. Thread-safe.
+Shared<OciSeccomp> HostDefaultSeccomp(uint64_t capabilities);
 
 // Checks names and ranges of an already typed profile; what ParseSeccompProfile() applies.
 absl::Status ValidateSeccomp(const OciSeccomp& profile);

@@ -134,9 +134,13 @@ class ShimPool {
                                                           ShimObserver* observer);
   virtual ~ShimPool() = default;
 
-  // Starts a pod's shim with its namespaces. Undone on failure.
-  virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(const PodPlan& plan,
-                                                         const Cancel& cancel) = 0;
+  // Starts a pod's shim with its namespaces. Undone on failure. `meanwhile`, if any, runs while the
+  // shim sets itself up (the kernel takes its time for a network namespace); its failure is the
+  // call's.
+  virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
+      const PodPlan& plan,
+      const Cancel& cancel,
+      const std::function<absl::Status()>& meanwhile = nullptr) = 0;
   // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
   // records (ReadExitRecord) then tell what became of the containers.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,

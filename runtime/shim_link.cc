@@ -129,9 +129,9 @@ absl::Status SendMessage(int socket,
 }
 
 absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
-  std::string buffer(kMaxMessage, '\0');
+  char buffer[kMaxMessage];
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxMessageFds * sizeof(int))];
-  iovec vector = {.iov_base = buffer.data(), .iov_len = buffer.size()};
+  iovec vector = {.iov_base = buffer, .iov_len = sizeof(buffer)};
   msghdr raw = {};
   raw.msg_iov = &vector;
   raw.msg_iovlen = 1;
@@ -148,7 +148,7 @@ absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
   if (n == 0) return absl::UnavailableError("the shim has gone");
   MessageHeader header;
   if (static_cast<size_t>(n) < sizeof(header)) return absl::InvalidArgumentError("short message");
-  std::memcpy(&header, buffer.data(), sizeof(header));
+  std::memcpy(&header, buffer, sizeof(header));
   if (header.magic != kWireMagic || header.version != kWireVersion ||
       header.size != static_cast<size_t>(n) - sizeof(header) ||
       (raw.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
@@ -157,7 +157,7 @@ absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
   message.type = static_cast<MessageType>(header.type);
   message.request_id = header.request_id;
   message.flags = header.flags;
-  message.payload = buffer.substr(sizeof(header), header.size);
+  message.payload.assign(buffer + sizeof(header), header.size);
   return message;
 }
 

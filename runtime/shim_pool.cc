@@ -31,8 +31,10 @@ class PoolImpl final : public ShimPool {
   ~PoolImpl() override;
 
   absl::Status Init(const std::string& binary);
-  absl::StatusOr<std::shared_ptr<Shim>> StartPod(const PodPlan& plan,
-                                                 const Cancel& cancel) override;
+  absl::StatusOr<std::shared_ptr<Shim>> StartPod(
+      const PodPlan& plan,
+      const Cancel& cancel,
+      const std::function<absl::Status()>& meanwhile) override;
   absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                  const std::string& state_dir,
                                                  const Cancel& cancel) override;
@@ -99,8 +101,8 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(const PodPlan& plan,
-                                                         const Cancel& cancel) {
+absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
+    const PodPlan& plan, const Cancel& cancel, const std::function<absl::Status()>& meanwhile) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return ErrnoError(errno, "make the shim's socket");
@@ -112,12 +114,14 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(const PodPlan& plan,
   absl::Status status = broker_.StartShim(request_id, EncodePlan(plan), theirs.get(), cancel);
   theirs.reset();
   if (status.ok()) status = Watch(shim);
+  absl::Status beside;
+  if (status.ok() && meanwhile != nullptr) beside = meanwhile();
   if (status.ok()) status = shim->GreetStarted(request_id, pending, cancel);
-  if (!status.ok()) {
-    Unwatch(shim);
-    return Annotate(status, absl::StrCat("start the shim of pod ", plan.pod_id));
-  }
-  return shim;
+  if (status.ok() && beside.ok()) return shim;
+  if (status.ok()) (void)shim->Shutdown();
+  Unwatch(shim);
+  if (!beside.ok()) return beside;
+  return Annotate(status, absl::StrCat("start the shim of pod ", plan.pod_id));
 }
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_id,

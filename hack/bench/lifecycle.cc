@@ -132,6 +132,9 @@ class Bench {
     config.set_hostname(name);
     config.set_log_directory(options_.log_directory);
     config.mutable_linux()->set_cgroup_parent(options_.cgroup_parent);
+    // What the kubelet says unless a pod shares its PID namespace.
+    config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        cri::NamespaceMode::CONTAINER);
     return config;
   }
 

@@ -46,27 +46,48 @@ int BuildMount(const ContainerView& plan, const MountView& mount) {
   return -1;
 }
 
+bool IsHostBind(const MountView& mount) {
+  return mount.kind == MountKind::kBind && mount.source != "pod:shm";
+}
+
+// -1 with *skip: the source may be missing and is.
+int CloneBind(const MountView& mount, bool* skip) {
+  const int fd = MountBind(mount);
+  *skip = fd < 0 && errno == ENOENT && mount.optional;
+  return fd;
+}
+
+// All that come from the host, in one visit to its mount namespace.
+bool CloneHostBinds(Prepared* prepared) {
+  const HostScope host;
+  if (!host.entered()) return false;
+  int index = -1;
+  for (const MountView& mount : prepared->view.mounts) {
+    ++index;
+    if (!IsHostBind(mount)) continue;
+    prepared->mounts[index] = CloneBind(mount, &prepared->skipped[index]);
+    if (prepared->mounts[index] < 0 && !prepared->skipped[index]) return false;
+  }
+  return true;
+}
+
 bool BuildMounts(Prepared* prepared) {
   const ContainerView& plan = prepared->view;
   const size_t count = plan.mounts.size();
   prepared->mounts = static_cast<int*>(Allocate(count * sizeof(int)));
   prepared->skipped = static_cast<bool*>(Allocate(count * sizeof(bool)));
   for (size_t i = 0; i < count; ++i) prepared->mounts[i] = -1;
+  if (!CloneHostBinds(prepared)) return false;
   int index = -1;
   for (const MountView& mount : plan.mounts) {
     ++index;
     if (mount.destination.size < 2 || mount.destination.data[0] != '/') {
       return Refuse(kInvalidArgument, "mount destination", mount.destination.c_str());
     }
-    if (MadeByChild(mount)) continue;
-    const int fd = BuildMount(plan, mount);
-    if (fd < 0 && errno == ENOENT && mount.optional && mount.kind == MountKind::kBind) {
-      prepared->skipped[index] = true;
-      continue;
-    }
-    if (fd < 0) return false;
-    prepared->mounts[index] = fd;
-    if (!ApplyAttributes(fd, mount)) return false;
+    if (MadeByChild(mount) || prepared->skipped[index]) continue;
+    int& fd = prepared->mounts[index];
+    if (!IsHostBind(mount)) fd = BuildMount(plan, mount);
+    if (fd < 0 || !ApplyAttributes(fd, mount)) return false;
   }
   return true;
 }

@@ -268,14 +268,18 @@ bool OpenHostNamespaces() {
 
 }  // namespace
 
-HostScope::HostScope() : entered_(SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) == 0) {
-  if (!entered_) Fail("enter the host's mount namespace");
+bool HostScope::inside_ = false;
+
+HostScope::HostScope() : outermost_(!inside_) {
+  if (outermost_) inside_ = SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) == 0;
+  if (!inside_) Fail("enter the host's mount namespace");
 }
 
 HostScope::~HostScope() {
   const int error = errno;
   // Staying among the host's mounts would let a container start from them.
-  if (entered_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) != 0) abort();
+  if (outermost_ && inside_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) != 0) abort();
+  if (outermost_) inside_ = false;
   errno = error;
 }
 

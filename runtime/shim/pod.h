@@ -37,15 +37,17 @@ extern Pod g_pod;
 // Sets the pod up as the plan says, in this process. False and g_error on failure.
 bool SetUpPod(const PodView& plan);
 
-// Visits the host's mount namespace while in scope: paths are the host's, "/" is its root.
+// Visits the host's mount namespace while in scope: paths are the host's, "/" is its root. One inside
+// another costs nothing.
 class HostScope {
  public:
   HostScope();
   ~HostScope();
-  bool entered() const { return entered_; }
+  bool entered() const { return inside_; }
 
  private:
-  bool entered_;
+  static bool inside_;
+  const bool outermost_;
 };
 
 // A descriptor of a new user namespace with these maps; -1 and g_error.
