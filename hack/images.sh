@@ -57,7 +57,6 @@ jq -n --argjson base "$base" --argjson config "$shell" '{
       {path: "data/opaque", type: "dir"},
       {path: "data/opaque/old", content: "below"}]},
     {entries: [
-      {path: "data", type: "dir", mode: "0750", uid: 1000, gid: 2000},
       {path: "data/gone", type: "whiteout"},
       {path: "data/replaced", content: "above"},
       {path: "data/opaque", type: "dir"},

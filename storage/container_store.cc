@@ -135,7 +135,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
   absl::StatusOr<std::vector<LayerRecord>> pinned =
       layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
-        entry.diff_ids = image->config.diff_ids;
+        entry.diff_ids = image->layers;
         return entry.diff_ids;
       });
   absl::Status status = pinned.status();

@@ -2,6 +2,7 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/image_reference.h"
+#include "storage/inherited_dirs.h"
 
 namespace crisp::storage {
 namespace {
@@ -56,31 +58,6 @@ absl::Status ImageCatalog::Load() {
   };
   std::map<std::string, Row> rows;
   absl::MutexLock lock(&mutex_);
-  CRISP_RETURN_IF_ERROR(database_
-                            ->Execute("SELECT id, config, manifest, pulled_at FROM images", {},
-                                      [&](const Database::Row& row) {
-                                        rows[row.Text(0)] = {row.Text(1), row.Text(2), row.Int(3)};
-                                      })
-                            .status());
-  for (const auto& [id, row] : rows) {
-    absl::StatusOr<ImageRecord> record =
-        MakeRecord(row.config, row.manifest, absl::FromUnixNanos(row.pulled_at));
-    // One bad record does not stop the rest; the next pull replaces it.
-    if (!record.ok() || record->image.id != id) {
-      LogWarning("image_record_damaged", {{"image", id}});
-      continue;
-    }
-    for (const std::string& diff_id :
-         std::set<std::string>(record->config.diff_ids.begin(), record->config.diff_ids.end())) {
-      ++layer_uses_[diff_id];
-    }
-    images_[id] = std::make_shared<ImageRecord>(*std::move(record));
-  }
-  auto on_name = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (images_.count(row.Text(1)) > 0) names_[row.Text(0)] = row.Text(1);
-  };
-  CRISP_RETURN_IF_ERROR(
-      database_->Execute("SELECT name, image FROM names", {}, on_name).status());
   auto on_layer = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     layers_[row.Int(0)] = {.diff_id = row.Text(1),
                            .number = row.Int(0),
@@ -98,6 +75,29 @@ absl::Status ImageCatalog::Load() {
                     "inodes, bytes, disk_bytes FROM layers",
                     {}, on_layer)
           .status());
+  CRISP_RETURN_IF_ERROR(database_
+                            ->Execute("SELECT id, config, manifest, pulled_at FROM images", {},
+                                      [&](const Database::Row& row) {
+                                        rows[row.Text(0)] = {row.Text(1), row.Text(2), row.Int(3)};
+                                      })
+                            .status());
+  for (const auto& [id, row] : rows) {
+    absl::StatusOr<ImageRecord> record =
+        MakeRecord(row.config, row.manifest, absl::FromUnixNanos(row.pulled_at));
+    // One bad record does not stop the rest; the next pull replaces it.
+    if (!record.ok() || record->image.id != id) {
+      LogWarning("image_record_damaged", {{"image", id}});
+      continue;
+    }
+    StandOn(*record, {});
+    CountUses(*record, 1);
+    images_[id] = std::make_shared<ImageRecord>(*std::move(record));
+  }
+  auto on_name = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (images_.count(row.Text(1)) > 0) names_[row.Text(0)] = row.Text(1);
+  };
+  CRISP_RETURN_IF_ERROR(
+      database_->Execute("SELECT name, image FROM names", {}, on_name).status());
   std::vector<std::string> ids;
   for (const auto& [id, record] : images_) ids.push_back(id);
   for (const std::string& id : ids) Rename(id);
@@ -134,6 +134,26 @@ absl::StatusOr<ImageRecord> ImageCatalog::MakeRecord(const std::string& config_b
   image.config_json = config_bytes;
   image.chain_ids = record.config.diff_ids;
   return record;
+}
+
+bool ImageCatalog::HasLayer(const std::string& diff_id, const std::vector<LayerRecord>& fresh) const {
+  const auto is_it = [&](const LayerRecord& layer) { return layer.diff_id == diff_id; };
+  return std::any_of(fresh.begin(), fresh.end(), is_it) ||
+         std::any_of(layers_.begin(), layers_.end(),
+                     [&](const auto& layer) { return is_it(layer.second); });
+}
+
+void ImageCatalog::StandOn(ImageRecord& record, const std::vector<LayerRecord>& fresh) {
+  record.layers = record.config.diff_ids;
+  std::string inherited = InheritedDirsKey(record.config.diff_ids);
+  if (HasLayer(inherited, fresh)) record.layers.push_back(std::move(inherited));
+}
+
+void ImageCatalog::CountUses(const ImageRecord& record, int change) {
+  for (const std::string& layer :
+       std::set<std::string>(record.layers.begin(), record.layers.end())) {
+    if ((layer_uses_[layer] += change) == 0) layer_uses_.erase(layer);
+  }
 }
 
 // Recomputes what an image's names say: tags, digests, whether it is pinned.
@@ -240,12 +260,9 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
   };
   CRISP_RETURN_IF_ERROR(Write(body));
   absl::MutexLock lock(&mutex_);
-  if (images_.count(id) == 0) {
-    for (const std::string& diff_id :
-         std::set<std::string>(record.config.diff_ids.begin(), record.config.diff_ids.end())) {
-      ++layer_uses_[diff_id];
-    }
-  }
+  StandOn(record, layers);
+  CountUses(record, 1);
+  if (const auto it = images_.find(id); it != images_.end()) CountUses(*it->second, -1);
   images_[id] = std::make_shared<ImageRecord>(std::move(record));
   for (const std::string& name : names) GiveName(name, id);
   Rename(id);
@@ -263,10 +280,7 @@ absl::Status ImageCatalog::RemoveImage(const std::string& id) {
   absl::MutexLock lock(&mutex_);
   const auto it = images_.find(id);
   if (it == images_.end()) return absl::OkStatus();
-  const std::vector<std::string>& diff_ids = it->second->config.diff_ids;
-  for (const std::string& diff_id : std::set<std::string>(diff_ids.begin(), diff_ids.end())) {
-    if (--layer_uses_[diff_id] == 0) layer_uses_.erase(diff_id);
-  }
+  CountUses(*it->second, -1);
   images_.erase(it);
   std::erase_if(names_, [&](const auto& name) { return name.second == id; });
   return absl::OkStatus();

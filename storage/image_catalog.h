@@ -19,7 +19,8 @@
 
 namespace crisp::storage {
 
-// An unpacked layer: a directory layers/<number>/fs, whatever stands below it in an image.
+// An unpacked layer: a directory layers/<number>/fs, whatever stands below it in an image. Or what
+// InheritedDirs made for a chain, with the chain's key as its diff_id and no blob.
 struct LayerRecord {
   std::string diff_id;
   int64_t number = 0;
@@ -37,6 +38,8 @@ struct ImageRecord {
   std::string manifest_bytes;
   ImageManifest manifest;
   ImageConfig config;
+  // What its root stands on, bottom first: the diff_ids, then the layer of InheritedDirs if there is.
+  std::vector<std::string> layers;
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
 
@@ -81,6 +84,11 @@ class ImageCatalog {
                                          absl::Time now) const;
   void GiveName(const std::string& name, const std::string& id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasLayer(const std::string& diff_id, const std::vector<LayerRecord>& fresh) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StandOn(ImageRecord& record, const std::vector<LayerRecord>& fresh)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountUses(const ImageRecord& record, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rename(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::unique_ptr<Database> database_;

@@ -16,9 +16,21 @@
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/image_store_impl.h"
+#include "storage/inherited_dirs.h"
 #include "storage/layer_unpack.h"
 
 namespace crisp::storage {
+namespace {
+
+absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number) {
+  CRISP_RETURN_IF_ERROR(MakeDirs(paths.LayerDir(number), 0700));
+  const std::string fs = paths.LayerFs(number);
+  CRISP_RETURN_IF_ERROR(MakeDirs(fs, 0755));
+  if (chmod(fs.c_str(), 0755) != 0) return ErrnoError(errno, absl::StrCat("chmod ", fs));
+  return crisp::Open(fs, O_RDONLY | O_DIRECTORY);
+}
+
+}  // namespace
 
 // One pull that any number of callers wait for. Guarded by the store's mutex.
 struct ImageStoreImpl::PullOperation {
@@ -47,11 +59,7 @@ class ImageStoreImpl::LayerFetch {
 
  private:
   absl::StatusOr<LayerRecord> Make(const Cancel& cancel) {
-    CRISP_RETURN_IF_ERROR(MakeDirs(store_.paths_.LayerDir(number_), 0700));
-    const std::string fs = store_.paths_.LayerFs(number_);
-    CRISP_RETURN_IF_ERROR(MakeDirs(fs, 0755));
-    if (chmod(fs.c_str(), 0755) != 0) return ErrnoError(errno, absl::StrCat("chmod ", fs));
-    CRISP_ASSIGN_OR_RETURN(target_, crisp::Open(fs, O_RDONLY | O_DIRECTORY));
+    CRISP_ASSIGN_OR_RETURN(target_, MakeLayerFs(store_.paths_, number_));
     have_slot_ = store_.unpacks_.TryAcquire();
     if (store_.options_.keep_layer_blobs || !have_slot_) {
       CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -61,6 +69,8 @@ class ImageStoreImpl::LayerFetch {
       return absl::DataLossError(absl::StrCat("layer ", blob_.digest, ": unpacks to ",
                                               result_.diff_id, ", the config says ", diff_id_));
     }
+    CRISP_RETURN_IF_ERROR(
+        WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
     if (store_.options_.keep_layer_blobs) {
       const std::string kept = store_.paths_.Blob(blob_.digest);
       if (rename(spool_.c_str(), kept.c_str()) != 0) {
@@ -228,6 +238,35 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   return first_error;
 }
 
+absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& diff_ids,
+                                               const Cancel& cancel,
+                                               std::map<std::string, LayerStore::Lease>& leases) {
+  std::vector<InheritedDirs::Layer> chain;
+  for (const std::string& diff_id : diff_ids) {
+    const int64_t number = leases.at(diff_id).record.number;
+    CRISP_ASSIGN_OR_RETURN(std::vector<std::string> implicit,
+                           ReadDirList(paths_.ImplicitDirs(number)));
+    chain.push_back({.fs = paths_.LayerFs(number), .implicit_dirs = std::move(implicit)});
+  }
+  InheritedDirs inherited(std::move(chain));
+  CRISP_RETURN_IF_ERROR(inherited.Find());
+  if (inherited.empty()) return absl::OkStatus();
+  const std::string key = InheritedDirsKey(diff_ids);
+  auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
+    auto discard = absl::MakeCleanup([&] { (void)layers_->Trash(paths_.LayerDir(number)); });
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd target, MakeLayerFs(paths_, number));
+    CRISP_ASSIGN_OR_RETURN(const TreeCount count, inherited.Make(target.get()));
+    std::move(discard).Cancel();
+    return LayerRecord{.diff_id = key,
+                       .number = number,
+                       .inodes = count.inodes,
+                       .disk_bytes = count.disk_bytes};
+  };
+  CRISP_ASSIGN_OR_RETURN(const LayerStore::Lease lease, layers_->Acquire(key, build, cancel));
+  leases.emplace(key, lease);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
                                                    RegistrySession& session,
                                                    const std::vector<std::string>& names,
@@ -240,6 +279,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
   CRISP_RETURN_IF_ERROR(FetchLayers(image, session, cancel, leases));
+  CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
   std::vector<LayerRecord> fresh;
   for (const auto& [diff_id, lease] : leases) {
     if (!lease.committed) fresh.push_back(lease.record);

@@ -83,6 +83,10 @@ class ImageStoreImpl : public ImageStore {
                            RegistrySession& session,
                            const Cancel& cancel,
                            std::map<std::string, LayerStore::Lease>& leases);
+  // Leases the chain's layer of inherited directories when it needs one.
+  absl::Status MakeInheritedDirs(const std::vector<std::string>& diff_ids,
+                                 const Cancel& cancel,
+                                 std::map<std::string, LayerStore::Lease>& leases);
   absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
                                                          const Cancel& cancel);
 

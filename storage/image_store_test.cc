@@ -127,7 +127,7 @@ class ImageStoreTest : public ::testing::Test {
   }
 
   const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
-  const std::string top_ = TarBuilder().File("app", "top").File("etc/.wh.os", "").Build();
+  const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
   TempDir dir_;
   std::string root_ = dir_.path() + "/store";
   FakeRegistry registry_;
@@ -226,6 +226,55 @@ TEST_F(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK(store_->ReleaseContainer("c/1"));
   EXPECT_THAT(store_->ContainerUsage("c/1"), StatusIs(absl::StatusCode::kNotFound));
   ExpectClean(0);
+}
+
+// What a layer does not list looks as its own image's lower layers have it, whoever shares it.
+TEST_F(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
+  auto base = [](unsigned uid) {
+    return TarBuilder().Add({.name = "data", .type = '5', .mode = 0750, .uid = uid}).Build();
+  };
+  const std::string top = TarBuilder().File("data/f").Build();
+  const std::string one = registry_.Put(kBox, {base(1000), top});
+  const std::string two = registry_.Put("docker.io/library/two:latest", {base(2000), top});
+  const std::string same = registry_.Put("docker.io/library/same:latest", {base(2000), top}, "u");
+  const std::string plain = registry_.Put("docker.io/library/plain:latest", {base_, top});
+  for (const char* name : {"box", "two", "same", "plain"}) ASSERT_OK(Pull(name));
+  EXPECT_EQ(registry_.fetches, 4);
+  ASSERT_OK(store_->CollectGarbage());
+  EXPECT_THAT(Entries("layers"), SizeIs(6));  // four and one of directories for each of two chains
+  auto owner = [&](const std::string& id) {
+    const absl::StatusOr<RootFs> root = store_->PrepareContainer("of " + id, id);
+    struct stat st {};
+    if (!root.ok() || stat((root->lower_dirs[0] + "/data").c_str(), &st) != 0) return -1;
+    return (st.st_mode & 07777) == 0750 ? static_cast<int>(st.st_uid) : -2;
+  };
+  EXPECT_EQ(owner(one), 1000);
+  EXPECT_EQ(owner(two), 2000);
+  ASSERT_OK_AND_ASSIGN(const RootFs not_below, store_->PrepareContainer("plain", plain));
+  EXPECT_THAT(not_below.lower_dirs, SizeIs(2));
+  Reopen();
+  EXPECT_EQ(owner(same), 2000);
+  ASSERT_OK(store_->Remove(two));
+  ASSERT_OK(store_->ReleaseContainer("of " + two));
+  ASSERT_OK(store_->CollectGarbage());
+  EXPECT_THAT(Entries("layers"), SizeIs(6));  // `same` stands on them
+  for (const std::string& key : store_->PinnedKeys()) ASSERT_OK(store_->ReleaseContainer(key));
+  for (const std::string& id : {one, same, plain}) ASSERT_OK(store_->Remove(id));
+  ExpectClean(0);
+}
+
+TEST_F(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
+  const std::string base = TarBuilder().Dir("data", 0700).Build();
+  registry_.Put(kBox, {base, TarBuilder().File("data/f").Build()});
+  ASSERT_OK_AND_ASSIGN(const std::string id, Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareView("v", id));
+  ASSERT_OK(store_->ReleaseContainer("v"));
+  store_.reset();
+  ASSERT_OK(RemoveTree(root.lower_dirs[0]));
+  Reopen();
+  EXPECT_THAT(store_->Find("box"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(Pull("box"));
+  EXPECT_THAT(store_->PrepareView("v", id)->lower_dirs, SizeIs(3));
 }
 
 TEST_F(ImageStoreTest, ViewsAndEmptyImagesAreMountable) {

@@ -129,6 +129,7 @@ absl::Status LayerApplier::MakeParents(const std::string& path) {
       if (mkdirat(current.get(), name.base.c_str(), 0755) != 0) return Failed("mkdir", done);
       ++content_.inodes;
       content_.disk_bytes += kBlock;
+      CRISP_RETURN_IF_ERROR(NoteDirectory(current.get(), name.base, &done));
       if (whiteouts_.erase(done) > 0) CRISP_RETURN_IF_ERROR(Opaque(done));
       next.reset(OpenAt2(root_, done, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
       if (!next) return Failed("open", done);
@@ -191,6 +192,7 @@ absl::StatusOr<UniqueFd> LayerApplier::Add(const LayerEntry& entry) {
     if (entry.type != LayerEntry::Type::kDirectory) return Bad(entry.path, "replaces the root");
     directories_.push_back(entry);
     directories_.back().path.clear();
+    root_described_ = true;
     return UniqueFd();
   }
   CRISP_ASSIGN_OR_RETURN(const int parent, Parent(name.parent));
@@ -237,11 +239,44 @@ absl::Status LayerApplier::Whiteout(int parent, const Name& name) {
 }
 
 absl::Status LayerApplier::Opaque(const std::string& directory) {
-  opaque_bytes_ += directory.size() + 1;
-  if (opaque_bytes_ > limits_.max_opaque_bytes) {
-    return absl::ResourceExhaustedError("layer has too many opaque directories");
+  return List(directory, content_.opaque_dirs);
+}
+
+absl::Status LayerApplier::List(const std::string& directory, std::vector<std::string>& list) {
+  listed_bytes_ += directory.size() + 1;
+  if (listed_bytes_ > limits_.max_listed_bytes) {
+    return absl::ResourceExhaustedError("layer has too many opaque or implicit directories");
   }
-  content_.opaque_dirs.push_back(directory);
+  list.push_back(directory);
+  return absl::OkStatus();
+}
+
+// By inode, since symlinks give a directory many names. A number that a removed directory had comes
+// back to a later one: whichever was made last counts.
+absl::Status LayerApplier::NoteDirectory(int parent,
+                                         const std::string& base,
+                                         const std::string* implicit_path) {
+  if (implicit_path == nullptr && implicit_.empty()) return absl::OkStatus();
+  struct stat st {};
+  if (fstatat(parent, base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Failed("stat", base);
+  if (implicit_path == nullptr) {
+    implicit_.erase(st.st_ino);
+  } else {
+    implicit_[st.st_ino] = *implicit_path;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LayerApplier::ListImplicit() {
+  if (!root_described_) CRISP_RETURN_IF_ERROR(List(".", content_.implicit_dirs));
+  for (const auto& [inode, path] : implicit_) {
+    const UniqueFd fd(OpenAt2(root_, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
+    struct stat st {};
+    // Replaced later in the same archive.
+    if (!fd || fstat(fd.get(), &st) != 0 || st.st_ino != inode) continue;
+    CRISP_RETURN_IF_ERROR(List(path, content_.implicit_dirs));
+  }
+  std::sort(content_.implicit_dirs.begin(), content_.implicit_dirs.end());
   return absl::OkStatus();
 }
 
@@ -255,6 +290,7 @@ absl::Status LayerApplier::Directory(int parent, const Name& name, const LayerEn
     // A directory in place of a whiteout is a new one, not a merge with what lies below.
     if (whiteouts_.erase(name.path()) > 0) CRISP_RETURN_IF_ERROR(Opaque(name.path()));
   }
+  CRISP_RETURN_IF_ERROR(NoteDirectory(parent, name.base, nullptr));
   directories_.push_back(entry);
   directories_.back().path = name.path();
   return absl::OkStatus();
@@ -377,6 +413,7 @@ absl::Status LayerApplier::FinishDirectory(const LayerEntry& entry) {
 absl::StatusOr<LayerContent> LayerApplier::Finish() {
   cached_fd_.reset();
   for (const LayerEntry& entry : directories_) CRISP_RETURN_IF_ERROR(FinishDirectory(entry));
+  CRISP_RETURN_IF_ERROR(ListImplicit());
   return std::move(content_);
 }
 

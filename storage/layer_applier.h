@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -40,6 +41,9 @@ struct LayerContent {
   // Directories that hide what is below them; the caller marks them (trusted.overlay.opaque needs
   // CAP_SYS_ADMIN, which who reads archives must not have). Relative to the layer's root.
   std::vector<std::string> opaque_dirs;
+  // Directories that entries needed and no entry described ("." is the root): made root's, 0755, and
+  // in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
+  std::vector<std::string> implicit_dirs;
 };
 
 struct ApplyLimits {
@@ -48,7 +52,7 @@ struct ApplyLimits {
   size_t max_component = 255;
   int max_depth = 512;         // components from the layer's root, symlinks resolved
   size_t max_xattr_bytes = 1 << 20;     // of one entry
-  size_t max_opaque_bytes = 32u << 20;  // of all opaque directories' names
+  size_t max_listed_bytes = 32u << 20;  // of the names of all opaque and implicit directories
 };
 
 // Writes the members of one layer below a directory, in archive order and with the archive's owners,
@@ -88,6 +92,9 @@ class LayerApplier {
   absl::Status CheckDepth(int dir_fd, absl::string_view path) const;
   absl::Status Whiteout(int parent, const Name& name);
   absl::Status Opaque(const std::string& directory);
+  absl::Status List(const std::string& directory, std::vector<std::string>& list);
+  absl::Status NoteDirectory(int parent, const std::string& base, const std::string* implicit_path);
+  absl::Status ListImplicit();
   absl::Status Directory(int parent, const Name& name, const LayerEntry& entry);
   absl::Status Link(int parent, const Name& name, const LayerEntry& entry);
   absl::Status Node(int parent, const Name& name, const LayerEntry& entry);
@@ -99,10 +106,12 @@ class LayerApplier {
   int root_;
   ApplyLimits limits_;
   LayerContent content_;
-  size_t opaque_bytes_ = 0;
+  size_t listed_bytes_ = 0;
   UniqueFd cached_fd_;
   std::string cached_parent_;
   std::vector<LayerEntry> directories_;          // in archive order; finished at the end
+  absl::flat_hash_map<ino_t, std::string> implicit_;  // directories that no entry described yet
+  bool root_described_ = false;
   absl::flat_hash_set<std::string> whiteouts_;   // made by this layer and not replaced since
 };
 

@@ -24,6 +24,9 @@ std::string StorePaths::LayerDir(int64_t number) const {
 std::string StorePaths::LayerFs(int64_t number) const {
   return absl::StrCat(LayerDir(number), "/fs");
 }
+std::string StorePaths::ImplicitDirs(int64_t number) const {
+  return absl::StrCat(LayerDir(number), "/implicit_dirs");
+}
 std::string StorePaths::Blob(absl::string_view digest) const {
   return absl::StrCat(blobs(), "/", DigestHex(digest));
 }
@@ -56,7 +59,7 @@ absl::Status LayerStore::Recover(bool suspect) {
   // An image without all of its layers could not start anything: the next pull brings it back.
   for (const ImagePtr& image : catalog_->List()) {
     absl::MutexLock lock(&mutex_);
-    for (const std::string& diff_id : image->config.diff_ids) {
+    for (const std::string& diff_id : image->layers) {
       if (layers_.count(diff_id) > 0) continue;
       LogWarning("image_dropped", {{"image", image->image.id}, {"missing_layer", diff_id}});
       CRISP_RETURN_IF_ERROR(catalog_->RemoveImage(image->image.id));
@@ -230,7 +233,7 @@ void LayerStore::Verify(const std::string& diff_id) {
   if (!intact) {
     LogWarning("layer_damaged", {{"layer", diff_id}});
     for (const ImagePtr& image : catalog_->List()) {
-      const std::vector<std::string>& uses = image->config.diff_ids;
+      const std::vector<std::string>& uses = image->layers;
       if (std::find(uses.begin(), uses.end(), diff_id) != uses.end()) {
         (void)catalog_->RemoveImage(image->image.id);  // its next pull rebuilds it
       }

@@ -20,6 +20,7 @@ namespace crisp::storage {
 
 // The directories of a store:
 //   layers/<number>/fs    one unpacked layer
+//   layers/<number>/implicit_dirs  see InheritedDirs; for layers that have such
 //   blobs/sha256/<hex>    compressed layers, kept for export
 //   ingest/<number>       half-made things; means nothing after a restart
 //   containers/<key>/     see ContainerStore
@@ -35,6 +36,7 @@ struct StorePaths {
   std::string empty() const { return root + "/empty"; }
   std::string LayerDir(int64_t number) const;  // layers/<number>
   std::string LayerFs(int64_t number) const;
+  std::string ImplicitDirs(int64_t number) const;
   std::string Blob(absl::string_view digest) const;
 };
 

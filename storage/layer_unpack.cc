@@ -1,6 +1,7 @@
 #include "storage/layer_unpack.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/json.h"
@@ -24,7 +26,7 @@ namespace crisp::storage {
 namespace {
 
 constexpr int kPollMs = 100;
-constexpr size_t kMaxReport = 40u << 20;  // opaque directories' names are capped at 32 MiB
+constexpr size_t kMaxReport = 72u << 20;  // directories' names are capped at 32 MiB, and a byte each
 constexpr int kSocketBuffer = 1 << 20;
 
 absl::StatusOr<pid_t> Spawn(const UnpackOptions& options, int stream, int target, int report) {
@@ -63,19 +65,47 @@ absl::StatusOr<pid_t> Spawn(const UnpackOptions& options, int stream, int target
   return pid;
 }
 
-// The name comes from the child, so from the image.
-absl::Status MarkOpaque(int root, const std::string& directory) {
+// The name comes from the child, so from the image. Invalid: a later entry replaced it.
+absl::StatusOr<UniqueFd> OpenListed(int root, const std::string& directory) {
   open_how how{};
   how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root,
                                        directory.empty() ? "." : directory.c_str(), &how,
                                        sizeof(how))));
-  if (!fd) {
-    // Replaced by a later entry.
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return absl::OkStatus();
-    return ErrnoError(errno, absl::StrCat("open opaque directory ", directory));
+  if (!fd && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+    return ErrnoError(errno, absl::StrCat("open directory ", directory, " of the layer"));
   }
+  return fd;
+}
+
+// Empty: too long.
+absl::StatusOr<std::string> KernelPath(int fd) {
+  char path[PATH_MAX];
+  const ssize_t n = readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), path, sizeof(path));
+  if (n < 0 && errno == ENAMETOOLONG) return std::string();
+  if (n < 0) return ErrnoError(errno, "read the path of a layer's directory");
+  return std::string(path, static_cast<size_t>(n));
+}
+
+absl::Status AddImplicit(int root, const std::string& directory, UnpackResult& result) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenListed(root, directory));
+  if (!fd) return absl::OkStatus();
+  CRISP_ASSIGN_OR_RETURN(const std::string base, KernelPath(root));
+  CRISP_ASSIGN_OR_RETURN(const std::string path, KernelPath(fd.get()));
+  // One whose path is longer than the kernel can tell inherits nothing.
+  if (path.empty()) return absl::OkStatus();
+  if (path == base) {
+    result.implicit_dirs.push_back(".");
+  } else if (absl::StartsWith(path, base + "/")) {
+    result.implicit_dirs.push_back(path.substr(base.size() + 1));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MarkOpaque(int root, const std::string& directory) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenListed(root, directory));
+  if (!fd) return absl::OkStatus();
   if (fsetxattr(fd.get(), "trusted.overlay.opaque", "y", 1, 0) != 0) {
     return ErrnoError(errno, absl::StrCat("mark ", directory, " opaque"));
   }
@@ -177,7 +207,8 @@ absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
   return ParseReport(report);
 }
 
-// One line of JSON, then the opaque directories, each ended by a NUL.
+// One line of JSON, then directories, each ended by a NUL: "o" and an opaque one's path, or "i" and an
+// implicit one's.
 absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) {
   const size_t line = report.find('\n');
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(report.substr(0, line)));
@@ -200,8 +231,12 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
   absl::string_view names = report.substr(line + 1);
   while (!names.empty()) {
     const size_t end = names.find('\0');
-    if (end == absl::string_view::npos) return absl::InternalError("unpack layer: cut-off report");
-    CRISP_RETURN_IF_ERROR(MarkOpaque(target_.get(), std::string(names.substr(0, end))));
+    if (end == absl::string_view::npos || end == 0) {
+      return absl::InternalError("unpack layer: cut-off report");
+    }
+    const std::string directory(names.substr(1, end - 1));
+    CRISP_RETURN_IF_ERROR(names[0] == 'o' ? MarkOpaque(target_.get(), directory)
+                                          : AddImplicit(target_.get(), directory, result));
     names.remove_prefix(end + 1);
   }
   return result;

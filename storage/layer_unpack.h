@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,6 +31,8 @@ struct UnpackResult {
   uint64_t inodes = 0;        // see LayerContent
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
+  // LayerContent::implicit_dirs by their real paths, no symlink in them; "." is the root.
+  std::vector<std::string> implicit_dirs;
 };
 
 // One layer being unpacked by a confined child process (see UnpackerMain). Bytes go in by Write() on

@@ -49,6 +49,16 @@ TEST_F(LayerUnpackTest, UnpacksInAConfinedChild) {
   EXPECT_EQ(stat((dir_.path() + "/caf\xc3\xa9").c_str(), &st), 0);
 }
 
+TEST_F(LayerUnpackTest, TellsImplicitDirectories) {
+  TarBuilder tar;
+  tar.File("a/b/f").Dir("a").File("late/f").Dir("late");        // described behind what is in them
+  tar.Dir("real").Symlink("link", "real").File("link/sub/f");    // its real name counts
+  tar.File("gone/f").File("gone", "a file").File("x/old/f").File("x/old", "a file");
+  ASSERT_OK_AND_ASSIGN(const UnpackResult result, Unpack(tar.Build()));
+  EXPECT_THAT(result.implicit_dirs,
+              ::testing::UnorderedElementsAre(".", "a/b", "real/sub", "x"));
+}
+
 TEST_F(LayerUnpackTest, MovesMuchData) {
   TarBuilder tar;
   std::string content;

@@ -77,7 +77,7 @@ void Inflate(uint64_t max_bytes, uint64_t min_free, ByteRing& ring, Inflated& re
   ring.Close(result.status);
 }
 
-absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& opaque) {
+absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& listed) {
   ByteRing ring;
   Inflated inflated;
   std::thread inflater(
@@ -96,8 +96,10 @@ absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& 
   CRISP_RETURN_IF_ERROR(status);
   CRISP_ASSIGN_OR_RETURN(const LayerContent content, applier.Finish());
   for (const std::string& directory : content.opaque_dirs) {
-    opaque.append(directory);
-    opaque.push_back('\0');
+    listed.append("o").append(directory).push_back('\0');
+  }
+  for (const std::string& directory : content.implicit_dirs) {
+    listed.append("i").append(directory).push_back('\0');
   }
   return Json{{"code", 0},
               {"diff_id", inflated.diff_id},
@@ -109,7 +111,7 @@ absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& 
               {"disk_bytes", content.disk_bytes}};
 }
 
-absl::StatusOr<Json> ConfineAndUnpack(int argc, char** argv, std::string& opaque) {
+absl::StatusOr<Json> ConfineAndUnpack(int argc, char** argv, std::string& listed) {
   uint64_t max_bytes = 0, min_free = 0;
   if (argc != 4 || !absl::SimpleAtoi(argv[2], &max_bytes) || !absl::SimpleAtoi(argv[3], &min_free)) {
     return absl::InvalidArgumentError("usage: unpack-layer MAX-BYTES MIN-FREE-BYTES");
@@ -118,18 +120,18 @@ absl::StatusOr<Json> ConfineAndUnpack(int argc, char** argv, std::string& opaque
   PrepareTarReader();
   (void)Sha256Digest("");
   CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget));
-  return Unpack(max_bytes, min_free, opaque);
+  return Unpack(max_bytes, min_free, listed);
 }
 
 }  // namespace
 
 int UnpackerMain(int argc, char** argv) {
-  std::string opaque;
-  absl::StatusOr<Json> result = ConfineAndUnpack(argc, argv, opaque);
+  std::string listed;
+  absl::StatusOr<Json> result = ConfineAndUnpack(argc, argv, listed);
   Json report = result.ok() ? *result
                             : Json{{"code", static_cast<int>(result.status().code())},
                                    {"message", std::string(result.status().message())}};
-  const std::string text = absl::StrCat(DumpJson(report), "\n", opaque);
+  const std::string text = absl::StrCat(DumpJson(report), "\n", listed);
   const bool told = WriteAll(kReport, text, "the report").ok();
   _exit(result.ok() && told ? 0 : 1);
 }
