@@ -2,6 +2,8 @@
 
 #include <sys/un.h>
 
+#include <utility>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -34,6 +36,21 @@ absl::Status CheckNetwork(const NetworkConfig& network) {
   }
   if (network.subnets.empty() || network.subnets.size() > 2) {
     return absl::InvalidArgumentError("network.subnets must name one or two subnets");
+  }
+  return absl::OkStatus();
+}
+
+// Whether the keys fit together and the address has a HOST:PORT's form is the server's to say.
+absl::Status CheckStreaming(const StreamingConfig& streaming) {
+  for (const auto& [key, limit] : {std::pair{"creation_timeout", streaming.creation_timeout},
+                                   {"url_timeout", streaming.url_timeout}}) {
+    if (limit == absl::ZeroDuration()) {
+      return absl::InvalidArgumentError(absl::StrCat("streaming.", key, " must be longer than 0"));
+    }
+  }
+  if (streaming.max_connections < 1 || streaming.max_connections > 100000) {
+    return Invalid("streaming.max_connections", absl::StrCat(streaming.max_connections),
+                   "must be between 1 and 100000");
   }
   return absl::OkStatus();
 }
@@ -74,6 +91,7 @@ absl::Status Config::Validate() const {
                    "must be between 1 and 64");
   }
   CRISP_RETURN_IF_ERROR(CheckNetwork(network));
+  CRISP_RETURN_IF_ERROR(CheckStreaming(streaming));
   if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {
     return Invalid("runtime.cgroup_driver", runtime.cgroup_driver, "must be cgroupfs or systemd");
   }

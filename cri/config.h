@@ -43,6 +43,20 @@ struct RuntimeConfig {
   bool device_ownership_from_security_context = false;
 };
 
+// Where clients of Exec, Attach and PortForward connect to: the kubelet, in the name of its users.
+struct StreamingConfig {
+  std::string address = "127.0.0.1:0";  // HOST:PORT; port 0: a free one; empty: no streaming
+  std::string advertise;  // HOST or HOST:PORT in URLs, for clients that know the node by another name
+  // HTTPS: PEM files, read again when they change, or a key pair that crispd makes for itself.
+  std::string tls_cert_file, tls_key_file;
+  bool tls_self_signed = false;
+  std::string tls_client_ca_file;  // whoever signs the certificates that clients must then show
+  absl::Duration idle_timeout = absl::Hours(4);  // without a byte in either direction; 0: never
+  absl::Duration creation_timeout = absl::Seconds(30);  // for the connection, and for its streams
+  absl::Duration url_timeout = absl::Minutes(1);  // how long a URL waits for its client
+  int64_t max_connections = 2000;
+};
+
 // What /etc/crisp/config.yaml may say. A value; every key has a default. The keys of the file are
 // the members' names; config_schema.h is the one table of them.
 struct Config {
@@ -54,6 +68,7 @@ struct Config {
   ImageConfig image;
   NetworkConfig network;
   RuntimeConfig runtime;
+  StreamingConfig streaming;
 
   // The path of the socket, whatever `listen` says.
   std::string SocketPath() const;

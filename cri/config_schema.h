@@ -38,6 +38,18 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("handlers", config.runtime.handlers);
     v.Key("device_ownership_from_security_context", config.runtime.device_ownership_from_security_context);
   });
+  visitor.Section("streaming", [&](Visitor& v) {
+    v.Key("address", config.streaming.address);
+    v.Key("advertise", config.streaming.advertise);
+    v.Key("tls_cert_file", config.streaming.tls_cert_file);
+    v.Key("tls_key_file", config.streaming.tls_key_file);
+    v.Key("tls_self_signed", config.streaming.tls_self_signed);
+    v.Key("tls_client_ca_file", config.streaming.tls_client_ca_file);
+    v.Key("idle_timeout", config.streaming.idle_timeout);
+    v.Key("creation_timeout", config.streaming.creation_timeout);
+    v.Key("url_timeout", config.streaming.url_timeout);
+    v.Key("max_connections", config.streaming.max_connections);
+  });
 }
 
 }  // namespace crisp::cri

@@ -67,6 +67,18 @@ TEST(ConfigTest, ErrorsNameFileLineAndKey) {
   }
 }
 
+TEST(ConfigTest, StreamingNeedsItsLimits) {
+  for (const char* bad : {"creation_timeout: 0s", "url_timeout: 0s", "max_connections: 0"}) {
+    Config config;
+    ASSERT_OK(Apply(std::string("streaming: {") + bad + "}", &config));
+    EXPECT_THAT(config.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("streaming.")))
+        << bad;
+  }
+  Config config;
+  ASSERT_OK(Apply("streaming: {idle_timeout: 0s, address: ''}", &config));
+  EXPECT_OK(config.Validate());
+}
+
 TEST(ConfigTest, DumpReadsBackEqual) {
   Config config;
   config.root = "/with \"quotes\" and: colon";

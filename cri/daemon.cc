@@ -63,6 +63,19 @@ PodManagerOptions PodOptions(const Config& config) {
           .own_devices = config.runtime.device_ownership_from_security_context};
 }
 
+streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
+  return {.address = config.address,
+          .advertise = config.advertise,
+          .tls = {.cert_file = config.tls_cert_file,
+                  .key_file = config.tls_key_file,
+                  .client_ca_file = config.tls_client_ca_file,
+                  .self_signed = config.tls_self_signed},
+          .idle_timeout = config.idle_timeout,
+          .handshake_timeout = config.creation_timeout,
+          .token_ttl = config.url_timeout,
+          .connection_cap = static_cast<size_t>(config.max_connections)};
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Config config) {
@@ -137,10 +150,25 @@ void Daemon::AddPodMetrics() {
       metrics::kOomKills, [this] { return static_cast<double>(pods_->OomKills()); }));
 }
 
+absl::Status Daemon::ServeStreams() {
+  if (config_.streaming.address.empty()) return absl::OkStatus();
+  streaming_backend_ = std::make_unique<StreamingBackend>(*pods_);
+  sessions_ = std::make_unique<streaming::Sessions>(
+      *streaming_backend_, metrics_,
+      streaming::SessionOptions{.creation_timeout = config_.streaming.creation_timeout});
+  auto server =
+      streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
+  if (!server.ok()) return Annotate(server.status(), "start the streaming server");
+  streaming_ = *std::move(server);
+  pods_->Connect(streaming_.get());
+  return absl::OkStatus();
+}
+
 absl::Status Daemon::Serve(Listener listener) {
   if (!config_.metrics.address.empty()) {
     CRISP_ASSIGN_OR_RETURN(exposer_, metrics::Exposer::Start(config_.metrics.address, metrics_));
   }
+  CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
   runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, features);
   image_service_ = std::make_unique<ImageService>(*images_, metrics_);
@@ -152,6 +180,7 @@ absl::Status Daemon::Serve(Listener listener) {
   LogInfo("serving", {{"version", kVersion},
                       {"socket", config_.SocketPath()},
                       {"metrics_port", exposer_ == nullptr ? 0 : exposer_->port()},
+                      {"streaming_port", streaming_ == nullptr ? 0 : streaming_->port()},
                       {"pods", pods_->PodCount()},
                       {"kernel", features.release}});
   return absl::OkStatus();
@@ -163,6 +192,8 @@ void Daemon::Shutdown(absl::Duration grace) {
 
 Daemon::~Daemon() {
   server_.reset();
+  streaming_.reset();  // ends the sessions, which use the pods
+  sessions_.reset();
   exposer_.reset();
   scrapes_.clear();
   // The pods' background work uses the shims, the shims' thread calls the pods.

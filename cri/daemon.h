@@ -17,8 +17,11 @@
 #include "cri/pod_manager.h"
 #include "cri/runtime_service.h"
 #include "cri/server.h"
+#include "cri/streaming_backend.h"
 #include "metrics/exposer.h"
 #include "metrics/registry.h"
+#include "streaming/server.h"
+#include "streaming/sessions.h"
 
 namespace crisp::cri {
 
@@ -46,6 +49,7 @@ class Daemon {
   absl::Status OpenPods();
   void AddMetrics();
   void AddPodMetrics();
+  absl::Status ServeStreams();
 
   // In the order in which they are made; each uses only those above it.
   const Config config_;
@@ -55,6 +59,9 @@ class Daemon {
   std::unique_ptr<network::PodNetwork> network_;
   std::unique_ptr<PodManager> pods_;
   std::unique_ptr<runtime::ShimPool> shims_;  // tells exits to pods_
+  std::unique_ptr<StreamingBackend> streaming_backend_;
+  std::unique_ptr<streaming::Sessions> sessions_;
+  std::unique_ptr<streaming::Server> streaming_;
   std::unique_ptr<RuntimeService> runtime_service_;
   std::unique_ptr<ImageService> image_service_;
   std::unique_ptr<AdminService> admin_service_;
