@@ -31,9 +31,6 @@ absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
   if (config.image().image().empty()) {
     return absl::InvalidArgumentError("config.image: a container needs an image");
   }
-  if (config.cdi_devices_size() > 0) {
-    return absl::UnimplementedError("CDI_devices: crisp does not inject CDI devices yet");
-  }
   for (const v1::Mount& mount : config.mounts()) CRISP_RETURN_IF_ERROR(CheckMount(mount));
   // The log must stay below the pod's log directory (CVE-2025-0750's kind of escape).
   for (absl::string_view part : absl::StrSplit(config.log_path(), '/')) {
@@ -225,6 +222,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .volumes = job.volumes,
                           .seccomp_json = job.seccomp_json};
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
+  CRISP_RETURN_IF_ERROR(InjectCdiDevices(job));
   if (!record.log_path().empty()) {
     CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
   }

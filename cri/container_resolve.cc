@@ -12,6 +12,7 @@
 #include "cri/container_create.h"
 #include "cri/host_facts.h"
 #include "cri/pod_manager.h"
+#include "runtime/cdi_spec.h"
 
 namespace crisp::cri {
 namespace {
@@ -86,6 +87,23 @@ absl::Status PodManager::ResolveDevices(CreateJob& job) {
       job.devices.push_back({.device = std::move(node), .permissions = device.permissions()});
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::InjectCdiDevices(CreateJob& job) {
+  std::vector<std::string> devices;
+  for (const v1::CDIDevice& device : job.config.cdi_devices()) devices.push_back(device.name());
+  const std::map<std::string, std::string> annotations(job.config.annotations().begin(),
+                                                       job.config.annotations().end());
+  for (std::string& device : runtime::CdiDevicesOfAnnotations(annotations)) devices.push_back(std::move(device));
+  if (devices.empty()) return absl::OkStatus();
+  if (options_.cdi_spec_dirs.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("CDI device ", devices[0], ": CDI is off (runtime.cdi_spec_dirs is empty)"));
+  }
+  CRISP_ASSIGN_OR_RETURN(const runtime::CdiEdits edits, cdi_.Resolve(devices));
+  CRISP_RETURN_IF_ERROR(runtime::ApplyCdiEdits(edits, job.spec, job.device_sources));
+  job.user.groups = job.spec.process.user.additional_gids;
   return absl::OkStatus();
 }
 

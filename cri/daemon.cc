@@ -60,7 +60,8 @@ PodManagerOptions PodOptions(const Config& config) {
                                ? runtime::CgroupDriver::kSystemd
                                : runtime::CgroupDriver::kCgroupfs,
           .handlers = config.runtime.handlers,
-          .own_devices = config.runtime.device_ownership_from_security_context};
+          .own_devices = config.runtime.device_ownership_from_security_context,
+          .cdi_spec_dirs = config.runtime.cdi_spec_dirs};
 }
 
 streaming::Server::Options StreamingOptions(const StreamingConfig& config) {

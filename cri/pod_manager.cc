@@ -24,7 +24,7 @@ constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_par
 PodManager::PodManager(PodManagerOptions options,
                        storage::ImageStore* images,
                        network::PodNetwork* network)
-    : options_(std::move(options)), images_(images), network_(network) {}
+    : options_(std::move(options)), images_(images), network_(network), cdi_(options_.cdi_spec_dirs) {}
 
 PodManager::~PodManager() { Stop(); }
 

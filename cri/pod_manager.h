@@ -24,6 +24,7 @@
 #include "cri/stats_builder.h"
 #include "cri/work_queue.h"
 #include "network/pod_network.h"
+#include "runtime/cdi_registry.h"
 #include "runtime/cgroup.h"
 #include "runtime/seccomp_filter.h"
 #include "storage/image_store.h"
@@ -37,6 +38,7 @@ struct PodManagerOptions {
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
+  std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
   // How often CPU and OOM counters are read while there are pods.
   absl::Duration sample_period = absl::Seconds(10);
 };
@@ -169,6 +171,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status ResolveDevices(CreateJob& job);
   absl::Status ResolveUser(CreateJob& job);
   absl::Status MakeVolumes(CreateJob& job);
+  absl::Status InjectCdiDevices(CreateJob& job);
   absl::Status BuildAndPlan(CreateJob& job);
 
   // container_start.cc, container_stop.cc, container_remove.cc
@@ -219,6 +222,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   HostFacts host_;
   std::unique_ptr<RecordStore> records_;
   runtime::SeccompCache seccomp_;
+  runtime::CdiRegistry cdi_;
 
   IdStore<Pod> pods_{"pod sandbox"};
   IdStore<Container> containers_{"container"};
