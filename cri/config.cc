@@ -98,6 +98,9 @@ absl::Status Config::Validate() const {
   if (!runtime.shim.empty() && !absl::StartsWith(runtime.shim, "/")) {
     return Invalid("runtime.shim", runtime.shim, "must be an absolute path");
   }
+  if (!runtime.blockio_config_file.empty() && !absl::StartsWith(runtime.blockio_config_file, "/")) {
+    return Invalid("runtime.blockio_config_file", runtime.blockio_config_file, "must be an absolute path");
+  }
   for (const std::string& dir : runtime.cdi_spec_dirs) {
     CRISP_RETURN_IF_ERROR(CheckDirectory("runtime.cdi_spec_dirs", dir));
   }

@@ -41,6 +41,7 @@ struct RuntimeConfig {
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
   // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
   bool device_ownership_from_security_context = false;
+  std::string blockio_config_file;  // named classes of block IO limits; empty: there are none
   // CDI files; a later directory's devices hide those of an earlier one. Empty: no CDI.
   std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
 };

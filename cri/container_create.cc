@@ -223,6 +223,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .seccomp_json = job.seccomp_json};
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
   CRISP_RETURN_IF_ERROR(InjectCdiDevices(job));
+  CRISP_RETURN_IF_ERROR(ApplyBlockIoClass(job));
   if (!record.log_path().empty()) {
     CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
   }

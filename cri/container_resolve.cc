@@ -12,6 +12,7 @@
 #include "cri/container_create.h"
 #include "cri/host_facts.h"
 #include "cri/pod_manager.h"
+#include "runtime/blockio_classes.h"
 #include "runtime/cdi_spec.h"
 
 namespace crisp::cri {
@@ -29,6 +30,10 @@ bool SubPathMayExist(const std::vector<std::string>& lowers, const std::string& 
     if (layer.ok() && OpenInRoot(layer->get(), sub_path, O_PATH).ok()) return true;
   }
   return false;
+}
+
+std::map<std::string, std::string> ToMap(const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
 }
 
 }  // namespace
@@ -90,12 +95,34 @@ absl::Status PodManager::ResolveDevices(CreateJob& job) {
   return absl::OkStatus();
 }
 
+absl::Status PodManager::ApplyBlockIoClass(CreateJob& job) {
+  const std::string name = runtime::SelectBlockIoClass(
+      job.config.metadata().name(), ToMap(job.config.annotations()), ToMap(job.pod_config.annotations()));
+  if (name.empty()) return absl::OkStatus();
+  const std::string& path = options_.blockio_config_file;
+  const auto invalid = [&name](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("block IO class \"", name, "\": ", why));
+  };
+  if (path.empty()) return invalid("this node has no classes (runtime.blockio_config_file is not set)");
+  // Read each time: a few kilobytes, and an edit counts from the next container on.
+  absl::StatusOr<std::string> text = ReadFile(path, 1u << 20);
+  if (!text.ok()) return invalid(text.status().message());
+  absl::StatusOr<runtime::BlockIoClasses> classes = runtime::ParseBlockIoClasses(*text);
+  if (!classes.ok()) return invalid(absl::StrCat(path, ": ", std::string(classes.status().message())));
+  const auto rules = classes->find(name);
+  if (rules == classes->end()) return invalid(absl::StrCat("is not among those of ", path));
+  auto limits = runtime::ResolveBlockIo(rules->second, runtime::BlockDevicesOnHost);
+  if (!limits.ok()) return Annotate(limits.status(), absl::StrCat("block IO class \"", name, "\""));
+  job.spec.linux_.resources.block_io = *std::move(limits);
+  return absl::OkStatus();
+}
+
 absl::Status PodManager::InjectCdiDevices(CreateJob& job) {
   std::vector<std::string> devices;
   for (const v1::CDIDevice& device : job.config.cdi_devices()) devices.push_back(device.name());
-  const std::map<std::string, std::string> annotations(job.config.annotations().begin(),
-                                                       job.config.annotations().end());
-  for (std::string& device : runtime::CdiDevicesOfAnnotations(annotations)) devices.push_back(std::move(device));
+  for (std::string& device : runtime::CdiDevicesOfAnnotations(ToMap(job.config.annotations()))) {
+    devices.push_back(std::move(device));
+  }
   if (devices.empty()) return absl::OkStatus();
   if (options_.cdi_spec_dirs.empty()) {
     return absl::FailedPreconditionError(

@@ -61,6 +61,7 @@ PodManagerOptions PodOptions(const Config& config) {
                                : runtime::CgroupDriver::kCgroupfs,
           .handlers = config.runtime.handlers,
           .own_devices = config.runtime.device_ownership_from_security_context,
+          .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs};
 }
 

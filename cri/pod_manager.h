@@ -38,6 +38,7 @@ struct PodManagerOptions {
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
+  std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
   // How often CPU and OOM counters are read while there are pods.
   absl::Duration sample_period = absl::Seconds(10);
@@ -172,6 +173,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status ResolveUser(CreateJob& job);
   absl::Status MakeVolumes(CreateJob& job);
   absl::Status InjectCdiDevices(CreateJob& job);
+  absl::Status ApplyBlockIoClass(CreateJob& job);
   absl::Status BuildAndPlan(CreateJob& job);
 
   // container_start.cc, container_stop.cc, container_remove.cc

@@ -188,6 +188,7 @@ void BlockIoV2(const OciBlockIo& io, Writes& out) {
   for (const OciWeightDevice& d : io.weight_device) {
     if (!d.weight.has_value()) continue;
     out.Add("", "io.bfq.weight", absl::StrCat(d.major, ":", d.minor, " ", *d.weight), true);
+    out.Add("", "io.weight", absl::StrCat(d.major, ":", d.minor, " ", BlkioToIoWeight(*d.weight)), true);
   }
   Throttle(io.throttle_read_bps, "", "io.max", "rbps=", out);
   Throttle(io.throttle_write_bps, "", "io.max", "wbps=", out);

@@ -77,13 +77,16 @@ TEST(CgroupResourcesTest, UnlimitedAndSwap) {
 TEST(CgroupResourcesTest, BlockIo) {
   OciResources r;
   r.block_io.weight = 500;
+  r.block_io.weight_device = {{.major = 8, .minor = 0, .weight = 10}};
   r.block_io.throttle_read_bps = {{8, 0, 100}};
   r.block_io.throttle_write_iops = {{8, 16, 200}};
   EXPECT_EQ(Text(r, true),
-            "/io.bfq.weight?=500; /io.weight?=default 4950; /io.max=8:0 rbps=100; "
+            "/io.bfq.weight?=500; /io.weight?=default 4950; /io.bfq.weight?=8:0 10; "
+            "/io.weight?=8:0 1; /io.max=8:0 rbps=100; "
             "/io.max=8:16 wiops=200");
   EXPECT_EQ(Text(r, false),
             "blkio/blkio.bfq.weight?=500; blkio/blkio.weight?=500; "
+            "blkio/blkio.bfq.weight_device?=8:0 10; blkio/blkio.weight_device?=8:0 10; "
             "blkio/blkio.throttle.read_bps_device=8:0 100; "
             "blkio/blkio.throttle.write_iops_device=8:16 200");
 }

@@ -79,7 +79,8 @@ Daemon::Daemon() : bin_(BinDir()) {
   std::string config = absl::StrCat(
       "network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
       number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
-  absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(), "/cdi]\n");
+  absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(), "/cdi]\n  blockio_config_file: ",
+                  dir_.path(), "/blockio.yaml\n");
   if (UseSystemd()) absl::StrAppend(&config, "  cgroup_driver: systemd\n");
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
 }

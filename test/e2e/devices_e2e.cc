@@ -1,5 +1,6 @@
-// What vendors and operators describe in files: CDI devices.
+// What vendors and operators describe in files: CDI devices, block IO classes.
 #include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
@@ -134,6 +135,32 @@ TEST_F(Devices, CdiDevicesThatCannotBeAreRefusedByName) {
     EXPECT_EQ(status.error_code(), bad.code) << bad.device << ": " << status.error_message();
     EXPECT_THAT(status.error_message(), HasSubstr(bad.message));
   }
+}
+
+TEST_F(Devices, BlockIoClassesLimitTheContainersThatNameThem) {
+  struct stat st;
+  if (stat("/dev/loop0", &st) != 0 || !S_ISBLK(st.st_mode)) GTEST_SKIP() << "no /dev/loop0";
+  ASSERT_OK(AtomicWriteFile(daemon_->scratch() + "/blockio.yaml",
+                            "Classes:\n  slow: [{Devices: [/dev/loop0], ThrottleReadBps: 3M, ThrottleWriteIOPS: 77}]\n"
+                            "  slower: [{Devices: [/dev/loop0], ThrottleReadBps: 2M}]\n",
+                            0600, Durability::kNone));
+  static constexpr char kPrefix[] = "blockio.resources.beta.kubernetes.io/";
+  const auto config = node_->PodConfig("blockio", [](auto& c) {
+    (*c.mutable_annotations())[std::string(kPrefix) + "pod"] = "slow";
+    (*c.mutable_annotations())[std::string(kPrefix) + "container.other"] = "slower";
+    (*c.mutable_annotations())[std::string(kPrefix) + "container.bad"] = "no-such";
+  });
+  const std::string pod = node_->RunPod(config);
+  constexpr char kShow[] =
+      "cd /sys/fs/cgroup; cat io.max 2>/dev/null || (cd blkio && cat blkio.throttle.read_bps_device)";
+  const std::string c = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  EXPECT_THAT(node_->Shell(c, kShow), ::testing::AnyOf("7:0 3000000", "7:0 rbps=3000000 wbps=max riops=max wiops=77"));
+  const std::string other = node_->Run(pod, config, node_->ContainerConfig("other", {"sleep", "1000"}));
+  EXPECT_THAT(node_->Shell(other, kShow), HasSubstr("2000000"));
+  std::string id;
+  const grpc::Status refused = node_->TryCreate(pod, config, node_->ContainerConfig("bad", {"true"}), &id);
+  EXPECT_EQ(refused.error_code(), grpc::INVALID_ARGUMENT) << refused.error_message();
+  EXPECT_THAT(refused.error_message(), HasSubstr("no-such"));
 }
 
 }  // namespace
