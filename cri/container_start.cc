@@ -87,6 +87,9 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
     Publish(container->pod, container->id, v1::CONTAINER_STOPPED_EVENT);
     return Annotate(status, absl::StrCat("start container ", container->id));
   }
+  // An update may have come between creation and start.
+  const state::ContainerRecord now_running = container->Snapshot();
+  ApplyOomScore(now_running, now_running.config().linux().resources().oom_score_adj());
   // A row that could not be written is made good by the next one; the container runs.
   (void)saved;
   Publish(container->pod, container->id, v1::CONTAINER_STARTED_EVENT);

@@ -185,6 +185,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status RemoveOne(const ContainerPtr& container, const Cancel& cancel);
   absl::Status TearDownContainer(const ContainerPtr& container);
 
+  // container_update.cc: gives the record's oom_score_adj to the container's processes that have
+  // `former`.
+  void ApplyOomScore(const state::ContainerRecord& record, int64_t former);
+
   // container_exit.cc: state first, then record, then the news.
   void HandleExit(const ContainerPtr& container, const runtime::ExitRecord& record,
                   const std::string& reason);

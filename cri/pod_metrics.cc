@@ -38,6 +38,8 @@ const std::vector<Descriptor>& Table() {
       {"container_fs_usage_bytes", "Bytes in the writable layer", kGauge, {"device"}},
       {"container_fs_writes_bytes_total", "Bytes written to block devices", kCounter, {"device"}},
       {"container_fs_writes_total", "Writes to block devices", kCounter, {"device"}},
+      {"container_hugetlb_max_usage_bytes", "Highest use of huge pages", kGauge, {"pagesize"}},
+      {"container_hugetlb_usage_bytes", "Huge pages in use, in bytes", kGauge, {"pagesize"}},
       {"container_last_seen", "When these numbers were read, in Unix seconds", kGauge, {}},
       {"container_memory_cache", "Page cache in bytes", kGauge, {}},
       {"container_memory_failcnt", "Times the memory limit was hit", kCounter, {}},
@@ -147,6 +149,15 @@ void AddMemory(const MetricsReading& r, Samples& out) {
   out.Add("container_oom_events_total", memory.oom_kills);
 }
 
+void AddHugetlb(const MetricsReading& r, Samples& out) {
+  for (const runtime::CgroupStats::Hugetlb& pages : r.stats.hugetlb) {
+    out.Add("container_hugetlb_usage_bytes", pages.usage, {pages.page_size});
+    if (pages.max_usage.has_value()) {
+      out.Add("container_hugetlb_max_usage_bytes", *pages.max_usage, {pages.page_size});
+    }
+  }
+}
+
 void AddPressure(const char* resource, const std::optional<runtime::Pressure>& pressure, Samples& out) {
   if (!pressure.has_value()) return;
   out.Add(absl::StrCat("container_pressure_", resource, "_stalled_seconds_total"),
@@ -220,6 +231,7 @@ std::vector<v1::Metric> ContainerMetricSamples(const MetricsReading& reading) {
   AddPressure("cpu", reading.stats.cpu.pressure, out);
   AddPressure("memory", reading.stats.memory.pressure, out);
   AddPressure("io", reading.stats.io.pressure, out);
+  AddHugetlb(reading, out);
   AddIo(reading, out);
   AddFilesystem(reading, out);
   AddProcesses(reading, out);
@@ -233,6 +245,9 @@ std::vector<v1::Metric> PodMetricSamples(const MetricsReading& reading,
   Samples out(reading);
   AddCpu(reading, out);
   AddMemory(reading, out);
+  AddPressure("cpu", reading.stats.cpu.pressure, out);
+  AddPressure("memory", reading.stats.memory.pressure, out);
+  AddPressure("io", reading.stats.io.pressure, out);
   for (const network::InterfaceCounters& one : interfaces) {
     if (one.name == "lo") continue;
     out.Add("container_network_receive_bytes_total", one.rx_bytes, {one.name});

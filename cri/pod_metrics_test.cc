@@ -15,6 +15,7 @@ MetricsReading Reading() {
   reading.stats.cpu.pressure.emplace();
   reading.stats.memory.pressure.emplace();
   reading.stats.io.pressure.emplace();
+  reading.stats.hugetlb = {{.page_size = "2MB", .usage = 1, .max_usage = 2}};
   reading.writable_layer = storage::FsUsage{.mountpoint = "/m"};
   reading.open_files_limit = 1024;
   reading.resources.set_cpu_quota(10);
@@ -41,7 +42,7 @@ TEST(PodMetricsTest, NoNameOfCadvisorIsMissing) {
         "cpu_cfs_throttled_seconds_total", "cpu_system_seconds_total", "cpu_usage_seconds_total",
         "cpu_user_seconds_total", "file_descriptors", "fs_inodes_free", "fs_inodes_total",
         "fs_limit_bytes", "fs_reads_bytes_total", "fs_reads_total", "fs_usage_bytes",
-        "fs_writes_bytes_total", "fs_writes_total", "last_seen", "memory_cache", "memory_failcnt",
+        "fs_writes_bytes_total", "fs_writes_total", "hugetlb_max_usage_bytes", "hugetlb_usage_bytes", "last_seen", "memory_cache", "memory_failcnt",
         "memory_failures_total", "memory_kernel_usage", "memory_mapped_file",
         "memory_max_usage_bytes", "memory_rss", "memory_swap", "memory_usage_bytes",
         "memory_working_set_bytes", "network_receive_bytes_total", "network_receive_errors_total",

@@ -13,6 +13,10 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
   if (resources.cpu_period() < 0 || resources.cpu_shares() < 0) {
     return absl::InvalidArgumentError("linux.resources: cpu_period and cpu_shares cannot be negative");
   }
+  if (resources.oom_score_adj() < -1000 || resources.oom_score_adj() > 1000) {
+    return absl::InvalidArgumentError(absl::StrCat("linux.resources.oom_score_adj: ", resources.oom_score_adj(),
+                                                   " is not from -1000 to 1000"));
+  }
   if (resources.cpu_period() != 0) oci.cpu.period = static_cast<uint64_t>(resources.cpu_period());
   if (resources.cpu_quota() != 0) oci.cpu.quota = resources.cpu_quota();
   if (resources.cpu_shares() != 0) oci.cpu.shares = static_cast<uint64_t>(resources.cpu_shares());

@@ -105,6 +105,7 @@ absl::StatusOr<CgroupStats> CgroupStatsReader::Read() {
   }
   CgroupStats stats;
   CRISP_RETURN_IF_ERROR(cgroup_.v2() ? ReadV2(stats) : ReadV1(stats));
+  CRISP_RETURN_IF_ERROR(ReadHugetlb(stats));
   CRISP_ASSIGN_OR_RETURN(absl::string_view current, Slurp("pids", "pids.current"));
   stats.pids.current = ParseCgroupNumber(current).value_or(0);
   CRISP_ASSIGN_OR_RETURN(absl::string_view limit, Slurp("pids", "pids.max"));
@@ -112,6 +113,23 @@ absl::StatusOr<CgroupStats> CgroupStatsReader::Read() {
   stats.memory.working_set = Above(stats.memory.usage, stats.memory.inactive_file);
   stats.at = absl::Now();
   return stats;
+}
+
+absl::Status CgroupStatsReader::ReadHugetlb(CgroupStats& stats) {
+  // Those of any architecture; a size that is not there costs one failed open.
+  for (const char* size : {"64KB", "1MB", "2MB", "16MB", "32MB", "512MB", "1GB", "2GB", "16GB"}) {
+    const std::string base = absl::StrCat("hugetlb.", size, ".");
+    CRISP_ASSIGN_OR_RETURN(absl::string_view usage,
+                           Slurp("hugetlb", (base + (cgroup_.v2() ? "current" : "usage_in_bytes")).c_str()));
+    if (usage.empty()) continue;
+    CgroupStats::Hugetlb pages{.page_size = size, .usage = ParseCgroupNumber(usage).value_or(0)};
+    if (!cgroup_.v2()) {
+      CRISP_ASSIGN_OR_RETURN(absl::string_view peak, Slurp("hugetlb", (base + "max_usage_in_bytes").c_str()));
+      pages.max_usage = ParseCgroupNumber(peak);
+    }
+    stats.hugetlb.push_back(std::move(pages));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CgroupStatsReader::ReadV1(CgroupStats& stats) {

@@ -43,6 +43,12 @@ struct CgroupStats {
     uint64_t current = 0;
     std::optional<uint64_t> limit;  // unset: none
   } pids;
+  struct Hugetlb {
+    std::string page_size;  // "2MB"
+    uint64_t usage = 0;     // bytes
+    std::optional<uint64_t> max_usage;  // v1 only
+  };
+  std::vector<Hugetlb> hugetlb;  // of the sizes that the kernel accounts for
   struct Io {
     std::vector<DeviceIo> devices;
     std::optional<Pressure> pressure;
@@ -53,7 +59,7 @@ struct CgroupStats {
 absl::StatusOr<uint64_t> ReadCpuUsageNs(const Cgroup& cgroup);
 
 // Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up to
-// 20 descriptors, which do not keep the group from being removed.
+// 30 descriptors, which do not keep the group from being removed.
 class CgroupStatsReader {
  public:
   explicit CgroupStatsReader(const Cgroup& cgroup);
@@ -69,6 +75,7 @@ class CgroupStatsReader {
   };
   // Empty when the file does not exist; the view is valid until the next call.
   absl::StatusOr<absl::string_view> Slurp(const std::string& controller, const char* file);
+  absl::Status ReadHugetlb(CgroupStats& stats);
   absl::Status ReadV1(CgroupStats& stats);
   absl::Status ReadV2(CgroupStats& stats);
 
