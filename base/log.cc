@@ -23,6 +23,8 @@ spdlog::logger& Logger() {
   return logger;
 }
 
+constexpr size_t kMaxValue = 2048;
+
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -69,7 +71,9 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
   if (!LogEnabled(level)) return;
   std::string line(event);
   for (const auto& [key, value] : fields) {
-    const absl::string_view text = value.Piece();
+    absl::string_view text = value.Piece();
+    // Clients choose some values; a name of a megabyte must not fill the disk.
+    if (text.size() > kMaxValue) text = text.substr(0, kMaxValue);
     absl::StrAppend(&line, " ", key, "=");
     if (NeedsQuotes(text)) {
       absl::StrAppend(&line, "\"", absl::Utf8SafeCEscape(text), "\"");

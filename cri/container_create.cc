@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/check_message.h"
 #include "cri/host_facts.h"
 #include "cri/pod_manager.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -31,6 +32,7 @@ absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
   if (config.image().image().empty()) {
     return absl::InvalidArgumentError("config.image: a container needs an image");
   }
+  CRISP_RETURN_IF_ERROR(CheckMessage(config, "config"));
   for (const v1::Mount& mount : config.mounts()) CRISP_RETURN_IF_ERROR(CheckMount(mount));
   // The log must stay below the pod's log directory (CVE-2025-0750's kind of escape).
   for (absl::string_view part : absl::StrSplit(config.log_path(), '/')) {

@@ -6,12 +6,15 @@
 #include <climits>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/check_message.h"
 #include "cri/pod_manager.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup_systemd.h"
@@ -96,6 +99,7 @@ absl::Status PodManager::CheckPodConfig(const v1::RunPodSandboxRequest& request)
   if (!config.has_metadata() || config.metadata().name().empty()) {
     return absl::InvalidArgumentError("config.metadata: a pod sandbox needs a name");
   }
+  CRISP_RETURN_IF_ERROR(CheckMessage(config, "config"));
   const std::string& handler = request.runtime_handler();
   if (!handler.empty() &&
       std::find(options_.handlers.begin(), options_.handlers.end(), handler) == options_.handlers.end()) {
@@ -107,6 +111,21 @@ absl::Status PodManager::CheckPodConfig(const v1::RunPodSandboxRequest& request)
   }
   if (config.hostname().size() > 64) {
     return absl::InvalidArgumentError("hostname: longer than the kernel's 64 bytes");
+  }
+  // It goes into /etc/hosts.
+  for (const unsigned char c : config.hostname()) {
+    if (!absl::ascii_isgraph(c) || c == '/' || c == '#') {
+      return absl::InvalidArgumentError("hostname: holds a blank, a control character, a slash or a hash");
+    }
+  }
+  const std::string& logs = config.log_directory();
+  if (!logs.empty() && (logs[0] != '/' || logs.size() >= PATH_MAX)) {
+    return absl::InvalidArgumentError("log_directory: must be an absolute path of less than 4096 bytes");
+  }
+  // Also to remove a group one has to be able to name it: with ours below it.
+  for (absl::string_view part : absl::StrSplit(config.linux().cgroup_parent(), '/')) {
+    if (part.size() <= NAME_MAX && config.linux().cgroup_parent().size() <= PATH_MAX / 2) continue;
+    return absl::InvalidArgumentError("linux.cgroup_parent: is longer than the kernel's paths");
   }
   CRISP_RETURN_IF_ERROR(MakeAttachRequest("", config).status());
   return CheckPodNamespaces(context.namespace_options());

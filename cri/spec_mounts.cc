@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <climits>
 #include <set>
 #include <utility>
 
@@ -91,6 +92,7 @@ absl::Status CheckMount(const v1::Mount& mount) {
     return absl::InvalidArgumentError(absl::StrCat("mounts: ", path, ": ", why));
   };
   if (path.empty() || path[0] != '/') return fail("container_path is not absolute");
+  if (path.size() >= PATH_MAX) return absl::InvalidArgumentError("mounts: a container_path is too long");
   if (CleanAbsolutePath(path) == "/") return fail("cannot mount over the root");
   if (mount.recursive_read_only()) {
     if (!mount.readonly()) return fail("recursive_read_only needs readonly");
