@@ -138,11 +138,15 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   }
   job.container = std::make_shared<Container>(std::move(record), key, pod);
   const ContainerPtr& container = job.container;
+  StepTimer timer("CreateContainer", container->steps, metrics_);
+  job.timer = &timer;
   CRISP_RETURN_IF_ERROR(Change(*container, [](state::ContainerRecord&) {}));
+  timer.Done("record");
 
   absl::Status made = PrepareContainer(job);
   if (made.ok()) made = shim->CreateContainer(job.plan, Cancel(absl::Now() + kCreateTime));
   if (made.ok()) {
+    timer.Done("shim");
     made = Change(*container, [&job](state::ContainerRecord& r) {
       r.set_stage(state::ContainerRecord::CREATED);
       r.set_spec_json(SpecToRow(job.spec, r.config()));
@@ -170,6 +174,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   }
   containers_.Insert(container->id, container);
   Publish(pod, container->id, v1::CONTAINER_CREATED_EVENT);
+  timer.Done("publish");
   return container->id;
 }
 
@@ -177,12 +182,14 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   const std::string& id = job.container->id;
   const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
   CRISP_ASSIGN_OR_RETURN(job.root, images_->PrepareContainer(id, job.image.id));
+  job.timer->Done("storage");
   CRISP_RETURN_IF_ERROR(ResolveMounts(job));
   CRISP_RETURN_IF_ERROR(ResolveDevices(job));
   CRISP_RETURN_IF_ERROR(ResolveUser(job));
   CRISP_RETURN_IF_ERROR(MakeVolumes(job));
   CRISP_RETURN_IF_ERROR(CheckAppArmor(context, host_));
   CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(context));
+  job.timer->Done("resolve");
   if (context.namespace_options().pid() == v1::TARGET) {
     CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
                            containers_.Find(context.namespace_options().target_id()));
@@ -229,8 +236,10 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   if (!record.log_path().empty()) {
     CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
   }
+  job.timer->Done("spec");
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   CRISP_RETURN_IF_ERROR(group.Create(job.spec.linux_.resources));
+  job.timer->Done("cgroup");
   runtime::ContainerInputs plan_inputs{
       .container_id = record.id(),
       .lower_dirs = job.root.lower_dirs,
@@ -254,6 +263,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
     plan_inputs.seccomp_flags = filter->flags;
   }
   CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));
+  job.timer->Done("plan");
   return absl::OkStatus();
 }
 

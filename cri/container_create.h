@@ -10,6 +10,7 @@
 #include "cri/pod.h"
 #include "cri/pod_manager.h"
 #include "cri/spec_builder.h"
+#include "cri/step_timer.h"
 #include "runtime/launch_plan.h"
 #include "runtime/plan_builder.h"
 #include "runtime/user_lookup.h"
@@ -36,6 +37,7 @@ struct PodManager::CreateJob {
   int32_t target_pid = 0;
   runtime::OciSpec spec;
   runtime::ContainerPlan plan;
+  StepTimer* timer = nullptr;
 };
 
 }  // namespace crisp::cri

@@ -106,7 +106,15 @@ absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest&
 }
 
 absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
+  const absl::StatusOr<ContainerPtr> found = containers_.Find(container_id);
+  if (absl::IsNotFound(found.status())) {
+    // Of a pod there are only the times.
+    absl::StatusOr<PodPtr> pod = pods_.Find(container_id);
+    if (!pod.ok()) return found.status();
+    return Json{{"id", (*pod)->id}, {"timing", (*pod)->steps.ToJson()}};
+  }
+  if (!found.ok()) return found.status();
+  const ContainerPtr& container = *found;
   const state::ContainerRecord record = container->Snapshot();
   Json kernel = {{"pid", record.pid()}};
   auto pids = CgroupAt(record.cgroup_path()).Pids();
@@ -117,6 +125,7 @@ absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
               {"log", record.log_path()},
               {"cgroups", CgroupAt(record.cgroup_path()).Dirs()},
               {"spec", SpecShown(*container)},
+              {"timing", container->steps.ToJson()},
               {"kernel", std::move(kernel)}};
 }
 

@@ -24,9 +24,11 @@ absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& 
       absl::MutexLock lock(&container->mutex);
       container->removing = true;
     }
+    StepTimer timer("RemoveContainer", container->steps, metrics_);
     RequestStop(container, absl::ZeroDuration());
     absl::Status status = AwaitExit(container, Cancel(absl::Now() + absl::Minutes(1)));
     if (status.ok()) {
+      timer.Done("exit");
       status = Change(*container,
                       [](state::ContainerRecord& r) { r.set_stage(state::ContainerRecord::REMOVING); });
     }
@@ -35,6 +37,7 @@ absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& 
       container->removing = false;
       return status;
     }
+    timer.Done("record");
     if (!containers_.Erase(container->id)) return true;
     ForgetName(container->name_key, container->id);
     Publish(container->pod, container->id, v1::CONTAINER_DELETED_EVENT);
@@ -49,17 +52,22 @@ absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
   const state::ContainerRecord record = container->Snapshot();
   const Cancel soon(absl::Now() + absl::Seconds(5));
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
+  StepTimer timer("TearDownContainer", container->steps, metrics_);
   CRISP_RETURN_IF_ERROR(group.Kill(soon));
+  timer.Done("kill");
   // A shim that is gone has let go of the mounts.
   if (auto shim = container->pod->GetShim(); shim != nullptr) {
     const absl::Status removed = shim->RemoveContainer(container->id);
     if (!removed.ok() && !absl::IsUnavailable(removed)) return removed;
   }
+  timer.Done("shim");
   CRISP_RETURN_IF_ERROR(group.Remove(soon));
+  timer.Done("cgroup");
   CRISP_RETURN_IF_ERROR(images_->ReleaseContainer(container->id));
   for (const std::string& key : record.view_keys()) {
     CRISP_RETURN_IF_ERROR(images_->ReleaseContainer(key));
   }
+  timer.Done("storage");
   CRISP_RETURN_IF_ERROR(RemoveTree(VolumeDir(container->id)));
   CRISP_RETURN_IF_ERROR(RemoveTree(ExitRecordPath(container->pod->id, container->id)));
   return records_->Erase(container->id);

@@ -41,9 +41,12 @@ absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request
       }
       container->starting = true;
     }
-    const absl::Status status = FinishStart(
-        container, shim->StartContainer(container->id, Cancel(absl::Now() + kStartTime)));
+    StepTimer timer("StartContainer", container->steps, metrics_);
+    const auto started = shim->StartContainer(container->id, Cancel(absl::Now() + kStartTime));
+    timer.Done("shim");
+    const absl::Status status = FinishStart(container, started);
     if (!status.ok()) return status;
+    timer.Done("publish");
     return true;
   };
   return starts_.Run(absl::StrCat("start of container ", container->id), cancel, start).status();

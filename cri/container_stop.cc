@@ -19,8 +19,12 @@ absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request,
   if (!container.ok()) return container.status();
   // A grace of more than a century is none that ends; it must not overflow the clock.
   const int64_t grace = std::clamp<int64_t>(request.timeout(), 0, int64_t{1} << 32);
+  StepTimer timer("StopContainer", (*container)->steps, metrics_);
   RequestStop(*container, absl::Seconds(grace));
-  return AwaitExit(*container, cancel);
+  timer.Done("signal");
+  CRISP_RETURN_IF_ERROR(AwaitExit(*container, cancel));
+  timer.Done("exit");
+  return absl::OkStatus();
 }
 
 void PodManager::RequestStop(const ContainerPtr& container, absl::Duration timeout) {

@@ -114,6 +114,7 @@ absl::Status Daemon::OpenPods() {
   auto pods = PodManager::Create(PodOptions(config_), images_.get(), network_.get());
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
+  pods_->Connect(&metrics_);
   CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
   auto shims = runtime::ShimPool::Create({.shim_binary = shim, .storage_root = config_.root},
                                          pods_->observer());

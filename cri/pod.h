@@ -13,6 +13,7 @@
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
 #include "cri/cpu_window.h"
+#include "cri/step_timer.h"
 #include "runtime/oci_spec.h"
 #include "runtime/shim_client.h"
 
@@ -33,6 +34,7 @@ struct Pod {
   // Null: not started, stopped, or dead.
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  StepLog steps;
 
   Pod(state::PodRecord initial, std::string key)
       : id(initial.id()), name_key(std::move(key)), record(std::move(initial)) {}
@@ -76,6 +78,7 @@ struct Container {
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
   // How many of its OOM kills are counted; unset: it ran before this daemon did.
   std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
+  StepLog steps;
 
   Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
       : id(initial.id()), name_key(std::move(key)), pod(std::move(owner)), record(std::move(initial)) {}

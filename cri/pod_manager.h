@@ -22,6 +22,7 @@
 #include "cri/record_store.h"
 #include "cri/spec_builder.h"
 #include "cri/stats_builder.h"
+#include "cri/step_timer.h"
 #include "cri/work_queue.h"
 #include "network/pod_network.h"
 #include "runtime/cdi_registry.h"
@@ -64,6 +65,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // What hands out the URLs of Exec, Attach and PortForward, which answer Unavailable without it;
   // before serving.
   void Connect(streaming::Server* server) { streaming_ = server; }
+  // Where the times of steps go; before Recover().
+  void Connect(metrics::Registry* metrics) { metrics_ = metrics; }
   // No background work is running any more when it returns. The containers go on.
   void Stop();
 
@@ -148,7 +151,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // pod_run.cc
   absl::Status CheckPodConfig(const v1::RunPodSandboxRequest& request) const;
   absl::StatusOr<std::string> RunPod(const v1::RunPodSandboxRequest& request, const std::string& key);
-  absl::Status MakePod(const PodPtr& pod);
+  absl::Status MakePod(const PodPtr& pod, StepTimer& timer);
   absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
@@ -224,6 +227,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   network::PodNetwork* const network_;
   runtime::ShimPool* shims_ = nullptr;
   streaming::Server* streaming_ = nullptr;
+  metrics::Registry* metrics_ = nullptr;
   std::shared_ptr<const runtime::CgroupLayout> layout_;
   HostFacts host_;
   std::unique_ptr<RecordStore> records_;

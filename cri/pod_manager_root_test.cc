@@ -223,6 +223,32 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
   EXPECT_EQ(StatusOf(id.substr(0, 13)).id(), id);
 }
 
+TEST_F(PodManagerTest, ExplainTellsHowLongTheStepsTook) {
+  const std::string pod = RunPod("timing");
+  const std::string id = RunContainer(pod, "c", "sleep 1000");
+  ASSERT_OK(StopOne(id, 0));
+  const auto steps_of = [&](const std::string& of) {
+    const absl::StatusOr<Json> explained = manager_->Explain(of);
+    EXPECT_OK(explained);
+    std::vector<std::string> steps;
+    for (const Json& step : explained.value_or(Json::object()).value("timing", Json::array())) {
+      steps.push_back(step["operation"].get<std::string>() + "/" + step["step"].get<std::string>());
+      EXPECT_GE(step["microseconds"].get<int64_t>(), 0);
+    }
+    return steps;
+  };
+  EXPECT_THAT(steps_of(pod), ::testing::ElementsAre("RunPodSandbox/record", "RunPodSandbox/directories",
+                                                    "RunPodSandbox/shim", "RunPodSandbox/network",
+                                                    "RunPodSandbox/hosts", "RunPodSandbox/publish"));
+  EXPECT_THAT(steps_of(id),
+              ::testing::ElementsAre("CreateContainer/record", "CreateContainer/storage",
+                                     "CreateContainer/resolve", "CreateContainer/spec", "CreateContainer/cgroup",
+                                     "CreateContainer/plan", "CreateContainer/shim", "CreateContainer/publish",
+                                     "StartContainer/shim", "StartContainer/publish", "StopContainer/signal",
+                                     "StopContainer/exit"));
+  EXPECT_THAT(manager_->Explain(std::string(64, 'f')), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(PodManagerTest, ARetryFindsWhatTheFirstMade) {
   const std::string pod = RunPod("again");
   EXPECT_EQ(RunPod("again"), pod);

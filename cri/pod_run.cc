@@ -182,9 +182,11 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   record.set_owns_cgroup(parent.empty() ||
                          (!UsesSystemd() && ClaimCgroup(record.cgroup_path())));
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
+  StepTimer timer("RunPodSandbox", pod->steps, metrics_);
   CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord&) {}));
+  timer.Done("record");
 
-  absl::Status made = MakePod(pod);
+  absl::Status made = MakePod(pod, timer);
   if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
@@ -201,6 +203,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   ArmSampler();
   Publish(pod, pod->id, v1::CONTAINER_CREATED_EVENT);
   Publish(pod, pod->id, v1::CONTAINER_STARTED_EVENT);
+  timer.Done("publish");
   LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});
   return pod->id;
 }
@@ -214,14 +217,19 @@ bool PodManager::ClaimCgroup(const std::string& path) {
   return ours;
 }
 
-absl::Status PodManager::MakePod(const PodPtr& pod) {
+absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
   const v1::PodSandboxConfig config = pod->Snapshot().config();
   CRISP_RETURN_IF_ERROR(MakeDirs(FilesDir(pod->id), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
   if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
+  timer.Done("directories");
   CRISP_RETURN_IF_ERROR(StartShim(pod, config));
+  timer.Done("shim");
   if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config));
-  return WriteHosts(*pod, config);
+  timer.Done("network");
+  CRISP_RETURN_IF_ERROR(WriteHosts(*pod, config));
+  timer.Done("hosts");
+  return absl::OkStatus();
 }
 
 absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {

@@ -43,7 +43,9 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
     CRISP_RETURN_IF_ERROR(
         Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::NOT_READY); }));
   }
+  StepTimer timer("StopPodSandbox", pod->steps, metrics_);
   CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
+  timer.Done("containers");
   const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   if (!HostNetwork(pod->Snapshot())) {
     // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
@@ -51,6 +53,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
     CRISP_RETURN_IF_ERROR(network_->Detach(pod->id, shim == nullptr ? -1 : shim->netns_fd(),
                                            Cancel(absl::Now() + kDetachTime)));
   }
+  timer.Done("network");
   if (shim != nullptr) {
     for (const ContainerPtr& container : ContainersOf(pod->id)) {
       // Those never started: nothing is known of them in the shim's end otherwise.
@@ -60,7 +63,9 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
     absl::MutexLock lock(&pod->mutex);
     pod->shim = nullptr;
   }
+  timer.Done("shim");
   CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord& r) { r.set_stopped(true); }));
+  timer.Done("record");
   Publish(pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
   LogInfo("pod.stopped", {{"pod", pod->id}});
   return absl::OkStatus();
@@ -100,11 +105,13 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
                                  return true;
                                });
   if (!stopped.ok()) return stopped.status();
+  StepTimer timer("RemovePodSandbox", pod->steps, metrics_);
   for (const ContainerPtr& container : ContainersOf(pod->id)) {
     CRISP_RETURN_IF_ERROR(RemoveOne(container, patient));
   }
   CRISP_RETURN_IF_ERROR(
       Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::REMOVING); }));
+  timer.Done("containers");
   if (!pods_.Erase(pod->id)) return absl::OkStatus();
   ForgetName(pod->name_key, pod->id);
   Publish(pod, pod->id, v1::CONTAINER_DELETED_EVENT);
@@ -115,6 +122,7 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
 
 absl::Status PodManager::TearDownPod(const PodPtr& pod) {
   const state::PodRecord record = pod->Snapshot();
+  StepTimer timer("TearDownPod", pod->steps, metrics_);
   std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   if (shim == nullptr && !record.stopped()) {
     auto adopted = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + absl::Seconds(10)));
@@ -127,7 +135,9 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
                                            Cancel(absl::Now() + kDetachTime)));
   }
   if (shim != nullptr) CRISP_RETURN_IF_ERROR(shim->Shutdown());
+  timer.Done("shim");
   CRISP_RETURN_IF_ERROR(RemovePodGroups(record, Cancel(absl::Now() + absl::Seconds(5))));
+  timer.Done("cgroup");
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
   return records_->Erase(pod->id);
 }

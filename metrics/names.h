@@ -21,6 +21,7 @@ struct Family {
   X(kRpcSeconds, kHistogram, "crisp_rpc_duration_seconds", "Time from an RPC's first byte to its status.", "method")                              \
   X(kRpcsFinished, kCounter, "crisp_rpcs_total", "RPCs answered, by gRPC code.", "method,code")     \
   X(kRpcsInFlight, kGauge, "crisp_rpcs_in_flight", "RPCs being served.", "")                        \
+  X(kStepSeconds, kHistogram, "crisp_step_seconds", "Time of the steps of operations on pods and containers.", "operation,step") \
   X(kImagePulls, kCounter, "crisp_image_pulls_total", "Image pulls, by outcome.", "result")         \
   X(kImagePullsInFlight, kGauge, "crisp_image_pulls_in_flight", "Image pulls being served.", "")    \
   X(kImagePullSeconds, kHistogram, "crisp_image_pull_duration_seconds", "Time of successful image pulls.", "") \

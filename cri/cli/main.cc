@@ -29,6 +29,7 @@ struct Arguments {
   std::string address = kDefaultAddress;
   std::string file;
   std::string id;
+  bool timing = false;
   std::vector<std::string> references;
 };
 
@@ -114,6 +115,26 @@ absl::Status Print(const absl::StatusOr<Json>& json) {
   return absl::OkStatus();
 }
 
+// The steps of the operations on a pod or container, in the order in which they began.
+absl::Status PrintTiming(const Json& explained) {
+  CRISP_ASSIGN_OR_RETURN(const Json* steps, JsonArray(explained, "timing"));
+  absl::PrintF("%-17s  %-12s  %10s  %s\n", "OPERATION", "STEP", "TIME", "BEGAN");
+  for (const Json& step : *steps) {
+    CRISP_ASSIGN_OR_RETURN(const std::string operation, JsonString(step, "operation"));
+    CRISP_ASSIGN_OR_RETURN(const std::string name, JsonString(step, "step"));
+    CRISP_ASSIGN_OR_RETURN(const std::string at, JsonString(step, "at"));
+    CRISP_ASSIGN_OR_RETURN(const int64_t took, JsonInt(step, "microseconds"));
+    absl::PrintF("%-17s  %-12s  %7.3f ms  %s\n", operation, name, static_cast<double>(took) / 1000, at);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Explain(const Arguments& arguments) {
+  const absl::StatusOr<Json> explained = Client(arguments.address).Explain(arguments.id);
+  if (!arguments.timing || !explained.ok()) return Print(explained);
+  return PrintTiming(*explained);
+}
+
 absl::Status Doctor(const Arguments& arguments) {
   struct utsname names{};
   if (uname(&names) != 0) return ErrnoError(errno, "ask for the kernel's name");
@@ -165,10 +186,9 @@ int Main(int argc, char** argv) {
   add(images, "history", "Show the layers of an image and who uses them", History)
       ->add_option("IMAGE", arguments.id, "Name or id")
       ->required();
-  add(&app, "explain", "Show what a container was started with",
-      [](const Arguments& a) { return Print(Client(a.address).Explain(a.id)); })
-      ->add_option("ID", arguments.id, "Container id or a prefix of it")
-      ->required();
+  CLI::App* explaining = add(&app, "explain", "Show what a container was started with", Explain);
+  explaining->add_flag("--timing", arguments.timing, "Only how long the steps took; of a pod, too");
+  explaining->add_option("ID", arguments.id, "Container (or pod) id or a prefix of it")->required();
   add(&app, "info", "Show the daemon's version, paths and counts",
       [](const Arguments& a) { return Print(Client(a.address).Info()); });
   add(&app, "doctor", "Check the host and the daemon, and say what to mend", Doctor);
