@@ -177,6 +177,32 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(ShimTest, ExecsEndWithTheirDaemon) {
+  const PodPlan pod = MakePod();
+  StartPod(pod);
+  const ContainerPlan plan = MakeContainer("while true; do sleep 0.02; done");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  const ExecPlan exec = MakeExec(plan.container_id, "sleep 4321 & sleep 4321");
+  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  const auto lives = [] {
+    return system("grep -qsz '[4]321' /proc/[0-9]*/cmdline 2>/dev/null") == 0;
+  };
+  EXPECT_TRUE(lives());
+  shim_.reset();
+  pool_.reset();
+  for (int i = 0; i < 200 && lives(); ++i) usleep(10000);
+  EXPECT_FALSE(lives());
+  StartPool();
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].state, ContainerReport::State::kRunning);
+  ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
+  (void)observer_.WaitContainer(plan.container_id);
+  EXPECT_OK(shim_->Shutdown());
+}
+
 // The pod's socket is root's only, but a confused client must not take the pod down.
 TEST_F(ShimTest, GarbageOnTheSocketIsRefused) {
   const PodPlan pod = MakePod();

@@ -85,9 +85,11 @@ void Connection::Ready(uint32_t events) {
 
 bool Connected() { return g_connection.fd() >= 0; }
 
+// Nobody is left who could end an exec or wants to know how it ended, so none outlives its daemon.
 void DropConnection() {
   g_connection.Close();
   g_pending_connected = false;
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(Str{exec->id, 0});
 }
 
 void UseConnection(int socket) {

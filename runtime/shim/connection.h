@@ -11,6 +11,7 @@ namespace crisp::shim {
 bool Connected();
 // Takes the socket; the newest wins. While a start is under way it is not read from.
 void UseConnection(int socket);
+// Closes it and kills the execs that came over it; containers go on.
 void DropConnection();
 // Answers the start under way as `request_id` with AnswerStart(), and reads no request until then.
 void AwaitStart(uint64_t request_id);
