@@ -56,6 +56,7 @@ class PortForwardSession {
 
  private:
   void Take(std::shared_ptr<ClientStream> stream);
+  std::string MakeUpId(const std::string& type);
   asio::awaitable<void> Forward(std::string id, PairPtr pair);
   asio::awaitable<absl::Status> Connect(PairPtr pair);
   asio::awaitable<absl::Status> ConnectTo(PairPtr pair, int family);
@@ -66,6 +67,7 @@ class PortForwardSession {
   const std::shared_ptr<ClientConnection> client_;
   const SessionRequest request_;
   std::map<std::string, PairPtr> pairs_;  // by request id
+  uint64_t unnamed_ = 0;                  // error streams that came without one
   bool ended_ = false;
   Tasks tasks_;
 };
@@ -85,16 +87,27 @@ asio::awaitable<void> PortForwardSession::Run() {
   pairs_.clear();
 }
 
+// The first clients sent no ids, but each pair's error stream right before its data stream. No client's
+// own id starts with a space: headers are trimmed.
+std::string PortForwardSession::MakeUpId(const std::string& type) {
+  if (type == kStreamTypeError) ++unnamed_;
+  return absl::StrCat(" ", unnamed_);
+}
+
 // Puts a stream to its sister, or resets it when it cannot be meant.
 void PortForwardSession::Take(std::shared_ptr<ClientStream> stream) {
   const std::string type = HeaderOf(*stream, kStreamTypeHeader);
-  const std::string id = HeaderOf(*stream, kRequestIdHeader);
+  std::string id = HeaderOf(*stream, kRequestIdHeader);
+  const bool unnamed = id.empty();
+  if (unnamed) id = MakeUpId(type);
   uint32_t port = 0;
-  const bool good = (type == kStreamTypeData || type == kStreamTypeError) && !id.empty() &&
+  const bool good = (type == kStreamTypeData || type == kStreamTypeError) &&
                     absl::SimpleAtoi(HeaderOf(*stream, kPortHeader), &port) && port >= 1 &&
                     port <= UINT16_MAX;
   const auto found = pairs_.find(id);
-  if (!good || (found == pairs_.end() && pairs_.size() >= context_.options.pair_cap)) {
+  const bool orphan = unnamed && type == kStreamTypeData && found == pairs_.end();
+  if (!good || orphan ||
+      (found == pairs_.end() && pairs_.size() >= context_.options.pair_cap)) {
     stream->Reset();
     return;
   }

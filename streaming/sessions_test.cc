@@ -460,6 +460,24 @@ TEST_F(PortForwardTest, OneFailingPairLeavesTheOthersAlone) {
   EXPECT_FALSE(done_);
 }
 
+TEST_F(PortForwardTest, StreamsWithoutIdsArePairedInTheirOrder) {
+  Listener listener(AF_INET);
+  Begin();
+  const std::string port = absl::StrCat(listener.port);
+  for (const std::string text : {"first", "second"}) {
+    const auto error = client_->Open("error", {{kPortHeader, port}});
+    const auto data = client_->Open("data", {{kPortHeader, port}});
+    RunUntil([&] { return listener.Accept(); });
+    data->Send(text);
+    char buffer[32] = {};
+    RunUntil([&] { return recv(listener.peer.get(), buffer, sizeof(buffer), MSG_DONTWAIT) > 0; });
+    EXPECT_EQ(buffer, text);
+    EXPECT_FALSE(error->was_reset);
+    const auto surplus = client_->Open("data", {{kPortHeader, port}});
+    RunUntil([&] { return surplus->was_reset; });
+  }
+}
+
 TEST_F(PortForwardTest, AResetByTheApplicationIsNoErrorOfTheSession) {
   Listener listener(AF_INET);
   Begin();
