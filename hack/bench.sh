@@ -28,13 +28,32 @@ clean_up() {
   "$bin/crispd" --config "$work/crisp.yaml" reset --root "$work/crisp" --state "$work/crisp-state" >/dev/null 2>&1
   if [ -n "$containerd_pid" ]; then
     kill "$containerd_pid" 2>/dev/null; wait "$containerd_pid" 2>/dev/null
-    pkill -f "$work/containerd" 2>/dev/null
+    containerd_left
     ip link del benchbr0 2>/dev/null
     grep -o "$work[^ ]*" /proc/self/mountinfo | sort -r | xargs -r -n1 umount -l 2>/dev/null
   fi
   rm -rf "$work"
 }
 trap clean_up EXIT
+
+# Processes below PID, itself not among them: the broker and the shims of a crispd.
+descendants() {
+  local child
+  for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
+    echo "$child"
+    descendants "$child"
+  done
+}
+
+# containerd's shims leave its process tree and outlive it; they are known by the socket that they
+# were given. Then the cgroups that only this run can have made.
+containerd_left() {
+  local pid
+  for pid in $(grep -lsF "$work/containerd.sock" /proc/[0-9]*/cmdline | cut -d/ -f3); do
+    kill -9 "$pid" 2>/dev/null
+  done
+  find /sys/fs/cgroup/*/crisp-bench-peer -depth -type d -exec rmdir {} + 2>/dev/null
+}
 
 make_busybox_tar "$work/busybox.tar" crisp.test/busybox:latest
 make_pause_tar "$work/pause.tar" crisp.test/pause:latest
@@ -80,12 +99,12 @@ for image in busybox pause; do
 done
 $bin/crisp --address "unix://$work/crisp.sock" images import "$work/busybox.tar" >/dev/null
 
-measure() { # NAME SOCKET ROUND
+measure() { # NAME SOCKET ROUND [CGROUP_PARENT]
   $bin/cri-latency --endpoint "unix://$2" --image crisp.test/busybox:latest --count "$((count / rounds))" \
-    --tag "$1-$3" --log-directory "$work/logs" --json > "$work/$1-$3.json"
+    --tag "$1-$3" --cgroup-parent "${4:-}" --log-directory "$work/logs" --json > "$work/$1-$3.json"
 }
 for round in $(seq $rounds); do
-  measure containerd "$work/containerd.sock" "$round"
+  measure containerd "$work/containerd.sock" "$round" /crisp-bench-peer
   measure crisp "$work/crisp.sock" "$round"
 done
 echo "containerd $(containerd --version | cut -d' ' -f3), $(runc --version | head -1); p50 of $count in $rounds rounds, µs"
@@ -102,9 +121,10 @@ $bin/cri-latency --endpoint "unix://$work/crisp.sock" --image crisp.test/busybox
 hold_pid=$!
 exec 8> "$work/hold"
 until grep -q ready "$work/hold.out"; do kill -0 $hold_pid; sleep 0.2; done
-sleep 1
 echo "with $keep pods: crispd PSS $(pss $crispd_pid) kB"
-pgrep -f "^crisp-shim" | while read -r pid; do pss "$pid"; done | sort -n |
+descendants "$crispd_pid" | while read -r pid; do
+  ! grep -aq "^crisp-shim" "/proc/$pid/cmdline" || pss "$pid"
+done | sort -n |
   awk '{v[NR] = $1; s += $1} END {if (NR) printf "%d shims: PSS median %d kB, largest %d kB, sum %d kB\n", NR, v[int((NR+1)/2)], v[NR], s}'
 echo >&8
 exec 8>&-
