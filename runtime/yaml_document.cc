@@ -1,9 +1,14 @@
 #include "runtime/yaml_document.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <map>
+#include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,47 +24,113 @@ absl::Status At(const YAML::Mark& mark, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("line ", mark.line + 1, ": ", what));
 }
 
-class Converter {
- public:
-  explicit Converter(const YamlLimits& limits) : limits_(limits) {}
+// What leaves the parser from inside one of its callbacks.
+struct Refusal {
+  absl::Status status;
+};
 
-  absl::StatusOr<Json> Convert(const YAML::Node& node, int depth) {
-    if (depth > limits_.max_depth || ++nodes_ > limits_.max_nodes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("line ", node.Mark().line + 1, ": too deep or too large a document"));
-    }
-    switch (node.Type()) {
-      case YAML::NodeType::Scalar: return Json(node.Scalar());
-      case YAML::NodeType::Sequence: return List(node, depth);
-      case YAML::NodeType::Map: return Map(node, depth);
-      default: return Json();
-    }
+// Builds the document while it is parsed, so that the limits hold before the memory is spent. (For
+// some malformed texts yaml-cpp announces documents without end; LoadAll would collect them.)
+class Builder : public YAML::EventHandler {
+ public:
+  explicit Builder(const YamlLimits& limits) : limits_(limits) {}
+
+  Json Take() { return std::move(root_.value); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (documents_++ > 0) throw Refusal{At(mark, "only one document may be given")};
   }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Scalar(mark, anchor, Json()); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, const std::string& text) override {
+    Scalar(mark, anchor, Json(text));
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto found = anchored_.find(anchor);
+    if (found == anchored_.end()) throw Refusal{At(mark, "an alias stands inside what it names")};
+    Spend(mark, found->second.nodes, found->second.height);
+    Add(mark, found->second);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    Open(mark, anchor, Json::array());
+  }
+  void OnSequenceEnd() override { Close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    Open(mark, anchor, Json::object());
+  }
+  void OnMapEnd() override { Close(); }
 
  private:
-  absl::StatusOr<Json> List(const YAML::Node& node, int depth) {
-    Json list = Json::array();
-    for (const YAML::Node& item : node) {
-      CRISP_ASSIGN_OR_RETURN(Json value, Convert(item, depth + 1));
-      list.push_back(std::move(value));
+  struct Subtree {
+    Json value;
+    size_t nodes = 1;
+    int height = 1;
+  };
+  struct Frame {
+    Subtree tree;
+    YAML::Mark mark;
+    YAML::anchor_t anchor;
+    std::optional<std::string> key;  // of a map, while its value is awaited
+  };
+
+  void Spend(const YAML::Mark& mark, size_t nodes, int height) {
+    nodes_ += nodes;
+    if (nodes_ > limits_.max_nodes || static_cast<int>(open_.size()) + height > limits_.max_depth + 1) {
+      throw Refusal{absl::ResourceExhaustedError(
+          absl::StrCat("line ", mark.line + 1, ": too deep or too large a document"))};
     }
-    return list;
   }
 
-  absl::StatusOr<Json> Map(const YAML::Node& node, int depth) {
-    Json map = Json::object();
-    for (const auto& entry : node) {
-      if (!entry.first.IsScalar()) return At(entry.first.Mark(), "a key must be a plain word");
-      CRISP_ASSIGN_OR_RETURN(Json value, Convert(entry.second, depth + 1));
-      if (!map.emplace(entry.first.Scalar(), std::move(value)).second) {
-        return At(entry.first.Mark(), absl::StrCat("key ", entry.first.Scalar(), " is given twice"));
-      }
+  void Scalar(const YAML::Mark& mark, YAML::anchor_t anchor, Json value) {
+    Spend(mark, 1, 1);
+    Finish(mark, anchor, {.value = std::move(value)});
+  }
+
+  void Open(const YAML::Mark& mark, YAML::anchor_t anchor, Json empty) {
+    Spend(mark, 1, 1);
+    open_.push_back({.tree = {.value = std::move(empty)}, .mark = mark, .anchor = anchor, .key = {}});
+  }
+
+  void Close() {
+    Frame frame = std::move(open_.back());
+    open_.pop_back();
+    Finish(frame.mark, frame.anchor, std::move(frame.tree));
+  }
+
+  void Finish(const YAML::Mark& mark, YAML::anchor_t anchor, Subtree tree) {
+    if (anchor != YAML::NullAnchor) anchored_[anchor] = tree;
+    Add(mark, std::move(tree));
+  }
+
+  void Add(const YAML::Mark& mark, Subtree tree) {
+    if (open_.empty()) {
+      root_ = std::move(tree);
+      return;
     }
-    return map;
+    Frame& frame = open_.back();
+    frame.tree.nodes += tree.nodes;
+    frame.tree.height = std::max(frame.tree.height, tree.height + 1);
+    if (frame.tree.value.is_array()) {
+      frame.tree.value.push_back(std::move(tree.value));
+    } else if (!frame.key.has_value()) {
+      if (!tree.value.is_string()) throw Refusal{At(mark, "a key must be a plain word")};
+      frame.key = tree.value.get<std::string>();
+    } else {
+      if (!frame.tree.value.emplace(*frame.key, std::move(tree.value)).second) {
+        throw Refusal{At(mark, absl::StrCat("key ", *frame.key, " is given twice"))};
+      }
+      frame.key.reset();
+    }
   }
 
   const YamlLimits limits_;
+  Subtree root_;
+  std::vector<Frame> open_;
+  std::map<YAML::anchor_t, Subtree> anchored_;
   size_t nodes_ = 0;
+  int documents_ = 0;
 };
 
 }  // namespace
@@ -69,10 +140,14 @@ absl::StatusOr<Json> ParseYaml(absl::string_view text, const YamlLimits& limits)
     return absl::ResourceExhaustedError(absl::StrCat("more than ", limits.max_bytes, " bytes"));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.empty()) return Json();
-    if (documents.size() > 1) return At(documents[1].Mark(), "only one document may be given");
-    return Converter(limits).Convert(documents[0], 0);
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    Builder builder(limits);
+    while (parser.HandleNextDocument(builder)) {
+    }
+    return builder.Take();
+  } catch (const Refusal& refusal) {
+    return refusal.status;
   } catch (const YAML::Exception& error) {
     return At(error.mark, error.msg);
   } catch (const std::exception& error) {

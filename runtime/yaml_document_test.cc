@@ -37,6 +37,22 @@ TEST(YamlDocumentTest, AliasesDoNotMultiply) {
   EXPECT_THAT(ParseYaml("aaaa", {.max_bytes = 3}), StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
+TEST(YamlDocumentTest, AliasesStandForWhatTheyName) {
+  ASSERT_OK_AND_ASSIGN(const Json json, ParseYaml("a: &x [1, {b: 2}]\nc: *x\nd: ~\n"));
+  EXPECT_EQ(json["c"], json["a"]);
+  EXPECT_EQ(json["a"][1]["b"], "2");
+  EXPECT_TRUE(json["d"].is_null());
+  EXPECT_THAT(ParseYaml("a: &x [*x]\n"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside what it names")));
+  // Each alias is shallow enough, but not where it stands.
+  EXPECT_THAT(ParseYaml("a: &x [[[[1]]]]\nb: [[[*x]]]\n", {.max_depth = 6}),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("line 2")));
+}
+
+// yaml-cpp never gets to the end of such texts.
+TEST(YamlDocumentTest, EndlessDocumentsAreRefused) {
+  for (const char* bad : {"}", "- a\n]]", "a: b\n}}"}) EXPECT_FALSE(ParseYaml(bad).ok()) << bad;
+}
+
 TEST(YamlDocumentTest, Integers) {
   for (const auto& [text, number] : {std::pair{"438", 438}, {"0666", 438}, {"0o666", 438}, {"0x1b6", 438}, {"0", 0}}) {
     ASSERT_OK_AND_ASSIGN(const int64_t value, YamlInt(Json(text), "n", 0, 1000));
