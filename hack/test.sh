@@ -36,7 +36,7 @@ stage_build() {
   cmake --build --preset dev -j "$jobs"
 }
 
-stage_unit() { ctest --test-dir build --output-on-failure -j "$jobs" --no-tests=error; }
+stage_unit() { ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs" --no-tests=error; }
 
 stage_tools() { hack/tools.sh; }
 
@@ -63,7 +63,7 @@ stage_scripts() {
   return $failed
 }
 
-stage_critest() { hack/critest.sh; }
+stage_critest() { timeout -k 60 1200 hack/critest.sh; }
 
 stage_vm() {
   hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh || return 1
@@ -95,7 +95,7 @@ sanitized() {
   cmake --build --preset "$preset" -j "$jobs" --target sanitizer_tests || return 1
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
   TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/hack/tsan.supp" \
-    ctest --test-dir "build/$preset" -L sanitized --output-on-failure -j "$jobs" --no-tests=error
+    ctest --test-dir "build/$preset" -L sanitized --timeout 300 --output-on-failure -j "$jobs" --no-tests=error
 }
 stage_asan() { sanitized asan; }
 stage_tsan() { sanitized tsan; }
@@ -103,13 +103,18 @@ stage_tsan() { sanitized tsan; }
 stage_fuzz() {
   cmake --preset fuzz >"$log_dir/configure-fuzz.log" || return 1
   cmake --build --preset fuzz -j "$jobs" --target fuzzers || return 1
+  hack/fuzz-seeds.sh build/corpus || return 1
   local failed=0 target name
   for target in build/fuzz/fuzz/*; do
     [[ -x $target && -f $target ]] || continue
     name=$(basename "$target")
     mkdir -p "build/corpus/$name"
-    if ! "$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -artifact_prefix="build/corpus/$name-" \
-        "build/corpus/$name" >"$log_dir/$name.log" 2>&1; then
+    # libFuzzer looks at max_total_time between inputs only: one that hangs is found by -timeout, and
+    # one that hangs with signals blocked by timeout(1).
+    if ! timeout -k 5 $((fuzz_seconds + 60)) "$target" -max_total_time="$fuzz_seconds" -timeout=20 \
+        -rss_limit_mb=2048 -artifact_prefix="build/corpus/$name-" "build/corpus/$name" \
+        >"$log_dir/$name.log" 2>&1 </dev/null; then
+      echo "$name: failed"
       tail -30 "$log_dir/$name.log"
       failed=1
     fi
