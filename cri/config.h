@@ -39,6 +39,9 @@ struct RuntimeConfig {
   std::string shim;  // crisp-shim; empty: beside crispd
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
+  // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an
+  // IPC and a UTS namespace of their own and no user namespace take them.
+  int64_t spare_pods = 4;
   // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
   bool device_ownership_from_security_context = false;
   std::string blockio_config_file;  // named classes of block IO limits; empty: there are none

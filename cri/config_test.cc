@@ -151,6 +151,7 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("network.subnets", [](Config& c) { c.network.subnets = {}; });
   expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });
   expect("runtime.shim", [](Config& c) { c.runtime.shim = "shim"; });
+  expect("runtime.spare_pods", [](Config& c) { c.runtime.spare_pods = -1; });
 }
 
 }  // namespace

@@ -187,6 +187,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   timer.Done("record");
 
   absl::Status made = MakePod(pod, timer);
+  shims_->AddSpares();
   if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});

@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "runtime/shim_link.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -87,6 +86,16 @@ absl::Status ShimBroker::StartShim(uint64_t request_id,
   message.type = MessageType::kStartPod;
   message.request_id = request_id;
   message.payload = std::move(plan);
+  return Send(message, control, cancel);
+}
+
+absl::Status ShimBroker::StartSpare(int control, const Cancel& cancel) {
+  WireMessage message;
+  message.type = MessageType::kStartSpare;
+  return Send(message, control, cancel);
+}
+
+absl::Status ShimBroker::Send(const WireMessage& message, int control, const Cancel& cancel) {
   absl::MutexLock lock(&mutex_);
   absl::Status status = absl::UnavailableError("no broker");
   if (socket_) status = SendMessage(socket_.get(), message, {control}, cancel);

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
+#include "runtime/shim_link.h"
 
 namespace crisp::runtime {
 
@@ -27,8 +28,11 @@ class ShimBroker {
   absl::Status Load(const std::string& binary);
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
   absl::Status StartShim(uint64_t request_id, std::string plan, int control, const Cancel& cancel);
+  // The same with a new spare, which takes its plan from `control` later.
+  absl::Status StartSpare(int control, const Cancel& cancel);
 
  private:
+  absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);
   absl::Status Spawn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Stop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

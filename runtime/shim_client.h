@@ -125,6 +125,9 @@ class ShimObserver {
 struct ShimPoolOptions {
   std::string shim_binary;   // copied once into a sealed memfd that all shims run from
   std::string storage_root;  // bind-visible in the shim's minimal mount namespace
+  // How many shims wait with a pod's namespaces made, for pods that need no others: making them takes
+  // the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
+  int spares = 0;
 };
 
 // Starts and finds shims. One poll thread for all of them.
@@ -134,13 +137,16 @@ class ShimPool {
                                                           ShimObserver* observer);
   virtual ~ShimPool() = default;
 
-  // Starts a pod's shim with its namespaces. Undone on failure. `meanwhile`, if any, runs while the
+  // Starts a pod's shim with its namespaces, or gives the pod a spare. Undone on failure. `meanwhile`, if any, runs while the
   // shim sets itself up (the kernel takes its time for a network namespace); its failure is the
   // call's.
   virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
       const Cancel& cancel,
       const std::function<absl::Status()>& meanwhile = nullptr) = 0;
+  // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod(): the
+  // kernel makes network namespaces and links one at a time, and the pod's own links come first.
+  virtual void AddSpares() = 0;
   // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
   // records (ReadExitRecord) then tell what became of the containers.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,

@@ -9,11 +9,13 @@
 #include <cstring>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "runtime/shim_broker.h"
@@ -24,10 +26,26 @@
 namespace crisp::runtime {
 namespace {
 
+constexpr absl::Duration kSpareTime = absl::Milliseconds(100);  // for a broker that does not read
+
+struct SocketPair {
+  UniqueFd ours, theirs;
+};
+
+absl::StatusOr<SocketPair> MakeSocketPair() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return ErrnoError(errno, "make the shim's socket");
+  }
+  return SocketPair{.ours = UniqueFd(ends[0]), .theirs = UniqueFd(ends[1])};
+}
+
 class PoolImpl final : public ShimPool {
  public:
-  PoolImpl(std::string storage_root, ShimObserver* observer)
-      : observer_(observer), broker_(std::move(storage_root)) {}
+  PoolImpl(const ShimPoolOptions& options, ShimObserver* observer)
+      : observer_(observer),
+        broker_(options.storage_root),
+        wanted_spares_(static_cast<size_t>(options.spares)) {}
   ~PoolImpl() override;
 
   absl::Status Init(const std::string& binary);
@@ -35,11 +53,21 @@ class PoolImpl final : public ShimPool {
       const PodPlan& plan,
       const Cancel& cancel,
       const std::function<absl::Status()>& meanwhile) override;
+  void AddSpares() override;
   absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                  const std::string& state_dir,
                                                  const Cancel& cancel) override;
 
  private:
+  // A shim that has been sent its plan.
+  struct Launched {
+    std::shared_ptr<ShimConnection> shim;
+    std::shared_ptr<PendingRequest> greeting;
+    uint64_t request_id = 0;
+    bool was_spare = false;
+  };
+  absl::StatusOr<Launched> Launch(const PodPlan& plan, bool spare, const Cancel& cancel);
+  UniqueFd TakeSpare();
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
   void Run();
@@ -55,6 +83,9 @@ class PoolImpl final : public ShimPool {
   absl::Mutex mutex_;
   uint64_t next_key_ ABSL_GUARDED_BY(mutex_) = 2;
   absl::flat_hash_map<uint64_t, std::shared_ptr<ShimConnection>> shims_ ABSL_GUARDED_BY(mutex_);
+  const size_t wanted_spares_;
+  absl::Mutex spares_mutex_;
+  std::vector<UniqueFd> spares_ ABSL_GUARDED_BY(spares_mutex_);  // their control sockets, oldest first
   std::thread thread_;
 };
 
@@ -67,6 +98,7 @@ absl::Status PoolImpl::Init(const std::string& binary) {
     return ErrnoError(errno, "make the shims' epoll set");
   }
   thread_ = std::thread([this] { Run(); });
+  AddSpares();
   return absl::OkStatus();
 }
 
@@ -101,27 +133,80 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
   }
 }
 
+UniqueFd PoolImpl::TakeSpare() {
+  absl::MutexLock lock(&spares_mutex_);
+  if (spares_.empty()) return UniqueFd();
+  UniqueFd oldest = std::move(spares_.front());
+  spares_.erase(spares_.begin());
+  return oldest;
+}
+
+// One that is taken before it is done takes its plan when it is.
+void PoolImpl::AddSpares() {
+  absl::MutexLock lock(&spares_mutex_);
+  while (spares_.size() < wanted_spares_) {
+    absl::StatusOr<SocketPair> pair = MakeSocketPair();
+    if (!pair.ok() || !broker_.StartSpare(pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok()) {
+      return;  // the next pod that starts a shim instead says why
+    }
+    spares_.push_back(std::move(pair->ours));
+  }
+}
+
+absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
+                                                    bool spare,
+                                                    const Cancel& cancel) {
+  Launched launched;
+  const auto open = [&](UniqueFd socket) {
+    launched.shim = std::make_shared<ShimConnection>(plan.pod_id, std::move(socket));
+    launched.greeting = launched.shim->Expect(&launched.request_id);
+  };
+  while (spare) {
+    UniqueFd socket = TakeSpare();
+    if (!socket) break;
+    open(std::move(socket));
+    launched.was_spare = true;
+    const WireMessage message{.type = MessageType::kStartPod,
+                              .request_id = launched.request_id,
+                              .payload = EncodePlan(plan)};
+    const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, cancel);
+    if (sent.ok()) return launched;
+    if (!absl::IsUnavailable(sent)) return sent;  // that spare has died
+  }
+  CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeSocketPair());
+  open(std::move(pair.ours));
+  launched.was_spare = false;
+  CRISP_RETURN_IF_ERROR(
+      broker_.StartShim(launched.request_id, EncodePlan(plan), pair.theirs.get(), cancel));
+  return launched;
+}
+
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
     const PodPlan& plan, const Cancel& cancel, const std::function<absl::Status()>& meanwhile) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the shim's socket");
-  }
-  UniqueFd theirs(ends[1]);
-  auto shim = std::make_shared<ShimConnection>(plan.pod_id, UniqueFd(ends[0]));
-  uint64_t request_id = 0;
-  const std::shared_ptr<PendingRequest> pending = shim->Expect(&request_id);
-  absl::Status status = broker_.StartShim(request_id, EncodePlan(plan), theirs.get(), cancel);
-  theirs.reset();
-  if (status.ok()) status = Watch(shim);
+  const std::string what = absl::StrCat("start the shim of pod ", plan.pod_id);
+  const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty();
+  absl::StatusOr<Launched> launched = Launch(plan, ordinary, cancel);
+  if (!launched.ok()) return Annotate(launched.status(), what);
+  absl::Status status = Watch(launched->shim);
   absl::Status beside;
   if (status.ok() && meanwhile != nullptr) beside = meanwhile();
-  if (status.ok()) status = shim->GreetStarted(request_id, pending, cancel);
-  if (status.ok() && beside.ok()) return shim;
-  if (status.ok()) (void)shim->Shutdown();
-  Unwatch(shim);
+  const auto greet = [&] {
+    return launched->shim->GreetStarted(launched->request_id, launched->greeting, cancel);
+  };
+  if (status.ok()) status = greet();
+  if (absl::IsUnavailable(status) && launched->was_spare) {
+    // It died with the plan unread.
+    Unwatch(launched->shim);
+    launched = Launch(plan, false, cancel);
+    if (!launched.ok()) return Annotate(launched.status(), what);
+    status = Watch(launched->shim);
+    if (status.ok()) status = greet();
+  }
+  if (status.ok() && beside.ok()) return launched->shim;
+  if (status.ok()) (void)launched->shim->Shutdown();
+  Unwatch(launched->shim);
   if (!beside.ok()) return beside;
-  return Annotate(status, absl::StrCat("start the shim of pod ", plan.pod_id));
+  return Annotate(status, what);
 }
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_id,
@@ -201,7 +286,7 @@ absl::StatusOr<std::unique_ptr<ShimPool>> ShimPool::Create(ShimPoolOptions optio
   while (options.storage_root.size() > 1 && options.storage_root.back() == '/') {
     options.storage_root.pop_back();
   }
-  auto pool = std::make_unique<PoolImpl>(options.storage_root, observer);
+  auto pool = std::make_unique<PoolImpl>(options, observer);
   CRISP_RETURN_IF_ERROR(
       Annotate(pool->Init(options.shim_binary), absl::StrCat("shims from ", options.shim_binary)));
   return pool;

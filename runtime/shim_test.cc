@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_matchers.h"
@@ -313,6 +314,87 @@ TEST_F(ShimTest, Figures) {
   for (auto* list : {&pods, &creates, &starts, &execs}) std::sort(list->begin(), list->end());
   std::cout << "p50 us: StartPod " << pods[5] << ", CreateContainer " << creates[5]
             << ", StartContainer " << starts[5] << ", exec true to its exit " << execs[5] << "\n";
+}
+
+// The shims of a pool that are no pod's: children of the child of this process.
+std::vector<pid_t> ChildrenOf(pid_t pid) {
+  const std::string text =
+      ReadFile(absl::StrCat("/proc/", pid, "/task/", pid, "/children")).value_or("");
+  std::vector<pid_t> pids;
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    int child = 0;
+    if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
+  }
+  return pids;
+}
+
+// The broker starts them when it comes to it.
+std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
+  std::vector<pid_t> spares;
+  for (int i = 0; i < 500 && spares.size() != count; ++i) {
+    if (i > 0) usleep(10000);
+    spares.clear();
+    for (const pid_t broker : ChildrenOf(getpid())) {
+      for (const pid_t shim : ChildrenOf(broker)) {
+        if (std::find(pods.begin(), pods.end(), shim) == pods.end()) spares.push_back(shim);
+      }
+    }
+  }
+  return spares;
+}
+
+TEST_F(ShimTest, SparesBecomePodsAndMayDie) {
+  pool_.reset();
+  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
+                                                .storage_root = storage_,
+                                                .spares = 1},
+                                               &observer_));
+  const std::vector<pid_t> first = AwaitSpares(1, {});
+  ASSERT_EQ(first.size(), 1u);
+  StartPod();
+  EXPECT_EQ(shim_->pid(), first[0]);
+  EXPECT_THAT(RunScript("hostname; cat /proc/sys/kernel/shmmni; touch /dev/shm/a && echo shm; ls /sys/class/net"),
+              HasSubstr("testpod\n4096\nshm\nlo\n"));
+  const std::shared_ptr<Shim> one = shim_;
+  pool_->AddSpares();
+  // The next one is ready, is not for a pod on the host's network, and may die unnoticed: before it
+  // is taken, or with its plan unread.
+  const std::vector<pid_t> second = AwaitSpares(1, {one->pid()});
+  ASSERT_EQ(second.size(), 1u);
+  PodPlan on_host = MakePod();
+  on_host.new_net = on_host.new_uts = false;
+  on_host.hostname.clear();
+  StartPod(on_host);
+  EXPECT_NE(shim_->pid(), second[0]);
+  EXPECT_OK(shim_->Shutdown());
+  ASSERT_EQ(kill(second[0], SIGKILL), 0);
+  StartPod();
+  const std::shared_ptr<Shim> two = shim_;
+  pool_->AddSpares();
+  const std::vector<pid_t> third = AwaitSpares(1, {one->pid(), two->pid()});
+  ASSERT_EQ(third.size(), 1u);
+  ASSERT_EQ(kill(third[0], SIGSTOP), 0);
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->StartPod(MakePod(), Cancel(), [&] {
+    return kill(third[0], SIGKILL) == 0 ? absl::OkStatus() : absl::InternalError("kill");
+  }));
+  EXPECT_EQ(RunScript("hostname"), "testpod\n");
+  EXPECT_OK(one->Shutdown());
+  EXPECT_OK(two->Shutdown());
+}
+
+TEST_F(ShimTest, SparesEndWithTheirPool) {
+  pool_.reset();
+  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
+                                                .storage_root = storage_,
+                                                .spares = 3},
+                                               &observer_));
+  const std::vector<pid_t> spares = AwaitSpares(3, {});
+  ASSERT_EQ(spares.size(), 3u);
+  pool_.reset();
+  for (const pid_t spare : spares) {
+    for (int i = 0; i < 500 && kill(spare, 0) == 0; ++i) usleep(10000);
+    EXPECT_NE(kill(spare, 0), 0);
+  }
 }
 
 }  // namespace

@@ -82,28 +82,55 @@ bool OpenNull() {
   return true;
 }
 
-[[noreturn]] void BecomeShim(Message* message) {
+void LeaveBroker() {
   close(kBrokerSocket);
   signal(SIGCHLD, SIG_DFL);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   setsid();
-  const uint64_t request_id = message->header.request_id;
-  size_t size = 0;
-  char* bytes = TakePlan(message, &size);
+}
+
+// With the plan's memfd taken, only the control socket is left of a message to the broker.
+int TakeControl(Message* message) {
   const int control = message->fd_count == 1 ? message->fds[0] : -1;
-  message->fd_count = 0;
+  if (control >= 0) message->fd_count = 0;
+  return control;
+}
+
+[[noreturn]] void ServePod(int control, uint64_t request_id, char* bytes, size_t size) {
   PodView plan;
   if (bytes != nullptr && !ParsePlan(bytes, size, PlanKind::kPod, &plan)) {
     Refuse(kInvalidArgument, "malformed pod plan");
     bytes = nullptr;
   }
-  if (control < 0) _exit(1);
   if (bytes == nullptr || !SetUpPod(plan)) {
     SendError(control, request_id);
     _exit(1);
   }
   free(bytes);
   Serve(control, request_id);
+}
+
+[[noreturn]] void BecomeShim(Message* message) {
+  LeaveBroker();
+  size_t size = 0;
+  char* bytes = TakePlan(message, &size);
+  const int control = TakeControl(message);
+  if (control < 0) _exit(1);
+  ServePod(control, message->header.request_id, bytes, size);
+}
+
+// Nobody waits for a spare: one that fails just ends, and whoever wanted it starts a shim instead.
+[[noreturn]] void BecomeSpare(Message* message) {
+  LeaveBroker();
+  const int control = TakeControl(message);
+  if (control < 0 || !MakeSpare()) _exit(1);
+  Message claim;
+  if (Receive(control, 0, &claim) != Received::kMessage || claim.type() != MessageType::kStartPod) {
+    _exit(0);  // the daemon has gone
+  }
+  size_t size = 0;
+  char* bytes = TakePlan(&claim, &size);
+  ServePod(control, claim.header.request_id, bytes, size);
 }
 
 [[noreturn]] void RunBroker(const char* storage_root) {
@@ -116,10 +143,13 @@ bool OpenNull() {
     Message message;
     const Received received = Receive(kBrokerSocket, 0, &message);
     if (received == Received::kClosed) _exit(0);  // the daemon has gone; the shims stay
-    if (received != Received::kMessage || message.type() != MessageType::kStartPod) continue;
+    if (received != Received::kMessage) continue;
+    const bool spare = message.type() == MessageType::kStartSpare;
+    if (!spare && message.type() != MessageType::kStartPod) continue;
     const pid_t child = CloneSelf(0, nullptr, -1);
+    if (child == 0 && spare) BecomeSpare(&message);
     if (child == 0) BecomeShim(&message);
-    if (child < 0 && message.fd_count > 0) {
+    if (child < 0 && !spare && message.fd_count > 0) {
       Fail("start the shim");
       SendError(message.fds[message.fd_count - 1], message.header.request_id);
     }

@@ -266,6 +266,16 @@ bool OpenHostNamespaces() {
   return true;
 }
 
+// Into a copy of them: the pod's own shm is to be mounted there.
+bool LeaveTheBrokersMounts() {
+  return SysUnshare(CLONE_NEWNS) == 0 || Fail("create the shim's mount namespace");
+}
+
+bool OpenPodNetwork() {
+  g_pod.pod_net.Reset(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  return g_pod.pod_net.valid() || Fail("open the pod's network namespace");
+}
+
 }  // namespace
 
 bool HostScope::inside_ = false;
@@ -348,17 +358,28 @@ ssize_t ReceiveFd(int socket, void* data, size_t size, int* fd) {
   return n;
 }
 
-bool SetUpPod(const PodView& plan) {
-  g_pod.id = Duplicate(plan.pod_id.data, plan.pod_id.size);
-  // A copy of the broker's: the pod's own shm is to be mounted there.
-  if (SysUnshare(CLONE_NEWNS) != 0) return Fail("create the shim's mount namespace");
-  if (!OpenHostNamespaces() || !MountShm(plan) || !EnterPodNamespaces(plan) ||
-      !ApplySysctls(plan)) {
+bool MakeSpare() {
+  if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() ||
+      (SysUnshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0 &&
+       !Fail("create a pod's namespaces")) ||
+      !OpenPodNetwork()) {
     return false;
   }
-  if (plan.new_net) {
-    g_pod.pod_net.Reset(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (!g_pod.pod_net.valid()) return Fail("open the pod's network namespace");
+  g_pod.spare = true;
+  return true;
+}
+
+bool SetUpPod(const PodView& plan) {
+  g_pod.id = Duplicate(plan.pod_id.data, plan.pod_id.size);
+  if (g_pod.spare) {
+    if (!plan.new_net || !plan.new_ipc || !plan.new_uts || !plan.uid_maps.empty()) {
+      return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);
+    }
+    if (!MountShm(plan) || !ApplySysctls(plan)) return false;
+  } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
+             !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
+             (plan.new_net && !OpenPodNetwork())) {
+    return false;
   }
   if (plan.new_uts && !plan.hostname.empty() &&
       sethostname(plan.hostname.data, plan.hostname.size) != 0) {

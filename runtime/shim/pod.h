@@ -22,6 +22,7 @@ struct Pod {
   Fd own_pid;   // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
   Fd pod_net;                           // -1 when the pod uses the host's
+  bool spare = false;                   // MakeSpare() has been here
   Fd userns;                            // -1: none
   uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
   Fd pod_pid;                           // the shared PID namespace; -1: none
@@ -34,7 +35,11 @@ struct Pod {
 };
 extern Pod g_pod;
 
-// Sets the pod up as the plan says, in this process. False and g_error on failure.
+// What can be made of a pod before it is known: the shim's mount namespace and the pod's NET, IPC and
+// UTS ones. False and g_error on failure.
+bool MakeSpare();
+// Sets the pod up as the plan says, in this process, which may have been a spare: then the plan must
+// ask for all of those namespaces and for no user namespace. False and g_error on failure.
 bool SetUpPod(const PodView& plan);
 
 // Visits the host's mount namespace while in scope: paths are the host's, "/" is its root. One inside

@@ -17,7 +17,7 @@ constexpr int kMaxMessageFds = 8;
 
 enum class MessageType : uint16_t {
   // To the broker. Fds: the control socket of the new shim, which answers there as to kHello.
-  kStartPod = 1,  // pod plan
+  kStartPod = 1,  // pod plan; also to a spare, over its control socket and without descriptors
   // To a shim.
   kHello,      // → string pod id, i32 pid, u32 HelloFds; those fds in the order of the bits
   kCreate,     // container plan
@@ -31,6 +31,9 @@ enum class MessageType : uint16_t {
   kResize,     // string id, string exec id, u16 rows, u16 columns
   kReport,     // → list of container reports
   kShutdown,
+  // To the broker. Fds: the control socket of a new spare: a shim that has made the namespaces of some
+  // pod and waits there for its plan. It ends with the socket, and answers as to kHello.
+  kStartSpare,
   // From a shim.
   kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
   kContainerExit,  // string id, exit record
