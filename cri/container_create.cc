@@ -257,6 +257,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
       .available_capabilities = host_.capabilities,
       .image_volumes = job.image_volumes,
       .device_sources = job.device_sources};
+  if (!mount_points_.empty()) plan_inputs.lower_dirs.push_back(mount_points_);
   if (job.spec.linux_.seccomp.has_value()) {
     CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
     plan_inputs.seccomp_bpf = filter->bpf;

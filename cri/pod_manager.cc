@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/host_facts.h"
+#include "cri/mount_points.h"
 #include "runtime/apparmor.h"
 
 namespace crisp::cri {
@@ -42,6 +43,11 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(state, "/pods"), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(manager->options_.root, "/volumes"), 0711));
   CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
+  if (auto layer = MakeMountPoints(manager->options_.root); layer.ok()) {
+    manager->mount_points_ = *std::move(layer);
+  } else {
+    LogWarning("containers make their mount points themselves", {{"error", layer.status().ToString()}});
+  }
   manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
   manager->host_ = ReadHostFacts(*manager->layout_);
   if (manager->host_.apparmor) manager->LoadDefaultAppArmor();

@@ -230,6 +230,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   metrics::Registry* metrics_ = nullptr;
   std::shared_ptr<const runtime::CgroupLayout> layout_;
   HostFacts host_;
+  std::string mount_points_;  // see mount_points.h; empty: there is no such layer
   std::unique_ptr<RecordStore> records_;
   runtime::SeccompCache seccomp_;
   runtime::CdiRegistry cdi_;

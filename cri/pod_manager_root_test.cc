@@ -223,6 +223,14 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
   EXPECT_EQ(StatusOf(id.substr(0, 13)).id(), id);
 }
 
+TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {
+  const std::string id = RunContainer(RunPod("web"), "one", "echo > /mine; ls /etc; sleep 1000");
+  const std::string upper = absl::StrCat(dir_.path(), "/root/c/", id, "/upper");
+  for (int i = 0; i < 500 && !absl::StrContains(Log("one"), "resolv.conf"); ++i) absl::SleepFor(absl::Milliseconds(10));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(upper));
+  EXPECT_THAT(names, ::testing::ElementsAre("mine"));
+}
+
 TEST_F(PodManagerTest, ExplainTellsHowLongTheStepsTook) {
   const std::string pod = RunPod("timing");
   const std::string id = RunContainer(pod, "c", "sleep 1000");
