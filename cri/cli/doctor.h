@@ -4,31 +4,22 @@
 #include <string>
 #include <vector>
 
-#include "cri/cli/client.h"
+#include "base/json.h"
+#include "cri/cli/doctor_checks.h"
+#include "cri/cli/doctor_facts.h"
 
 namespace crisp::cli {
 
-// One thing that a node needs, or should have.
-struct Finding {
-  enum class Level { kGood, kWarning, kBad };
-  Level level = Level::kGood;
-  std::string subject;
-  std::string message;  // what was found and, unless good, what to do about it
-};
+// Every check of doctor_checks.h, in the order in which an operator would look. Pure.
+std::vector<Finding> ExamineNode(const NodeFacts& facts);
 
-// What the checks look at, so that tests can point them elsewhere.
-struct DoctorPaths {
-  std::string proc = "/proc";
-  std::string cgroup = "/sys/fs/cgroup";
-  std::string cni_conf_dir = "/etc/cni/net.d";
-  std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
-};
+// One line per finding; below those that are not ok, what it means and what to do.
+std::string RenderText(const std::vector<Finding>& findings);
+// {"errors": 1, "warnings": 0, "findings": [{"level": "error", "check": …, "found": …, "meaning":
+// …, "todo": …}, …]}
+Json RenderJson(const std::vector<Finding>& findings);
 
-// Checks the kernel, the cgroups and CNI without changing anything.
-std::vector<Finding> ExamineHost(const DoctorPaths& paths, const std::string& kernel_release);
-
-// Asks the daemon for its conditions.
-std::vector<Finding> ExamineDaemon(Client& client, const std::string& address);
+int Count(const std::vector<Finding>& findings, Level level);
 
 }  // namespace crisp::cli
 

@@ -1,11 +1,11 @@
 // crisp: the operator's tool, a client of crispd's socket.
 #include <fcntl.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_format.h"
@@ -16,12 +16,14 @@
 #include "base/status.h"
 #include "cri/cli/client.h"
 #include "cri/cli/doctor.h"
+#include "cri/cli/doctor_collect.h"
 #include "cri/node_info.h"
 
 namespace crisp::cli {
 namespace {
 
 constexpr char kDefaultAddress[] = "unix:///run/crisp/crisp.sock";
+constexpr char kDefaultConfig[] = "/etc/crisp/config.yaml";
 constexpr size_t kShortId = 13;
 constexpr size_t kDigestPrefix = 7;  // "sha256:"
 
@@ -30,7 +32,10 @@ struct Arguments {
   std::string file;
   std::string id;
   bool timing = false;
+  bool json = false;
+  std::optional<std::string> config;
   std::vector<std::string> references;
+  bool address_given() const { return address != kDefaultAddress; }
 };
 
 std::string HumanBytes(uint64_t bytes) {
@@ -136,24 +141,15 @@ absl::Status Explain(const Arguments& arguments) {
 }
 
 absl::Status Doctor(const Arguments& arguments) {
-  struct utsname names{};
-  if (uname(&names) != 0) return ErrnoError(errno, "ask for the kernel's name");
-  std::vector<Finding> findings = ExamineHost({}, names.release);
-  Client client(arguments.address);
-  for (Finding& finding : ExamineDaemon(client, arguments.address)) {
-    findings.push_back(std::move(finding));
-  }
-  int bad = 0;
-  for (const Finding& finding : findings) {
-    const bool is_bad = finding.level == Finding::Level::kBad;
-    bad += is_bad ? 1 : 0;
-    const char* level = is_bad                                        ? "BAD "
-                        : finding.level == Finding::Level::kWarning ? "WARN"
-                                                                    : "ok  ";
-    absl::PrintF("%s  %s: %s\n", level, finding.subject, finding.message);
-  }
-  if (bad == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(bad, bad == 1 ? " finding" : " findings",
+  const std::vector<Finding> findings = ExamineNode(CollectFacts(
+      {.config_path = arguments.config.value_or(kDefaultConfig),
+       .config_required = arguments.config.has_value(),
+       .address = arguments.address_given() ? arguments.address : ""}));
+  if (arguments.json) absl::PrintF("%s\n", DumpJson(RenderJson(findings), 2));
+  else absl::PrintF("%s", RenderText(findings));
+  const int errors = Count(findings, Level::kError);
+  if (errors == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(errors, errors == 1 ? " finding" : " findings",
                                                     " would keep pods from running"));
 }
 
@@ -191,7 +187,9 @@ int Main(int argc, char** argv) {
   explaining->add_option("ID", arguments.id, "Container (or pod) id or a prefix of it")->required();
   add(&app, "info", "Show the daemon's version, paths and counts",
       [](const Arguments& a) { return Print(Client(a.address).Info()); });
-  add(&app, "doctor", "Check the host and the daemon, and say what to mend", Doctor);
+  CLI::App* doctor = add(&app, "doctor", "Check the node; say what to do about each finding", Doctor);
+  doctor->add_flag("--json", arguments.json, "Print the findings as JSON");
+  doctor->add_option("--config", arguments.config, "crispd's (default: /etc/crisp/config.yaml)");
   CLI11_PARSE(app, argc, argv);
 
   const absl::Status status = chosen(arguments);

@@ -1,0 +1,130 @@
+// Checks of CNI, ports and the kernel's limits.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cri/cli/doctor_checks.h"
+
+namespace crisp::cli {
+namespace {
+
+Finding CheckCni(const CniFacts& cni) {
+  constexpr char kName[] = "CNI";
+  if (cni.files.empty()) {
+    return Good(
+        kName, absl::StrCat("no configuration in ", cni.conf_dir, ": the built-in network serves"));
+  }
+  const std::string& file = cni.files.front();
+  if (!cni.error.empty()) {
+    return {Level::kError, kName, cni.error, "pods without the host's network cannot be made",
+            absl::StrCat("mend ", cni.conf_dir, "/", file,
+                         ", or remove it to use the built-in network")};
+  }
+  std::vector<std::string> missing;
+  for (const std::string& type : cni.types) {
+    if (cni.programs.count(type) == 0) missing.push_back(type);
+  }
+  if (!missing.empty()) {
+    return {
+        Level::kError, kName,
+        absl::StrCat(file, " names plugins that are not in ", absl::StrJoin(cni.bin_dirs, " or "),
+                     ": ", absl::StrJoin(missing, ", ")),
+        "pods without the host's network cannot be made",
+        "install them (apt-get install containernetworking-plugins, or what the network's own "
+        "agent "
+        "puts there), name their directory in network.cni_bin_dirs, or remove the file to use the "
+        "built-in network"};
+  }
+  if (cni.files.size() > 1) {
+    return {Level::kWarning, kName,
+            absl::StrCat(cni.files.size(), " configurations, of which ", file, " counts"),
+            "the others are ignored; they may be what another network or runtime left",
+            absl::StrCat("remove from ", cni.conf_dir, " what is not wanted: ",
+                         absl::StrJoin(cni.files.begin() + 1, cni.files.end(), ", "))};
+  }
+  return Good(kName, absl::StrCat(file, " with ", absl::StrJoin(cni.types, ", ")));
+}
+
+Finding CheckPort(const PortFacts& port) {
+  const std::string check = absl::StrCat(port.key);
+  if (port.holder.empty() || port.holder == "crispd")
+    return Good(check, absl::StrCat(port.address, " is free or crispd's"));
+  return {Level::kError, check, absl::StrCat(port.address, " is taken by ", port.holder),
+          "crispd does not start",
+          absl::StrCat("set ", port.key, " to another port, or end ", port.holder)};
+}
+
+// A limit of the kernel: fine from `enough` on.
+struct Limit {
+  const char* name;
+  int64_t enough;
+  const char* meaning;
+};
+constexpr Limit kLimits[] = {
+    {"fs.inotify.max_user_instances", 512,
+     "with many pods the kubelet, kubectl logs -f and programs in containers fail with \"too many "
+     "open files\""},
+    {"fs.inotify.max_user_watches", 65536,
+     "programs that watch files fail with \"no space left on device\""},
+    {"kernel.pid_max", 65536, "with many pods no process can be started any more"},
+    {"fs.nr_open", 1048576, "crispd.service does not start: it asks for 1048576 open files"},
+    {"fs.file-max", 262144, "with many pods no file can be opened any more"},
+};
+
+int64_t Value(const NodeFacts& facts, const char* name, int64_t otherwise) {
+  const auto found = facts.sysctls.find(name);
+  return found == facts.sysctls.end() ? otherwise : found->second;
+}
+
+Finding CheckLimit(const NodeFacts& facts, const Limit& limit) {
+  const int64_t value = Value(facts, limit.name, limit.enough);
+  const std::string found = absl::StrCat(value);
+  if (value >= limit.enough) return Good(limit.name, found);
+  return {
+      Level::kWarning, limit.name, found, limit.meaning,
+      absl::StrCat("sysctl -w ", limit.name, "=", limit.enough, ", and keep it in /etc/sysctl.d")};
+}
+
+Finding CheckForwarding(const NodeFacts& facts, const char* name, const char* family) {
+  const int64_t value = Value(facts, name, -1);
+  if (value > 0) return Good(name, "on");
+  if (value < 0) return Good(name, absl::StrCat("no ", family, " on this machine"));
+  if (facts.network.cni.files.empty())
+    return Good(name, "off; the built-in network turns it on with its first pod");
+  return {Level::kWarning, name, "off",
+          absl::StrCat("pods reach nothing beyond this node over ", family,
+                       ", unless a plugin turns it on"),
+          absl::StrCat("sysctl -w ", name, "=1, and keep it in /etc/sysctl.d")};
+}
+
+// kube-proxy's rules must see packets between two pods of one bridge.
+Finding CheckBridgeFilter(const NodeFacts& facts) {
+  constexpr char kName[] = "net.bridge.bridge-nf-call-iptables";
+  const int64_t value = Value(facts, kName, -1);
+  if (value > 0) return Good(kName, "on");
+  if (!facts.kubelet.installed) return Good(kName, "not needed without a kubelet");
+  return {Level::kWarning, kName, value < 0 ? "br_netfilter is not loaded" : "off",
+          "a service whose pod is on the client's own node cannot be reached where a bridge "
+          "connects pods and "
+          "kube-proxy uses iptables",
+          absl::StrCat("modprobe br_netfilter && sysctl -w ", kName,
+                       "=1, and keep both in /etc/modules-load.d and /etc/sysctl.d")};
+}
+
+}  // namespace
+
+std::vector<Finding> CheckNetwork(const NodeFacts& facts) {
+  std::vector<Finding> findings = {
+      CheckCni(facts.network.cni), CheckForwarding(facts, "net.ipv4.ip_forward", "IPv4"),
+      CheckForwarding(facts, "net.ipv6.conf.all.forwarding", "IPv6"), CheckBridgeFilter(facts)};
+  for (const PortFacts& port : facts.network.ports) findings.push_back(CheckPort(port));
+  return findings;
+}
+
+std::vector<Finding> CheckSysctls(const NodeFacts& facts) {
+  std::vector<Finding> findings;
+  for (const Limit& limit : kLimits) findings.push_back(CheckLimit(facts, limit));
+  return findings;
+}
+
+}  // namespace crisp::cli

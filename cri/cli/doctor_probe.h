@@ -1,0 +1,25 @@
+#ifndef CRISP_CRI_CLI_DOCTOR_PROBE_H_
+#define CRISP_CRI_CLI_DOCTOR_PROBE_H_
+
+#include <string>
+#include <vector>
+
+#include "cri/cli/doctor_facts.h"
+
+namespace crisp::cli {
+
+// What only trying can tell. Nothing of it is left, or seen by others.
+
+// Of the system calls that crisp makes, those that this kernel (or a filter on this process) has
+// not.
+std::vector<std::string> MissingSystemCalls();
+
+// Makes a bridge, a veth pair and an nftables table in a network namespace that ends with the call.
+void ProbeNetwork(KernelFacts& kernel);
+
+// Maps the ids of a copy of the mount that `path` (an existing directory) is on.
+Probe ProbeIdmap(const std::string& path);
+
+}  // namespace crisp::cli
+
+#endif  // CRISP_CRI_CLI_DOCTOR_PROBE_H_
