@@ -36,7 +36,7 @@ struct NetworkConfig {
 };
 
 struct RuntimeConfig {
-  std::string shim;  // crisp-shim; empty: beside crispd
+  std::string shim;  // crisp-shim; empty: beside crispd, or in ../libexec/crisp from there
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
   // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an

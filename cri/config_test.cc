@@ -2,6 +2,11 @@
 
 #include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 
@@ -35,6 +40,22 @@ TEST(ConfigTest, EmptyTextAndEmptyValuesKeepDefaults) {
   EXPECT_OK(Apply("# only a comment\n", &config));
   EXPECT_OK(Apply("root:\nnetwork:\n", &config));
   EXPECT_EQ(config.root, "/var/lib/crisp");
+}
+
+// The file that a node gets: every key at its default behind a "#", prose behind "# ".
+TEST(ConfigTest, TheInstalledFileShowsEveryDefault) {
+  ASSERT_OK_AND_ASSIGN(const std::string installed, ReadFile(CRISP_CONFIG_FILE));
+  Config config;
+  ASSERT_OK(Apply(installed, &config));
+  EXPECT_EQ(DumpConfig(config), DumpConfig(Config{})) << "what it says uncommented is the default";
+
+  std::string shown;
+  for (absl::string_view line : absl::StrSplit(installed, '\n')) {
+    const absl::string_view text = absl::StripLeadingAsciiWhitespace(line);
+    if (text.empty() || absl::StartsWith(text, "# ")) continue;
+    absl::StrAppend(&shown, absl::StrReplaceAll(line, {{"#", ""}}), "\n");
+  }
+  EXPECT_EQ(shown, DumpConfig(Config{})) << "no key is missing, none has another default";
 }
 
 struct BadText {

@@ -22,13 +22,17 @@ constexpr absl::Duration kResetLimit = absl::Minutes(2);
 // the link while it is still this program.
 constexpr char kOwnProgram[] = "/proc/self/exe";
 
+// Beside crispd in a build directory, in libexec where it is installed.
 absl::StatusOr<std::string> ShimPath(const Config& config) {
   if (!config.runtime.shim.empty()) return config.runtime.shim;
   std::string path(4096, '\0');
   const ssize_t size = readlink(kOwnProgram, path.data(), path.size());
   if (size < 0) return ErrnoError(errno, "find the directory of crispd");
   path.resize(static_cast<size_t>(size));
-  return absl::StrCat(path.substr(0, path.rfind('/')), "/crisp-shim");
+  const std::string directory = path.substr(0, path.rfind('/'));
+  const std::string installed = absl::StrCat(directory, "/../libexec/crisp/crisp-shim");
+  const std::string beside = absl::StrCat(directory, "/crisp-shim");
+  return access(beside.c_str(), X_OK) != 0 && access(installed.c_str(), X_OK) == 0 ? installed : beside;
 }
 
 storage::ImageStoreOptions StoreOptions(const Config& config) {
