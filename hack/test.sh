@@ -16,7 +16,8 @@
 # and, when it is named or with --all, for it takes a quarter of an hour:
 #
 #   vm         the tests of pods, cgroups and networks, e2e and critest in an emulated machine with
-#              cgroup v2, systemd and AppArmor, with either cgroup driver (hack/vm.sh)
+#              cgroup v2, systemd and AppArmor, with either cgroup driver (hack/vm.sh); and a node
+#              that moves from containerd to the package and back
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=(deps build unit tools proto e2e scripts critest asan tsan fuzz)
@@ -66,12 +67,14 @@ stage_scripts() {
 stage_critest() { timeout -k 60 1200 hack/critest.sh; }
 
 stage_vm() {
-  hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh || return 1
+  hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/package.sh dev || return 1
   local driver failed=0
   for driver in cgroupfs systemd; do
     echo "--- cgroup driver $driver"
     hack/vm.sh run --driver "$driver" -- hack/test.sh machine || failed=1
   done
+  echo "--- a node moves from containerd to the package and back"
+  hack/vm.sh run -- test/e2e/machine/migration.sh || failed=1
   return $failed
 }
 

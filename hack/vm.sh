@@ -10,8 +10,8 @@
 #
 # The processor is emulated (tcg): about ten times slower than the real one, and the same everywhere.
 # The disk is made from Debian's packages without booting an installer and kept in build/vm until
-# the list of packages or a version changes. build/'s programs and tests, hack/ and test/ are put on a
-# second one for each run; nothing that the machine writes to either is kept.
+# the list of packages or a version changes. build/'s programs, tests and package, docs/, hack/ and test/
+# are put on a second one for each run; nothing that the machine writes to either is kept.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/vm
@@ -19,8 +19,8 @@ out=$root/build/vm
 # Beside Debian's minimal system: the machine's own, then what the tests call.
 packages=(
   apparmor dbus iproute2 kmod systemd-sysv udev
-  busybox-static ca-certificates containernetworking-plugins curl docker-registry iptables jq nftables
-  openssl procps
+  busybox-static ca-certificates containerd containernetworking-plugins curl docker-registry iptables jq
+  nftables openssl procps runc
 )
 # Drivers of the disk, and what crisp and the tests would have the kernel load.
 boot_modules=(virtio_pci virtio_blk)
@@ -117,7 +117,7 @@ configure_tree() {
   printf '%s\n' "${modules[@]}" >"$tree/etc/modules-load.d/crisp.conf"
   : >"$tree/etc/fstab"
   # Nothing that runs by itself, and no login on the consoles.
-  for unit in docker-registry.service nftables.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
+  for unit in containerd.service docker-registry.service nftables.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \
       fstrim.timer systemd-timesyncd.service getty@.service serial-getty@.service e2scrub_reap.service \
       systemd-udev-settle.service dpkg-db-backup.timer systemd-update-utmp.service systemd-journal-flush.service; do
     ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
@@ -193,7 +193,8 @@ make_payload() {
   shift 2
   tree=$work/tree
   mkdir -p "$tree"/{.vm,build}
-  cp -a "$root"/{hack,test} "$tree/"
+  cp -a "$root"/{docs,hack,test} "$tree/"
+  if compgen -G "$root/build/crisp_*.deb" >/dev/null; then cp "$root"/build/crisp_*.deb "$tree/build/"; fi
   for name in bin e2e tests; do
     mkdir -p "$tree/build/$name"
     for file in "$root/build/$name"/*; do
