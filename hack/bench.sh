@@ -1,131 +1,150 @@
 #!/bin/bash
-# hack/bench.sh [--count N] [--keep N]: crisp beside Debian's containerd + runc, through the same CRI
-# client on the same machine in one run, in alternating rounds. Prints each one's percentiles, their
-# ratio, and the memory of crisp's processes.
+# hack/bench.sh [--quick] [--only PART,...] [--docs FOLDER | --no-docs] [--keep-results FILE]
+#
+# crisp beside containerd with runc, with crun, and Debian's containerd with runc: the same client,
+# images, registry, kind of network and machine, in alternating rounds of one run; and beside what
+# the kernel alone takes. Prints the table of goals, writes docs/performance.md and its plots.
+#
+#   --quick         fewer pods and contenders, for under ten minutes once the peers are built
+#   --only PART,…   of: latency bursts node thousand restart execs writer pulls
+#   --peers NAME,…  of: containerd debian-crun debian
+#   --docs FOLDER   where performance.md is; the default is docs
+#
+# Bare Debian 12, root. Leaves nothing behind but build/bench (the peers, the images, the results).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-. hack/bench/image.sh
+root=$(readlink -f "$(dirname "$0")/..")
+cd "$root"
 
-count=100 keep=100 rounds=2
-while [ $# -gt 0 ]; do
+peers_all=(containerd debian debian-crun)
+parts=latency,bursts,node,thousand,restart,execs,writer,pulls
+quick='' docs=$root/docs arguments=$*
+kept=$root/build/bench/results.jsonl
+while [[ $# -gt 0 ]]; do
   case $1 in
-    --count) count=$2; shift 2 ;;
-    --keep) keep=$2; shift 2 ;;
-    *) echo "usage: hack/bench.sh [--count N] [--keep N]" >&2; exit 2 ;;
+    --quick) quick=yes ;;
+    --only) parts=$2; shift ;;
+    --docs) docs=$2; shift ;;
+    --peers) IFS=, read -ra peers_all <<<"$2"; shift ;;
+    --no-docs) docs='' ;;
+    --keep-results) kept=$2; shift ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
+  shift
+done
+[[ $EUID == 0 ]] || { echo "bench.sh: needs root" >&2; exit 1; }
+
+source hack/lib/trees.sh
+source test/e2e/lib/registry.sh
+for file in lib contenders images latency node sustained pulls; do
+  # shellcheck source=/dev/null
+  source "hack/bench/$file.sh"
 done
 
-dpkg-query -W containerd runc >/dev/null 2>&1 ||
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends containerd runc >/dev/null
-bin=build/release/bin
-[ -x $bin/crispd ] || { cmake --preset release >/dev/null && cmake --build --preset release; }
+prepare() {
+  hack/deps.sh
+  hack/bench/peers.sh >/dev/null
+  [[ -f build/release/build.ninja ]] || cmake --preset release >/dev/null
+  cmake --build --preset release --target crispd crisp crisp-shim cri-bench floor log-writer pull-limit \
+    bench-report | tail -1 >&2
+  remove_stale_runs
+  begin_run
+  make_images
+  start_bench_registry
+  record versions all "$(versions | jq -c --arg arguments "${arguments:+ $arguments}" \
+    --arg date "$(date -u +%Y-%m-%d)" '. + {arguments: $arguments, date: $date}')"
+}
 
-work=$(mktemp -d /tmp/crisp-bench-XXXXXX)
-crispd_pid= containerd_pid=
-clean_up() {
-  set +e
-  [ -n "$crispd_pid" ] && kill "$crispd_pid" 2>/dev/null && wait "$crispd_pid" 2>/dev/null
-  "$bin/crispd" --config "$work/crisp.yaml" reset --root "$work/crisp" --state "$work/crisp-state" >/dev/null 2>&1
-  if [ -n "$containerd_pid" ]; then
-    kill "$containerd_pid" 2>/dev/null; wait "$containerd_pid" 2>/dev/null
-    containerd_left
-    ip link del benchbr0 2>/dev/null
-    grep -o "$work[^ ]*" /proc/self/mountinfo | sort -r | xargs -r -n1 umount -l 2>/dev/null
+# With the image that pods run, and its caches warm.
+start_ready() { # NAME
+  start_contender "$1" "$work/$1-root"
+  client "$1" pull >/dev/null && client "$1" --tag warm latency --count 3 --warm-up 0 >/dev/null
+}
+
+# Peers that cannot run a pod on this machine are left out, with their reason.
+start_all() {
+  local name able=()
+  start_ready crisp
+  for name in "${peers_all[@]}"; do
+    if try_ready "$name"; then able+=("$name"); fi
+  done
+  peers_all=("${able[@]}")
+}
+
+try_ready() {
+  start_ready "$1" && return
+  say "$1 cannot run pods here and is left out"
+  stop_contender "$1"
+  return 1
+}
+
+stop_all() { for name in "$@"; do stop_contender "$name"; done; }
+wants() { [[ ,$parts, == *,$1,* ]]; }
+
+# One pod after another and bursts: all contenders are up and take turns.
+measure_starts() {
+  local pods name
+  start_all
+  if wants latency; then
+    if [[ $quick ]]; then
+      measure_latency 2 60 12 crisp "${peers_all[@]}"
+    else
+      measure_latency 5 100 40 crisp "${peers_all[@]}"
+    fi
   fi
-  rm -rf "$work"
-}
-trap clean_up EXIT
-
-# Processes below PID, itself not among them: the broker and the shims of a crispd.
-descendants() {
-  local child
-  for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
-    echo "$child"
-    descendants "$child"
-  done
-}
-
-# containerd's shims leave its process tree and outlive it; they are known by the socket that they
-# were given. Then the cgroups that only this run can have made.
-containerd_left() {
-  local pid
-  for pid in $(grep -lsF "$work/containerd.sock" /proc/[0-9]*/cmdline | cut -d/ -f3); do
-    kill -9 "$pid" 2>/dev/null
-  done
-  find /sys/fs/cgroup/*/crisp-bench-peer -depth -type d -exec rmdir {} + 2>/dev/null
+  if wants bursts; then
+    measure_floor_rates
+    local counts=(1 10 50 110)
+    [[ ! $quick ]] || counts=(50 110)
+    for pods in "${counts[@]}"; do
+      for name in crisp "${peers_all[@]}"; do
+        [[ $quick && $name == debian ]] || measure_burst "$name" "$pods"
+      done
+    done
+  fi
+  stop_all crisp "${peers_all[@]}"
 }
 
-make_busybox_tar "$work/busybox.tar" crisp.test/busybox:latest
-make_pause_tar "$work/pause.tar" crisp.test/pause:latest
-mkdir -p "$work/cni" "$work/logs"
-
-cat > "$work/crisp.yaml" <<YAML
-network:
-  name: crispbench0
-  subnets: ["10.97.0.0/16"]
-  cni_conf_dir: $work/no-cni
-YAML
-$bin/crispd --config "$work/crisp.yaml" --root "$work/crisp" --state "$work/crisp-state" \
-  --listen "unix://$work/crisp.sock" --metrics-address 127.0.0.1:0 > "$work/crispd.log" 2>&1 &
-crispd_pid=$!
-
-cat > "$work/cni/10-bench.conflist" <<JSON
-{"cniVersion": "1.0.0", "name": "bench", "plugins": [
-  {"type": "bridge", "bridge": "benchbr0", "isGateway": true,
-   "ipam": {"type": "host-local", "dataDir": "$work/ipam", "ranges": [[{"subnet": "10.98.0.0/16"}]],
-            "routes": [{"dst": "0.0.0.0/0"}]}},
-  {"type": "portmap", "capabilities": {"portMappings": true}}]}
-JSON
-cat > "$work/containerd.toml" <<TOML
-version = 2
-root = "$work/containerd"
-state = "$work/containerd-state"
-[grpc]
-  address = "$work/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "crisp.test/pause:latest"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "$work/cni"
-TOML
-containerd --config "$work/containerd.toml" > "$work/containerd.log" 2>&1 &
-containerd_pid=$!
-for _ in $(seq 100); do [ -S "$work/containerd.sock" ] && [ -S "$work/crisp.sock" ] && break; sleep 0.1; done
-for _ in $(seq 50); do ctr -a "$work/containerd.sock" version >/dev/null 2>&1 && break; sleep 0.1; done
-
-for image in busybox pause; do
-  ctr -a "$work/containerd.sock" -n k8s.io images import "$work/$image.tar" >/dev/null
-done
-$bin/crisp --address "unix://$work/crisp.sock" images import "$work/busybox.tar" >/dev/null
-
-measure() { # NAME SOCKET ROUND [CGROUP_PARENT]
-  $bin/cri-latency --endpoint "unix://$2" --image crisp.test/busybox:latest --count "$((count / rounds))" \
-    --tag "$1-$3" --cgroup-parent "${4:-}" --log-directory "$work/logs" --json > "$work/$1-$3.json"
+# What needs the node for itself: one contender at a time.
+measure_alone() { # NAME
+  local name=$1 idle=10
+  [[ $quick ]] && idle=5
+  try_ready "$name" || return 0
+  if wants node; then
+    measure_node "$name" 110 10 "$idle"
+    [[ $quick ]] || measure_node "$name" 500 20 "$idle"
+  fi
+  if wants thousand && [[ $name == crisp || ! $quick ]]; then
+    measure_node "$name" 1000 20 "$idle"
+  fi
+  if wants execs; then measure_execs "$name" 100 $((idle)); fi
+  if wants writer && [[ $name == crisp || ! $quick ]]; then measure_writer "$name" 5; fi
+  if wants restart; then
+    [[ $quick ]] || measure_restart "$name" 110
+    [[ $quick && $name != crisp ]] || measure_restart "$name" 500
+  fi
+  stop_contender "$name"
 }
-for round in $(seq $rounds); do
-  measure containerd "$work/containerd.sock" "$round" /crisp-bench-peer
-  measure crisp "$work/crisp.sock" "$round"
-done
-echo "containerd $(containerd --version | cut -d' ' -f3), $(runc --version | head -1); p50 of $count in $rounds rounds, µs"
-jq -rn --slurpfile a <(cat "$work"/crisp-*.json) --slurpfile b <(cat "$work"/containerd-*.json) '
-  def mid(x; k): [x[][k].p50] | add / length;
-  ["step", "crisp", "containerd", "ratio"],
-  ($a[0] | keys_unsorted[] as $k | [$k, (mid($a; $k) | round), (mid($b; $k) | round),
-    ((mid($b; $k) / mid($a; $k)) * 10 | round / 10)]) | @tsv' | column -t -s "$(printf '\t')"
 
-pss() { awk '/^Pss:/ {sum += $2} END {print sum + 0}' "/proc/$1/smaps_rollup"; }
-mkfifo "$work/hold"
-$bin/cri-latency --endpoint "unix://$work/crisp.sock" --image crisp.test/busybox:latest --keep "$keep" --hold \
-  --tag kept --log-directory "$work/logs" < "$work/hold" > "$work/hold.out" &
-hold_pid=$!
-exec 8> "$work/hold"
-until grep -q ready "$work/hold.out"; do kill -0 $hold_pid; sleep 0.2; done
-echo "with $keep pods: crispd PSS $(pss $crispd_pid) kB"
-descendants "$crispd_pid" | while read -r pid; do
-  ! grep -aq "^crisp-shim" "/proc/$pid/cmdline" || pss "$pid"
-done | sort -n |
-  awk '{v[NR] = $1; s += $1} END {if (NR) printf "%d shims: PSS median %d kB, largest %d kB, sum %d kB\n", NR, v[int((NR+1)/2)], v[NR], s}'
-echo >&8
-exec 8>&-
-wait $hold_pid
+main() {
+  local name
+  prepare
+  if wants latency || wants bursts; then measure_starts; fi
+  if wants node || wants thousand || wants execs || wants writer || wants restart; then
+    measure_alone crisp
+    for name in "${peers_all[@]}"; do
+      [[ $quick && $name != containerd ]] || measure_alone "$name"
+    done
+  fi
+  if wants pulls; then
+    if [[ $quick ]]; then
+      measure_pulls 1 crisp containerd
+    else
+      measure_pulls 3 crisp containerd debian
+    fi
+  fi
+  mkdir -p "$(dirname "$kept")"
+  cp "$results" "$kept"
+  "$bin/bench-report" ${docs:+--docs "$docs"} "$results"
+}
+
+main

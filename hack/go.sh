@@ -1,10 +1,11 @@
 #!/bin/bash
-# hack/go.sh ARG...: runs `go ARG...` with a Go that is new enough for hack/tools, and fetches one
-# where the machine has none: the toolchain is a module like any other, so even Debian's Go 1.19,
-# which does not know how to switch by itself, can download and check it.
+# hack/go.sh ARG...: runs `go ARG...` with a Go that is new enough for hack/tools and for the module in
+# the working directory, and fetches one where the machine has none: the toolchain is a module like any
+# other, so even Debian's Go 1.19, which does not know how to switch by itself, can download and check
+# it.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-wanted=$(sed -n 's/^go //p' "$here/tools/go.mod")
+wanted=$(sed -n "s/^go //p" "$here/tools/go.mod" $([[ ! -f go.mod ]] || echo go.mod) | sort -V | tail -1)
 
 # at_least A B: whether version A is B or newer.
 at_least() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -1) == "$2" ]]; }

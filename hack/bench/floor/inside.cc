@@ -109,7 +109,7 @@ class Inside {
   static void RunInit(void* self) { static_cast<Inside*>(self)->Init(); }
   static void RunExec(void* self) { static_cast<Inside*>(self)->Exec(); }
 
-  // Mounts of the container's cgroups, cloned by the parent: -1 first on v2.
+  // What the container sees of cgroups: on v1 the directory of the hierarchies, then its group in each.
   std::vector<int> cgroup_mounts;
   int init_pidfd = -1;
   int stdio[2][2];
@@ -211,7 +211,7 @@ void Pod::StartContainer(Laps* laps) {
   Inside inside(*this, laps);
   laps->Start();
   if (node_->cgroups().v2) {
-    const std::string dir = node_->cgroups().hierarchies[0].mount_point + cgroup_ + "/c";
+    const std::string dir = node_->cgroups().hierarchies[0].mount_point + cgroup_;
     unified_ = OpenPath(AT_FDCWD, dir.c_str(), O_PATH | O_DIRECTORY);
   }
   for (const auto& hierarchy : node_->cgroups().hierarchies) {
@@ -220,7 +220,7 @@ void Pod::StartContainer(Laps* laps) {
       const std::string parent = hierarchy.mount_point.substr(0, slash);
       inside.cgroup_mounts.push_back(CloneMount(AT_FDCWD, parent.c_str(), false));
     }
-    const std::string dir = hierarchy.mount_point + cgroup_ + "/c";
+    const std::string dir = hierarchy.mount_point + cgroup_;
     inside.cgroup_mounts.push_back(CloneMount(AT_FDCWD, dir.c_str(), false));
     if (!node_->cgroups().v2) {
       tasks_.push_back(OpenPath(AT_FDCWD, (dir + "/tasks").c_str(), O_WRONLY));

@@ -38,7 +38,7 @@ T Need(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-// What cri-latency asks of the runtimes.
+// What cri-bench asks of the runtimes.
 runtime::OciResources Resources() {
   runtime::OciResources resources;
   resources.devices = runtime::DefaultDeviceRules();

@@ -11,7 +11,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 
 #include "floor/sys.h"
 #include "runtime/cgroup_devices.h"
@@ -75,9 +74,9 @@ void Pod::MakeNamespaces() {
   EnterNamespace(node_->home().uts, CLONE_NEWUTS, "leave the pod's UTS");
 }
 
-void Pod::MakeCgroup(const std::string& path) {
+void Pod::MakeCgroup() {
   for (const runtime::CgroupHierarchy& hierarchy : node_->cgroups().hierarchies) {
-    const std::string dir = hierarchy.mount_point + path;
+    const std::string dir = hierarchy.mount_point + cgroup_;
     Check(mkdir(dir.c_str(), 0755), "make a cgroup");
     if (hierarchy.controllers == std::vector<std::string>{"cpuset"}) {
       FillCpuset(dir.substr(0, dir.rfind('/')), dir);
@@ -103,15 +102,6 @@ void Pod::RunSandbox(Laps* laps) {
   SetString(fs, "size", "64m");
   shm_ = MountNew(fs);
   laps->Lap("pod.shm");
-  MakeCgroup(cgroup_);
-  if (node_->cgroups().v2) {
-    const std::string dir = node_->cgroups().hierarchies[0].mount_point + cgroup_;
-    std::ifstream available(dir + "/cgroup.controllers");
-    std::string all;
-    for (std::string one; available >> one;) all += " +" + one;
-    if (!all.empty()) WriteAt(AT_FDCWD, (dir + "/cgroup.subtree_control").c_str(), all.c_str());
-  }
-  laps->Lap("pod.cgroups");
   Check(mkdir(directory_.c_str(), 0700), "make the pod's directory");
   WriteNewFile(directory_ + "/hosts", "127.0.0.1 localhost\n10.96.0.2 " + name_ + "\n");
   WriteNewFile(directory_ + "/hostname", name_ + "\n");
@@ -123,7 +113,7 @@ void Pod::WriteLimits() {
   for (const runtime::CgroupWrite& write : node_->limits()) {
     const runtime::CgroupHierarchy* hierarchy = node_->cgroups().Find(write.controller);
     if (hierarchy == nullptr) continue;
-    const std::string file = hierarchy->mount_point + cgroup_ + "/c/" + write.file;
+    const std::string file = hierarchy->mount_point + cgroup_ + "/" + write.file;
     const int fd = open(file.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && write.optional) continue;
     Check(fd, file.c_str());
@@ -131,7 +121,7 @@ void Pod::WriteLimits() {
     close(fd);
   }
   if (!node_->cgroups().v2) return;
-  const std::string dir = node_->cgroups().hierarchies[0].mount_point + cgroup_ + "/c";
+  const std::string dir = node_->cgroups().hierarchies[0].mount_point + cgroup_;
   if (!runtime::AttachDeviceProgram(dir, node_->device_program()).ok()) Die("attach device rules");
 }
 
@@ -199,7 +189,7 @@ void Pod::CreateContainer(Laps* laps) {
   Check(mkdir((directory_ + "/upper").c_str(), 0755), "make the upper directory");
   Check(mkdir((directory_ + "/work").c_str(), 0700), "make the work directory");
   laps->Lap("create.dirs");
-  MakeCgroup(cgroup_ + "/c");
+  MakeCgroup();
   laps->Lap("create.cgroups");
   WriteLimits();
   laps->Lap("create.limits");
@@ -214,15 +204,12 @@ void Pod::CreateContainer(Laps* laps) {
 }
 
 void Pod::RemoveCgroups() {
-  for (const char* below : {"/c", ""}) {
-    if (*below != '\0' && !container_) continue;
-    for (const runtime::CgroupHierarchy& hierarchy : node_->cgroups().hierarchies) {
-      const std::string dir = hierarchy.mount_point + cgroup_ + below;
-      // Processes leave a cgroup a moment after they can be reaped.
-      while (rmdir(dir.c_str()) != 0) {
-        if (errno != EBUSY) Die("remove a cgroup");
-        sched_yield();
-      }
+  for (const runtime::CgroupHierarchy& hierarchy : node_->cgroups().hierarchies) {
+    const std::string dir = hierarchy.mount_point + cgroup_;
+    // Processes leave a cgroup a moment after they can be reaped.
+    while (rmdir(dir.c_str()) != 0) {
+      if (errno != EBUSY) Die("remove a cgroup");
+      sched_yield();
     }
   }
 }
@@ -234,7 +221,7 @@ void Pod::End(Laps* laps) {
     Check(waitpid(init_, nullptr, 0), "reap the container");
   }
   laps->Lap("end.kill");
-  if (sandbox_) RemoveCgroups();
+  if (container_) RemoveCgroups();
   laps->Lap("end.cgroups");
   CloseAll({&netns_, &ipcns_, &utsns_, &route_socket_, &shm_});
   laps->Lap("end.namespaces");

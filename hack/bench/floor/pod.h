@@ -42,7 +42,7 @@ class Pod {
   };
 
   void MakeNamespaces();
-  void MakeCgroup(const std::string& path);
+  void MakeCgroup();
   void WriteLimits();
   int MountOverlay();
   void MountDev();
@@ -54,7 +54,7 @@ class Pod {
   uint32_t number_;
   std::string name_;
   std::string directory_;
-  std::string cgroup_;  // of the pod, below every hierarchy
+  std::string cgroup_;  // of the container, below every hierarchy; a kubelet makes the pod's
   int netns_ = -1, ipcns_ = -1, utsns_ = -1, route_socket_ = -1;
   int shm_ = -1, root_ = -1, log_ = -1;
   int stdio_[2][2] = {{-1, -1}, {-1, -1}};  // stdout's and stderr's pipes

@@ -1,0 +1,210 @@
+# Sourced by hack/bench.sh. The runtimes that are measured: how each is configured, started, stopped.
+#
+#   crisp              this tree, optimised, its built-in network
+#   containerd         the newest containerd and runc, the newest CNI plugins
+#   debian             Debian's containerd, runc and CNI plugins
+#   debian-crun        the same with Debian's crun (which does not know the newest containerd's specs)
+#
+# All get the same registry, images and log folder, a bridge of their own with an address for each
+# pod, a cgroup for their pods, and the same requests. containerd uses bridge, host-local and portmap.
+
+socket_of() { echo "$work/$1.sock"; }
+pid_of() { cat "$work/$1.pid"; }
+
+# start_contender NAME ROOT: ROOT holds its images and containers. Waits until it serves.
+start_contender() {
+  local name=$1 storage=$2
+  mkdir -p "$storage" "$work/$name-cni"
+  pods_cgroup "$name" >/dev/null
+  case $name in
+    crisp) configure_crisp "$name" "$storage" ;;
+    *) configure_containerd "$name" "$storage" ;;
+  esac
+  launch "$name"
+  local _
+  for _ in $(seq 300); do
+    if timeout 2 "$bin/cri-bench" --endpoint "unix://$(socket_of "$name")" return --pods 0 --since "$(now)" \
+      >/dev/null 2>&1; then
+      return
+    fi
+    kill -0 "$(pid_of "$name")" 2>/dev/null || break
+    sleep 0.1
+  done
+  say "$name does not start:"
+  tail -20 "$work/$name.log" >&2
+  return 1
+}
+
+# Starts the daemon that start_contender has configured, and returns at once.
+launch() {
+  local name=$1 programs=$peers:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  case $name in
+    crisp)
+      (in_daemon_group "$name" "$bin/crispd" --config "$work/$name.yaml" --root "$(cat "$work/$name.storage")" \
+        --state "$work/$name-state" --listen "unix://$(socket_of "$name")" \
+        --metrics-address "127.0.0.1:$(cat "$work/$name.metrics")" >>"$work/$name.log" 2>&1 </dev/null) &
+      ;;
+    debian*)
+      (PATH=${programs#*:} in_daemon_group "$name" /usr/bin/containerd --config "$work/$name.toml" \
+        >>"$work/$name.log" 2>&1 </dev/null) &
+      ;;
+    *)
+      (PATH=$programs in_daemon_group "$name" "$peers/containerd" --config "$work/$name.toml" \
+        >>"$work/$name.log" 2>&1 </dev/null) &
+      ;;
+  esac
+  echo $! >"$work/$name.pid"
+  disown
+}
+
+# The daemon alone; pods stay. With a signal, as it may be killed.
+stop_daemon() {
+  local pid
+  pid=$(pid_of "$1")
+  kill "${2:--TERM}" "$pid" 2>/dev/null || true
+  wait_gone "$pid"
+}
+
+# With all that it runs. The pods should have been ended.
+stop_contender() {
+  [[ -f $work/$1.pid ]] || return 0
+  stop_daemon "$1"
+  kill_group "$run_id" "$1-daemon"
+  kill_group "$run_id" "$1"
+  local mounts
+  mounts=$(grep -o " $work/$1-[^ ]*" /proc/self/mountinfo | sort -ru || true)
+  [[ -z $mounts ]] || xargs -n1 umount -l <<<"$mounts" 2>/dev/null || true
+  if [[ $1 == crisp ]]; then
+    "$bin/crispd" --config "$work/$1.yaml" reset --root "$(cat "$work/$1.storage")" --state "$work/$1-state" \
+      >/dev/null 2>&1 || true
+  fi
+  rm -rf "$work/$1-state" "$work/$1.pid"
+}
+
+settings() { # NAME STORAGE: what launch() needs
+  echo "$2" >"$work/$1.storage"
+  [[ -f $work/$1.metrics ]] || free_port >"$work/$1.metrics"
+}
+
+configure_crisp() {
+  settings "$1" "$2"
+  cat >"$work/$1.yaml" <<YAML
+network:
+  name: crb${run_id}0
+  subnets: ["10.96.0.0/16"]
+  masquerade: false
+  cni_conf_dir: $work/$1-cni
+image:
+  registry_config_dirs: ["$work/certs.d"]
+YAML
+}
+
+configure_containerd() {
+  local name=$1 storage=$2 index
+  settings "$name" "$storage"
+  case $name in
+    containerd) index=1 ;;
+    debian-crun) index=2 ;;
+    debian) index=3 ;;
+  esac
+  cat >"$work/$name-cni/10-bench.conflist" <<JSON
+{"cniVersion": "1.0.0", "name": "$name", "plugins": [
+  {"type": "bridge", "bridge": "crb$run_id$index", "isGateway": true,
+   "ipam": {"type": "host-local", "dataDir": "$work/$name-ipam",
+            "ranges": [[{"subnet": "10.$((96 + index)).0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}}]}
+JSON
+  if [[ $name == debian* ]]; then debian_toml "$@"; else newest_toml "$@"; fi >"$work/$name.toml"
+}
+
+debian_toml() {
+  local name=$1 cri='plugins."io.containerd.grpc.v1.cri"' program=/usr/sbin/runc
+  [[ $name == debian ]] || program=/usr/bin/crun
+  cat <<TOML
+version = 2
+root = "$2"
+state = "$work/$name-state"
+[grpc]
+  address = "$(socket_of "$name")"
+[metrics]
+  address = "127.0.0.1:$(cat "$work/$name.metrics")"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$work/$name-opt"
+[$cri]
+  sandbox_image = "$registry/bench/pause:1"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [$cri.registry]
+    config_path = "$work/certs.d"
+  [$cri.cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$work/$name-cni"
+  [$cri.containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [$cri.containerd.runtimes.runc.options]
+      BinaryName = "$program"
+      Root = "$work/$name-state/runc"
+TOML
+}
+
+newest_toml() {
+  local name=$1 images='plugins."io.containerd.cri.v1.images"' cri='plugins."io.containerd.cri.v1.runtime"'
+  local program=$peers/runc
+  cat <<TOML
+version = 3
+root = "$2"
+state = "$work/$name-state"
+[grpc]
+  address = "$(socket_of "$name")"
+[metrics]
+  address = "127.0.0.1:$(cat "$work/$name.metrics")"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$work/$name-opt"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.transfer.v1.local"]
+  max_concurrent_unpacks = $(nproc)
+[$images.pinned_images]
+  sandbox = "$registry/bench/pause:1"
+[$images.registry]
+  config_path = "$work/certs.d"
+[$cri]
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [$cri.cni]
+    bin_dirs = ["$peers/cni"]
+    conf_dir = "$work/$name-cni"
+  [$cri.containerd]
+    default_runtime_name = "runc"
+  [$cri.containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [$cri.containerd.runtimes.runc.options]
+      BinaryName = "$program"
+      Root = "$work/$name-state/runc"
+TOML
+}
+
+# client NAME ARG...: the CRI client on that contender.
+client() {
+  "$bin/cri-bench" --endpoint "unix://$(socket_of "$1")" --image "$registry/bench/busybox:1" \
+    --log-directory "$work/logs" --cgroup-parent "$cgroup_root/$1" "${@:2}"
+}
+
+versions() { # what stands in the report
+  jq -n \
+    --arg kernel "$(uname -r)" \
+    --arg cpu "$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" \
+    --argjson cores "$(nproc)" \
+    --arg cgroups "$([[ -e $cpu_mount/cgroup.controllers ]] && echo v2 || echo v1)" \
+    --arg crisp "$("$bin/crispd" --version | head -1)" \
+    --arg commit "$(git -C "$root" describe --always --dirty 2>/dev/null || true)" \
+    --arg containerd "$("$peers/containerd" --version | awk '{print $3}')" \
+    --arg runc "$("$peers/runc" --version | awk 'NR == 1 {print $3}')" \
+    --arg cni "$("$peers/cni/bridge" --version 2>&1 | awk '{print $NF; exit}')" \
+    --arg crun "$(crun --version | awk 'NR == 1 {print $3}')" \
+    --arg debian_containerd "$(/usr/bin/containerd --version | awk '{print $3}')" \
+    --arg debian_runc "$(PATH=/usr/sbin:/usr/bin runc --version | awk 'NR == 1 {print $3}')" \
+    --arg debian_cni "$(dpkg-query -W -f '${Version}' containernetworking-plugins)" \
+    --arg helpers "$(for helper in igzip pigz; do command -v $helper >/dev/null && echo $helper; done | xargs)" \
+    '$ARGS.named'
+}

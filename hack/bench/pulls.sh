@@ -1,0 +1,74 @@
+# Sourced by hack/bench.sh. Pulls from a registry on loopback.
+#
+# Every pull goes to a file system of its own: a new journaled ext4 in a file, thrown away after. On
+# one that has seen many deletions ext4 gets slower by itself, for whoever comes next.
+
+shapes=(small big many deep)
+
+# Attaches a fresh file system at $work/mnt/NAME.
+fresh_disk() { # NAME
+  local image=$work/$1.disk
+  mkdir -p "$work/mnt/$1"
+  rm -f "$image"
+  fallocate -l 8G "$image"
+  mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$image"
+  mount -o loop "$image" "$work/mnt/$1"
+}
+
+drop_disk() { # NAME
+  umount "$work/mnt/$1" 2>/dev/null || umount -l "$work/mnt/$1"
+  rm -f "$work/$1.disk"
+}
+
+measure_pull() { # NAME SHAPE
+  local name=$1 shape=$2 result
+  say "pull of $shape, $name"
+  fresh_disk "$name"
+  start_contender "$name" "$work/mnt/$name/storage"
+  sync
+  local before after
+  before=$(daemon_cpu "$name")
+  result=$("$bin/cri-bench" --endpoint "unix://$(socket_of "$name")" --image "$registry/bench/$shape:1" pull)
+  after=$(daemon_cpu "$name")
+  record pull "$name" "$(jq -c --arg shape "$shape" --argjson before "$before" --argjson after "$after" \
+    '{shape: $shape, micros: .PullImage.p50, size, cpu: ($after - $before)}' <<<"$result")"
+  stop_contender "$name"
+  drop_disk "$name"
+}
+
+# How long the registry takes to hand all layers out, one after another.
+fetch_seconds() { # SHAPE
+  local url=http://$registry/v2/bench/$1 digest arguments=()
+  for digest in $(curl -fsH "Accept: application/vnd.oci.image.manifest.v1+json" "$url/manifests/1" |
+    jq -r ".layers[].digest"); do
+    arguments+=(-o /dev/null "$url/blobs/$digest")
+  done
+  local before
+  before=$(now)
+  curl -fs "${arguments[@]}"
+  awk -v a="$before" -v b="$(now)" 'BEGIN {printf "%.6f", b - a}'
+}
+
+# What fetching, inflating, hashing and writing these layers takes at least, on this machine and in this run.
+measure_pull_limit() { # SHAPE
+  say "physical limit of $1"
+  fresh_disk limit
+  local fetch limit
+  fetch=$(fetch_seconds "$1")
+  limit=$("$bin/pull-limit" --registry "$storage" --repository "bench/$1" --directory "$work/mnt/limit")
+  record pull-limit kernel "$(jq -c --arg shape "$1" --argjson fetch "$fetch" '. + {shape: $shape, fetch: $fetch}' <<<"$limit")"
+  drop_disk limit
+}
+
+measure_pulls() { # ROUNDS NAME...
+  local rounds=$1 round shape name
+  shift
+  local order=("$@")
+  for ((round = 1; round <= rounds; ++round)); do
+    for shape in "${shapes[@]}"; do
+      measure_pull_limit "$shape"
+      for name in "${order[@]}"; do measure_pull "$name" "$shape"; done
+      order=("${order[@]:1}" "${order[0]}")
+    done
+  done
+}
