@@ -17,7 +17,7 @@ cd "$root"
 
 peers_all=(containerd debian debian-crun)
 parts=latency,bursts,node,thousand,restart,execs,writer,pulls
-quick='' docs=$root/docs arguments=$*
+quick='' docs=$root/docs
 kept=$root/build/bench/results.jsonl
 while [[ $# -gt 0 ]]; do
   case $1 in
@@ -50,7 +50,7 @@ prepare() {
   begin_run
   make_images
   start_bench_registry
-  record versions all "$(versions | jq -c --arg arguments "${arguments:+ $arguments}" \
+  record versions all "$(versions | jq -c --arg arguments "${quick:+ --quick}" \
     --arg date "$(date -u +%Y-%m-%d)" '. + {arguments: $arguments, date: $date}')"
 }
 

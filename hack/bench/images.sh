@@ -22,8 +22,8 @@ make_images() {
   start_bench_registry
   make_small_images "$scratch"
   make_big_image "$scratch"
-  make_many_image
-  make_deep_image
+  make_many_image "$scratch"
+  make_deep_image "$scratch"
   rm -rf "$scratch"
   echo "$stamp" >"$storage/stamp"
 }
@@ -58,20 +58,35 @@ make_big_image() {
     layers: [range(10) | {tree: "\($scratch)/big\(.)", owner: "0:0"}]}'
 }
 
+# text_files LAYER FROM TO FOLDERS MOST_LINES: entries for mkimage, one a line: files of random numbers,
+# which compress to about a half, spread over folders.
+text_files() {
+  awk -v layer="$1" -v from="$2" -v to="$3" -v folders="$4" -v most="$5" 'BEGIN {
+    srand(1 + layer)
+    printf "{\"path\":\"layer%d\",\"type\":\"dir\"}\n", layer
+    for (i = 0; i < folders; ++i) printf "{\"path\":\"layer%d/%d\",\"type\":\"dir\"}\n", layer, i
+    for (i = from; i < to; ++i) {
+      printf "{\"path\":\"layer%d/%d/%d.txt\",\"content\":\"", layer, i % folders, i
+      for (line = 0; line <= i % most; ++line) {
+        printf "%.0f %.0f %.0f %.0f\\n", rand() * 1e9, rand() * 1e9, rand() * 1e9, rand() * 1e9
+      }
+      print "\"}"
+    }
+  }'
+}
+
 make_many_image() {
   local image=many
-  push_image '{config: {Cmd: ["sh"]}, layers: [{entries: [
-    (range(1000) | {path: "files/\(.)", type: "dir"}),
-    (range(100000) | {path: "files/\(. % 1000)/\(.).txt",
-                      content: ("file \(.), line \(. * 7919 % 104729)\n" * (1 + . % 150))})]}]}'
+  text_files 0 0 100000 1000 100 >"$1/many.json"
+  push_image --slurpfile entries "$1/many.json" '{config: {Cmd: ["sh"]}, layers: [{entries: $entries}]}'
 }
 
 make_deep_image() {
-  local image=deep
-  push_image '{config: {Cmd: ["sh"]}, layers: [range(60) | . as $layer | {entries: [
-    {path: "layer\($layer)", type: "dir"},
-    (range(50) | {path: "layer\($layer)/\(.).txt",
-                  content: ("layer \($layer), file \(.)\n" * (100 + . * 40))})]}]}'
+  local image=deep layer
+  for ((layer = 0; layer < 60; ++layer)); do
+    text_files $layer 0 50 5 400 | jq -sc "{entries: .}"
+  done >"$1/deep.json"
+  push_image --slurpfile layers "$1/deep.json" '{config: {Cmd: ["sh"]}, layers: $layers}'
 }
 
 # The registry of this run; its address is in $registry.

@@ -50,8 +50,8 @@ class Registry {
     return ReadFile(root_ + "blobs/sha256/" + hex.substr(0, 2) + "/" + hex + "/data");
   }
   nlohmann::json Manifest(const std::string& repository) const {
-    return nlohmann::json::parse(Blob(
-        ReadFile(root_ + "repositories/" + repository + "/_manifests/tags/1/current/link")));
+    return nlohmann::json::parse(
+        Blob(ReadFile(root_ + "repositories/" + repository + "/_manifests/tags/1/current/link")));
   }
 
  private:
@@ -93,7 +93,8 @@ size_t Unpack(const std::string& tar, int directory) {
     const char* header = tar.data() + at;
     std::string name(header, strnlen(header, 100));
     const size_t size = std::strtoull(std::string(header + 124, 12).c_str(), nullptr, 8);
-    const auto mode = static_cast<mode_t>(std::strtoul(std::string(header + 100, 8).c_str(), nullptr, 8));
+    const auto mode =
+        static_cast<mode_t>(std::strtoul(std::string(header + 100, 8).c_str(), nullptr, 8));
     at += 512;
     if (header[156] == '5') {
       if (mkdirat(directory, name.c_str(), mode) != 0 && errno != EEXIST) Die(name);
@@ -144,18 +145,20 @@ int main(int argc, char** argv) {
   const Registry registry(storage);
   Totals totals;
   umask(0);
-  for (const auto& layer : registry.Manifest(repository)["layers"]) {
-    AddLayer(registry.Blob(layer["digest"]), directory + "/" + std::to_string(totals.layers), &totals);
+  const nlohmann::json manifest = registry.Manifest(repository);
+  for (const auto& layer : manifest["layers"]) {
+    AddLayer(registry.Blob(layer["digest"]), directory + "/" + std::to_string(totals.layers),
+             &totals);
   }
   const double started = Now();
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 || syncfs(fd) != 0) Die("sync");
   const double sync = Now() - started;
   const nlohmann::ordered_json result = {
-      {"layers", totals.layers},          {"files", totals.files},
-      {"compressed", totals.compressed},  {"plain", totals.plain},
-      {"inflate", totals.inflate / 1e6},  {"hash", totals.hash / 1e6},
-      {"write", totals.write / 1e6},      {"sync", sync / 1e6}};
+      {"layers", totals.layers},         {"files", totals.files},
+      {"compressed", totals.compressed}, {"plain", totals.plain},
+      {"inflate", totals.inflate / 1e6}, {"hash", totals.hash / 1e6},
+      {"write", totals.write / 1e6},     {"sync", sync / 1e6}};
   std::printf("%s\n", result.dump().c_str());
   return 0;
 }

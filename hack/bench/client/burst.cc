@@ -12,8 +12,7 @@ namespace {
 // what they noted, together.
 template <typename Work>
 Samples InParallel(const ClientOptions& options, int count, int parallel, Work work) {
-  const auto channel =
-      grpc::CreateChannel(options.endpoint, grpc::InsecureChannelCredentials());
+  const auto channel = grpc::CreateChannel(options.endpoint, grpc::InsecureChannelCredentials());
   (void)channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10));
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < parallel; ++i) clients.push_back(std::make_unique<Client>(options, channel));
@@ -71,9 +70,8 @@ nlohmann::ordered_json EndAll(const ClientOptions& options) {
   const std::vector<PodIds> ids = client.PodsWithContainers();
   const double started = Now();
   const Samples ends =
-      InParallel(options, static_cast<int>(ids.size()), 8, [&](Client& one, int i) {
-        one.EndPod(ids[static_cast<size_t>(i)]);
-      });
+      InParallel(options, static_cast<int>(ids.size()), 8,
+                 [&](Client& one, int i) { one.EndPod(ids[static_cast<size_t>(i)]); });
   return Result(static_cast<int>(ids.size()), Now() - started, ends);
 }
 

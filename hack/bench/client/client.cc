@@ -33,7 +33,8 @@ void Client::Timed(const char* name,
   const grpc::Status status = (stub.*method)(&context, request, response);
   samples_.Add(name, Now() - started);
   if (!status.ok()) {
-    std::fprintf(stderr, "%s: %s: %s\n", options_.tag.c_str(), name, status.error_message().c_str());
+    std::fprintf(stderr, "%s: %s: %s\n", options_.tag.c_str(), name,
+                 status.error_message().c_str());
     std::_Exit(1);  // other threads are in calls
   }
 }
@@ -125,8 +126,8 @@ void Client::Exec(const PodIds& ids, const std::vector<std::string>& command) {
   cri::ExecSyncResponse response;
   Timed("ExecSync", *runtime_, &Runtime::ExecSync, request, &response);
   if (response.exit_code() != 0) {
-    std::fprintf(stderr, "%s: exec exited with %d: %s\n", options_.tag.c_str(), response.exit_code(),
-                 response.stderr().c_str());
+    std::fprintf(stderr, "%s: exec exited with %d: %s\n", options_.tag.c_str(),
+                 response.exit_code(), response.stderr().c_str());
     std::_Exit(1);
   }
 }
@@ -164,7 +165,8 @@ std::vector<std::string> Client::RunningContainers() {
 
 std::vector<PodIds> Client::PodsWithContainers() {
   cri::ListContainersResponse response;
-  Timed("ListContainers", *runtime_, &Runtime::ListContainers, cri::ListContainersRequest(), &response);
+  Timed("ListContainers", *runtime_, &Runtime::ListContainers, cri::ListContainersRequest(),
+        &response);
   std::vector<PodIds> all;
   for (const auto& container : response.containers()) {
     all.push_back({container.pod_sandbox_id(), container.id()});

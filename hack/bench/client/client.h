@@ -18,11 +18,11 @@ namespace cri = ::runtime::v1;
 // What every pod of a run has in common.
 struct ClientOptions {
   std::string endpoint = "unix:///run/crisp/crisp.sock";
-  std::string handler;         // of the RuntimeClass
-  std::string image;           // already pulled
+  std::string handler;  // of the RuntimeClass
+  std::string image;    // already pulled
   std::string log_directory = "/tmp";
   std::string cgroup_parent;
-  std::string tag = "bench";   // starts the pods' names
+  std::string tag = "bench";  // starts the pods' names
 };
 
 struct PodIds {
@@ -34,7 +34,8 @@ struct PodIds {
 class Client {
  public:
   explicit Client(const ClientOptions& options)
-      : Client(options, grpc::CreateChannel(options.endpoint, grpc::InsecureChannelCredentials())) {}
+      : Client(options, grpc::CreateChannel(options.endpoint, grpc::InsecureChannelCredentials())) {
+  }
   Client(const ClientOptions& options, std::shared_ptr<grpc::Channel> channel);
 
   // Also notes the three calls together, as "start".

@@ -6,8 +6,7 @@ nlohmann::ordered_json MeasureLatency(const ClientOptions& options, int count, i
   Client client(options);
   for (int i = 0; i < warm_up + count; ++i) {
     if (i == warm_up) client.samples().Clear();
-    const PodIds ids =
-        client.StartPod(options.tag + "-" + std::to_string(i), {"sleep", "1000000"});
+    const PodIds ids = client.StartPod(options.tag + "-" + std::to_string(i), {"sleep", "1000000"});
     client.Exec(ids, {"true"});
     client.EndPod(ids);
   }

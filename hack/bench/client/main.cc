@@ -1,5 +1,5 @@
-// cri-bench: measures whichever runtime serves a CRI socket, as a kubelet would use it. Prints JSON;
-// times of steps are microseconds.
+// cri-bench: measures whichever runtime serves a CRI socket, as a kubelet would use it. Prints
+// JSON; times of steps are microseconds.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>

@@ -15,7 +15,10 @@ nlohmann::ordered_json MeasureLatency(const ClientOptions& options, int count, i
 
 // `pods` pods by `parallel` threads. With `hold`, prints the result of the start, waits for a line
 // on stdin and only then ends them.
-nlohmann::ordered_json MeasureBurst(const ClientOptions& options, int pods, int parallel, bool hold);
+nlohmann::ordered_json MeasureBurst(const ClientOptions& options,
+                                    int pods,
+                                    int parallel,
+                                    bool hold);
 
 // What a kubelet asks all the time, `count` times.
 nlohmann::ordered_json MeasureQueries(const ClientOptions& options, int count);

@@ -109,7 +109,8 @@ class Inside {
   static void RunInit(void* self) { static_cast<Inside*>(self)->Init(); }
   static void RunExec(void* self) { static_cast<Inside*>(self)->Exec(); }
 
-  // What the container sees of cgroups: on v1 the directory of the hierarchies, then its group in each.
+  // What the container sees of cgroups: on v1 the directory of the hierarchies, then its group in
+  // each.
   std::vector<int> cgroup_mounts;
   int init_pidfd = -1;
   int stdio[2][2];

@@ -139,7 +139,8 @@ int main(int argc, char** argv) {
   app.add_flag("--networks", options.networks, "a burst of networks alone");
   app.add_flag("--json", options.json);
   CLI11_PARSE(app, argc, argv);
-  for (const int signal : {SIGINT, SIGTERM}) ::signal(signal, [](int) { crisp::bench::g_stop = 1; });
+  for (const int signal : {SIGINT, SIGTERM})
+    ::signal(signal, [](int) { crisp::bench::g_stop = 1; });
   if (options.burst > 0) {
     crisp::bench::Burst(options);
   } else {

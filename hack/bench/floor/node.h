@@ -13,10 +13,10 @@
 namespace crisp::bench {
 
 struct NodeOptions {
-  std::string directory;    // on the file system where pods' writable layers are to be
-  std::string program;      // a static multi-call busybox
-  int layers = 1;           // below every container's root
-  int host_mounts = 0;      // more mounts on the host, as a busy node has
+  std::string directory;  // on the file system where pods' writable layers are to be
+  std::string program;    // a static multi-call busybox
+  int layers = 1;         // below every container's root
+  int host_mounts = 0;    // more mounts on the host, as a busy node has
 };
 
 // What all pods of a run share and a runtime makes once: bridge, image layers, compiled filter,

@@ -149,9 +149,9 @@ void Pod::MountDev() {
     Check(mknodat(dev, node.name, S_IFCHR | 0666, makedev(node.major, node.minor)), node.name);
     Check(fchmodat(dev, node.name, 0666, 0), node.name);
   }
-  const char* const links[][2] = {{"/proc/self/fd", "fd"},         {"/proc/self/fd/0", "stdin"},
-                                  {"/proc/self/fd/1", "stdout"},   {"/proc/self/fd/2", "stderr"},
-                                  {"/proc/kcore", "core"},         {"pts/ptmx", "ptmx"}};
+  const char* const links[][2] = {{"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"},
+                                  {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
+                                  {"/proc/kcore", "core"},       {"pts/ptmx", "ptmx"}};
   for (const auto& link : links) Check(symlinkat(link[0], dev, link[1]), link[1]);
   for (const char* name : {"pts", "shm", "mqueue"}) Check(mkdirat(dev, name, 0755), name);
   fs = NewFileSystem("devpts");
@@ -213,7 +213,6 @@ void Pod::RemoveCgroups() {
     }
   }
 }
-
 
 void Pod::End(Laps* laps) {
   if (init_ > 0) {

@@ -111,7 +111,9 @@ void WriteAt(int directory, const char* path, const char* text) {
 
 void EnterNamespace(int fd, int type, const char* what) { Check(setns(fd, type), what); }
 
-int NewFileSystem(const char* type) { return Check(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), type); }
+int NewFileSystem(const char* type) {
+  return Check(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), type);
+}
 
 void SetString(int fs, const char* key, const char* value) {
   const unsigned command = value != nullptr ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
@@ -119,7 +121,8 @@ void SetString(int fs, const char* key, const char* value) {
 }
 
 int MountNew(int fs) {
-  Check(syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0), "create a file system");
+  Check(syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0),
+        "create a file system");
   const int mount = Check(syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0), "mount a file system");
   close(fs);
   return mount;

@@ -27,9 +27,12 @@ void AddFloor(BarGroup* group, std::optional<double> value, const Text& text) {
 }
 
 Chart Life(const Results& r) {
-  Chart chart{"A pod with one container: median times", "Less is better; logarithmic scale", {}, true};
+  Chart chart{
+      "A pod with one container: median times", "Less is better; logarithmic scale", {}, true};
   const struct {
-    const char *label, *path, *floor;
+    const char* label;
+    const char* path;
+    const char* floor;
   } steps[] = {{"from nothing to running", "/start/p50", "/= pod+create+start/p50"},
                {"exec of true", "/ExecSync/p50", "/= exec/p50"},
                {"stop and remove", "/end/p50", "/= end/p50"}};
@@ -81,7 +84,11 @@ Chart Memory(const Results& r) {
 }
 
 Chart Pulls(const Results& r) {
-  Chart chart{"Pull and unpack an image", "Time from request to usable; less is better", {}};
+  Chart chart{"Pull and unpack an image",
+              "Time from request to usable; less is better",
+              {},
+              false,
+              "physical limit"};
   for (const Shape& shape : kShapes) {
     const Where where = {"/shape", shape.name};
     BarGroup group = GroupOf(
@@ -108,12 +115,10 @@ Chart Full(const Results& r) {
 }  // namespace
 
 std::vector<NamedChart> ChartsOf(const Results& results) {
-  std::vector<NamedChart> charts = {{"performance-start.svg", Start(results)},
-                                    {"performance-life.svg", Life(results)},
-                                    {"performance-bursts.svg", Bursts(results)},
-                                    {"performance-memory.svg", Memory(results)},
-                                    {"performance-pulls.svg", Pulls(results)},
-                                    {"performance-lists.svg", Full(results)}};
+  std::vector<NamedChart> charts = {
+      {"performance-start.svg", Start(results)},   {"performance-life.svg", Life(results)},
+      {"performance-bursts.svg", Bursts(results)}, {"performance-memory.svg", Memory(results)},
+      {"performance-pulls.svg", Pulls(results)},   {"performance-lists.svg", Full(results)}};
   for (NamedChart& one : charts) {
     std::erase_if(one.chart.groups, [](const BarGroup& group) { return group.bars.empty(); });
   }

@@ -21,7 +21,8 @@ class Judge {
               double limit,
               const std::function<std::string(double)>& text) {
     if (!value) return Missing(measure, goal);
-    rows_.push_back({measure, goal, text(*value), *value <= limit ? Verdict::kOk : Verdict::kShort});
+    rows_.push_back(
+        {measure, goal, text(*value), *value <= limit ? Verdict::kOk : Verdict::kShort});
   }
 
   // How many times better crisp is than `other`: times other/crisp, or rates crisp/other.
@@ -33,7 +34,8 @@ class Judge {
               bool rates = false) {
     const std::string goal =
         rates ? "≥ " + Number(factor) + "× " : "≤ 1/" + Number(factor) + " of ";
-    if (!crisp || !other) return Missing(measure, goal + (other ? Title(other->contender) : "peers"));
+    if (!crisp || !other)
+      return Missing(measure, goal + (other ? Title(other->contender) : "peers"));
     const double times = rates ? *crisp / other->value : other->value / *crisp;
     rows_.push_back({measure, goal + Title(other->contender),
                      (rates ? Number(times) + "×" : "1/" + Number(times)) + " (" + text(*crisp) +
@@ -129,7 +131,8 @@ void JudgeThousand(Judge* judge) {
   const auto idle = r.Get("idle", kCrisp, "/cores", where);
   judge->AtMost("idle CPU with 1,000 pods", "≤ 0.5 % of a core", idle, 0.005,
                 [](double cores) { return Number(cores * 100) + " %"; });
-  judge->Within("one more pod with 1,000", 2, "the first", r.Get("one-more", kCrisp, "/start/p50", where),
+  judge->Within("one more pod with 1,000", 2, "the first",
+                r.Get("one-more", kCrisp, "/start/p50", where),
                 r.Get("latency", kCrisp, "/start/p50"), Micros);
 }
 
@@ -138,8 +141,8 @@ void JudgePulls(Judge* judge) {
   for (const Shape& shape : kShapes) {
     const Where where = {"/shape", shape.name};
     const auto crisp = r.Get("pull", kCrisp, "/micros", where);
-    judge->Better(std::string("pull of ") + shape.text, 2, crisp, r.BestPeer("pull", "/micros", where),
-                  Micros);
+    judge->Better(std::string("pull of ") + shape.text, 2, crisp,
+                  r.BestPeer("pull", "/micros", where), Micros);
     judge->Within(std::string("pull of ") + shape.text, 1.3, "the physical limit", crisp,
                   PullLimit(r, shape.name), Micros);
   }

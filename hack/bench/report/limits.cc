@@ -12,8 +12,7 @@ std::optional<double> PullLimit(const Results& results, const std::string& shape
   if (!results.Get("pull-limit", kKernel, "/inflate", where)) return std::nullopt;
   const double cores = results.Versions().value("cores", 1.0);
   const double inflate = get("/inflate"), hash = get("/hash");
-  const double compute =
-      get("/layers") > 1 ? (inflate + hash) / cores : std::max(inflate, hash);
+  const double compute = get("/layers") > 1 ? (inflate + hash) / cores : std::max(inflate, hash);
   return std::max({get("/fetch"), compute, get("/write") + get("/sync")}) * 1e6;
 }
 

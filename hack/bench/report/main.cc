@@ -1,5 +1,5 @@
-// bench-report: from what hack/bench.sh recorded, the table of goals (to stdout), docs/performance.md
-// between its markers, and the plots beside it.
+// bench-report: from what hack/bench.sh recorded, the table of goals (to stdout),
+// docs/performance.md between its markers, and the plots beside it.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
@@ -44,7 +44,9 @@ void PrintGoals(const std::vector<GoalRow>& goals) {
   std::printf("%d of %zu goals ok, %d short\n", met, goals.size(), missed);
 }
 
-bool WriteDocs(const std::string& directory, const Results& results, const std::vector<GoalRow>& goals) {
+bool WriteDocs(const std::string& directory,
+               const Results& results,
+               const std::vector<GoalRow>& goals) {
   const std::vector<NamedChart> charts = ChartsOf(results);
   for (const NamedChart& one : charts) {
     std::ofstream(directory + "/" + one.file) << DrawBars(one.chart);

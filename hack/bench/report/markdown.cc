@@ -84,22 +84,22 @@ std::string Goals(const std::vector<GoalRow>& goals) {
 
 std::string Latencies(const Results& r) {
   Table table(r, "step, p50");
-  for (const char* step : {"RunPodSandbox", "CreateContainer", "StartContainer", "start", "ExecSync",
-                           "StopContainer", "RemoveContainer", "StopPodSandbox", "RemovePodSandbox",
-                           "end"}) {
+  for (const char* step :
+       {"RunPodSandbox", "CreateContainer", "StartContainer", "start", "ExecSync", "StopContainer",
+        "RemoveContainer", "StopPodSandbox", "RemovePodSandbox", "end"}) {
     const std::string path = std::string("/") + step;
     const std::string label = path == "/start" ? "**the three together**"
                               : path == "/end" ? "**the four together**"
                                                : step;
-    table.Row(label, [&](const std::string& one) { return r.Get("latency", one, path + "/p50"); },
-              Micros);
+    table.Row(
+        label, [&](const std::string& one) { return r.Get("latency", one, path + "/p50"); },
+        Micros);
     if (path != "/start" && path != "/end" && path != "/ExecSync") continue;
     for (const char* quantile : {"p95", "p99"}) {
-      table.Row(std::string("– ") + quantile,
-                [&](const std::string& one) {
-                  return r.Get("latency", one, path + "/" + quantile);
-                },
-                Micros);
+      table.Row(
+          std::string("– ") + quantile,
+          [&](const std::string& one) { return r.Get("latency", one, path + "/" + quantile); },
+          Micros);
     }
   }
   return table.Take();
@@ -108,11 +108,12 @@ std::string Latencies(const Results& r) {
 std::string Bursts(const Results& r) {
   Table table(r, "pods at the same time", true);
   for (const int pods : {1, 10, 50, 110}) {
-    table.Row(std::to_string(pods),
-              [&](const std::string& one) {
-                return r.Get("burst", one, "/per_second", Where{"/pods", pods});
-              },
-              [](double rate) { return Number(rate) + "/s"; });
+    table.Row(
+        std::to_string(pods),
+        [&](const std::string& one) {
+          return r.Get("burst", one, "/per_second", Where{"/pods", pods});
+        },
+        [](double rate) { return Number(rate) + "/s"; });
   }
   return table.Take();
 }
@@ -122,18 +123,22 @@ std::string Nodes(const Results& r) {
   for (const int pods : {110, 500, 1000}) {
     const Where at = {"/at", pods};
     const std::string head = std::to_string(pods) + ": ";
-    const auto row = [&](const char* label, const char* measure, const char* path, const Text& text) {
-      table.Row(head + label,
-                [&](const std::string& one) { return r.Get(measure, one, path, at); }, text);
+    const auto row = [&](const char* label, const char* measure, const char* path,
+                         const Text& text) {
+      table.Row(
+          head + label, [&](const std::string& one) { return r.Get(measure, one, path, at); },
+          text);
     };
     row("all running after", "node-start", "/micros", Micros);
-    table.Row(head + "memory per pod, PSS",
-              [&](const std::string& one) { return MemoryAt(r, one, pods).pss_per_pod; }, Kilobytes);
-    table.Row(head + "memory per pod, private",
-              [&](const std::string& one) { return MemoryAt(r, one, pods).private_per_pod; },
-              Kilobytes);
-    table.Row(head + "the daemon, PSS",
-              [&](const std::string& one) { return MemoryAt(r, one, pods).daemon_pss; }, Kilobytes);
+    table.Row(
+        head + "memory per pod, PSS",
+        [&](const std::string& one) { return MemoryAt(r, one, pods).pss_per_pod; }, Kilobytes);
+    table.Row(
+        head + "memory per pod, private",
+        [&](const std::string& one) { return MemoryAt(r, one, pods).private_per_pod; }, Kilobytes);
+    table.Row(
+        head + "the daemon, PSS",
+        [&](const std::string& one) { return MemoryAt(r, one, pods).daemon_pss; }, Kilobytes);
     row("idle CPU", "idle", "/cores", [](double cores) { return Number(cores * 100) + " %"; });
     row("ListPodSandbox, p99", "queries", "/ListPodSandbox/p99", Micros);
     row("ListContainers, p99", "queries", "/ListContainers/p99", Micros);
@@ -151,14 +156,16 @@ std::string Pulls(const Results& r) {
   for (const Shape& shape : kShapes) {
     const Where where = {"/shape", shape.name};
     const auto limit = PullLimit(r, shape.name);
-    table.Row(shape.text + (limit ? " (limit " + Micros(*limit) + ")" : std::string()),
-              [&](const std::string& one) { return r.Get("pull", one, "/micros", where); }, Micros);
-    table.Row("– CPU of the runtime",
-              [&](const std::string& one) -> std::optional<double> {
-                const auto cpu = r.Get("pull", one, "/cpu", where);
-                return cpu ? std::optional<double>(*cpu * 1e6) : std::nullopt;
-              },
-              Micros);
+    table.Row(
+        shape.text + (limit ? " (limit " + Micros(*limit) + ")" : std::string()),
+        [&](const std::string& one) { return r.Get("pull", one, "/micros", where); }, Micros);
+    table.Row(
+        "– CPU of the runtime",
+        [&](const std::string& one) -> std::optional<double> {
+          const auto cpu = r.Get("pull", one, "/cpu", where);
+          return cpu ? std::optional<double>(*cpu * 1e6) : std::nullopt;
+        },
+        Micros);
   }
   return table.Take();
 }
@@ -166,20 +173,22 @@ std::string Pulls(const Results& r) {
 std::string Sustained(const Results& r) {
   Table table(r, "under load");
   const auto row = [&](const char* label, const char* measure, const char* path, const Text& text) {
-    table.Row(label, [&](const std::string& one) { return r.Get(measure, one, path); }, text);
+    table.Row(
+        label, [&](const std::string& one) { return r.Get(measure, one, path); }, text);
   };
   const Text seconds = [](double value) { return Micros(value * 1e6); };
   row("exec probes at 100/s: latency, p50", "execs", "/exec/p50", Micros);
   row("– p99", "execs", "/exec/p99", Micros);
   row("– CPU time of the runtime", "execs", "/cpu", seconds);
-  row("log of 200 MB/s: time for what should take " , "writer", "/seconds", seconds);
+  row("log of 200 MB/s: time for what should take ", "writer", "/seconds", seconds);
   row("– CPU time of the runtime", "writer", "/cpu", seconds);
   for (const int pods : {110, 500}) {
-    table.Row("restart with " + std::to_string(pods) + " pods, to a correct List",
-              [&](const std::string& one) {
-                return r.Get("restart", one, "/seconds", Where{"/pods", pods});
-              },
-              seconds);
+    table.Row(
+        "restart with " + std::to_string(pods) + " pods, to a correct List",
+        [&](const std::string& one) {
+          return r.Get("restart", one, "/seconds", Where{"/pods", pods});
+        },
+        seconds);
   }
   return table.Take();
 }
@@ -188,10 +197,12 @@ std::string Floor(const Results& r) {
   std::ostringstream out;
   out << "| the kernel's floor | p50 | p95 | p99 |\n|---|---|---|---|\n";
   bool any = false;
-  for (const auto& [label, key] :
-       {std::pair{"pod: namespaces, network, files", "= pod"}, {"create: cgroups, mounts", "= create"},
-        {"start: clone to exec", "= start"}, {"the three together", "= pod+create+start"},
-        {"exec of true", "= exec"}, {"end: kill, reap, cgroups, files", "= end"}}) {
+  for (const auto& [label, key] : {std::pair{"pod: namespaces, network, files", "= pod"},
+                                   {"create: cgroups, mounts", "= create"},
+                                   {"start: clone to exec", "= start"},
+                                   {"the three together", "= pod+create+start"},
+                                   {"exec of true", "= exec"},
+                                   {"end: kill, reap, cgroups, files", "= end"}}) {
     const std::string path = std::string("/") + key;
     const auto p50 = r.Get("floor", kKernel, path + "/p50");
     if (!p50) continue;

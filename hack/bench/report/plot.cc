@@ -14,8 +14,8 @@ constexpr double kWidth = 760, kLeft = 170, kRight = 110, kTop = 84, kBar = 18, 
 
 std::string Colour(const std::string& contender) {
   static const std::map<std::string, std::string> kColours = {
-      {"crisp", "#0b8f6a"},     {"containerd", "#d1603d"}, {"debian-crun", "#e0a030"},
-      {"debian", "#8792a8"},    {"kernel", "#3c4454"},
+      {"crisp", "#0b8f6a"},  {"containerd", "#d1603d"}, {"debian-crun", "#e0a030"},
+      {"debian", "#8792a8"}, {"kernel", "#3c4454"},
   };
   const auto at = kColours.find(contender);
   return at == kColours.end() ? "#b060b0" : at->second;
@@ -106,7 +106,7 @@ class Drawing {
         shown.push_back(bar.contender);
         *out << "<rect x=\"" << x << "\" y=\"58\" width=\"12\" height=\"12\" rx=\"2\" fill=\""
              << Colour(bar.contender) << "\"/>\n";
-        const std::string title = Title(bar.contender);
+        const std::string title = bar.contender == kKernel ? chart_.limit : Title(bar.contender);
         Put(out, x + 17, 69, title, "font-size=\"12\" fill=\"#1c2330\"");
         x += 34 + 6.6 * static_cast<double>(title.size());
       }

@@ -22,6 +22,7 @@ struct Chart {
   std::string note;  // under the title: what is good
   std::vector<BarGroup> groups;
   bool logarithmic = false;
+  std::string limit = "kernel's floor";  // what the kernel's bars are called
 };
 
 // Horizontal bars, a colour for each contender, as one SVG that needs nothing else.

@@ -86,7 +86,8 @@ std::optional<Named> Results::BestPeer(const std::string& measure,
 std::vector<std::string> Results::Contenders() const {
   std::vector<std::string> all = {kCrisp};
   for (const Line& line : lines_) {
-    if (line.contender != kKernel && std::find(all.begin(), all.end(), line.contender) == all.end()) {
+    if (line.contender != kKernel &&
+        std::find(all.begin(), all.end(), line.contender) == all.end()) {
       all.push_back(line.contender);
     }
   }
@@ -96,7 +97,10 @@ std::vector<std::string> Results::Contenders() const {
 std::string Number(double value) {
   char text[32];
   const double size = std::fabs(value);
-  const int digits = size >= 100 || value == std::round(value) ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 4;
+  const int digits = size >= 100 || value == std::round(value) ? 0
+                     : size >= 10                              ? 1
+                     : size >= 0.1                             ? 2
+                                                               : 4;
   std::snprintf(text, sizeof(text), "%.*f", digits, value);
   return text;
 }
