@@ -204,6 +204,7 @@ make_payload() {
   done
   mkdir -p "$tree/build/tools" "$tree/build/critest-images"
   if [[ -d $root/build/tools/bin ]]; then cp -al "$root/build/tools/bin" "$tree/build/tools/"; fi
+  if [[ -x $root/build/tools/kubernetes/bin/kubelet ]]; then cp -l "$root/build/tools/kubernetes/bin/kubelet" "$tree/build/tools/bin/"; fi
   for name in storage stamp; do
     [[ ! -e $root/build/critest-images/$name ]] || cp -a "$root/build/critest-images/$name" "$tree/build/critest-images/"
   done

@@ -38,7 +38,7 @@ Finding CheckControllers(const CgroupFacts& cgroups) {
   }
   if (!useful.empty()) {
     return {Level::kWarning, kName, absl::StrCat(version, " without ", absl::StrJoin(useful, ", ")),
-            "limits of these kinds are not enforced", enable};
+            "limits of these kinds are refused, or (huge pages) not enforced", enable};
   }
   return Good(kName, absl::StrCat(version, ": ", absl::StrJoin(cgroups.controllers, ", ")));
 }

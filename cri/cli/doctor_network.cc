@@ -85,16 +85,26 @@ Finding CheckLimit(const NodeFacts& facts, const Limit& limit) {
       absl::StrCat("sysctl -w ", limit.name, "=", limit.enough, ", and keep it in /etc/sysctl.d")};
 }
 
-Finding CheckForwarding(const NodeFacts& facts, const char* name, const char* family) {
-  const int64_t value = Value(facts, name, -1);
-  if (value > 0) return Good(name, "on");
-  if (value < 0) return Good(name, absl::StrCat("no ", family, " on this machine"));
-  if (facts.network.cni.files.empty())
-    return Good(name, "off; the built-in network turns it on with its first pod");
-  return {Level::kWarning, name, "off",
-          absl::StrCat("pods reach nothing beyond this node over ", family,
-                       ", unless a plugin turns it on"),
-          absl::StrCat("sysctl -w ", name, "=1, and keep it in /etc/sysctl.d")};
+// Of IPv6 nobody but the network's agent knows whether pods have it.
+std::vector<Finding> CheckForwarding(const NodeFacts& facts) {
+  constexpr char kIPv4[] = "net.ipv4.ip_forward";
+  constexpr char kIPv6[] = "net.ipv6.conf.all.forwarding";
+  std::vector<Finding> findings;
+  const bool built_in = facts.network.cni.files.empty();
+  const char* const turned_on = "off; the built-in network turns it on with its first pod";
+  if (Value(facts, kIPv4, 0) > 0) {
+    findings.push_back(Good(kIPv4, "on"));
+  } else if (built_in) {
+    findings.push_back(Good(kIPv4, turned_on));
+  } else {
+    findings.push_back({Level::kWarning, kIPv4, "off",
+                        "pods reach nothing beyond this node, unless a plugin turns it on",
+                        absl::StrCat("sysctl -w ", kIPv4, "=1, and keep it in /etc/sysctl.d")});
+  }
+  findings.push_back(Good(kIPv6, Value(facts, kIPv6, 0) > 0 ? "on"
+                                 : built_in                 ? turned_on
+                                                            : "off; right unless pods have IPv6"));
+  return findings;
 }
 
 // kube-proxy's rules must see packets between two pods of one bridge.
@@ -114,9 +124,8 @@ Finding CheckBridgeFilter(const NodeFacts& facts) {
 }  // namespace
 
 std::vector<Finding> CheckNetwork(const NodeFacts& facts) {
-  std::vector<Finding> findings = {
-      CheckCni(facts.network.cni), CheckForwarding(facts, "net.ipv4.ip_forward", "IPv4"),
-      CheckForwarding(facts, "net.ipv6.conf.all.forwarding", "IPv6"), CheckBridgeFilter(facts)};
+  std::vector<Finding> findings = {CheckCni(facts.network.cni), CheckBridgeFilter(facts)};
+  for (Finding& finding : CheckForwarding(facts)) findings.push_back(std::move(finding));
   for (const PortFacts& port : facts.network.ports) findings.push_back(CheckPort(port));
   return findings;
 }

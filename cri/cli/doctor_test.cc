@@ -301,8 +301,6 @@ TEST(DoctorTest, NetworkAndLimits) {
        [](auto& f) { f.network.ports[0].holder = "prometheus"; }},
       {"net.ipv4.ip_forward", kWarning, "off", "ip_forward=1",
        [](auto& f) { f.sysctls["net.ipv4.ip_forward"] = 0; }},
-      {"net.ipv6.conf.all.forwarding", kWarning, "off", "sysctl.d",
-       [](auto& f) { f.sysctls["net.ipv6.conf.all.forwarding"] = 0; }},
       {"net.bridge.bridge-nf-call-iptables", kWarning, "not loaded", "modprobe br_netfilter",
        [](auto& f) { f.sysctls.erase("net.bridge.bridge-nf-call-iptables"); }},
       {"fs.inotify.max_user_instances", kWarning, "128", "=512",

@@ -2,17 +2,21 @@
 # For hack/vm.sh, with the package of hack/package.sh in build/: a node moves from Debian's containerd to
 # crisp and back, by the steps of docs/migrating.md, those in code blocks word for word. On the way the
 # unit is restarted, killed, stopped and upgraded, and a pod lives through all of it.
+#
+# With a kubelet in build/tools/bin, that one runs the pod, as a static one; else crictl does.
 set -uo pipefail
 cd "$(dirname "$0")/../../.."
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
 . hack/bench/image.sh
-failed=0
+failed=0 starts=0
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
 work=$(mktemp -d)
 containerd=/run/containerd/containerd.sock
 crisp=/run/crisp/crisp.sock
 deb=$(echo build/crisp_*.deb)
+kubelet=$PWD/build/tools/bin/kubelet
+[[ -x $kubelet ]] || kubelet=''
 
 # Runs the code block of docs/migrating.md that has this text in it.
 documented() {
@@ -22,7 +26,7 @@ documented() {
     /^ *```$/ { if (inside && index(block, text)) print block; inside = 0; next }
     inside { block = block $0 "\n" }' docs/migrating.md)
   [[ -n $block ]] || { fail "docs/migrating.md has no block with '$1'"; return; }
-  (eval "set -e; $block") || fail "the documented steps with '$1'"
+  (eval "set -e; $block") >"$work/log" 2>&1 || { cat "$work/log"; fail "the documented steps with '$1'"; }
 }
 
 on() { # SOCKET ARG...
@@ -46,9 +50,28 @@ run_pod() {
   serves "on $1"
 }
 
+# start_pod SOCKET: the same, by the kubelet where there is one.
+start_pod() {
+  if [[ -z $kubelet ]]; then run_pod "$1"; return; fi
+  systemctl start kubelet
+  for _ in {1..300}; do
+    container=$(on "$1" ps --name '^c$' -q 2>/dev/null | head -1)
+    [[ -n $container ]] && break
+    sleep 0.5
+  done
+  [[ -n $container ]] || { fail "the kubelet started no pod on $1"; journalctl --no-pager -u kubelet -n 30; return 1; }
+  pod=$(on "$1" pods --name '^web-' -q | head -1)
+  address=$(on "$1" inspectp "$pod" | jq -r .status.network.ip)
+  starts=$((starts + 1))
+  serves "on $1"
+}
+
+fetch() { curl -fsS --retry 8 --retry-connrefused --retry-all-errors --max-time 60 "http://$address/$1"; }
+
 serves() { # WHEN
-  same "the pod's answer $1" \
-    "$(curl -fsS --retry 8 --retry-connrefused --retry-all-errors --max-time 60 "http://$address/index.html")" served
+  same "the pod's answer $1" "$(fetch index.html)" served
+  # The pod's volume has a line for each of its containers, of whichever runtime.
+  [[ -z $kubelet ]] || same "starts $1" "$(fetch starts | wc -l)" "$starts"
 }
 
 leases() { find /var/lib/cni/networks/node -name '10.*' 2>/dev/null | wc -l; }
@@ -66,7 +89,37 @@ answers() { # SOCKET
   journalctl --no-pager -u crispd -u containerd | tail -30
 }
 
-# A node as kubeadm leaves it, but for the kubelet's program.
+# The kubelet's unit, a node address, and a static pod.
+set_up_kubelet() {
+  ln -s "$kubelet" /usr/bin/kubelet
+  ip link add node0 type bridge && ip addr add 192.0.2.1/24 dev node0 && ip link set node0 up &&
+    ip route add default via 192.0.2.2
+  cat >/etc/systemd/system/kubelet.service <<'UNIT'
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=/usr/bin/kubelet --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS
+Restart=always
+UNIT
+  systemctl daemon-reload
+  mkdir -p /etc/kubernetes/manifests
+  cat >/etc/kubernetes/manifests/web.yaml <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: move}
+spec:
+  hostname: web
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: c
+    image: crisp.test/busybox:latest
+    imagePullPolicy: Never
+    command: [/bin/sh, -c, "echo started >> /www/starts; echo served > /www/index.html; exec httpd -f -p 80 -h /www"]
+    volumeMounts: [{name: www, mountPath: /www}]
+  volumes: [{name: www, emptyDir: {}}]
+YAML
+}
+
+# A node as kubeadm leaves it.
 set_up_node() {
   mkdir -p /etc/containerd /etc/cni/net.d /var/lib/kubelet "$work/tree"
   cat >/etc/containerd/config.toml <<'TOML'
@@ -86,9 +139,17 @@ TOML
    "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.77.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 JSON
-  printf 'kind: KubeletConfiguration\ncgroupDriver: systemd\n' >/var/lib/kubelet/config.yaml
+  cat >/var/lib/kubelet/config.yaml <<'YAML'
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cgroupDriver: systemd
+staticPodPath: /etc/kubernetes/manifests
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+YAML
   echo 'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///var/run/containerd/containerd.sock --v=2"' \
     >/var/lib/kubelet/kubeadm-flags.env
+  [[ -z $kubelet ]] || set_up_kubelet
   make_busybox_tar "$work/busybox.tar" crisp.test/busybox:latest
   mkdir -p "$work/tree/bin" && cp /bin/busybox "$work/tree/bin/sleep"
   make_image_tar "$work/pause.tar" crisp.test/pause:latest "$work/tree" '{"Entrypoint": ["/bin/sleep", "1000000"]}'
@@ -100,7 +161,7 @@ JSON
 
 echo "- a pod on containerd"
 set_up_node
-run_pod $containerd
+start_pod $containerd
 
 echo "- the package starts nothing and leaves containerd's pod alone"
 dpkg -i "$deb" >"$work/dpkg.log" 2>&1 || { cat "$work/dpkg.log"; fail "dpkg -i"; exit 1; }
@@ -127,6 +188,7 @@ serves "with crispd beside it"
 crisp images list | grep -q crisp.test/busybox:latest || fail "the image did not arrive: $(crisp images list)"
 
 echo "- the move"
+[[ -z $kubelet ]] || systemctl stop kubelet
 on $containerd rmp -a -f >/dev/null || fail "rmp on containerd"
 same "leases of containerd" "$(leases)" 0
 systemctl disable --now containerd 2>/dev/null
@@ -135,7 +197,12 @@ report
 says ok "kubelet endpoint"
 says ok "other runtimes: containerd"
 says ok CNI
-run_pod $crisp
+start_pod $crisp
+if [[ -n $kubelet ]]; then
+  crisp doctor >"${CRISP_VM_OUT:-$work}/doctor" 2>&1 || { cat "${CRISP_VM_OUT:-$work}/doctor"; fail "doctor"; }
+  report
+  says ok kubelet
+fi
 
 echo "- restart, kill, stop, upgrade: the pod serves on"
 for how in "systemctl restart crispd" "systemctl kill --kill-whom=main -s KILL crispd" "dpkg -i $deb"; do
@@ -156,6 +223,7 @@ systemctl start crispd
 same "exec after the stop" "$(on $crisp exec --sync "$container" hostname)" web
 
 echo "- and back"
+[[ -z $kubelet ]] || systemctl stop kubelet
 on $crisp rmp -a -f >/dev/null || fail "rmp on crisp"
 for _ in {1..60}; do [[ $(leases) == 0 ]] && break; sleep 0.5; done
 same "leases of crisp" "$(leases)" 0
@@ -164,7 +232,7 @@ systemctl enable --now containerd 2>/dev/null
 cp -a /var/lib/kubelet/config.yaml.before-crisp /var/lib/kubelet/config.yaml
 cp -a /var/lib/kubelet/kubeadm-flags.env.before-crisp /var/lib/kubelet/kubeadm-flags.env
 answers $containerd
-run_pod $containerd
+start_pod $containerd
 report
 says warning "kubelet endpoint"
 says ok "other runtimes: containerd"
@@ -178,6 +246,7 @@ same "processes" "$(pgrep -l crisp | grep -v crisp-vm)" ""
 same "links" "$(ip -o link | grep -c crisp)" 0
 same "tables" "$(nft list tables | grep -c crisp)" 0
 serves "at the end"
+[[ -z $kubelet ]] || systemctl stop kubelet
 on $containerd rmp -a -f >/dev/null
 [[ $failed == 0 ]] && echo passed
 exit $failed
