@@ -331,6 +331,8 @@ TEST_F(SpecTest, ImpossibleMountsAreRefused) {
     return CheckMount(mount);
   };
   EXPECT_OK(check([](v1::Mount&) {}));
+  // The kubelet fills it in for the sub-paths of every volume.
+  EXPECT_OK(check([](v1::Mount& m) { m.set_image_sub_path("part"); }));
   EXPECT_THAT(check([](v1::Mount& m) { m.set_container_path("data"); }), StatusIs(kInvalid));
   EXPECT_THAT(check([](v1::Mount& m) { m.set_container_path("/a/.."); }), StatusIs(kInvalid));
   EXPECT_THAT(check([](v1::Mount& m) { m.set_host_path("src"); }), StatusIs(kInvalid));

@@ -111,7 +111,6 @@ absl::Status CheckMount(const v1::Mount& mount) {
     if (mount.image().image().empty()) return fail("the image has no name");
     return absl::OkStatus();
   }
-  if (!mount.image_sub_path().empty()) return fail("image_sub_path without an image");
   if (mount.host_path().empty() || mount.host_path()[0] != '/') {
     return fail(absl::StrCat("host_path \"", mount.host_path(), "\" is not absolute"));
   }
