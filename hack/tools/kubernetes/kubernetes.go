@@ -1,0 +1,13 @@
+//go:build tools
+
+// Package kubernetes pins the Kubernetes that hack/cluster.sh runs: hack/kubernetes.sh builds the
+// node's agent, the control plane and kubectl from their published modules.
+package kubernetes
+
+import (
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kube-controller-manager"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler"
+	_ "k8s.io/kubernetes/cmd/kubectl"
+	_ "k8s.io/kubernetes/cmd/kubelet"
+)
