@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs, on Debian 12 and as root, every package that building and testing crisp takes.
 # Asks dpkg first: where all is there it returns at once and without a network. Starts no service.
-# `hack/deps.sh vm` adds what hack/vm.sh takes.
+# `hack/deps.sh vm` adds what hack/vm.sh takes, `hack/deps.sh cluster` what hack/cluster.sh does.
 set -euo pipefail
 
 # What cmake/dependencies.cmake looks for.
@@ -22,11 +22,14 @@ test=(
   apache2-utils attr iptables busybox-static bzip2 containernetworking-plugins curl docker-registry dpkg-dev
   iproute2 jq libcap2-bin nftables nginx-light openssl procps prometheus util-linux xz-utils zstd
 )
-machine=()
-if [[ ${1:-} == vm ]]; then machine=(cpio e2fsprogs kmod mmdebstrap qemu-system-x86); fi
+extra=()
+case ${1:-} in
+  vm) extra=(cpio e2fsprogs kmod mmdebstrap qemu-system-x86) ;;
+  cluster) extra=(etcd-server) ;;
+esac
 
 missing=()
-for package in "${libraries[@]}" "${build[@]}" "${test[@]}" "${machine[@]}"; do
+for package in "${libraries[@]}" "${build[@]}" "${test[@]}" "${extra[@]}"; do
   status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
   [[ $status == ii* ]] || missing+=("$package")
 done
@@ -62,6 +65,7 @@ for package in "${missing[@]}"; do
   case $package in
     nginx-light) service=nginx ;;
     docker-registry) service=docker-registry ;;
+    etcd-server) service=etcd ;;
     *) continue ;;
   esac
   if [[ -d /run/systemd/system ]]; then

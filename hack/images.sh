@@ -7,6 +7,7 @@
 #   test/files:1                  owners, setuid, xattrs, links, a device; whiteouts in the second layer
 #   test/multi:1                  an index: this machine's architecture between two that it cannot run
 #   test/volume:1                 VOLUME, USER, WORKDIR, STOPSIGNAL and labels
+#   library/busybox:latest, library/nginx:latest   test/busybox:1 and test/web:1, where docker.io has them
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 source "$root/hack/lib/trees.sh"
@@ -16,7 +17,7 @@ options=("${@:2}")
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-images.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-publish() { "$bin/mkimage" "${options[@]}" -push "$url/$1" - >/dev/null; }
+publish() { "$bin/mkimage" "${options[@]}" "${@/#/-push=$url/}" - >/dev/null; }
 
 busybox_tree "$work/busybox" "$(command -v busybox)"
 nginx_tree "$work/nginx" 80
@@ -27,7 +28,7 @@ base=$(jq -n --arg tree "$work/busybox" '{tree: $tree, owner: "0:0"}')
 shell='{"Cmd": ["sh"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}'
 
 jq -n --argjson base "$base" --argjson config "$shell" \
-  '{format: "docker", config: $config, layers: [$base]}' | publish test/busybox:1
+  '{format: "docker", config: $config, layers: [$base]}' | publish test/busybox:1 library/busybox:latest
 jq -n --argjson base "$base" --argjson config "$shell" \
   '{config: $config, layers: [$base + {compression: "zstd"}]}' | publish test/busybox:zstd
 jq -n --argjson base "$base" --argjson config "$shell" \
@@ -37,7 +38,7 @@ jq -n --argjson base "$base" --argjson config "$shell" --arg work "$work" '{
   config: ($config + {Entrypoint: ["nginx"], Cmd: ["-g", "daemon off;"], StopSignal: "SIGQUIT",
                       ExposedPorts: {"80/tcp": {}}}),
   layers: [$base, {tree: ($work + "/nginx"), owner: "0:0", compression: "zstd"},
-           {tree: ($work + "/page"), owner: "0:0"}]}' | publish test/web:1
+           {tree: ($work + "/page"), owner: "0:0"}]}' | publish test/web:1 library/nginx:latest
 
 jq -n --argjson base "$base" --argjson config "$shell" '{
   config: $config,
