@@ -10,6 +10,8 @@
 #   e2e        real daemons through a plain gRPC client
 #   scripts    real daemons through crictl, registries and CNI plugins: test/e2e/*_test.sh
 #   critest    the CRI's own conformance tests
+#   cluster    kubectl against a Kubernetes of its own: test/e2e/cluster. The first time Kubernetes is
+#              built, which takes some ten minutes; --all adds the tests of scale and of full disks
 #   asan tsan  tests of the layers under cri under AddressSanitizer + UBSan, and ThreadSanitizer
 #   fuzz       every fuzz target for a few seconds
 #
@@ -20,9 +22,11 @@
 #              that moves from containerd to the package and back
 set -uo pipefail
 cd "$(dirname "$0")/.."
-stages=(deps build unit tools proto e2e scripts critest asan tsan fuzz)
+stages=(deps build unit tools proto e2e scripts critest cluster asan tsan fuzz)
+cluster_options=()
 if [[ ${1:-} == --all ]]; then
   stages+=(vm)
+  cluster_options=(--all)
 elif [[ $# -gt 0 ]]; then
   stages=("$@")
 fi
@@ -65,6 +69,10 @@ stage_scripts() {
 }
 
 stage_critest() { timeout -k 60 1200 hack/critest.sh; }
+
+stage_cluster() {
+  hack/deps.sh cluster && hack/kubernetes.sh && test/e2e/cluster/run.sh "${cluster_options[@]}"
+}
 
 stage_vm() {
   hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/package.sh dev || return 1
@@ -131,7 +139,7 @@ failures=()
 summary=
 for stage in "${stages[@]}"; do
   if ! declare -F "stage_$stage" >/dev/null; then
-    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest asan tsan fuzz vm" >&2
+    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest cluster asan tsan fuzz vm" >&2
     exit 2
   fi
   echo "=== $stage"
@@ -145,6 +153,7 @@ for stage in "${stages[@]}"; do
   fi
   case $stage in
     critest | machine) tail -n 1 "$log_dir/$stage.log" ;;
+    cluster) grep -E '(passed|FAILED) in|^up in' "$log_dir/$stage.log" ;;
     vm) grep -E '^(--- cgroup driver|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
   esac
   summary+=$(printf '%-10s %-7s %5ds' "$stage" "$result" $((SECONDS - started)))$'\n'

@@ -1,0 +1,64 @@
+# Sourced by the tests of this folder, which run.sh starts when its cluster is up. Each test has the
+# Kubernetes namespace of its name and says what it does in lines that begin with "- ". It ends with
+# `finish`, which fails it when a check did.
+set -uo pipefail
+root=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
+theme=$(basename "$0" .sh)
+busybox=crisp.test/test/busybox:1
+web=crisp.test/test/web:1
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/crisp-cluster-test.XXXXXXXX")
+failed=0
+
+cluster() { "$root/hack/cluster.sh" "$@"; }
+# kubectl is the cluster's, in this test's namespace, also for those that find it by PATH.
+export PATH=$root/build/tools/kubernetes/bin:$PATH KUBECONFIG=$scratch/kubeconfig
+sed "s/context: {/context: {namespace: $theme, /" "$CRISP_CLUSTER_DIR/admin.kubeconfig" >"$KUBECONFIG"
+crictl() {
+  "$root/build/tools/bin/crictl" --config /dev/null --runtime-endpoint "unix://$CRISP_CLUSTER_DIR/run/crisp.sock" \
+    --timeout 30s "$@"
+}
+
+fail() { echo "FAILED: $*"; failed=1; }
+same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
+matches() { [[ $2 =~ $3 ]] || fail "$1: got '$2', want something like '$3'"; }
+
+# eventually SECONDS COMMAND...: until it succeeds, or returns 1.
+eventually() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.3
+  done
+}
+
+# field OBJECT JQ: of the object as JSON.
+field() { kubectl get "$1" -o json | jq -r "$2"; }
+# becomes SECONDS OBJECT JQ VALUE: fails the test when it does not.
+becomes() {
+  is() { [[ $(field "$1" "$2") == "$3" ]]; }
+  eventually "$1" is "$2" "$3" "$4" || fail "$2 of $1 $3 is '$(field "$2" "$3")' after $1 s, want '$4'"
+}
+ready() { kubectl wait --for=condition=Ready --timeout="${2:-120s}" "pod/$1" >/dev/null || { fail "$1 is not ready"; explain "$1"; }; }
+# succeeded POD: it has run to its end.
+succeeded() {
+  kubectl wait --for=jsonpath='{.status.phase}'=Succeeded --timeout="${2:-120s}" "pod/$1" >/dev/null ||
+    { fail "$1 has not succeeded"; explain "$1"; }
+}
+explain() {
+  kubectl get "pod/$1" -o json | jq -c '.status | {phase, reason, message, containerStatuses}'
+  kubectl get events --field-selector "involvedObject.name=$1" -o custom-columns=:.reason,:.message --no-headers | tail -5
+}
+inside() { kubectl exec "$1" -- "${@:2}"; }
+# shell POD SCRIPT: in its first container.
+shell() { kubectl exec "$1" -- sh -c "$2"; }
+apply() { kubectl apply -f - >/dev/null || fail "apply"; }
+
+finish() {
+  rm -rf "$scratch"
+  [[ $failed == 0 ]] && echo passed
+  exit "$failed"
+}
+
+kubectl get namespace "$theme" >/dev/null 2>&1 || kubectl create namespace "$theme" >/dev/null
+kubectl wait --for=create serviceaccount/default --timeout=60s >/dev/null || fail "no service account"
