@@ -13,6 +13,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
 #include "base/status_matchers.h"
 #include "runtime/shim/wire.h"
 #include "runtime/shim_test_pod.h"
@@ -117,6 +120,42 @@ TEST_F(ShimTest, IdsCapabilitiesLimits) {
   plan.process.cap_bounding = plan.process.cap_effective = plan.process.cap_permitted = 0x400;
   plan.process.seccomp_bpf = std::string("\x06\0\0\0\0\0\xff\x7f", 8);
   EXPECT_EQ(Run(plan), "CapEff: 0000000000000400\nSeccomp: 2\n");
+}
+
+// Lines of /proc/keys about the session keyring of a container.
+size_t Keyrings(const std::string& container_id) {
+  size_t count = 0;
+  const std::string keys = ReadFile("/proc/keys").value_or("");
+  for (absl::string_view line : absl::StrSplit(keys, '\n')) {
+    count += absl::StrContains(line, absl::StrCat("_ses.", container_id)) ? 1 : 0;
+  }
+  return count;
+}
+
+TEST_F(ShimTest, ContainersHaveKeyringsOfTheirOwn) {
+  if (!ReadFile("/proc/keys").ok()) GTEST_SKIP() << "no keyrings in this kernel";
+  StartPod();
+  ContainerPlan plan = MakeContainer("sleep 100");
+  plan.container_id = GenerateId();
+  containers_.push_back(plan.container_id);
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  EXPECT_EQ(Keyrings(plan.container_id), 0u);
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  EXPECT_EQ(Keyrings(plan.container_id), 1u);
+  const ExecPlan exec = MakeExec(plan.container_id, "read x");
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = read_end.get()}, Cancel()));
+  EXPECT_EQ(Keyrings(plan.container_id), 1u) << "an exec joins its container's";
+  write_end.reset();
+  observer_.WaitExec(exec.exec_id);
+  ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
+  observer_.WaitContainer(plan.container_id);
+  // The kernel collects it in its own time.
+  for (int i = 0; i < 200 && Keyrings(plan.container_id) > 0; ++i) absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(Keyrings(plan.container_id), 0u);
 }
 
 TEST_F(ShimTest, SixtyLayersAndTheOldWay) {

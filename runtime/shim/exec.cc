@@ -32,7 +32,7 @@ bool EnterContainer(int pidfd) {
       !EnterContainer(pidfd)) {
     ReportAndExit(status);
   }
-  if (!plan.process.terminal) RunProcess(plan.process, stdio, status);
+  if (!plan.process.terminal) RunProcess(plan.process, plan.container_id, stdio, status);
   const int devpts =
       SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
   if (devpts < 0) {
@@ -42,7 +42,7 @@ bool EnterContainer(int pidfd) {
   const int slave = OpenTerminal(devpts, plan.process, status);
   if (slave < 0) ReportAndExit(status);
   const int terminal[3] = {slave, slave, slave};
-  RunProcess(plan.process, terminal, status);
+  RunProcess(plan.process, plan.container_id, terminal, status);
 }
 
 // The child in its PID namespace and cgroup; -1 with g_error.

@@ -100,6 +100,25 @@ bool SetLabels(const ProcessView& process) {
          WriteLabel("self/attr/exec", process.selinux_label.c_str());
 }
 
+// The daemon's session keyring is not the container's: its processes share one of their own, by name.
+bool JoinKeyring(const ProcessView& process, const Str& container_id) {
+  constexpr int kJoinSessionKeyring = 1, kSetPermissions = 5;
+  constexpr unsigned kKeyringPermissions = 0x3f1b0000;
+  if (!process.selinux_label.empty() &&
+      !WriteLabel("self/attr/keycreate", process.selinux_label.c_str())) {
+    return false;
+  }
+  Text<160> name;
+  name.Add("_ses.").Add(container_id);
+  if (name.overflow) return Refuse(kInvalidArgument, "too long: the container's id");
+  // A kernel without keyrings, or a filter around crisp itself, which then holds for the container, too.
+  const long keyring = syscall(SYS_keyctl, kJoinSessionKeyring, name.data);
+  if (keyring < 0) return errno == ENOSYS || errno == EPERM || Fail("join a session keyring");
+  // What the kernel gives it, and that its owner finds it by name: execs do.
+  return syscall(SYS_keyctl, kSetPermissions, keyring, kKeyringPermissions) == 0 ||
+         errno == EACCES || Fail("open the session keyring to execs");
+}
+
 // A directory that /proc/self/fd or a lazy unmount let escape the root has no path inside it.
 bool VerifyInside(const char* cwd) {
   char path[4096];
@@ -314,7 +333,10 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
   return slave;
 }
 
-void RunProcess(const ProcessView& process, const int stdio[3], int status) {
+void RunProcess(const ProcessView& process,
+                const Str& container_id,
+                const int stdio[3],
+                int status) {
   setsid();
   char** argv = MakeVector(process.argv);
   char** env = MakeVector(process.env);
@@ -327,7 +349,7 @@ void RunProcess(const ProcessView& process, const int stdio[3], int status) {
     Fail("take the terminal");
     ReportAndExit(kStatusFd);
   }
-  if (!SetLabels(process) || !EnterDirectory(process) || !SetSignalsToDefault() ||
+  if (!JoinKeyring(process, container_id) || !SetLabels(process) || !EnterDirectory(process) || !SetSignalsToDefault() ||
       !SetPrivileges(process)) {
     ReportAndExit(kStatusFd);
   }

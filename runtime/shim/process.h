@@ -26,10 +26,13 @@ bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int tas
 // returns the slave. -1 with g_error.
 int OpenTerminal(int devpts, const ProcessView& process, int status);
 
-// The last part of every child, in its final namespaces and root: session, stdio, directory, label,
-// ids, capabilities, filter, execve. `stdio` are the descriptors for 0, 1, 2 (-1: null). Only
-// `status` survives of the others. Ends in the program or in ReportAndExit.
-[[noreturn]] void RunProcess(const ProcessView& process, const int stdio[3], int status);
+// The last part of every child, in its final namespaces and root: session, stdio, directory, the
+// container's keyring, labels, ids, capabilities, filter, execve. `stdio` are the descriptors for 0,
+// 1, 2 (-1: null). Only `status` survives of the others. Ends in the program or in ReportAndExit.
+[[noreturn]] void RunProcess(const ProcessView& process,
+                             const Str& container_id,
+                             const int stdio[3],
+                             int status);
 
 }  // namespace crisp::shim
 
