@@ -14,6 +14,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
+// The shim ends the attachments of a container just before it tells of its exit.
+constexpr absl::Duration kExitNews = absl::Seconds(1);
 constexpr absl::Duration kKillLimit = absl::Seconds(2);
 
 class ExecProcess final : public streaming::Process {
@@ -71,6 +73,18 @@ absl::Status StreamingBackend::Attach(const streaming::SessionRequest& request,
   CRISP_ASSIGN_OR_RETURN(const PodManager::RunningContainer running,
                          pods_.FindRunning(request.id));
   return running.shim->Attach(running.id, ToShim(stdio));
+}
+
+absl::Status StreamingBackend::WhyDetached(const std::string& container_id) {
+  const absl::Time deadline = absl::Now() + kExitNews;
+  while (pods_.FindRunning(container_id).ok()) {
+    if (absl::Now() > deadline) {
+      return absl::ResourceExhaustedError(
+          "attach: the container's output came faster than this client took it");
+    }
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status StreamingBackend::ResizeContainer(const std::string& container_id,

@@ -19,6 +19,7 @@ class StreamingBackend final : public streaming::Backend {
       const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) override;
   absl::Status Attach(const streaming::SessionRequest& request,
                       const streaming::SessionStdio& stdio) override;
+  absl::Status WhyDetached(const std::string& container_id) override;
   absl::Status ResizeContainer(const std::string& container_id,
                                uint16_t rows,
                                uint16_t columns) override;

@@ -202,6 +202,25 @@ TEST_F(ShimTest, SlowAttacherNeverBlocksTheContainer) {
   EXPECT_GE(LogOf(plan).size(), 3000000u);
 }
 
+TEST_F(ShimTest, AnAttacherThatLagsTooFarIsCutOffAsAWhole) {
+  StartPod();
+  const ContainerPlan plan =
+      MakeContainer("sleep 0.3; yes 0123456789 | head -c 6000000; exec sleep 100");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  int out[2], err[2];
+  ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(err, O_CLOEXEC), 0);
+  UniqueFd out_reader(out[0]), out_writer(out[1]), err_reader(err[0]), err_writer(err[1]);
+  ASSERT_OK(shim_->Attach(plan.container_id,
+                          {.stdout_fd = out_writer.get(), .stderr_fd = err_writer.get()}));
+  out_writer.reset();
+  err_writer.reset();
+  // The output that is not taken is stdout's; the end of stderr tells of the cut.
+  EXPECT_EQ(ReadFd(err_reader.get(), "stderr").value_or("an error"), "");
+  EXPECT_EQ(shim_->Report()->at(0).state, ContainerReport::State::kRunning);
+}
+
 TEST_F(ShimTest, TerminalOfAContainer) {
   StartPod();
   ContainerPlan plan =

@@ -55,7 +55,11 @@ asio::awaitable<void> AttachSession::Run() {
   tasks_.Spawn(NoteDeparture());
   Outcome outcome;
   outcome.status = co_await Start();
-  if (outcome.status.ok()) co_await changed_.Wait([this] { return open_ == 0 || gone_; });
+  if (outcome.status.ok()) {
+    co_await changed_.Wait([this] { return open_ == 0 || gone_; });
+    std::function<absl::Status()> ask = [this] { return context_.backend.WhyDetached(request_.id); };
+    if (!gone_) outcome.status = co_await RunBlocking(context_.workers, std::move(ask));
+  }
   // To the container a client that leaves looks like one that ends stdin: so stdin_once is kept.
   if (out_ != nullptr) out_->Close();
   if (err_ != nullptr) err_->Close();

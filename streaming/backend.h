@@ -46,9 +46,13 @@ class Backend {
   virtual absl::StatusOr<std::shared_ptr<Process>> StartExec(const SessionRequest& request,
                                                              const SessionStdio& stdio) = 0;
   // Copies the container's output from now on to the descriptors and what comes from stdin to the
-  // container. The other side closes them when the container ends. FailedPrecondition unless
-  // running.
+  // container. The other side closes them when the container ends, or when so much output waits for
+  // this reader that it would hold the others up. FailedPrecondition unless running.
   virtual absl::Status Attach(const SessionRequest& request, const SessionStdio& stdio) = 0;
+  // Whether an attachment ended because the container did, for whose end to be known this waits a
+  // second. ResourceExhausted when the container goes on: then it was the client that took its output
+  // too slowly.
+  virtual absl::Status WhyDetached(const std::string& container_id) = 0;
   // Of the container's own terminal.
   virtual absl::Status ResizeContainer(const std::string& container_id,
                                        uint16_t rows,

@@ -109,6 +109,7 @@ class HostBackend : public Backend {
     attached = true;
     return absl::OkStatus();
   }
+  absl::Status WhyDetached(const std::string&) override { return why_detached; }
   absl::Status ResizeContainer(const std::string&, uint16_t rows, uint16_t columns) override {
     size = rows * 1000 + columns;
     return absl::OkStatus();
@@ -121,7 +122,7 @@ class HostBackend : public Backend {
     const std::lock_guard lock(mutex_);
     return last_;
   }
-  absl::Status attach_error;
+  absl::Status attach_error, why_detached;
   UniqueFd in, out, err;
   std::atomic<bool> attached{false};
   std::atomic<int> size{0};
@@ -333,6 +334,17 @@ TEST_F(SessionsTest, AttachCopiesBothWaysAndEndsWithTheContainer) {
   backend_.err.reset();
   RunToEnd();
   EXPECT_EQ(Status()["status"], "Success");
+}
+
+TEST_F(SessionsTest, AttachThatIsCutOffSaysWhy) {
+  backend_.why_detached = absl::ResourceExhaustedError("too slow");
+  Start({.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
+  OpenOutputs();
+  RunUntil([&] { return backend_.attached.load(); });
+  backend_.out.reset();
+  backend_.err.reset();
+  RunToEnd();
+  EXPECT_EQ(Status()["message"], "too slow");
 }
 
 TEST_F(SessionsTest, AttachToStdinAloneEndsWithTheContainer) {

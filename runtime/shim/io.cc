@@ -13,7 +13,7 @@ namespace crisp::shim {
 namespace {
 
 constexpr uint32_t kReadSize = 64u << 10;
-constexpr uint32_t kAttachBuffer = 256u << 10;
+constexpr uint32_t kAttachBuffer = 4u << 20, kRelayBuffer = 64u << 10;
 char g_read_buffer[kReadSize];
 
 void MakeNonblocking(int fd) {
@@ -88,7 +88,12 @@ void Input::CloseWhenDone() {
 
 Copy::~Copy() { free(buffer_); }
 
-bool Copy::full() const { return pending_ >= kAttachBuffer / 4; }
+bool Copy::full() const { return pending_ >= kRelayBuffer; }
+
+void Copy::Drop() {
+  Close();
+  pending_ = 0;
+}
 
 void Copy::Write(const char* data, uint32_t size) {
   if (fd() < 0) return;
@@ -108,9 +113,8 @@ void Copy::Write(const char* data, uint32_t size) {
     begin_ = 0;
   }
   if (size == 0) return;
-  if (pending_ + size > kAttachBuffer) {  // too slow: ends here
-    Close();
-    pending_ = 0;
+  if (pending_ + size > kAttachBuffer) {
+    overrun_ = true;
     return;
   }
   if (begin_ + pending_ + size > capacity_) {
@@ -157,6 +161,12 @@ void Copy::Ready(uint32_t events) {
   Io* io = io_;
   io->Balance();
   io->Sweep();
+}
+
+void Attachment::Cut() {
+  in.Close();
+  out.Drop();
+  err.Drop();
 }
 
 void AttachedInput::Ready(uint32_t) {
@@ -225,7 +235,9 @@ void Io::Deliver(const char* data, uint32_t size, bool is_stderr) {
   Output& output = is_stderr ? err : out;
   output.lines.Feed(&log, is_stderr, data, size);
   for (Attachment* a = attachments_; a != nullptr; a = a->next) {
-    (is_stderr ? a->err : a->out).Write(data, size);
+    Copy& copy = is_stderr ? a->err : a->out;
+    copy.Write(data, size);
+    if (copy.overrun()) a->Cut();  // freed by the next Sweep()
   }
   if (lossless) Balance();
 }

@@ -45,7 +45,8 @@ class Input : public Watch {
 constexpr uint32_t kInputChunk = 4096;
 
 // A copy of a container's output going out. Never waits: what the reader does not take is kept up
-// to kAttachBuffer; then it is dropped (attach) or the source waits (the terminal of an exec).
+// to kAttachBuffer. A reader that lags behind further is cut off (attach); the terminal of an exec
+// waits for its reader long before.
 class Copy : public Watch {
  public:
   explicit Copy(Io* io) : io_(io) {}
@@ -54,12 +55,15 @@ class Copy : public Watch {
   void Write(const char* data, uint32_t size);
   bool full() const;
   bool drained() const { return pending_ == 0; }
+  bool overrun() const { return overrun_; }
+  void Drop();
 
  private:
   void Flush();
   Io* io_;
   char* buffer_ = nullptr;
   uint32_t begin_ = 0, pending_ = 0, capacity_ = 0;
+  bool overrun_ = false;
 };
 
 class AttachedInput : public Watch {
@@ -74,6 +78,7 @@ class AttachedInput : public Watch {
 struct Attachment {
   explicit Attachment(Io* io) : in(io), out(io), err(io) {}
   bool ended() const { return out.fd() < 0 && err.fd() < 0 && in.fd() < 0; }
+  void Cut();  // ends all three at once: half a session would look like a silent container
   AttachedInput in;
   Copy out, err;
   Attachment* next = nullptr;
