@@ -95,6 +95,14 @@ absl::Status Config::Validate() const {
   if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {
     return Invalid("runtime.cgroup_driver", runtime.cgroup_driver, "must be cgroupfs or systemd");
   }
+  if (runtime.selinux != "auto" && runtime.selinux != "off") {
+    return Invalid("runtime.selinux", runtime.selinux, "must be auto or off");
+  }
+  // The kernel's policies have c0 to c1023.
+  if (runtime.selinux_category_range < 2 || runtime.selinux_category_range > 1024) {
+    return Invalid("runtime.selinux_category_range", absl::StrCat(runtime.selinux_category_range),
+                   "must be between 2 and 1024");
+  }
   if (!runtime.shim.empty() && !absl::StartsWith(runtime.shim, "/")) {
     return Invalid("runtime.shim", runtime.shim, "must be an absolute path");
   }

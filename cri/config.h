@@ -42,6 +42,9 @@ struct RuntimeConfig {
   // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an
   // IPC and a UTS namespace of their own and no user namespace take them.
   int64_t spare_pods = 4;
+  // SELinux labels where the kernel has SELinux ("auto"), or never, whatever pods ask for ("off").
+  std::string selinux = "auto";
+  int64_t selinux_category_range = 1024;  // pods get pairs of the first so many categories
   // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
   bool device_ownership_from_security_context = false;
   std::string blockio_config_file;  // named classes of block IO limits; empty: there are none

@@ -171,6 +171,8 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
   expect("network.subnets", [](Config& c) { c.network.subnets = {}; });
   expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });
+  expect("runtime.selinux", [](Config& c) { c.runtime.selinux = "permissive"; });
+  expect("runtime.selinux_category_range", [](Config& c) { c.runtime.selinux_category_range = 1; });
   expect("runtime.shim", [](Config& c) { c.runtime.shim = "shim"; });
   expect("runtime.spare_pods", [](Config& c) { c.runtime.spare_pods = -1; });
 }

@@ -136,11 +136,15 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   for (int i = 0; i < request.config().mounts_size(); ++i) {
     if (request.config().mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
   }
+  record.set_selinux_level(ReserveSelinux(request.config(), pod->Snapshot()));
   job.container = std::make_shared<Container>(std::move(record), key, pod);
   const ContainerPtr& container = job.container;
   StepTimer timer("CreateContainer", container->steps, metrics_);
   job.timer = &timer;
-  CRISP_RETURN_IF_ERROR(Change(*container, [](state::ContainerRecord&) {}));
+  if (absl::Status written = Change(*container, [](state::ContainerRecord&) {}); !written.ok()) {
+    mcs_.Release(container->Snapshot().selinux_level());
+    return written;
+  }
   timer.Done("record");
 
   absl::Status made = PrepareContainer(job);
@@ -183,6 +187,7 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
   CRISP_ASSIGN_OR_RETURN(job.root, images_->PrepareContainer(id, job.image.id));
   job.timer->Done("storage");
+  CRISP_RETURN_IF_ERROR(ResolveSelinux(job));
   CRISP_RETURN_IF_ERROR(ResolveMounts(job));
   CRISP_RETURN_IF_ERROR(ResolveDevices(job));
   CRISP_RETURN_IF_ERROR(ResolveUser(job));
@@ -229,7 +234,8 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .devices = job.devices,
                           .own_devices = options_.own_devices,
                           .volumes = job.volumes,
-                          .seccomp_json = job.seccomp_json};
+                          .seccomp_json = job.seccomp_json,
+                          .selinux = job.selinux};
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
   CRISP_RETURN_IF_ERROR(InjectCdiDevices(job));
   CRISP_RETURN_IF_ERROR(ApplyBlockIoClass(job));
@@ -256,6 +262,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
           "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
       .available_capabilities = host_.capabilities,
       .image_volumes = job.image_volumes,
+      .empty_layer = EmptyLayer(),
       .device_sources = job.device_sources};
   if (!mount_points_.empty()) plan_inputs.lower_dirs.push_back(mount_points_);
   if (job.spec.linux_.seccomp.has_value()) {

@@ -31,6 +31,7 @@ struct PodManager::CreateJob {
   std::map<std::string, runtime::ImageVolume> image_volumes;
   std::vector<ResolvedDevice> devices;
   std::map<std::string, std::string> device_sources;
+  runtime::SelinuxLabels selinux;
   runtime::ResolvedUser user;
   std::map<std::string, std::string> volumes;
   std::optional<std::string> seccomp_json;

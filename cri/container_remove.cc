@@ -70,7 +70,9 @@ absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
   timer.Done("storage");
   CRISP_RETURN_IF_ERROR(RemoveTree(VolumeDir(container->id)));
   CRISP_RETURN_IF_ERROR(RemoveTree(ExitRecordPath(container->pod->id, container->id)));
-  return records_->Erase(container->id);
+  CRISP_RETURN_IF_ERROR(records_->Erase(container->id));
+  mcs_.Release(record.selinux_level());
+  return absl::OkStatus();
 }
 
 }  // namespace crisp::cri

@@ -67,6 +67,7 @@ absl::Status PodManager::ResolveMounts(CreateJob& job) {
         resolved.host_propagation = PropagationOf(*mountinfo, resolved.host_path);
       }
     }
+    CRISP_RETURN_IF_ERROR(RelabelVolume(job, resolved));
     job.mounts.push_back(std::move(resolved));
     job.shown_mounts.push_back(std::move(shown));
   }
@@ -149,6 +150,9 @@ absl::Status PodManager::MakeVolumes(CreateJob& job) {
     if (path == "/" || std::find(taken.begin(), taken.end(), path) != taken.end()) continue;
     const std::string directory = absl::StrCat(VolumeDir(job.container->id), "/", i);
     CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0755));
+    if (!job.selinux.mount.empty()) {
+      CRISP_RETURN_IF_ERROR(runtime::SetSelinuxLabel(directory, job.selinux.mount));
+    }
     job.volumes[path] = directory;
   }
   return absl::OkStatus();

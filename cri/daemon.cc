@@ -64,6 +64,8 @@ PodManagerOptions PodOptions(const Config& config) {
                                ? runtime::CgroupDriver::kSystemd
                                : runtime::CgroupDriver::kCgroupfs,
           .handlers = config.runtime.handlers,
+          .selinux = config.runtime.selinux != "off",
+          .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs};

@@ -77,7 +77,7 @@ void ScanDirectory(const std::string& path,
 HostFacts ReadHostFacts(const runtime::CgroupLayout& layout) {
   HostFacts facts{.cgroup_v2 = layout.v2, .capabilities = runtime::DaemonCapabilities()};
   facts.apparmor = runtime::HasAppArmor();
-  facts.selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
+  facts.selinux = runtime::DetectSelinux();
   if (layout.v2 || layout.Find("hugetlb") != nullptr) facts.hugepage_sizes = HugepageSizes();
   return facts;
 }

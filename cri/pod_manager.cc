@@ -25,7 +25,11 @@ constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_par
 PodManager::PodManager(PodManagerOptions options,
                        storage::ImageStore* images,
                        network::PodNetwork* network)
-    : options_(std::move(options)), images_(images), network_(network), cdi_(options_.cdi_spec_dirs) {}
+    : options_(std::move(options)),
+      images_(images),
+      network_(network),
+      cdi_(options_.cdi_spec_dirs),
+      mcs_(options_.selinux_categories) {}
 
 PodManager::~PodManager() { Stop(); }
 
@@ -51,6 +55,12 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
   manager->host_ = ReadHostFacts(*manager->layout_);
   if (manager->host_.apparmor) manager->LoadDefaultAppArmor();
+  runtime::SelinuxHost& selinux = manager->host_.selinux;
+  selinux.off = !manager->options_.selinux;
+  if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
+    LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
+  }
+  CRISP_RETURN_IF_ERROR(MakeDirs(manager->EmptyLayer(), 0755));
   CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
   manager->seccomp_.Warm();
   return manager;
@@ -73,6 +83,7 @@ std::string PodManager::FilesDir(const std::string& id) const { return absl::Str
 std::string PodManager::ExitRecordPath(const std::string& pod_id, const std::string& id) const {
   return absl::StrCat(PodDir(pod_id), "/exits/", id);
 }
+std::string PodManager::EmptyLayer() const { return absl::StrCat(options_.root, "/empty-layer"); }
 std::string PodManager::VolumeDir(const std::string& container_id) const {
   return absl::StrCat(options_.root, "/volumes/", container_id);
 }

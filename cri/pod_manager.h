@@ -27,6 +27,7 @@
 #include "network/pod_network.h"
 #include "runtime/cdi_registry.h"
 #include "runtime/cgroup.h"
+#include "runtime/mcs_pool.h"
 #include "runtime/seccomp_filter.h"
 #include "storage/image_store.h"
 #include "streaming/server.h"
@@ -38,6 +39,8 @@ struct PodManagerOptions {
   std::string root;   // durable directory: the contents of image volumes
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
+  bool selinux = true;            // labels, where the kernel has SELinux
+  int selinux_categories = 1024;  // pods get pairs of the first so many
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
@@ -129,6 +132,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::string FilesDir(const std::string& id) const;
   std::string ExitRecordPath(const std::string& pod_id, const std::string& id) const;
   std::string VolumeDir(const std::string& container_id) const;
+  std::string EmptyLayer() const;
   // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
   // The kubelet makes its groups before it asks for a pod.
   bool ClaimCgroup(const std::string& path);
@@ -164,6 +168,16 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status KillContainers(const PodPtr& pod, const Cancel& cancel);
   absl::Status RemovePod(const PodPtr& pod);
   absl::Status TearDownPod(const PodPtr& pod);
+
+  // pod_selinux.cc
+  // Level and label of a new pod; what it takes is given back with mcs_.Release().
+  absl::Status AssignSelinux(state::PodRecord& record);
+  // The level that a container asks for and its pod does not have; "" when there is none.
+  std::string ReserveSelinux(const v1::ContainerConfig& config, const state::PodRecord& pod);
+  absl::Status ResolveSelinux(CreateJob& job);
+  absl::Status RelabelVolume(const CreateJob& job, const ResolvedMount& mount) const;
+  // Text that belongs to the pod as a whole, under its label.
+  absl::Status WritePodFile(const Pod& pod, absl::string_view name, absl::string_view text) const;
 
   // container_create.cc
   absl::StatusOr<std::string> MakeContainer(const v1::CreateContainerRequest& request,
@@ -234,6 +248,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::unique_ptr<RecordStore> records_;
   runtime::SeccompCache seccomp_;
   runtime::CdiRegistry cdi_;
+  runtime::McsPool mcs_;
 
   IdStore<Pod> pods_{"pod sandbox"};
   IdStore<Container> containers_{"container"};

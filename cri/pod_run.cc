@@ -178,12 +178,18 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   CRISP_ASSIGN_OR_RETURN(std::string cgroup,
                          runtime::PodCgroupPath(options_.cgroup_driver, parent, record.id()));
   record.set_cgroup_path(std::move(cgroup));
+  CRISP_RETURN_IF_ERROR(AssignSelinux(record));
   // Slices are systemd's.
   record.set_owns_cgroup(parent.empty() ||
                          (!UsesSystemd() && ClaimCgroup(record.cgroup_path())));
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
   StepTimer timer("RunPodSandbox", pod->steps, metrics_);
-  CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord&) {}));
+  if (absl::Status written = Change(*pod, [](state::PodRecord&) {}); !written.ok()) {
+    const state::PodRecord unwritten = pod->Snapshot();
+    mcs_.Release(unwritten.selinux_level());
+    if (unwritten.owns_cgroup() && !parent.empty()) (void)ReleaseCgroup(CgroupAt(unwritten.cgroup_path()));
+    return written;
+  }
   timer.Done("record");
 
   absl::Status made = MakePod(pod, timer);
@@ -249,6 +255,7 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   }
   inputs.cgroup_v2 = layout_->v2;
   inputs.state_dir = PodDir(pod->id);
+  inputs.mount_label = record.selinux_mount_label();
   CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
   // The shim's own work does not need what is made here.
   const auto meanwhile = [&]() -> absl::Status {
@@ -293,11 +300,10 @@ absl::Status PodManager::WriteHosts(const Pod& pod, const v1::PodSandboxConfig& 
     hosts = network::RenderHosts(HostnameOf(config),
                                  {record.addresses().begin(), record.addresses().end()});
   }
-  return AtomicWriteFile(FilesDir(pod.id) + "/hosts", hosts, 0644, Durability::kNone);
+  return WritePodFile(pod, "hosts", hosts);
 }
 
 absl::Status PodManager::WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config) {
-  const std::string dir = FilesDir(pod.id);
   std::string resolv;
   if (config.has_dns_config()) {
     const v1::DNSConfig& dns = config.dns_config();
@@ -308,9 +314,8 @@ absl::Status PodManager::WriteResolverFiles(const Pod& pod, const v1::PodSandbox
   } else if (auto text = ReadFile("/etc/resolv.conf"); text.ok()) {
     resolv = *std::move(text);
   }
-  CRISP_RETURN_IF_ERROR(AtomicWriteFile(dir + "/hostname", absl::StrCat(HostnameOf(config), "\n"),
-                                        0644, Durability::kNone));
-  return AtomicWriteFile(dir + "/resolv.conf", resolv, 0644, Durability::kNone);
+  CRISP_RETURN_IF_ERROR(WritePodFile(pod, "hostname", absl::StrCat(HostnameOf(config), "\n")));
+  return WritePodFile(pod, "resolv.conf", resolv);
 }
 
 }  // namespace crisp::cri

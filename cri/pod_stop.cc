@@ -139,7 +139,9 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
   CRISP_RETURN_IF_ERROR(RemovePodGroups(record, Cancel(absl::Now() + absl::Seconds(5))));
   timer.Done("cgroup");
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
-  return records_->Erase(pod->id);
+  CRISP_RETURN_IF_ERROR(records_->Erase(pod->id));
+  mcs_.Release(record.selinux_level());
+  return absl::OkStatus();
 }
 
 absl::Status PodManager::RemovePodGroups(const state::PodRecord& record, const Cancel& cancel) {

@@ -77,6 +77,7 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   const state::PodRecord record = pod->Snapshot();
   const bool visible =
       record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
+  mcs_.Reserve(record.selinux_level());
   if (record.owns_cgroup() && !record.config().linux().cgroup_parent().empty()) {
     absl::MutexLock lock(&groups_mutex_);
     ++own_groups_[record.cgroup_path()];
@@ -84,6 +85,7 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   std::vector<ContainerPtr> kept;
   for (const ContainerPtr& container : containers) {
     const state::ContainerRecord row = container->Snapshot();
+    mcs_.Reserve(row.selinux_level());
     const bool keep = visible && row.stage() != state::ContainerRecord::MAKING &&
                       row.stage() != state::ContainerRecord::REMOVING;
     auto spec = keep ? SpecFromRow(row.spec_json(), row.config()) : absl::CancelledError();

@@ -12,6 +12,7 @@
 #include "cri/api/api.pb.h"
 #include "runtime/oci_spec.h"
 #include "runtime/plan_builder.h"
+#include "runtime/selinux.h"
 #include "runtime/user_lookup.h"
 #include "storage/image_store.h"
 
@@ -27,7 +28,7 @@ struct HostFacts {
   bool cgroup_v2 = false;
   bool apparmor = false;
   std::string default_apparmor;  // the profile of containers that name none; empty: there is none
-  bool selinux = false;
+  runtime::SelinuxHost selinux;
   uint64_t capabilities = 0;  // what the daemon may hand on
   std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
   std::vector<std::string> hugepage_sizes;
@@ -67,6 +68,7 @@ struct SpecInputs {
   bool own_devices = false;            // they belong to run_as_user and run_as_group where given
   std::map<std::string, std::string> volumes;  // image VOLUME path → directory of this container
   std::optional<std::string> seccomp_json;     // the Localhost profile's text
+  runtime::SelinuxLabels selinux;              // SelectSelinux()'s
 };
 
 absl::StatusOr<runtime::OciSpec> BuildSpec(const SpecInputs& inputs);
@@ -114,6 +116,20 @@ absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityC
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
                                            const HostFacts& host);
 absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
+
+// SELinux (spec_selinux.cc).
+
+// The level that the pod asks for by itself; empty: it is to be given one.
+std::string SelinuxLevelOf(const v1::PodSandboxConfig& pod);
+// The labels of a container, by its options and, member by member where it has none, its pod's (the
+// pod's own files have those of a container that asks for nothing). `pod_level` is what the pod holds.
+// None where SELinux is off, or the policy knows no containers and nothing is asked for.
+// FailedPrecondition when labels are asked for that the kernel or the policy cannot give; what asks to
+// be unconfined has what it wants there. The contexts themselves are the kernel's to check.
+absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig& pod,
+                                                     const v1::LinuxContainerSecurityContext& container,
+                                                     const runtime::SelinuxHost& host,
+                                                     const std::string& pod_level);
 
 // Mounts (spec_mounts.cc): defaults, the pod's files, image volumes, the config's; parents first.
 absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec);

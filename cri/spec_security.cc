@@ -45,15 +45,6 @@ absl::Status ApplyAmbient(const SpecInputs& inputs, uint64_t bounding, runtime::
   return absl::OkStatus();
 }
 
-absl::Status ApplySelinux(const SpecInputs& inputs, runtime::OciSpec&) {
-  const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
-  const v1::SELinuxOption& options = context.selinux_options();
-  // The kubelet sends options to every node of a cluster; without SELinux they mean nothing, and
-  // every runtime takes them so.
-  if (!inputs.host.selinux || options.ByteSizeLong() == 0) return absl::OkStatus();
-  return absl::UnimplementedError("selinux_options: crisp cannot set labels yet, and SELinux is on");
-}
-
 enum class AppArmorChoice { kNothingSaid, kDefault, kUnconfined, kLocalhost };
 struct AppArmorWish {
   AppArmorChoice choice = AppArmorChoice::kNothingSaid;
@@ -135,7 +126,8 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
   CRISP_RETURN_IF_ERROR(ApplyAmbient(inputs, capabilities, *spec.process.capabilities));
   spec.process.no_new_privileges = context.no_new_privs();
   CRISP_ASSIGN_OR_RETURN(spec.process.apparmor_profile, SelectAppArmor(context, inputs.host));
-  CRISP_RETURN_IF_ERROR(ApplySelinux(inputs, spec));
+  spec.process.selinux_label = inputs.selinux.process;
+  spec.linux_.mount_label = inputs.selinux.mount;
 
   // The lists are the kubelet's to say; an empty one is procMount: Unmasked.
   spec.linux_.masked_paths.clear();

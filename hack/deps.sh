@@ -8,7 +8,8 @@ set -euo pipefail
 libraries=(
   libabsl-dev libarchive-dev libboost-dev libboost-system-dev libcap-dev libcli11-dev
   libcurl4-openssl-dev libdeflate-dev libgmock-dev libgrpc++-dev libgtest-dev libisal-dev libmnl-dev
-  libnftables-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libseccomp-dev libspdlog-dev
+  libnftables-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libseccomp-dev libselinux1-dev
+  libspdlog-dev
   libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev libyaml-cpp-dev libzstd-dev
   nlohmann-json3-dev prometheus-cpp-dev zlib1g-dev
 )

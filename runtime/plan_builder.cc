@@ -79,7 +79,9 @@ absl::Status FillFileSystem(const OciMount& mount, const MountOptions& options, 
   return absl::OkStatus();
 }
 
-absl::StatusOr<MountPlan> ImageMount(const OciMount& mount, const ContainerInputs& inputs) {
+absl::StatusOr<MountPlan> ImageMount(const OciMount& mount,
+                                    const ContainerInputs& inputs,
+                                    bool labelled) {
   auto found = inputs.image_volumes.find(mount.source);
   if (found == inputs.image_volumes.end()) {
     return absl::InvalidArgumentError(absl::StrCat("no image \"", mount.source, "\" was given"));
@@ -93,6 +95,9 @@ absl::StatusOr<MountPlan> ImageMount(const OciMount& mount, const ContainerInput
   CRISP_RETURN_IF_ERROR(FillMount(mount, options, plan));
   plan.kind = MountKind::kOverlay;
   plan.lowers = found->second.lowers;
+  if (labelled && plan.lowers.size() == 1 && !inputs.empty_layer.empty()) {
+    plan.lowers.push_back(inputs.empty_layer);
+  }
   plan.sub_path = found->second.sub_path;
   plan.attributes |= MOUNT_ATTR_RDONLY;
   return plan;
@@ -114,12 +119,13 @@ absl::Status AddCgroupMounts(const OciMount& mount,
 
 absl::Status AddMount(const OciMount& mount,
                       const ContainerInputs& inputs,
+                      bool labelled,
                       std::vector<MountPlan>& plans) {
   if (mount.type == "cgroup" || mount.type == "cgroup2") {
     return AddCgroupMounts(mount, inputs, plans);
   }
   absl::StatusOr<MountPlan> plan =
-      mount.type == kImageMountType ? ImageMount(mount, inputs) : BuildMountPlan(mount);
+      mount.type == kImageMountType ? ImageMount(mount, inputs, labelled) : BuildMountPlan(mount);
   if (!plan.ok()) return plan.status();
   plans.push_back(*std::move(plan));
   return absl::OkStatus();
@@ -127,7 +133,7 @@ absl::Status AddMount(const OciMount& mount,
 
 absl::Status FillMounts(const OciSpec& spec, const ContainerInputs& inputs, ContainerPlan& plan) {
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    absl::Status added = AddMount(spec.mounts[i], inputs, plan.mounts);
+    absl::Status added = AddMount(spec.mounts[i], inputs, !spec.linux_.mount_label.empty(), plan.mounts);
     if (!added.ok()) {
       return Annotate(added, absl::StrCat("mounts[", i, "] at ", spec.mounts[i].destination));
     }

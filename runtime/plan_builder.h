@@ -53,6 +53,9 @@ struct ContainerInputs {
   uint32_t seccomp_flags = 0;
   uint64_t available_capabilities = ~uint64_t{0};  // DaemonCapabilities(); others are left out
   std::map<std::string, ImageVolume> image_volumes;
+  // An empty directory where the layers are: beside it even an image volume of one layer is an overlay,
+  // and so can have a label.
+  std::string empty_layer;
   // Device path in the container → the host's, where they differ; only a user namespace needs it,
   // where nodes are bind-mounted since they cannot be made.
   std::map<std::string, std::string> device_sources;
@@ -85,6 +88,7 @@ struct PodInputs {
   std::map<std::string, std::string> sysctls;   // '.' or '/' separated; must be namespaced ones
   std::string state_dir;
   uint64_t shm_bytes = 64u << 20;
+  std::string mount_label;
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 };

@@ -79,6 +79,7 @@ absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs) {
       .gid_maps = inputs.gid_maps,
       .state_dir = inputs.state_dir,
       .shm_bytes = inputs.shm_bytes,
+      .mount_label = inputs.mount_label,
       .cgroup_dirs = inputs.cgroup_dirs,
       .cgroup_v2 = inputs.cgroup_v2,
   };

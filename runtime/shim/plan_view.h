@@ -133,6 +133,7 @@ struct PodView {
   List<KeyValueView> sysctls;
   Str state_dir;
   uint64_t shm_bytes = 0;
+  Str mount_label;
   List<Str> cgroup_dirs;
   bool cgroup_v2 = false;
 };

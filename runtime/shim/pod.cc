@@ -156,8 +156,10 @@ bool ApplySysctls(const PodView& plan) {
 }
 
 bool MountShm(const PodView& plan) {
-  Text<64> options;
+  Text<2048> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
+  if (!plan.mount_label.empty()) options.Add(",context=\"").Add(plan.mount_label).Add("\"");
+  if (options.overflow) return Refuse(kInvalidArgument, "too long: the label of /dev/shm");
   return SysMount("shm", kSlotShm, "tmpfs", 2 | 4 | 8 /* nosuid, nodev, noexec */, options.data) ==
              0 ||
          Fail("mount the pod's /dev/shm");

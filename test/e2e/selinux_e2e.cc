@@ -1,0 +1,224 @@
+// Labels, on a kernel that has SELinux with a policy that knows containers (hack/vm.sh --lsm selinux).
+#include <grpcpp/grpcpp.h>
+#include <sys/xattr.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_matchers.h"
+#include "daemon.h"
+#include "node.h"
+
+namespace crisp::e2e {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::StartsWith;
+
+constexpr char kPair[] = "s0:c[0-9]+,c[0-9]+";
+constexpr char kCurrent[] = "tr -d '\\0' </proc/self/attr/current";
+
+bool HasSelinux() { return ReadFile("/sys/fs/selinux/enforce").ok(); }
+bool Enforcing() { return ReadFile("/sys/fs/selinux/enforce").value_or("0") == "1"; }
+
+std::string LabelOf(const std::string& path) {
+  char value[256] = {};
+  return ::lgetxattr(path.c_str(), "security.selinux", value, sizeof(value) - 1) < 0 ? "" : std::string(value);
+}
+
+// The level of a label: what is behind its third colon.
+std::string LevelOf(const std::string& label) {
+  size_t at = 0;
+  for (int i = 0; i < 3 && at != std::string::npos; ++i) at = label.find(':', at == 0 ? 0 : at + 1);
+  return at == std::string::npos ? "" : label.substr(at + 1);
+}
+
+class Selinux : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!HasSelinux()) GTEST_SKIP() << "no SELinux in this kernel";
+    daemon_ = std::make_unique<Daemon>();
+    daemon_->Start();
+    node_ = std::make_unique<Node>(*daemon_, daemon_->ImportImage());
+  }
+  void TearDown() override {
+    if (node_ != nullptr) node_->RemoveAll();
+  }
+
+  struct Running {
+    cri::PodSandboxConfig config;
+    std::string pod, container;
+  };
+  Running Run(const std::string& name, const PodEdit& pod_edit = nullptr, const ContainerEdit& edit = nullptr) {
+    Running running{.config = node_->PodConfig(name, pod_edit)};
+    running.pod = node_->RunPod(running.config);
+    running.container =
+        node_->Run(running.pod, running.config, node_->ContainerConfig("c", {"sleep", "600"}, edit));
+    return running;
+  }
+  static cri::SELinuxOption* Options(cri::ContainerConfig& c) {
+    return c.mutable_linux()->mutable_security_context()->mutable_selinux_options();
+  }
+  static void AddVolume(cri::ContainerConfig& c, const std::string& host, bool relabel) {
+    cri::Mount* mount = c.add_mounts();
+    mount->set_host_path(host);
+    mount->set_container_path("/volume");
+    mount->set_selinux_relabel(relabel);
+  }
+
+  std::unique_ptr<Daemon> daemon_;
+  std::unique_ptr<Node> node_;
+};
+
+TEST_F(Selinux, EveryPodHasALevelOfItsOwnAndItsContainersShareIt) {
+  const Running a = Run("a"), b = Run("b");
+  const std::string second =
+      node_->Run(a.pod, a.config, node_->ContainerConfig("second", {"sleep", "600"}));
+  const std::string of_a = node_->Shell(a.container, kCurrent), of_b = node_->Shell(b.container, kCurrent);
+  EXPECT_THAT(of_a, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
+  EXPECT_THAT(of_b, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
+  EXPECT_NE(of_a, of_b);
+  EXPECT_EQ(node_->Shell(second, kCurrent), of_a);
+  EXPECT_EQ(node_->Shell(a.container, "tr -d '\\0' </proc/1/attr/current"), of_a) << "init, not only execs";
+}
+
+TEST_F(Selinux, FileSystemsAndFilesHaveThePodsLabel) {
+  const Running run = Run("files");
+  const std::string level = LevelOf(node_->Shell(run.container, kCurrent));
+  const std::string context = absl::StrCat("context=\"system_u:object_r:container_file_t:", level, "\"");
+  const std::string mounts = node_->Shell(run.container, "cat /proc/self/mountinfo");
+  for (const char* point : {" / ", " /dev ", " /dev/shm ", " /dev/pts "}) {
+    const size_t at = mounts.find(point);
+    ASSERT_NE(at, std::string::npos) << point << mounts;
+    EXPECT_THAT(mounts.substr(at, mounts.find('\n', at) - at), HasSubstr(context)) << point;
+  }
+  EXPECT_EQ(node_->Exec(run.container, {"sh", "-c",
+                                        "touch /new /dev/shm/new && cat /etc/hosts /etc/resolv.conf /etc/hostname"})
+                .exit_code, 0);
+}
+
+TEST_F(Selinux, OptionsOfThePodAndTheContainerCount) {
+  const Running run = Run(
+      "options",
+      [](auto& p) { p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_level("s0:c4,c5"); });
+  EXPECT_THAT(node_->Shell(run.container, kCurrent), EndsWith("container_t:s0:c4,c5"));
+  const std::string own = node_->Run(run.pod, run.config, node_->ContainerConfig("own", {"sleep", "600"}, [](auto& c) {
+    Options(c)->set_level("s0:c6,c7");
+    Options(c)->set_type("svirt_lxc_net_t");
+  }));
+  EXPECT_THAT(node_->Shell(own, kCurrent), EndsWith(":container_t:s0:c6,c7")) << "an alias of the type";
+}
+
+TEST_F(Selinux, WhatThePolicyDoesNotKnowIsRefused) {
+  const auto config = node_->PodConfig("refused");
+  const std::string pod = node_->RunPod(config);
+  for (const auto& [type, level] : {std::pair{"no_such_t", ""}, {"", "s0,c4,c5"}, {"", "s0:c4000"}, {"a:b", ""}}) {
+    std::string id;
+    const grpc::Status status =
+        node_->TryCreate(pod, config, node_->ContainerConfig("c", {"true"}, [&](auto& c) {
+          Options(c)->set_type(type);
+          Options(c)->set_level(level);
+        }), &id);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << type << level << status.error_message();
+  }
+  EXPECT_TRUE(node_->Containers().empty());
+  std::string id;
+  const grpc::Status bad_pod = node_->TryRunPod(node_->PodConfig("bad", [](auto& p) {
+    p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_user("nobody_u");
+  }), &id);
+  EXPECT_EQ(bad_pod.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << bad_pod.error_message();
+}
+
+TEST_F(Selinux, PrivilegedAndHostPidAreUnconfined) {
+  const Running run = Run(
+      "privileged", [](auto& p) { p.mutable_linux()->mutable_security_context()->set_privileged(true); },
+      [](auto& c) { c.mutable_linux()->mutable_security_context()->set_privileged(true); });
+  EXPECT_EQ(node_->Shell(run.container, kCurrent), "system_u:system_r:spc_t:s0");
+  const auto host_pid = [](auto& namespaces) { namespaces.set_pid(cri::NODE); };
+  const Running among = Run(
+      "among",
+      [&](auto& p) { host_pid(*p.mutable_linux()->mutable_security_context()->mutable_namespace_options()); },
+      [&](auto& c) { host_pid(*c.mutable_linux()->mutable_security_context()->mutable_namespace_options()); });
+  EXPECT_EQ(node_->Shell(among.container, kCurrent), "system_u:system_r:spc_t:s0");
+}
+
+TEST_F(Selinux, VolumesAreRelabelledWhenAskedForAndKeptFromOtherPods) {
+  const std::string volume = daemon_->scratch() + "/volume";
+  ASSERT_OK(MakeDirs(volume + "/sub"));
+  ASSERT_OK(AtomicWriteFile(volume + "/sub/secret", "mine", 0666, Durability::kNone));
+  const std::string before = LabelOf(volume);
+  const Running other = Run("other", nullptr, [&](auto& c) { AddVolume(c, volume, false); });
+  EXPECT_EQ(LabelOf(volume), before) << "nobody asked";
+  const Running owner = Run("owner", nullptr, [&](auto& c) { AddVolume(c, volume, true); });
+  const std::string level = LevelOf(node_->Shell(owner.container, kCurrent));
+  for (const char* name : {"", "/sub", "/sub/secret"}) {
+    EXPECT_EQ(LabelOf(volume + name), absl::StrCat("system_u:object_r:container_file_t:", level)) << name;
+  }
+  EXPECT_EQ(node_->Shell(owner.container, "cat /volume/sub/secret"), "mine");
+  if (!Enforcing()) return;
+  const ExecOutput denied = node_->Exec(other.container, {"cat", "/volume/sub/secret"});
+  EXPECT_NE(denied.exit_code, 0);
+  EXPECT_THAT(denied.err, HasSubstr("Permission denied"));
+}
+
+TEST_F(Selinux, TheSystemsDirectoriesAreNotRelabelled) {
+  const auto config = node_->PodConfig("system");
+  const std::string pod = node_->RunPod(config);
+  const std::string before = LabelOf("/etc");
+  std::string id;
+  const grpc::Status status = node_->TryCreate(
+      pod, config, node_->ContainerConfig("c", {"true"}, [](auto& c) { AddVolume(c, "/etc", true); }), &id);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("/etc"));
+  EXPECT_EQ(LabelOf("/etc"), before);
+}
+
+TEST_F(Selinux, ContainersOfAnEnforcingHostStayInside) {
+  if (!Enforcing()) GTEST_SKIP() << "SELinux is permissive";
+  const std::string host = daemon_->scratch() + "/host";
+  ASSERT_OK(MakeDirs(host));
+  const Running run = Run("inside", nullptr, [&](auto& c) { AddVolume(c, host, false); });
+  const ExecOutput denied = node_->Exec(run.container, {"touch", "/volume/new"});
+  EXPECT_NE(denied.exit_code, 0);
+  EXPECT_THAT(denied.err, HasSubstr("Permission denied"));
+}
+
+TEST_F(Selinux, LevelsOutliveTheDaemon) {
+  const Running before = Run("before");
+  const std::string label = node_->Shell(before.container, kCurrent);
+  daemon_->Kill();
+  daemon_->Start();
+  EXPECT_EQ(node_->Shell(before.container, kCurrent), label) << "an exec by the new daemon";
+  const std::string second =
+      node_->Run(before.pod, before.config, node_->ContainerConfig("second", {"sleep", "600"}));
+  EXPECT_EQ(node_->Shell(second, kCurrent), label);
+}
+
+// What a kernel without it does is the other half.
+TEST(NoSelinux, LabelsThatAreAskedForAreAnError) {
+  if (HasSelinux()) GTEST_SKIP() << "this kernel has SELinux";
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  const auto with_type = [](const std::string& type) {
+    return [type](auto& message) {
+      message.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type);
+    };
+  };
+  std::string id;
+  const grpc::Status refused = node.TryRunPod(node.PodConfig("labelled", with_type("container_t")), &id);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << refused.error_message();
+  EXPECT_THAT(refused.error_message(), HasSubstr("no SELinux"));
+  const auto config = node.PodConfig("plain", with_type("spc_t"));
+  const std::string pod = node.RunPod(config);
+  EXPECT_EQ(node.TryCreate(pod, config, node.ContainerConfig("c", {"true"}, with_type("container_t")), &id).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(node.Containers().empty());
+  node.RemoveAll();
+}
+
+}  // namespace
+}  // namespace crisp::e2e
