@@ -1,6 +1,8 @@
 // Limits: what the kernel enforces, and what the container can read of it.
 #include <grpcpp/grpcpp.h>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
 #include "daemon.h"
@@ -60,6 +62,49 @@ TEST_F(Limits, AreReadableInsideAndInTheStatus) {
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(Inside(id, "memory/memory.limit_in_bytes", "memory.max"), "100663296");
   EXPECT_EQ(node_->Status(id).resources().linux().cpu_quota(), 50000) << "an unset field was changed";
+}
+
+TEST_F(Limits, HugePagesReachTheKernel) {
+  const std::string controllers = ReadFile("/sys/fs/cgroup/cgroup.controllers").value_or("");
+  if (!absl::StrContains(controllers, "hugetlb") && !ReadFile("/sys/fs/cgroup/hugetlb/tasks").ok()) {
+    GTEST_SKIP() << "no hugetlb controller";
+  }
+  const auto pod_config = node_->PodConfig("huge");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+    auto* limit = c.mutable_linux()->mutable_resources()->add_hugepage_limits();
+    limit->set_page_size("2MB");
+    limit->set_limit(4 << 20);
+  }));
+  EXPECT_EQ(Inside(id, "hugetlb/hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"), "4194304");
+  EXPECT_EQ(node_->Status(id).resources().linux().hugepage_limits(0).limit(), 4u << 20);
+}
+
+TEST_F(Limits, UnifiedIsWrittenAsItIsOnV2AndRefusedOnV1) {
+  const bool v2 = ReadFile("/sys/fs/cgroup/cgroup.controllers").ok();
+  const auto pod_config = node_->PodConfig("unified");
+  const std::string pod = node_->RunPod(pod_config);
+  const auto with = [](const std::string& key, const std::string& value) {
+    return [=](auto& c) { (*c.mutable_linux()->mutable_resources()->mutable_unified())[key] = value; };
+  };
+  const std::vector<std::string> disks = ListDir("/sys/block").value_or(std::vector<std::string>());
+  ASSERT_FALSE(disks.empty());
+  const std::string disk(
+      absl::StripAsciiWhitespace(ReadFile(absl::StrCat("/sys/block/", disks[0], "/dev")).value_or("")));
+  std::string id;
+  const grpc::Status known = node_->TryCreate(
+      pod, pod_config,
+      node_->ContainerConfig("known", {"sleep", "1000"}, with("io.max", absl::StrCat(disk, " rbps=1048576"))), &id);
+  EXPECT_EQ(known.ok(), v2) << known.error_message();
+  if (v2) {
+    node_->StartContainer(id);
+    EXPECT_THAT(node_->Shell(id, "cat /sys/fs/cgroup/io.max"),
+                ::testing::StartsWith(absl::StrCat(disk, " rbps=1048576 ")));
+  }
+  const grpc::Status unknown = node_->TryCreate(
+      pod, pod_config, node_->ContainerConfig("unknown", {"true"}, with("no.such", "1")), &id);
+  EXPECT_FALSE(unknown.ok());
+  EXPECT_EQ(node_->Containers().size(), v2 ? 1u : 0u);
 }
 
 TEST_F(Limits, OutOfMemoryIsNamed) {
