@@ -52,14 +52,14 @@ absl::Status CheckPropagation(const ResolvedMount& resolved) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<OciMount> ConfigMount(const ResolvedMount& resolved, bool userns) {
+absl::StatusOr<OciMount> ConfigMount(const ResolvedMount& resolved) {
   const v1::Mount& mount = resolved.mount;
   OciMount oci{.destination = CleanAbsolutePath(mount.container_path())};
   if (mount.has_image()) {
     oci.type = runtime::kImageMountType;
     oci.source = resolved.image_key;
+    // Not id-mapped as volumes are: in a user namespace all layers are seen through the pod's maps.
     oci.options = {"ro", "nosuid", "nodev"};
-    if (userns) oci.options.push_back("idmap");
   } else {
     CRISP_RETURN_IF_ERROR(CheckPropagation(resolved));
     oci.type = "bind";
@@ -124,7 +124,7 @@ absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec) {
   const bool userns = !inputs.namespaces.uid_maps.empty();
   for (const ResolvedMount& resolved : inputs.mounts) {
     CRISP_RETURN_IF_ERROR(CheckMount(resolved.mount));
-    CRISP_ASSIGN_OR_RETURN(OciMount mount, ConfigMount(resolved, userns));
+    CRISP_ASSIGN_OR_RETURN(OciMount mount, ConfigMount(resolved));
     taken.insert(mount.destination);
     shared |= resolved.mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL;
     slave |= resolved.mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER;

@@ -93,6 +93,8 @@ absl::StatusOr<MountPlan> ImageMount(const OciMount& mount,
   }
   MountPlan plan;
   CRISP_RETURN_IF_ERROR(FillMount(mount, options, plan));
+  // Its layers are seen through the pod's maps already.
+  if (plan.idmap) return absl::InvalidArgumentError("an image cannot be id-mapped again");
   plan.kind = MountKind::kOverlay;
   plan.lowers = found->second.lowers;
   if (labelled && plan.lowers.size() == 1 && !inputs.empty_layer.empty()) {

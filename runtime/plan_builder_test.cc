@@ -146,12 +146,15 @@ TEST(PlanBuilderTest, RefusesMountsThatMakeNoSense) {
       {.destination = "/x", .type = "tmpfs", .options = {"idmap"}},
       {.destination = "/x", .type = "tmpfs", .options = {"remount"}},
       {.destination = "/x", .type = kImageMountType, .source = "unknown"},
+      {.destination = "/x", .type = kImageMountType, .source = "known", .options = {"idmap"}},
       {.destination = "/x", .source = "/y", .options = {"bind"}, .uid_mappings = {{0, 1, 1}}},
   };
   for (const OciMount& mount : bad) {
     OciSpec spec = Spec();
     spec.mounts = {mount};
-    EXPECT_THAT(BuildContainerPlan(spec, Inputs()), StatusIs(kInvalid, HasSubstr("mounts[0]")))
+    ContainerInputs inputs = Inputs();
+    inputs.image_volumes["known"] = {.lowers = {"/i/1"}};
+    EXPECT_THAT(BuildContainerPlan(spec, inputs), StatusIs(kInvalid, HasSubstr("mounts[0]")))
         << mount.destination << " " << mount.type;
   }
 }

@@ -294,13 +294,14 @@ TEST_F(ShimTest, UserNamespace) {
       "stat -c %u /mine; echo x > /dev/null && echo devnull; hostname; ls /proc/self/fd | tr '\\n' "
       "' '; "
       "mount -t tmpfs none /tmp && echo mounted; touch /dev/shm/q && stat -c %u /dev/shm/q; "
-      "cat /vol/f; echo v > /vol/new");
+      "cat /vol/f; echo v > /vol/new; stat -c %u /img/bin/busybox");
+  plan.mounts.push_back({.kind = MountKind::kOverlay, .destination = "/img", .lowers = {busybox_layer_}});
   const std::string volume = MakeDir("uvol");
   ASSERT_OK(AtomicWriteFile(volume + "/f", "vol\n", 0600, Durability::kNone));
   plan.mounts.push_back({.destination = "/vol", .source = volume, .idmap = true});
   const std::string log = Run(plan);
   EXPECT_THAT(log,
-              HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n"));
+              HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n0\n"));
   struct stat status;
   ASSERT_EQ(stat((plan.upper_dir + "/mine").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 0u);  // id-mapped on disk

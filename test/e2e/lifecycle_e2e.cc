@@ -267,7 +267,13 @@ TEST_F(Lifecycle, UserNamespaceMapsRoot) {
   };
   const auto pod_config = node_->PodConfig("userns", userns);
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, userns));
+  auto config = node_->ContainerConfig("c", {"sleep", "1000"}, userns);
+  cri::Mount* image = config.add_mounts();
+  image->set_container_path("/image");
+  image->set_readonly(true);
+  *image->mutable_image() = config.image();
+  const std::string id = node_->Run(pod, pod_config, config);
+  EXPECT_EQ(node_->Shell(id, "stat -c %u /image/bin/sh"), "0") << "the image volume is not idmapped";
   EXPECT_EQ(node_->Shell(id, "awk '{print $1, $2, $3}' /proc/self/uid_map"), "0 500000 65536");
   EXPECT_EQ(node_->Shell(id, "stat -c %u /bin/sh"), "0") << "the root is not idmapped";
   EXPECT_EQ(node_->Shell(id, "echo x > /mine && stat -c %u /mine"), "0");

@@ -50,11 +50,12 @@ spec:
   - {name: disk, emptyDir: {}}
   - {name: memory, emptyDir: {medium: Memory}}
   - {name: token, projected: {sources: [{serviceAccountToken: {path: token}}]}}
+  - {name: image, image: {reference: $web}}
   containers:
   - name: c
     image: $busybox
     command: [sh, -c, "touch /disk/of-root && exec sleep 1000"]
-    volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}, {name: token, mountPath: /token}]
+    volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}, {name: token, mountPath: /token}, {name: image, mountPath: /image}]
 YAML
 status() { shell "$1" "sed -n 's/^$2:[[:space:]]*//p' /proc/self/status"; }
 capability() { (($((16#$(status "$1" CapBnd))) >> $2 & 1)) && echo yes || echo no; }
@@ -83,7 +84,7 @@ ready mapped && matches "root inside" "$(shell mapped 'id -u; cat /proc/self/uid
 same "owner of the root's files" "$(shell mapped 'stat -c %u /bin/sh')" 0
 shell mapped 'mount -t tmpfs none /home' || fail "SYS_ADMIN in the namespace does not mount"
 ready unmasked && same "masks of /proc" "$(shell unmasked 'grep -c " /proc/" /proc/mounts || true')" 0
-ready mapped-volumes && same "owner in the volume" "$(shell mapped-volumes 'stat -c %u /disk/of-root /disk /memory | tr "\n" " "; wc -c </token/token | grep -c ...')" "0 0 0 1"
+ready mapped-volumes && same "owner in the volume" "$(shell mapped-volumes 'stat -c %u /disk/of-root /disk /memory /image/usr/sbin/nginx | tr "\n" " "; wc -c </token/token | grep -c ...')" "0 0 0 0 1"
 echo "- shared and host namespaces"
 ready shared-pids
 same "both sleep" "$(kubectl exec shared-pids -c c -- ps -o args | grep -c '^sleep 100[12]')" 2
