@@ -86,7 +86,7 @@ measure_starts() {
   start_all
   if wants latency; then
     if [[ $quick ]]; then
-      measure_latency 2 60 12 crisp "${peers_all[@]}"
+      measure_latency 3 60 12 crisp "${peers_all[@]}"
     else
       measure_latency 5 100 40 crisp "${peers_all[@]}"
     fi
@@ -137,9 +137,9 @@ main() {
   fi
   if wants pulls; then
     if [[ $quick ]]; then
-      measure_pulls 1 crisp containerd
+      measure_pulls 2 crisp containerd
     else
-      measure_pulls 3 crisp containerd debian
+      measure_pulls 3 crisp containerd containerd-synced debian
     fi
   fi
   mkdir -p "$(dirname "$kept")"

@@ -2,6 +2,7 @@
 #
 #   crisp              this tree, optimised, its built-in network
 #   containerd         the newest containerd and runc, the newest CNI plugins
+#   containerd-synced  the same, syncing what it pulls (by default it does not; crisp always does)
 #   debian             Debian's containerd, runc and CNI plugins
 #   debian-crun        the same with Debian's crun (which does not know the newest containerd's specs)
 #
@@ -104,6 +105,7 @@ configure_containerd() {
   settings "$name" "$storage"
   case $name in
     containerd) index=1 ;;
+    containerd-synced) index=4 ;;
     debian-crun) index=2 ;;
     debian) index=3 ;;
   esac
@@ -149,7 +151,8 @@ TOML
 
 newest_toml() {
   local name=$1 images='plugins."io.containerd.cri.v1.images"' cri='plugins."io.containerd.cri.v1.runtime"'
-  local program=$peers/runc
+  local program=$peers/runc synced=false
+  [[ $name != *-synced ]] || synced=true
   cat <<TOML
 version = 3
 root = "$2"
@@ -162,6 +165,10 @@ state = "$work/$name-state"
   path = "$work/$name-opt"
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
+[$images]
+  image_pull_with_sync_fs = $synced
+[plugins."io.containerd.service.v1.diff-service"]
+  sync_fs = $synced
 [plugins."io.containerd.transfer.v1.local"]
   max_concurrent_unpacks = $(nproc)
 [$images.pinned_images]

@@ -1,7 +1,9 @@
 #include "report/markdown.h"
 
+#include <algorithm>
 #include <functional>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include "report/limits.h"
@@ -13,46 +15,61 @@ constexpr char kBegin[] = "<!-- bench: begin -->\n", kEnd[] = "<!-- bench: end -
 
 using Text = std::function<std::string(double)>;
 
-// A table with a column for each contender; the ratio stands behind a peer's figure.
+// A table with a column for each contender that it has a figure of; the ratio stands behind a
+// peer's.
 class Table {
  public:
   Table(const Results& results, const std::string& first, bool high_is_good = false)
-      : results_(results), high_is_good_(high_is_good) {
-    out_ << "| " << first << " |";
-    for (const std::string& one : results.Contenders()) out_ << " " << Title(one) << " |";
-    out_ << "\n|---|";
-    for (size_t i = 0; i < results.Contenders().size(); ++i) out_ << "---|";
-    out_ << "\n";
-  }
+      : contenders_(results.Contenders()), first_(first), high_is_good_(high_is_good) {}
 
   // Nothing when nobody has a value.
   void Row(const std::string& label,
            const std::function<std::optional<double>(const std::string&)>& value,
            const Text& text) {
     const auto crisp = value(kCrisp);
-    bool any = false;
-    std::ostringstream row;
-    row << "| " << label << " |";
-    for (const std::string& one : results_.Contenders()) {
+    std::vector<std::string> cells;
+    for (const std::string& one : contenders_) {
       const auto here = value(one);
-      any = any || here.has_value();
-      row << " " << (here ? text(*here) : "–");
+      std::string cell = here ? text(*here) : "";
       if (here && crisp && one != kCrisp && *crisp > 0 && *here > 0) {
-        row << " (" << Number(high_is_good_ ? *crisp / *here : *here / *crisp) << "×)";
+        cell += " (" + Number(high_is_good_ ? *crisp / *here : *here / *crisp) + "×)";
       }
-      row << " |";
+      if (here) shown_.insert(one);
+      cells.push_back(std::move(cell));
     }
-    if (any) out_ << row.str() << "\n";
-    rows_ += any ? 1 : 0;
+    const bool any =
+        std::any_of(cells.begin(), cells.end(), [](const auto& c) { return !c.empty(); });
+    if (any) rows_.emplace_back(label, std::move(cells));
   }
 
-  std::string Take() const { return rows_ > 0 ? out_.str() + "\n" : ""; }
+  std::string Take() const {
+    if (rows_.empty()) return "";
+    std::vector<std::string> titles;
+    for (const std::string& one : contenders_) titles.push_back(Title(one));
+    std::ostringstream out;
+    PutLine(&out, first_, titles);
+    PutLine(&out, "---", std::vector<std::string>(titles.size(), "---"));
+    for (const auto& [label, cells] : rows_) PutLine(&out, label, cells);
+    return out.str() + "\n";
+  }
 
  private:
-  const Results& results_;
+  void PutLine(std::ostringstream* out,
+               const std::string& label,
+               const std::vector<std::string>& cells) const {
+    *out << "| " << label << " |";
+    for (size_t i = 0; i < cells.size(); ++i) {
+      if (shown_.contains(contenders_[i]))
+        *out << " " << (cells[i].empty() ? "–" : cells[i]) << " |";
+    }
+    *out << "\n";
+  }
+
+  const std::vector<std::string> contenders_;
+  const std::string first_;
   const bool high_is_good_;
-  std::ostringstream out_;
-  int rows_ = 0;
+  std::set<std::string> shown_;
+  std::vector<std::pair<std::string, std::vector<std::string>>> rows_;
 };
 
 std::string Machine(const Results& results) {

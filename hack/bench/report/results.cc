@@ -120,6 +120,7 @@ std::string Title(const std::string& contender) {
   static const std::map<std::string, std::string> kTitles = {
       {"containerd", "containerd 2 + runc"},
       {"debian-crun", "Debian containerd + crun"},
+      {"containerd-synced", "containerd 2 + runc, synced"},
       {"debian", "Debian containerd + runc"},
       {"kernel", "kernel's floor"},
   };
