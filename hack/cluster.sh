@@ -7,6 +7,8 @@
 #   hack/cluster.sh status      what runs, and the node
 #   hack/cluster.sh start|stop|kill NAME…   one of them: crispd, kubelet, …; kill is kill -9
 #   hack/cluster.sh down        removes every trace: pods, processes, mounts, cgroups, links, files
+#   hack/cluster.sh --vm [--driver systemd|cgroupfs] COMMAND…   up, COMMAND and down in an emulated machine
+#                               with cgroup v2 and systemd (hack/vm.sh), some ten times slower
 #
 # Everything is below CRISP_CLUSTER_DIR (/var/lib/crisp-cluster): several clusters can run beside each
 # other, each in a folder of its own. All of it listens on an address that only this machine has, and
@@ -25,12 +27,16 @@ id=$(($(printf %s "$work" | cksum | cut -d' ' -f1) % 250 + 1))
 node=crisp
 node_ip=10.213.$id.1 pod_net=10.214.$id service_net=10.215.$id
 link=crk$id
-cgroup=/crisp-cluster-$id
 cgroup_driver=${CRISP_CGROUP_DRIVER:-cgroupfs}
+# A kubelet that asks systemd for cgroups has them where every other would.
+cgroup=/crisp-cluster-$id
+[[ $cgroup_driver == cgroupfs ]] || cgroup=/
+factor=${CRISP_TEST_TIME_FACTOR:-1}  # how slow the machine is
 pki=$work/pki
 socket=$work/run/crisp.sock
 crisp_bin=${CRISP_BIN:-$root/build/bin}
 kube_bin=$root/build/tools/kubernetes/bin
+export PATH=$PATH:$kube_bin
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler crispd kubelet)
 
 say() { echo "cluster: $*"; }
@@ -72,7 +78,7 @@ end() {
 
 # await NAME SECONDS COMMAND...: until the command succeeds; fails when the component ends before.
 await() {
-  local name=$1 deadline=$((SECONDS + $2))
+  local name=$1 deadline=$((SECONDS + $2 * factor))
   shift 2
   until "$@" >/dev/null 2>&1; do
     if ! kill -0 "$(cat "$work/pids/$name")" 2>/dev/null; then
@@ -172,14 +178,32 @@ start_kubelet() {
 
 # ---- up and down -------------------------------------------------------------------------------
 
+# A machine of hack/vm.sh has what was built before it was started.
 build() {
+  [[ -z ${CRISP_VM_OUT:-} ]] || return 0
   "$root/hack/deps.sh" cluster
-  if [[ ! -x $crisp_bin/crispd ]]; then
+  if [[ -z ${CRISP_BIN:-} ]]; then
     (cd "$root" && { [[ -f build/build.ninja ]] || cmake --preset dev >/dev/null; } &&
-      cmake --build --preset dev --target crispd crisp crisp-shim | tail -n 1)
+      cmake --build --preset dev --target crispd crisp crisp-shim >/dev/null)
   fi
   "$root/hack/tools.sh" >/dev/null
   "$root/hack/kubernetes.sh" >/dev/null
+  build_images
+}
+
+# The registry's contents are the same for every cluster.
+build_images() {
+  local folder=$root/build/cluster-images stamp address
+  mkdir -p "$folder"
+  (
+    flock 8
+    stamp=$(cat "$root"/hack/{images.sh,lib/trees.sh} "$root/build/tools/bin/mkimage" /bin/busybox /usr/sbin/nginx | sha256sum)
+    [[ $(cat "$folder/stamp" 2>/dev/null) != "$stamp" ]] || exit 0
+    rm -rf "$folder/storage" "$folder/stamp"
+    address=$(start_registry --storage "$folder/storage" 8>&-)
+    "$root/hack/images.sh" "http://$address" && echo "$stamp" >"$folder/stamp"
+    stop_registry "$address"
+  ) 8>"$folder/lock"
 }
 
 make_registry() {
@@ -191,16 +215,20 @@ make_registry() {
     [[ -z $pid ]] || ! grep -qsF docker-registry "/proc/$pid/comm" || return 0
     rm -f "$work/registry"
   fi
-  local address
-  address=$(start_registry 9>&-)
-  "$root/hack/images.sh" "http://$address"
-  echo "$address" >"$work/registry"
+  start_registry --storage "$root/build/cluster-images/storage" >"$work/registry" 9>&-
   unset TMPDIR
 }
 
 make_cgroups() {
-  local hierarchy
+  local hierarchy name
+  [[ $cgroup != / ]] || return 0
   while read -r hierarchy; do
+    # Where all is cgroup v2, a controller has to be handed down to be there.
+    if [[ $hierarchy == /sys/fs/cgroup ]]; then
+      for name in $(cat "$hierarchy/cgroup.controllers"); do
+        echo "+$name" >"$hierarchy/cgroup.subtree_control" || true
+      done
+    fi
     mkdir -p "$hierarchy$cgroup"
     if [[ -f $hierarchy/cpuset.cpus ]]; then
       for name in cpuset.cpus cpuset.mems; do cat "$hierarchy/$name" >"$hierarchy$cgroup/$name"; done
@@ -240,14 +268,15 @@ up() {
       "start_$name"
     fi
   done
-  kubectl wait --for=create "node/$node" --timeout=120s >/dev/null
-  kubectl wait --for=condition=Ready "node/$node" --timeout=120s >/dev/null
-  kubectl wait --for=create serviceaccount/default --timeout=120s >/dev/null
+  kubectl wait --for=create "node/$node" --timeout=$((120 * factor))s >/dev/null
+  kubectl wait --for=condition=Ready "node/$node" --timeout=$((120 * factor))s >/dev/null
+  kubectl wait --for=create serviceaccount/default --timeout=$((120 * factor))s >/dev/null
 }
 
 # Kills what is in the cluster's cgroups and removes them, the innermost first.
 remove_cgroups() {
   local hierarchy folder
+  [[ $cgroup != / ]] || return 0
   for _ in {1..100}; do
     local left=0
     while read -r hierarchy; do
@@ -286,6 +315,19 @@ down() {
   return $status
 }
 
+# in_machine [--driver DRIVER] COMMAND...: a machine has neither compilers nor a network.
+in_machine() {
+  local driver=systemd
+  if [[ ${1:-} == --driver ]]; then driver=$2; shift 2; fi
+  [[ $# -gt 0 ]] || fail "--vm: no command"
+  "$root/hack/deps.sh" vm
+  build
+  install "$(command -v etcd)" "$kube_bin/etcd"
+  CRISP_VM_WITH='build/tools/kubernetes/bin build/cluster-images' \
+    "$root/hack/vm.sh" run --driver "$driver" --timeout "${CRISP_CLUSTER_VM_TIMEOUT:-3600}" \
+    --keep "$root/build/cluster-vm-$driver" -- "$@"
+}
+
 status() {
   local name pid
   for name in "${components[@]}"; do
@@ -309,6 +351,18 @@ TEXT
   down) down ;;
   status) status ;;
   kubectl) shift; kubectl "$@" ;;
+  --vm)
+    shift
+    driver=()
+    if [[ ${1:-} == --driver ]]; then driver=("$1" "$2"); shift 2; fi
+    # shellcheck disable=SC2016
+    in_machine "${driver[@]}" bash -c '
+      export KUBECONFIG=$1/admin.kubeconfig PATH=$2:$PATH
+      "$0" up && "${@:3}"
+      status=$?
+      "$0" down && exit $status' "$0" "$work" "$kube_bin" "$@"
+    ;;
+  prepared-vm) shift; in_machine "$@" ;; # of test/e2e/cluster/run.sh
   start) shift; for name; do pid_of "$name" >/dev/null || "start_$name"; done ;;
   stop) shift; for name; do end "$name"; done ;;
   kill) shift; for name; do end "$name" KILL; done ;;

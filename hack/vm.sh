@@ -208,6 +208,11 @@ make_payload() {
   for name in storage stamp; do
     [[ ! -e $root/build/critest-images/$name ]] || cp -a "$root/build/critest-images/$name" "$tree/build/critest-images/"
   done
+  # What else the command takes: paths in this tree, separated by spaces.
+  for name in ${CRISP_VM_WITH:-}; do
+    mkdir -p "$tree/$(dirname "$name")"
+    cp -a "$root/$name" "$tree/$name"
+  done
   printf 'export CRISP_VM_ROOT=%q CRISP_CGROUP_DRIVER=%q CRISP_TEST_TIME_FACTOR=10\n' "$root" "$driver" \
     >"$tree/.vm/environment"
   printf '%q ' "$@" >"$tree/.vm/command"

@@ -6,6 +6,7 @@ root=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
 theme=$(basename "$0" .sh)
 busybox=crisp.test/test/busybox:1
 web=crisp.test/test/web:1
+factor=${CRISP_TEST_TIME_FACTOR:-1}  # how slow the machine is
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/crisp-cluster-test.XXXXXXXX")
 failed=0
 
@@ -24,7 +25,7 @@ matches() { [[ $2 =~ $3 ]] || fail "$1: got '$2', want something like '$3'"; }
 
 # eventually SECONDS COMMAND...: until it succeeds, or returns 1.
 eventually() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + $1 * factor))
   shift
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || return 1
@@ -39,10 +40,10 @@ becomes() {
   is() { [[ $(field "$1" "$2") == "$3" ]]; }
   eventually "$1" is "$2" "$3" "$4" || fail "$2 of $1 $3 is '$(field "$2" "$3")' after $1 s, want '$4'"
 }
-ready() { kubectl wait --for=condition=Ready --timeout="${2:-120s}" "pod/$1" >/dev/null || { fail "$1 is not ready"; explain "$1"; }; }
+ready() { kubectl wait --for=condition=Ready --timeout="$((${2:-120} * factor))s" "pod/$1" >/dev/null || { fail "$1 is not ready"; explain "$1"; }; }
 # succeeded POD: it has run to its end.
 succeeded() {
-  kubectl wait --for=jsonpath='{.status.phase}'=Succeeded --timeout="${2:-120s}" "pod/$1" >/dev/null ||
+  kubectl wait --for=jsonpath='{.status.phase}'=Succeeded --timeout="$((${2:-120} * factor))s" "pod/$1" >/dev/null ||
     { fail "$1 has not succeeded"; explain "$1"; }
 }
 explain() {
@@ -61,4 +62,4 @@ finish() {
 }
 
 kubectl get namespace "$theme" >/dev/null 2>&1 || kubectl create namespace "$theme" >/dev/null
-kubectl wait --for=create serviceaccount/default --timeout=60s >/dev/null || fail "no service account"
+kubectl wait --for=create serviceaccount/default --timeout="$((60 * factor))s" >/dev/null || fail "no service account"

@@ -20,7 +20,7 @@ spec:
         livenessProbe: {exec: {command: [cat, /proc/1/cmdline]}, periodSeconds: 2, timeoutSeconds: 5}
       - {name: counter, image: $busybox, command: [sh, -c, "i=0; while :; do i=\$((i + 1)); echo \$i; sleep 0.2; done"]}
 YAML
-kubectl rollout status deployment/steady --timeout=180s >/dev/null || fail "rollout"
+kubectl rollout status deployment/steady --timeout="$((180 * factor))s" >/dev/null || fail "rollout"
 snapshot() {
   kubectl get pods -l app=steady -o json | jq -r '.items[] | .metadata.name as $p | .status.podIP as $ip |
     .status.containerStatuses[] | [$p, $ip, .name, .containerID, .restartCount, .state.running.startedAt] | join(" ")' | sort
@@ -31,7 +31,7 @@ unchanged() {
   for pod in $(kubectl get pods -l app=steady -o name | head -2); do
     kubectl exec "$pod" -c counter -- true || fail "exec after $1"
   done
-  kubectl wait --for=condition=Ready pods -l app=steady --timeout=60s >/dev/null || fail "not ready after $1"
+  kubectl wait --for=condition=Ready pods -l app=steady --timeout="$((60 * factor))s" >/dev/null || fail "not ready after $1"
 }
 before=$(snapshot)
 

@@ -1,14 +1,15 @@
 #!/bin/bash
-# test/e2e/cluster/run.sh [--all] [NAME...]: runs the tests beside it, or those named, with kubectl
+# test/e2e/cluster/run.sh [--all] [--vm DRIVER] [NAME...]: runs the tests beside it, or those named, with kubectl
 # against a Kubernetes of their own that hack/cluster.sh starts. --all adds those of slow/. At the
 # end everything is removed, and that nothing is left of any pod is checked. --keep leaves the cluster
-# up. Each test's output is in build/test-logs/cluster/NAME.log.
+# up; --vm does it all in a machine with cgroup v2 and systemd, with that cgroup driver. Each test's
+# output is in build/test-logs/cluster/NAME.log.
 set -uo pipefail
 here=$(readlink -f "$(dirname "$0")")
 root=$(readlink -f "$here/../../..")
 logs=$root/build/test-logs/cluster
 # Beside one another, and then by themselves.
-together=(workloads probes failures volumes security network streaming lifecycle logs)
+together=(workloads probes failures volumes security network images streaming lifecycle logs)
 alone=(restarts)
 slow=()
 keep=
@@ -16,6 +17,11 @@ while [[ ${1:-} == --* ]]; do
   case $1 in
     --all) slow=($(cd "$here" && ls slow/*.sh | sed 's/\.sh$//')) ;;
     --keep) keep=1 ;;
+    --vm)
+      driver=$2
+      shift 2
+      exec "$root/hack/cluster.sh" prepared-vm --driver "$driver" "$here/run.sh" "$@"
+      ;;
     *) echo "run.sh: $1?" >&2; exit 2 ;;
   esac
   shift
@@ -34,7 +40,7 @@ clean_up() {
 
 run() {
   local name=$1 started=$SECONDS
-  if timeout "${2:-400}" "$here/$name.sh" >"$logs/${name##*/}.log" 2>&1; then
+  if timeout "$((${2:-400} * ${CRISP_TEST_TIME_FACTOR:-1}))" "$here/$name.sh" >"$logs/${name##*/}.log" 2>&1; then
     echo "$name: passed in $((SECONDS - started)) s"
   else
     echo "--- $name: FAILED in $((SECONDS - started)) s"
@@ -43,6 +49,7 @@ run() {
   fi
 }
 
+[[ -n $keep ]] || "$root/hack/cluster.sh" down || exit 1 # a run that was cut off
 rm -rf "$logs"
 mkdir -p "$logs" "$CRISP_CLUSTER_DIR/kubelet.conf.d"
 trap 'clean_up 130' INT TERM

@@ -41,7 +41,7 @@ spec:
 YAML
 
 echo "- logs: follow, tail, previous"
-kubectl wait --for=jsonpath='{.status.containerStatuses[0].started}'=true pod/counts --timeout=60s >/dev/null
+kubectl wait --for=jsonpath='{.status.containerStatuses[0].started}'=true pod/counts --timeout="$((60 * factor))s" >/dev/null
 same "followed to its end" "$(timeout 60 kubectl logs -f counts | sha256sum)" "$(seq -f 'line %g' 40 | sha256sum)"
 same "tail" "$(kubectl logs --tail=2 counts | tr '\n' ' ')" "line 39 line 40 "
 matches "stamps" "$(kubectl logs --tail=1 --timestamps counts)" '^20[0-9-]*T[0-9:.]*Z line 40$'

@@ -158,7 +158,8 @@ same account "$(said account)" "ca.crt namespace token "
 same downward "$(said downward)" "seen from inside 64"
 same environment "$(said environment)" "all $(field pod/all .status.podIP) 500 blue opensesame"
 echo "- mounts of one container are seen by the other and by the node, and go with the pod"
-same "in the other" "$(kubectl exec shared -c reader -- cat /mounts/of-pod/file)" seen
+in_other() { [[ $(kubectl exec shared -c reader -- cat /mounts/of-pod/file) == seen ]]; }
+eventually 20 in_other || fail "the other does not see the mount"
 kubectl delete pod shared --wait >/dev/null
 kubectl delete pod all --wait >/dev/null
 gone() { [[ ! -e $CRISP_CLUSTER_DIR/host-path/mounts/of-pod/file ]]; }

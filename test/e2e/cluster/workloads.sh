@@ -75,16 +75,16 @@ spec:
 YAML
 
 echo "- a deployment comes up, heals, scales, and is rolled over and back"
-kubectl rollout status deployment/web --timeout=120s >/dev/null || fail "rollout"
+kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "rollout"
 victim=$(kubectl get pods -l app=web -o name | head -1)
 kubectl delete "$victim" --wait=false >/dev/null
 becomes 60 deployment/web .status.readyReplicas 3
 kubectl scale deployment/web --replicas=1 >/dev/null
 kubectl set env deployment/web COLOUR=blue >/dev/null
-kubectl rollout status deployment/web --timeout=120s >/dev/null || fail "second rollout"
+kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "second rollout"
 same "environment of the new one" "$(kubectl exec deployment/web -- sh -c 'echo $COLOUR')" blue
 kubectl rollout undo deployment/web >/dev/null 2>&1
-kubectl rollout status deployment/web --timeout=120s >/dev/null || fail "roll back"
+kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "roll back"
 
 echo "- init containers run in their order, sidecars before the others and on beside them"
 ready ordered
@@ -93,7 +93,7 @@ same "the sidecar runs" "$(field pod/ordered '.status.initContainerStatuses[] | 
 kubectl exec ordered -c second -- true || fail "exec in the second container"
 
 echo "- a job completes, and its sidecars end with it"
-kubectl wait --for=condition=Complete --timeout=120s job/sum >/dev/null || fail "the job"
+kubectl wait --for=condition=Complete --timeout="$((120 * factor))s" job/sum >/dev/null || fail "the job"
 same "output" "$(kubectl logs job/sum -c c 2>/dev/null)" 42
 same "succeeded" "$(field job/sum .status.succeeded)" 3
 

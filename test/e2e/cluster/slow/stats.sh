@@ -98,7 +98,7 @@ echo "- events instead of lists"
 kubectl run crash --image="$busybox" --restart=OnFailure -- sh -c 'sleep 1; exit 4' >/dev/null
 becomes 30 pod/crash '.status.containerStatuses[0].lastState.terminated.exitCode' 4
 kubectl run done --image="$busybox" --restart=Never -- true >/dev/null
-succeeded "done" 30s
+succeeded "done" 30
 kubectl delete pod crash "done" --wait=true --grace-period=1 >/dev/null
 metric() { scrape metrics | sed -n "s/^$1 //p"; }
 [[ $(metric kubelet_evented_pleg_connection_success_count) -ge 1 ]] || fail "the kubelet reads no events"
@@ -106,6 +106,6 @@ metric() { scrape metrics | sed -n "s/^$1 //p"; }
 cluster kill crispd
 cluster start crispd
 kubectl run later --image="$busybox" --restart=Never -- true >/dev/null
-succeeded later 30s
+succeeded later 30
 kubectl delete pods --all --wait=false >/dev/null
 finish
