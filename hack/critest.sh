@@ -3,8 +3,12 @@
 # its own, with the images of hack/critest-images.sh; hack/critest-skips.txt says what is left out
 # and why. For example: hack/critest.sh -ginkgo.focus='port mapping'
 #
-# hack/critest.sh --vm [--driver cgroupfs|systemd] [arguments...]: the same in a machine with cgroup
-# v2, systemd and AppArmor (hack/vm.sh), once with each cgroup driver, or with the one that is named.
+# hack/critest.sh --all [arguments...]: four times, each with a crispd of its own: streams over SPDY and
+# over WebSocket, one spec after the other and several at once.
+#
+# hack/critest.sh --vm [--driver cgroupfs|systemd] [--lsm apparmor|selinux|permissive] [--all]
+# [arguments...]: the same in a machine with cgroup v2, systemd and AppArmor or SELinux (hack/vm.sh),
+# once with each cgroup driver, or with the one that is named.
 #
 # CRITEST_ENDPOINT=unix://... tests a runtime that is already up instead; it must find the images
 # through the certs.d folder that CRITEST_CERTS names, which is filled before the run.
@@ -15,29 +19,55 @@ source "$root/test/e2e/lib/daemon.sh"
 bin=$("$root/hack/tools.sh")
 storage=$("$root/hack/critest-images.sh")
 
-# Each run ends in its "critest: N passed, ..." line, under the driver's name.
+websocket=(-websocket-exec -websocket-attach -websocket-portforward)
+
+# summarize STATUS LOG LABEL: that run's "critest: N passed, ..." line, or that there is none.
+summarize() {
+  local line
+  line=$(grep -E '(^|: )critest: [0-9]+ passed' "$2" | sed "s/^/$3: /") || line="$3: critest did not end"
+  printf '%s\n' "$line" >>"$work/summary"
+  return "$1"
+}
+
 run_in_machine() {
-  local drivers=(cgroupfs systemd) driver status=0
-  if [[ ${1:-} == --driver ]]; then
-    drivers=("$2")
+  local drivers=(cgroupfs systemd) lsm=apparmor driver log status=0 one
+  while [[ ${1:-} == --driver || ${1:-} == --lsm ]]; do
+    if [[ $1 == --driver ]]; then drivers=("$2"); else lsm=$2; fi
     shift 2
-  fi
-  for driver in "${drivers[@]}"; do
-    echo "=== cgroup driver $driver"
-    # What is here is done for the machine: it has neither Go nor a compiler.
-    "$root/hack/vm.sh" run --driver "$driver" --timeout "${CRITEST_TIMEOUT:-2400}" \
-      --keep "$root/build/critest-vm-$driver" -- hack/critest.sh "$@" 2>&1 |
-      tee "$root/build/critest-vm-$driver.log" || status=1
   done
   for driver in "${drivers[@]}"; do
-    echo "$driver: $(grep '^critest: [0-9]* passed' "$root/build/critest-vm-$driver.log" | tail -1)"
+    echo "=== cgroup driver $driver, $lsm"
+    log=$root/build/critest-vm-$driver-$lsm.log one=0
+    # What is here is done for the machine: it has neither Go nor a compiler.
+    "$root/hack/vm.sh" run --driver "$driver" --lsm "$lsm" --timeout "${CRITEST_TIMEOUT:-3600}" \
+      --keep "$root/build/critest-vm-$driver-$lsm" -- hack/critest.sh "$@" 2>&1 | tee "$log" || one=1
+    summarize $one "$log" "$driver, $lsm" || status=1
   done
   return $status
 }
-if [[ ${1:-} == --vm ]]; then
+
+run_all() {
+  local status=0 one label processes protocol
+  for label in 'SPDY' 'WebSocket' 'SPDY, 3 processes' 'WebSocket, 3 processes'; do
+    protocol=() processes=() one=0
+    [[ $label != WebSocket* ]] || protocol=("${websocket[@]}")
+    [[ $label != *processes ]] || processes=(-parallel 3)
+    echo "=== $label"
+    "$0" "${processes[@]}" "${protocol[@]}" "$@" 2>&1 | tee "$work/run" || one=1
+    summarize $one "$work/run" "$label" || status=1
+  done
+  return $status
+}
+
+if [[ ${1:-} == --vm || ${1:-} == --all ]]; then
+  work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-critest.XXXXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  mode=$1 status=0
   shift
-  run_in_machine "$@"
-  exit
+  if [[ $mode == --vm ]]; then run_in_machine "$@" || status=1; else run_all "$@" || status=1; fi
+  echo "=== all runs"
+  cat "$work/summary"
+  exit $status
 fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-critest.XXXXXXXX")

@@ -1,12 +1,15 @@
 #!/bin/bash
-# A QEMU machine with Debian 12's kernel, cgroup v2 alone, systemd and AppArmor, for the tests that
-# the machine at hand cannot run.
+# A QEMU machine with Debian 12's kernel, cgroup v2 alone, systemd and AppArmor (or SELinux), for the
+# tests that the machine at hand cannot run.
 #
-#   hack/vm.sh run [--driver cgroupfs|systemd] [--timeout SECONDS] [--keep FOLDER] -- COMMAND...
+#   hack/vm.sh run [--driver cgroupfs|systemd] [--lsm apparmor|selinux|permissive] [--timeout SECONDS]
+#              [--keep FOLDER] -- COMMAND...
 #       boots, runs COMMAND as root in this tree's path and ends with its exit status (124 when the
 #       time was up, 125 when the machine gave no status). --driver is what CRISP_CGROUP_DRIVER says
 #       to the tests' daemons. What COMMAND leaves in $CRISP_VM_OUT is put in FOLDER afterwards.
-#   hack/vm.sh build    only makes the disk that it boots from
+#       selinux is enforcing Debian's default policy with hack/selinux/container.cil; permissive only
+#       notes what it would forbid (in the journal, which is among what is kept).
+#   hack/vm.sh build [apparmor|selinux]    only makes the disk that it boots from
 #
 # The processor is emulated (tcg): about ten times slower than the real one, and the same everywhere.
 # The disk is made from Debian's packages without booting an installer and kept in build/vm until
@@ -22,6 +25,8 @@ packages=(
   busybox-static ca-certificates containerd containernetworking-plugins curl docker-registry iptables jq
   nftables openssl procps runc
 )
+# What a machine with SELinux has besides.
+selinux_packages=(policycoreutils selinux-policy-default selinux-utils)
 # Drivers of the disk, and what crisp and the tests would have the kernel load.
 boot_modules=(virtio_pci virtio_blk)
 modules=(br_netfilter bridge nft_chain_nat nft_ct nft_fib_inet nft_masq nft_nat nf_tables overlay
@@ -52,9 +57,10 @@ kernel_package() {
     head -1
 }
 
-# Prints the disk image's path, having made it where it is missing. $out/vmlinuz-KEY and
-# $out/initrd-KEY are beside it.
+# build_root apparmor|selinux: prints the KEY of $out/{root-KEY.img,vmlinuz-KEY,initrd-KEY}, which it
+# has made where they were missing.
 build_root() {
+  local lsm=$1
   need_programs
   mkdir -p "$out"
   exec 9>"$out/lock"
@@ -66,16 +72,18 @@ build_root() {
     kernel=$(kernel_package)
   fi
   [[ -n $kernel ]] || fail "apt knows no linux-image-cloud-amd64"
+  [[ $lsm != selinux ]] || packages+=("${selinux_packages[@]}")
   mapfile -t all < <({ printf '%s\n' "${packages[@]}"; library_packages; } | sort -u)
-  key=$({
+  key=$lsm-$({
     sed -n '/^build_root()/,/^make_payload()/p' "$0"
     apt-cache show --no-all-versions "$kernel" "${all[@]}" 2>/dev/null | grep -E '^(Package|Version):'
     echo "${modules[*]}"
+    [[ $lsm != selinux ]] || cat "$root/hack/selinux/container.cil"
   } | sha256sum | cut -c1-16)
   if [[ ! -f $out/root-$key.img ]]; then
-    echo "vm: building the disk from $kernel and Debian's packages" >&2
-    rm -rf "$out"/{root,vmlinuz,initrd}-* "$out/tree"
-    make_tree "$kernel" "${all[@]}" >"$out/build.log" 2>&1 ||
+    echo "vm: building the disk from $kernel and Debian's packages ($lsm)" >&2
+    rm -rf "$out"/{root,vmlinuz,initrd}-"$lsm"-* "$out/tree"
+    make_tree "$lsm" "$kernel" "${all[@]}" >"$out/build.log" 2>&1 ||
       { tail -20 "$out/build.log" >&2; fail "the disk could not be built (build/vm/build.log)"; }
     mv "$out/tree/boot/vmlinuz" "$out/vmlinuz-$key"
     make_initrd "$out/initrd-$key"
@@ -89,8 +97,8 @@ build_root() {
 }
 
 make_tree() {
-  local kernel=$1 tree=$out/tree include
-  shift
+  local lsm=$1 kernel=$2 tree=$out/tree include
+  shift 2
   include=$(IFS=,; echo "$*")
   mmdebstrap --mode=root --variant=minbase --include="$include" --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -107,6 +115,19 @@ make_tree() {
   rm -rf "$out/kernel.tmp"
   depmod -b "$tree" "$(ls "$tree/usr/lib/modules")"
   configure_tree "$tree"
+  [[ $lsm != selinux ]] || add_policy "$tree"
+}
+
+# The policy with our module, and every file's label by it. Neither needs a kernel with SELinux.
+add_policy() {
+  local tree=$1
+  printf '%s\n' SELINUX=enforcing SELINUXTYPE=default SETLOCALDEFS=0 >"$tree/etc/selinux/config"
+  cp "$root/hack/selinux/container.cil" "$tree/root/"
+  # A rebuild of all of Debian's modules, without loading the result.
+  chroot "$tree" semodule --noreload --store default --install /root/container.cil || return 1
+  # It opens files through /proc.
+  unshare --mount --propagation private sh -c "mount -t proc proc '$tree/proc' && chroot '$tree' setfiles -F \
+    -e /proc -e /sys -e /dev /etc/selinux/default/contexts/files/file_contexts /"
 }
 
 configure_tree() {
@@ -144,7 +165,14 @@ UNIT
 stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1 2>&1 </dev/null
 mkdir -p /tree
-mount /dev/vdb /tree
+if [[ -e /sys/fs/selinux/enforce ]]; then
+  echo "vm: SELinux, enforcing $(cat /sys/fs/selinux/enforce), as $(tr -d '\0' </proc/self/attr/current)"
+  # Programs, as what /usr/local/bin has.
+  cp /bin/mount /run/our-mount && chcon system_u:object_r:bin_t:s0 /run/our-mount  # as who we are, not as mount_t
+  /run/our-mount -o context=system_u:object_r:bin_t:s0 /dev/vdb /tree
+else
+  mount /dev/vdb /tree
+fi
 source /tree/.vm/environment
 mkdir -p "$CRISP_VM_ROOT" /vm-out
 mount --bind /tree "$CRISP_VM_ROOT"
@@ -222,10 +250,11 @@ make_payload() {
 }
 
 run() {
-  local driver=cgroupfs limit=3600 keep='' key status=0
+  local driver=cgroupfs lsm=apparmor limit=3600 keep='' key status=0 security
   while [[ $# -gt 0 ]]; do
     case $1 in
       --driver) driver=$2; shift 2 ;;
+      --lsm) lsm=$2; shift 2 ;;
       --timeout) limit=$2; shift 2 ;;
       --keep) keep=$2; shift 2 ;;
       --) shift; break ;;
@@ -234,7 +263,13 @@ run() {
   done
   [[ $driver == cgroupfs || $driver == systemd ]] || fail "--driver $driver: cgroupfs or systemd"
   [[ $# -gt 0 ]] || fail "run: no command"
-  key=$(build_root)
+  case $lsm in
+    apparmor) security='apparmor=1 security=apparmor' ;;
+    selinux) security='selinux=1 security=selinux enforcing=1' ;;
+    permissive) security='selinux=1 security=selinux enforcing=0' lsm=selinux ;;
+    *) fail "--lsm $lsm: apparmor, selinux or permissive" ;;
+  esac
+  key=$(build_root "$lsm")
   work=$(mktemp -d "$out/run.XXXXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   make_payload "$work/tree.img" "$driver" "$@"
@@ -244,7 +279,7 @@ run() {
     -smp "${CRISP_VM_CPUS:-2}" -m "${CRISP_VM_MEMORY:-4G}" -nodefaults -display none -no-reboot \
     -kernel "$out/vmlinuz-$key" -initrd "$out/initrd-$key" \
     -append "console=ttyS0 quiet loglevel=4 mitigations=off random.trust_cpu=on rdinit=/init \
-apparmor=1 security=apparmor cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 systemd.show_status=no panic=-1" \
+$security cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 systemd.show_status=no panic=-1" \
     -drive "file=$out/root-$key.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
     -drive "file=$work/tree.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
     -drive "file=$work/result.img,format=raw,if=virtio,cache=unsafe" \
@@ -268,7 +303,7 @@ apparmor=1 security=apparmor cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1
 }
 
 case ${1:-} in
-  build) build_root >/dev/null ;;
+  build) build_root "${2:-apparmor}" >/dev/null ;;
   run) shift; run "$@" ;;
   *) sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exit 2 ;;
 esac
