@@ -6,7 +6,7 @@
 # the kernel alone takes. Prints the table of goals, writes docs/performance.md and its plots.
 #
 #   --quick         fewer pods and contenders, for under ten minutes once the peers are built
-#   --only PART,…   of: latency bursts node thousand restart execs writer pulls
+#   --only PART,…   of: latency bursts critest node thousand restart execs writer pulls
 #   --peers NAME,…  of: containerd debian-crun debian
 #   --docs FOLDER   where performance.md is; the default is docs
 #
@@ -16,7 +16,7 @@ root=$(readlink -f "$(dirname "$0")/..")
 cd "$root"
 
 peers_all=(containerd debian debian-crun)
-parts=latency,bursts,node,thousand,restart,execs,writer,pulls
+parts=latency,bursts,critest,node,thousand,restart,execs,writer,pulls
 quick='' docs=$root/docs
 kept=$root/build/bench/results.jsonl
 while [[ $# -gt 0 ]]; do
@@ -35,7 +35,7 @@ done
 
 source hack/lib/trees.sh
 source test/e2e/lib/registry.sh
-for file in lib contenders images latency node sustained pulls; do
+for file in lib contenders images latency critest node sustained pulls; do
   # shellcheck source=/dev/null
   source "hack/bench/$file.sh"
 done
@@ -109,6 +109,7 @@ measure_alone() { # NAME
   local name=$1 idle=10
   [[ $quick ]] && idle=5
   try_ready "$name" || return 0
+  if wants critest && [[ ! $quick ]]; then measure_critest "$name" 50; fi
   if wants node; then
     measure_node "$name" 110 10 "$idle"
     [[ $quick ]] || measure_node "$name" 500 20 "$idle"
@@ -129,7 +130,7 @@ main() {
   local name
   prepare
   if wants latency || wants bursts; then measure_starts; fi
-  if wants node || wants thousand || wants execs || wants writer || wants restart; then
+  if wants node || wants thousand || wants execs || wants writer || wants restart || wants critest; then
     measure_alone crisp
     for name in "${peers_all[@]}"; do
       [[ $quick && $name != containerd ]] || measure_alone "$name"
@@ -140,6 +141,7 @@ main() {
       measure_pulls 2 crisp containerd
     else
       measure_pulls 3 crisp containerd containerd-synced debian
+      measure_slow_pulls 2 crisp containerd
     fi
   fi
   mkdir -p "$(dirname "$kept")"

@@ -125,6 +125,10 @@ remove_run() {
     tr -d '\0' | grep -o '/run/containerd/s/[0-9a-f]\{64\}' | xargs -r rm -f
   kill_group "$id" ''
   [[ -f $folder/registry ]] && TMPDIR=$folder stop_registry "$(cat "$folder/registry")" 2>/dev/null
+  if ip netns pids "crb$id" >/dev/null 2>&1; then
+    ip netns pids "crb$id" | xargs -r kill -9 2>/dev/null
+    ip netns del "crb$id"
+  fi
   for pid in $(jobs -p); do kill -9 "$pid" 2>/dev/null; done
   grep -o " $folder[^ ]*" /proc/self/mountinfo | sort -ru | xargs -r -n1 umount -l 2>/dev/null
   for dir in $(losetup -n -O NAME,BACK-FILE | awk -v f="$folder/" 'index($2, f) == 1 {print $1}'); do

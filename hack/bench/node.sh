@@ -30,7 +30,8 @@ memory_of() { # NAME PODS
   daemon=$(pid_of "$1")
   {
     daemon_processes "$1"
-    find "$cpu_mount$cgroup_root/$1" -name cgroup.procs -exec cat {} + | while read -r pid; do
+    # Groups of ended pods may be going away meanwhile.
+    (find "$cpu_mount$cgroup_root/$1" -name cgroup.procs -exec cat {} + 2>/dev/null || true) | while read -r pid; do
       ! grep -qxE 'pause|crisp-pause' "/proc/$pid/comm" 2>/dev/null || echo "$pid"
     done
   } | sort -un | while read -r pid; do
@@ -67,6 +68,7 @@ measure_node() { # NAME PODS PARALLEL IDLE_SECONDS [QUERIES]
   local name=$1 pods=$2 parallel=$3 seconds=$4 queries=${5:-50} at
   say "$pods pods on the node, $name"
   at='. + {at: $pods}'
+  sleep 2
   record memory "$name" "$(memory_of "$name" 0)"
   hold "$name" --tag "n$pods" burst --pods "$pods" --parallel "$parallel" --hold
   record node-start "$name" "$(jq -c --argjson pods "$pods" "$at" <<<"$held")"

@@ -20,17 +20,17 @@ drop_disk() { # NAME
   rm -f "$work/$1.disk"
 }
 
-measure_pull() { # NAME SHAPE
-  local name=$1 shape=$2 result
-  say "pull of $shape, $name"
+measure_pull() { # NAME SHAPE [MEASURE [REGISTRY]]
+  local name=$1 shape=$2 measure=${3:-pull} from=${4:-$registry} result
+  say "$measure of $shape, $name"
   fresh_disk "$name"
   start_contender "$name" "$work/mnt/$name/storage"
   sync
   local before after
   before=$(daemon_cpu "$name")
-  result=$("$bin/cri-bench" --endpoint "unix://$(socket_of "$name")" --image "$registry/bench/$shape:1" pull)
+  result=$("$bin/cri-bench" --endpoint "unix://$(socket_of "$name")" --image "$from/bench/$shape:1" pull)
   after=$(daemon_cpu "$name")
-  record pull "$name" "$(jq -c --arg shape "$shape" --argjson before "$before" --argjson after "$after" \
+  record "$measure" "$name" "$(jq -c --arg shape "$shape" --argjson before "$before" --argjson after "$after" \
     '{shape: $shape, micros: .PullImage.p50, size, cpu: ($after - $before)}' <<<"$result")"
   stop_contender "$name"
   drop_disk "$name"
@@ -71,4 +71,41 @@ measure_pulls() { # ROUNDS NAME...
       order=("${order[@]:1}" "${order[0]}")
     done
   done
+}
+
+# The same over a link of 1 Gb/s: the registry in a network namespace, behind a token bucket.
+measure_slow_pulls() { # ROUNDS NAME...
+  local rounds=$1 round shape name slow=10.95.0.2:5000
+  shift
+  start_slow_registry $slow
+  for ((round = 1; round <= rounds; ++round)); do
+    for shape in big many; do
+      for name in "$@"; do measure_pull "$name" "$shape" pull-1gbit $slow; done
+    done
+  done
+}
+
+start_slow_registry() { # ADDRESS
+  local netns=crb$run_id config
+  config=$(TMPDIR=$work registry_folder "$registry")/config.yml
+  ip netns add "$netns"
+  ip link add "crb${run_id}v" type veth peer name eth0 netns "$netns"
+  ip addr add 10.95.0.1/30 dev "crb${run_id}v"
+  ip link set "crb${run_id}v" up
+  ip -n "$netns" addr add 10.95.0.2/30 dev eth0
+  ip -n "$netns" link set lo up
+  ip -n "$netns" link set eth0 up
+  tc -n "$netns" qdisc add dev eth0 root tbf rate 1gbit burst 1mb latency 20ms
+  REGISTRY_HTTP_ADDR=$1 ip netns exec "$netns" docker-registry serve "$config" >"$work/slow-registry.log" 2>&1 &
+  disown
+  mkdir -p "$work/certs.d/$1"
+  printf 'server = "http://%s"\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' "$1" "$1" \
+    >"$work/certs.d/$1/hosts.toml"
+  local _
+  for _ in $(seq 50); do
+    ! curl -fs -o /dev/null "http://$1/v2/" || return 0
+    sleep 0.1
+  done
+  cat "$work/slow-registry.log" >&2
+  return 1
 }

@@ -122,6 +122,19 @@ std::string Latencies(const Results& r) {
   return table.Take();
 }
 
+std::string Critest(const Results& r) {
+  Table table(r, "critest's own benchmark, p50");
+  for (const char* step :
+       {"CreatePod", "CreateContainer", "StartContainer", "StatusContainer", "StatusPod",
+        "StopContainer", "RemoveContainer", "StopPod", "RemovePod"}) {
+    table.Row(
+        step,
+        [&](const std::string& one) { return r.Get("critest", one, std::string("/") + step); },
+        Micros);
+  }
+  return table.Take();
+}
+
 std::string Bursts(const Results& r) {
   Table table(r, "pods at the same time", true);
   for (const int pods : {1, 10, 50, 110}) {
@@ -184,6 +197,14 @@ std::string Pulls(const Results& r) {
         },
         Micros);
   }
+  for (const Shape& shape : kShapes) {
+    table.Row(
+        std::string(shape.text) + " over 1 Gb/s",
+        [&](const std::string& one) {
+          return r.Get("pull-1gbit", one, "/micros", Where{"/shape", shape.name});
+        },
+        Micros);
+  }
   return table.Take();
 }
 
@@ -197,7 +218,7 @@ std::string Sustained(const Results& r) {
   row("exec probes at 100/s: latency, p50", "execs", "/exec/p50", Micros);
   row("– p99", "execs", "/exec/p99", Micros);
   row("– CPU time of the runtime", "execs", "/cpu", seconds);
-  row("log of 200 MB/s: time for what should take ", "writer", "/seconds", seconds);
+  row("1 GB of log at 200 MB/s (5 s)", "writer", "/seconds", seconds);
   row("– CPU time of the runtime", "writer", "/cpu", seconds);
   for (const int pods : {110, 500}) {
     table.Row(
@@ -246,7 +267,8 @@ std::string Markdown(const Results& results,
   std::ostringstream out;
   out << Image(charts, "performance-start.svg") << Machine(results) << "## Goals\n\n"
       << Goals(goals) << "## A pod's life\n\n"
-      << Image(charts, "performance-life.svg") << Latencies(results) << Floor(results);
+      << Image(charts, "performance-life.svg") << Latencies(results) << Floor(results)
+      << Critest(results);
   const std::pair<const char*, std::string> sections[] = {
       {"## Bursts\n\n", Image(charts, "performance-bursts.svg") + Bursts(results)},
       {"## A full node\n\n", Image(charts, "performance-memory.svg") +
