@@ -1,5 +1,6 @@
 #include "cri/config.h"
 
+#include <regex>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -44,7 +45,7 @@ TEST(ConfigTest, EmptyTextAndEmptyValuesKeepDefaults) {
 
 // The file that a node gets: every key at its default behind a "#", prose behind "# ".
 TEST(ConfigTest, TheInstalledFileShowsEveryDefault) {
-  ASSERT_OK_AND_ASSIGN(const std::string installed, ReadFile(CRISP_CONFIG_FILE));
+  ASSERT_OK_AND_ASSIGN(const std::string installed, ReadFile(CRISP_SOURCE_DIR "/packaging/config.yaml"));
   Config config;
   ASSERT_OK(Apply(installed, &config));
   EXPECT_EQ(DumpConfig(config), DumpConfig(Config{})) << "what it says uncommented is the default";
@@ -56,6 +57,19 @@ TEST(ConfigTest, TheInstalledFileShowsEveryDefault) {
     absl::StrAppend(&shown, absl::StrReplaceAll(line, {{"#", ""}}), "\n");
   }
   EXPECT_EQ(shown, DumpConfig(Config{})) << "no key is missing, none has another default";
+}
+
+// What docs/migrating.md tells operators to set.
+TEST(ConfigTest, TheGuideNamesOnlyKeysThatThereAre) {
+  ASSERT_OK_AND_ASSIGN(const std::string guide, ReadFile(CRISP_SOURCE_DIR "/docs/migrating.md"));
+  const std::regex key("`(metrics|image|network|runtime|streaming)\\.([a-z_]+)");
+  int named = 0;
+  for (std::sregex_iterator match(guide.begin(), guide.end(), key), end; match != end; ++match) {
+    ++named;
+    // "key:" without a value leaves the default, whatever its type.
+    EXPECT_OK(Apply(absl::StrCat("{", (*match)[1].str(), ": {", (*match)[2].str(), ": }}")));
+  }
+  EXPECT_GT(named, 25);
 }
 
 struct BadText {

@@ -71,7 +71,8 @@ run_pod() {
 
 says() { crictl exec --sync "$container" echo alive; }
 
-installed_files() { find /etc /lib /run /usr /var -xdev -name '*crisp*'; }
+# Not all of /var: what lies below the copy is alive.
+installed_files() { find /etc /run /usr /var/lib/{crisp,dpkg,systemd} -xdev -name '*crisp*' 2>/dev/null; }
 
 # In the copy, from here on.
 lifecycle() {
@@ -90,6 +91,8 @@ lifecycle() {
   same "dpkg --verify" "$(dpkg --verify crisp)" ""
   crisp --version >/dev/null || fail "crisp --version"
   same "configuration" "$(crispd config dump)" "$(crispd config dump --config /dev/null)"
+  crisp doctor >/tmp/doctor 2>&1 && fail "doctor is content without a daemon"
+  grep -A2 '^error *daemon' /tmp/doctor | grep -q 'to do: systemctl start crispd' || fail "doctor says $(cat /tmp/doctor)"
   man --where crispd >/dev/null 2>&1 || ! command -v man >/dev/null || fail "no manual page"
 
   echo "- a pod runs from the installed paths"
