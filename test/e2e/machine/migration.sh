@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../../.."
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
 . hack/bench/image.sh
-failed=0 starts=0
+failed=0 starts=0 slice=crisptest.slice
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
 work=$(mktemp -d)
@@ -38,8 +38,8 @@ on() { # SOCKET ARG...
 
 # run_pod SOCKET: a web server in a pod; sets pod, container, address.
 run_pod() {
-  jq -n --arg uid "$RANDOM$RANDOM" '{metadata: {name: "web", namespace: "move", uid: $uid}, hostname: "web",
-    log_directory: "/var/log/pods/move_web", linux: {cgroup_parent: "crisptest.slice"}}' >"$work/pod.json"
+  jq -n --arg uid "$RANDOM$RANDOM" --arg slice "$slice" '{metadata: {name: "web", namespace: "move", uid: $uid}, hostname: "web",
+    log_directory: "/var/log/pods/move_web", linux: {cgroup_parent: $slice}}' >"$work/pod.json"
   jq -n '{metadata: {name: "c"}, image: {image: "crisp.test/busybox:latest"}, log_path: "c.log",
     command: ["/bin/sh", "-c", "echo served > /index.html; exec httpd -f -p 80 -h /"]}' >"$work/container.json"
   mkdir -p /var/log/pods/move_web
@@ -237,6 +237,23 @@ report
 says warning "kubelet endpoint"
 says ok "other runtimes: containerd"
 
+echo "- with the driver cgroupfs, shims are in the unit's own cgroup, and live on as well"
+printf 'runtime:\n  cgroup_driver: cgroupfs\nnetwork:\n  cni_conf_dir: /nowhere\n' >/etc/crisp/config.d/10-node.yaml
+systemctl start crispd
+web=$address slice=/crisptest
+kubelet='' run_pod $crisp
+report
+says warning "pods of crisp"
+for how in "systemctl restart crispd" "systemctl kill --kill-whom=main -s KILL crispd" "systemctl stop crispd"; do
+  $how || fail "$how"
+  kubelet='' serves "after $how"
+done
+systemctl start crispd
+answers $crisp
+same "exec at last" "$(on $crisp exec --sync "$container" hostname)" web
+systemctl stop crispd
+address=$web
+
 echo "- reset and purge leave nothing of crisp, and containerd's pod"
 crispd reset >"$work/log" 2>&1 || { cat "$work/log"; fail "crispd reset"; }
 rm -r /etc/crisp/config.d
@@ -246,6 +263,8 @@ same "processes" "$(pgrep -l crisp | grep -v crisp-vm)" ""
 same "links" "$(ip -o link | grep -c crisp)" 0
 same "tables" "$(nft list tables | grep -c crisp)" 0
 serves "at the end"
+# By these names the kubelet counts restarts, across runtimes.
+[[ -z $kubelet ]] || same "logs" "$(cd /var/log/pods/move_web-*/c && echo *)" "0.log 1.log 2.log"
 [[ -z $kubelet ]] || systemctl stop kubelet
 on $containerd rmp -a -f >/dev/null
 [[ $failed == 0 ]] && echo passed
