@@ -14,6 +14,7 @@
 #include "cri/host_facts.h"
 #include "cri/mount_points.h"
 #include "runtime/apparmor.h"
+#include "runtime/selinux_store.h"
 
 namespace crisp::cri {
 namespace {
@@ -61,6 +62,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
     LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
   }
   CRISP_RETURN_IF_ERROR(MakeDirs(manager->EmptyLayer(), 0755));
+  CRISP_RETURN_IF_ERROR(runtime::LabelStores(manager->options_.root, selinux));
   CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
   manager->seccomp_.Warm();
   return manager;
@@ -83,7 +85,7 @@ std::string PodManager::FilesDir(const std::string& id) const { return absl::Str
 std::string PodManager::ExitRecordPath(const std::string& pod_id, const std::string& id) const {
   return absl::StrCat(PodDir(pod_id), "/exits/", id);
 }
-std::string PodManager::EmptyLayer() const { return absl::StrCat(options_.root, "/empty-layer"); }
+std::string PodManager::EmptyLayer() const { return absl::StrCat(options_.root, "/empty"); }
 std::string PodManager::VolumeDir(const std::string& container_id) const {
   return absl::StrCat(options_.root, "/volumes/", container_id);
 }
