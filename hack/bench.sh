@@ -114,14 +114,14 @@ measure_alone() { # NAME
     measure_node "$name" 110 10 "$idle"
     [[ $quick ]] || measure_node "$name" 500 20 "$idle"
   fi
-  if wants thousand && [[ $name == crisp || ! $quick ]]; then
+  if wants thousand && [[ $name == crisp || ($name == containerd && ! $quick) ]]; then
     measure_node "$name" 1000 20 "$idle"
   fi
   if wants execs; then measure_execs "$name" 100 $((idle)); fi
   if wants writer && [[ $name == crisp || ! $quick ]]; then measure_writer "$name" 5; fi
   if wants restart; then
     [[ $quick ]] || measure_restart "$name" 110
-    [[ $quick && $name != crisp ]] || measure_restart "$name" 500
+    [[ $name != crisp ]] || measure_restart "$name" 500
   fi
   stop_contender "$name"
 }
