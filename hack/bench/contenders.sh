@@ -79,6 +79,7 @@ stop_contender() {
     "$bin/crispd" --config "$work/$1.yaml" reset --root "$(cat "$work/$1.storage")" --state "$work/$1-state" \
       >/dev/null 2>&1 || true
   fi
+  remove_shim_sockets "$work"
   rm -rf "$work/$1-state" "$work/$1.pid"
 }
 

@@ -14,6 +14,7 @@ begin_run() {
   results=$work/results.jsonl
   : >"$results"
   has_nat_chains || touch "$work/no-nat-chains"
+  [[ -e /run/containerd ]] || touch "$work/no-run-containerd"
   mkdir -p "$work/logs" "$work/mnt"
   cgroup_root=/crisp-bench-$run_id
   find_cgroups
@@ -120,9 +121,7 @@ remove_run() {
     kill_group "$id" "$name-daemon"
     "$bin/crispd" --config "$folder/$name.yaml" reset --root "$folder/$name-root" --state "$state" >/dev/null 2>&1
   done
-  # Sockets of containerd's shims are not in containerd's folders.
-  find "$folder" -path '*-state/*' -name address -type f -exec cat {} + 2>/dev/null |
-    tr -d '\0' | grep -o '/run/containerd/s/[0-9a-f]\{64\}' | xargs -r rm -f
+  remove_shim_sockets "$folder"
   kill_group "$id" ''
   [[ -f $folder/registry ]] && TMPDIR=$folder stop_registry "$(cat "$folder/registry")" 2>/dev/null
   if ip netns pids "crb$id" >/dev/null 2>&1; then
@@ -137,7 +136,14 @@ remove_run() {
   for link in $(ip -o link show type bridge | grep -o " crb${id}[^:@ ]*"); do ip link del "$link"; done
   remove_cgroups "$id"
   remove_nat_chains "$folder"
+  [[ ! -f $folder/no-run-containerd ]] || rmdir /run/containerd/s /run/containerd 2>/dev/null
   rm -rf "$folder"
+}
+
+# Sockets of containerd's shims are not in containerd's folders, and a shim that is killed leaves its.
+remove_shim_sockets() { # FOLDER
+  { find "$1" -path '*-state/*' \( -name address -o -name bootstrap.json \) -type f -exec cat {} + || true; } 2>/dev/null |
+    { grep -ao '/run/containerd/s/[0-9a-f]\{64\}' || true; } | xargs -r rm -f
 }
 
 # Kills all processes of a run's cgroup: a contender's, or with '' everyone's.
@@ -160,7 +166,8 @@ remove_stale_runs() {
   find_cgroups
   for folder in /tmp/crisp-bench.*; do
     [[ -f $folder/pid ]] || continue
-    kill -0 "$(cat "$folder/pid")" 2>/dev/null || (set +e; remove_run "$folder") || true
+    ! grep -aqs bench.sh "/proc/$(cat "$folder/pid")/cmdline" || continue
+    (set +e; remove_run "$folder") || true
   done
   # hack/bench/floor that was killed.
   for link in $(ip -o link show type bridge | grep -o ' crispfloor[0-9]*' || true); do
