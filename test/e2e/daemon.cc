@@ -71,7 +71,7 @@ void FindCgroups(const std::string& dir,
 
 }  // namespace
 
-Daemon::Daemon() : bin_(BinDir()) {
+Daemon::Daemon(const std::string& more) : bin_(BinDir()) {
   static int instances = 0;
   const int number = (getpid() * 7 + ++instances) % 4096;
   bridge_ = absl::StrCat("ct", number);
@@ -82,6 +82,7 @@ Daemon::Daemon() : bin_(BinDir()) {
   absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(), "/cdi]\n  blockio_config_file: ",
                   dir_.path(), "/blockio.yaml\n");
   if (UseSystemd()) absl::StrAppend(&config, "  cgroup_driver: systemd\n");
+  absl::StrAppend(&config, more);
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
 }
 

@@ -19,7 +19,8 @@ namespace cri = ::runtime::v1;
 // that leaves a process, a cgroup, a mount or a link behind.
 class Daemon {
  public:
-  Daemon();
+  // `config` is YAML of top-level keys other than `network` and `runtime`.
+  explicit Daemon(const std::string& config = "");
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;

@@ -45,7 +45,8 @@ Url Split(const std::string& url) {
 class Streams : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    daemon_ = new Daemon();
+    // URLs that nobody uses are to be forgotten faster than they come.
+    daemon_ = new Daemon("streaming: {url_timeout: 2s}\n");
     daemon_->Start();
     node_ = new Node(*daemon_, daemon_->ImportImage());
   }
@@ -367,7 +368,7 @@ TEST_F(Streams, FailedAndAbortedSessionsLeaveNothing) {
   const auto run = [&](int from, int to) {
     std::atomic<int> next = from;
     std::vector<std::thread> clients;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 12; ++i) {
       clients.emplace_back([&] {
         const auto stub = daemon_->NewRuntimeStub();
         Misbehaviour misbehaviour(*stub, port, pod, id);
