@@ -83,7 +83,7 @@ stage_cluster() {
 }
 
 stage_vm() {
-  hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/package.sh dev || return 1
+  hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/kubernetes.sh && hack/package.sh dev || return 1
   local machine failed=0
   for machine in cgroupfs/apparmor systemd/apparmor cgroupfs/selinux; do
     echo "--- machine $machine"

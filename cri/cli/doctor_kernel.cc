@@ -117,13 +117,14 @@ Finding CheckAppArmor(const SecurityFacts& security, const DaemonFacts& daemon) 
           kMeaning, "systemctl restart crispd, and look for the reason in journalctl -u crispd"};
 }
 
-Finding CheckSelinux(const SecurityFacts& security) {
-  if (!security.selinux_enforcing) return Good("SELinux", "not enforcing");
-  return {
-      Level::kWarning, "SELinux", "enforcing",
-      "crisp sets no labels: the policy may deny containers what they need, and does not keep them "
-      "apart from one another",
-      "allow it in the policy, or set SELinux to permissive on this node"};
+Finding CheckSelinux(const NodeFacts& facts) {
+  if (!facts.security.selinux_enforcing) return Good("SELinux", "not enforcing");
+  if (facts.config.runtime.selinux != "off")
+    return Good("SELinux", "enforcing, and pods are labelled");
+  return {Level::kWarning, "SELinux", "enforcing, and runtime.selinux is off",
+          "the policy may deny containers what they need, and does not keep them apart from one "
+          "another",
+          "set runtime.selinux: auto in /etc/crisp/config.yaml, then: systemctl restart crispd"};
 }
 
 }  // namespace
@@ -160,7 +161,7 @@ std::vector<Finding> CheckKernel(const NodeFacts& facts) {
 }
 
 std::vector<Finding> CheckSecurity(const NodeFacts& facts) {
-  return {CheckAppArmor(facts.security, facts.daemon), CheckSelinux(facts.security)};
+  return {CheckAppArmor(facts.security, facts.daemon), CheckSelinux(facts)};
 }
 
 }  // namespace crisp::cli

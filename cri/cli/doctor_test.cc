@@ -174,9 +174,15 @@ TEST(DoctorTest, SecurityModules) {
        }},
       {"AppArmor", kWarning, "not loaded", "journalctl",
        [](auto& f) { f.security.default_profile = false; }},
-      {"SELinux", kWarning, "enforcing", "permissive",
-       [](auto& f) { f.security.selinux_enforcing = true; }},
+      {"SELinux", kWarning, "runtime.selinux is off", "runtime.selinux: auto",
+       [](auto& f) {
+         f.security.selinux_enforcing = true;
+         f.config.runtime.selinux = "off";
+       }},
   });
+  NodeFacts labelled = Healthy();
+  labelled.security.selinux_enforcing = true;
+  EXPECT_EQ(CheckSecurity(labelled)[1].level, Level::kOk);
   NodeFacts without = Healthy();
   without.security = {};
   EXPECT_EQ(CheckSecurity(without)[0].level, Level::kOk);
