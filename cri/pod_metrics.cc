@@ -23,6 +23,8 @@ const std::vector<Descriptor>& Table() {
   constexpr auto kGauge = v1::GAUGE;
   static const auto& table = *new std::vector<Descriptor>{
       {"container_blkio_device_usage_total", "Bytes moved to and from a block device", kCounter, {"device", "major", "minor", "operation"}},
+      {"container_cpu_cfs_burst_periods_total", "Periods in which saved CPU quota was used", kCounter, {}},
+      {"container_cpu_cfs_burst_seconds_total", "CPU time above the quota, from what was saved", kCounter, {}},
       {"container_cpu_cfs_periods_total", "Elapsed enforcement periods of the CPU quota", kCounter, {}},
       {"container_cpu_cfs_throttled_periods_total", "Periods in which the CPU quota ran out", kCounter, {}},
       {"container_cpu_cfs_throttled_seconds_total", "Time spent throttled by the CPU quota", kCounter, {}},
@@ -42,17 +44,25 @@ const std::vector<Descriptor>& Table() {
       {"container_hugetlb_usage_bytes", "Huge pages in use, in bytes", kGauge, {"pagesize"}},
       {"container_last_seen", "When these numbers were read, in Unix seconds", kGauge, {}},
       {"container_memory_cache", "Page cache in bytes", kGauge, {}},
+      {"container_memory_events_high_total", "Times memory.high was exceeded", kCounter, {}},
+      {"container_memory_events_max_total", "Times the memory limit was about to be exceeded", kCounter, {}},
       {"container_memory_failcnt", "Times the memory limit was hit", kCounter, {}},
       {"container_memory_failures_total", "Page faults", kCounter, {"failure_type", "scope"}},
+      {"container_memory_file_dirty_bytes", "File pages that are not written yet", kGauge, {}},
+      {"container_memory_file_writeback_bytes", "File pages that are being written", kGauge, {}},
       {"container_memory_kernel_usage", "Kernel memory in bytes", kGauge, {}},
       {"container_memory_mapped_file", "Mapped file pages in bytes", kGauge, {}},
       {"container_memory_max_usage_bytes", "Highest memory usage", kGauge, {}},
+      {"container_memory_pgscan_total", "Pages that reclaim looked at", kCounter, {}},
+      {"container_memory_pgsteal_total", "Pages that reclaim took", kCounter, {}},
       {"container_memory_rss", "Anonymous memory in bytes", kGauge, {}},
       {"container_memory_swap", "Swap in bytes", kGauge, {}},
       {"container_memory_total_active_file_bytes", "Active file pages", kGauge, {}},
       {"container_memory_total_inactive_file_bytes", "Inactive file pages", kGauge, {}},
       {"container_memory_usage_bytes", "Memory in all, page cache included", kGauge, {}},
       {"container_memory_working_set_bytes", "Memory less inactive file pages", kGauge, {}},
+      {"container_memory_workingset_refault_anon_total", "Anonymous pages needed again after reclaim", kCounter, {}},
+      {"container_memory_workingset_refault_file_total", "File pages needed again after reclaim", kCounter, {}},
       {"container_network_receive_bytes_total", "Bytes received", kCounter, {"interface"}},
       {"container_network_receive_errors_total", "Errors while receiving", kCounter, {"interface"}},
       {"container_network_receive_packets_dropped_total", "Packets dropped while receiving", kCounter, {"interface"}},
@@ -129,6 +139,8 @@ void AddCpu(const MetricsReading& r, Samples& out) {
   out.Add("container_cpu_cfs_periods_total", cpu.periods);
   out.Add("container_cpu_cfs_throttled_periods_total", cpu.throttled_periods);
   out.Add("container_cpu_cfs_throttled_seconds_total", Seconds(cpu.throttled_ns));
+  out.Add("container_cpu_cfs_burst_periods_total", cpu.burst_periods);
+  out.Add("container_cpu_cfs_burst_seconds_total", Seconds(cpu.burst_ns));
 }
 
 void AddMemory(const MetricsReading& r, Samples& out) {
@@ -142,6 +154,14 @@ void AddMemory(const MetricsReading& r, Samples& out) {
   out.Add("container_memory_swap", memory.swap.value_or(0));
   out.Add("container_memory_max_usage_bytes", memory.max_usage.value_or(memory.usage));
   out.Add("container_memory_failcnt", memory.fail_count);
+  out.Add("container_memory_events_max_total", memory.fail_count);
+  out.Add("container_memory_events_high_total", memory.high_events);
+  out.Add("container_memory_file_dirty_bytes", memory.dirty_file);
+  out.Add("container_memory_file_writeback_bytes", memory.writeback_file);
+  out.Add("container_memory_pgscan_total", memory.pages_scanned);
+  out.Add("container_memory_pgsteal_total", memory.pages_stolen);
+  out.Add("container_memory_workingset_refault_anon_total", memory.refaults_anon);
+  out.Add("container_memory_workingset_refault_file_total", memory.refaults_file);
   out.Add("container_memory_total_active_file_bytes", memory.active_file);
   out.Add("container_memory_total_inactive_file_bytes", memory.inactive_file);
   out.Add("container_memory_failures_total", memory.page_faults, {"pgfault", "container"});

@@ -32,20 +32,21 @@ TEST(PodMetricsTest, EveryDescriptorIsComplete) {
   }
 }
 
-// What the kubelet's /metrics/cadvisor has always had and critest asks for, without "container_".
+// What the /metrics/cadvisor of a 1.37 kubelet has of a container and critest asks for, without "container_".
 TEST(PodMetricsTest, NoNameOfCadvisorIsMissing) {
   std::set<std::string> names;
   const v1::ListMetricDescriptorsResponse response = MetricDescriptors();
   for (const auto& descriptor : response.descriptors()) names.insert(descriptor.name());
   for (const char* name :
-       {"blkio_device_usage_total", "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total",
+       {"blkio_device_usage_total", "cpu_cfs_burst_periods_total", "cpu_cfs_burst_seconds_total", "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total",
         "cpu_cfs_throttled_seconds_total", "cpu_system_seconds_total", "cpu_usage_seconds_total",
         "cpu_user_seconds_total", "file_descriptors", "fs_inodes_free", "fs_inodes_total",
         "fs_limit_bytes", "fs_reads_bytes_total", "fs_reads_total", "fs_usage_bytes",
-        "fs_writes_bytes_total", "fs_writes_total", "hugetlb_max_usage_bytes", "hugetlb_usage_bytes", "last_seen", "memory_cache", "memory_failcnt",
-        "memory_failures_total", "memory_kernel_usage", "memory_mapped_file",
-        "memory_max_usage_bytes", "memory_rss", "memory_swap", "memory_usage_bytes",
-        "memory_working_set_bytes", "network_receive_bytes_total", "network_receive_errors_total",
+        "fs_writes_bytes_total", "fs_writes_total", "hugetlb_max_usage_bytes", "hugetlb_usage_bytes", "last_seen", "memory_cache",
+        "memory_events_high_total", "memory_events_max_total", "memory_failcnt",
+        "memory_failures_total", "memory_file_dirty_bytes", "memory_file_writeback_bytes", "memory_kernel_usage", "memory_mapped_file",
+        "memory_max_usage_bytes", "memory_pgscan_total", "memory_pgsteal_total", "memory_rss", "memory_swap", "memory_usage_bytes",
+        "memory_working_set_bytes", "memory_workingset_refault_anon_total", "memory_workingset_refault_file_total", "network_receive_bytes_total", "network_receive_errors_total",
         "network_receive_packets_dropped_total", "network_receive_packets_total",
         "network_transmit_bytes_total", "network_transmit_errors_total",
         "network_transmit_packets_dropped_total", "network_transmit_packets_total",

@@ -40,6 +40,10 @@ void MemoryFromStatV1(const std::map<std::string, uint64_t>& stat, CgroupStats::
   memory.mapped_file = StatValue(stat, "total_mapped_file");
   memory.page_faults = StatValue(stat, "total_pgfault");
   memory.major_page_faults = StatValue(stat, "total_pgmajfault");
+  memory.dirty_file = StatValue(stat, "total_dirty");
+  memory.writeback_file = StatValue(stat, "total_writeback");
+  memory.refaults_anon = StatValue(stat, "total_workingset_refault_anon");
+  memory.refaults_file = StatValue(stat, "total_workingset_refault_file");
   if (auto swap = stat.find("total_swap"); swap != stat.end()) memory.swap = swap->second;
 }
 
@@ -52,6 +56,12 @@ void MemoryFromStatV2(const std::map<std::string, uint64_t>& stat, CgroupStats::
   memory.kernel = StatValue(stat, "kernel");
   memory.page_faults = StatValue(stat, "pgfault");
   memory.major_page_faults = StatValue(stat, "pgmajfault");
+  memory.dirty_file = StatValue(stat, "file_dirty");
+  memory.writeback_file = StatValue(stat, "file_writeback");
+  memory.refaults_anon = StatValue(stat, "workingset_refault_anon");
+  memory.refaults_file = StatValue(stat, "workingset_refault_file");
+  memory.pages_scanned = StatValue(stat, "pgscan");
+  memory.pages_stolen = StatValue(stat, "pgsteal");
 }
 
 }  // namespace
@@ -148,6 +158,8 @@ absl::Status CgroupStatsReader::ReadV1(CgroupStats& stats) {
   stats.cpu.periods = values["nr_periods"];
   stats.cpu.throttled_periods = values["nr_throttled"];
   stats.cpu.throttled_ns = values["throttled_time"];
+  stats.cpu.burst_periods = values["nr_bursts"];
+  stats.cpu.burst_ns = values["burst_time"];
 
   CgroupStats::Memory& memory = stats.memory;
   CRISP_RETURN_IF_ERROR(number("memory", "memory.usage_in_bytes", memory.usage));
@@ -184,6 +196,8 @@ absl::Status CgroupStatsReader::ReadV2(CgroupStats& stats) {
   stats.cpu.periods = values["nr_periods"];
   stats.cpu.throttled_periods = values["nr_throttled"];
   stats.cpu.throttled_ns = values["throttled_usec"] * 1000;
+  stats.cpu.burst_periods = values["nr_bursts"];
+  stats.cpu.burst_ns = values["burst_usec"] * 1000;
 
   CgroupStats::Memory& memory = stats.memory;
   CRISP_ASSIGN_OR_RETURN(absl::string_view stat, Slurp("", "memory.stat"));
@@ -197,6 +211,7 @@ absl::Status CgroupStatsReader::ReadV2(CgroupStats& stats) {
   CRISP_ASSIGN_OR_RETURN(absl::string_view events, Slurp("", "memory.events"));
   values = ParseFlatKeyed(events);
   memory.fail_count = values["max"];
+  memory.high_events = values["high"];
   memory.oom_kills = values["oom_kill"];
   CRISP_ASSIGN_OR_RETURN(absl::string_view swap, Slurp("", "memory.swap.current"));
   memory.swap = ParseCgroupNumber(swap);

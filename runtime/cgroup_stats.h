@@ -22,6 +22,7 @@ struct CgroupStats {
   struct Cpu {
     uint64_t usage_ns = 0, user_ns = 0, system_ns = 0;
     uint64_t periods = 0, throttled_periods = 0, throttled_ns = 0;
+    uint64_t burst_periods = 0, burst_ns = 0;
     std::optional<Pressure> pressure;
   } cpu;
   struct Memory {
@@ -30,7 +31,11 @@ struct CgroupStats {
     uint64_t rss = 0;              // anonymous memory
     uint64_t cache = 0, mapped_file = 0, kernel = 0;
     uint64_t active_file = 0, inactive_file = 0;
+    uint64_t dirty_file = 0, writeback_file = 0;
     uint64_t page_faults = 0, major_page_faults = 0;
+    uint64_t refaults_anon = 0, refaults_file = 0;
+    uint64_t pages_scanned = 0, pages_stolen = 0;  // by reclaim; v2 only
+    uint64_t high_events = 0;  // times above memory.high; v2 only
     std::optional<uint64_t> limit;  // unset: none
     std::optional<uint64_t> max_usage;
     uint64_t fail_count = 0;        // times the limit was hit
