@@ -22,8 +22,11 @@ root=$(readlink -f "$(dirname "$0")/..")
 . "$root/test/e2e/lib/registry.sh"
 
 work=$(readlink -m "${CRISP_CLUSTER_DIR:-/var/lib/crisp-cluster}")
-# Names and addresses follow from the folder, so that clusters do not meet.
-id=$(($(printf %s "$work" | cksum | cut -d' ' -f1) % 250 + 1))
+# Names and addresses follow from a number that no other cluster has, which `up` keeps in the folder.
+id=$(cat "$work/id" 2>/dev/null) || {
+  id=$(($(printf %s "$work" | cksum | cut -d' ' -f1) % 250 + 1))
+  while ip link show "crk$id" >/dev/null 2>&1; do id=$((id % 250 + 1)); done
+}
 node=crisp
 node_ip=10.213.$id.1 pod_net=10.214.$id service_net=10.215.$id
 link=crk$id
@@ -250,6 +253,7 @@ up() {
   chmod 755 "$work"
   exec 9>"$work/lock"
   flock 9
+  echo "$id" >"$work/id"
   make_link
   make_cgroups
   make_certificates

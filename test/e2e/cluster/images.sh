@@ -5,7 +5,7 @@
 . "$root/test/e2e/lib/registry.sh"
 export TMPDIR=$scratch
 private=$(start_registry --auth someone:secret)
-trap 'stop_registry "$private"; rm -rf "$scratch"' EXIT
+trap 'stop_registry "$private"' EXIT
 jq -n '{layers: [{entries: [{path: "bin/busybox", source: "/bin/busybox", mode: "0755"}, {path: "bin/sh", type: "symlink", target: "busybox"}]}],
   config: {Entrypoint: ["/bin/busybox"], Cmd: ["sleep", "1000"]}}' |
   "$root/build/tools/bin/mkimage" -user someone:secret -push "http://$private/ours:1" - >/dev/null || fail "push"
@@ -68,4 +68,5 @@ YAML
 ready class
 told() { kubectl get events --field-selector involvedObject.name=no-class -o json | jq -e '.items[] | select(.message | test("absent.*not configured"))'; }
 eventually 30 told || fail "no event says that the handler is not there"
+stop_registry "$private" # whose folder goes with the others of the test
 finish

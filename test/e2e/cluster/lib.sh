@@ -1,6 +1,6 @@
 # Sourced by the tests of this folder, which run.sh starts when its cluster is up. Each test has the
 # Kubernetes namespace of its name and says what it does in lines that begin with "- ". It ends with
-# `finish`, which fails it when a check did.
+# `finish`, which fails it when a check did, and otherwise deletes all that it made.
 set -uo pipefail
 root=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
 theme=$(basename "$0" .sh)
@@ -56,8 +56,11 @@ shell() { kubectl exec "$1" -- sh -c "$2"; }
 apply() { kubectl apply -f - >/dev/null || fail "apply"; }
 
 finish() {
+  if [[ $failed == 0 ]]; then
+    kubectl delete namespace "$theme" --wait=false >/dev/null
+    echo passed
+  fi
   rm -rf "$scratch"
-  [[ $failed == 0 ]] && echo passed
   exit "$failed"
 }
 

@@ -52,7 +52,8 @@ load() {
   local n=0
   while [[ ! -e $scratch/stop ]]; do
     n=$((n + 1))
-    kubectl run "load-$1-$n" --image="$busybox" --restart=Never -- sleep 1000 >/dev/null 2>&1
+    kubectl run "load-$1-$n" --image="$busybox" --restart=Never \
+      --overrides='{"spec": {"terminationGracePeriodSeconds": 1}}' -- sleep 1000 >/dev/null 2>&1
     [[ $n -lt 3 ]] || kubectl delete pod "load-$1-$((n - 2))" --wait=false --grace-period=1 >/dev/null 2>&1
     kubectl exec "deployment/steady" -c counter -- cat /proc/uptime >/dev/null 2>&1
   done

@@ -28,7 +28,8 @@ while [[ ${1:-} == --* ]]; do
 done
 if [[ $# -gt 0 ]]; then together=() alone=("$@") slow=(); fi
 
-export CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/tmp/crisp-cluster-test}
+# This tree's, so that a run finds what is left of the last and no other's.
+export CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/tmp/crisp-cluster-test-$(printf %s "$root" | cksum | cut -d' ' -f1)}
 failures=()
 clean_up() {
   trap '' INT TERM

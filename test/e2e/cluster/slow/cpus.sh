@@ -14,6 +14,9 @@ reservedSystemCPUs: "0"
 cpuManagerReconcilePeriod: 2s
 YAML
 restart
+# What other tests have left asks for CPUs as well.
+alone() { [[ $(kubectl get pods -A -o json | jq '[.items[] | select(.metadata.namespace != "cpus")] | length') == 0 ]]; }
+eventually 90 alone || fail "other pods are on the node: $(kubectl get pods -A)"
 kubectl run other --image="$busybox" --restart=Never -- sleep 1000 >/dev/null
 ready other
 all=$(inside other sed -n 's/^Cpus_allowed_list:\t//p' /proc/1/status)
