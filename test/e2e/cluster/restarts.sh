@@ -80,7 +80,8 @@ whole() {
 eventually 90 whole || fail "pods of the load: $(kubectl get pods)"
 same "restarted containers" "$(kubectl get pods -o json | jq '[.items[].status.containerStatuses[]?.restartCount] | add')" 0
 kubectl get pods -o name | grep load- | xargs -r kubectl delete --grace-period=0 --force >/dev/null 2>&1
-as_many() { [[ $(crictl pods -q --label "io.kubernetes.pod.namespace=$theme" | wc -l) == 8 ]]; }
+# The kubelet removes those that have ended once a minute.
+as_many() { [[ $(crictl pods -q --state ready --label "io.kubernetes.pod.namespace=$theme" | wc -l) == 8 ]]; }
 eventually 60 as_many || fail "pods that crispd knows: $(crictl pods --label "io.kubernetes.pod.namespace=$theme")"
 echo "- the counters lost no line"
 for pod in $(kubectl get pods -l app=steady -o name); do
