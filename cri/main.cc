@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/config.h"
@@ -116,6 +117,8 @@ void WaitForStop(int event) {
 
 // Few arenas and an early trim: bursts of RPC threads must not leave their peak behind.
 void TuneProcess() {
+  // Debian's Abseil looks for lock cycles at every lock; TSan does that for us.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
   mallopt(M_TRIM_THRESHOLD, 256 << 10);
