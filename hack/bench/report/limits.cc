@@ -27,6 +27,7 @@ MemoryOfPods MemoryAt(const Results& results, const std::string& contender, int 
   const auto pss = at("/others_pss", pods), private_memory = at("/others_private", pods);
   const auto pss_before = at("/others_pss", 0), private_before = at("/others_private", 0);
   if (!before || !memory.daemon_pss || !pss || !private_memory || !daemon_private) return memory;
+  if (*memory.daemon_pss < *before) return memory;
   memory.daemon_growth_per_pod = (*memory.daemon_pss - *before) / pods;
   memory.pss_per_pod = (*pss - pss_before.value_or(0)) / pods + *memory.daemon_growth_per_pod;
   memory.private_per_pod =

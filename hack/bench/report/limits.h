@@ -24,7 +24,7 @@ inline constexpr Shape kShapes[] = {{"small", "a small image"},
 std::optional<double> PullLimit(const Results& results, const std::string& shape);
 
 // Kilobytes. "Per pod" counts all processes that are not the daemon, and what the daemon has grown
-// since there was no pod.
+// since there was no pod; unknown where it has shrunk, for it then held what an earlier load left.
 struct MemoryOfPods {
   std::optional<double> pss_per_pod, private_per_pod, daemon_growth_per_pod, daemon_pss;
 };

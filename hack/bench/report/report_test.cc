@@ -72,6 +72,10 @@ TEST_F(ReportTest, MemoryPerPodCountsTheDaemonsGrowth) {
   EXPECT_DOUBLE_EQ(*at.daemon_growth_per_pod, 20);
   EXPECT_DOUBLE_EQ(*at.pss_per_pod, 80);
   EXPECT_FALSE(MemoryAt(Load(), "crisp", 500).pss_per_pod);
+  Add("memory", "containerd", memory(0, 10000, 0));
+  Add("memory", "containerd", memory(110, 9000, 6700));
+  EXPECT_FALSE(MemoryAt(Load(), "containerd", 110).pss_per_pod);
+  EXPECT_DOUBLE_EQ(*MemoryAt(Load(), "containerd", 110).daemon_pss, 9000);
 }
 
 TEST_F(ReportTest, APullsLimitIsItsSlowestStage) {
