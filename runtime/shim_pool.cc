@@ -171,7 +171,8 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
                               .payload = EncodePlan(plan)};
     const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, cancel);
     if (sent.ok()) return launched;
-    if (!absl::IsUnavailable(sent)) return sent;  // that spare has died
+    // Unavailable: that spare has died.
+    if (!absl::IsUnavailable(sent)) return sent;
   }
   CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeSocketPair());
   open(std::move(pair.ours));

@@ -349,7 +349,8 @@ void RunProcess(const ProcessView& process,
     Fail("take the terminal");
     ReportAndExit(kStatusFd);
   }
-  if (!JoinKeyring(process, container_id) || !SetLabels(process) || !EnterDirectory(process) || !SetSignalsToDefault() ||
+  if (!JoinKeyring(process, container_id) || !SetLabels(process) ||
+      !EnterDirectory(process) || !SetSignalsToDefault() ||
       !SetPrivileges(process)) {
     ReportAndExit(kStatusFd);
   }
