@@ -11,7 +11,6 @@
 #include <iostream>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_matchers.h"
@@ -316,19 +315,8 @@ TEST_F(ShimTest, Figures) {
             << ", StartContainer " << starts[5] << ", exec true to its exit " << execs[5] << "\n";
 }
 
-// The shims of a pool that are no pod's: children of the child of this process.
-std::vector<pid_t> ChildrenOf(pid_t pid) {
-  const std::string text =
-      ReadFile(absl::StrCat("/proc/", pid, "/task/", pid, "/children")).value_or("");
-  std::vector<pid_t> pids;
-  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
-    int child = 0;
-    if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
-  }
-  return pids;
-}
-
-// The broker starts them when it comes to it.
+// The shims of a pool that are no pod's: children of the child of this process, which starts them
+// when it comes to it.
 std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
   std::vector<pid_t> spares;
   for (int i = 0; i < 500 && spares.size() != count; ++i) {

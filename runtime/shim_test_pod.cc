@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_matchers.h"
@@ -24,6 +25,17 @@ uint64_t AllCaps() {
   return at == std::string::npos ? 0 : std::stoull(status.substr(at + 8, 16), nullptr, 16);
 }
 }  // namespace
+
+std::vector<pid_t> ChildrenOf(pid_t pid) {
+  const std::string text =
+      ReadFile(absl::StrCat("/proc/", pid, "/task/", pid, "/children")).value_or("");
+  std::vector<pid_t> pids;
+  for (absl::string_view word : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    int child = 0;
+    if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
+  }
+  return pids;
+}
 
 constexpr uint64_t kMountRdonly = 1, kNoSuid = 2, kNoDev = 4, kNoExec = 8;
 

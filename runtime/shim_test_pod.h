@@ -13,6 +13,8 @@
 
 namespace crisp::runtime {
 
+std::vector<pid_t> ChildrenOf(pid_t pid);
+
 // Collects what shims report.
 class RecordingObserver : public ShimObserver {
  public:

@@ -181,6 +181,7 @@ Prepared::~Prepared() {
 }
 
 Container::~Container() {
+  EndWaiting(this);
   delete prepared;
   free(id);
   free(exit_record);

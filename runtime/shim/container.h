@@ -40,6 +40,7 @@ class StartWatch : public Watch {
   Fd pidfd;               // of it
   uint64_t deadline = 0;  // Now() at which the child is killed
   bool failed = false;
+  bool dead = false;      // the child had ended before it was told to go on
   Error error;
   // Children that ended before it was known which pid is the container's (user namespaces).
   static constexpr int kMostEarly = 8;
@@ -61,7 +62,11 @@ struct Container {
   pid_t pid = 0;
   uint64_t started_at = 0;
   Ending ending;
-  bool reaped = false;  // while kStarting: it has died already, with `wait_status`
+  // While kCreated: a child that has assembled the root, or is about to, and waits for Start at the
+  // other end of `gate`; 0: there is none.
+  pid_t waiting = 0;
+  Fd gate;
+  bool reaped = false;  // that one, or while kStarting the one: has died already, with `wait_status`
   int wait_status = 0;
   bool announced = false;  // the daemon has been told of the exit
   char* exit_record = nullptr;
@@ -98,7 +103,12 @@ Exec* FindExec(const Str& id);
 
 // Takes the malloc'ed plan on success.
 bool CreateContainer(char* plan, size_t size);
-// Starts the child; g_start tells the end of it. False: could not even begin (and then the
+// Clones the child of a container that CreateContainer() has just made, so that its root stands when
+// the start is asked for. Its errors come with the start.
+void AssembleAhead(Container* container);
+// Ends the child that waits, if one does.
+void EndWaiting(Container* container);
+// Starts the child, or lets the one that waits go on; g_start tells the end of it. False: could not even begin (and then the
 // container has exited with 128, unless it was not in state kCreated).
 bool BeginStart(Container* container);
 bool RemoveContainer(const Str& id);
@@ -132,6 +142,7 @@ struct StartPlan {
   const CgroupEntry* cgroups;
   int status;
   int join_pid;  // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or own
+  bool gated;    // the child waits for kGo before it takes its program's privileges
 };
 [[noreturn]] void RunContainerChild(const StartPlan& start);
 uint64_t InitCloneFlags(const ContainerView& plan);

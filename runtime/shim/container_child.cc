@@ -251,7 +251,7 @@ bool JoinHostNamespaces(const ContainerView& plan) {
   const Fd* ends = start.prepared->stdio;
   const int stdio[3] = {slave >= 0 ? slave : ends[0].get(), slave >= 0 ? slave : ends[1].get(),
                         slave >= 0 ? slave : ends[2].get()};
-  RunProcess(plan.process, plan.container_id, stdio, start.status);
+  RunProcess(plan.process, plan.container_id, stdio, start.status, start.gated);
 }
 
 }  // namespace

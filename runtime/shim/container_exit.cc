@@ -87,6 +87,10 @@ void ReapChildren() {
       if (container->state == State::kRunning && container->pid == pid) {
         BookExit(container, status);
       }
+      if (container->state == State::kCreated && container->waiting == pid) {
+        container->reaped = true;
+        container->wait_status = status;
+      }
     }
     for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
       if (exec->running && !exec->ended && exec->pid == pid) BookExecExit(exec, status);

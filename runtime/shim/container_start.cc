@@ -46,7 +46,7 @@ void FailStart(Container* container) {
 
 void SettleContainer(Container* container) {
   container->pid = g_start.pid;
-  if (!g_start.failed && g_start.pid == 0) {
+  if (!g_start.failed && (g_start.pid == 0 || g_start.dead)) {
     g_start.failed = true;
     Refuse(kInternal, "the container's process died before its program");
     g_start.error = g_error;
@@ -80,48 +80,83 @@ void SettleExec(Exec* exec) {
   if (exec->io != nullptr) exec->io->Start();
 }
 
+// The container's process, and this side's end of its status socket. -1: g_error says why.
+pid_t CloneChild(const Prepared& prepared, bool gated, Fd* status) {
+  const ContainerView& plan = prepared.view;
+  CgroupEntry cgroups;
+  Fd hold;
+  int join_pid = -1, ends[2];
+  if (!cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2) ||
+      !FindPidNamespace(plan, &hold, &join_pid)) {
+    return -1;
+  }
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    Fail("make a socket pair");
+    return -1;
+  }
+  status->Reset(ends[0]);
+  const Fd theirs(ends[1]);
+  const bool direct = !g_pod.has_userns();
+  const StartPlan start = {&prepared, &cgroups, ends[1], join_pid, gated};
+  if (direct && join_pid >= 0 && SysSetns(join_pid, CLONE_NEWPID) != 0) {
+    Fail("enter the PID namespace");
+    return -1;
+  }
+  const pid_t child = CloneSelf(direct ? InitCloneFlags(plan) : 0, nullptr, cgroups.unified());
+  if (child == 0) {
+    status->Reset();
+    RunContainerChild(start);
+  }
+  if (child < 0) Fail("create the container's process");
+  if (direct && join_pid >= 0) (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
+  return child;
+}
+
 }  // namespace
+
+// What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
+void AssembleAhead(Container* container) {
+  const NamespaceMode pid = container->prepared->view.pid;
+  if (g_pod.has_userns() || (pid != NamespaceMode::kPrivate && pid != NamespaceMode::kPod)) return;
+  const pid_t child = CloneChild(*container->prepared, true, &container->gate);
+  if (child < 0) {
+    container->gate.Reset();
+  } else {
+    container->waiting = child;
+  }
+}
+
+void EndWaiting(Container* container) {
+  container->gate.Reset();
+  if (container->waiting > 0 && !container->reaped) {
+    (void)kill(container->waiting, SIGKILL);
+    (void)WaitFor(container->waiting);
+  }
+  container->waiting = 0;
+}
 
 bool BeginStart(Container* container) {
   if (container->state != State::kCreated) {
     return Refuse(kFailedPrecondition, "not in state created: container", container->id);
   }
-  const ContainerView& plan = container->prepared->view;
-  CgroupEntry cgroups;
-  Fd hold;
-  int join_pid = -1, ends[2];
-  if (!cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2) ||
-      !FindPidNamespace(plan, &hold, &join_pid) ||
-      (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0 &&
-       !Fail("make a socket pair"))) {
-    FailStart(container);
-    return false;
+  pid_t child = container->waiting;
+  if (child > 0) {
+    // One that has ended has left an error behind, or nothing when it was killed.
+    (void)send(container->gate.get(), &kGo, sizeof(kGo), MSG_NOSIGNAL);
+    container->waiting = 0;
+  } else {
+    child = CloneChild(*container->prepared, false, &container->gate);
   }
-  const bool direct = !g_pod.has_userns();
-  Fd theirs(ends[1]);
-  const StartPlan start = {container->prepared, &cgroups, ends[1], join_pid};
-  if (direct && join_pid >= 0 && SysSetns(join_pid, CLONE_NEWPID) != 0) {
-    Fail("enter the PID namespace");
-    close(ends[0]);
-    FailStart(container);
-    return false;
-  }
-  const pid_t child = CloneSelf(direct ? InitCloneFlags(plan) : 0, nullptr, cgroups.unified());
-  if (child == 0) {
-    close(ends[0]);
-    RunContainerChild(start);
-  }
-  if (child < 0) Fail("create the container's process");
-  if (direct && join_pid >= 0) (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
   if (child < 0) {
-    close(ends[0]);
+    container->gate.Reset();
     FailStart(container);
     return false;
   }
   container->state = State::kStarting;
-  g_start.Begin(ends[0]);
+  g_start.Begin(container->gate.Release());
   g_start.container = container;
-  if (direct) g_start.LearnPid(child);
+  g_start.dead = container->reaped;
+  if (!g_pod.has_userns()) g_start.LearnPid(child);
   return true;
 }
 
@@ -132,7 +167,7 @@ void StartWatch::Begin(int socket) {
   exec = nullptr;
   pid = 0;
   pidfd.Reset();
-  failed = false;
+  failed = dead = false;
   early = 0;
   deadline = Now() + kStartLimit;
 }

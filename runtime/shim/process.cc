@@ -266,6 +266,16 @@ void SearchAndExec(const char* name, const char* path, char** argv, char** env) 
   FailWith(error, "execute", object.data);
 }
 
+// The shim's end is in no other process, so that its death is seen.
+void AwaitGo() {
+  char go;
+  ssize_t n;
+  do {
+    n = read(kStatusFd, &go, sizeof(go));
+  } while (n < 0 && errno == EINTR);
+  if (n != sizeof(go) || go != kGo) _exit(1);
+}
+
 }  // namespace
 
 bool DropAllCapabilities() { return SetCaps(0, 0, 0); }
@@ -336,7 +346,8 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
 void RunProcess(const ProcessView& process,
                 const Str& container_id,
                 const int stdio[3],
-                int status) {
+                int status,
+                bool gated) {
   setsid();
   char** argv = MakeVector(process.argv);
   char** env = MakeVector(process.env);
@@ -350,10 +361,11 @@ void RunProcess(const ProcessView& process,
     ReportAndExit(kStatusFd);
   }
   if (!JoinKeyring(process, container_id) || !SetLabels(process) ||
-      !EnterDirectory(process) || !SetSignalsToDefault() ||
-      !SetPrivileges(process)) {
+      !EnterDirectory(process) || !SetSignalsToDefault()) {
     ReportAndExit(kStatusFd);
   }
+  if (gated) AwaitGo();
+  if (!SetPrivileges(process)) ReportAndExit(kStatusFd);
   if (strchr(argv[0], '/') != nullptr) {
     execve(argv[0], argv, env);
     FailExec(errno, argv[0]);

@@ -13,6 +13,9 @@ struct ChildReport {
   Error error;  // kError
 };
 
+// What the shim tells a child that waits.
+constexpr char kGo = 'g';
+
 bool DropAllCapabilities();
 
 // Sends g_error over the status socket and ends the child.
@@ -28,11 +31,14 @@ int OpenTerminal(int devpts, const ProcessView& process, int status);
 
 // The last part of every child, in its final namespaces and root: session, stdio, directory, the
 // container's keyring, labels, ids, capabilities, filter, execve. `stdio` are the descriptors for 0,
-// 1, 2 (-1: null). Only `status` survives of the others. Ends in the program or in ReportAndExit.
+// 1, 2 (-1: null). Only `status` survives of the others. `gated`: with all that done which needs no
+// privilege of the program's own, waits on the status socket for kGo; when that closes first, the
+// child ends. Ends in the program or in ReportAndExit.
 [[noreturn]] void RunProcess(const ProcessView& process,
                              const Str& container_id,
                              const int stdio[3],
-                             int status);
+                             int status,
+                             bool gated = false);
 
 }  // namespace crisp::shim
 

@@ -192,9 +192,12 @@ void Dispatch(Message* message) {
     case MessageType::kHello:
       ReplyHello(id);
       break;
-    case MessageType::kCreate:
-      ReplyPlain(id, Create(message));
+    case MessageType::kCreate: {
+      const bool created = Create(message);
+      ReplyPlain(id, created);
+      if (created) AssembleAhead(g_containers);
       break;
+    }
     case MessageType::kStart:
     case MessageType::kExec:
       if (!BeginProcess(message, arguments.id)) {

@@ -1,0 +1,111 @@
+// What happens between CreateContainer and StartContainer to the child that has assembled the root.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_matchers.h"
+#include "runtime/shim_test_pod.h"
+
+namespace crisp::runtime {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ShimWaitingTest : public ShimTest {
+ protected:
+  // The child that waits for the start of the pod's only container, once it waits.
+  pid_t AwaitWaiting() {
+    for (int i = 0; i < 500; ++i) {
+      const std::vector<pid_t> children = ChildrenOf(shim_->pid());
+      if (children.size() == 1) {
+        // In read(2), x86-64's system call 0, of descriptor 3.
+        const std::string call =
+            ReadFile(absl::StrCat("/proc/", children[0], "/syscall")).value_or("");
+        if (call.rfind("0 0x3 ", 0) == 0) return children[0];
+      }
+      usleep(10000);
+    }
+    return -1;
+  }
+  bool Gone(pid_t pid) {
+    for (int i = 0; i < 500 && kill(pid, 0) == 0; ++i) usleep(10000);
+    return kill(pid, 0) != 0;
+  }
+};
+
+TEST_F(ShimWaitingTest, BecomesTheProgram) {
+  StartPod();
+  const ContainerPlan plan = MakeContainer("echo from $$; exec sleep 100");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  const pid_t waiting = AwaitWaiting();
+  ASSERT_GT(waiting, 0);
+  ASSERT_OK_AND_ASSIGN(auto reports, shim_->Report());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].state, ContainerReport::State::kCreated);
+  EXPECT_EQ(reports[0].pid, 0);
+  ASSERT_OK_AND_ASSIGN(const StartedProcess started,
+                       shim_->StartContainer(plan.container_id, Cancel()));
+  EXPECT_EQ(started.pid, waiting);
+  ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
+  EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 137);
+}
+
+TEST_F(ShimWaitingTest, EndsWithItsContainer) {
+  StartPod();
+  const ContainerPlan plan = MakeContainer("true");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  const pid_t waiting = AwaitWaiting();
+  ASSERT_GT(waiting, 0);
+  ASSERT_OK(shim_->RemoveContainer(plan.container_id));
+  EXPECT_NE(kill(waiting, 0), 0);
+  EXPECT_OK(shim_->Shutdown());
+}
+
+TEST_F(ShimWaitingTest, EndsWithItsShim) {
+  const PodPlan pod = MakePod();
+  StartPod(pod);
+  const ContainerPlan first = MakeContainer("true");
+  ASSERT_OK(shim_->CreateContainer(first, Cancel()));
+  const pid_t waiting = AwaitWaiting();
+  ASSERT_GT(waiting, 0);
+  // A second child, cloned while the first waits, must not keep it waiting.
+  const ContainerPlan second = MakeContainer("exec sleep 100");
+  ASSERT_OK(shim_->CreateContainer(second, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const StartedProcess started,
+                       shim_->StartContainer(second.container_id, Cancel()));
+  ASSERT_EQ(kill(shim_->pid(), SIGKILL), 0);
+  EXPECT_TRUE(observer_.WaitDeath(pod.pod_id));
+  EXPECT_TRUE(Gone(waiting));
+  EXPECT_TRUE(Gone(started.pid));
+}
+
+TEST_F(ShimWaitingTest, ItsDeathFailsTheStart) {
+  StartPod();
+  const ContainerPlan plan = MakeContainer("true");
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  const pid_t waiting = AwaitWaiting();
+  ASSERT_GT(waiting, 0);
+  ASSERT_EQ(kill(waiting, SIGKILL), 0);
+  ASSERT_TRUE(Gone(waiting));
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("died before its program")));
+  ASSERT_OK_AND_ASSIGN(const ExitRecord record, ReadExitRecord(plan.exit_record));
+  EXPECT_EQ(record.exit_code, 128);
+}
+
+TEST_F(ShimWaitingTest, ItsErrorComesWithTheStart) {
+  StartPod();
+  ContainerPlan plan = MakeContainer("true");
+  plan.process.cwd = "/bin/busybox";
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  for (int i = 0; i < 500 && !ChildrenOf(shim_->pid()).empty(); ++i) usleep(10000);
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/bin/busybox")));
+  ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].state, ContainerReport::State::kExited);
+}
+
+}  // namespace
+}  // namespace crisp::runtime
