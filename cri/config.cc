@@ -106,8 +106,9 @@ absl::Status Config::Validate() const {
   if (!runtime.shim.empty() && !absl::StartsWith(runtime.shim, "/")) {
     return Invalid("runtime.shim", runtime.shim, "must be an absolute path");
   }
-  if (runtime.spare_pods < 0 || runtime.spare_pods > 256) {
-    return Invalid("runtime.spare_pods", absl::StrCat(runtime.spare_pods), "must be between 0 and 256");
+  for (const auto& [key, value] : {std::pair{"runtime.spare_pods", runtime.spare_pods},
+                                   {"runtime.spare_roots", runtime.spare_roots}}) {
+    if (value < 0 || value > 256) return Invalid(key, absl::StrCat(value), "must be between 0 and 256");
   }
   if (!runtime.blockio_config_file.empty() && !absl::StartsWith(runtime.blockio_config_file, "/")) {
     return Invalid("runtime.blockio_config_file", runtime.blockio_config_file, "must be an absolute path");

@@ -37,6 +37,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("cgroup_driver", config.runtime.cgroup_driver);
     v.Key("handlers", config.runtime.handlers);
     v.Key("spare_pods", config.runtime.spare_pods);
+    v.Key("spare_roots", config.runtime.spare_roots);
     v.Key("selinux", config.runtime.selinux);
     v.Key("selinux_category_range", config.runtime.selinux_category_range);
     v.Key("device_ownership_from_security_context", config.runtime.device_ownership_from_security_context);

@@ -148,7 +148,9 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   timer.Done("record");
 
   absl::Status made = PrepareContainer(job);
-  if (made.ok()) made = shim->CreateContainer(job.plan, Cancel(absl::Now() + kCreateTime));
+  if (made.ok()) {
+    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime));
+  }
   if (made.ok()) {
     timer.Done("shim");
     made = Change(*container, [&job](state::ContainerRecord& r) {
@@ -182,10 +184,27 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   return container->id;
 }
 
-absl::Status PodManager::PrepareContainer(CreateJob& job) {
+// A spare's overlay has no label and the host's ids.
+absl::Status PodManager::PrepareRoot(CreateJob& job) {
   const std::string& id = job.container->id;
-  const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
+  const bool labelled = host_.selinux.enabled && !host_.selinux.off;
+  const v1::NamespaceOption& pod = job.pod_config.linux().security_context().namespace_options();
+  if (!labelled && pod.userns_options().uids().empty()) {
+    std::optional<SpareRoots::Root> spare = spare_roots_.Take(job.image.id);
+    if (spare.has_value() && images_->Rekey(spare->key, id).ok()) {
+      job.root = std::move(spare->root);
+      job.root_mount = std::move(spare->mount);
+      return absl::OkStatus();
+    }
+    if (spare.has_value()) spare_roots_.Release(*std::move(spare));
+  }
   CRISP_ASSIGN_OR_RETURN(job.root, images_->PrepareContainer(id, job.image.id));
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::PrepareContainer(CreateJob& job) {
+  const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
+  CRISP_RETURN_IF_ERROR(PrepareRoot(job));
   job.timer->Done("storage");
   CRISP_RETURN_IF_ERROR(ResolveSelinux(job));
   CRISP_RETURN_IF_ERROR(ResolveMounts(job));

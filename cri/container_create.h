@@ -26,6 +26,7 @@ struct PodManager::CreateJob {
   std::shared_ptr<Container> container;
   storage::Image image;
   storage::RootFs root;
+  UniqueFd root_mount;  // of a spare; otherwise the shim makes it
   std::vector<ResolvedMount> mounts;
   std::vector<v1::Mount> shown_mounts;
   std::map<std::string, runtime::ImageVolume> image_volumes;

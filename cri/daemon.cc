@@ -68,7 +68,8 @@ PodManagerOptions PodOptions(const Config& config) {
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
-          .cdi_spec_dirs = config.runtime.cdi_spec_dirs};
+          .cdi_spec_dirs = config.runtime.cdi_spec_dirs,
+          .spare_roots = static_cast<int>(config.runtime.spare_roots)};
 }
 
 streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
@@ -182,7 +183,8 @@ absl::Status Daemon::Serve(Listener listener) {
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
   runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, features);
-  image_service_ = std::make_unique<ImageService>(*images_, metrics_);
+  image_service_ = std::make_unique<ImageService>(
+      *images_, metrics_, [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
   admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
   CRISP_ASSIGN_OR_RETURN(
       server_,

@@ -69,6 +69,9 @@ class FakeImageStore : public storage::ImageStore {
   absl::StatusOr<storage::RootFs> PrepareView(absl::string_view, absl::string_view) override {
     return absl::NotFoundError("image");
   }
+  absl::Status Rekey(absl::string_view key, absl::string_view) override {
+    return absl::NotFoundError(key);
+  }
   absl::Status ReleaseContainer(absl::string_view) override { return absl::OkStatus(); }
   std::vector<std::string> PinnedKeys() const override { return {}; }
   absl::StatusOr<std::vector<storage::HistoryEntry>> History(

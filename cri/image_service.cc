@@ -139,7 +139,9 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
 grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* request,
                                        v1::RemoveImageResponse*) {
   if (auto status = RequireImage(request->image()); !status.ok()) return ToGrpc(status);
+  const absl::StatusOr<storage::Image> image = images_.Find(request->image().image());
   const absl::Status removed = images_.Remove(request->image().image());
+  if (removed.ok() && image.ok()) removed_(image->id);
   if (removed.ok()) LogInfo("image removed", {{"image", request->image().image()}});
   return ToGrpc(removed);
 }

@@ -1,6 +1,11 @@
 #ifndef CRISP_CRI_IMAGE_SERVICE_H_
 #define CRISP_CRI_IMAGE_SERVICE_H_
 
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "cri/api/api.grpc.pb.h"
 #include "metrics/registry.h"
 #include "storage/image_store.h"
@@ -15,9 +20,11 @@ namespace v1 = ::runtime::v1;
 // - ImageSpec.runtime_handler is accepted and makes no difference: there is one snapshotter.
 class ImageService final : public v1::ImageService::Service {
  public:
-  // Both must outlive the service.
-  ImageService(storage::ImageStore& images, metrics::Registry& metrics)
-      : images_(images), metrics_(metrics) {}
+  // Both must outlive the service. `removed` is told the id of an image after it is gone.
+  ImageService(storage::ImageStore& images,
+               metrics::Registry& metrics,
+               std::function<void(const std::string&)> removed = [](const std::string&) {})
+      : images_(images), metrics_(metrics), removed_(std::move(removed)) {}
 
   grpc::Status ListImages(grpc::ServerContext* context, const v1::ListImagesRequest* request,
                           v1::ListImagesResponse* reply) override;
@@ -38,6 +45,7 @@ class ImageService final : public v1::ImageService::Service {
 
   storage::ImageStore& images_;
   metrics::Registry& metrics_;
+  const std::function<void(const std::string&)> removed_;
 };
 
 // The CRI's view of an image. Exactly one of uid and username is set, from the user part of the

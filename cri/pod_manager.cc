@@ -30,7 +30,8 @@ PodManager::PodManager(PodManagerOptions options,
       images_(images),
       network_(network),
       cdi_(options_.cdi_spec_dirs),
-      mcs_(options_.selinux_categories) {}
+      mcs_(options_.selinux_categories),
+      spare_roots_(images_, &cleanup_, options_.spare_roots) {}
 
 PodManager::~PodManager() { Stop(); }
 
@@ -38,6 +39,7 @@ void PodManager::Stop() {
   events_.Stop();
   quick_.Stop();
   cleanup_.Stop();
+  spare_roots_.DropAll();
 }
 
 absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions options,
@@ -50,6 +52,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
   if (auto layer = MakeMountPoints(manager->options_.root); layer.ok()) {
     manager->mount_points_ = *std::move(layer);
+    manager->spare_roots_.SetBottom(manager->mount_points_);
   } else {
     LogWarning("containers make their mount points themselves", {{"error", layer.status().ToString()}});
   }

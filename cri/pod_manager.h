@@ -20,6 +20,7 @@
 #include "cri/pod_api.h"
 #include "cri/pod_rpcs.h"
 #include "cri/record_store.h"
+#include "cri/spare_roots.h"
 #include "cri/spec_builder.h"
 #include "cri/stats_builder.h"
 #include "cri/step_timer.h"
@@ -44,6 +45,7 @@ struct PodManagerOptions {
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
+  int spare_roots = 0;       // overlays that are mounted ahead, for each of the images used last
   // How often CPU and OOM counters are read while there are pods.
   absl::Duration sample_period = absl::Seconds(10);
 };
@@ -94,6 +96,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   uint64_t OomKills() const { return oom_kills_; }
 
   runtime::ShimObserver* observer() override { return this; }
+
+  // The store has removed the image: nothing here keeps its layers any more but containers.
+  void ForgetImage(const std::string& image_id) { spare_roots_.Drop(image_id); }
 
   // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
   // FailedPrecondition unless running, InvalidArgument without argv.
@@ -185,6 +190,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::StatusOr<std::string> ExistingContainer(const std::string& key,
                                                 const v1::CreateContainerRequest& request);
   absl::Status PrepareContainer(CreateJob& job);
+  absl::Status PrepareRoot(CreateJob& job);
   absl::Status ResolveMounts(CreateJob& job);
   absl::Status ResolveDevices(CreateJob& job);
   absl::Status ResolveUser(CreateJob& job);
@@ -267,6 +273,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   EventHub events_;
   std::atomic<bool> sampler_armed_ = false;
   std::atomic<uint64_t> oom_kills_ = 0;
+  SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.
   WorkQueue cleanup_{2};
   WorkQueue quick_{4};

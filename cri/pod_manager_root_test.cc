@@ -61,7 +61,15 @@ class BusyboxStore : public FakeImageStore {
   absl::Status ReleaseContainer(absl::string_view key) override {
     absl::MutexLock lock(&mutex_);
     pinned_.erase(std::string(key));
-    return RemoveTree(absl::StrCat(root_, "/c/", key));
+    const auto moved = moved_.find(std::string(key));
+    return RemoveTree(absl::StrCat(root_, "/c/", moved == moved_.end() ? std::string(key) : moved->second));
+  }
+  absl::Status Rekey(absl::string_view key, absl::string_view id) override {
+    absl::MutexLock lock(&mutex_);
+    if (pinned_.erase(std::string(key)) == 0) return absl::NotFoundError(key);
+    pinned_.insert(std::string(id));
+    moved_[std::string(id)] = std::string(key);
+    return absl::OkStatus();
   }
   std::vector<std::string> PinnedKeys() const override {
     absl::MutexLock lock(&mutex_);
@@ -72,6 +80,7 @@ class BusyboxStore : public FakeImageStore {
   const std::string root_;
   mutable absl::Mutex mutex_;
   std::set<std::string> pinned_;
+  std::map<std::string, std::string> moved_;  // key to the directory that keeps another's name
 };
 
 class OneAddressNetwork : public FakePodNetwork {
@@ -100,12 +109,14 @@ class PodManagerTest : public ::testing::Test {
   void TearDown() override {
     if (manager_ == nullptr) return;
     EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(20))));
-    EXPECT_TRUE(images_->PinnedKeys().empty());
     End();
+    EXPECT_TRUE(images_->PinnedKeys().empty());
   }
   // A daemon's life; its state stays.
   void Start() {
-    ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state", .root = dir_.path() + "/root"},
+    ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state",
+                                                       .root = dir_.path() + "/root",
+                                                       .spare_roots = spare_roots_},
                                                       images_.get(), &network_));
     ASSERT_OK_AND_ASSIGN(pool_, runtime::ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
                                                            .storage_root = dir_.path() + "/root"},
@@ -202,6 +213,7 @@ class PodManagerTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  int spare_roots_ = 0;
   std::unique_ptr<BusyboxStore> images_;
   OneAddressNetwork network_;
   std::unique_ptr<PodManager> manager_;
@@ -229,6 +241,45 @@ TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {
   for (int i = 0; i < 500 && !absl::StrContains(Log("one"), "resolv.conf"); ++i) absl::SleepFor(absl::Milliseconds(10));
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(upper));
   EXPECT_THAT(names, ::testing::ElementsAre("mine"));
+}
+
+TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
+  End();
+  spare_roots_ = 2;
+  Start();
+  const auto spares = [&](size_t count) {
+    std::vector<std::string> keys;
+    for (int i = 0; i < 500 && (i == 0 || keys.size() != count); ++i) {
+      if (i > 0) absl::SleepFor(absl::Milliseconds(10));
+      keys = images_->PinnedKeys();
+      std::erase_if(keys, [](const std::string& key) { return !absl::StartsWith(key, "spare-"); });
+    }
+    EXPECT_EQ(keys.size(), count);
+    return keys;
+  };
+  const std::string pod = RunPod("ahead");
+  RunContainer(pod, "first", "sleep 1000");
+  const std::vector<std::string> made = spares(2);
+  const std::string second = RunContainer(pod, "second", "echo mine >/file; stat -c %n /etc/hosts; sleep 1000");
+  bool taken = false;
+  for (const std::string& key : made) {
+    const std::string upper = absl::StrCat(dir_.path(), "/root/c/", key, "/upper");
+    for (int i = 0; i < 100 && !taken; ++i) {
+      taken = ReadFile(upper + "/file").value_or("") == "mine\n";
+      if (!taken) absl::SleepFor(absl::Milliseconds(5));
+    }
+  }
+  EXPECT_TRUE(taken);
+  spares(2);
+  // A restart of the daemon leaves the container its directories, and nobody's spares.
+  End();
+  Start();
+  EXPECT_EQ(StatusOf(second).state(), v1::CONTAINER_RUNNING);
+  spares(0);
+  EXPECT_FALSE(Create(ContainerRequest(pod, "third", "true")).empty());
+  spares(2);
+  manager_->ForgetImage(images_->Find("busybox:1")->id);
+  spares(0);
 }
 
 TEST_F(PodManagerTest, ExplainTellsHowLongTheStepsTook) {

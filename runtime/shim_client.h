@@ -66,8 +66,12 @@ class Shim {
   // The pod's user namespace; -1 when it has none.
   virtual int userns_fd() const = 0;
 
-  // Builds the container's root and mounts detached, opens its log. Undone on failure.
-  virtual absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) = 0;
+  // Builds the container's root and mounts detached, opens its log. Undone on failure. `root`: an
+  // overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1: none.
+  virtual absl::Status CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) = 0;
+  absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
+    return CreateContainer(plan, -1, cancel);
+  }
   // Clones and execs. An error says which step failed in the child and why; the container is then
   // Exited(128) in the shim. FailedPrecondition unless created. NotFound.
   virtual absl::StatusOr<StartedProcess> StartContainer(absl::string_view container_id,

@@ -19,9 +19,12 @@ bool Readable(int fd, absl::Duration wait) {
 
 }  // namespace
 
-absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
-  return Annotate(Call(MessageType::kCreate, EncodePlan(plan), {}, 0, cancel).status,
-                  absl::StrCat("create container ", plan.container_id));
+absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) {
+  std::vector<int> fds;
+  if (root >= 0) fds.push_back(root);
+  return Annotate(
+      Call(MessageType::kCreate, EncodePlan(plan), fds, root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u, cancel).status,
+      absl::StrCat("create container ", plan.container_id));
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,

@@ -40,7 +40,7 @@ class ShimConnection final : public Shim {
   int rtnl_fd() const override { return rtnl_.get(); }
   int userns_fd() const override { return userns_.get(); }
 
-  absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) override;
+  absl::Status CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) override;
   absl::StatusOr<StartedProcess> StartContainer(absl::string_view id,
                                                 const Cancel& cancel) override;
   absl::Status Signal(absl::string_view id, int signal) override;

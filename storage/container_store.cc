@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -21,6 +22,7 @@ namespace crisp::storage {
 namespace {
 
 constexpr size_t kMaxName = 250;
+constexpr absl::string_view kKeyLine = "key ";
 
 bool IsPlain(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
 
@@ -67,6 +69,12 @@ absl::Status CopyOwner(const std::string& from, const std::string& to) {
     return ErrnoError(errno, absl::StrCat("chown ", to));
   }
   return absl::OkStatus();
+}
+
+// One write(2) to a file that is there: cheap, and not to be cut in two by the daemon's death.
+absl::Status AppendKey(const std::string& path, const std::string& key) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd ref, Open(path, O_WRONLY | O_APPEND));
+  return WriteAll(ref.get(), absl::StrCat("\n", kKeyLine, key, "\n"), path);
 }
 
 absl::Status NotKnown(absl::string_view key) {
@@ -132,6 +140,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
   if (existing.ok()) return existing;
   Entry entry;
   const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
+  entry.dir = dir;
   absl::StatusOr<std::vector<LayerRecord>> pinned =
       layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
@@ -163,8 +172,29 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
   return root;
 }
 
+absl::Status ContainerStore::Rekey(absl::string_view key, absl::string_view new_key) {
+  CRISP_RETURN_IF_ERROR(NameOf(new_key).status());
+  const std::string from(key), to(new_key);
+  Entry entry;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = entries_.find(from);
+    if (it == entries_.end() || !it->second.ready) return NotKnown(key);
+    if (!entries_.try_emplace(to).second) {
+      return absl::AlreadyExistsError(absl::StrCat("container ", to, ": has its directories already"));
+    }
+    entry = it->second;
+    it->second.ready = false;  // others wait for the outcome
+  }
+  const absl::Status status = AppendKey(entry.dir + "/ref", to);
+  absl::MutexLock lock(&mutex_);
+  entries_[status.ok() ? to : from] = std::move(entry);
+  entries_.erase(status.ok() ? from : to);
+  changed_.SignalAll();
+  return status;
+}
+
 absl::Status ContainerStore::Release(absl::string_view key) {
-  CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
   Entry entry;
   {
     absl::MutexLock lock(&mutex_);
@@ -177,8 +207,7 @@ absl::Status ContainerStore::Release(absl::string_view key) {
     it->second.ready = false;  // others wait for the outcome
     entry = it->second;
   }
-  const absl::Status status =
-      layers_->Trash(absl::StrCat(layers_->paths().containers(), "/", name));
+  const absl::Status status = layers_->Trash(entry.dir);
   if (status.ok()) layers_->Unpin(entry.diff_ids);
   absl::MutexLock lock(&mutex_);
   if (status.ok()) {
@@ -201,7 +230,12 @@ void ContainerStore::RecoverOne(const std::string& name) {
   const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
   const std::string ref = ReadFile(dir + "/ref").value_or("");
   std::vector<std::string> lines = absl::StrSplit(ref, '\n', absl::SkipEmpty());
-  Entry entry{.ready = true};
+  Entry entry{.ready = true, .dir = dir};
+  std::string key = KeyOf(name);
+  if (!lines.empty() && absl::StartsWith(lines.back(), kKeyLine)) {
+    key = lines.back().substr(kKeyLine.size());
+    lines.pop_back();
+  }
   // A creation that was cut short pins nothing, but has a key to be released by.
   if (!lines.empty()) {
     const bool writable = lines.front() == "container";
@@ -212,7 +246,7 @@ void ContainerStore::RecoverOne(const std::string& name) {
   }
   entry.usage = {.mountpoint = entry.root.upper_dir, .timestamp = absl::UnixEpoch()};
   absl::MutexLock lock(&mutex_);
-  entries_[KeyOf(name)] = std::move(entry);
+  entries_[key] = std::move(entry);
 }
 
 std::vector<std::string> ContainerStore::Keys() const {
@@ -226,6 +260,7 @@ std::vector<std::string> ContainerStore::UsersOf(absl::string_view diff_id) cons
   absl::MutexLock lock(&mutex_);
   std::vector<std::string> keys;
   for (const auto& [key, entry] : entries_) {
+    if (absl::StartsWith(key, kSpareKeyPrefix)) continue;
     for (const std::string& id : entry.diff_ids) {
       if (id != diff_id) continue;
       keys.push_back(key);
@@ -246,6 +281,7 @@ FsUsage ContainerStore::TotalUsage() const {
   FsUsage total{.mountpoint = layers_->paths().root, .timestamp = absl::Now()};
   absl::MutexLock lock(&mutex_);
   for (const auto& [key, entry] : entries_) {
+    if (absl::StartsWith(key, kSpareKeyPrefix)) continue;
     total.used_bytes += entry.usage.used_bytes;
     total.inodes_used += entry.usage.inodes_used;
   }

@@ -15,7 +15,8 @@
 namespace crisp::storage {
 
 // The directories containers/<key>/{upper,work,ref} and the pins that go with them; `ref` lists the
-// pinned layers, so that a restarted daemon pins them again. Nothing here is synced: no container
+// pinned layers, so that a restarted daemon pins them again, and the key when it has become another
+// than the directory's name. Nothing here is synced: no container
 // outlives the machine. Thread-safe; the mutex is not held across disk access.
 class ContainerStore {
  public:
@@ -26,6 +27,7 @@ class ContainerStore {
   absl::Status Recover();
   // As ImageStore::PrepareContainer (writable) and PrepareView.
   absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
+  absl::Status Rekey(absl::string_view key, absl::string_view new_key);
   absl::Status Release(absl::string_view key);
   std::vector<std::string> Keys() const;
   // Keys that stand on the layer, sorted.
@@ -39,6 +41,7 @@ class ContainerStore {
  private:
   struct Entry {
     bool ready = false;  // its directories exist
+    std::string dir;
     std::vector<std::string> diff_ids;
     RootFs root;
     FsUsage usage;

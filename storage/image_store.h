@@ -71,6 +71,9 @@ struct HistoryEntry {
   std::vector<std::string> containers;  // ids whose root stands on this layer
 };
 
+// Keys that begin so belong to no container: History and ContainersUsage leave them out.
+inline constexpr absl::string_view kSpareKeyPrefix = "spare-";
+
 // What a container's root is made of. Directories exist and stay until ReleaseContainer().
 struct RootFs {
   std::vector<std::string> lower_dirs;  // topmost first, absolute paths; shared and read-only
@@ -122,6 +125,9 @@ class ImageStore {
   // NotFound when the image is gone.
   virtual absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                                   absl::string_view image_id) = 0;
+  // What was prepared under `key` is from now on `container_id`'s; the directories keep their names.
+  // NotFound when nothing is, AlreadyExists when that has something already; then nothing changes.
+  virtual absl::Status Rekey(absl::string_view key, absl::string_view container_id) = 0;
   // Pins the image's layers under `key` without writable directories (image volumes).
   virtual absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) = 0;
   // Unpins and removes the writable directories (renamed away at once, deleted in the background).

@@ -50,6 +50,9 @@ class ImageStoreImpl : public ImageStore {
   FsUsage ContainersUsage() const override;
   absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                           absl::string_view image_id) override;
+  absl::Status Rekey(absl::string_view key, absl::string_view container_id) override {
+    return containers_->Rekey(key, container_id);
+  }
   absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) override;
   absl::Status ReleaseContainer(absl::string_view key) override;
   std::vector<std::string> PinnedKeys() const override;

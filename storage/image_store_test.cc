@@ -228,6 +228,30 @@ TEST_F(ImageStoreTest, ContainersKeepLayers) {
   ExpectClean(0);
 }
 
+TEST_F(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("spare-1", id));
+  ASSERT_OK(store_->PrepareContainer("spare-2", id));
+  EXPECT_EQ(store_->ContainersUsage().inodes_used, 0u);
+  EXPECT_THAT(store_->History("box")->front().containers, IsEmpty());
+  ASSERT_OK(store_->Rekey("spare-1", "c"));
+  EXPECT_THAT(store_->Rekey("spare-1", "d"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->Rekey("spare-2", "c"), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(store_->PrepareContainer("c", id)->upper_dir, root.upper_dir);
+  EXPECT_EQ(store_->ContainersUsage().inodes_used, 1u);
+  EXPECT_THAT(store_->History("box")->front().containers, ElementsAre("c"));
+  ASSERT_OK(store_->Remove(id));
+  Reopen();
+  EXPECT_THAT(store_->PinnedKeys(), ElementsAre("c", "spare-2"));
+  EXPECT_THAT(store_->Rekey("spare-2", "c"), StatusIs(absl::StatusCode::kAlreadyExists));
+  ASSERT_OK(store_->ReleaseContainer("spare-2"));
+  ASSERT_OK(store_->CollectGarbage());
+  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/etc/os"), "base");
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  ExpectClean(0);
+}
+
 // What a layer does not list looks as its own image's lower layers have it, whoever shares it.
 TEST_F(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   auto base = [](unsigned uid) {

@@ -159,8 +159,10 @@ bool OpenStdio(Container* container) {
 bool Prepare(Container* container) {
   Prepared* prepared = container->prepared;
   const ContainerView& plan = prepared->view;
-  prepared->root.Reset(MountOverlay(plan.lower_dirs, plan.upper_dir.c_str(), plan.work_dir.c_str(),
-                                    plan.mount_label.c_str()));
+  if (!prepared->root.valid()) {
+    prepared->root.Reset(MountOverlay(plan.lower_dirs, plan.upper_dir.c_str(),
+                                      plan.work_dir.c_str(), plan.mount_label.c_str()));
+  }
   return prepared->root.valid() && BuildMounts(prepared) && BuildDevices(prepared) &&
          OpenStdio(container);
 }
@@ -194,7 +196,7 @@ Container* FindContainer(const Str& id) {
   return nullptr;
 }
 
-bool CreateContainer(char* bytes, size_t size) {
+bool CreateContainer(char* bytes, size_t size, Fd* root) {
   ContainerView view;
   if (!ParsePlan(bytes, size, PlanKind::kContainer, &view)) {
     return Refuse(kInvalidArgument, "malformed container plan");
@@ -208,6 +210,7 @@ bool CreateContainer(char* bytes, size_t size) {
   container->own_pid_ns = view.pid == NamespaceMode::kPrivate;
   container->prepared = new Prepared;
   container->prepared->view = view;
+  container->prepared->root.Reset(root->Release());
   if (!Prepare(container)) {
     delete container;
     return false;

@@ -101,8 +101,8 @@ extern StartWatch g_start;
 Container* FindContainer(const Str& id);
 Exec* FindExec(const Str& id);
 
-// Takes the malloc'ed plan on success.
-bool CreateContainer(char* plan, size_t size);
+// Takes the malloc'ed plan on success. `root`: the overlay, when it is mounted already; taken.
+bool CreateContainer(char* plan, size_t size, Fd* root);
 // Clones the child of a container that CreateContainer() has just made, so that its root stands when
 // the start is asked for. Its errors come with the start.
 void AssembleAhead(Container* container);

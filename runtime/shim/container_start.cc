@@ -194,6 +194,11 @@ void StartWatch::Ready(uint32_t) {
   ChildReport report;
   int passed = -1;
   const ssize_t n = ReceiveFd(fd(), &report, sizeof(report), &passed);
+  if (n < 0 && errno == ECONNRESET) {
+    // The child ended without having read that it may go on. What it said is still there.
+    dead = true;
+    return;
+  }
   if (n != sizeof(report)) {
     Close();
     SettleStart();

@@ -69,7 +69,12 @@ bool Create(Message* message) {
   size_t size = 0;
   char* plan = TakePlan(message, &size);
   if (plan == nullptr) return false;
-  if (CreateContainer(plan, size)) return true;
+  Fd root;
+  if ((message->header.flags & kRootFd) != 0 && message->fd_count == 1) {
+    root.Reset(message->fds[0]);
+    message->fd_count = 0;
+  }
+  if (CreateContainer(plan, size, &root)) return true;
   free(plan);
   return false;
 }

@@ -47,6 +47,7 @@ enum MessageFlags : uint32_t {
   kStdinFd = 1 << 8,
   kStdoutFd = 1 << 9,
   kStderrFd = 1 << 10,
+  kRootFd = 1 << 11,  // kCreate: the mounted overlay, by a detached mount
 };
 
 enum HelloFds : uint32_t { kNetnsFd = 1, kRtnlFd = 2, kUsernsFd = 4, kPidFd = 8 };
