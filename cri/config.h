@@ -44,7 +44,7 @@ struct RuntimeConfig {
   int64_t spare_pods = 4;
   // Overlays that are mounted before there is a container for them, for each of the eight images that
   // were used last; 0: none. Not for containers with an SELinux label or a user namespace.
-  int64_t spare_roots = 2;
+  int64_t spare_roots = 4;
   // SELinux labels where the kernel has SELinux ("auto"), or never, whatever pods ask for ("off").
   std::string selinux = "auto";
   int64_t selinux_category_range = 1024;  // pods get pairs of the first so many categories

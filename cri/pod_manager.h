@@ -161,6 +161,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status CheckPodConfig(const v1::RunPodSandboxRequest& request) const;
   absl::StatusOr<std::string> RunPod(const v1::RunPodSandboxRequest& request, const std::string& key);
   absl::Status MakePod(const PodPtr& pod, StepTimer& timer);
+  // In a moment: the pod's containers come first.
+  void AddSparesSoon();
   absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
@@ -272,6 +274,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   ExecTable execs_;
   EventHub events_;
   std::atomic<bool> sampler_armed_ = false;
+  std::atomic<bool> adding_spares_ = false;
   std::atomic<uint64_t> oom_kills_ = 0;
   SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.

@@ -28,6 +28,7 @@ using google::protobuf::util::MessageDifferencer;
 // How long any one step may take that somebody else answers (a CNI plugin): longer than a kubelet
 // waits, so that a slow success is still one for the retry.
 constexpr absl::Duration kStepTime = absl::Minutes(5);
+constexpr absl::Duration kSparePause = absl::Milliseconds(20);
 
 const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
   return config.linux().security_context().namespace_options();
@@ -193,7 +194,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   timer.Done("record");
 
   absl::Status made = MakePod(pod, timer);
-  shims_->AddSpares();
+  AddSparesSoon();
   if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
@@ -213,6 +214,14 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   timer.Done("publish");
   LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});
   return pod->id;
+}
+
+void PodManager::AddSparesSoon() {
+  if (adding_spares_.exchange(true)) return;
+  cleanup_.PostAt(absl::Now() + kSparePause, [this] {
+    adding_spares_ = false;
+    shims_->AddSpares();
+  });
 }
 
 bool PodManager::ClaimCgroup(const std::string& path) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -12,6 +13,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr size_t kShelves = 8;
+// What a container that takes one does next comes first.
+constexpr absl::Duration kPause = absl::Milliseconds(20);
 
 }  // namespace
 
@@ -37,7 +40,7 @@ std::optional<SpareRoots::Root> SpareRoots::Take(const std::string& image_id) {
     }
     fill = !std::exchange(shelf.filling, true);
   }
-  if (fill) queue_->Post([this, image_id] { Fill(image_id); });
+  if (fill) queue_->PostAt(absl::Now() + kPause, [this, image_id] { Fill(image_id); });
   for (Root& root : unwanted) Release(std::move(root));
   return taken;
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "runtime/capabilities.h"
+#include "runtime/seccomp_condense.h"
 #include "runtime/seccomp_names.h"
 #include "runtime/seccomp_profile.h"
 #include "runtime/seccomp_prologue.h"
@@ -160,13 +162,16 @@ class Compiler {
     (void)seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (const OciSeccompRule& rule : profile_.syscalls) CRISP_RETURN_IF_ERROR(Add(rule));
     CRISP_ASSIGN_OR_RETURN(std::string body, Export(context_.get()));
-    std::vector<sock_filter> head = Head();
-    std::string bpf(reinterpret_cast<const char*>(head.data()), head.size() * sizeof(sock_filter));
-    bpf += body;
-    if (bpf.size() / sizeof(sock_filter) > BPF_MAXINSNS) {
+    std::vector<sock_filter> program = Head();
+    const size_t head = program.size();
+    program.resize(head + body.size() / sizeof(sock_filter));
+    std::memcpy(program.data() + head, body.data(), body.size());
+    program = CondenseFilter(program);
+    if (program.size() > BPF_MAXINSNS) {
       return absl::InvalidArgumentError("compile seccomp profile: the filter is too long");
     }
-    return bpf;
+    return std::string(reinterpret_cast<const char*>(program.data()),
+                       program.size() * sizeof(sock_filter));
   }
 
  private:

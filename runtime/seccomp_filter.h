@@ -23,7 +23,7 @@ struct SeccompFilter {
 // prologue of ours: syscalls that are newer than every one the profile names return ENOSYS, so that a
 // libc falls back instead of seeing EPERM (only where the default action is an errno other than
 // ENOSYS, or kills), and rules for syscalls that this libseccomp has no name for but the kernel has.
-// Unknown names are skipped, as every runtime does. InvalidArgument when libseccomp refuses a rule.
+// The whole is then condensed (seccomp_condense.h). Unknown names are skipped, as every runtime does. InvalidArgument when libseccomp refuses a rule.
 absl::StatusOr<SeccompFilter> CompileSeccomp(const OciSeccomp& profile);
 
 // Compiled filters by profile (a resolved profile has its capabilities and architecture in it).

@@ -153,6 +153,9 @@ TEST_F(DefaultRulesTest, SocketsOfEveryFamilyButTwo) {
   }
 }
 
+// What the kernel does with a filter whenever a process takes it grows with the length.
+TEST_F(DefaultRulesTest, IsShort) { EXPECT_LT(filter_.bpf.size() / sizeof(sock_filter), 400u); }
+
 TEST_F(DefaultRulesTest, FivePersonalities) {
   for (uint64_t value : {uint64_t{0}, uint64_t{8}, uint64_t{0x20000}, uint64_t{0x20008},
                          uint64_t{0xffffffff}}) {
