@@ -97,7 +97,8 @@ absl::StatusOr<std::string> PodManager::ExistingContainer(const std::string& key
   }
   absl::StatusOr<ContainerPtr> container = containers_.Find(id);
   if (!container.ok()) return std::string();
-  const state::ContainerRecord record = (*container)->Snapshot();
+  const auto held = (*container)->Snapshot();
+  const state::ContainerRecord& record = *held;
   const bool alive = record.stage() == state::ContainerRecord::RUNNING;
   // One that has ended gives its name up.
   if (!alive && record.stage() != state::ContainerRecord::CREATED) return std::string();
@@ -115,7 +116,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
                                                       const PodPtr& pod,
                                                       const std::string& key) {
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, FindReadyPod(pod->id));
-  CreateJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot().config()};
+  CreateJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot()->config()};
   CRISP_ASSIGN_OR_RETURN(job.image, images_->Find(request.config().image().image()));
   state::ContainerRecord record;
   record.set_id(GenerateId());
@@ -136,13 +137,13 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   for (int i = 0; i < request.config().mounts_size(); ++i) {
     if (request.config().mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
   }
-  record.set_selinux_level(ReserveSelinux(request.config(), pod->Snapshot()));
+  record.set_selinux_level(ReserveSelinux(request.config(), *pod->Snapshot()));
   job.container = std::make_shared<Container>(std::move(record), key, pod);
   const ContainerPtr& container = job.container;
   StepTimer timer("CreateContainer", container->steps, metrics_);
   job.timer = &timer;
   if (absl::Status written = Change(*container, [](state::ContainerRecord&) {}); !written.ok()) {
-    mcs_.Release(container->Snapshot().selinux_level());
+    mcs_.Release(container->Snapshot()->selinux_level());
     return written;
   }
   timer.Done("record");
@@ -217,7 +218,8 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   if (context.namespace_options().pid() == v1::TARGET) {
     CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
                            containers_.Find(context.namespace_options().target_id()));
-    const state::ContainerRecord record = target->Snapshot();
+    const auto held = target->Snapshot();
+    const state::ContainerRecord& record = *held;
     if (target->pod != job.pod || record.stage() != state::ContainerRecord::RUNNING) {
       return absl::InvalidArgumentError(absl::StrCat(
           "namespace_options.target_id: container ", target->id, " is not running in this pod sandbox"));
@@ -228,7 +230,8 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
 }
 
 absl::Status PodManager::BuildAndPlan(CreateJob& job) {
-  const state::ContainerRecord record = job.container->Snapshot();
+  const auto held = job.container->Snapshot();
+  const state::ContainerRecord& record = *held;
   HostFacts host = host_;
   if (job.config.linux().security_context().privileged()) {
     CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices("/dev", "/dev"));

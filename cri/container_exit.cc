@@ -39,9 +39,11 @@ void PodManager::HandleExit(const ContainerPtr& container,
       container->early_exit = exit;
       return;
     }
-    if (container->record.stage() != state::ContainerRecord::RUNNING) return;
+    if (container->record->stage() != state::ContainerRecord::RUNNING) return;
+    container->written = true;
   }
-  const state::ContainerRecord before = container->Snapshot();
+  const auto held_before = container->Snapshot();
+  const state::ContainerRecord& before = *held_before;
   const runtime::Cgroup group = CgroupAt(before.cgroup_path());
   if (!OwnPidNamespace(before)) {
     const absl::Status killed = group.Kill(Cancel(absl::Now() + absl::Seconds(2)));

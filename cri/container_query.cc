@@ -36,7 +36,8 @@ Json SpecShown(const Container& container) {
 }  // namespace
 
 void PodManager::FillStatus(const Container& container, v1::ContainerStatus* status) const {
-  const state::ContainerRecord record = container.Snapshot();
+  const auto held = container.Snapshot();
+  const state::ContainerRecord& record = *held;
   const v1::ContainerConfig& config = record.config();
   status->set_id(record.id());
   *status->mutable_metadata() = config.metadata();
@@ -65,7 +66,8 @@ absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& reque
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(request.container_id()));
   FillStatus(*container, reply->mutable_status());
   if (!request.verbose()) return absl::OkStatus();
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   (*reply->mutable_info())["info"] =
       absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
                    ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
@@ -80,7 +82,8 @@ absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request
   for (const ContainerPtr& container : containers_.All()) {
     if (!absl::StartsWith(container->id, filter.id())) continue;
     if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
-    const state::ContainerRecord record = container->Snapshot();
+    const auto held = container->Snapshot();
+    const state::ContainerRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
     v1::Container* item = reply->add_containers();
@@ -115,7 +118,8 @@ absl::StatusOr<Json> PodManager::Explain(absl::string_view container_id) {
   }
   if (!found.ok()) return found.status();
   const ContainerPtr& container = *found;
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   Json kernel = {{"pid", record.pid()}};
   auto pids = CgroupAt(record.cgroup_path()).Pids();
   if (pids.ok()) kernel["pids"] = *pids;

@@ -49,7 +49,8 @@ absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& 
 }
 
 absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   const Cancel soon(absl::Now() + absl::Seconds(5));
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   StepTimer timer("TearDownContainer", container->steps, metrics_);

@@ -41,7 +41,8 @@ std::map<std::string, std::string> ToMap(const google::protobuf::Map<std::string
 absl::Status PodManager::ResolveMounts(CreateJob& job) {
   std::optional<std::string> mountinfo;
   int images = 0;
-  const state::ContainerRecord record = job.container->Snapshot();
+  const auto held = job.container->Snapshot();
+  const state::ContainerRecord& record = *held;
   for (const v1::Mount& mount : job.config.mounts()) {
     ResolvedMount resolved{.mount = mount};
     v1::Mount shown = mount;

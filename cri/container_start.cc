@@ -29,14 +29,14 @@ absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request
   const auto start = [&]() -> absl::StatusOr<bool> {
     CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, FindReadyPod(container->pod->id));
     const v1::NamespaceOption options =
-        container->Snapshot().config().linux().security_context().namespace_options();
+        container->Snapshot()->config().linux().security_context().namespace_options();
     // It may have ended since CreateContainer looked, and its pid may be another's.
     if (options.pid() == v1::TARGET) CRISP_RETURN_IF_ERROR(FindRunning(options.target_id()).status());
     {
       absl::MutexLock lock(&container->mutex);
-      if (container->record.stage() != state::ContainerRecord::CREATED || container->removing) {
+      if (container->record->stage() != state::ContainerRecord::CREATED || container->removing) {
         return absl::FailedPreconditionError(
-            absl::StrCat("container ", container->id, " is ", StageName(container->record.stage()),
+            absl::StrCat("container ", container->id, " is ", StageName(container->record->stage()),
                          "; only a created one can be started"));
       }
       container->starting = true;
@@ -58,7 +58,7 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
   absl::Status status = started.status();
   if (!status.ok()) {
     // Also after an answer that never came: whatever runs there is nobody's.
-    const absl::Status killed = CgroupAt(container->Snapshot().cgroup_path()).KillOnce();
+    const absl::Status killed = CgroupAt(container->Snapshot()->cgroup_path()).KillOnce();
     if (!killed.ok()) LogWarning("container.kill", {{"container", container->id}, {"error", killed.ToString()}});
   }
   const absl::Status saved = Change(*container, [&](state::ContainerRecord& record) {
@@ -91,7 +91,8 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
     return Annotate(status, absl::StrCat("start container ", container->id));
   }
   // An update may have come between creation and start.
-  const state::ContainerRecord now_running = container->Snapshot();
+  const auto held_now_running = container->Snapshot();
+  const state::ContainerRecord& now_running = *held_now_running;
   ApplyOomScore(now_running, now_running.config().linux().resources().oom_score_adj());
   // A row that could not be written is made good by the next one; the container runs.
   (void)saved;

@@ -68,7 +68,8 @@ void FillFileSystem(const storage::FsUsage& usage, MetricsReading& reading) {
 }  // namespace
 
 ContainerReading PodManager::ReadContainer(Container& container) {
-  const state::ContainerRecord record = container.Snapshot();
+  const auto held = container.Snapshot();
+  const state::ContainerRecord& record = *held;
   ContainerReading reading{.attributes = MakeAttributes<v1::ContainerAttributes>(record)};
   if (auto usage = images_->ContainerUsage(record.id()); usage.ok()) {
     reading.writable_layer = *std::move(usage);
@@ -83,7 +84,8 @@ ContainerReading PodManager::ReadContainer(Container& container) {
 }
 
 PodReading PodManager::ReadPod(Pod& pod, const InterfaceMap& interfaces) {
-  const state::PodRecord record = pod.Snapshot();
+  const auto held = pod.Snapshot();
+  const state::PodRecord& record = *held;
   PodReading reading{.attributes = MakeAttributes<v1::PodSandboxAttributes>(record), .at = absl::Now()};
   if (auto it = interfaces.find(pod.id); it != interfaces.end()) reading.interfaces = it->second;
   for (const ContainerPtr& container : ContainersOf(pod.id)) {
@@ -120,7 +122,7 @@ absl::Status PodManager::ListContainerStats(const v1::ListContainerStatsRequest&
   for (const ContainerPtr& container : containers_.All()) {
     if (!absl::StartsWith(container->id, filter.id())) continue;
     if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
-    if (!MatchesLabels(filter.label_selector(), container->Snapshot().config().labels())) continue;
+    if (!MatchesLabels(filter.label_selector(), container->Snapshot()->config().labels())) continue;
     *reply->add_stats() = MakeContainerStats(ReadContainer(*container));
   }
   return absl::OkStatus();
@@ -144,7 +146,7 @@ absl::Status PodManager::ListPodSandboxStats(const v1::ListPodSandboxStatsReques
   const v1::PodSandboxStatsFilter& filter = request.filter();
   for (const PodPtr& pod : pods_.All()) {
     if (!absl::StartsWith(pod->id, filter.id()) || !pod->Ready()) continue;
-    if (!MatchesLabels(filter.label_selector(), pod->Snapshot().config().labels())) continue;
+    if (!MatchesLabels(filter.label_selector(), pod->Snapshot()->config().labels())) continue;
     *reply->add_stats() = MakePodSandboxStats(ReadPod(*pod, interfaces));
   }
   return absl::OkStatus();
@@ -167,7 +169,8 @@ absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRe
     const v1::PodSandboxMetadata& metadata = read.attributes.metadata();
     v1::PodSandboxMetrics* metrics = reply->add_pod_metrics();
     metrics->set_pod_sandbox_id(pod->id);
-    const state::PodRecord pod_record = pod->Snapshot();
+    const auto held_pod_record = pod->Snapshot();
+    const state::PodRecord& pod_record = *held_pod_record;
     MetricsReading own{.id = pod->id,
                        .name = pod->id,
                        .pod_namespace = metadata.namespace_(),
@@ -180,7 +183,8 @@ absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRe
     for (const ContainerReading& container : read.containers) {
       auto found = containers_.Find(container.attributes.id());
       if (!found.ok() || !container.cgroup.has_value()) continue;
-      const state::ContainerRecord record = (*found)->Snapshot();
+      const auto held = (*found)->Snapshot();
+      const state::ContainerRecord& record = *held;
       MetricsReading reading{.id = record.id(),
                              .name = record.id(),
                              .image = record.config().image().image(),

@@ -33,13 +33,13 @@ void PodManager::RequestStop(const ContainerPtr& container, absl::Duration timeo
   absl::Time due;
   {
     absl::MutexLock lock(&container->mutex);
-    const bool running = container->record.stage() == state::ContainerRecord::RUNNING;
+    const bool running = container->record->stage() == state::ContainerRecord::RUNNING;
     if (!running && !container->starting) return;
     due = absl::Now() + timeout;
     // Only an earlier end is news: the job for the present one is under way.
     if (due >= container->kill_at) return;
     container->kill_at = due;
-    signal = container->record.stop_signal();
+    signal = container->record->stop_signal();
     if (running && timeout > absl::ZeroDuration() && !container->signalled) {
       signal_now = container->signalled = true;
     }
@@ -60,10 +60,10 @@ void PodManager::Escalate(const ContainerPtr& container, int round) {
   std::string cgroup;
   {
     absl::MutexLock lock(&container->mutex);
-    const bool running = container->record.stage() == state::ContainerRecord::RUNNING;
+    const bool running = container->record->stage() == state::ContainerRecord::RUNNING;
     if (!running && !container->starting) return;
     if (absl::Now() < container->kill_at) return;
-    cgroup = container->record.cgroup_path();
+    cgroup = container->record->cgroup_path();
   }
   absl::Status killed = CgroupAt(cgroup).KillOnce();
   const std::shared_ptr<runtime::Shim> shim = container->pod->GetShim();
@@ -83,7 +83,7 @@ absl::Status PodManager::AwaitExit(const ContainerPtr& container, const Cancel& 
   absl::MutexLock lock(&container->mutex);
   const auto ended = [&container] {
     container->mutex.AssertReaderHeld();
-    return container->record.stage() != state::ContainerRecord::RUNNING && !container->starting;
+    return container->record->stage() != state::ContainerRecord::RUNNING && !container->starting;
   };
   while (!ended()) {
     const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), cancel.deadline());

@@ -50,7 +50,8 @@ absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResou
   // One at a time, each wholly; nothing but another update waits for it.
   absl::MutexLock one_at_a_time(&container->update_mutex);
   CRISP_RETURN_IF_ERROR(cancel.Check("update of container resources"));
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   if (record.stage() != state::ContainerRecord::CREATED && record.stage() != state::ContainerRecord::RUNNING) {
     return absl::FailedPreconditionError(
         absl::StrCat("container ", container->id, " has ended: there is nothing to update"));
@@ -66,7 +67,7 @@ absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResou
     *r.mutable_resources() = MergeCriResources(r.resources(), request.linux());
     r.set_spec_json(SpecToRow(*spec, r.config()));
   });
-  ApplyOomScore(container->Snapshot(), record.resources().oom_score_adj());
+  ApplyOomScore(*container->Snapshot(), record.resources().oom_score_adj());
   absl::MutexLock lock(&container->mutex);
   container->spec = std::move(spec);
   return saved;

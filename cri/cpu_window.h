@@ -17,6 +17,9 @@ class CpuWindow {
   // is ignored.
   void Add(absl::Time at, uint64_t usage_ns);
 
+  // Whether the newest kept reading said the same: nothing has run in between.
+  bool Says(uint64_t usage_ns) const { return newer_.has_value() && newer_->usage_ns == usage_ns; }
+
   // Nano cores up to this reading, from the newest kept one that is at least kLeast old; a counter
   // that is younger is averaged from its beginning. nullopt with nothing to compare with.
   std::optional<uint64_t> Rate(absl::Time at, uint64_t usage_ns) const;

@@ -73,7 +73,7 @@ absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
   auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited));
-  const runtime::Cgroup group = CgroupAt(container->Snapshot().cgroup_path());
+  const runtime::Cgroup group = CgroupAt(container->Snapshot()->cgroup_path());
   runtime::ExecInputs inputs{.exec_id = session->id(),
                              .container_id = running.id,
                              .cgroup_v2 = layout_->v2,

@@ -59,6 +59,7 @@ class FakeImageStore : public storage::ImageStore {
   absl::StatusOr<storage::FsUsage> ContainerUsage(absl::string_view) const override {
     return absl::NotFoundError("container");
   }
+  void MeasureContainers(const std::vector<std::string>&) override {}
   storage::FsUsage ContainersUsage() const override {
     return {.mountpoint = "/store/containers", .used_bytes = 7, .inodes_used = 1,
             .timestamp = absl::FromUnixSeconds(2)};

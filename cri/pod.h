@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
@@ -21,7 +22,8 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// A pod in memory. `record` is what the state database holds of it; `mutex` guards the members for
+// A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
+// whoever reads it takes no copy; `mutex` guards the members for
 // moments only and is never held across a call that waits. `save_mutex` orders the writes of rows;
 // it is taken before `mutex`.
 struct Pod {
@@ -30,18 +32,26 @@ struct Pod {
 
   absl::Mutex save_mutex;
   mutable absl::Mutex mutex;
-  state::PodRecord record ABSL_GUARDED_BY(mutex);
+  std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, or dead.
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
   Pod(state::PodRecord initial, std::string key)
-      : id(initial.id()), name_key(std::move(key)), record(std::move(initial)) {}
+      : id(initial.id()),
+        name_key(std::move(key)),
+        record(std::make_shared<const state::PodRecord>(std::move(initial))) {}
 
-  state::PodRecord Snapshot() const {
+  std::shared_ptr<const state::PodRecord> Snapshot() const {
     absl::MutexLock lock(&mutex);
     return record;
+  }
+  // Without a row being written.
+  void Edit(absl::FunctionRef<void(state::PodRecord&)> edit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    auto edited = std::make_shared<state::PodRecord>(*record);
+    edit(*edited);
+    record = std::move(edited);
   }
   std::shared_ptr<runtime::Shim> GetShim() const {
     absl::MutexLock lock(&mutex);
@@ -49,7 +59,7 @@ struct Pod {
   }
   bool Ready() const {
     absl::MutexLock lock(&mutex);
-    return record.stage() == state::PodRecord::READY;
+    return record->stage() == state::PodRecord::READY;
   }
 };
 
@@ -63,8 +73,8 @@ struct Container {
   absl::Mutex update_mutex;
   absl::Mutex save_mutex;
   mutable absl::Mutex mutex;
-  state::ContainerRecord record ABSL_GUARDED_BY(mutex);
-  // What `record.spec_json` says.
+  std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
+  // What its `spec_json` says.
   std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
   bool starting ABSL_GUARDED_BY(mutex) = false;
   bool removing ABSL_GUARDED_BY(mutex) = false;
@@ -76,14 +86,19 @@ struct Container {
   // Why the last round of killing left something alive.
   std::string kill_error ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  // It may have written since its writable layer was measured; so has one that was not looked at yet.
+  bool written ABSL_GUARDED_BY(mutex) = true;
   // How many of its OOM kills are counted; unset: it ran before this daemon did.
   std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
   Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
-      : id(initial.id()), name_key(std::move(key)), pod(std::move(owner)), record(std::move(initial)) {}
+      : id(initial.id()),
+        name_key(std::move(key)),
+        pod(std::move(owner)),
+        record(std::make_shared<const state::ContainerRecord>(std::move(initial))) {}
 
-  state::ContainerRecord Snapshot() const {
+  std::shared_ptr<const state::ContainerRecord> Snapshot() const {
     absl::MutexLock lock(&mutex);
     return record;
   }
@@ -93,7 +108,7 @@ struct Container {
   }
   state::ContainerRecord::Stage Stage() const {
     absl::MutexLock lock(&mutex);
-    return record.stage();
+    return record->stage();
   }
 };
 

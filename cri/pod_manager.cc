@@ -94,7 +94,8 @@ std::string PodManager::VolumeDir(const std::string& container_id) const {
 }
 
 runtime::PodNamespaces PodManager::NamespacesOf(const Pod& pod) const {
-  const state::PodRecord record = pod.Snapshot();
+  const auto held = pod.Snapshot();
+  const state::PodRecord& record = *held;
   const std::string base = absl::StrCat("/proc/", record.shim_pid(), "/ns/");
   runtime::PodNamespaces namespaces{.pid_path = base + "pid_for_children",
                                     .ipc_path = base + "ipc",
@@ -111,9 +112,9 @@ runtime::PodNamespaces PodManager::NamespacesOf(const Pod& pod) const {
 
 absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRecord&)>& change) {
   absl::MutexLock save(&pod.save_mutex);
-  state::PodRecord record = pod.Snapshot();
-  change(record);
-  absl::Status status = records_->Put(record);
+  auto record = std::make_shared<state::PodRecord>(*pod.Snapshot());
+  change(*record);
+  absl::Status status = records_->Put(*record);
   if (!status.ok()) LogError("record.write", {{"pod", pod.id}, {"error", status.ToString()}});
   absl::MutexLock lock(&pod.mutex);
   pod.record = std::move(record);
@@ -123,9 +124,9 @@ absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRec
 absl::Status PodManager::Change(Container& container,
                                 const std::function<void(state::ContainerRecord&)>& change) {
   absl::MutexLock save(&container.save_mutex);
-  state::ContainerRecord record = container.Snapshot();
-  change(record);
-  absl::Status status = records_->Put(record);
+  auto record = std::make_shared<state::ContainerRecord>(*container.Snapshot());
+  change(*record);
+  absl::Status status = records_->Put(*record);
   if (!status.ok()) LogError("record.write", {{"container", container.id}, {"error", status.ToString()}});
   absl::MutexLock lock(&container.mutex);
   container.record = std::move(record);
@@ -139,17 +140,14 @@ void PodManager::ForgetName(const std::string& key, const std::string& id) {
 }
 
 std::vector<PodManager::ContainerPtr> PodManager::ContainersOf(const std::string& pod_id) const {
-  std::vector<ContainerPtr> of_pod;
-  for (ContainerPtr& container : containers_.All()) {
-    if (container->pod->id == pod_id) of_pod.push_back(std::move(container));
-  }
-  return of_pod;
+  return containers_.Those([&](const Container& container) { return container.pod->id == pod_id; });
 }
 
 absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(
     absl::string_view container_id) const {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   if (record.stage() != state::ContainerRecord::RUNNING) {
     return absl::FailedPreconditionError(absl::StrCat("container ", container->id, " is not running"));
   }

@@ -230,10 +230,12 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   ContainerReading ReadContainer(Container& container);
   PodReading ReadPod(Pod& pod, const InterfaceMap& interfaces);
 
-  // sampler.cc: reads every running container's and ready pod's counters once per period, as long as
-  // there are pods; nothing runs on a node without.
+  // sampler.cc: reads every ready pod's counters once per period, those of its containers where
+  // something has run since, and measures what those have written. As long as there are pods; nothing
+  // runs on a node without.
   void ArmSampler();
   void SampleAll();
+  void SampleOne(Container& container);
   void CountLastOomKills(Container& container, uint64_t total);
 
   void LoadDefaultAppArmor();

@@ -39,7 +39,8 @@ std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
 }  // namespace
 
 void PodManager::FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const {
-  const state::PodRecord record = pod.Snapshot();
+  const auto held = pod.Snapshot();
+  const state::PodRecord& record = *held;
   const v1::PodSandboxConfig& config = record.config();
   status->set_id(record.id());
   *status->mutable_metadata() = config.metadata();
@@ -66,7 +67,7 @@ absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& req
     FillStatus(*container, reply->add_containers_statuses());
   }
   reply->set_timestamp(absl::ToUnixNanos(absl::Now()));
-  if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*pod, pod->Snapshot());
+  if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*pod, *pod->Snapshot());
   return absl::OkStatus();
 }
 
@@ -76,7 +77,8 @@ absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request
   const v1::PodSandboxFilter& filter = request.filter();
   for (const PodPtr& pod : pods_.All()) {
     if (!absl::StartsWith(pod->id, filter.id())) continue;
-    const state::PodRecord record = pod->Snapshot();
+    const auto held = pod->Snapshot();
+    const state::PodRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
     v1::PodSandbox* item = reply->add_items();
@@ -99,7 +101,7 @@ absl::Status PodManager::UpdatePodSandboxResources(const v1::UpdatePodSandboxRes
   // is stopped may have no group any more.
   if (request.has_resources() && pod->Ready()) {
     CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change, BuildResources(request.resources(), host_));
-    CRISP_RETURN_IF_ERROR(CgroupAt(pod->Snapshot().cgroup_path()).Update(change));
+    CRISP_RETURN_IF_ERROR(CgroupAt(pod->Snapshot()->cgroup_path()).Update(change));
   }
   return Change(*pod, [&request](state::PodRecord& record) {
     v1::LinuxPodSandboxConfig* linux_config = record.mutable_config()->mutable_linux();

@@ -143,7 +143,8 @@ absl::StatusOr<std::string> PodManager::ExistingPod(const std::string& key,
   }
   auto pod = pods_.Find(id);
   if (!pod.ok() || !(*pod)->Ready()) return std::string();
-  const state::PodRecord record = (*pod)->Snapshot();
+  const auto held = (*pod)->Snapshot();
+  const state::PodRecord& record = *held;
   if (record.runtime_handler() == request.runtime_handler() &&
       MessageDifferencer::Equals(record.config(), request.config())) {
     return id;
@@ -186,7 +187,8 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
   StepTimer timer("RunPodSandbox", pod->steps, metrics_);
   if (absl::Status written = Change(*pod, [](state::PodRecord&) {}); !written.ok()) {
-    const state::PodRecord unwritten = pod->Snapshot();
+    const auto held_unwritten = pod->Snapshot();
+    const state::PodRecord& unwritten = *held_unwritten;
     mcs_.Release(unwritten.selinux_level());
     if (unwritten.owns_cgroup() && !parent.empty()) (void)ReleaseCgroup(CgroupAt(unwritten.cgroup_path()));
     return written;
@@ -234,7 +236,7 @@ bool PodManager::ClaimCgroup(const std::string& path) {
 }
 
 absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
-  const v1::PodSandboxConfig config = pod->Snapshot().config();
+  const v1::PodSandboxConfig config = pod->Snapshot()->config();
   CRISP_RETURN_IF_ERROR(MakeDirs(FilesDir(pod->id), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
   if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
@@ -249,7 +251,8 @@ absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
 }
 
 absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {
-  const state::PodRecord record = pod->Snapshot();
+  const auto held = pod->Snapshot();
+  const state::PodRecord& record = *held;
   CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
   const std::string& parent = config.linux().cgroup_parent();
   CRISP_ASSIGN_OR_RETURN(
@@ -277,7 +280,7 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   {
     absl::MutexLock lock(&pod->mutex);
     // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
-    pod->record.set_shim_pid(pid);
+    pod->Edit([pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
     pod->shim = std::move(shim);
   }
   if (!UsesSystemd()) return absl::OkStatus();
@@ -294,12 +297,15 @@ absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxCo
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          network_->Attach(request, Cancel(absl::Now() + kStepTime)));
   absl::MutexLock lock(&pod->mutex);
-  pod->record.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
+  pod->Edit([&attachment](state::PodRecord& edited) {
+    edited.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
+  });
   return absl::OkStatus();
 }
 
 absl::Status PodManager::WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config) {
-  const state::PodRecord record = pod.Snapshot();
+  const auto held = pod.Snapshot();
+  const state::PodRecord& record = *held;
   std::string hosts;
   if (HostNetwork(config)) {
     auto text = ReadFile("/etc/hosts");

@@ -60,7 +60,7 @@ std::string PodManager::ReserveSelinux(const v1::ContainerConfig& config, const 
 absl::Status PodManager::ResolveSelinux(CreateJob& job) {
   CRISP_ASSIGN_OR_RETURN(job.selinux,
                          SelectSelinux(job.pod_config, job.config.linux().security_context(),
-                                       host_.selinux, job.pod->Snapshot().selinux_level()));
+                                       host_.selinux, job.pod->Snapshot()->selinux_level()));
   return CheckLabels(job.selinux);
 }
 
@@ -78,7 +78,7 @@ absl::Status PodManager::WritePodFile(const Pod& pod,
                                       absl::string_view text) const {
   const std::string path = absl::StrCat(FilesDir(pod.id), "/", name);
   CRISP_RETURN_IF_ERROR(AtomicWriteFile(path, text, 0644, Durability::kNone));
-  const std::string label = pod.Snapshot().selinux_mount_label();
+  const std::string label = pod.Snapshot()->selinux_mount_label();
   return label.empty() ? absl::OkStatus() : runtime::SetSelinuxLabel(path, label);
 }
 

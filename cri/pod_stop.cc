@@ -38,7 +38,7 @@ absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request
 }
 
 absl::Status PodManager::StopPod(const PodPtr& pod) {
-  if (pod->Snapshot().stopped()) return absl::OkStatus();
+  if (pod->Snapshot()->stopped()) return absl::OkStatus();
   if (pod->Ready()) {
     CRISP_RETURN_IF_ERROR(
         Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::NOT_READY); }));
@@ -47,7 +47,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
   timer.Done("containers");
   const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
-  if (!HostNetwork(pod->Snapshot())) {
+  if (!HostNetwork(*pod->Snapshot())) {
     // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
     // work on it at the next try.
     CRISP_RETURN_IF_ERROR(network_->Detach(pod->id, shim == nullptr ? -1 : shim->netns_fd(),
@@ -121,7 +121,8 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
 }
 
 absl::Status PodManager::TearDownPod(const PodPtr& pod) {
-  const state::PodRecord record = pod->Snapshot();
+  const auto held = pod->Snapshot();
+  const state::PodRecord& record = *held;
   StepTimer timer("TearDownPod", pod->steps, metrics_);
   std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   if (shim == nullptr && !record.stopped()) {

@@ -74,7 +74,8 @@ absl::Status PodManager::Recover() {
 }
 
 void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers) {
-  const state::PodRecord record = pod->Snapshot();
+  const auto held = pod->Snapshot();
+  const state::PodRecord& record = *held;
   const bool visible =
       record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
   mcs_.Reserve(record.selinux_level());
@@ -84,7 +85,8 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   }
   std::vector<ContainerPtr> kept;
   for (const ContainerPtr& container : containers) {
-    const state::ContainerRecord row = container->Snapshot();
+    const auto held_row = container->Snapshot();
+    const state::ContainerRecord& row = *held_row;
     mcs_.Reserve(row.selinux_level());
     const bool keep = visible && row.stage() != state::ContainerRecord::MAKING &&
                       row.stage() != state::ContainerRecord::REMOVING;
@@ -138,7 +140,7 @@ absl::Status PodManager::AdoptShim(const PodPtr& pod, const std::vector<Containe
   {
     absl::MutexLock lock(&pod->mutex);
     pod->shim = *shim;
-    pod->record.set_shim_pid((*shim)->pid());
+    pod->Edit([&shim](state::PodRecord& edited) { edited.set_shim_pid((*shim)->pid()); });
   }
   std::map<std::string, const runtime::ContainerReport*> by_id;
   for (const runtime::ContainerReport& report : reports) by_id[report.container_id] = &report;
@@ -151,7 +153,8 @@ absl::Status PodManager::AdoptShim(const PodPtr& pod, const std::vector<Containe
 
 void PodManager::Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report) {
   using State = runtime::ContainerReport::State;
-  const state::ContainerRecord record = container->Snapshot();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
   const bool live = record.stage() == state::ContainerRecord::RUNNING ||
                     record.stage() == state::ContainerRecord::CREATED;
   if (!live) return;

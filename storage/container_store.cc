@@ -288,18 +288,15 @@ FsUsage ContainerStore::TotalUsage() const {
   return total;
 }
 
-void ContainerStore::RefreshUsage(absl::Duration max_age) {
-  std::vector<std::pair<std::string, std::string>> stale;
-  const absl::Time now = absl::Now();
-  {
-    absl::MutexLock lock(&mutex_);
-    for (const auto& [key, entry] : entries_) {
-      if (entry.ready && !entry.root.upper_dir.empty() && now - entry.usage.timestamp > max_age) {
-        stale.emplace_back(key, entry.root.upper_dir);
-      }
+void ContainerStore::Measure(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    std::string upper;
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto it = entries_.find(key);
+      if (it == entries_.end() || !it->second.ready || it->second.root.upper_dir.empty()) continue;
+      upper = it->second.root.upper_dir;
     }
-  }
-  for (const auto& [key, upper] : stale) {
     const absl::StatusOr<TreeUsage> usage = MeasureTree(upper);
     if (!usage.ok()) continue;
     absl::MutexLock lock(&mutex_);

@@ -35,8 +35,8 @@ class ContainerStore {
 
   absl::StatusOr<FsUsage> Usage(absl::string_view key) const;
   FsUsage TotalUsage() const;
-  // Measures the writable directories whose figures are older than `max_age`; for a background thread.
-  void RefreshUsage(absl::Duration max_age);
+  // As ImageStore::MeasureContainers().
+  void Measure(const std::vector<std::string>& keys);
 
  private:
   struct Entry {

@@ -117,6 +117,9 @@ class ImageStore {
   // What the store occupies; cached (refreshed off the path), so it is cheap and may lag seconds.
   virtual FsUsage ImageUsage() const = 0;
   virtual absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const = 0;
+  // Measures these containers' writable directories now, one after another; takes as long as that
+  // takes. Others, and keys that are not known (any more), keep their figures.
+  virtual void MeasureContainers(const std::vector<std::string>& keys) = 0;
   // Sum over all containers' writable directories.
   virtual FsUsage ContainersUsage() const = 0;
 

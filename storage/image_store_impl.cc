@@ -132,7 +132,6 @@ void ImageStoreImpl::Background() {
       LogWarning("collect_garbage", {{"error", status.ToString()}});
     }
     MakeReserve();
-    containers_->RefreshUsage(kBackgroundPeriod / 2);
     if (layers_->VerifyNext()) Kick();
   }
 }

@@ -47,6 +47,7 @@ class ImageStoreImpl : public ImageStore {
   absl::Status Remove(absl::string_view reference) override;
   FsUsage ImageUsage() const override;
   absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
+  void MeasureContainers(const std::vector<std::string>& keys) override { containers_->Measure(keys); }
   FsUsage ContainersUsage() const override;
   absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                           absl::string_view image_id) override;

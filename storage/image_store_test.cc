@@ -221,7 +221,11 @@ TEST_F(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK(store_->CollectGarbage());
   EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/app"), "top");
   EXPECT_EQ(*ReadFile(root.upper_dir + "/f"), "x");
-  EXPECT_OK(store_->ContainerUsage("c/1"));
+  ASSERT_OK(AtomicWriteFile(root.upper_dir + "/large", std::string(100000, 'x'), 0600, Durability::kNone));
+  const uint64_t before = store_->ContainerUsage("c/1")->used_bytes;
+  store_->MeasureContainers({"nobody's", "c/1"});
+  EXPECT_GE(store_->ContainerUsage("c/1")->used_bytes, before + 100000);
+  EXPECT_EQ(store_->ContainerUsage("c/1")->inodes_used, 3u);
   ASSERT_OK(store_->ReleaseContainer("c/1"));
   ASSERT_OK(store_->ReleaseContainer("c/1"));
   EXPECT_THAT(store_->ContainerUsage("c/1"), StatusIs(absl::StatusCode::kNotFound));
