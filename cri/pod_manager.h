@@ -179,6 +179,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // pod_selinux.cc
   // Level and label of a new pod; what it takes is given back with mcs_.Release().
   absl::Status AssignSelinux(state::PodRecord& record);
+  // What the pod's own process, if any, runs as; "" without labels.
+  absl::StatusOr<std::string> PodInitLabel(const state::PodRecord& record) const;
   // The level that a container asks for and its pod does not have; "" when there is none.
   std::string ReserveSelinux(const v1::ContainerConfig& config, const state::PodRecord& pod);
   absl::Status ResolveSelinux(CreateJob& job);

@@ -268,6 +268,7 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   inputs.cgroup_v2 = layout_->v2;
   inputs.state_dir = PodDir(pod->id);
   inputs.mount_label = record.selinux_mount_label();
+  CRISP_ASSIGN_OR_RETURN(inputs.init_label, PodInitLabel(record));
   CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
   // The shim's own work does not need what is made here.
   const auto meanwhile = [&]() -> absl::Status {

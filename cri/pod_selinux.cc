@@ -50,6 +50,14 @@ absl::Status PodManager::AssignSelinux(state::PodRecord& record) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> PodManager::PodInitLabel(const state::PodRecord& record) const {
+  if (record.selinux_mount_label().empty()) return "";
+  const v1::PodSandboxConfig& config = record.config();
+  CRISP_ASSIGN_OR_RETURN(runtime::SelinuxLabels labels,
+                         SelectSelinux(config, PlainContainer(config), host_.selinux, record.selinux_level()));
+  return std::move(labels.process);
+}
+
 std::string PodManager::ReserveSelinux(const v1::ContainerConfig& config, const state::PodRecord& pod) {
   const std::string& level = config.linux().security_context().selinux_options().level();
   if (pod.selinux_mount_label().empty() || level == pod.selinux_level()) return "";

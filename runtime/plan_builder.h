@@ -88,7 +88,7 @@ struct PodInputs {
   std::map<std::string, std::string> sysctls;   // '.' or '/' separated; must be namespaced ones
   std::string state_dir;
   uint64_t shm_bytes = 64u << 20;
-  std::string mount_label;
+  std::string mount_label, init_label;
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 };

@@ -62,6 +62,8 @@ TEST(PlanCodec, PodAndExecRoundTrip) {
   pod.pod_id = "p";
   pod.sysctls = {{"net.ipv4.ip_forward", "1"}, {"kernel.msgmax", "8192"}};
   pod.uid_maps = {{0, 100000, 65536}};
+  pod.mount_label = "a:b:files";
+  pod.init_label = "a:b:processes";
   ASSERT_OK_AND_ASSIGN(const PodPlan pod_back, DecodePodPlan(EncodePlan(pod)));
   EXPECT_EQ(pod_back, pod);
   ExecPlan exec;

@@ -80,6 +80,7 @@ absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs) {
       .state_dir = inputs.state_dir,
       .shm_bytes = inputs.shm_bytes,
       .mount_label = inputs.mount_label,
+      .init_label = inputs.shared_pid ? inputs.init_label : "",
       .cgroup_dirs = inputs.cgroup_dirs,
       .cgroup_v2 = inputs.cgroup_v2,
   };

@@ -21,6 +21,14 @@ TEST(PodPlanTest, HostNetworkTakesUtsWithIt) {
   EXPECT_EQ(plan.hostname, "h");
 }
 
+TEST(PodPlanTest, OnlyAPidOneOfThePodsOwnIsLabelled) {
+  PodInputs inputs{.shared_pid = true, .mount_label = "files", .init_label = "processes"};
+  EXPECT_EQ(BuildPodPlan(inputs)->init_label, "processes");
+  inputs.shared_pid = false;
+  EXPECT_EQ(BuildPodPlan(inputs)->init_label, "");
+  EXPECT_EQ(BuildPodPlan(inputs)->mount_label, "files");
+}
+
 TEST(PodPlanTest, TakesNamespacedSysctlsOnly) {
   PodPlan plan = *BuildPodPlan({.sysctls = {{"net/ipv4/conf/eth0.1/forwarding", "1"},
                                             {"kernel.shm_rmid_forced", "1"}}});

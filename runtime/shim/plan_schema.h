@@ -14,7 +14,7 @@ namespace crisp::runtime {
 //   string  = u32 size, bytes, NUL (not counted)            list = u32 count, u32 bytes, element*
 
 constexpr uint32_t kPlanMagic = 0x4e4c5043;  // "CPLN"
-constexpr uint16_t kPlanVersion = 2;
+constexpr uint16_t kPlanVersion = 3;
 
 enum class PlanKind : uint16_t { kPod = 1, kContainer = 2, kExec = 3 };
 
@@ -142,6 +142,7 @@ void DescribePod(Io& io, T& plan) {
   io(plan.state_dir);
   io(plan.shm_bytes);
   io(plan.mount_label);
+  io(plan.init_label);
   io(plan.cgroup_dirs);
   io(plan.cgroup_v2);
 }

@@ -133,7 +133,7 @@ struct PodView {
   List<KeyValueView> sysctls;
   Str state_dir;
   uint64_t shm_bytes = 0;
-  Str mount_label;
+  Str mount_label, init_label;
   List<Str> cgroup_dirs;
   bool cgroup_v2 = false;
 };

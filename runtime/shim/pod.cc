@@ -9,17 +9,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "runtime/shim/cgroup.h"
 #include "runtime/shim/mounts.h"
-#include "runtime/shim/process.h"
+#include "runtime/shim/pod_init.h"
 
 namespace crisp::shim {
 
 Pod g_pod;
 
 namespace {
-
-constexpr uint32_t kNobody = 65535;
 
 bool StartsWith(const char* s, const char* prefix) {
   return strncmp(s, prefix, strlen(prefix)) == 0;
@@ -62,14 +59,6 @@ bool WriteMaps(pid_t pid, const char* file, const List<IdMapView>& maps) {
   Text<64> path;
   path.Add("/proc/").AddNumber(pid).Add("/").Add(file);
   return WriteFileAt(AT_FDCWD, path.data, text.data, text.size);
-}
-
-int OpenNamespace(pid_t pid, const char* name) {
-  Text<64> path;
-  path.Add("/proc/").AddNumber(pid).Add("/ns/").Add(name);
-  const int fd = open(path.data, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) Fail("open namespace", path.data);
-  return fd;
 }
 
 bool MapHolder(const Holder& holder, const List<IdMapView>& uids, const List<IdMapView>& gids) {
@@ -155,101 +144,30 @@ bool ApplySysctls(const PodView& plan) {
   return true;
 }
 
+// With the pod's label, if it has one.
+bool MountPodTmpfs(const char* name,
+                   const char* slot,
+                   unsigned long flags,
+                   Text<2048>* options,
+                   const PodView& plan) {
+  if (!plan.mount_label.empty()) options->Add(",context=\"").Add(plan.mount_label).Add("\"");
+  if (options->overflow) return Refuse(kInvalidArgument, "too long: the label of the pod's", name);
+  flags |= 2 | 4 | 8;  // nosuid, nodev, noexec
+  return SysMount(name, slot, "tmpfs", flags, options->data) == 0 || Fail("mount the pod's", name);
+}
+
 bool MountShm(const PodView& plan) {
   Text<2048> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
-  if (!plan.mount_label.empty()) options.Add(",context=\"").Add(plan.mount_label).Add("\"");
-  if (options.overflow) return Refuse(kInvalidArgument, "too long: the label of /dev/shm");
-  return SysMount("shm", kSlotShm, "tmpfs", 2 | 4 | 8 /* nosuid, nodev, noexec */, options.data) ==
-             0 ||
-         Fail("mount the pod's /dev/shm");
+  return MountPodTmpfs("shm", kSlotShm, 0, &options, plan);
 }
 
-// Pid 1 of a shared PID namespace: reaps, and can do nothing else.
-[[noreturn]] void RunPodInit(int status) {
-  prctl(PR_SET_NAME, "crisp-pause");
-  if (chroot(kSlotEmpty) != 0 || chdir("/") != 0) ReportAndExit(status);
-  for (int i = 0; i < 3; ++i) (void)dup2(g_pod.null.get(), i);
-  // The pod's maps may lack this id; without capabilities it matters little whose process it is.
-  (void)syscall(SYS_setgroups, 0, nullptr);
-  (void)syscall(SYS_setresgid, kNobody, kNobody, kNobody);
-  (void)syscall(SYS_setresuid, kNobody, kNobody, kNobody);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !DropAllCapabilities() ||
-      prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    Fail("set up the pod's pid 1");
-    ReportAndExit(status);
-  }
-  // Closes `status` too, which says that all is well.
-  SysCloseRange(3, ~0u, 0);
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  sigprocmask(SIG_BLOCK, &child, nullptr);
-  while (true) {
-    int signal;
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
-    sigwait(&child, &signal);
-  }
-}
-
-// In a user namespace the PID namespace must be made by somebody inside: a child of the shim in
-// between, which gives its own child to the shim.
-[[noreturn]] void MakePodInitInUserns(int status) {
-  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
-      syscall(SYS_setresuid, 0, 0, 0) != 0) {
-    Fail("enter the user namespace");
-    ReportAndExit(status);
-  }
-  clone_args args = {.flags = CLONE_NEWPID | CLONE_PARENT, .exit_signal = 0};
-  const int pid = SysClone3(&args);
-  if (pid == 0) RunPodInit(status);
-  if (pid < 0) {
-    Fail("create the pod's PID namespace");
-    ReportAndExit(status);
-  }
-  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
-  (void)!write(status, &report, sizeof(report));
-  _exit(0);
-}
-
-// Reads until the child's side is closed. False when an error came.
-bool AwaitPodInit(int status) {
-  ChildReport report;
-  while (read(status, &report, sizeof(report)) == sizeof(report)) {
-    if (report.type == ChildMessage::kPid) g_pod.pod_init = report.pid;
-    if (report.type == ChildMessage::kError) {
-      g_error = report.error;
-      return false;
-    }
-  }
-  return g_pod.pod_init > 0 || Refuse(kInternal, "the pod's pid 1 died");
-}
-
-bool StartPodInit(const PodView& plan) {
-  CgroupEntry cgroups;
-  if (!cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2)) return false;
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return Fail("make a socket pair");
-  }
-  const Fd ours(ends[0]);
-  Fd theirs(ends[1]);
-  const pid_t child = CloneSelf(g_pod.has_userns() ? 0 : CLONE_NEWPID, nullptr, cgroups.unified());
-  if (child == 0) {
-    close(ours.get());
-    for (int i = 0; i < cgroups.task_count(); ++i) (void)!write(cgroups.tasks()[i], "0", 1);
-    if (g_pod.has_userns()) MakePodInitInUserns(theirs.get());
-    RunPodInit(theirs.get());
-  }
-  if (child < 0) return Fail("create the pod's PID namespace");
-  theirs.Reset();
-  if (!g_pod.has_userns()) g_pod.pod_init = child;
-  const bool good = AwaitPodInit(ours.get());
-  if (g_pod.has_userns()) (void)WaitFor(child);
-  if (!good) return false;
-  g_pod.pod_pid.Reset(OpenNamespace(g_pod.pod_init, "pid"));
-  return g_pod.pod_pid.valid();
+// The broker's has no label, so confined containers could not even look at what it masks.
+bool MountEmpty(const PodView& plan) {
+  if (plan.mount_label.empty()) return true;
+  Text<2048> options;
+  options.Add("mode=755,size=4k,nr_inodes=2");
+  return MountPodTmpfs("empty", kSlotEmpty, 1 /* read-only */, &options, plan);
 }
 
 bool OpenHostNamespaces() {
@@ -293,6 +211,14 @@ HostScope::~HostScope() {
   if (outermost_ && inside_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) != 0) abort();
   if (outermost_) inside_ = false;
   errno = error;
+}
+
+int OpenNamespace(pid_t pid, const char* name) {
+  Text<64> path;
+  path.Add("/proc/").AddNumber(pid).Add("/ns/").Add(name);
+  const int fd = open(path.data, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) Fail("open namespace", path.data);
+  return fd;
 }
 
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps) {
@@ -377,9 +303,9 @@ bool SetUpPod(const PodView& plan) {
     if (!plan.new_net || !plan.new_ipc || !plan.new_uts || !plan.uid_maps.empty()) {
       return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);
     }
-    if (!MountShm(plan) || !ApplySysctls(plan)) return false;
+    if (!MountShm(plan) || !MountEmpty(plan) || !ApplySysctls(plan)) return false;
   } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
-             !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
+             !MountEmpty(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
              (plan.new_net && !OpenPodNetwork())) {
     return false;
   }

@@ -9,7 +9,7 @@ namespace crisp::shim {
 // container starts from is cheap and shows nothing of the host.
 constexpr char kSlotRoot[] = "/r";     // where a container's root is attached before the pivot
 constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for a moment
-constexpr char kSlotEmpty[] = "/e";    // an empty read-only tmpfs: the mask of directories
+constexpr char kSlotEmpty[] = "/e";    // an empty read-only tmpfs: the mask of directories, and pid 1's root
 constexpr char kSlotNull[] = "/n";     // a null device of our own: the mask of files
 constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
 
@@ -57,6 +57,9 @@ class HostScope {
 
 // A descriptor of a new user namespace with these maps; -1 and g_error.
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps);
+
+// A descriptor of a process' namespace, by its name in /proc; -1 and g_error.
+int OpenNamespace(pid_t pid, const char* name);
 
 // Starts a child that has this process' memory. 0 in the child; -1 and errno.
 pid_t CloneSelf(uint64_t flags, int* pidfd, int cgroup_fd);

@@ -145,6 +145,32 @@ TEST_F(Selinux, PrivilegedAndHostPidAreUnconfined) {
   EXPECT_EQ(node_->Shell(among.container, kCurrent), "system_u:system_r:spc_t:s0");
 }
 
+// Pid 1 of such a pod is nobody's container. An ordinary pod gets a shim that was made before it, one with
+// the host's network never.
+TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
+  for (const bool host_network : {false, true}) {
+    const auto edit = [&](auto& message) {
+      auto* context = message.mutable_linux()->mutable_security_context();
+      context->mutable_namespace_options()->set_pid(cri::POD);
+      if (host_network) context->mutable_namespace_options()->set_network(cri::NODE);
+    };
+    const Running run = Run(absl::StrCat("shared", host_network), edit, edit);
+    ASSERT_EQ(node_->Shell(run.container, "cat /proc/1/comm"), "crisp-pause");
+    const std::string label = node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current");
+    EXPECT_EQ(label, node_->Shell(run.container, kCurrent));
+    EXPECT_THAT(label, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
+    const std::string context = absl::StrCat("context=\"system_u:object_r:container_file_t:", LevelOf(label), "\"");
+    EXPECT_THAT(node_->Shell(run.container, "cat /proc/1/mountinfo"), HasSubstr(context));
+  }
+  const auto privileged = [](auto& message) {
+    auto* context = message.mutable_linux()->mutable_security_context();
+    context->mutable_namespace_options()->set_pid(cri::POD);
+    context->set_privileged(true);
+  };
+  const Running run = Run("privileged", privileged, privileged);
+  EXPECT_EQ(node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current"), "system_u:system_r:spc_t:s0");
+}
+
 TEST_F(Selinux, VolumesAreRelabelledWhenAskedForAndKeptFromOtherPods) {
   const std::string volume = daemon_->scratch() + "/volume";
   ASSERT_OK(MakeDirs(volume + "/sub"));
