@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 #include "runtime/shim/connection.h"
 #include "runtime/shim/message.h"
@@ -23,6 +24,14 @@ constexpr int kBrokerSocket = 3;
 constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1;
 constexpr unsigned long kRecursivePrivate = (1 << 14) | (1 << 18);
 constexpr int kMntDetach = 2;
+constexpr char kLabelAttribute[] = "security.selinux";
+
+// Where there is SELinux, confined containers may open what the host calls so.
+void LabelAsNull(const char* device) {
+  char label[512];
+  const ssize_t size = getxattr("/dev/null", kLabelAttribute, label, sizeof(label));
+  if (size > 0) (void)setxattr(device, kLabelAttribute, label, static_cast<size_t>(size), 0);
+}
 
 // Replaces everything below "/" by the few things a container's set-up needs.
 bool MakeMinimalRoot() {
@@ -42,6 +51,7 @@ bool MakeMinimalRoot() {
     if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
   }
   if (mknod(kSlotNull + 1, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
+  LabelAsNull(kSlotNull + 1);
   // A user namespace may mount its own proc and sysfs only where a whole one is visible.
   if (SysMount("proc", "proc", "proc", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
       SysMount("sysfs", "sys", "sysfs", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||

@@ -145,16 +145,27 @@ TEST_F(Selinux, PrivilegedAndHostPidAreUnconfined) {
   EXPECT_EQ(node_->Shell(among.container, kCurrent), "system_u:system_r:spc_t:s0");
 }
 
-// Pid 1 of such a pod is nobody's container. An ordinary pod gets a shim that was made before it, one with
-// the host's network never.
+void MapUsers(cri::NamespaceOption& options) {
+  cri::UserNamespace* const userns = options.mutable_userns_options();
+  userns->set_mode(cri::POD);
+  for (auto* map : {userns->add_uids(), userns->add_gids()}) {
+    map->set_host_id(200000);
+    map->set_length(65536);
+  }
+}
+
+// Pid 1 of such a pod is nobody's container. An ordinary pod gets a shim that was made before it, the
+// others never.
 TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
-  for (const bool host_network : {false, true}) {
+  for (const std::string kind : {"ordinary", "host-network", "mapped"}) {
     const auto edit = [&](auto& message) {
-      auto* context = message.mutable_linux()->mutable_security_context();
-      context->mutable_namespace_options()->set_pid(cri::POD);
-      if (host_network) context->mutable_namespace_options()->set_network(cri::NODE);
+      auto& options = *message.mutable_linux()->mutable_security_context()->mutable_namespace_options();
+      options.set_pid(cri::POD);
+      if (kind == "host-network") options.set_network(cri::NODE);
+      if (kind == "mapped") MapUsers(options);
     };
-    const Running run = Run(absl::StrCat("shared", host_network), edit, edit);
+    SCOPED_TRACE(kind);
+    const Running run = Run(kind, edit, edit);
     ASSERT_EQ(node_->Shell(run.container, "cat /proc/1/comm"), "crisp-pause");
     const std::string label = node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current");
     EXPECT_EQ(label, node_->Shell(run.container, kCurrent));
@@ -169,6 +180,20 @@ TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
   };
   const Running run = Run("privileged", privileged, privileged);
   EXPECT_EQ(node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current"), "system_u:system_r:spc_t:s0");
+}
+
+TEST_F(Selinux, WhatIsMaskedIsEmptyNotForbidden) {
+  const Running run = Run("masked", nullptr, [](auto& c) {
+    for (const char* path : {"/proc/sys", "/proc/version"}) {
+      c.mutable_linux()->mutable_security_context()->add_masked_paths(path);
+    }
+  });
+  const ExecOutput listed = node_->Exec(run.container, {"ls", "-A", "/proc/sys"});
+  EXPECT_EQ(listed.exit_code, 0) << listed.err;
+  EXPECT_EQ(listed.out, "");
+  const ExecOutput read = node_->Exec(run.container, {"cat", "/proc/version"});
+  EXPECT_EQ(read.exit_code, 0) << read.err;
+  EXPECT_EQ(read.out, "");
 }
 
 TEST_F(Selinux, VolumesAreRelabelledWhenAskedForAndKeptFromOtherPods) {
