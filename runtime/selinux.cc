@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <selinux/selinux.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -73,6 +74,39 @@ absl::StatusOr<Dir> ReadDirectory(int parent, const char* name, absl::string_vie
   return Dir(dir);
 }
 
+// The system's directories by what they are: a bind mount gives them another name.
+class SystemDirectories {
+ public:
+  SystemDirectories() {
+    for (const absl::string_view path : kSystemPaths) {
+      struct stat st {};
+      if (::stat(std::string(path).c_str(), &st) == 0) known_.push_back({st.st_dev, st.st_ino, path});
+    }
+  }
+  absl::Status CheckIsNone(const struct stat& st, absl::string_view shown) const {
+    for (const Directory& directory : known_) {
+      if (directory.device != st.st_dev || directory.inode != st.st_ino) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "selinux: ", shown, " is the system's ", directory.path, " and is not relabelled for a container"));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  struct Directory {
+    dev_t device;
+    ino_t inode;
+    absl::string_view path;
+  };
+  std::vector<Directory> known_;
+};
+
+// The kernel's own file systems have no room for anything.
+bool HoldsFiles(int fd) {
+  struct statfs info {};
+  return ::fstatfs(fd, &info) == 0 && info.f_blocks > 0;
+}
+
 class Relabeler {
  public:
   Relabeler(std::string root, const std::string& label) : root_(std::move(root)), label_(label) {}
@@ -82,6 +116,7 @@ class Relabeler {
     struct stat st {};
     if (::fstat(top.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("selinux: stat ", root_));
     device_ = st.st_dev;
+    CRISP_RETURN_IF_ERROR(system_.CheckIsNone(st, root_));
     CRISP_RETURN_IF_ERROR(LabelFd(top.get(), label_, root_));
     if (!S_ISDIR(st.st_mode)) return absl::OkStatus();
     // By the descriptor, so that it is the one that was looked at.
@@ -115,7 +150,11 @@ class Relabeler {
       // Gone since it was listed.
       return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, absl::StrCat("selinux: open ", shown));
     }
-    if (st.st_dev != device_) return absl::OkStatus();
+    if (st.st_dev != device_) {
+      if (!HoldsFiles(fd.get())) return absl::OkStatus();
+      device_ = st.st_dev;
+    }
+    CRISP_RETURN_IF_ERROR(system_.CheckIsNone(st, shown));
     CRISP_RETURN_IF_ERROR(LabelFd(fd.get(), label_, shown));
     if (!S_ISDIR(st.st_mode)) return absl::OkStatus();
     if (stack_.size() >= kMaxDepth) {
@@ -128,7 +167,8 @@ class Relabeler {
 
   const std::string root_;
   const std::string& label_;
-  dev_t device_ = 0;
+  const SystemDirectories system_;
+  dev_t device_ = 0;  // of what was labelled last
   std::vector<Dir> stack_;
 };
 

@@ -35,8 +35,9 @@ absl::Status SetSelinuxLabel(const std::string& path, const std::string& label);
 bool IsSystemPath(absl::string_view path);
 
 // Gives everything in the tree at `path` (a directory or a file, its symlinks resolved) the label, going
-// through no symlink, whatever changes in it meanwhile; stays on one file system. Costs a look at every
-// file, and a write at those that have another label. InvalidArgument for a system path. File systems
+// through no symlink, whatever changes in it meanwhile: what is mounted in it, too, as a container sees
+// it, but not the kernel's own file systems. Costs a look at every file, and a write at those that have
+// another label. InvalidArgument for a system path, and when a bind mount leads to one. File systems
 // without labels are OK.
 absl::Status RelabelTree(const std::string& path, const std::string& label);
 

@@ -70,15 +70,33 @@ TEST_F(RelabelTest, AVolumeMayBeOneFile) {
   EXPECT_EQ(LabelOf(At("file")), kLabel);
 }
 
-TEST_F(RelabelTest, StaysOnItsFileSystem) {
+TEST_F(RelabelTest, WhatIsMountedInATreeBelongsToIt) {
   ASSERT_OK(MakeDirs(At("volume/inner")));
+  ASSERT_OK(MakeDirs(At("volume/sys")));
   ASSERT_EQ(::mount("inner", At("volume/inner").c_str(), "tmpfs", 0, nullptr), 0);
+  ASSERT_EQ(::mount("sys", At("volume/sys").c_str(), "sysfs", MS_RDONLY, nullptr), 0);
   Write("volume/inner/file");
-  const std::string before = LabelOf(At("volume/inner/file"));
+  Write("volume/last");
+  const std::string before = LabelOf(At("volume/sys"));
   EXPECT_OK(RelabelTree(At("volume"), kLabel));
-  EXPECT_EQ(LabelOf(At("volume")), kLabel);
-  EXPECT_EQ(LabelOf(At("volume/inner/file")), before);
+  for (const char* name : {"volume", "volume/inner", "volume/inner/file", "volume/last"}) {
+    EXPECT_EQ(LabelOf(At(name)), kLabel) << name;
+  }
+  EXPECT_EQ(LabelOf(At("volume/sys")), before) << "the kernel's own";
   ::umount2(At("volume/inner").c_str(), MNT_DETACH);
+  ::umount2(At("volume/sys").c_str(), MNT_DETACH);
+}
+
+TEST_F(RelabelTest, NoBindMountLeadsToTheSystemsDirectories) {
+  ASSERT_OK(MakeDirs(At("volume/inner")));
+  const std::string before = LabelOf("/etc");
+  for (const char* name : {"volume/inner", "volume"}) {
+    ASSERT_EQ(::mount("/etc", At(name).c_str(), nullptr, MS_BIND, nullptr), 0);
+    EXPECT_THAT(RelabelTree(At("volume"), kLabel),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the system's /etc")));
+    ::umount2(At(name).c_str(), MNT_DETACH);
+  }
+  EXPECT_EQ(LabelOf("/etc"), before);
 }
 
 TEST_F(RelabelTest, DeepTreesEndSomewhere) {
