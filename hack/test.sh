@@ -47,11 +47,17 @@ stage_tools() { hack/tools.sh; }
 
 stage_proto() { hack/protocheck.sh; }
 
-stage_e2e() {
-  local tar=build/e2e/busybox.tar failed=0 binary
+# Prints the tar of the image that the e2e tests import.
+e2e_image() {
+  local tar=build/e2e/busybox.tar
   # shellcheck source=hack/bench/image.sh
   . hack/bench/image.sh
-  make_busybox_tar "$tar" crisp.test/busybox:latest
+  make_busybox_tar "$tar" crisp.test/busybox:latest >&2 && echo "$tar"
+}
+
+stage_e2e() {
+  local tar failed=0 binary
+  tar=$(e2e_image) || return 1
   for binary in build/e2e/*_e2e; do
     echo "--- $(basename "$binary")"
     CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin timeout 600 "$binary" --gtest_brief=1 || failed=1
@@ -108,11 +114,12 @@ stage_machine() {
   return $failed
 }
 
-# Inside the one with SELinux. Not critest: see docs/conformance.md.
+# Inside the one with SELinux.
 stage_labelled() {
   local failed=0
   build/tests/selinux_root_test --gtest_brief=1 || failed=1
-  CRISP_E2E_IMAGE=build/e2e/busybox.tar CRISP_BIN=build/bin build/e2e/selinux_e2e --gtest_brief=1 || failed=1
+  CRISP_E2E_IMAGE=$(e2e_image) CRISP_BIN=build/bin build/e2e/selinux_e2e --gtest_brief=1 || failed=1
+  stage_critest || failed=1
   return $failed
 }
 
@@ -170,7 +177,7 @@ for stage in "${stages[@]}"; do
     tail -n 120 "$log_dir/$stage.log"
   fi
   case $stage in
-    critest | machine | vm) grep -E '^(--- machine|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
+    critest | machine | labelled | vm) grep -E '^(--- machine|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
     cluster) grep -E '(passed|FAILED) in|^up in' "$log_dir/$stage.log" ;;
   esac
   summary+=$(printf '%-10s %-7s %5ds' "$stage" "$result" $((SECONDS - started)))$'\n'
