@@ -68,6 +68,8 @@ class PoolImpl final : public ShimPool {
   };
   absl::StatusOr<Launched> Launch(const PodPlan& plan, bool spare, const Cancel& cancel);
   UniqueFd TakeSpare();
+  // Whether one is wanted, which is then counted among the ordered ones.
+  bool OrderSpare();
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
   void Run();
@@ -85,6 +87,7 @@ class PoolImpl final : public ShimPool {
   absl::flat_hash_map<uint64_t, std::shared_ptr<ShimConnection>> shims_ ABSL_GUARDED_BY(mutex_);
   const size_t wanted_spares_;
   absl::Mutex spares_mutex_;
+  size_t ordered_spares_ ABSL_GUARDED_BY(spares_mutex_) = 0;
   std::vector<UniqueFd> spares_ ABSL_GUARDED_BY(spares_mutex_);  // their control sockets, oldest first
   std::thread thread_;
 };
@@ -141,14 +144,23 @@ UniqueFd PoolImpl::TakeSpare() {
   return oldest;
 }
 
+bool PoolImpl::OrderSpare() {
+  absl::MutexLock lock(&spares_mutex_);
+  if (spares_.size() + ordered_spares_ >= wanted_spares_) return false;
+  ++ordered_spares_;
+  return true;
+}
+
 // One that is taken before it is done takes its plan when it is.
 void PoolImpl::AddSpares() {
-  absl::MutexLock lock(&spares_mutex_);
-  while (spares_.size() < wanted_spares_) {
+  while (OrderSpare()) {
     absl::StatusOr<SocketPair> pair = MakeSocketPair();
-    if (!pair.ok() || !broker_.StartSpare(pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok()) {
-      return;  // the next pod that starts a shim instead says why
-    }
+    // A broker that is busy is no reason for pods to wait for the mutex.
+    const bool started =
+        pair.ok() && broker_.StartSpare(pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
+    absl::MutexLock lock(&spares_mutex_);
+    --ordered_spares_;
+    if (!started) return;  // the next pod that starts a shim instead says why
     spares_.push_back(std::move(pair->ours));
   }
 }
