@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/database.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/status_matchers.h"
@@ -14,6 +15,8 @@
 #include "cri/fakes.h"
 #include "cri/pod_manager.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "runtime/cgroup.h"
+#include "runtime/cgroup_layout.h"
 
 namespace crisp::cri {
 namespace {
@@ -337,6 +340,26 @@ TEST_F(PodManagerTest, AFailedAttachLeavesNothing) {
   EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());
   network_.fail = false;
   EXPECT_FALSE(RunPod("bad").empty());
+}
+
+TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
+  ASSERT_OK_AND_ASSIGN(runtime::CgroupLayout layout, runtime::DetectCgroups());
+  const std::string parent = absl::StrCat("/crisp-claim-", ::getpid());
+  const runtime::Cgroup group(std::make_shared<const runtime::CgroupLayout>(std::move(layout)), parent);
+  v1::RunPodSandboxRequest request = PodRequest("claim");
+  request.mutable_config()->mutable_linux()->set_cgroup_parent(parent);
+  ASSERT_OK_AND_ASSIGN(const auto rows, Database::Open(dir_.path() + "/state/state.db", Database::Sync::kOff, ""));
+  ASSERT_OK(rows->Execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(FAIL, 'full'); END").status());
+  v1::RunPodSandboxResponse reply;
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()).message(), HasSubstr("full"));
+  ASSERT_OK(rows->Execute("DROP TRIGGER full").status());
+  // Whoever claims it next is the last one to leave it, too.
+  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+  EXPECT_EQ(::access(group.PrimaryDir().c_str(), F_OK), 0);
+  v1::RemovePodSandboxRequest removal;
+  removal.set_pod_sandbox_id(reply.pod_sandbox_id());
+  EXPECT_OK(manager_->RemovePodSandbox(removal, nullptr, Cancel()));
+  EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0) << group.PrimaryDir();
 }
 
 TEST_F(PodManagerTest, AMissingProgramIsAStartError) {
