@@ -229,6 +229,37 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   return BuildAndPlan(job);
 }
 
+absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const CreateJob& job,
+                                                                   const state::ContainerRecord& record,
+                                                                   const runtime::PodNamespaces& namespaces,
+                                                                   const runtime::Cgroup& group) {
+  runtime::ContainerInputs inputs{
+      .container_id = record.id(),
+      .lower_dirs = job.root.lower_dirs,
+      .upper_dir = job.root.upper_dir,
+      .work_dir = job.root.work_dir,
+      .log_path = record.log_path(),
+      .stdin_open = job.config.stdin(),
+      .stdin_once = job.config.stdin_once(),
+      .exit_record = ExitRecordPath(job.pod->id, record.id()),
+      .pod = namespaces,
+      .cgroup_dirs = group.Dirs(),
+      .cgroup_v2 = layout_->v2,
+      .cgroup_mounts = group.Mounts(
+          "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
+      .available_capabilities = host_.capabilities,
+      .image_volumes = job.image_volumes,
+      .empty_layer = EmptyLayer(),
+      .device_sources = job.device_sources};
+  if (!mount_points_.empty()) inputs.lower_dirs.push_back(mount_points_);
+  if (job.spec.linux_.seccomp.has_value()) {
+    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
+    inputs.seccomp_bpf = filter->bpf;
+    inputs.seccomp_flags = filter->flags;
+  }
+  return inputs;
+}
+
 absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   const auto held = job.container->Snapshot();
   const state::ContainerRecord& record = *held;
@@ -268,30 +299,8 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   CRISP_RETURN_IF_ERROR(group.Create(job.spec.linux_.resources));
   job.timer->Done("cgroup");
-  runtime::ContainerInputs plan_inputs{
-      .container_id = record.id(),
-      .lower_dirs = job.root.lower_dirs,
-      .upper_dir = job.root.upper_dir,
-      .work_dir = job.root.work_dir,
-      .log_path = record.log_path(),
-      .stdin_open = job.config.stdin(),
-      .stdin_once = job.config.stdin_once(),
-      .exit_record = ExitRecordPath(job.pod->id, record.id()),
-      .pod = namespaces,
-      .cgroup_dirs = group.Dirs(),
-      .cgroup_v2 = layout_->v2,
-      .cgroup_mounts = group.Mounts(
-          "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
-      .available_capabilities = host_.capabilities,
-      .image_volumes = job.image_volumes,
-      .empty_layer = EmptyLayer(),
-      .device_sources = job.device_sources};
-  if (!mount_points_.empty()) plan_inputs.lower_dirs.push_back(mount_points_);
-  if (job.spec.linux_.seccomp.has_value()) {
-    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
-    plan_inputs.seccomp_bpf = filter->bpf;
-    plan_inputs.seccomp_flags = filter->flags;
-  }
+  CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,
+                         MakePlanInputs(job, record, namespaces, group));
   CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));
   job.timer->Done("plan");
   return absl::OkStatus();

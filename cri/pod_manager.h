@@ -201,6 +201,11 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status MakeVolumes(CreateJob& job);
   absl::Status InjectCdiDevices(CreateJob& job);
   absl::Status ApplyBlockIoClass(CreateJob& job);
+  // What of a container's plan is not in its spec.
+  absl::StatusOr<runtime::ContainerInputs> MakePlanInputs(const CreateJob& job,
+                                                          const state::ContainerRecord& record,
+                                                          const runtime::PodNamespaces& namespaces,
+                                                          const runtime::Cgroup& group);
   absl::Status BuildAndPlan(CreateJob& job);
 
   // container_start.cc, container_stop.cc, container_remove.cc
