@@ -249,9 +249,9 @@ absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const Create
           "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
       .available_capabilities = host_.capabilities,
       .image_volumes = job.image_volumes,
-      .empty_layer = EmptyLayer(),
+      .empty_layer = layers_.empty,
       .device_sources = job.device_sources};
-  if (!mount_points_.empty()) inputs.lower_dirs.push_back(mount_points_);
+  if (!layers_.mount_points.empty()) inputs.lower_dirs.push_back(layers_.mount_points);
   if (job.spec.linux_.seccomp.has_value()) {
     CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
     inputs.seccomp_bpf = filter->bpf;

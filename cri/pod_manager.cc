@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/host_facts.h"
-#include "cri/mount_points.h"
 #include "runtime/apparmor.h"
 #include "runtime/selinux_store.h"
 
@@ -50,12 +49,8 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(state, "/pods"), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(manager->options_.root, "/volumes"), 0711));
   CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
-  if (auto layer = MakeMountPoints(manager->options_.root); layer.ok()) {
-    manager->mount_points_ = *std::move(layer);
-    manager->spare_roots_.SetBottom(manager->mount_points_);
-  } else {
-    LogWarning("containers make their mount points themselves", {{"error", layer.status().ToString()}});
-  }
+  CRISP_ASSIGN_OR_RETURN(manager->layers_, MakeConstantLayers(manager->options_.root));
+  manager->spare_roots_.SetBottom(manager->layers_.mount_points);
   manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
   manager->host_ = ReadHostFacts(*manager->layout_);
   if (manager->host_.apparmor) manager->LoadDefaultAppArmor();
@@ -64,8 +59,11 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
     LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
   }
-  CRISP_RETURN_IF_ERROR(MakeDirs(manager->EmptyLayer(), 0755));
-  CRISP_RETURN_IF_ERROR(runtime::LabelStores(manager->options_.root, selinux));
+  const std::string& root = manager->options_.root;
+  std::vector<std::string> stores = {absl::StrCat(root, "/layers"), absl::StrCat(root, "/ingest"),
+                                     absl::StrCat(root, "/containers"), manager->layers_.empty};
+  if (!manager->layers_.mount_points.empty()) stores.push_back(manager->layers_.mount_points);
+  CRISP_RETURN_IF_ERROR(runtime::LabelStores(stores, selinux));
   CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
   manager->seccomp_.Warm();
   return manager;
@@ -88,7 +86,6 @@ std::string PodManager::FilesDir(const std::string& id) const { return absl::Str
 std::string PodManager::ExitRecordPath(const std::string& pod_id, const std::string& id) const {
   return absl::StrCat(PodDir(pod_id), "/exits/", id);
 }
-std::string PodManager::EmptyLayer() const { return absl::StrCat(options_.root, "/empty"); }
 std::string PodManager::VolumeDir(const std::string& container_id) const {
   return absl::StrCat(options_.root, "/volumes/", container_id);
 }

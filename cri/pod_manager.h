@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "cri/constant_layers.h"
 #include "cri/event_hub.h"
 #include "cri/exec_session.h"
 #include "cri/id_store.h"
@@ -137,7 +138,6 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::string FilesDir(const std::string& id) const;
   std::string ExitRecordPath(const std::string& pod_id, const std::string& id) const;
   std::string VolumeDir(const std::string& container_id) const;
-  std::string EmptyLayer() const;
   // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
   // The kubelet makes its groups before it asks for a pod.
   bool ClaimCgroup(const std::string& path);
@@ -261,7 +261,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   metrics::Registry* metrics_ = nullptr;
   std::shared_ptr<const runtime::CgroupLayout> layout_;
   HostFacts host_;
-  std::string mount_points_;  // see mount_points.h; empty: there is no such layer
+  ConstantLayers layers_;
   std::unique_ptr<RecordStore> records_;
   runtime::SeccompCache seccomp_;
   runtime::CdiRegistry cdi_;

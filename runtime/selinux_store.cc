@@ -3,8 +3,6 @@
 #include <selinux/selinux.h>
 #include <sys/xattr.h>
 
-#include <vector>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -46,11 +44,10 @@ std::string SharedFileContext(absl::string_view lxc_contexts) {
   return "";
 }
 
-absl::Status LabelStores(const std::string& root, const SelinuxHost& host) {
+absl::Status LabelStores(const std::vector<std::string>& directories, const SelinuxHost& host) {
   if (!host.enabled || host.off || !host.unusable.empty()) return absl::OkStatus();
   const std::string label = ChooseLabel(host);
-  for (const char* name : {"layers", "ingest", "containers", "empty"}) {
-    const std::string path = absl::StrCat(root, "/", name);
+  for (const std::string& path : directories) {
     CRISP_RETURN_IF_ERROR(MakeDirs(path, 0700));
     CRISP_RETURN_IF_ERROR(LabelStore(path, label));
   }

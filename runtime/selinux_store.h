@@ -2,6 +2,7 @@
 #define CRISP_RUNTIME_SELINUX_STORE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -16,10 +17,10 @@ namespace crisp::runtime {
 // What the text of the policy's lxc_contexts file says of that (`ro_file = "CONTEXT"`); "" when nothing.
 std::string SharedFileContext(absl::string_view lxc_contexts);
 
-// Labels the directories of crispd's own below `root` that hold layers, with all that is in them; new
-// files inherit it. Does nothing where containers get no labels, and nothing at once in a directory that
-// has the label. Before anything is made in there.
-absl::Status LabelStores(const std::string& root, const SelinuxHost& host);
+// Labels directories of crispd's own that hold layers, with all that is in them; new files inherit it.
+// Makes them where they are missing. Does nothing where containers get no labels, and nothing at once in
+// a directory that has the label. Before anybody else makes something in there.
+absl::Status LabelStores(const std::vector<std::string>& directories, const SelinuxHost& host);
 
 // One directory of them. Its own label comes last: it says that all below have it.
 absl::Status LabelStore(const std::string& path, const std::string& label);

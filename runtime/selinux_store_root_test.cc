@@ -36,7 +36,7 @@ TEST(SelinuxStoreTest, NothingIsTouchedWhereContainersGetNoLabels) {
   const TempDir dir;
   for (const SelinuxHost& host : {SelinuxHost{}, SelinuxHost{.off = true, .enabled = true},
                                   SelinuxHost{.enabled = true, .unusable = "no container_t"}}) {
-    EXPECT_OK(LabelStores(dir.path(), host));
+    EXPECT_OK(LabelStores({dir.path() + "/layers"}, host));
     EXPECT_THAT(*ListDir(dir.path()), ::testing::IsEmpty());
   }
 }
