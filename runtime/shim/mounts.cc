@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
 #include "runtime/shim/pod.h"
 
@@ -44,15 +43,6 @@ bool TakesLabel(const char* type) {
   return strcmp(type, "tmpfs") == 0 || strcmp(type, "devpts") == 0;
 }
 
-// An IPC namespace has one mqueue, which the kernel has mounted already: too late for an option, but
-// its root takes a label. Where it cannot, nothing is gained or lost.
-bool LabelQueues(int mount, const char* label) {
-  const Fd root(openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return !root.valid() ||
-         fsetxattr(root.get(), "security.selinux", label, strlen(label) + 1, 0) == 0 ||
-         errno == ENOTSUP || Fail("label the message queues", label);
-}
-
 }  // namespace
 
 bool SetAttributes(
@@ -89,13 +79,9 @@ int MountFs(const MountView& mount, const char* label) {
     Fail("create the file system for", mount.destination.c_str());
     return -1;
   }
-  Fd made(SysFsmount(fs.get(), 0));
-  if (!made.valid()) Fail("mount the file system for", mount.destination.c_str());
-  if (made.valid() && label[0] != '\0' && strcmp(type, "mqueue") == 0 &&
-      !LabelQueues(made.get(), label)) {
-    return -1;
-  }
-  return made.Release();
+  const int made = SysFsmount(fs.get(), 0);
+  if (made < 0) Fail("mount the file system for", mount.destination.c_str());
+  return made;
 }
 
 int MountBind(const MountView& mount) {
