@@ -129,7 +129,7 @@ struct PodPlan {
   std::vector<std::pair<std::string, std::string>> sysctls;  // "net.ipv4.x" → value, applied in the pod
   std::string state_dir;                // tmpfs directory of the pod: socket, records
   uint64_t shm_bytes = 64u << 20;       // the pod's /dev/shm, offered to containers as source "pod:shm"
-  std::string mount_label;              // SELinux context= of it and of what masks directories, empty: none
+  std::string mount_label;  // SELinux label of that, its message queues and what masks directories; empty: none
   // SELinux label of the pod's pid 1 (if any), empty: the daemon's, which it also keeps where the policy
   // permits no change.
   std::string init_label;
