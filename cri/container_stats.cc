@@ -175,6 +175,7 @@ absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRe
                        .name = pod->id,
                        .pod_namespace = metadata.namespace_(),
                        .pod = metadata.name(),
+                       .created_at = absl::FromUnixNanos(pod_record.created_at()),
                        .started_at = absl::FromUnixNanos(pod_record.created_at())};
     if (read.cgroup.has_value()) own.stats = *read.cgroup;
     for (v1::Metric& sample : PodMetricSamples(own, read.interfaces)) {
@@ -192,6 +193,7 @@ absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRe
                              .pod = metadata.name(),
                              .container = record.config().metadata().name(),
                              .stats = *container.cgroup,
+                             .created_at = absl::FromUnixNanos(record.created_at()),
                              .started_at = absl::FromUnixNanos(record.started_at()),
                              .resources = record.resources()};
       if (container.writable_layer.has_value()) FillFileSystem(*container.writable_layer, reading);

@@ -31,6 +31,7 @@ const std::vector<Descriptor>& Table() {
       {"container_cpu_system_seconds_total", "CPU time in the kernel", kCounter, {}},
       {"container_cpu_usage_seconds_total", "CPU time in all", kCounter, {"cpu"}},
       {"container_cpu_user_seconds_total", "CPU time in user space", kCounter, {}},
+      {"container_creation_time_seconds", "When the container was created, in Unix seconds", kGauge, {}},
       {"container_file_descriptors", "Open file descriptors", kGauge, {}},
       {"container_fs_inodes_free", "Free inodes of the file system", kGauge, {"device"}},
       {"container_fs_inodes_total", "Inodes of the file system", kGauge, {"device"}},
@@ -227,6 +228,7 @@ void AddSpec(const MetricsReading& r, Samples& out) {
   out.Add("container_spec_memory_limit_bytes", Positive(spec.memory_limit_in_bytes()));
   out.Add("container_spec_memory_reservation_limit_bytes", 0);
   out.Add("container_spec_memory_swap_limit_bytes", Positive(spec.memory_swap_limit_in_bytes()));
+  out.Add("container_creation_time_seconds", Positive(absl::ToUnixSeconds(r.created_at)));
   out.Add("container_start_time_seconds", Positive(absl::ToUnixSeconds(r.started_at)));
 }
 

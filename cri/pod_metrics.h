@@ -24,7 +24,7 @@ struct MetricsReading {
   // Values of the labels id, name, image, namespace, pod, container.
   std::string id, name, image, pod_namespace, pod, container;
   runtime::CgroupStats stats;
-  absl::Time started_at;
+  absl::Time created_at, started_at;
   std::optional<storage::FsUsage> writable_layer;
   uint64_t fs_limit_bytes = 0, fs_inodes = 0, fs_inodes_free = 0;
   uint64_t threads = 0, processes = 0, file_descriptors = 0, sockets = 0;

@@ -247,7 +247,8 @@ TEST_F(Surface, EveryNameOfCadvisorIsSampled) {
   }
   const std::vector<std::string> always = {
       "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total", "cpu_cfs_throttled_seconds_total",
-      "cpu_system_seconds_total", "cpu_usage_seconds_total", "cpu_user_seconds_total", "file_descriptors",
+      "cpu_system_seconds_total", "cpu_usage_seconds_total", "cpu_user_seconds_total", "creation_time_seconds",
+      "file_descriptors",
       "fs_inodes_free", "fs_inodes_total", "fs_limit_bytes", "fs_usage_bytes", "last_seen", "memory_cache",
       "memory_failcnt", "memory_failures_total", "memory_kernel_usage", "memory_mapped_file",
       "memory_max_usage_bytes", "memory_rss", "memory_swap", "memory_usage_bytes", "memory_working_set_bytes",
