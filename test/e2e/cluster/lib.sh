@@ -50,10 +50,45 @@ explain() {
   kubectl get "pod/$1" -o json | jq -c '.status | {phase, reason, message, containerStatuses}'
   kubectl get events --field-selector "involvedObject.name=$1" -o custom-columns=:.reason,:.message --no-headers | tail -5
 }
+has_image() { crictl images -o json | jq -e --arg n "$1" '.images[] | select(.repoTags[]? == $n)'; }
+lacks_image() { ! has_image "$1"; }
+# configure: the kubelet starts again with the keys of standard input on top; `unconfigure` without them.
+kubelet_conf=$CRISP_CLUSTER_DIR/kubelet.conf.d/theme.conf
+restart_kubelet() { cluster stop kubelet; cluster start kubelet || fail "the kubelet does not start"; }
+configure() {
+  { printf 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n'; cat; } >"$kubelet_conf"
+  restart_kubelet
+}
+unconfigure() { rm -f "$kubelet_conf"; restart_kubelet; }
 inside() { kubectl exec "$1" -- "${@:2}"; }
 # shell POD SCRIPT: in its first container.
 shell() { kubectl exec "$1" -- sh -c "$2"; }
 apply() { kubectl apply -f - >/dev/null || fail "apply"; }
+# sleeper NAME IMAGE COMMAND ", MORE: FIELDS": a pod of one container that is never restarted, as YAML.
+sleeper() { printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {terminationGracePeriodSeconds: 1, restartPolicy: Never, containers: [{name: c, image: %s, command: %s%s}]}\n' "$@"; }
+# deployment NAME REPLICAS: whose pods have the spec of standard input and end within a second.
+deployment() {
+  {
+    cat <<YAML
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: $1}
+spec:
+  replicas: $2
+  selector: {matchLabels: {app: $1}}
+  template:
+    metadata: {labels: {app: $1}}
+    spec:
+      terminationGracePeriodSeconds: 1
+YAML
+    sed 's/^/      /'
+  } | apply
+}
+# rolled DEPLOYMENT [SECONDS]: it is as its spec says.
+rolled() {
+  kubectl rollout status "deployment/$1" --timeout="$((${2:-180} * factor))s" >/dev/null ||
+    fail "$1 is not rolled out: $(kubectl get pods | awk 'NR > 1 {print $3}' | sort | uniq -c)"
+}
 
 finish() {
   if [[ $failed == 0 ]]; then

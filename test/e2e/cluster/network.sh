@@ -31,6 +31,14 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: cluster-first}
+spec:
+  terminationGracePeriodSeconds: 1
+  dnsConfig: {options: [{name: ndots, value: "3"}]}
+  containers: [{name: c, image: $busybox, command: [sleep, "1000"]}]
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: host}
 spec:
   terminationGracePeriodSeconds: 1
@@ -47,6 +55,7 @@ get() { inside client sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 5 $1 $2"; }
 ready server
 ready client
 ready host
+ready cluster-first
 address=$(field pod/server .status.podIP)
 
 echo "- addresses from the node's range, pods that reach each other and the node"
@@ -75,6 +84,8 @@ same "hostname of the client" "$(inside client hostname)" client
 same "DNS of its own" "$(inside server cat /etc/resolv.conf | sort | tr '\n' ';')" \
   "nameserver 192.0.2.53;options ndots:2 edns0;search one.test two.test;"
 same "DNS of the node" "$(inside client cat /etc/resolv.conf | grep ^nameserver)" "$(grep ^nameserver "$CRISP_CLUSTER_DIR/resolv.conf" | head -3)"
+matches "the cluster's DNS first" "$(inside cluster-first cat /etc/resolv.conf | tr '\n' ';')" \
+  "search network.svc.cluster.local svc.cluster.local cluster.local.*;nameserver 192.0.2.10;options ndots:3;"
 
 kubectl delete pod server --wait >/dev/null
 curl -fsS --max-time 2 "http://127.0.0.1:$port/" >/dev/null 2>&1 && fail "the host port still answers"

@@ -2,25 +2,15 @@
 # The kubelet and crispd are restarted and killed, at rest and under load: no container is restarted.
 . "$(dirname "$0")/lib.sh"
 
-apply <<YAML
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: steady}
-spec:
-  replicas: 8
-  selector: {matchLabels: {app: steady}}
-  template:
-    metadata: {labels: {app: steady}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: web
-        image: $web
-        readinessProbe: {httpGet: {port: 80}, periodSeconds: 2}
-        livenessProbe: {exec: {command: [cat, /proc/1/cmdline]}, periodSeconds: 2, timeoutSeconds: 5}
-      - {name: counter, image: $busybox, command: [sh, -c, "i=0; while :; do i=\$((i + 1)); echo \$i; sleep 0.2; done"]}
+deployment steady 8 <<YAML
+containers:
+- name: web
+  image: $web
+  readinessProbe: {httpGet: {port: 80}, periodSeconds: 2}
+  livenessProbe: {exec: {command: [cat, /proc/1/cmdline]}, periodSeconds: 2, timeoutSeconds: 5}
+- {name: counter, image: $busybox, command: [sh, -c, "i=0; while :; do i=\$((i + 1)); echo \$i; sleep 0.2; done"]}
 YAML
-kubectl rollout status deployment/steady --timeout="$((180 * factor))s" >/dev/null || fail "rollout"
+rolled steady
 snapshot() {
   kubectl get pods -l app=steady -o json | jq -r '.items[] | .metadata.name as $p | .status.podIP as $ip |
     .status.containerStatuses[] | [$p, $ip, .name, .containerID, .restartCount, .state.running.startedAt] | join(" ")' | sort

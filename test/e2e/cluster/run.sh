@@ -1,9 +1,13 @@
 #!/bin/bash
-# test/e2e/cluster/run.sh [--all] [--vm DRIVER] [NAME...]: runs the tests beside it, or those named, with kubectl
-# against a Kubernetes of their own that hack/cluster.sh starts. --all adds those of slow/. At the
-# end everything is removed, and that nothing is left of any pod is checked. --keep leaves the cluster
-# up; --vm does it all in a machine with cgroup v2 and systemd, with that cgroup driver. Each test's
-# output is in build/test-logs/cluster/NAME.log.
+# test/e2e/cluster/run.sh [--all] [--evented] [--keep] [--vm DRIVER] [NAME...]: runs the tests beside it, or
+# those named, with kubectl against a Kubernetes of their own that hack/cluster.sh starts. At the end
+# everything is removed, and that nothing is left of any pod is checked. Each test's output is in
+# build/test-logs/cluster/NAME.log.
+#
+#   --all      also those of slow/
+#   --evented  the kubelet learns of pods by crisp's events and asks crisp for what they use
+#   --keep     leaves the cluster up
+#   --vm       all of it in a machine with cgroup v2 and systemd, with that cgroup driver
 set -uo pipefail
 here=$(readlink -f "$(dirname "$0")")
 root=$(readlink -f "$here/../../..")
@@ -13,10 +17,12 @@ together=(workloads probes failures volumes security network images streaming li
 alone=(restarts)
 slow=()
 keep=
+evented=
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --all) slow=($(cd "$here" && ls slow/*.sh | sed 's/\.sh$//')) ;;
     --keep) keep=1 ;;
+    --evented) evented=1 ;;
     --vm)
       driver=$2
       shift 2
@@ -58,9 +64,15 @@ cat >"$CRISP_CLUSTER_DIR/kubelet.conf.d/test.conf" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 syncFrequency: 5s
+clusterDNS: [192.0.2.10]
 containerLogMaxSize: 100Ki
 containerLogMaxFiles: 4
 containerLogMonitorInterval: 3s
+YAML
+[[ -z $evented ]] || cat >"$CRISP_CLUSTER_DIR/kubelet.conf.d/evented.conf" <<YAML
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+featureGates: {EventedPLEG: true, PodAndContainerStatsFromCRI: true}
 YAML
 started=$SECONDS
 "$root/hack/cluster.sh" up >"$logs/up.log" 2>&1 || { cat "$logs/up.log"; clean_up 1; }
@@ -72,6 +84,7 @@ for name in "${together[@]}"; do
   run "$name" &
 done
 wait
+[[ -z $evented ]] || run evented
 for name in "${alone[@]}"; do run "$name"; done
 for name in "${slow[@]}"; do run "$name" 1200; done
 

@@ -157,6 +157,12 @@ same projected "$(said projected)" 'roundopensesamecolour="green"'
 same account "$(said account)" "ca.crt namespace token "
 same downward "$(said downward)" "seen from inside 64"
 same environment "$(said environment)" "all $(field pod/all .status.podIP) 500 blue opensesame"
+echo "- a changed configMap is seen in the running pod, but not by sub-path"
+kubectl patch configmap settings --patch '{"data": {"colour": "red"}}' >/dev/null
+changed() { [[ $(inside all cat /config/colour /projected/deep/shape) == redround ]]; }
+eventually 90 changed || fail "the pod sees $(inside all cat /config/colour)"
+same "by sub-path" "$(inside all cat /etc/colour)" blue
+same "restarts" "$(field pod/all '.status.containerStatuses[0].restartCount')" 0
 echo "- mounts of one container are seen by the other and by the node, and go with the pod"
 in_other() { [[ $(kubectl exec shared -c reader -- cat /mounts/of-pod/file) == seen ]]; }
 eventually 20 in_other || fail "the other does not see the mount"

@@ -2,22 +2,10 @@
 # Deployments, init containers and sidecars, jobs, restart policies, termination messages.
 . "$(dirname "$0")/lib.sh"
 
+deployment web 3 <<YAML
+containers: [{name: nginx, image: $web, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}}]
+YAML
 apply <<YAML
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: nginx
-        image: $web
-        readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}
----
 apiVersion: v1
 kind: Pod
 metadata: {name: ordered}
@@ -75,16 +63,16 @@ spec:
 YAML
 
 echo "- a deployment comes up, heals, scales, and is rolled over and back"
-kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "rollout"
+rolled web
 victim=$(kubectl get pods -l app=web -o name | head -1)
 kubectl delete "$victim" --wait=false >/dev/null
 becomes 60 deployment/web .status.readyReplicas 3
 kubectl scale deployment/web --replicas=1 >/dev/null
 kubectl set env deployment/web COLOUR=blue >/dev/null
-kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "second rollout"
+rolled web
 same "environment of the new one" "$(kubectl exec deployment/web -- sh -c 'echo $COLOUR')" blue
 kubectl rollout undo deployment/web >/dev/null 2>&1
-kubectl rollout status deployment/web --timeout="$((120 * factor))s" >/dev/null || fail "roll back"
+rolled web
 
 echo "- init containers run in their order, sidecars before the others and on beside them"
 ready ordered

@@ -3,16 +3,7 @@
 # the disk is nearly full, those that take most, and removes images that nothing uses.
 . "$(dirname "$0")/../lib.sh"
 
-conf=$CRISP_CLUSTER_DIR/kubelet.conf.d/garbage.conf
-# configure: the kubelet starts again with the keys of standard input on top.
-configure() {
-  { printf 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n'; cat; } >"$conf"
-  cluster stop kubelet && cluster start kubelet
-}
-trap 'rm -f "$conf"; cluster stop kubelet; cluster start kubelet; rm -rf "$scratch"' EXIT
-sleeper() { printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {terminationGracePeriodSeconds: 1, restartPolicy: Never, containers: [{name: c, image: %s, command: %s%s}]}\n' "$@"; }
-has_image() { crictl images -o json | jq -e --arg n "$1" '.images[] | select(.repoTags[]? == $n)'; }
-lacks_image() { ! has_image "$1"; }
+trap 'unconfigure; rm -rf "$scratch"' EXIT
 
 {
   sleeper used crisp.test/test/busybox:zstd '[sleep, "1000"]' ''

@@ -3,23 +3,13 @@
 # pods again, in their place, with new addresses and nothing of the old left.
 . "$(dirname "$0")/../lib.sh"
 
-apply <<YAML
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: steady}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: steady}}
-  template:
-    metadata: {labels: {app: steady}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      volumes: [{name: kept, emptyDir: {}}]
-      initContainers: [{name: first, image: $busybox, command: [sh, -c, "echo started >>/kept/starts"], volumeMounts: [{name: kept, mountPath: /kept}]}]
-      containers:
-      - {name: c, image: $web, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}, volumeMounts: [{name: kept, mountPath: /kept}]}
+deployment steady 4 <<YAML
+volumes: [{name: kept, emptyDir: {}}]
+initContainers: [{name: first, image: $busybox, command: [sh, -c, "echo started >>/kept/starts"], volumeMounts: [{name: kept, mountPath: /kept}]}]
+containers:
+- {name: c, image: $web, readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}, volumeMounts: [{name: kept, mountPath: /kept}]}
 YAML
-kubectl rollout status deployment/steady --timeout="$((120 * factor))s" >/dev/null || fail "rollout"
+rolled steady
 uids() { kubectl get pods -l app=steady -o json | jq -r '.items[].metadata.uid' | sort; }
 before=$(uids)
 restarts() { kubectl get pods -l app=steady -o json | jq '[.items[].status.containerStatuses[0].restartCount] | add'; }

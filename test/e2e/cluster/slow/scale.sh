@@ -2,37 +2,20 @@
 # As many pods as a node may have, and a rolling update of fifty; what each takes is printed.
 . "$(dirname "$0")/../lib.sh"
 
-# many NAME REPLICAS COLOUR
-many() {
-  apply <<YAML
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: $1}
-spec:
-  replicas: $2
-  strategy: {rollingUpdate: {maxSurge: 25%, maxUnavailable: 25%}}
-  selector: {matchLabels: {app: $1}}
-  template:
-    metadata: {labels: {app: $1}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: c
-        image: $busybox
-        command: [sleep, "100000"]
-        env: [{name: COLOUR, value: $3}]
+# fifty COLOUR
+fifty() {
+  deployment fifty 50 <<YAML
+containers: [{name: c, image: $busybox, command: [sleep, "100000"], env: [{name: COLOUR, value: $1}]}]
 YAML
+  rolled fifty 900
 }
-rolled() { kubectl rollout status "deployment/$1" --timeout=900s >/dev/null || fail "$1: $(kubectl get pods | awk '{print $3}' | sort | uniq -c)"; }
 
 echo "- a rolling update of 50 pods"
 started=$SECONDS
-many fifty 50 red
-rolled fifty
+fifty red
 echo "  up in $((SECONDS - started)) s"
 started=$SECONDS
-many fifty 50 blue
-rolled fifty
+fifty blue
 echo "  updated in $((SECONDS - started)) s"
 same "blue ones" "$(kubectl get pods -l app=fifty -o json | jq '[.items[] | select(.metadata.deletionTimestamp == null and .spec.containers[0].env[0].value == "blue")] | length')" 50
 
@@ -41,7 +24,7 @@ others=$(kubectl get pods -A -o json | jq '[.items[] | select(.metadata.deletion
   (.status.phase == "Running" or .status.phase == "Pending"))] | length')
 started=$SECONDS
 kubectl scale deployment/fifty --replicas=$((110 - others + 50)) >/dev/null
-rolled fifty
+rolled fifty 900
 echo "  up in $((SECONDS - started)) s"
 same "addresses" "$(kubectl get pods -A -o json | jq '[.items[] | select(.spec.hostNetwork != true) | .status.podIP | select(. != null)] | length - (unique | length)')" 0
 echo "- one more has to wait"

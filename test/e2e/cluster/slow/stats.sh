@@ -3,14 +3,9 @@
 # what they use by its statistics: they say what cAdvisor says.
 . "$(dirname "$0")/../lib.sh"
 
-conf=$CRISP_CLUSTER_DIR/kubelet.conf.d/stats.conf
-trap 'rm -f "$conf"; cluster stop kubelet; cluster start kubelet; rm -rf "$scratch"' EXIT
-# gates BOOL: the kubelet starts again with both of them on or off.
-gates() {
-  printf 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nfeatureGates: {EventedPLEG: %s, PodAndContainerStatsFromCRI: %s}\n' \
-    "$1" "$1" >"$conf"
-  cluster stop kubelet && cluster start kubelet
-}
+trap 'unconfigure; rm -rf "$scratch"' EXIT
+# gates BOOL: both of them on or off.
+gates() { configure <<<"featureGates: {EventedPLEG: $1, PodAndContainerStatsFromCRI: $1}"; }
 scrape() { kubectl get --raw "/api/v1/nodes/crisp/proxy/$1"; }
 
 apply <<YAML
@@ -61,7 +56,7 @@ for container in busy web; do
     near "$name of $container" "$(value cadvisor $name $container)" "$(value cri $name $container)" 5 262144
   done
   for name in container_spec_memory_limit_bytes container_spec_cpu_period container_spec_cpu_shares container_memory_failcnt \
-      container_oom_events_total container_start_time_seconds; do
+      container_oom_events_total container_start_time_seconds container_creation_time_seconds; do
     near "$name of $container" "$(value cadvisor $name $container)" "$(value cri $name $container)" 0 1
   done
 done
@@ -76,10 +71,10 @@ echo "- every name that cAdvisor has of a container"
 id=$(field pod/measured '.status.containerStatuses[] | select(.name == "busy") | .containerID | sub(".*://"; "")')
 names() { grep "$id" "$scratch/$1" | sed 's/{.*//' | sort -u; }
 echo "  only cAdvisor has: $(comm -23 <(names cadvisor) <(names cri) | tr '\n' ' ')"
-# Its own reading of a cgroup directory, Docker's health checks, and file systems that it does not know
-# of a cgroup.
+# Docker's health checks, of which -1 says that there is none and the CRI has no negative values, and file
+# systems that it does not know of a cgroup.
 same "what crisp does not have" \
-  "$(comm -23 <(names cadvisor) <(names cri) | grep -vE "^container_(creation_time_seconds|health_state|fs_.*|blkio_device_usage_total)$")" ""
+  "$(comm -23 <(names cadvisor) <(names cri) | grep -vE "^container_(health_state|fs_.*|blkio_device_usage_total)$")" ""
 
 echo "- /stats/summary"
 # of FILE CONTAINER JQ
