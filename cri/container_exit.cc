@@ -109,9 +109,7 @@ void PodManager::Publish(const PodPtr& pod, const std::string& id, v1::Container
   event->set_container_event_type(type);
   event->set_created_at(absl::ToUnixNanos(absl::Now()));
   FillStatus(*pod, event->mutable_pod_sandbox_status());
-  for (const ContainerPtr& container : ContainersOf(pod->id)) {
-    FillStatus(*container, event->add_containers_statuses());
-  }
+  FillStatuses(*pod, event->mutable_containers_statuses());
   events_.Publish(std::move(event));
 }
 

@@ -230,6 +230,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // pod_query.cc, container_query.cc
   void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const;
   void FillStatus(const Container& container, v1::ContainerStatus* status) const;
+  // Of all the pod's containers, the newest first: of several attempts the kubelet takes the first.
+  void FillStatuses(const Pod& pod, google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses) const;
 
   // container_stats.cc
   using InterfaceMap = std::map<std::string, std::vector<network::InterfaceCounters>>;

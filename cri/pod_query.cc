@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -58,15 +59,22 @@ void PodManager::FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const 
   status->set_runtime_handler(record.runtime_handler());
 }
 
+void PodManager::FillStatuses(const Pod& pod,
+                              google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses) const {
+  for (const ContainerPtr& container : ContainersOf(pod.id)) FillStatus(*container, statuses->Add());
+  std::sort(statuses->begin(), statuses->end(), [](const v1::ContainerStatus& a, const v1::ContainerStatus& b) {
+    return a.created_at() > b.created_at();
+  });
+}
+
 absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
                                           v1::PodSandboxStatusResponse* reply,
                                           const Cancel&) {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
   FillStatus(*pod, reply->mutable_status());
-  for (const ContainerPtr& container : ContainersOf(pod->id)) {
-    FillStatus(*container, reply->add_containers_statuses());
-  }
-  reply->set_timestamp(absl::ToUnixNanos(absl::Now()));
+  // Without their timestamp: given one, a kubelet with EventedPLEG takes these statuses for the pod's and
+  // (as of 1.37) does not see which of them are of this sandbox, so that it runs init containers again.
+  FillStatuses(*pod, reply->mutable_containers_statuses());
   if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*pod, *pod->Snapshot());
   return absl::OkStatus();
 }

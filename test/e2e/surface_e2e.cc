@@ -68,6 +68,28 @@ TEST_F(Surface, EventsCarryThePodAndItsContainers) {
   }
 }
 
+// As a kubelet with EventedPLEG has to have it.
+TEST_F(Surface, ThePodsStatusHasTheNewestAttemptFirst) {
+  const auto config = node_->PodConfig("attempts");
+  const std::string pod = node_->RunPod(config);
+  auto container = node_->ContainerConfig("c", {"true"});
+  std::vector<std::string> ids;
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    container.mutable_metadata()->set_attempt(attempt);
+    ids.insert(ids.begin(), node_->Run(pod, config, container));
+    node_->Stop(ids.front(), 0);
+  }
+  grpc::ClientContext context;
+  cri::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  cri::PodSandboxStatusResponse reply;
+  ASSERT_TRUE(daemon_->runtime().PodSandboxStatus(&context, request, &reply).ok());
+  std::vector<std::string> listed;
+  for (const auto& status : reply.containers_statuses()) listed.push_back(status.id());
+  EXPECT_EQ(listed, ids);
+  EXPECT_EQ(reply.timestamp(), 0);
+}
+
 TEST_F(Surface, StreamedListsEqualTheUnaryOnes) {
   const auto config = node_->PodConfig("lists");
   const std::string pod = node_->RunPod(config);
