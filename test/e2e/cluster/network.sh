@@ -81,7 +81,8 @@ same "hostname" "$(inside server hostname)" called.sub.network.svc.cluster.local
 matches "own name" "$(inside server cat /etc/hosts)" "$address[[:space:]]+called.sub"
 matches "aliases" "$(inside server cat /etc/hosts)" "192.0.2.77[[:space:]]+alias.test[[:space:]]+other.test"
 same "hostname of the client" "$(inside client hostname)" client
-same "DNS of its own" "$(inside server cat /etc/resolv.conf | sort | tr '\n' ';')" \
+# The kubelet keeps options in no order.
+same "DNS of its own" "$(inside server cat /etc/resolv.conf | sed 's/options edns0 ndots:2/options ndots:2 edns0/' | sort | tr '\n' ';')" \
   "nameserver 192.0.2.53;options ndots:2 edns0;search one.test two.test;"
 same "DNS of the node" "$(inside client cat /etc/resolv.conf | grep ^nameserver)" "$(grep ^nameserver "$CRISP_CLUSTER_DIR/resolv.conf" | head -3)"
 matches "the cluster's DNS first" "$(inside cluster-first cat /etc/resolv.conf | tr '\n' ';')" \
