@@ -1,5 +1,7 @@
 #include "cri/pod_metrics.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <initializer_list>
 
@@ -132,6 +134,12 @@ class Samples {
 uint64_t Seconds(uint64_t nanoseconds) { return nanoseconds / 1'000'000'000; }
 uint64_t Positive(int64_t value) { return value > 0 ? static_cast<uint64_t>(value) : 0; }
 
+// What the kernel makes of a limit: it counts whole pages.
+uint64_t InPages(int64_t limit) {
+  static const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return Positive(limit) / page * page;
+}
+
 void AddCpu(const MetricsReading& r, Samples& out) {
   const auto& cpu = r.stats.cpu;
   out.Add("container_cpu_usage_seconds_total", Seconds(cpu.usage_ns), {"total"});
@@ -225,9 +233,9 @@ void AddSpec(const MetricsReading& r, Samples& out) {
   out.Add("container_spec_cpu_period", Positive(spec.cpu_period()));
   if (spec.cpu_quota() > 0) out.Add("container_spec_cpu_quota", Positive(spec.cpu_quota()));
   out.Add("container_spec_cpu_shares", Positive(spec.cpu_shares()));
-  out.Add("container_spec_memory_limit_bytes", Positive(spec.memory_limit_in_bytes()));
+  out.Add("container_spec_memory_limit_bytes", InPages(spec.memory_limit_in_bytes()));
   out.Add("container_spec_memory_reservation_limit_bytes", 0);
-  out.Add("container_spec_memory_swap_limit_bytes", Positive(spec.memory_swap_limit_in_bytes()));
+  out.Add("container_spec_memory_swap_limit_bytes", InPages(spec.memory_swap_limit_in_bytes()));
   out.Add("container_creation_time_seconds", Positive(absl::ToUnixSeconds(r.created_at)));
   out.Add("container_start_time_seconds", Positive(absl::ToUnixSeconds(r.started_at)));
 }

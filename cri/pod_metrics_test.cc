@@ -1,6 +1,7 @@
 #include "cri/pod_metrics.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <map>
 #include <set>
@@ -79,6 +80,19 @@ TEST(PodMetricsTest, EverySampleHasItsDescriptorsLabels) {
     }
   }
   for (const auto& [name, count] : labels) EXPECT_TRUE(sampled.contains(name)) << name << " has no sample";
+}
+
+TEST(PodMetricsTest, LimitsAreTheKernels) {
+  MetricsReading reading = Reading();
+  reading.resources.set_memory_limit_in_bytes(80'000'000);
+  for (const v1::Metric& metric : ContainerMetricSamples(reading)) {
+    if (metric.name() == "container_spec_memory_limit_bytes") {
+      EXPECT_EQ(metric.value().value() % ::sysconf(_SC_PAGESIZE), 0);
+      EXPECT_NEAR(metric.value().value(), 80'000'000, ::sysconf(_SC_PAGESIZE));
+      return;
+    }
+  }
+  FAIL() << "no limit";
 }
 
 TEST(PodMetricsTest, LoopbackIsNoNetwork) {
