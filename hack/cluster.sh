@@ -155,25 +155,12 @@ start_crispd() {
   await crispd 60 "$crisp_bin/crisp" --address "unix://$socket" info
 }
 
-# The kubelet wants a few of the kernel's settings to be what a server's are. It finds them so in its
-# own view of /proc/sys, and leaves the machine's as they are.
-kernel_settings='vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1
-  kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000'
-
 start_kubelet() {
-  mkdir -p "$work"/kubelet.conf.d "$work/sysctl"
-  local setting
-  for setting in $kernel_settings; do
-    echo "${setting#*=}" >"$work/sysctl/$(tr / . <<<"${setting%=*}")"
-  done
+  mkdir -p "$work"/kubelet.conf.d
   # shellcheck disable=SC2016
   launch kubelet unshare --mount --propagation unchanged bash -c '
-    mount --make-rprivate /proc || exit 1
-    for file in "$0"/sysctl/*; do
-      name=${file##*/}
-      [[ ! -e /proc/sys/${name//.//} ]] || mount --bind "$file" "/proc/sys/${name//.//}" || exit 1
-    done
-    exec "$@"' "$work" "$kube_bin/kubelet" --config="$work/kubelet.yaml" --config-dir="$work/kubelet.conf.d" \
+    . "$0" && bind_kernel_settings "$1/sysctl" && exec "${@:2}"' "$root/hack/lib/kernel_settings.sh" "$work" \
+    "$kube_bin/kubelet" --config="$work/kubelet.yaml" --config-dir="$work/kubelet.conf.d" \
     --kubeconfig="$work/kubelet.kubeconfig" --root-dir="$work/kubelet" --cert-dir="$work/kubelet/pki" \
     --hostname-override="$node" --node-ip="$node_ip" --v="${CRISP_CLUSTER_VERBOSITY:-2}"
   await kubelet 60 curl -fsS "http://$node_ip:10248/healthz"

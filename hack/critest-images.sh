@@ -8,66 +8,18 @@ set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/critest-images
 source "$root/hack/lib/trees.sh"
+source "$root/hack/lib/upstream_images.sh"
 source "$root/test/e2e/lib/registry.sh"
 bin=$("$root/hack/tools.sh")
 mkdir -p "$out"
 exec 9>"$out/lock"
 flock 9
 
-stamp=$(cat "$0" "$root/hack/lib/trees.sh" "$bin/mkimage" | sha256sum)
+stamp=$(cat "$0" "$root"/hack/lib/{trees,upstream_images}.sh "$bin/mkimage" | sha256sum)
 if [[ $(cat "$out/stamp" 2>/dev/null) == "$stamp" ]]; then
   echo "$out/storage"
   exit 0
 fi
-
-# The busybox that is in Debian lacks applets that critest runs, and runs others without their file.
-# So: its source with upstream's default configuration, linked statically.
-build_busybox() {
-  [[ -x $out/busybox ]] && return
-  echo "critest-images: building busybox" >&2
-  local work=$out/busybox-src
-  rm -rf "$work"
-  mkdir -p "$work/lists/partial"
-  # A source list and package lists of our own: the machine's stay as they are.
-  printf 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s bookworm main\n' \
-    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/sources.list"
-  local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=-
-    -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root)
-  (
-    cd "$work"
-    "${apt[@]}" update
-    "${apt[@]}" source --only-source --download-only busybox
-    tar xf busybox_*.orig.tar.*
-    cd busybox-*/
-    make defconfig
-    sed -i 's/.*CONFIG_STATIC[ =].*/CONFIG_STATIC=y/' .config
-    make -j"$(nproc)" busybox
-    install -m 755 busybox "$out/busybox"
-  ) >"$out/busybox.log" 2>&1 </dev/null || { tail -20 "$out/busybox.log" >&2; return 1; }
-  rm -rf "$work"
-}
-
-# static_program NAME: compiles C from stdin into $out/NAME.
-static_program() { gcc -O2 -static -x c -o "$out/$1" -; }
-
-build_programs() {
-  static_program pause <<'C'
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-static void leave(int signal) { (void)signal; _exit(0); }
-int main(void) {
-  signal(SIGINT, leave);
-  signal(SIGTERM, leave);
-  for (;;) pause();
-}
-C
-  static_program nnp <<'C'
-#include <stdio.h>
-#include <unistd.h>
-int main(void) { printf("Effective uid: %d\n", (int)geteuid()); return 0; }
-C
-}
 
 build_trees() {
   rm -rf "$out/trees"
@@ -85,24 +37,6 @@ build_trees() {
   echo default-user:x:1000:1000::/home:/bin/sh >>"$out/trees/group/etc/passwd"
   printf '%s\n' default-user:x:1000: group-defined-in-image:x:50000:default-user \
     >>"$out/trees/group/etc/group"
-}
-
-# image CONFIG LAYER...: the description of an image; a layer is a tree's name or a JSON object.
-image() {
-  local config=$1 layers=() layer
-  shift
-  for layer in "$@"; do
-    [[ $layer == "{"* ]] || layer=$(jq -n --arg tree "$out/trees/$layer" '{tree: $tree, owner: "0:0"}')
-    layers+=("$layer")
-  done
-  printf '%s\n' "${layers[@]}" | jq -s --argjson config "$config" '{config: $config, layers: .}'
-}
-
-# publish REPOSITORY:TAG...: pushes the image that stdin describes.
-publish() {
-  local targets=() target
-  for target in "$@"; do targets+=(-push "http://$registry/$target"); done
-  "$bin/mkimage" "${targets[@]}" - >/dev/null
 }
 
 marker() { jq -n --arg name "$1" '{entries: [{path: "image-name", content: $name}]}'; }

@@ -15,8 +15,9 @@
 #   asan tsan  tests of the layers under cri under AddressSanitizer + UBSan, and ThreadSanitizer
 #   fuzz       every fuzz target for a few seconds
 #
-# and, when it is named or with --all, for it takes more than half an hour:
+# and, when they are named or with --all, for they take more than half an hour:
 #
+#   node       Kubernetes' own node tests, those that are neither slow nor serial (hack/node-conformance.sh)
 #   vm         the tests of pods, cgroups and networks, e2e and critest in an emulated machine with
 #              cgroup v2, systemd and AppArmor, with either cgroup driver, and in one with SELinux
 #              enforcing (hack/vm.sh); and a node that moves from containerd to the package and back
@@ -25,7 +26,7 @@ cd "$(dirname "$0")/.."
 stages=(deps build unit tools proto e2e scripts critest cluster asan tsan fuzz)
 cluster_options=()
 if [[ ${1:-} == --all ]]; then
-  stages+=(vm)
+  stages+=(node vm)
   cluster_options=(--all)
 elif [[ $# -gt 0 ]]; then
   stages=("$@")
@@ -87,6 +88,8 @@ stage_critest() {
 stage_cluster() {
   hack/deps.sh cluster && hack/kubernetes.sh && test/e2e/cluster/run.sh "${cluster_options[@]}"
 }
+
+stage_node() { hack/node-conformance.sh; }
 
 stage_vm() {
   hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/kubernetes.sh && hack/package.sh dev || return 1

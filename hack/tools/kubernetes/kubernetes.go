@@ -1,7 +1,8 @@
 //go:build tools
 
 // Package kubernetes pins the Kubernetes that hack/cluster.sh runs: hack/kubernetes.sh builds the
-// node's agent, the control plane and kubectl from their published modules.
+// node's agent, the control plane and kubectl from their published modules, and the tests of
+// hack/node-conformance.sh with the program that their pods run.
 package kubernetes
 
 import (
@@ -10,4 +11,6 @@ import (
 	_ "k8s.io/kubernetes/cmd/kube-scheduler"
 	_ "k8s.io/kubernetes/cmd/kubectl"
 	_ "k8s.io/kubernetes/cmd/kubelet"
+	_ "k8s.io/kubernetes/test/e2e_node"
+	_ "k8s.io/kubernetes/test/images/agnhost"
 )
