@@ -2,7 +2,7 @@
 # test/e2e/cluster/run.sh [--all] [--evented] [--keep] [--vm DRIVER] [NAME...]: runs the tests beside it, or
 # those named, with kubectl against a Kubernetes of their own that hack/cluster.sh starts. At the end
 # everything is removed, and that nothing is left of any pod is checked. Each test's output is in
-# build/test-logs/cluster/NAME.log.
+# build/test-logs/cluster/NAME.log, or in build/cluster-vm-DRIVER.
 #
 #   --all      also those of slow/
 #   --evented  the kubelet learns of pods by crisp's events and asks crisp for what they use
@@ -11,7 +11,7 @@
 set -uo pipefail
 here=$(readlink -f "$(dirname "$0")")
 root=$(readlink -f "$here/../../..")
-logs=$root/build/test-logs/cluster
+logs=${CRISP_VM_OUT:-$root/build/test-logs}/cluster
 # Beside one another, and then by themselves.
 together=(workloads probes failures volumes security network images streaming lifecycle logs)
 alone=(restarts)
