@@ -18,28 +18,30 @@ namespace {
 
 constexpr absl::Duration kResetLimit = absl::Minutes(2);
 
-// The running program, also after an upgrade has replaced its file: the child of a spawn resolves
-// the link while it is still this program.
 constexpr char kOwnProgram[] = "/proc/self/exe";
 
 // Beside crispd in a build directory, in libexec where it is installed.
-absl::StatusOr<std::string> ShimPath(const Config& config) {
-  if (!config.runtime.shim.empty()) return config.runtime.shim;
+absl::StatusOr<std::string> HelperPath(absl::string_view name) {
   std::string path(4096, '\0');
   const ssize_t size = readlink(kOwnProgram, path.data(), path.size());
   if (size < 0) return ErrnoError(errno, "find the directory of crispd");
   path.resize(static_cast<size_t>(size));
   const std::string directory = path.substr(0, path.rfind('/'));
-  const std::string installed = absl::StrCat(directory, "/../libexec/crisp/crisp-shim");
-  const std::string beside = absl::StrCat(directory, "/crisp-shim");
+  const std::string installed = absl::StrCat(directory, "/../libexec/crisp/", name);
+  const std::string beside = absl::StrCat(directory, "/", name);
   return access(beside.c_str(), X_OK) != 0 && access(installed.c_str(), X_OK) == 0 ? installed : beside;
 }
 
-storage::ImageStoreOptions StoreOptions(const Config& config) {
+absl::StatusOr<std::string> ShimPath(const Config& config) {
+  if (!config.runtime.shim.empty()) return config.runtime.shim;
+  return HelperPath("crisp-shim");
+}
+
+storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpacker) {
   return {.root = config.root,
           .registry_config_dirs = config.image.registry_config_dirs,
           .pinned_images = config.image.pinned,
-          .unpacker = kOwnProgram,
+          .unpacker = std::move(unpacker),
           .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
           .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
           .stall_timeout = config.image.stall_timeout};
@@ -108,7 +110,8 @@ absl::Status Daemon::Lock() {
 
 absl::Status Daemon::OpenStores() {
   CRISP_RETURN_IF_ERROR(MakeDirs(config_.root, 0711));
-  auto images = storage::ImageStore::Open(StoreOptions(config_));
+  CRISP_ASSIGN_OR_RETURN(std::string unpacker, HelperPath("crisp-unpacker"));
+  auto images = storage::ImageStore::Open(StoreOptions(config_, std::move(unpacker)));
   if (!images.ok()) return Annotate(images.status(), "open the image store");
   images_ = *std::move(images);
   auto network = network::PodNetwork::Create(NetworkOptionsOf(config_));

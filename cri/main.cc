@@ -21,7 +21,6 @@
 #include "cri/config.h"
 #include "cri/daemon.h"
 #include "cri/node_info.h"
-#include "storage/image_store.h"
 
 namespace crisp::cri {
 namespace {
@@ -182,10 +181,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace crisp::cri
 
-int main(int argc, char** argv) {
-  // Before anything else: the unpacker confines itself and must not inherit what the daemon sets up.
-  if (argc > 1 && absl::string_view(argv[1]) == "unpack-layer") {
-    return crisp::storage::UnpackerMain(argc, argv);
-  }
-  return crisp::cri::Main(argc, argv);
-}
+int main(int argc, char** argv) { return crisp::cri::Main(argc, argv); }

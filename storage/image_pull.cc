@@ -89,7 +89,8 @@ class ImageStoreImpl::LayerFetch {
   }
 
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack() {
-    return LayerUnpack::Start({.program = store_.options_.unpacker}, target_.get());
+    CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, store_.Broker());
+    return LayerUnpack::Start(*broker, target_.get());
   }
 
   absl::Status Streamed(const Cancel& cancel) {
@@ -161,9 +162,10 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
     slot = std::make_shared<PullOperation>();
     ++running_pulls_;
     std::thread([this, key, parsed, auth, operation = slot] {
+      std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
       const Cancel until_nobody_waits(absl::InfiniteFuture(),
                                       [operation] { return operation->abandoned.load(); });
-      absl::StatusOr<std::string> result = RunPull(parsed, auth, until_nobody_waits);
+      absl::StatusOr<std::string> result = RunPull(parsed, auth, until_nobody_waits, broker);
       if (!result.ok()) Kick();
       absl::MutexLock finished(&mutex_);
       operation->result = std::move(result);
@@ -191,11 +193,27 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
   return operation->done ? operation->result : left;
 }
 
+absl::StatusOr<std::shared_ptr<UnpackBroker>> ImageStoreImpl::Broker() {
+  absl::MutexLock lock(&starting_broker_);
+  std::shared_ptr<UnpackBroker> broker = broker_.lock();
+  if (broker == nullptr || !broker->alive()) {
+    CRISP_ASSIGN_OR_RETURN(
+        broker, UnpackBroker::Start(absl::StrCat("/proc/self/fd/", unpacker_.get())));
+    broker_ = broker;
+  }
+  return broker;
+}
+
 absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& reference,
                                                     const RegistryAuth& auth,
-                                                    const Cancel& cancel) {
+                                                    const Cancel& cancel,
+                                                    std::shared_ptr<UnpackBroker>& broker) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
                          registry_->Open(reference, auth));
+  // There will be layers to unpack: the broker comes up while the registry is asked for them.
+  if (!catalog_->Find(reference.Canonical()).ok()) {
+    CRISP_ASSIGN_OR_RETURN(broker, Broker());
+  }
   CRISP_ASSIGN_OR_RETURN(const ResolvedImage image, session->Resolve(cancel));
   std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
   if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
@@ -210,12 +228,18 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   absl::Status first_error;
   std::atomic<bool> failed{false};
   std::atomic<size_t> next{0};
+  std::shared_ptr<UnpackBroker> broker;  // that the first layer started serves the others too
   // The first failure stops the rest; outside cancellation keeps its own error.
   const Cancel until_failure(cancel.deadline(), [&] { return failed || !cancel.Check("pull").ok(); });
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
   auto work = [&] {
     for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
-      auto build = [&](int64_t number) {
+      auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
+        CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> started, Broker());
+        {
+          absl::MutexLock lock(&mutex);
+          broker = started;
+        }
         return LayerFetch(*this, session, image.layers[i], diff_ids[i]).Run(number, until_failure);
       };
       absl::StatusOr<LayerStore::Lease> lease =

@@ -20,8 +20,7 @@ struct ImageStoreOptions {
   std::string root;                           // e.g. /var/lib/crisp; created 0700 when absent
   std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
   std::vector<std::string> pinned_images;     // references or globs reported as pinned
-  // Runs UnpackerMain() when argv[1] is "unpack-layer"; empty: this program, /proc/self/exe.
-  std::string unpacker;
+  std::string unpacker;                       // path of crisp-unpacker; opened once, by Open()
   int max_parallel_downloads = 4;             // layers per image
   int max_parallel_unpacks = 2;
   // Keeps layers compressed, too: Export() needs them. Costs their size in disk and writing.
@@ -152,12 +151,6 @@ class ImageStore {
   // Collects unreferenced layers, blobs and half-done work now; also runs by itself after removals.
   virtual absl::Status CollectGarbage() = 0;
 };
-
-// The unpacker's main(): confines itself, reads a layer from stdin, unpacks it into descriptor 3 and
-// reports on descriptor 4;
-// see LayerUnpack. Does not return. crispd's main() calls it for argv[1] "unpack-layer"; see
-// ImageStoreOptions::unpacker.
-int UnpackerMain(int argc, char** argv);
 
 }  // namespace crisp::storage
 

@@ -70,6 +70,7 @@ absl::Status ImageStoreImpl::Start() {
     return absl::FailedPreconditionError(
         absl::StrCat(options_.root, ": another process has this store open"));
   }
+  CRISP_ASSIGN_OR_RETURN(unpacker_, crisp::Open(options_.unpacker, O_PATH));
   auto make_room = [this] { (void)unlink((options_.root + "/reserve").c_str()); };
   CRISP_ASSIGN_OR_RETURN(catalog_, ImageCatalog::Open(options_.root + "/images.db",
                                                       options_.pinned_images, make_room));

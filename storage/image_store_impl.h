@@ -14,6 +14,7 @@
 #include "storage/image_store.h"
 #include "storage/layer_store.h"
 #include "storage/registry.h"
+#include "storage/unpack_broker.h"
 
 namespace crisp::storage {
 
@@ -75,9 +76,12 @@ class ImageStoreImpl : public ImageStore {
   void Background();
   void Kick();
 
+  // One for all pulls that run at a time; it ends when the last of them lets go.
+  absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
   absl::StatusOr<std::string> RunPull(const ImageReference& reference,
                                       const RegistryAuth& auth,
-                                      const Cancel& cancel);
+                                      const Cancel& cancel,
+                                      std::shared_ptr<UnpackBroker>& broker);
   // Fetches the layers that are missing, syncs, commits: the one way into the store.
   absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
                                      RegistrySession& session,
@@ -99,10 +103,13 @@ class ImageStoreImpl : public ImageStore {
   std::unique_ptr<Registry> registry_;
   UniqueFd lock_;
   UniqueFd root_fd_;
+  UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
   std::unique_ptr<ImageCatalog> catalog_;
   std::unique_ptr<LayerStore> layers_;
   std::unique_ptr<ContainerStore> containers_;
   Slots unpacks_;
+  absl::Mutex starting_broker_;
+  std::weak_ptr<UnpackBroker> broker_ ABSL_GUARDED_BY(starting_broker_);
   absl::Mutex collecting_;  // one round at a time, so that CollectGarbage() returns when it is done
 
   mutable absl::Mutex mutex_;

@@ -370,6 +370,13 @@ TEST_F(ImageStoreTest, OneProcessOwnsARoot) {
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
+TEST_F(ImageStoreTest, DoesNotOpenWithoutItsUnpacker) {
+  EXPECT_THAT(ImageStoreImpl::Open({.root = root_ + "2", .unpacker = "/nonexistent"},
+                                   std::make_unique<Borrowed>(registry_))
+                  .status(),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(ImageStoreTest, CleansUpWhatACrashLeft) {
   registry_.Put(kBox, {base_});
   ASSERT_OK(Pull("box"));

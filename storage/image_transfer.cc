@@ -201,8 +201,9 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd, const Ca
     Kick();
   });
   CRISP_ASSIGN_OR_RETURN(const UniqueFd target, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, Broker());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack,
-                         LayerUnpack::Start({.program = options_.unpacker}, target.get()));
+                         LayerUnpack::Start(*broker, target.get()));
   std::vector<char> buffer(256 << 10);
   while (true) {
     CRISP_RETURN_IF_ERROR(cancel.Check("import"));

@@ -5,7 +5,6 @@
 #include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,42 +27,6 @@ namespace {
 constexpr int kPollMs = 100;
 constexpr size_t kMaxReport = 72u << 20;  // directories' names are capped at 32 MiB, and a byte each
 constexpr int kSocketBuffer = 1 << 20;
-
-absl::StatusOr<pid_t> Spawn(const UnpackOptions& options, int stream, int target, int report) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  auto free_both = absl::MakeCleanup([&] {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  });
-  // Parked above the targets, so that no dup2 overwrites the source of a later one.
-  std::vector<UniqueFd> parked;
-  for (const auto& [ours, theirs] :
-       std::vector<std::pair<int, int>>{{stream, 0}, {2, 1}, {target, 3}, {report, 4}}) {
-    parked.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, 10));
-    if (!parked.back()) return ErrnoError(errno, "duplicate a descriptor for the unpacker");
-    posix_spawn_file_actions_adddup2(&actions, parked.back().get(), theirs);
-  }
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::string program = options.program.empty() ? "/proc/self/exe" : options.program;
-  std::string argv[] = {"crispd", "unpack-layer", absl::StrCat(options.max_bytes),
-                        absl::StrCat(options.min_free_bytes)};
-  char* const args[] = {argv[0].data(), argv[1].data(), argv[2].data(), argv[3].data(), nullptr};
-  char* const env[] = {nullptr};
-  pid_t pid = -1;
-  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, args, env);
-  if (error != 0) return ErrnoError(error, absl::StrCat("run the unpacker ", program));
-  return pid;
-}
 
 // The name comes from the child, so from the image. Invalid: a later entry replaced it.
 absl::StatusOr<UniqueFd> OpenListed(int root, const std::string& directory) {
@@ -127,8 +90,9 @@ LayerUnpack::~LayerUnpack() {
   }
 }
 
-absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(const UnpackOptions& options,
-                                                                int target_fd) {
+absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& broker,
+                                                                int target_fd,
+                                                                const UnpackOptions& options) {
   // A socket rather than a pipe: writing to a dead child is EPIPE without a signal.
   int stream[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) != 0) {
@@ -142,7 +106,7 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(const UnpackOpti
   UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
   CRISP_ASSIGN_OR_RETURN(const pid_t pid,
-                         Spawn(options, theirs.get(), target.get(), report_out.get()));
+                         broker.Fork(options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(
       new LayerUnpack(pid, std::move(ours), std::move(report_in), std::move(target)));
 }

@@ -13,15 +13,9 @@
 #include "absl/strings/string_view.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
-#include "storage/image_store.h"
+#include "storage/unpack_broker.h"
 
 namespace crisp::storage {
-
-struct UnpackOptions {
-  std::string program;  // runs UnpackerMain() when argv[1] is "unpack-layer"; empty: /proc/self/exe
-  uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
-  uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
-};
 
 struct UnpackResult {
   std::string diff_id;        // digest of the uncompressed archive
@@ -35,14 +29,16 @@ struct UnpackResult {
   std::vector<std::string> implicit_dirs;
 };
 
-// One layer being unpacked by a confined child process (see UnpackerMain). Bytes go in by Write() on
-// one thread while the child inflates, hashes and writes. Destroying it kills and reaps the child.
+// One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go in
+// by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and reaps
+// the child.
 // After any failure the target directory holds rubbish and is the caller's to remove.
 class LayerUnpack {
  public:
-  // `target_fd` is an empty directory (not O_PATH); the layer's root. NotFound: no such program.
-  static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(const UnpackOptions& options,
-                                                            int target_fd);
+  // `target_fd` is an empty directory (not O_PATH); the layer's root. The broker need not outlive it.
+  static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(UnpackBroker& broker,
+                                                            int target_fd,
+                                                            const UnpackOptions& options = {});
   ~LayerUnpack();
   LayerUnpack(const LayerUnpack&) = delete;
   LayerUnpack& operator=(const LayerUnpack&) = delete;

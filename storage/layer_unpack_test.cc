@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
@@ -15,9 +16,9 @@ namespace {
 class LayerUnpackTest : public ::testing::Test {
  protected:
   absl::StatusOr<UnpackResult> Unpack(const std::string& bytes, UnpackOptions options = {}) {
-    options.program = CRISP_UNPACKER;
     CRISP_ASSIGN_OR_RETURN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
-    CRISP_ASSIGN_OR_RETURN(auto unpack, LayerUnpack::Start(options, target.get()));
+    CRISP_ASSIGN_OR_RETURN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+    CRISP_ASSIGN_OR_RETURN(auto unpack, LayerUnpack::Start(*broker, target.get(), options));
     CRISP_RETURN_IF_ERROR(unpack->Write(bytes, Cancel()));
     return unpack->Finish(Cancel());
   }
@@ -83,17 +84,53 @@ TEST_F(LayerUnpackTest, TellsWhatIsWrong) {
 
 TEST_F(LayerUnpackTest, CancelEndsIt) {
   ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
-  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start({.program = CRISP_UNPACKER}, target.get()));
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
   ASSERT_OK(unpack->Write("begun", Cancel()));
   EXPECT_THAT(unpack->Write(std::string(64 << 20, 'x'), Cancel(absl::InfinitePast())),
               ::testing::AnyOf(StatusIs(absl::StatusCode::kDeadlineExceeded),
                                StatusIs(absl::StatusCode::kDataLoss)));
 }
 
-TEST_F(LayerUnpackTest, MissingProgramIsNotFound) {
+TEST_F(LayerUnpackTest, OneBrokerServesManyLayersAtOnce) {
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  constexpr int kLayers = 8;
+  std::vector<std::unique_ptr<LayerUnpack>> unpacks;
+  std::vector<std::string> layers;
+  for (int i = 0; i < kLayers; ++i) {
+    const std::string path = absl::StrCat(dir_.path(), "/", i);
+    ASSERT_OK(MakeDirs(path, 0755));
+    ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(path, O_RDONLY | O_DIRECTORY));
+    ASSERT_OK_AND_ASSIGN(unpacks.emplace_back(), LayerUnpack::Start(*broker, target.get()));
+    layers.push_back(TarBuilder().File("f", absl::StrCat("of layer ", i)).Build());
+    ASSERT_OK(unpacks.back()->Write(layers.back(), Cancel()));
+  }
+  for (int i = kLayers - 1; i >= 0; --i) {
+    const size_t at = static_cast<size_t>(i);
+    ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpacks[at]->Finish(Cancel()));
+    EXPECT_EQ(result.diff_id, Sha256Digest(layers[at]));
+    EXPECT_EQ(*ReadFile(absl::StrCat(dir_.path(), "/", i, "/f")), absl::StrCat("of layer ", i));
+  }
+}
+
+TEST_F(LayerUnpackTest, UnpackersOutliveTheirBroker) {
   ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
-  EXPECT_THAT(LayerUnpack::Start({.program = "/nonexistent"}, target.get()),
-              StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
+  broker.reset();
+  ASSERT_OK(unpack->Write(TarBuilder().File("f", "x").Build(), Cancel()));
+  EXPECT_OK(unpack->Finish(Cancel()));
+}
+
+TEST_F(LayerUnpackTest, AFailedForkSaysThatTheBrokerIsGone) {
+  ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start("/bin/true"));  // ends at once
+  EXPECT_THAT(LayerUnpack::Start(*broker, target.get()), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_FALSE(broker->alive());
+}
+
+TEST_F(LayerUnpackTest, MissingProgramIsNotFound) {
+  EXPECT_THAT(UnpackBroker::Start("/nonexistent"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 }  // namespace

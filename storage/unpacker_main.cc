@@ -1,14 +1,21 @@
-// The confined child that unpacks one layer: see LayerUnpack for its other end.
+// crisp-unpacker: the broker that forks a confined process for every layer, and that process. See
+// UnpackBroker and LayerUnpack for the other ends.
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <thread>
+#include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -17,13 +24,16 @@
 #include "storage/confinement.h"
 #include "storage/decompressor.h"
 #include "storage/digest.h"
-#include "storage/image_store.h"
 #include "storage/layer_applier.h"
 #include "storage/layer_tar.h"
+#include "storage/unpack_broker.h"
 
 namespace crisp::storage {
 namespace {
 
+constexpr int kControl = 0;  // of the broker
+constexpr int kFirstParked = 10;
+// Of an unpacker.
 constexpr int kStream = 0;
 constexpr int kTarget = 3;
 constexpr int kReport = 4;
@@ -111,23 +121,14 @@ absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& 
               {"disk_bytes", content.disk_bytes}};
 }
 
-absl::StatusOr<Json> ConfineAndUnpack(int argc, char** argv, std::string& listed) {
-  uint64_t max_bytes = 0, min_free = 0;
-  if (argc != 4 || !absl::SimpleAtoi(argv[2], &max_bytes) || !absl::SimpleAtoi(argv[3], &min_free)) {
-    return absl::InvalidArgumentError("usage: unpack-layer MAX-BYTES MIN-FREE-BYTES");
-  }
-  // What these load from disk on first use is out of reach afterwards.
-  PrepareTarReader();
-  (void)Sha256Digest("");
+absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request, std::string& listed) {
   CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget));
-  return Unpack(max_bytes, min_free, listed);
+  return Unpack(request.max_bytes, request.min_free_bytes, listed);
 }
 
-}  // namespace
-
-int UnpackerMain(int argc, char** argv) {
+[[noreturn]] void UnpackLayer(const UnpackRequest& request) {
   std::string listed;
-  absl::StatusOr<Json> result = ConfineAndUnpack(argc, argv, listed);
+  absl::StatusOr<Json> result = ConfineAndUnpack(request, listed);
   Json report = result.ok() ? *result
                             : Json{{"code", static_cast<int>(result.status().code())},
                                    {"message", std::string(result.status().message())}};
@@ -136,4 +137,72 @@ int UnpackerMain(int argc, char** argv) {
   _exit(result.ok() && told ? 0 : 1);
 }
 
+struct Request {
+  UnpackRequest options;
+  std::vector<UniqueFd> fds;  // stream, target, report
+};
+
+// Nothing: crispd is gone or done.
+std::optional<Request> Receive() {
+  Request request;
+  iovec data{&request.options, sizeof(request.options)};
+  alignas(cmsghdr) char control[CMSG_SPACE(kUnpackRequestFds * sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t n;
+  do {
+    n = recvmsg(kControl, &message, MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (n != sizeof(request.options) || header == nullptr ||
+      header->cmsg_len != CMSG_LEN(kUnpackRequestFds * sizeof(int))) {
+    return std::nullopt;
+  }
+  int fds[kUnpackRequestFds];
+  memcpy(fds, CMSG_DATA(header), sizeof(fds));
+  for (const int fd : fds) request.fds.emplace_back(fd);
+  return request;
+}
+
+// Parked above the targets first, so that no dup2 overwrites the source of a later one.
+bool TakePlaces(const std::vector<UniqueFd>& fds) {
+  constexpr int kPlaces[kUnpackRequestFds] = {kStream, kTarget, kReport};
+  int parked[kUnpackRequestFds];
+  for (int i = 0; i < kUnpackRequestFds; ++i) {
+    parked[i] = fcntl(fds[static_cast<size_t>(i)].get(), F_DUPFD_CLOEXEC, kFirstParked);
+    if (parked[i] < 0) return false;
+  }
+  for (int i = 0; i < kUnpackRequestFds; ++i) {
+    if (dup2(parked[i], kPlaces[i]) < 0) return false;
+  }
+  return true;
+}
+
+// The child is crispd's, who waits for it: this process only lends its memory.
+int64_t Fork(const Request& request) {
+  const long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+  if (pid < 0) return -errno;
+  if (pid > 0) return pid;
+  if (!TakePlaces(request.fds)) _exit(1);
+  UnpackLayer(request.options);
+}
+
+int Serve() {
+  (void)prctl(PR_SET_NAME, "crisp-unpacker");  // it was run by a descriptor's number
+  // What these load from disk on first use is out of the unpackers' reach.
+  PrepareTarReader();
+  (void)Sha256Digest("");
+  while (const std::optional<Request> request = Receive()) {
+    const int64_t answer = Fork(*request);
+    if (send(kControl, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer)) return 1;
+  }
+  return 0;
+}
+
+}  // namespace
 }  // namespace crisp::storage
+
+int main() { return crisp::storage::Serve(); }

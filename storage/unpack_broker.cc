@@ -1,0 +1,116 @@
+#include "storage/unpack_broker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace crisp::storage {
+namespace {
+
+absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  auto free_both = absl::MakeCleanup([&] {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  });
+  // Not 0 itself: a dup onto itself would keep close-on-exec.
+  const UniqueFd parked(fcntl(socket, F_DUPFD_CLOEXEC, 10));
+  if (!parked) return ErrnoError(errno, "duplicate the unpack broker's socket");
+  posix_spawn_file_actions_adddup2(&actions, parked.get(), 0);
+  posix_spawn_file_actions_adddup2(&actions, 2, 1);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::string name = "crisp-unpacker";
+  char* const args[] = {name.data(), nullptr};
+  char* const env[] = {nullptr};
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, args, env);
+  if (error != 0) return ErrnoError(error, absl::StrCat("run the unpacker ", program));
+  return pid;
+}
+
+absl::StatusOr<int64_t> Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequestFds]) {
+  iovec data{&request, sizeof(request)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(fds));
+  memcpy(CMSG_DATA(header), fds, sizeof(fds));
+  ssize_t n;
+  do {
+    n = sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
+  int64_t answer = 0;
+  if (n >= 0) {
+    do {
+      n = recv(socket, &answer, sizeof(answer), 0);
+    } while (n < 0 && errno == EINTR);
+  }
+  if (n != sizeof(answer)) return absl::UnavailableError("the unpack broker is gone");
+  return answer;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::string& program) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return ErrnoError(errno, "make the unpack broker's socket");
+  }
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, theirs.get()));
+  return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
+}
+
+UnpackBroker::~UnpackBroker() {
+  (void)kill(pid_, SIGKILL);
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+absl::StatusOr<pid_t> UnpackBroker::Fork(const UnpackOptions& options,
+                                         int stream,
+                                         int target,
+                                         int report) {
+  absl::MutexLock lock(&mutex_);
+  if (!socket_) return absl::UnavailableError("the unpack broker is gone");
+  const auto answer = Ask(socket_.get(), options, {stream, target, report});
+  if (!answer.ok()) {
+    socket_.reset();
+    return answer.status();
+  }
+  if (*answer <= 0) return ErrnoError(static_cast<int>(-*answer), "fork an unpacker");
+  return static_cast<pid_t>(*answer);
+}
+
+bool UnpackBroker::alive() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<bool>(socket_);
+}
+
+}  // namespace crisp::storage

@@ -1,0 +1,54 @@
+#ifndef CRISP_STORAGE_UNPACK_BROKER_H_
+#define CRISP_STORAGE_UNPACK_BROKER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/unique_fd.h"
+
+namespace crisp::storage {
+
+struct UnpackOptions {
+  uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
+  uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
+};
+
+// One message to the broker; the stream, the layer's directory and the report's pipe go with it. The
+// answer is an int64_t: the pid, or -errno. Both ends come from one build.
+using UnpackRequest = UnpackOptions;
+constexpr int kUnpackRequestFds = 3;
+
+// A small process that has loaded all that unpacking takes and has read nothing that an image brought.
+// It forks an unpacker for each layer, so none of them starts a program, and none inherits what
+// another has read. It ends with this object. Thread-safe.
+class UnpackBroker {
+ public:
+  // `program` is crisp-unpacker. NotFound when there is none.
+  static absl::StatusOr<std::unique_ptr<UnpackBroker>> Start(const std::string& program);
+  ~UnpackBroker();
+  UnpackBroker(const UnpackBroker&) = delete;
+  UnpackBroker& operator=(const UnpackBroker&) = delete;
+
+  // An unpacker, confined before it reads its first byte (see ConfineUnpacker). It is a child of this
+  // process, to be waited for. The descriptors stay the caller's. Unavailable when the broker died.
+  absl::StatusOr<pid_t> Fork(const UnpackOptions& options, int stream, int target, int report);
+  // False once Fork() found it dead.
+  bool alive() const;
+
+ private:
+  UnpackBroker(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
+
+  const pid_t pid_;
+  mutable absl::Mutex mutex_;
+  UniqueFd socket_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_UNPACK_BROKER_H_
