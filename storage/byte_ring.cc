@@ -16,11 +16,11 @@ absl::Status ByteRing::Push(absl::string_view bytes) {
       mutex_.Await(absl::Condition(this, &ByteRing::HasRoom));
       if (abandoned_) return absl::CancelledError("nobody reads on");
       if (discarding_) return absl::OkStatus();
-      at = (head_ + used_) % buffer_.size();
-      room = std::min(buffer_.size() - used_, buffer_.size() - at);
+      at = (head_ + used_) % capacity_;
+      room = std::min(capacity_ - used_, capacity_ - at);
     }
     const size_t n = std::min(room, bytes.size());
-    memcpy(buffer_.data() + at, bytes.data(), n);
+    memcpy(buffer_.get() + at, bytes.data(), n);
     bytes.remove_prefix(n);
     absl::MutexLock lock(&mutex_);
     used_ += n;
@@ -44,12 +44,12 @@ absl::StatusOr<size_t> ByteRing::Pop(char* buffer, size_t size) {
       return size_t{0};
     }
     at = head_;
-    available = std::min(used_, buffer_.size() - head_);
+    available = std::min(used_, capacity_ - head_);
   }
   const size_t n = std::min(available, size);
-  memcpy(buffer, buffer_.data() + at, n);
+  memcpy(buffer, buffer_.get() + at, n);
   absl::MutexLock lock(&mutex_);
-  head_ = (head_ + n) % buffer_.size();
+  head_ = (head_ + n) % capacity_;
   used_ -= n;
   return n;
 }

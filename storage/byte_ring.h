@@ -2,7 +2,7 @@
 #define CRISP_STORAGE_BYTE_RING_H_
 
 #include <cstddef>
-#include <vector>
+#include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,7 +15,8 @@ namespace crisp::storage {
 // A bounded stream of bytes from one thread to another. Thread-safe for one producer and one consumer.
 class ByteRing {
  public:
-  explicit ByteRing(size_t capacity = 4u << 20) : buffer_(capacity) {}
+  explicit ByteRing(size_t capacity = 4u << 20)
+      : capacity_(capacity), buffer_(std::make_unique_for_overwrite<char[]>(capacity)) {}
 
   // Blocks while full. Cancelled after Abandon().
   absl::Status Push(absl::string_view bytes);
@@ -30,11 +31,12 @@ class ByteRing {
   void Abandon();
 
  private:
-  bool HasRoom() const { return used_ < buffer_.size() || abandoned_ || discarding_; }
+  bool HasRoom() const { return used_ < capacity_ || abandoned_ || discarding_; }
   bool HasData() const { return used_ > 0 || closed_; }
 
+  const size_t capacity_;
+  const std::unique_ptr<char[]> buffer_;  // a small layer touches only its beginning
   absl::Mutex mutex_;
-  std::vector<char> buffer_;
   size_t head_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t used_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -4,7 +4,7 @@
 #include <zstd.h>
 
 #include <cstring>
-#include <vector>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -18,6 +18,9 @@ constexpr int kZstdMaxWindowLog = 27;
 constexpr char kGzipMagic[] = {'\x1f', '\x8b'};
 constexpr char kZstdMagic[] = {'\x28', '\xb5', '\x2f', '\xfd'};
 
+// Not cleared: a small layer touches only the beginning of its buffers.
+using Buffer = std::unique_ptr<char[]>;
+
 absl::Status Malformed(absl::string_view format, absl::string_view why) {
   return absl::DataLossError(absl::StrCat("decompress layer: ", format, ": ", why));
 }
@@ -25,7 +28,7 @@ absl::Status Malformed(absl::string_view format, absl::string_view why) {
 class Stream {
  public:
   Stream(const ByteSource& source, const ByteSink& sink, const DecompressLimits& limits)
-      : source_(source), sink_(sink), limits_(limits), input_(kInputSize) {}
+      : source_(source), sink_(sink), limits_(limits) {}
 
   absl::StatusOr<DecompressResult> Run() {
     CRISP_RETURN_IF_ERROR(Fill(sizeof(kZstdMagic)));
@@ -42,7 +45,7 @@ class Stream {
   }
 
  private:
-  absl::string_view pending() const { return {input_.data() + begin_, end_ - begin_}; }
+  absl::string_view pending() const { return {input_.get() + begin_, end_ - begin_}; }
   bool StartsWith(const char* magic, size_t size) const {
     return pending().size() >= size && memcmp(pending().data(), magic, size) == 0;
   }
@@ -56,12 +59,12 @@ class Stream {
     if (begin_ == end_) begin_ = end_ = 0;
     while (!at_end_ && end_ - begin_ < want) {
       if (begin_ > 0) {
-        memmove(input_.data(), input_.data() + begin_, end_ - begin_);
+        memmove(input_.get(), input_.get() + begin_, end_ - begin_);
         end_ -= begin_;
         begin_ = 0;
       }
       CRISP_ASSIGN_OR_RETURN(const size_t n,
-                             source_(input_.data() + end_, input_.size() - end_));
+                             source_(input_.get() + end_, kInputSize - end_));
       if (n == 0) at_end_ = true;
       end_ += n;
       result_.input_bytes += n;
@@ -106,35 +109,35 @@ class Stream {
   }
 
   absl::Status Gzip() {
-    std::vector<char> output(kOutputSize);
+    const Buffer output = std::make_unique_for_overwrite<char[]>(kOutputSize);
     auto state = std::make_unique<inflate_state>();
     do {
       isal_inflate_init(state.get());
       state->crc_flag = ISAL_GZIP;
-      CRISP_RETURN_IF_ERROR(GzipMember(*state, output));
+      CRISP_RETURN_IF_ERROR(GzipMember(*state, output.get()));
       CRISP_RETURN_IF_ERROR(Fill(sizeof(kGzipMagic)));
     } while (StartsWith(kGzipMagic, sizeof(kGzipMagic)));
     return Padding("gzip");
   }
 
-  absl::Status GzipMember(inflate_state& state, std::vector<char>& output) {
+  absl::Status GzipMember(inflate_state& state, char* output) {
     while (state.block_state != ISAL_BLOCK_FINISH) {
       CRISP_RETURN_IF_ERROR(Fill(1));
-      state.next_in = reinterpret_cast<uint8_t*>(input_.data() + begin_);
+      state.next_in = reinterpret_cast<uint8_t*>(input_.get() + begin_);
       state.avail_in = static_cast<uint32_t>(end_ - begin_);
-      state.next_out = reinterpret_cast<uint8_t*>(output.data());
-      state.avail_out = static_cast<uint32_t>(output.size());
+      state.next_out = reinterpret_cast<uint8_t*>(output);
+      state.avail_out = static_cast<uint32_t>(kOutputSize);
       const uint32_t offered = state.avail_in;
       const int code = isal_inflate(&state);
       if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT) {
         return Malformed("gzip", absl::StrCat("error ", code));
       }
       begin_ += offered - state.avail_in;
-      const size_t produced = output.size() - state.avail_out;
+      const size_t produced = kOutputSize - state.avail_out;
       if (offered == 0 && produced == 0 && state.block_state != ISAL_BLOCK_FINISH) {
         return Malformed("gzip", "truncated");
       }
-      CRISP_RETURN_IF_ERROR(Emit({output.data(), produced}));
+      CRISP_RETURN_IF_ERROR(Emit({output, produced}));
     }
     return absl::OkStatus();
   }
@@ -144,26 +147,26 @@ class Stream {
                                                                     ZSTD_freeDCtx);
     if (context == nullptr) return absl::ResourceExhaustedError("decompress layer: no memory");
     (void)ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, kZstdMaxWindowLog);
-    std::vector<char> output(kOutputSize);
+    const Buffer output = std::make_unique_for_overwrite<char[]>(kOutputSize);
     size_t hint = 1;  // 0: a frame is complete and flushed
     while (true) {
       CRISP_RETURN_IF_ERROR(Fill(1));
       if (pending().empty() && hint == 0) return absl::OkStatus();
       if (hint == 0 && pending().front() == 0) return Padding("zstd");
       ZSTD_inBuffer in{pending().data(), pending().size(), 0};
-      ZSTD_outBuffer out{output.data(), output.size(), 0};
+      ZSTD_outBuffer out{output.get(), kOutputSize, 0};
       hint = ZSTD_decompressStream(context.get(), &out, &in);
       if (ZSTD_isError(hint)) return Malformed("zstd", ZSTD_getErrorName(hint));
       if (in.size == 0 && out.pos == 0) return Malformed("zstd", "truncated");
       begin_ += in.pos;
-      CRISP_RETURN_IF_ERROR(Emit({output.data(), out.pos}));
+      CRISP_RETURN_IF_ERROR(Emit({output.get(), out.pos}));
     }
   }
 
   const ByteSource& source_;
   const ByteSink& sink_;
   const DecompressLimits& limits_;
-  std::vector<char> input_;
+  const Buffer input_ = std::make_unique_for_overwrite<char[]>(kInputSize);
   size_t begin_ = 0;
   size_t end_ = 0;
   bool at_end_ = false;

@@ -9,7 +9,6 @@
 #include <cwchar>
 #include <limits>
 #include <memory>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -40,18 +39,18 @@ class ScopedUtf8 {
 
 struct Reader {
   const ByteSource& source;
-  std::vector<char> buffer = std::vector<char>(kReadSize);
+  const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(kReadSize);
   absl::Status status;  // of the source
 
   static la_ssize_t Read(struct archive* archive, void* self, const void** data) {
     auto* reader = static_cast<Reader*>(self);
-    absl::StatusOr<size_t> n = reader->source(reader->buffer.data(), reader->buffer.size());
+    absl::StatusOr<size_t> n = reader->source(reader->buffer.get(), kReadSize);
     if (!n.ok()) {
       reader->status = n.status();
       archive_set_error(archive, EIO, "the stream failed");
       return -1;
     }
-    *data = reader->buffer.data();
+    *data = reader->buffer.get();
     return static_cast<la_ssize_t>(*n);
   }
 };
