@@ -1,9 +1,12 @@
 #include "storage/confinement.h"
 
 #include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/capability.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,8 +15,11 @@
 
 #include <cerrno>
 #include <memory>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "base/status.h"
+#include "base/unique_fd.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CRISP_SANITIZED 1
@@ -73,7 +79,22 @@ absl::Status SetLimits() {
   return absl::OkStatus();
 }
 
-absl::Status LoadFilter() {
+// libseccomp writes the program to a descriptor only.
+absl::StatusOr<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
+  const UniqueFd file(memfd_create("filter", MFD_CLOEXEC));
+  if (!file) return ErrnoError(errno, "make a file for the seccomp filter");
+  if (const int error = seccomp_export_bpf(filter, file.get()); error != 0) {
+    return ErrnoError(-error, "compile the seccomp filter");
+  }
+  const off_t size = lseek(file.get(), 0, SEEK_END);
+  std::vector<sock_filter> program(static_cast<size_t>(size) / sizeof(sock_filter));
+  if (pread(file.get(), program.data(), static_cast<size_t>(size), 0) != size) {
+    return ErrnoError(errno, "read the seccomp filter");
+  }
+  return program;
+}
+
+absl::StatusOr<std::vector<sock_filter>> CompileFilter() {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                                seccomp_release);
   if (filter == nullptr) return absl::InternalError("make a seccomp filter");
@@ -106,12 +127,29 @@ absl::Status LoadFilter() {
     error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
   }
-  if (error == 0) error = seccomp_load(filter.get());
-  if (error != 0) return ErrnoError(-error, "load the seccomp filter");
+  if (error != 0) return ErrnoError(-error, "make the seccomp filter");
+  return Export(filter.get());
+}
+
+const absl::StatusOr<std::vector<sock_filter>>& Filter() {
+  static const auto* filter = new absl::StatusOr<std::vector<sock_filter>>(CompileFilter());
+  return *filter;
+}
+
+// After no_new_privs is set.
+absl::Status LoadFilter() {
+  if (!Filter().ok()) return Filter().status();
+  const sock_fprog program{.len = static_cast<unsigned short>(Filter()->size()),
+                           .filter = const_cast<sock_filter*>(Filter()->data())};
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) {
+    return ErrnoError(errno, "load the seccomp filter");
+  }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+void PrepareConfinement() { (void)Filter(); }
 
 absl::Status ConfineUnpacker(int target_fd) {
   (void)umask(0);

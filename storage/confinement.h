@@ -5,6 +5,9 @@
 
 namespace crisp::storage {
 
+// Compiles the filter of system calls, for all processes that are forked from this one. Optional.
+void PrepareConfinement();
+
 // Gives up everything that unpacking a layer does not need, for good: every descriptor but 0, 2, 3
 // and 4; the world outside of the directory `target_fd` (chroot); all capabilities but those that
 // set owners, modes, device nodes and file capabilities; new privileges; core dumps, 1 GiB of

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <thread>
 
 #include "absl/cleanup/cleanup.h"
@@ -29,6 +30,31 @@ absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number) {
   if (chmod(fs.c_str(), 0755) != 0) return ErrnoError(errno, absl::StrCat("chmod ", fs));
   return crisp::Open(fs, O_RDONLY | O_DIRECTORY);
 }
+
+// Hands bytes on in larger pieces: what receives them costs a few system calls and a wake-up each.
+class Gather {
+ public:
+  using Sink = std::function<absl::Status(absl::string_view)>;
+  explicit Gather(Sink sink) : sink_(std::move(sink)) { pending_.reserve(kPiece); }
+
+  absl::Status Add(absl::string_view bytes) {
+    if (pending_.size() + bytes.size() > kPiece) CRISP_RETURN_IF_ERROR(Flush());
+    if (bytes.size() >= kPiece) return sink_(bytes);
+    absl::StrAppend(&pending_, bytes);
+    return absl::OkStatus();
+  }
+  absl::Status Flush() {
+    if (pending_.empty()) return absl::OkStatus();
+    CRISP_RETURN_IF_ERROR(sink_(pending_));
+    pending_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  static constexpr size_t kPiece = 128 << 10;
+  const Sink sink_;
+  std::string pending_;
+};
 
 }  // namespace
 
@@ -93,20 +119,26 @@ class ImageStoreImpl::LayerFetch {
     return LayerUnpack::Start(*broker, target_.get());
   }
 
+  absl::Status Fetch(Gather& pieces, const Cancel& cancel) {
+    CRISP_RETURN_IF_ERROR(session_.FetchBlob(
+        blob_, [&](absl::string_view bytes) { return pieces.Add(bytes); }, cancel));
+    return pieces.Flush();
+  }
+
   absl::Status Streamed(const Cancel& cancel) {
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
-    auto sink = [&](absl::string_view bytes) -> absl::Status {
+    Gather pieces([&](absl::string_view bytes) -> absl::Status {
       if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
       return unpack->Write(bytes, cancel);
-    };
-    CRISP_RETURN_IF_ERROR(session_.FetchBlob(blob_, sink, cancel));
+    });
+    CRISP_RETURN_IF_ERROR(Fetch(pieces, cancel));
     CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
     return absl::OkStatus();
   }
 
   absl::Status Spooled(const Cancel& cancel) {
-    auto sink = [&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); };
-    CRISP_RETURN_IF_ERROR(session_.FetchBlob(blob_, sink, cancel));
+    Gather pieces([&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); });
+    CRISP_RETURN_IF_ERROR(Fetch(pieces, cancel));
     CRISP_RETURN_IF_ERROR(store_.unpacks_.Acquire(cancel));
     have_slot_ = true;
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());

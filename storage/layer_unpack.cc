@@ -77,14 +77,11 @@ absl::Status MarkOpaque(int root, const std::string& directory) {
 
 }  // namespace
 
-LayerUnpack::LayerUnpack(pid_t pid, UniqueFd stream, UniqueFd report, UniqueFd target)
-    : pid_(pid),
-      stream_(std::move(stream)),
-      report_(std::move(report)),
-      target_(std::move(target)) {}
+LayerUnpack::LayerUnpack(UniqueFd stream, UniqueFd report, UniqueFd target)
+    : stream_(std::move(stream)), report_(std::move(report)), target_(std::move(target)) {}
 
 LayerUnpack::~LayerUnpack() {
-  if (pid_ <= 0) return;
+  if (!Meet()) return;
   (void)kill(pid_, SIGKILL);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -105,10 +102,20 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   UniqueFd report_in(report[0]), report_out(report[1]);
   UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
-  CRISP_ASSIGN_OR_RETURN(const pid_t pid,
-                         broker.Fork(options, theirs.get(), target.get(), report_out.get()));
+  CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(
-      new LayerUnpack(pid, std::move(ours), std::move(report_in), std::move(target)));
+      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target)));
+}
+
+// The broker answers at once or is dead, which closes the pipe.
+bool LayerUnpack::Meet() {
+  if (pid_ != 0) return pid_ > 0;
+  ssize_t n;
+  do {
+    n = read(report_.get(), &pid_, sizeof(pid_));
+  } while (n < 0 && errno == EINTR);
+  if (n != sizeof(pid_)) pid_ = -1;
+  return pid_ > 0;
 }
 
 absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
@@ -122,7 +129,7 @@ absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
     if (errno == EINTR) continue;
     if (errno != EAGAIN) {
       // It gave up; the report says why.
-      absl::Status status = Finish(cancel).status();
+      absl::Status status = Report(cancel).status();
       return status.ok() ? absl::DataLossError("unpack layer: bytes after its end") : status;
     }
     CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
@@ -153,8 +160,13 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
 }
 
 absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
-  if (pid_ <= 0) return absl::FailedPreconditionError("unpack layer: finished twice");
+  if (pid_ < 0) return absl::FailedPreconditionError("unpack layer: finished twice");
   (void)shutdown(stream_.get(), SHUT_WR);
+  return Report(cancel);
+}
+
+absl::StatusOr<UnpackResult> LayerUnpack::Report(const Cancel& cancel) {
+  if (!Meet()) return absl::UnavailableError("unpack layer: no unpacker could be made");
   CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(cancel));
   int status = 0;
   while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {

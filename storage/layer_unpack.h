@@ -50,11 +50,14 @@ class LayerUnpack {
   absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
 
  private:
-  LayerUnpack(pid_t pid, UniqueFd stream, UniqueFd report, UniqueFd target);
+  LayerUnpack(UniqueFd stream, UniqueFd report, UniqueFd target);
+  // Waits until the child is there. False: it never will be.
+  bool Meet();
+  absl::StatusOr<UnpackResult> Report(const Cancel& cancel);
   absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
   absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
 
-  pid_t pid_;
+  pid_t pid_ = 0;  // 0 until Meet(), -1 when there is none (any more)
   UniqueFd stream_;
   UniqueFd report_;
   UniqueFd target_;

@@ -47,7 +47,7 @@ absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
   return pid;
 }
 
-absl::StatusOr<int64_t> Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequestFds]) {
+absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequestFds]) {
   iovec data{&request, sizeof(request)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {};
   msghdr message{};
@@ -64,14 +64,7 @@ absl::StatusOr<int64_t> Ask(int socket, UnpackRequest request, const int (&fds)[
   do {
     n = sendmsg(socket, &message, MSG_NOSIGNAL);
   } while (n < 0 && errno == EINTR);
-  int64_t answer = 0;
-  if (n >= 0) {
-    do {
-      n = recv(socket, &answer, sizeof(answer), 0);
-    } while (n < 0 && errno == EINTR);
-  }
-  if (n != sizeof(answer)) return absl::UnavailableError("the unpack broker is gone");
-  return answer;
+  return n < 0 ? absl::UnavailableError("the unpack broker is gone") : absl::OkStatus();
 }
 
 }  // namespace
@@ -87,25 +80,22 @@ absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::str
   return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
 }
 
+// It serves what it was asked for and ends with its socket.
 UnpackBroker::~UnpackBroker() {
-  (void)kill(pid_, SIGKILL);
+  {
+    absl::MutexLock lock(&mutex_);
+    socket_.reset();
+  }
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
-absl::StatusOr<pid_t> UnpackBroker::Fork(const UnpackOptions& options,
-                                         int stream,
-                                         int target,
-                                         int report) {
+absl::Status UnpackBroker::Fork(const UnpackOptions& options, int stream, int target, int report) {
   absl::MutexLock lock(&mutex_);
   if (!socket_) return absl::UnavailableError("the unpack broker is gone");
-  const auto answer = Ask(socket_.get(), options, {stream, target, report});
-  if (!answer.ok()) {
-    socket_.reset();
-    return answer.status();
-  }
-  if (*answer <= 0) return ErrnoError(static_cast<int>(-*answer), "fork an unpacker");
-  return static_cast<pid_t>(*answer);
+  absl::Status asked = Ask(socket_.get(), options, {stream, target, report});
+  if (!asked.ok()) socket_.reset();
+  return asked;
 }
 
 bool UnpackBroker::alive() const {

@@ -19,8 +19,9 @@ struct UnpackOptions {
   uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
 };
 
-// One message to the broker; the stream, the layer's directory and the report's pipe go with it. The
-// answer is an int64_t: the pid, or -errno. Both ends come from one build.
+// One message to the broker; the stream, the layer's directory and the report's pipe go with it. It is
+// not answered: an unpacker begins its report with its pid, and without one there is no report. Both
+// ends come from one build.
 using UnpackRequest = UnpackOptions;
 constexpr int kUnpackRequestFds = 3;
 
@@ -35,9 +36,10 @@ class UnpackBroker {
   UnpackBroker(const UnpackBroker&) = delete;
   UnpackBroker& operator=(const UnpackBroker&) = delete;
 
-  // An unpacker, confined before it reads its first byte (see ConfineUnpacker). It is a child of this
-  // process, to be waited for. The descriptors stay the caller's. Unavailable when the broker died.
-  absl::StatusOr<pid_t> Fork(const UnpackOptions& options, int stream, int target, int report);
+  // Asks for an unpacker and does not wait for it. It is confined before it reads its first byte (see
+  // ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the caller's.
+  // Unavailable when the broker is dead.
+  absl::Status Fork(const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;
 
