@@ -70,8 +70,16 @@ struct ImageStoreImpl::PullOperation {
 // the download goes to disk first. Failure leaves nothing but trash.
 class ImageStoreImpl::LayerFetch {
  public:
-  LayerFetch(ImageStoreImpl& store, RegistrySession& session, Descriptor blob, std::string diff_id)
-      : store_(store), session_(session), blob_(std::move(blob)), diff_id_(std::move(diff_id)) {}
+  LayerFetch(ImageStoreImpl& store,
+             RegistrySession& session,
+             StoreSync& sync,
+             Descriptor blob,
+             std::string diff_id)
+      : store_(store),
+        session_(session),
+        sync_(sync),
+        blob_(std::move(blob)),
+        diff_id_(std::move(diff_id)) {}
 
   absl::StatusOr<LayerRecord> Run(int64_t number, const Cancel& cancel) {
     number_ = number;
@@ -129,7 +137,9 @@ class ImageStoreImpl::LayerFetch {
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
     Gather pieces([&](absl::string_view bytes) -> absl::Status {
       if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
-      return unpack->Write(bytes, cancel);
+      CRISP_RETURN_IF_ERROR(unpack->Write(bytes, cancel));
+      sync_.Wrote(bytes.size());
+      return absl::OkStatus();
     });
     CRISP_RETURN_IF_ERROR(Fetch(pieces, cancel));
     CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
@@ -150,6 +160,7 @@ class ImageStoreImpl::LayerFetch {
       if (n < 0) return ErrnoError(errno, absl::StrCat("read ", spool_));
       if (n == 0) break;
       CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+      sync_.Wrote(static_cast<uint64_t>(n));
     }
     CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
     return absl::OkStatus();
@@ -157,6 +168,7 @@ class ImageStoreImpl::LayerFetch {
 
   ImageStoreImpl& store_;
   RegistrySession& session_;
+  StoreSync& sync_;
   const Descriptor blob_;
   const std::string diff_id_;
   int64_t number_ = 0;
@@ -254,6 +266,7 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
 
 absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
                                          RegistrySession& session,
+                                         StoreSync& sync,
                                          const Cancel& cancel,
                                          std::map<std::string, LayerStore::Lease>& leases) {
   absl::Mutex mutex;
@@ -272,7 +285,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
           absl::MutexLock lock(&mutex);
           broker = started;
         }
-        return LayerFetch(*this, session, image.layers[i], diff_ids[i]).Run(number, until_failure);
+        return LayerFetch(*this, session, sync, image.layers[i], diff_ids[i])
+            .Run(number, until_failure);
       };
       absl::StatusOr<LayerStore::Lease> lease =
           layers_->Acquire(diff_ids[i], build, until_failure);
@@ -334,14 +348,15 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   auto release = absl::MakeCleanup([&] {
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
-  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, cancel, leases));
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, *sync, cancel, leases));
   CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
   std::vector<LayerRecord> fresh;
   for (const auto& [diff_id, lease] : leases) {
     if (!lease.committed) fresh.push_back(lease.record);
   }
   // Everything under the names that are about to appear, once per image.
-  if (!fresh.empty() && syncfs(root_fd_.get()) != 0) return ErrnoError(errno, "sync the image store");
+  if (!fresh.empty()) CRISP_RETURN_IF_ERROR(sync->Finish());
   CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
   CRISP_RETURN_IF_ERROR(
       catalog_->Commit(image.config_bytes, image.manifest_bytes, names, fresh, absl::Now()));

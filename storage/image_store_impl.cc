@@ -64,7 +64,6 @@ absl::Status ImageStoreImpl::Start() {
   CRISP_RETURN_IF_ERROR(MakeDirs(options_.root, 0700));
   // What images bring may be setuid: nobody else gets near it.
   if (chmod(options_.root.c_str(), 0700) != 0) return ErrnoError(errno, options_.root);
-  CRISP_ASSIGN_OR_RETURN(root_fd_, crisp::Open(options_.root, O_RDONLY | O_DIRECTORY));
   CRISP_ASSIGN_OR_RETURN(lock_, crisp::Open(options_.root + "/lock", O_RDWR | O_CREAT, 0600));
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(

@@ -14,6 +14,7 @@
 #include "storage/image_store.h"
 #include "storage/layer_store.h"
 #include "storage/registry.h"
+#include "storage/store_sync.h"
 #include "storage/unpack_broker.h"
 
 namespace crisp::storage {
@@ -89,6 +90,7 @@ class ImageStoreImpl : public ImageStore {
                                      const Cancel& cancel);
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
+                           StoreSync& sync,
                            const Cancel& cancel,
                            std::map<std::string, LayerStore::Lease>& leases);
   // Leases the chain's layer of inherited directories when it needs one.
@@ -102,7 +104,6 @@ class ImageStoreImpl : public ImageStore {
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
   UniqueFd lock_;
-  UniqueFd root_fd_;
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
   std::unique_ptr<ImageCatalog> catalog_;
   std::unique_ptr<LayerStore> layers_;

@@ -1,0 +1,50 @@
+#ifndef CRISP_STORAGE_STORE_SYNC_H_
+#define CRISP_STORAGE_STORE_SYNC_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/unique_fd.h"
+
+namespace crisp::storage {
+
+// Makes what one pull writes durable. A long pull has its first bytes on the disk while the last ones
+// still come: otherwise the disk idles during the fetch, and the fetch's end waits for the disk.
+// Thread-safe.
+class StoreSync {
+ public:
+  // `root` is a directory of the file system. An error of writing anything back from here on is seen.
+  static absl::StatusOr<std::unique_ptr<StoreSync>> Open(const std::string& root);
+  ~StoreSync();
+  StoreSync(const StoreSync&) = delete;
+  StoreSync& operator=(const StoreSync&) = delete;
+
+  // Every so often starts to write back, on a thread of its own; does not wait for it.
+  void Wrote(uint64_t bytes);
+  // OK: all that was written before this call is durable. Call once, when all is written.
+  absl::Status Finish();
+
+  static constexpr uint64_t kEvery = 32u << 20;  // bytes as Wrote() counts them
+
+ private:
+  explicit StoreSync(UniqueFd root) : root_(std::move(root)) {}
+  void Run();
+  void Stop();
+
+  const UniqueFd root_;
+  absl::Mutex mutex_;
+  uint64_t unsynced_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status failed_ ABSL_GUARDED_BY(mutex_);  // the kernel tells of a failure once
+  std::thread thread_;  // from the first time on
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_STORE_SYNC_H_
