@@ -14,6 +14,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "storage/digest.h"
+#include "storage/http_client.h"
 
 namespace crisp::storage {
 namespace {
@@ -119,6 +121,9 @@ void ImageStoreImpl::MakeReserve() {
 }
 
 void ImageStoreImpl::Background() {
+  // What the first pull would otherwise wait for: both read their configuration and load algorithms.
+  (void)Sha256Digest("");
+  (void)HttpClient();
   while (true) {
     {
       absl::MutexLock lock(&mutex_);

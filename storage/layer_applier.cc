@@ -300,10 +300,28 @@ absl::Status LayerApplier::Link(int parent, const Name& name, const LayerEntry& 
   CRISP_ASSIGN_OR_RETURN(const Name target, Split(entry.target));
   if (target.base.empty()) return Bad(entry.path, "hard link to the root");
   if (target.path() == name.path()) return absl::OkStatus();
-  UniqueFd from(OpenAt2(root_, target.parent, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
-  if (!from) return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
+  // The usual case in one step: the target is there and the name is free. `parent` is the cached one.
+  const bool beside = target.parent == name.parent;
+  UniqueFd opened;
+  if (!beside) opened.reset(OpenAt2(root_, target.parent, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
+  const int from = beside ? parent : opened.get();
+  if (from < 0) return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
+  // Without AT_SYMLINK_FOLLOW: a link to a symlink is one more name of the symlink.
+  if (linkat(from, target.base.c_str(), parent, name.base.c_str(), 0) != 0) {
+    CRISP_RETURN_IF_ERROR(LinkOver(parent, name, entry, from, target.base));
+  }
+  whiteouts_.erase(name.path());
+  return absl::OkStatus();
+}
+
+// Where something has the name already (a whiteout too), or the target cannot be linked to.
+absl::Status LayerApplier::LinkOver(int parent,
+                                    const Name& name,
+                                    const LayerEntry& entry,
+                                    int from,
+                                    const std::string& target) {
   struct stat st {};
-  if (fstatat(from.get(), target.base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (fstatat(from, target.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
   }
   if (S_ISDIR(st.st_mode)) return Bad(entry.path, "hard link to a directory");
@@ -313,11 +331,9 @@ absl::Status LayerApplier::Link(int parent, const Name& name, const LayerEntry& 
     return absl::OkStatus();  // they are one already; clearing the name could lose the only one
   }
   CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
-  // Without AT_SYMLINK_FOLLOW: a link to a symlink is one more name of the symlink.
-  if (linkat(from.get(), target.base.c_str(), parent, name.base.c_str(), 0) != 0) {
+  if (linkat(from, target.c_str(), parent, name.base.c_str(), 0) != 0) {
     return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
   }
-  whiteouts_.erase(name.path());
   return absl::OkStatus();
 }
 

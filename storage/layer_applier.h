@@ -97,6 +97,11 @@ class LayerApplier {
   absl::Status ListImplicit();
   absl::Status Directory(int parent, const Name& name, const LayerEntry& entry);
   absl::Status Link(int parent, const Name& name, const LayerEntry& entry);
+  absl::Status LinkOver(int parent,
+                        const Name& name,
+                        const LayerEntry& entry,
+                        int from,
+                        const std::string& target);
   absl::Status Node(int parent, const Name& name, const LayerEntry& entry);
   absl::StatusOr<UniqueFd> File(int parent, const Name& name, const LayerEntry& entry);
   absl::StatusOr<bool> Clear(int parent, const Name& name, bool keep_directory);

@@ -180,6 +180,18 @@ TEST_F(LayerApplierTest, LinkToItselfIsNothing) {
   EXPECT_EQ(Content("g"), "kept");
 }
 
+TEST_F(LayerApplierTest, LinkReplacesWhatHasItsName) {
+  TarBuilder tar;
+  tar.File("f", "kept").File("file", "old").Hardlink("file", "f");
+  tar.Dir("d").File("d/inner", "old").Hardlink("d", "f");
+  tar.File(".wh.gone", "").Hardlink("gone", "f").File("e/g", "far").Hardlink("near", "e/g");
+  ASSERT_OK_AND_ASSIGN(const LayerContent content, Apply(tar));
+  for (const char* name : {"file", "d", "gone"}) EXPECT_EQ(Stat(name).st_ino, Stat("f").st_ino);
+  EXPECT_EQ(Stat("near").st_ino, Stat("e/g").st_ino);
+  EXPECT_EQ(content.inodes, 3u);  // f, e, e/g
+  EXPECT_EQ(content.bytes, 7u);
+}
+
 TEST_F(LayerApplierTest, LaterEntriesReplace) {
   TarBuilder tar;
   tar.File("f", "first").File("f", "second");
