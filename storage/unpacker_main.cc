@@ -185,9 +185,9 @@ bool TakePlaces(const std::vector<UniqueFd>& fds) {
 // child, the report's pipe closes without a word.
 void Fork(const Request& request) {
   if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) return;
-  if (!TakePlaces(request.fds)) _exit(1);
   const pid_t pid = getpid();
-  if (write(kReport, &pid, sizeof(pid)) != sizeof(pid)) _exit(1);
+  if (write(request.fds.back().get(), &pid, sizeof(pid)) != sizeof(pid)) _exit(1);
+  if (!TakePlaces(request.fds)) _exit(1);
   UnpackLayer(request.options);
 }
 
