@@ -123,9 +123,9 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
 std::string SelinuxLevelOf(const v1::PodSandboxConfig& pod);
 // The labels of a container, by its options and, member by member where it has none, its pod's (the
 // pod's own files have those of a container that asks for nothing). `pod_level` is what the pod holds.
-// None where SELinux is off, the kernel has none, or the policy knows no containers and nothing is asked
-// for. FailedPrecondition when labels are asked for that the policy cannot give; what asks to be
-// unconfined has what it wants there. The contexts themselves are the kernel's to check.
+// None where SELinux is off, or the policy knows no containers and nothing is asked for.
+// FailedPrecondition when labels are asked for that the kernel or the policy cannot give; what asks to
+// be unconfined has what it wants there. The contexts themselves are the kernel's to check.
 absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig& pod,
                                                      const v1::LinuxContainerSecurityContext& container,
                                                      const runtime::SelinuxHost& host,

@@ -22,7 +22,7 @@ runtime::SelinuxContext OptionsOf(const v1::PodSandboxConfig& pod,
 
 bool AsksForSomething(const runtime::SelinuxContext& options) { return options != runtime::SelinuxContext(); }
 
-// A policy that cannot label: whether what is asked for can be had all the same.
+// A kernel or policy that cannot label: whether what is asked for can be had all the same.
 absl::StatusOr<runtime::SelinuxLabels> WithoutLabels(const runtime::SelinuxContext& options,
                                                      bool unconfined,
                                                      absl::string_view why) {
@@ -45,8 +45,8 @@ absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig&
                                                      const runtime::SelinuxHost& host,
                                                      const std::string& pod_level) {
   const runtime::SelinuxContext options = OptionsOf(pod, container);
-  // Pods name labels for the nodes that have them, and run on others too.
-  if (host.off || !host.enabled) return runtime::SelinuxLabels();
+  if (host.off) return runtime::SelinuxLabels();
+  if (!host.enabled) return WithoutLabels(options, container.privileged(), "this kernel has no SELinux");
   if (!host.unusable.empty()) return WithoutLabels(options, container.privileged(), host.unusable);
   if (!options.level.empty() && !host.levels) {
     return absl::FailedPreconditionError(

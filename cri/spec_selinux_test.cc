@@ -53,13 +53,20 @@ TEST_F(SpecSelinuxTest, PrivilegedOnesAndThoseAmongTheHostsProcessesAreUnconfine
   EXPECT_EQ(Select()->process, "system_u:system_r:container_t:s0:c1,c2") << "the network has no owner";
 }
 
-TEST_F(SpecSelinuxTest, WhereThereIsNoneOrItIsOffNobodyIsLabelled) {
-  container_.mutable_selinux_options()->set_type("container_logreader_t");
-  PodOptions()->set_level("s0:c3,c4");
+TEST_F(SpecSelinuxTest, AKernelWithoutItRefusesWhatItCannotGive) {
+  host_ = {};
+  EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "nothing is asked for";
+  container_.mutable_selinux_options()->set_type("container_t");
+  EXPECT_THAT(Select(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("container_t")));
+  container_.mutable_selinux_options()->set_type("spc_t");
+  container_.mutable_selinux_options()->set_level("s0");
+  EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "unconfined it is there, too";
+  container_.mutable_selinux_options()->set_type("container_t");
+  container_.set_privileged(true);
+  EXPECT_EQ(*Select(), runtime::SelinuxLabels());
+  container_.set_privileged(false);
   host_.off = true;
   EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "the operator's word";
-  host_ = {};
-  EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "a kernel without it";
 }
 
 TEST_F(SpecSelinuxTest, APolicyWithoutContainersRefusesWhatItCannotGive) {
@@ -67,11 +74,6 @@ TEST_F(SpecSelinuxTest, APolicyWithoutContainersRefusesWhatItCannotGive) {
   EXPECT_EQ(*Select(), runtime::SelinuxLabels());
   PodOptions()->set_level("s0:c3,c4");
   EXPECT_THAT(Select(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("knows no context")));
-  container_.mutable_selinux_options()->set_type("spc_t");
-  EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "unconfined it is there, too";
-  container_.mutable_selinux_options()->set_type("container_t");
-  container_.set_privileged(true);
-  EXPECT_EQ(*Select(), runtime::SelinuxLabels());
 }
 
 TEST_F(SpecSelinuxTest, APolicyWithoutLevelsHasNone) {
