@@ -26,7 +26,7 @@ test=(
 extra=()
 case ${1:-} in
   vm) extra=(cpio e2fsprogs kmod mmdebstrap qemu-system-x86) ;;
-  cluster) extra=(etcd-server) ;;
+  cluster) extra=(dbus-daemon etcd-server) ;;
 esac
 
 missing=()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the Go programs that the tests use into build/tools/bin: crictl, critest and ginkgo from the
-# versions that hack/tools/go.mod pins, and our own protocheck and mkimage. Prints that directory.
+# versions that hack/tools/go.mod pins, and our own protocheck, mkimage and logind. Prints that directory.
 # Returns at once when nothing it builds from has changed.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
@@ -27,7 +27,7 @@ ldflags="-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version=$version"
 build_if_changed crictl "$tools" build -ldflags "$ldflags" -o "$bin/crictl" sigs.k8s.io/cri-tools/cmd/crictl
 build_if_changed critest "$tools" test -c -ldflags "$ldflags" -o "$bin/critest" sigs.k8s.io/cri-tools/cmd/critest
 build_if_changed ginkgo "$tools" build -ldflags "-s -w" -o "$bin/ginkgo" github.com/onsi/ginkgo/v2/ginkgo
-for program in protocheck mkimage; do
+for program in protocheck mkimage logind; do
   build_if_changed "$program" "$tools/$program" build -ldflags "-s -w" -o "$bin/$program" .
 done
 echo "$bin"

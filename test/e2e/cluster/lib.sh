@@ -63,7 +63,11 @@ unconfigure() { rm -f "$kubelet_conf"; restart_kubelet; }
 inside() { kubectl exec "$1" -- "${@:2}"; }
 # shell POD SCRIPT: in its first container.
 shell() { kubectl exec "$1" -- sh -c "$2"; }
-apply() { kubectl apply -f - >/dev/null || fail "apply"; }
+# apply: what is on standard input; again when the API server is too slow, as it is in an emulated machine.
+apply() {
+  cat >"$scratch/applied"
+  kubectl apply -f "$scratch/applied" >/dev/null || kubectl apply -f "$scratch/applied" >/dev/null || fail "apply"
+}
 # sleeper NAME IMAGE COMMAND ", MORE: FIELDS": a pod of one container that is never restarted, as YAML.
 sleeper() { printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {terminationGracePeriodSeconds: 1, restartPolicy: Never, containers: [{name: c, image: %s, command: %s%s}]}\n' "$@"; }
 # deployment NAME REPLICAS: whose pods have the spec of standard input and end within a second.
