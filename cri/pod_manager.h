@@ -163,6 +163,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status MakePod(const PodPtr& pod, StepTimer& timer);
   // In a moment: the pod's containers come first.
   void AddSparesSoon();
+  // Gives memory that requests have used back to the kernel, once the rush is over.
+  void TrimSoon();
   absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
   absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
@@ -286,6 +288,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   EventHub events_;
   std::atomic<bool> sampler_armed_ = false;
   std::atomic<bool> adding_spares_ = false;
+  std::atomic<bool> trimming_ = false;
   std::atomic<uint64_t> oom_kills_ = 0;
   SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.

@@ -1,5 +1,5 @@
+#include <malloc.h>
 #include <sys/stat.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,6 +29,7 @@ using google::protobuf::util::MessageDifferencer;
 // waits, so that a slow success is still one for the retry.
 constexpr absl::Duration kStepTime = absl::Minutes(5);
 constexpr absl::Duration kSparePause = absl::Milliseconds(20);
+constexpr absl::Duration kTrimPause = absl::Seconds(1);
 
 const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
   return config.linux().security_context().namespace_options();
@@ -197,6 +198,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
 
   absl::Status made = MakePod(pod, timer);
   AddSparesSoon();
+  TrimSoon();
   if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
@@ -223,6 +225,14 @@ void PodManager::AddSparesSoon() {
   cleanup_.PostAt(absl::Now() + kSparePause, [this] {
     adding_spares_ = false;
     shims_->AddSpares();
+  });
+}
+
+void PodManager::TrimSoon() {
+  if (trimming_.exchange(true)) return;
+  cleanup_.PostAt(absl::Now() + kTrimPause, [this] {
+    trimming_ = false;
+    (void)malloc_trim(0);
   });
 }
 

@@ -35,6 +35,7 @@ void PodManager::SampleAll() {
   if (!written.empty()) {
     cleanup_.Post([this, written = std::move(written)] { images_->MeasureContainers(written); });
   }
+  TrimSoon();
   if (pods_.size() > 0) ArmSampler();
 }
 
