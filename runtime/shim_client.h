@@ -106,7 +106,8 @@ class Shim {
   virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
 
   // Ends the shim; with it go the pod's namespaces. Every container must have exited
-  // (FailedPrecondition). Returns when the process is gone. Idempotent.
+  // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten seconds
+  // is killed. Idempotent.
   virtual absl::Status Shutdown() = 0;
 };
 

@@ -1,10 +1,14 @@
 #include "runtime/shim_connection.h"
 
 #include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/status.h"
 
 namespace crisp::runtime {
@@ -224,7 +228,13 @@ void ShimConnection::FailAll() {
 absl::Status ShimConnection::Shutdown() {
   if (Readable(pidfd_.get(), absl::ZeroDuration())) return absl::OkStatus();
   shutting_down_ = true;
-  const absl::Status status = Call(MessageType::kShutdown, "", {}, 0, Cancel()).status;
+  absl::Status status =
+      Call(MessageType::kShutdown, "", {}, 0, Cancel(absl::Now() + kShutdownWait)).status;
+  if (absl::IsDeadlineExceeded(status)) {
+    // It hangs. Nothing but its death is wanted of it, and its containers die with it.
+    (void)syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+    status = absl::OkStatus();
+  }
   // Unavailable may mean that it ended while answering; only the process can say.
   if (!status.ok() && !absl::IsUnavailable(status)) {
     shutting_down_ = false;

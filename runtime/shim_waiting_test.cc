@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/status_matchers.h"
 #include "runtime/shim_test_pod.h"
 
@@ -60,6 +61,26 @@ TEST_F(ShimWaitingTest, EndsWithItsContainer) {
   ASSERT_OK(shim_->RemoveContainer(plan.container_id));
   EXPECT_NE(kill(waiting, 0), 0);
   EXPECT_OK(shim_->Shutdown());
+}
+
+// The pod's pid 1 ends only after everything in its namespace has been reaped.
+TEST_F(ShimWaitingTest, DoesNotKeepAPodWithASharedPidNamespace) {
+  PodPlan pod = MakePod();
+  pod.shared_pid = true;
+  StartPod(pod);
+  ContainerPlan plan = MakeContainer("true");
+  plan.pid = NamespaceMode::kPod;
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  const absl::Time before = absl::Now();
+  EXPECT_OK(shim_->Shutdown());
+  EXPECT_LT(absl::Now() - before, absl::Seconds(9)) << "it was killed";
+}
+
+TEST_F(ShimWaitingTest, AShimThatHangsIsKilled) {
+  StartPod();
+  ASSERT_EQ(kill(shim_->pid(), SIGSTOP), 0);
+  EXPECT_OK(shim_->Shutdown());
+  EXPECT_TRUE(Gone(shim_->pid()));
 }
 
 TEST_F(ShimWaitingTest, EndsWithItsShim) {

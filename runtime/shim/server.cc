@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "runtime/shim/connection.h"
 #include "runtime/shim/container.h"
@@ -42,11 +43,16 @@ void Shutdown(uint64_t request_id) {
       return;
     }
   }
+  for (Container* c = g_containers; c != nullptr; c = c->next) EndWaiting(c);
   for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(Str{exec->id, 0});
   (void)unlinkat(g_pod.state_dir.get(), kShimSocketName, 0);
   if (g_pod.pod_init > 0) {
     (void)kill(g_pod.pod_init, SIGKILL);
-    (void)WaitFor(g_pod.pod_init);
+    // It ends when nothing is left in its PID namespace, also no child of the shim's that is not reaped.
+    pid_t ended;
+    do {
+      ended = waitpid(-1, nullptr, __WALL);
+    } while (ended != g_pod.pod_init && (ended > 0 || errno == EINTR));
   }
   ReplyPlain(request_id, true);
   _exit(0);
