@@ -359,6 +359,10 @@ TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
   v1::RemovePodSandboxRequest removal;
   removal.set_pod_sandbox_id(reply.pod_sandbox_id());
   EXPECT_OK(manager_->RemovePodSandbox(removal, nullptr, Cancel()));
+  // In the background.
+  for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
   EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0) << group.PrimaryDir();
 }
 
