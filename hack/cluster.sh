@@ -103,13 +103,14 @@ start_namespace() {
   for folder in /var/lib/kubelet/device-plugins /var/log/containers; do
     if [[ ! -d $folder ]]; then mkdir -p "$folder"; echo "$folder" >>"$work/made-folders"; fi
   done
+  rm -f "$work/pids/namespace-ready"
+  # By its argv[0], which names $work, it is known again; and it has no child to outlive it.
   # shellcheck disable=SC2016
   setsid unshare --mount --propagation private bash -c '
     mount --make-rshared / &&
     mount --bind "$1/device-plugins" /var/lib/kubelet/device-plugins &&
     mount --bind "$1/container-logs" /var/log/containers &&
-    : >"$1/pids/namespace-ready" && while :; do sleep 100000; done' namespace "$work" </dev/null >"$work/logs/namespace.log" 2>&1 9>&- &
-  rm -f "$work/pids/namespace-ready"
+    : >"$1/pids/namespace-ready" && exec -a "namespace $1" sleep infinity' namespace "$work" </dev/null >"$work/logs/namespace.log" 2>&1 9>&- &
   echo $! >"$work/pids/namespace"
   await namespace 10 test -e "$work/pids/namespace-ready"
 }
