@@ -192,10 +192,19 @@ class Writer {
   std::map<Outcome, size_t> leaves_;  // to the label of the last one
 };
 
-// Nothing leads out of it.
+bool IsJump(uint16_t code) {
+  if (code == (BPF_JMP | BPF_JA)) return true;
+  const uint16_t known = BPF_CLASS(code) | BPF_OP(code) | BPF_SRC(code);
+  const uint16_t op = BPF_OP(code);
+  return code == known && (op == BPF_JEQ || op == BPF_JGT || op == BPF_JGE || op == BPF_JSET);
+}
+
+// Nothing leads out of it, and what jumps does so in a known way.
 bool IsWhole(const std::vector<sock_filter>& program) {
   for (size_t pc = 0; pc < program.size(); ++pc) {
-    if (BPF_CLASS(program[pc].code) == BPF_RET) continue;
+    const uint16_t code = program[pc].code;
+    if (BPF_CLASS(code) == BPF_RET) continue;
+    if (BPF_CLASS(code) == BPF_JMP && !IsJump(code)) return false;
     for (const size_t next : Successors(program, pc)) {
       if (next >= program.size()) return false;
     }

@@ -112,6 +112,7 @@ TEST(SeccompCondenseTest, WhatItDoesNotUnderstandStays) {
        kAllow,
        kAllow},
       {kArch, If(BPF_JGT, 1, 0, 1), kKill, kAllow, kAllow, kAllow, kAllow, kAllow},
+      {kNumber, {BPF_JMP | BPF_JA | BPF_X, 0, 0, 1}, kArgument, kAllow, kKill, kKill, kKill, kKill},
       {kAllow},
   };
   for (const std::vector<sock_filter>& program : programs) {
