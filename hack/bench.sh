@@ -106,8 +106,7 @@ measure_starts() {
 
 # What needs the node for itself: one contender at a time.
 measure_alone() { # NAME
-  local name=$1 idle=10
-  [[ $quick ]] && idle=5
+  local name=$1 idle=10  # a period of what a runtime samples
   try_ready "$name" || return 0
   if wants critest && [[ ! $quick ]]; then measure_critest "$name" 50; fi
   if wants node; then

@@ -74,6 +74,8 @@ measure_node() { # NAME PODS PARALLEL IDLE_SECONDS [QUERIES]
   record node-start "$name" "$(jq -c --argjson pods "$pods" "$at" <<<"$held")"
   sleep 2
   record memory "$name" "$(memory_of "$name" "$pods")"
+  # What is done once for pods that have come is not idling.
+  sleep 10
   record idle "$name" "{\"at\": $pods, \"cores\": $(idle_cpu "$name" "$seconds")}"
   record queries "$name" "$(client "$name" queries --count "$queries" | jq -c --argjson pods "$pods" "$at")"
   record one-more "$name" \
