@@ -317,23 +317,5 @@ TEST_F(ShimTest, UserNamespace) {
   EXPECT_EQ(RunExec(MakeExec(host.container_id, "id -u; cat /proc/1/comm")), "0\nsleep\n");
 }
 
-TEST_F(ShimTest, BidirectionalMountReachesTheHost) {
-  StartPod();
-  const std::string shared = MakeDir("shared");
-  ASSERT_EQ(mount(shared.c_str(), shared.c_str(), nullptr, 4096 /* bind */, nullptr), 0);
-  ASSERT_EQ(mount(nullptr, shared.c_str(), nullptr, 1 << 20 /* shared */, nullptr), 0);
-  ASSERT_OK(MakeDirs(shared + "/sub"));
-  ContainerPlan plan =
-      MakeContainer("mount -t tmpfs none /shared/sub && echo seen > /shared/sub/f; sleep 100");
-  plan.mounts.push_back(
-      {.destination = "/shared", .source = shared, .propagation = Propagation::kShared});
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
-  for (int i = 0; i < 100 && access((shared + "/sub/f").c_str(), F_OK) != 0; ++i) usleep(10000);
-  EXPECT_EQ(ReadFile(shared + "/sub/f").value_or("missing"), "seen\n");
-  (void)umount2((shared + "/sub").c_str(), 2);
-  (void)umount2(shared.c_str(), 2);
-}
-
 }  // namespace
 }  // namespace crisp::runtime

@@ -47,6 +47,7 @@ class StartWatch : public Watch {
   pid_t early_pids[kMostEarly];
   int early_statuses[kMostEarly];
   int early = 0;
+  Fd mount_table;  // the host's, where binds follow it
   void Begin(int fd);  // forgets the previous start
   void LearnPid(pid_t child);
 

@@ -9,6 +9,7 @@
 #include "runtime/shim/copy_tree.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
+#include "runtime/shim/propagation.h"
 #include "runtime/shim/resolve.h"
 
 // What a new container's first process does between clone3 and execve.
@@ -16,8 +17,9 @@
 namespace crisp::shim {
 namespace {
 
-constexpr uint64_t kMsShared = 1 << 20, kMsSlave = 1 << 19;
+constexpr uint64_t kMsShared = 1 << 20, kMsSlave = 1 << 19, kMsPrivate = 1 << 18;
 constexpr int kMntDetach = 2;
+constexpr int kMostBinds = 1000;  // each is some 0.1 ms
 
 bool IsDirectory(int fd) {
   struct stat status;
@@ -74,6 +76,30 @@ int AttachOne(int root, const Prepared& prepared, const MountView& plan, int pre
   const Fd target(EnsureInRoot(root, plan.destination.c_str(), IsDirectory(mount.get())));
   if (!target.valid() || !MountOn(mount.get(), target.get(), plan.destination.c_str())) return -1;
   return mount.Release();
+}
+
+// Takes it off its place. As long as it is shared, taking it apart would unmount what is below it on
+// the host as well.
+bool TakeOff(int mount, const char* name) {
+  return SetAttributes(mount, 0, kMsPrivate, -1, true, name) &&
+         ((fchdir(mount) == 0 && SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
+          Fail("take off the mount on", name));
+}
+
+// The same of a bind that follows the host's mounts.
+int AttachFollowing(int root, const MountView& plan, int index, int status) {
+  const char* name = plan.destination.c_str();
+  for (int attempt = 0; attempt < kMostBinds; ++attempt) {
+    Fd mount(AskForBind(status, index));
+    if (!mount.valid()) return -1;
+    const Fd target(EnsureInRoot(root, name, IsDirectory(mount.get())));
+    if (!target.valid() || !MountOn(mount.get(), target.get(), name)) return -1;
+    const int changed = AskForChange(status, index);
+    if (changed == 0) return mount.Release();
+    if (changed < 0 || !TakeOff(mount.get(), name)) return -1;
+  }
+  Refuse(kUnavailable, "the host's mounts change all the time; follow them on", name);
+  return -1;
 }
 
 const MountView* FindDev(const ContainerView& plan, MountView* storage) {
@@ -191,7 +217,9 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   for (const MountView& mount : plan.mounts) {
     attached[++index] = -1;
     if (prepared.skipped[index]) continue;
-    attached[index] = AttachOne(root, prepared, mount, prepared.mounts[index]);
+    attached[index] = Follows(mount)
+                          ? AttachFollowing(root, mount, index, start.status)
+                          : AttachOne(root, prepared, mount, prepared.mounts[index]);
     if (attached[index] < 0) return false;
     if (mount.kind == MountKind::kFs && mount.type == "devpts") devpts = attached[index];
   }

@@ -6,6 +6,7 @@
 #include "runtime/shim/connection.h"
 #include "runtime/shim/container.h"
 #include "runtime/shim/pod.h"
+#include "runtime/shim/propagation.h"
 
 namespace crisp::shim {
 
@@ -117,7 +118,10 @@ pid_t CloneChild(const Prepared& prepared, bool gated, Fd* status) {
 // What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
 void AssembleAhead(Container* container) {
   const NamespaceMode pid = container->prepared->view.pid;
-  if (g_pod.has_userns() || (pid != NamespaceMode::kPrivate && pid != NamespaceMode::kPod)) return;
+  if (g_pod.has_userns() || (pid != NamespaceMode::kPrivate && pid != NamespaceMode::kPod) ||
+      AnyFollows(container->prepared->view)) {
+    return;
+  }
   const pid_t child = CloneChild(*container->prepared, true, &container->gate);
   if (child < 0) {
     container->gate.Reset();
@@ -216,6 +220,10 @@ void StartWatch::Ready(uint32_t) {
     case ChildMessage::kPid:
       LearnPid(report.pid);
       break;
+    case ChildMessage::kBind:
+    case ChildMessage::kBound:
+      if (container != nullptr) ServeBind(fd(), *container->prepared, report, &mount_table);
+      break;
   }
   if (passed >= 0) close(passed);
 }
@@ -236,6 +244,7 @@ void SettleStart() {
   if (exec != nullptr && exec->running && exec->reaped) BookExecExit(exec, exec->wait_status);
   g_start.container = nullptr;
   g_start.exec = nullptr;
+  g_start.mount_table.Reset();
 }
 
 }  // namespace crisp::shim

@@ -6,10 +6,11 @@
 namespace crisp::shim {
 
 // What a child tells the shim over its status socket before execve closes it.
-enum class ChildMessage : uint32_t { kError = 1, kTerminal, kPid };
+// kBind and kBound are questions, answered in kind or with kError (propagation.h).
+enum class ChildMessage : uint32_t { kError = 1, kTerminal, kPid, kBind, kBound };
 struct ChildReport {
   ChildMessage type;
-  int32_t pid;  // kPid: of the grandchild that will be the container
+  int32_t pid;  // kPid: of the grandchild that will be the container; kBind, kBound: the mount
   Error error;  // kError
 };
 

@@ -26,6 +26,7 @@ enum Code : uint32_t {  // the canonical status codes
   kAlreadyExists = 6,
   kFailedPrecondition = 9,
   kInternal = 13,
+  kUnavailable = 14,
 };
 struct Error {
   uint32_t code;     // used when error_number is 0

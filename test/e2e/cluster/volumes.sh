@@ -98,13 +98,12 @@ spec:
   - name: mounter
     image: $busybox
     securityContext: {privileged: true}
-    command: [sh, -c, "until [ -e /mounts/reader ]; do sleep 0.1; done; mkdir -p /mounts/of-pod && mount -t tmpfs pod /mounts/of-pod && echo seen >/mounts/of-pod/file && exec sleep 1000"]
+    command: [sh, -c, "mkdir -p /mounts/of-pod && mount -t tmpfs pod /mounts/of-pod && echo seen >/mounts/of-pod/file && exec sleep 1000"]
     lifecycle: {preStop: {exec: {command: [umount, /mounts/of-pod]}}}
     volumeMounts: [{name: mounts, mountPath: /mounts, mountPropagation: Bidirectional}]
   - name: reader
     image: $busybox
-    # Into mounts that are being made for a container the kernel propagates nothing yet.
-    command: [sh, -c, "touch /mounts/reader && exec sleep 1000"]
+    command: [sleep, "1000"]
     volumeMounts: [{name: mounts, mountPath: /mounts, mountPropagation: HostToContainer}]
 YAML
 ready all
