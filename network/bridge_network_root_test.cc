@@ -102,6 +102,23 @@ TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
   EXPECT_THAT(Attach(a.Request()).value().addresses, at_a.addresses);  // a repeated call
 }
 
+// What a pod announces by itself reaches all the others.
+TEST_F(BridgeNetworkTest, PodsWithoutIpv6AnnounceNothing) {
+  EXPECT_OK(network_->Reset());
+  options_.subnets = {"10.99.0.0/24"};
+  Restart();
+  Pod a("a"), b("b");
+  ASSERT_OK(Attach(a.Request()));
+  ASSERT_OK(Attach(b.Request()));
+  usleep(1200000);  // duplicate address detection waits up to a second
+  std::string inside;
+  b.ns->Run([&] { inside = Shell("ip -6 addr show dev eth0; cat /proc/net/snmp6"); });
+  EXPECT_THAT(inside, Not(HasSubstr("inet6 ")));
+  EXPECT_THAT(inside, ::testing::ContainsRegex("Ip6OutMcastPkts[ \t]+0\n"));
+  EXPECT_THAT(Shell("ip -6 addr show type veth"), Not(HasSubstr("inet6")));
+  EXPECT_EQ(ReadFile("/proc/sys/net/ipv6/conf/crtest0/accept_ra").value_or(""), "0\n");
+}
+
 TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
   for (const char* call_iptables : {"0", "1"}) {
     (void)Shell(

@@ -177,10 +177,13 @@ absl::Status HostSide::EnsureAddresses(const Wanted& wanted) {
 
 absl::Status HostSide::EnsureSysctls(const Wanted& wanted) {
   const std::string& bridge = options_.bridge;
+  // A pod that plays router must not become the node's (CVE-2020-10749).
+  if (access("/proc/sys/net/ipv6", F_OK) == 0) {
+    CRISP_RETURN_IF_ERROR(SetSysctl(absl::StrCat("ipv6/conf/", bridge, "/accept_ra"), "0"));
+  }
   for (const IpPrefix& subnet : wanted.subnets) {
     if (subnet.address.is_v6()) {
       CRISP_RETURN_IF_ERROR(SetSysctl(absl::StrCat("ipv6/conf/", bridge, "/disable_ipv6"), "0"));
-      CRISP_RETURN_IF_ERROR(SetSysctl(absl::StrCat("ipv6/conf/", bridge, "/accept_ra"), "0"));
       CRISP_RETURN_IF_ERROR(ForwardIpv6());
     } else {
       CRISP_RETURN_IF_ERROR(SetSysctl("ipv4/ip_forward", "1"));

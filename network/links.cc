@@ -8,6 +8,7 @@
 #include <linux/veth.h>
 #include <net/if.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -111,8 +112,17 @@ InterfaceAddress LinkLocal(const MacAddress& mac) {
   return {.address = IpAddress::FromBytes(bytes, 16).value(), .prefix_length = 64};
 }
 
-void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name, int link_index) {
-  batch.Begin(absl::StrCat("address generation of ", name), RTM_SETLINK, 0, LinkHeader(link_index));
+bool KernelHasIpv6() {
+  static const bool has = access("/proc/sys/net/ipv6", F_OK) == 0;
+  return has;
+}
+
+// No link-local address of the kernel's own making. What announces one is multicast, and a bridge
+// carries that to every pod of the node: with a thousand it would be most of the work of the next.
+void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name) {
+  if (!KernelHasIpv6()) return;
+  batch.Begin(absl::StrCat("address generation of ", name), RTM_SETLINK, 0, LinkHeader());
+  batch.PutString(IFLA_IFNAME, name);
   nlattr* spec = batch.BeginNest(IFLA_AF_SPEC | NLA_F_NESTED);
   nlattr* inet6 = batch.BeginNest(AF_INET6 | NLA_F_NESTED);
   batch.PutU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
@@ -314,6 +324,7 @@ absl::Status CreateVeth(int fd, const VethRequest& request) {
     batch.EndNest(port);
     batch.EndNest(info);
   }
+  PutNoAddressGeneration(batch, request.host_name);
   return Exchange(fd, batch);
 }
 
@@ -323,7 +334,7 @@ absl::Status ConfigurePodSide(int rtnl_fd, const PodSideRequest& request) {
                               [](const InterfaceAddress& a) { return a.address.is_v6(); });
   NetlinkBatch batch;
   PutLoopbackUp(batch);
-  if (v6) PutNoAddressGeneration(batch, request.interface, link.index);
+  PutNoAddressGeneration(batch, request.interface);
   batch.Begin(absl::StrCat("bring ", request.interface, " up"), RTM_SETLINK, 0,
               LinkHeader(link.index, IFF_UP));
   if (v6) PutAddress(batch, RTM_NEWADDR, LinkLocal(request.mac), link.index);

@@ -72,7 +72,7 @@ struct VethRequest {
   bool hairpin = false;  // the bridge may send a pod's packet back to it
 };
 // One send: the pair with its pod end born in the pod's namespace, the host end up and in the
-// bridge. AlreadyExists when one of the names is taken.
+// bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
 absl::Status CreateVeth(int fd, const VethRequest& request);
 
 struct PodSideRequest {
@@ -82,7 +82,8 @@ struct PodSideRequest {
   std::vector<IpAddress> gateways;  // one default route each
 };
 // In the pod's namespace: lo and the interface up, addresses, default routes. An IPv6 pod gets its
-// link-local address from the MAC without duplicate address detection, which would take a second.
+// link-local address from the MAC without duplicate address detection, which would take a second;
+// any other has none.
 absl::Status ConfigurePodSide(int rtnl_fd, const PodSideRequest& request);
 absl::Status BringLoopbackUp(int rtnl_fd);
 
