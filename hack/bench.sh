@@ -56,6 +56,7 @@ prepare() {
 
 # With the image that pods run, and its caches warm.
 start_ready() { # NAME
+  fresh_disk "$work/$1-root" 2G
   start_contender "$1" "$work/$1-root"
   client "$1" pull >/dev/null && client "$1" --tag warm latency --count 3 --warm-up 0 >/dev/null
 }

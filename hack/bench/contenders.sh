@@ -12,10 +12,12 @@
 socket_of() { echo "$work/$1.sock"; }
 pid_of() { cat "$work/$1.pid"; }
 
-# start_contender NAME ROOT: ROOT holds its images and containers. Waits until it serves.
+# start_contender NAME ROOT: ROOT holds its images and containers; what need not outlive a boot is in
+# memory, as /run is. Waits until it serves.
 start_contender() {
   local name=$1 storage=$2
-  mkdir -p "$storage" "$work/$name-cni"
+  mkdir -p "$storage" "$work/$name-cni" "$work/$name-state"
+  mount -t tmpfs -o mode=755 bench "$work/$name-state"
   pods_cgroup "$name" >/dev/null
   case $name in
     crisp) configure_crisp "$name" "$storage" ;;
@@ -72,15 +74,15 @@ stop_contender() {
   stop_daemon "$1"
   kill_group "$run_id" "$1-daemon"
   kill_group "$run_id" "$1"
-  local mounts
-  mounts=$(grep -o " $work/$1-[^ ]*" /proc/self/mountinfo | sort -ru || true)
-  [[ -z $mounts ]] || xargs -n1 umount -l <<<"$mounts" 2>/dev/null || true
   if [[ $1 == crisp ]]; then
     "$bin/crispd" --config "$work/$1.yaml" reset --root "$(cat "$work/$1.storage")" --state "$work/$1-state" \
       >/dev/null 2>&1 || true
   fi
+  local mounts
+  mounts=$(grep -o " $work/$1-[^ ]*" /proc/self/mountinfo | sort -ru || true)
+  [[ -z $mounts ]] || xargs -n1 umount -l <<<"$mounts" 2>/dev/null || true
   remove_shim_sockets "$work"
-  rm -rf "$work/$1-state" "$work/$1.pid"
+  rm -rf "$work/$1-state" "$work/$1-root.disk" "$work/$1.pid"
 }
 
 settings() { # NAME STORAGE: what launch() needs

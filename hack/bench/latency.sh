@@ -19,15 +19,20 @@ measure_latency() { # ROUNDS PODS_EACH PODS_OF_PEERS_EACH NAME...
   done
 }
 
-measure_floor() { # PODS
-  record floor kernel "$("$bin/floor" --directory "$work" --count "$1" --json)"
+# Its disk is like the contenders'.
+floor() {
+  fresh_disk "$work/floor" 2G
+  "$bin/floor" --directory "$work/floor" "$@" --json
+  drop_disk "$work/floor"
 }
+
+measure_floor() { record floor kernel "$(floor --count "$1")"; } # PODS
 
 # How many pods, and how many pods' networks alone, the kernel makes a second.
 measure_floor_rates() {
   local pods
   for pods in 50 110; do
-    record floor-burst kernel "$("$bin/floor" --directory "$work" --burst $pods --json)"
-    record floor-networks kernel "$("$bin/floor" --directory "$work" --burst $pods --networks --json)"
+    record floor-burst kernel "$(floor --burst $pods)"
+    record floor-networks kernel "$(floor --burst $pods --networks)"
   done
 }

@@ -1,29 +1,13 @@
 # Sourced by hack/bench.sh. Pulls from a registry on loopback.
 #
-# Every pull goes to a file system of its own: a new journaled ext4 in a file, thrown away after. On
-# one that has seen many deletions ext4 gets slower by itself, for whoever comes next.
+# Every pull goes to a file system of its own, thrown away after.
 
 shapes=(small big many deep)
-
-# Attaches a fresh file system at $work/mnt/NAME.
-fresh_disk() { # NAME
-  local image=$work/$1.disk
-  mkdir -p "$work/mnt/$1"
-  rm -f "$image"
-  fallocate -l 8G "$image"
-  mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$image"
-  mount -o loop "$image" "$work/mnt/$1"
-}
-
-drop_disk() { # NAME
-  umount "$work/mnt/$1" 2>/dev/null || umount -l "$work/mnt/$1"
-  rm -f "$work/$1.disk"
-}
 
 measure_pull() { # NAME SHAPE [MEASURE [REGISTRY]]
   local name=$1 shape=$2 measure=${3:-pull} from=${4:-$registry} result
   say "$measure of $shape, $name"
-  fresh_disk "$name"
+  fresh_disk "$work/mnt/$name" 8G
   start_contender "$name" "$work/mnt/$name/storage"
   sync
   local before after
@@ -33,7 +17,7 @@ measure_pull() { # NAME SHAPE [MEASURE [REGISTRY]]
   record "$measure" "$name" "$(jq -c --arg shape "$shape" --argjson before "$before" --argjson after "$after" \
     '{shape: $shape, micros: .PullImage.p50, size, cpu: ($after - $before)}' <<<"$result")"
   stop_contender "$name"
-  drop_disk "$name"
+  drop_disk "$work/mnt/$name"
 }
 
 # How long the registry takes to hand all layers out, one after another.
@@ -52,12 +36,12 @@ fetch_seconds() { # SHAPE
 # What fetching, inflating, hashing and writing these layers takes at least, on this machine and in this run.
 measure_pull_limit() { # SHAPE
   say "physical limit of $1"
-  fresh_disk limit
+  fresh_disk "$work/mnt/limit" 8G
   local fetch limit
   fetch=$(fetch_seconds "$1")
   limit=$("$bin/pull-limit" --registry "$storage" --repository "bench/$1" --directory "$work/mnt/limit")
   record pull-limit kernel "$(jq -c --arg shape "$1" --argjson fetch "$fetch" '. + {shape: $shape, fetch: $fetch}' <<<"$limit")"
-  drop_disk limit
+  drop_disk "$work/mnt/limit"
 }
 
 measure_pulls() { # ROUNDS NAME...
