@@ -150,7 +150,12 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
 
   absl::Status made = PrepareContainer(job);
   if (made.ok()) {
-    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime));
+    const auto limit = [&] {
+      const absl::Status limited = CgroupAt(container->Snapshot()->cgroup_path()).Limit(job.spec.linux_.resources);
+      timer.Done("limits");
+      return limited;
+    };
+    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime), limit);
   }
   if (made.ok()) {
     timer.Done("shim");
@@ -297,7 +302,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   }
   job.timer->Done("spec");
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
-  CRISP_RETURN_IF_ERROR(group.Create(job.spec.linux_.resources));
+  CRISP_RETURN_IF_ERROR(group.Create());
   job.timer->Done("cgroup");
   CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,
                          MakePlanInputs(job, record, namespaces, group));

@@ -305,7 +305,7 @@ TEST_F(PodManagerTest, ExplainTellsHowLongTheStepsTook) {
   EXPECT_THAT(steps_of(id),
               ::testing::ElementsAre("CreateContainer/record", "CreateContainer/storage",
                                      "CreateContainer/resolve", "CreateContainer/spec", "CreateContainer/cgroup",
-                                     "CreateContainer/plan", "CreateContainer/shim", "CreateContainer/publish",
+                                     "CreateContainer/plan", "CreateContainer/limits", "CreateContainer/shim", "CreateContainer/publish",
                                      "StartContainer/shim", "StartContainer/publish", "StopContainer/signal",
                                      "StopContainer/exit"));
   EXPECT_THAT(manager_->Explain(std::string(64, 'f')), StatusIs(absl::StatusCode::kNotFound));

@@ -69,7 +69,7 @@ absl::Status Cgroup::CreateDirs() const {
   return status;
 }
 
-absl::Status Cgroup::Create(const OciResources& resources) const {
+absl::Status Cgroup::Create() const {
   if (access(PrimaryDir().c_str(), F_OK) == 0) {
     CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
     if (!empty) {
@@ -78,11 +78,7 @@ absl::Status Cgroup::Create(const OciResources& resources) const {
     // Limits that somebody else set must not shine through.
     CRISP_RETURN_IF_ERROR(Annotate(RemoveOnce(), "take over an old cgroup"));
   }
-  std::vector<std::string> made;
-  absl::Status status = MakeAll(&made);
-  if (status.ok()) status = Apply(resources, /*fresh=*/true);
-  if (!status.ok()) RemoveMade(made);
-  return status;
+  return CreateDirs();
 }
 
 absl::Status Cgroup::Apply(const OciResources& resources, bool fresh) const {

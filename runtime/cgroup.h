@@ -37,10 +37,12 @@ class Cgroup {
   std::string PrimaryDir() const;
 
   // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the way
-  // down; v1 cpuset: copies cpus and mems from the parent), then applies `resources`. A hierarchy
-  // that cannot be written is an error. On failure what this call made is gone again. An existing
-  // empty group of this path is taken over; FailedPrecondition when it has processes.
-  absl::Status Create(const OciResources& resources) const;
+  // down; v1 cpuset: copies cpus and mems from the parent), without limits yet. A hierarchy that
+  // cannot be written is an error. On failure what this call made is gone again. An existing empty
+  // group of this path is made anew; FailedPrecondition when it has processes.
+  absl::Status Create() const;
+  // The first limits of a group that Create() has made, before anybody is in it. On failure it stays.
+  absl::Status Limit(const OciResources& resources) const { return Apply(resources, /*fresh=*/true); }
   // Only the directories (a pod's parent group); those that exist are fine.
   absl::Status CreateDirs() const;
 

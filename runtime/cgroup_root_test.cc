@@ -67,6 +67,11 @@ class CgroupTest : public ::testing::Test {
     return child;
   }
 
+  absl::Status Make(const OciResources& resources) {
+    const absl::Status created = group_->Create();
+    return created.ok() ? group_->Limit(resources) : created;
+  }
+
   std::string Value(const char* controller, const std::string& file) {
     std::string text = ReadFile(group_->Dir(controller) + "/" + file).value_or("?");
     return std::string(absl::StripAsciiWhitespace(text));
@@ -82,7 +87,7 @@ TEST_F(CgroupTest, CreatesWithLimitsAndRemoves) {
   resources.pids = OciPids{.limit = 42};
   resources.memory.limit = 64 << 20;
   resources.devices = DefaultDeviceRules();
-  ASSERT_OK(group_->Create(resources));
+  ASSERT_OK(Make(resources));
   for (const std::string& dir : group_->Dirs()) EXPECT_EQ(access(dir.c_str(), F_OK), 0) << dir;
   EXPECT_EQ(Value("pids", "pids.max"), "42");
   EXPECT_EQ(Value("memory", layout_->v2 ? "memory.max" : "memory.limit_in_bytes"), "67108864");
@@ -96,17 +101,18 @@ TEST_F(CgroupTest, CreatesWithLimitsAndRemoves) {
 TEST_F(CgroupTest, TakesOverAnEmptyGroupAndRefusesAPopulatedOne) {
   OciResources resources;
   resources.pids = OciPids{.limit = 42};
-  ASSERT_OK(group_->Create(resources));
-  ASSERT_OK(group_->Create({}));
+  ASSERT_OK(Make(resources));
+  ASSERT_OK(Make({}));
   EXPECT_EQ(Value("pids", "pids.max"), "max") << "old limits must not shine through";
   Spawn(group_->Dirs());
-  EXPECT_THAT(group_->Create({}), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Make({}), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
-TEST_F(CgroupTest, ABadLimitLeavesNothing) {
+TEST_F(CgroupTest, ABadLimitIsRefusedAndTheGroupRemovable) {
   OciResources resources;
   resources.cpu.cpus = "4095";
-  EXPECT_FALSE(group_->Create(resources).ok());
+  EXPECT_FALSE(Make(resources).ok());
+  EXPECT_OK(group_->Remove(Within(absl::Seconds(5))));
   for (const std::string& dir : group_->Dirs()) EXPECT_NE(access(dir.c_str(), F_OK), 0) << dir;
 }
 
@@ -116,7 +122,7 @@ TEST_F(CgroupTest, UpdatesBothWaysAndRollsBack) {
   resources.pids = OciPids{.limit = 10};
   resources.cpu.quota = 50000;
   resources.cpu.period = 100000;
-  ASSERT_OK(group_->Create(resources));
+  ASSERT_OK(Make(resources));
   const char* memory = layout_->v2 ? "memory.max" : "memory.limit_in_bytes";
   for (int64_t limit : {128 << 20, 32 << 20, 256 << 20}) {
     OciResources change;
@@ -142,7 +148,7 @@ TEST_F(CgroupTest, UpdatesBothWaysAndRollsBack) {
 }
 
 TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
-  ASSERT_OK(group_->Create({}));
+  ASSERT_OK(Make({}));
   Cgroup nested(layout_, group_->path() + "/inner");
   ASSERT_OK(nested.CreateDirs());
   // v2 lets no process into a group that hands controllers down.
@@ -163,7 +169,7 @@ TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
 TEST_F(CgroupTest, KillsAForkBomb) {
   OciResources resources;
   resources.pids = OciPids{.limit = 60};
-  ASSERT_OK(group_->Create(resources));
+  ASSERT_OK(Make(resources));
   Spawn(group_->Dirs(), [] {
     // Every process forks and exits or lives on, so that a listing is stale at once.
     while (true) {
@@ -180,7 +186,7 @@ TEST_F(CgroupTest, KillsAForkBomb) {
 }
 
 TEST_F(CgroupTest, KillsWhatIsFrozen) {
-  ASSERT_OK(group_->Create({}));
+  ASSERT_OK(Make({}));
   Spawn(group_->Dirs());
   ASSERT_OK(group_->Freeze(true, Within(absl::Seconds(5))));
   ASSERT_OK(group_->Kill(Within(absl::Seconds(10))));
@@ -188,7 +194,7 @@ TEST_F(CgroupTest, KillsWhatIsFrozen) {
 }
 
 TEST_F(CgroupTest, AnExecLeafDiesAlone) {
-  ASSERT_OK(group_->Create({}));
+  ASSERT_OK(Make({}));
   pid_t init = Spawn(group_->Dirs());
   ASSERT_OK_AND_ASSIGN(Cgroup leaf, group_->CreateExecLeaf("e1"));
   EXPECT_EQ(group_->ExecDirs(leaf).size(), group_->Dirs().size());
@@ -203,7 +209,7 @@ TEST_F(CgroupTest, AnExecLeafDiesAlone) {
 TEST_F(CgroupTest, CountsOomKills) {
   OciResources resources;
   resources.memory.limit = 16 << 20;
-  ASSERT_OK(group_->Create(resources));
+  ASSERT_OK(Make(resources));
   Spawn(group_->Dirs(), [] {
     for (size_t i = 0;; ++i) {
       void* page = mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE,
@@ -219,7 +225,7 @@ TEST_F(CgroupTest, ReadsStatistics) {
   OciResources resources;
   resources.memory.limit = 64 << 20;
   resources.pids = OciPids{.limit = 5};
-  ASSERT_OK(group_->Create(resources));
+  ASSERT_OK(Make(resources));
   Spawn(group_->Dirs(), [] {
     (void)mmap(nullptr, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
                -1, 0);
@@ -252,7 +258,7 @@ TEST_F(CgroupTest, ReadsStatistics) {
 }
 
 TEST_F(CgroupTest, MountsShowTheGroupsOwnDirectories) {
-  ASSERT_OK(group_->Create({}));
+  ASSERT_OK(Make({}));
   std::vector<MountPlan> mounts = group_->Mounts("/sys/fs/cgroup", true);
   ASSERT_FALSE(mounts.empty());
   for (const MountPlan& mount : mounts) {

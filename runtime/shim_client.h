@@ -68,9 +68,14 @@ class Shim {
 
   // Builds the container's root and mounts detached, opens its log. Undone on failure. `root`: an
   // overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1: none.
-  virtual absl::Status CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) = 0;
+  // `meanwhile`, if any, runs while the shim does that, and makes what only the container's process
+  // needs, its cgroups; its failure is the call's.
+  virtual absl::Status CreateContainer(const ContainerPlan& plan,
+                                       int root,
+                                       const Cancel& cancel,
+                                       const std::function<absl::Status()>& meanwhile) = 0;
   absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
-    return CreateContainer(plan, -1, cancel);
+    return CreateContainer(plan, -1, cancel, nullptr);
   }
   // Clones and execs. An error says which step failed in the child and why; the container is then
   // Exited(128) in the shim. FailedPrecondition unless created. NotFound.

@@ -23,12 +23,27 @@ bool Readable(int fd, absl::Duration wait) {
 
 }  // namespace
 
-absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) {
+absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
+                                             int root,
+                                             const Cancel& cancel,
+                                             const std::function<absl::Status()>& meanwhile) {
   std::vector<int> fds;
   if (root >= 0) fds.push_back(root);
-  return Annotate(
-      Call(MessageType::kCreate, EncodePlan(plan), fds, root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u, cancel).status,
-      absl::StrCat("create container ", plan.container_id));
+  absl::Status beside;
+  const absl::Status made =
+      Call(MessageType::kCreate, EncodePlan(plan), fds, root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u, cancel,
+           [&] { if (meanwhile != nullptr) beside = meanwhile(); })
+          .status;
+  if (!made.ok()) return Annotate(made, absl::StrCat("create container ", plan.container_id));
+  if (!beside.ok()) {
+    (void)RemoveContainer(plan.container_id);
+    return beside;
+  }
+  // Where it does not arrive, the start does the work.
+  const WireMessage assemble{.type = MessageType::kAssemble,
+                             .payload = PayloadWriter().String(plan.container_id).Take()};
+  (void)SendMessage(socket_.get(), assemble, {}, cancel);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
@@ -133,7 +148,8 @@ ShimAnswer ShimConnection::Call(MessageType type,
                                 std::string payload,
                                 const std::vector<int>& fds,
                                 uint32_t flags,
-                                const Cancel& cancel) {
+                                const Cancel& cancel,
+                                const std::function<void()>& meanwhile) {
   uint64_t request_id = 0;
   const std::shared_ptr<PendingRequest> pending = Expect(&request_id);
   WireMessage message;
@@ -147,6 +163,7 @@ ShimAnswer ShimConnection::Call(MessageType type,
     pending_.erase(request_id);
     return ShimAnswer{.status = sent, .rest = "", .fds = {}};
   }
+  if (meanwhile != nullptr) meanwhile();
   return Await(request_id, pending, cancel);
 }
 

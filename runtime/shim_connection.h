@@ -40,7 +40,10 @@ class ShimConnection final : public Shim {
   int rtnl_fd() const override { return rtnl_.get(); }
   int userns_fd() const override { return userns_.get(); }
 
-  absl::Status CreateContainer(const ContainerPlan& plan, int root, const Cancel& cancel) override;
+  absl::Status CreateContainer(const ContainerPlan& plan,
+                               int root,
+                               const Cancel& cancel,
+                               const std::function<absl::Status()>& meanwhile) override;
   absl::StatusOr<StartedProcess> StartContainer(absl::string_view id,
                                                 const Cancel& cancel) override;
   absl::Status Signal(absl::string_view id, int signal) override;
@@ -80,7 +83,8 @@ class ShimConnection final : public Shim {
                   std::string payload,
                   const std::vector<int>& fds,
                   uint32_t flags,
-                  const Cancel& cancel);
+                  const Cancel& cancel,
+                  const std::function<void()>& meanwhile = nullptr);
   ShimAnswer CallId(MessageType type, absl::string_view id, const Cancel& cancel) {
     return Call(type, PayloadWriter().String(id).Take(), {}, 0, cancel);
   }

@@ -52,6 +52,15 @@ TEST_F(ShimWaitingTest, BecomesTheProgram) {
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 137);
 }
 
+TEST_F(ShimWaitingTest, WhatFailsMeanwhileUndoesTheContainer) {
+  StartPod();
+  const ContainerPlan plan = MakeContainer("true");
+  const auto fail = [] { return absl::ResourceExhaustedError("no limits"); };
+  EXPECT_EQ(shim_->CreateContainer(plan, -1, Cancel(), fail), fail());
+  ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
+  EXPECT_TRUE(reports.empty());
+}
+
 TEST_F(ShimWaitingTest, EndsWithItsContainer) {
   StartPod();
   const ContainerPlan plan = MakeContainer("true");

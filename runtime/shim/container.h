@@ -104,8 +104,8 @@ Exec* FindExec(const Str& id);
 
 // Takes the malloc'ed plan on success. `root`: the overlay, when it is mounted already; taken.
 bool CreateContainer(char* plan, size_t size, Fd* root);
-// Clones the child of a container that CreateContainer() has just made, so that its root stands when
-// the start is asked for. Its errors come with the start.
+// Clones the child of a container that CreateContainer() has made, so that its root stands when the
+// start is asked for. Its errors come with the start; what is not there (nullptr) or has one is left.
 void AssembleAhead(Container* container);
 // Ends the child that waits, if one does.
 void EndWaiting(Container* container);

@@ -117,6 +117,7 @@ pid_t CloneChild(const Prepared& prepared, bool gated, Fd* status) {
 
 // What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
 void AssembleAhead(Container* container) {
+  if (container == nullptr || container->state != State::kCreated || container->waiting > 0) return;
   const NamespaceMode pid = container->prepared->view.pid;
   if (g_pod.has_userns() || (pid != NamespaceMode::kPrivate && pid != NamespaceMode::kPod) ||
       AnyFollows(container->prepared->view)) {

@@ -203,12 +203,12 @@ void Dispatch(Message* message) {
     case MessageType::kHello:
       ReplyHello(id);
       break;
-    case MessageType::kCreate: {
-      const bool created = Create(message);
-      ReplyPlain(id, created);
-      if (created) AssembleAhead(g_containers);
+    case MessageType::kCreate:
+      ReplyPlain(id, Create(message));
       break;
-    }
+    case MessageType::kAssemble:
+      AssembleAhead(FindContainer(arguments.id));
+      break;
     case MessageType::kStart:
     case MessageType::kExec:
       if (!BeginProcess(message, arguments.id)) {

@@ -20,7 +20,7 @@ enum class MessageType : uint16_t {
   kStartPod = 1,  // pod plan; also to a spare, over its control socket and without descriptors
   // To a shim.
   kHello,      // → string pod id, i32 pid, u32 HelloFds; those fds in the order of the bits
-  kCreate,     // container plan
+  kCreate,     // container plan; see kAssemble
   kStart,      // string id → i32 pid, u64 started at; fd: pidfd
   kSignal,     // string id, i32 signal
   kRemove,     // string id
@@ -34,6 +34,8 @@ enum class MessageType : uint16_t {
   // To the broker. Fds: the control socket of a new spare: a shim that has made the namespaces of some
   // pod and waits there for its plan. It ends with the socket, and answers as to kHello.
   kStartSpare,
+  // To a shim, which does not answer: what the plan of kCreate needs is there, its cgroups as well.
+  kAssemble,  // string id
   // From a shim.
   kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
   kContainerExit,  // string id, exit record
