@@ -126,6 +126,9 @@ class FakePodNetwork : public network::PodNetwork {
                                              const Cancel&) override {
     return absl::UnavailableError("fake");
   }
+  absl::Status Prepare(const std::string&, int, int) override {
+    return absl::FailedPreconditionError("fake");
+  }
   absl::Status Detach(absl::string_view, int, const Cancel&) override { return absl::OkStatus(); }
   absl::StatusOr<network::Attachment> Find(absl::string_view) const override {
     return absl::NotFoundError("pod");

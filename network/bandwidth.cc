@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "network/pod_network.h"
 
 namespace crisp::network {
 namespace {
@@ -121,9 +122,9 @@ absl::StatusOr<uint64_t> ParseQuantity(absl::string_view text) {
 absl::StatusOr<Bandwidth> BandwidthOf(const std::map<std::string, std::string>& annotations) {
   Bandwidth bandwidth;
   CRISP_ASSIGN_OR_RETURN(bandwidth.ingress,
-                         Annotation(annotations, "kubernetes.io/ingress-bandwidth"));
+                         Annotation(annotations, kIngressBandwidth));
   CRISP_ASSIGN_OR_RETURN(bandwidth.egress,
-                         Annotation(annotations, "kubernetes.io/egress-bandwidth"));
+                         Annotation(annotations, kEgressBandwidth));
   return bandwidth;
 }
 

@@ -32,6 +32,7 @@ void BridgeNetwork::Free(const PodRecord& record) {
   if (const absl::Status s = store_->Delete(record.host_veth); !s.ok()) {
     LogWarning("network_record_not_deleted", {{"pod", record.pod_name}, {"error", s.message()}});
   }
+  recovered_.erase(record.host_veth);
   absl::MutexLock lock(&mutex_);
   records_.erase(record.host_veth);
   const auto it = veth_of_pod_.find(record.pod_id);
@@ -70,7 +71,7 @@ void BridgeNetwork::OnLinkGone(const std::string& name) {
   {
     absl::MutexLock lock(&mutex_);
     const auto it = records_.find(name);
-    if (it == records_.end() || it->second.state != State::kDraining) return;
+    if (it == records_.end() || !it->second.EndsWithItsLink()) return;
     record = it->second;
   }
   Release(record);
@@ -90,7 +91,8 @@ void BridgeNetwork::Release(const PodRecord& record) {
   {
     absl::MutexLock lock(&mutex_);
     const auto it = records_.find(record.host_veth);
-    if (it == records_.end() || it->second.state != State::kDraining) return;
+    // What was prepared may have become a pod's.
+    if (it == records_.end() || !it->second.EndsWithItsLink()) return;
   }
   Free(record);
 }
@@ -117,15 +119,16 @@ void BridgeNetwork::Sweep() {
       LogWarning("network_detach_retry_failed", {{"pod", record.pod_name}, {"error", s.message()}});
     }
   }
-  const std::vector<PodRecord> draining = InState(State::kDraining);
-  if (draining.empty()) return;
+  std::vector<PodRecord> ending = InState(State::kDraining);
+  for (PodRecord& record : InState(State::kPrepared)) ending.push_back(std::move(record));
+  if (ending.empty()) return;
   const absl::StatusOr<UniqueFd> fd = OpenRtnl();
   if (!fd.ok()) return;
   const absl::StatusOr<std::vector<Link>> links = ListLinks(fd->get(), "veth");
   if (!links.ok()) return;  // an error is no proof that they are gone
   absl::flat_hash_set<std::string> present;
   for (const Link& link : *links) present.insert(link.name);
-  for (const PodRecord& record : draining) {
+  for (const PodRecord& record : ending) {
     if (!present.contains(record.host_veth)) Release(record);
   }
 }

@@ -18,14 +18,6 @@ namespace {
 
 constexpr absl::Duration kSweepPeriod = absl::Seconds(15);
 
-Attachment ResultOf(const PodRecord& record) {
-  Attachment attachment{.mac = record.mac};
-  for (const InterfaceAddress& a : record.addresses) {
-    attachment.addresses.push_back(a.address.ToString());
-  }
-  return attachment;
-}
-
 std::vector<IpPrefix> WithoutUnsupported(std::vector<IpPrefix> subnets) {
   if (access("/proc/sys/net/ipv6", F_OK) == 0) return subnets;
   const size_t before = subnets.size();
@@ -36,6 +28,14 @@ std::vector<IpPrefix> WithoutUnsupported(std::vector<IpPrefix> subnets) {
 }
 
 }  // namespace
+
+Attachment BridgeNetwork::ResultOf(const PodRecord& record) {
+  Attachment attachment{.mac = record.mac};
+  for (const InterfaceAddress& a : record.addresses) {
+    attachment.addresses.push_back(a.address.ToString());
+  }
+  return attachment;
+}
 
 BridgeNetwork::BridgeNetwork(const NetworkOptions& options,
                              std::unique_ptr<PodRecordStore> store,
@@ -67,7 +67,10 @@ absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Create(
 
 absl::Status BridgeNetwork::Recover(const std::vector<PodRecord>& records) {
   absl::MutexLock kernel(&kernel_mutex_);
-  for (const PodRecord& record : records) {
+  for (PodRecord record : records) {
+    // Spares end with their daemon.
+    if (record.state == State::kPrepared) record.state = State::kDraining;
+    recovered_.insert(record.host_veth);
     if (record.state != State::kDraining) {
       const absl::Status claimed = port_owners_.Claim(record.pod_id, record.pod_name, record.ports);
       if (!claimed.ok()) LogWarning("host_port_record_collides", {{"error", claimed.message()}});
@@ -126,6 +129,7 @@ absl::StatusOr<PodRecord> BridgeNetwork::Plan(const AttachRequest& request,
   absl::Status status;
   for (AddressPool& pool : pools_) {
     if (pool.free_count() == 0) FreeGone();
+    if (pool.free_count() == 0) GiveBackSome(1);
     const absl::StatusOr<IpAddress> address = pool.Allocate();
     if (!address.ok()) {
       status = address.status();
@@ -159,21 +163,31 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
   }
   CRISP_RETURN_IF_ERROR(cancel.Check("attach"));
   CRISP_RETURN_IF_ERROR(Annotate(EnsureHost(), "pod network"));
-  CRISP_ASSIGN_OR_RETURN(PodRecord record, Plan(request, std::move(ports), bandwidth.egress != 0));
+  if (const std::optional<PodRecord> prepared = OfPod(request.prepared)) {
+    if (!bandwidth.limited() && prepared->state == State::kPrepared) {
+      return Adopt(*prepared, request, std::move(ports));
+    }
+    CRISP_RETURN_IF_ERROR(GiveBackLocked(request.prepared));
+  }
+  CRISP_ASSIGN_OR_RETURN(const PodRecord record,
+                         Plan(request, std::move(ports), bandwidth.egress != 0));
   absl::Status status = Build(
       record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
   if (status.ok()) status = cancel.Check("attach");
+  CRISP_RETURN_IF_ERROR(Settle(record, State::kAttached, std::move(status)));
+  return ResultOf(record);
+}
+
+absl::Status BridgeNetwork::Settle(PodRecord record, State state, absl::Status status) {
   if (status.ok()) {
-    record.state = State::kAttached;
+    record.state = state;
     status = Put(record);
   }
-  if (!status.ok()) {
-    if (const absl::Status undone = Undo(record); !undone.ok()) {
-      LogWarning("network_undo_failed", {{"pod", record.pod_name}, {"error", undone.message()}});
-    }
-    return Annotate(status, absl::StrCat("network of pod ", record.pod_name));
+  if (status.ok()) return status;
+  if (const absl::Status undone = Undo(record); !undone.ok()) {
+    LogWarning("network_undo_failed", {{"pod", record.pod_name}, {"error", undone.message()}});
   }
-  return ResultOf(record);
+  return Annotate(status, absl::StrCat("network of pod ", record.pod_name));
 }
 
 absl::Status BridgeNetwork::Build(const PodRecord& record, const HostSide::Pod& pod) {
@@ -223,7 +237,8 @@ HostSide::Wanted BridgeNetwork::Wanted(absl::string_view published,
         wanted.subnets.push_back(subnet);
       }
     }
-    if ((record.state != State::kAttached && veth != published) || veth == unpublished) continue;
+    const bool built = record.state == State::kAttached || record.state == State::kPrepared;
+    if ((!built && veth != published) || veth == unpublished) continue;
     wanted.host_veths.push_back(veth);
     const auto targets = TargetsOf(record);
     if (targets.ok()) {
@@ -281,12 +296,17 @@ absl::Status BridgeNetwork::Reconcile(const absl::flat_hash_set<std::string>& li
   absl::Status status;
   absl::MutexLock kernel(&kernel_mutex_);
   std::vector<std::string> pods;
+  bool any = false;
   {
     absl::MutexLock lock(&mutex_);
-    for (const auto& [pod, veth] : veth_of_pod_) pods.push_back(pod);
+    any = !veth_of_pod_.empty();
+    // Those of this life are not of those that `live` was made from.
+    for (const auto& [pod, veth] : veth_of_pod_) {
+      if (recovered_.contains(veth)) pods.push_back(pod);
+    }
   }
   host_->Invalidate();
-  if (!pods.empty()) status.Update(EnsureHost());
+  if (any) status.Update(EnsureHost());
   for (const std::string& pod : pods) {
     if (live.contains(pod)) continue;
     std::optional<PodRecord> record = OfPod(pod);
@@ -304,6 +324,7 @@ absl::Status BridgeNetwork::SetPodCidr(absl::string_view cidrs) {
     if (subnets == subnets_) return absl::OkStatus();
   }
   CRISP_RETURN_IF_ERROR(UseSubnets(subnets));
+  GiveBackSome();
   CRISP_RETURN_IF_ERROR(store_->SavePodCidr(std::string(cidrs)));
   const bool made = host_->ready();
   host_->Invalidate();

@@ -1,6 +1,7 @@
 #ifndef CRISP_NETWORK_BRIDGE_NETWORK_H_
 #define CRISP_NETWORK_BRIDGE_NETWORK_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,7 +30,8 @@ namespace crisp::network {
 //
 // An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth
 // away some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says
-// that the link is gone, the pool.
+// that the link is gone, the pool. One that Prepare() has taken is a pod's from the Attach() on that
+// asks for it, or the kernel's already.
 class BridgeNetwork {
  public:
   static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Create(const NetworkOptions& options);
@@ -37,12 +39,15 @@ class BridgeNetwork {
 
   // As in PodNetwork.
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel);
+  absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd);
   absl::Status Detach(absl::string_view pod_id);
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live);
   absl::Status SetPodCidr(absl::string_view cidrs);
   absl::Status Reset();
 
+  // Undoes what Prepare() has made, if it is there still. Waits for the kernel.
+  absl::Status GiveBack(const std::string& key);
   bool Has(absl::string_view pod_id) const;
   // Adds host veth → pod id for every attached pod.
   void AddHostLinks(absl::flat_hash_map<std::string, std::string>& pods_by_link) const;
@@ -52,6 +57,7 @@ class BridgeNetwork {
   BridgeNetwork(const NetworkOptions& options,
                 std::unique_ptr<PodRecordStore> store,
                 std::unique_ptr<HostSide> host);
+  static Attachment ResultOf(const PodRecord& record);
   absl::Status Recover(const std::vector<PodRecord>& records);
   absl::Status UseSubnets(const std::vector<IpPrefix>& subnets)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
@@ -61,6 +67,18 @@ class BridgeNetwork {
                                  bool limit_egress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status Build(const PodRecord& record, const HostSide::Pod& pod)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Stores the new state of what Build() has made; what failed (`status`) is undone.
+  absl::Status Settle(PodRecord record, State state, absl::Status status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Makes what is prepared the pod's.
+  absl::StatusOr<Attachment> Adopt(PodRecord record,
+                                   const AttachRequest& request,
+                                   std::vector<HostPort> ports)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status GiveBackLocked(const std::string& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Of all that is prepared so many; what fails is logged and tried again.
+  void GiveBackSome(size_t count = SIZE_MAX) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   // Takes away everything of a pod whose namespace may stay open; frees its addresses at once.
   absl::Status Undo(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status DetachLocked(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
@@ -91,6 +109,7 @@ class BridgeNetwork {
   const std::unique_ptr<HostSide> host_;  // used under kernel_mutex_
   std::vector<AddressPool> pools_ ABSL_GUARDED_BY(kernel_mutex_);
   HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);
+  absl::flat_hash_set<std::string> recovered_ ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
 
   // Held for map operations only. Changed with kernel_mutex_ held too.
   mutable absl::Mutex mutex_;

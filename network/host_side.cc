@@ -210,6 +210,10 @@ absl::Status HostSide::BuildPod(const PodRecord& record, const MacAddress& mac, 
   return LimitBandwidth(rtnl_.get(), record.host_veth, record.ifb, pod.bandwidth);
 }
 
+absl::Status HostSide::EnableHairpin(const PodRecord& record) {
+  return network::EnableHairpin(rtnl_.get(), record.host_veth);
+}
+
 absl::Status HostSide::ChangePorts(const char* verb, const std::vector<PortTarget>& targets) {
   if (targets.empty()) return absl::OkStatus();
   return firewall_->Run(ElementCommands(options_.bridge, verb, targets));

@@ -47,6 +47,8 @@ class HostSide {
   };
   // The veth pair, the pod's side, its bandwidth limits. Whatever it made is left on failure.
   absl::Status BuildPod(const PodRecord& record, const MacAddress& mac, const Pod& pod);
+  // For a pod that was built without host ports and gets some.
+  absl::Status EnableHairpin(const PodRecord& record);
   // Changes host ports; FailedPrecondition when the table is not as we think (then replace it).
   absl::Status ChangePorts(const char* verb, const std::vector<PortTarget>& targets);
 

@@ -130,6 +130,17 @@ void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name) {
   batch.EndNest(spec);
 }
 
+void PutHairpin(NetlinkBatch& batch, const std::string& name) {
+  batch.Begin(absl::StrCat("hairpin mode of ", name), RTM_NEWLINK, 0, LinkHeader());
+  batch.PutString(IFLA_IFNAME, name);
+  nlattr* info = batch.BeginNest(IFLA_LINKINFO);
+  batch.PutString(IFLA_INFO_SLAVE_KIND, "bridge");
+  nlattr* port = batch.BeginNest(IFLA_INFO_SLAVE_DATA);
+  batch.PutU8(IFLA_BRPORT_MODE, 1);
+  batch.EndNest(port);
+  batch.EndNest(info);
+}
+
 void PutLoopbackUp(NetlinkBatch& batch) {
   batch.Begin("bring lo up", RTM_SETLINK, 0, LinkHeader(1, IFF_UP));
 }
@@ -314,17 +325,14 @@ absl::Status CreateVeth(int fd, const VethRequest& request) {
   batch.EndNest(peer);
   batch.EndNest(data);
   batch.EndNest(linkinfo);
-  if (request.hairpin) {
-    batch.Begin(absl::StrCat("hairpin mode of ", request.host_name), RTM_NEWLINK, 0, LinkHeader());
-    batch.PutString(IFLA_IFNAME, request.host_name);
-    nlattr* info = batch.BeginNest(IFLA_LINKINFO);
-    batch.PutString(IFLA_INFO_SLAVE_KIND, "bridge");
-    nlattr* port = batch.BeginNest(IFLA_INFO_SLAVE_DATA);
-    batch.PutU8(IFLA_BRPORT_MODE, 1);
-    batch.EndNest(port);
-    batch.EndNest(info);
-  }
+  if (request.hairpin) PutHairpin(batch, request.host_name);
   PutNoAddressGeneration(batch, request.host_name);
+  return Exchange(fd, batch);
+}
+
+absl::Status EnableHairpin(int fd, const std::string& port) {
+  NetlinkBatch batch;
+  PutHairpin(batch, port);
   return Exchange(fd, batch);
 }
 

@@ -74,6 +74,8 @@ struct VethRequest {
 // One send: the pair with its pod end born in the pod's namespace, the host end up and in the
 // bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
 absl::Status CreateVeth(int fd, const VethRequest& request);
+// Of a port of a bridge.
+absl::Status EnableHairpin(int fd, const std::string& port);
 
 struct PodSideRequest {
   std::string interface = "eth0";

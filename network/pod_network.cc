@@ -19,7 +19,10 @@ class Composite final : public PodNetwork {
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
     if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, cancel);
     const auto config = cni_->Config();
-    if (config.ok()) return cni_->Attach(request, **config, cancel);
+    if (config.ok()) {
+      CRISP_RETURN_IF_ERROR(bridge_->GiveBack(request.prepared));
+      return cni_->Attach(request, **config, cancel);
+    }
     if (const auto attached = cni_->Find(request.pod_id); attached.ok()) return attached;
     if (!absl::IsNotFound(config.status())) {
       return absl::UnavailableError(config.status().message());
@@ -27,6 +30,12 @@ class Composite final : public PodNetwork {
     // What a CNI attempt left must be gone before the pod gets another network.
     CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, cancel));
     return bridge_->Attach(request, cancel);
+  }
+  absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) override {
+    if (!absl::IsNotFound(cni_->Config().status())) {
+      return absl::FailedPreconditionError("prepare a network: CNI plugins serve");
+    }
+    return bridge_->Prepare(key, netns_fd, rtnl_fd);
   }
   absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) override {
     const absl::Status status = bridge_->Detach(pod_id);

@@ -41,6 +41,10 @@ struct PortMapping {
   std::string host_ip;     // empty: all addresses
 };
 
+// The annotations that limit a pod's bandwidth.
+constexpr char kIngressBandwidth[] = "kubernetes.io/ingress-bandwidth";
+constexpr char kEgressBandwidth[] = "kubernetes.io/egress-bandwidth";
+
 struct AttachRequest {
   std::string pod_id;
   std::string pod_name;
@@ -56,6 +60,7 @@ struct AttachRequest {
   std::vector<std::string> dns_searches;
   std::vector<std::string> dns_options;
   std::string cgroup_parent;
+  std::string prepared;  // the key, if Prepare() has been at work in this namespace
 };
 
 struct Attachment {
@@ -91,6 +96,14 @@ class PodNetwork {
   // address left), AlreadyExists (host port taken: names the owner), Unavailable (no network ready,
   // plugin failure), InvalidArgument (bad host_ip, ports or bandwidth), DeadlineExceeded.
   virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
+
+  // Attaches a namespace that no pod has yet, as a pod without host ports and limits is: the Attach()
+  // that names `key` (unique among all lives of the daemon) has little left to do then. Of the built-in
+  // network only. What is prepared ends with the namespace, and is taken back when it is in the way: no
+  // address is left for a pod, other subnets, CNI plugins. So it is a hint: Attach() makes what is not
+  // there. FailedPrecondition when there is nothing to prepare now: CNI plugins serve, no pod has been
+  // attached since the start, addresses are short.
+  virtual absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) = 0;
 
   // Releases everything of the pod. Idempotent; unknown pods are OK. `netns_fd` may be -1 when the
   // namespace is gone already: plugins then get an empty path. After an error the pod is kept and

@@ -54,7 +54,7 @@ absl::StatusOr<PodRecord> Decode(const std::string& text) {
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   PodRecord record;
   CRISP_ASSIGN_OR_RETURN(const int64_t state, JsonInt(json, "state", -1));
-  if (state < 0 || state > static_cast<int>(PodRecord::State::kDraining)) {
+  if (state < 0 || state > static_cast<int>(PodRecord::State::kPrepared)) {
     return absl::InvalidArgumentError("unknown state");
   }
   record.state = static_cast<PodRecord::State>(state);

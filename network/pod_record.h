@@ -20,6 +20,7 @@ struct PodRecord {
     kAttached,
     kDetaching,  // undoing failed; it is tried again
     kDraining,   // host ports are gone; the addresses wait for the kernel to drop the veth
+    kPrepared,   // made for a namespace that has no pod yet; `pod_id` is the key of Prepare()
   };
   State state = State::kAttaching;
   std::string pod_id;
@@ -29,6 +30,9 @@ struct PodRecord {
   std::string mac;
   std::vector<InterfaceAddress> addresses;
   std::vector<HostPort> ports;
+
+  // Nobody detaches it: its addresses are free when the link is gone.
+  bool EndsWithItsLink() const { return state == State::kDraining || state == State::kPrepared; }
 };
 
 // The records of one instance, on tmpfs: they outlive the daemon, not the machine. Thread-safe.
