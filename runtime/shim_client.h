@@ -65,6 +65,8 @@ class Shim {
   virtual int rtnl_fd() const = 0;
   // The pod's user namespace; -1 when it has none.
   virtual int userns_fd() const = 0;
+  // The key of what PrepareSpares() has made in the pod's network namespace; empty: nothing.
+  virtual const std::string& prepared_network() const = 0;
 
   // Builds the container's root and mounts detached, opens its log. Undone on failure. `root`: an
   // overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1: none.
@@ -140,6 +142,11 @@ struct ShimPoolOptions {
   int spares = 0;
 };
 
+// Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside; both
+// are borrowed during the call.
+using PrepareNetwork =
+    std::function<absl::Status(const std::string& key, int netns_fd, int rtnl_fd)>;
+
 // Starts and finds shims. One poll thread for all of them.
 class ShimPool {
  public:
@@ -147,16 +154,21 @@ class ShimPool {
                                                           ShimObserver* observer);
   virtual ~ShimPool() = default;
 
-  // Starts a pod's shim with its namespaces, or gives the pod a spare. Undone on failure. `meanwhile`, if any, runs while the
-  // shim sets itself up (the kernel takes its time for a network namespace); its failure is the
-  // call's.
+  // Starts a pod's shim with its namespaces, or gives the pod a spare: one with a prepared network only
+  // if `prepared` says that it will do. Undone on failure. `meanwhile`, if any, runs while the shim sets
+  // itself up (the kernel takes its time for a network namespace); its failure is the call's.
   virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
       const Cancel& cancel,
-      const std::function<absl::Status()>& meanwhile = nullptr) = 0;
+      const std::function<absl::Status()>& meanwhile = nullptr,
+      bool prepared = false) = 0;
   // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod(): the
   // kernel makes network namespaces and links one at a time, and the pod's own links come first.
   virtual void AddSpares() = 0;
+  // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own; those
+  // that are just starting are waited for, a tenth of a second in all. The first failure ends it. No pod
+  // gets a spare that is being prepared. A spare that ends, or is never taken, takes its namespace along.
+  virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
   // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
   // records (ReadExitRecord) then tell what became of the containers.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,

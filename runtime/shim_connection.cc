@@ -218,6 +218,8 @@ bool ShimConnection::Receive(ShimObserver* observer) {
     }
     return true;
   }
+  // Its descriptors come with the greeting, too.
+  if (message->type == MessageType::kSpareReady) return true;
   absl::StatusOr<ReplyStatus> reply = ParseReply(message->payload);
   absl::MutexLock lock(&mutex_);
   auto it = pending_.find(message->request_id);

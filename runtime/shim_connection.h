@@ -32,13 +32,16 @@ struct PendingRequest {
 // the pool's poll thread. Owns the socket and the pod's namespace descriptors.
 class ShimConnection final : public Shim {
  public:
-  ShimConnection(std::string pod_id, UniqueFd socket)
-      : pod_id_(std::move(pod_id)), socket_(std::move(socket)) {}
+  ShimConnection(std::string pod_id, UniqueFd socket, std::string prepared_network = "")
+      : pod_id_(std::move(pod_id)),
+        prepared_network_(std::move(prepared_network)),
+        socket_(std::move(socket)) {}
 
   pid_t pid() const override { return pid_; }
   int netns_fd() const override { return netns_.get(); }
   int rtnl_fd() const override { return rtnl_.get(); }
   int userns_fd() const override { return userns_.get(); }
+  const std::string& prepared_network() const override { return prepared_network_; }
 
   absl::Status CreateContainer(const ContainerPlan& plan,
                                int root,
@@ -94,7 +97,7 @@ class ShimConnection final : public Shim {
   static std::vector<int> Borrow(const Stdio& stdio, uint32_t* flags);
   static absl::StatusOr<StartedProcess> Started(ShimAnswer answer, absl::string_view what);
 
-  const std::string pod_id_;
+  const std::string pod_id_, prepared_network_;
   const UniqueFd socket_;
   UniqueFd netns_, rtnl_, userns_, pidfd_;  // set once, by Greet()
   pid_t pid_ = 0;

@@ -22,38 +22,29 @@
 #include "runtime/shim_client.h"
 #include "runtime/shim_connection.h"
 #include "runtime/shim_link.h"
+#include "runtime/spare_shims.h"
 
 namespace crisp::runtime {
 namespace {
-
-constexpr absl::Duration kSpareTime = absl::Milliseconds(100);  // for a broker that does not read
-
-struct SocketPair {
-  UniqueFd ours, theirs;
-};
-
-absl::StatusOr<SocketPair> MakeSocketPair() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the shim's socket");
-  }
-  return SocketPair{.ours = UniqueFd(ends[0]), .theirs = UniqueFd(ends[1])};
-}
 
 class PoolImpl final : public ShimPool {
  public:
   PoolImpl(const ShimPoolOptions& options, ShimObserver* observer)
       : observer_(observer),
         broker_(options.storage_root),
-        wanted_spares_(static_cast<size_t>(options.spares)) {}
+        spares_(&broker_, options.spares) {}
   ~PoolImpl() override;
 
   absl::Status Init(const std::string& binary);
   absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
       const Cancel& cancel,
-      const std::function<absl::Status()>& meanwhile) override;
-  void AddSpares() override;
+      const std::function<absl::Status()>& meanwhile,
+      bool prepared) override;
+  void AddSpares() override { spares_.Add(); }
+  absl::Status PrepareSpares(const PrepareNetwork& prepare) override {
+    return spares_.Prepare(prepare);
+  }
   absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                  const std::string& state_dir,
                                                  const Cancel& cancel) override;
@@ -66,10 +57,8 @@ class PoolImpl final : public ShimPool {
     uint64_t request_id = 0;
     bool was_spare = false;
   };
-  absl::StatusOr<Launched> Launch(const PodPlan& plan, bool spare, const Cancel& cancel);
-  UniqueFd TakeSpare();
-  // Whether one is wanted, which is then counted among the ordered ones.
-  bool OrderSpare();
+  enum class Spares { kNone, kPlain, kPrepared };
+  absl::StatusOr<Launched> Launch(const PodPlan& plan, Spares spares, const Cancel& cancel);
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
   void Run();
@@ -85,10 +74,7 @@ class PoolImpl final : public ShimPool {
   absl::Mutex mutex_;
   uint64_t next_key_ ABSL_GUARDED_BY(mutex_) = 2;
   absl::flat_hash_map<uint64_t, std::shared_ptr<ShimConnection>> shims_ ABSL_GUARDED_BY(mutex_);
-  const size_t wanted_spares_;
-  absl::Mutex spares_mutex_;
-  size_t ordered_spares_ ABSL_GUARDED_BY(spares_mutex_) = 0;
-  std::vector<UniqueFd> spares_ ABSL_GUARDED_BY(spares_mutex_);  // their control sockets, oldest first
+  SpareShims spares_;
   std::thread thread_;
 };
 
@@ -136,47 +122,19 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
   }
 }
 
-UniqueFd PoolImpl::TakeSpare() {
-  absl::MutexLock lock(&spares_mutex_);
-  if (spares_.empty()) return UniqueFd();
-  UniqueFd oldest = std::move(spares_.front());
-  spares_.erase(spares_.begin());
-  return oldest;
-}
-
-bool PoolImpl::OrderSpare() {
-  absl::MutexLock lock(&spares_mutex_);
-  if (spares_.size() + ordered_spares_ >= wanted_spares_) return false;
-  ++ordered_spares_;
-  return true;
-}
-
-// One that is taken before it is done takes its plan when it is.
-void PoolImpl::AddSpares() {
-  while (OrderSpare()) {
-    absl::StatusOr<SocketPair> pair = MakeSocketPair();
-    // A broker that is busy is no reason for pods to wait for the mutex.
-    const bool started =
-        pair.ok() && broker_.StartSpare(pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
-    absl::MutexLock lock(&spares_mutex_);
-    --ordered_spares_;
-    if (!started) return;  // the next pod that starts a shim instead says why
-    spares_.push_back(std::move(pair->ours));
-  }
-}
-
 absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
-                                                    bool spare,
+                                                    Spares spares,
                                                     const Cancel& cancel) {
   Launched launched;
-  const auto open = [&](UniqueFd socket) {
-    launched.shim = std::make_shared<ShimConnection>(plan.pod_id, std::move(socket));
+  const auto open = [&](UniqueFd socket, std::string prepared) {
+    launched.shim =
+        std::make_shared<ShimConnection>(plan.pod_id, std::move(socket), std::move(prepared));
     launched.greeting = launched.shim->Expect(&launched.request_id);
   };
-  while (spare) {
-    UniqueFd socket = TakeSpare();
-    if (!socket) break;
-    open(std::move(socket));
+  while (spares != Spares::kNone) {
+    SpareShims::Taken taken = spares_.Take(spares == Spares::kPrepared);
+    if (!taken.socket) break;
+    open(std::move(taken.socket), std::move(taken.prepared_key));
     launched.was_spare = true;
     const WireMessage message{.type = MessageType::kStartPod,
                               .request_id = launched.request_id,
@@ -186,8 +144,8 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
     // Unavailable: that spare has died.
     if (!absl::IsUnavailable(sent)) return sent;
   }
-  CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeSocketPair());
-  open(std::move(pair.ours));
+  CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeShimSockets());
+  open(std::move(pair.ours), "");
   launched.was_spare = false;
   CRISP_RETURN_IF_ERROR(
       broker_.StartShim(launched.request_id, EncodePlan(plan), pair.theirs.get(), cancel));
@@ -195,10 +153,16 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
 }
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
-    const PodPlan& plan, const Cancel& cancel, const std::function<absl::Status()>& meanwhile) {
+    const PodPlan& plan,
+    const Cancel& cancel,
+    const std::function<absl::Status()>& meanwhile,
+    bool prepared) {
   const std::string what = absl::StrCat("start the shim of pod ", plan.pod_id);
   const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty();
-  absl::StatusOr<Launched> launched = Launch(plan, ordinary, cancel);
+  const Spares spares = !ordinary  ? Spares::kNone
+                        : prepared ? Spares::kPrepared
+                                   : Spares::kPlain;
+  absl::StatusOr<Launched> launched = Launch(plan, spares, cancel);
   if (!launched.ok()) return Annotate(launched.status(), what);
   absl::Status status = Watch(launched->shim);
   absl::Status beside;
@@ -210,7 +174,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
   if (absl::IsUnavailable(status) && launched->was_spare) {
     // It died with the plan unread.
     Unwatch(launched->shim);
-    launched = Launch(plan, false, cancel);
+    launched = Launch(plan, Spares::kNone, cancel);
     if (!launched.ok()) return Annotate(launched.status(), what);
     status = Watch(launched->shim);
     if (status.ok()) status = greet();

@@ -34,6 +34,8 @@ void SendReply(Writer* writer) {
   if (error != 0) DropConnection();
 }
 
+int OpenRtnl() { return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE); }
+
 void WriteOk(Writer* writer) {
   writer->U32(kOk);
   writer->I32(0);
@@ -114,9 +116,17 @@ void ReplyPlain(uint64_t request_id, bool good) {
   SendReply(&writer);
 }
 
+bool AnnounceSpare(int control) {
+  const Fd rtnl(OpenRtnl());
+  if (!rtnl.valid()) return Fail("open a NETLINK_ROUTE socket");
+  Writer writer(MessageType::kSpareReady, 0);
+  writer.AddFd(g_pod.pod_net.get());
+  writer.AddFd(rtnl.get());
+  return writer.Send(control, 0) == 0;
+}
+
 void ReplyHello(uint64_t request_id) {
-  const Fd rtnl(g_pod.pod_net.valid() ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
-                                      : -1);
+  const Fd rtnl(g_pod.pod_net.valid() ? OpenRtnl() : -1);
   const Fd self(SysPidfdOpen(getpid()));
   const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get()};
   Writer writer(MessageType::kReply, request_id);

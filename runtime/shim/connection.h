@@ -19,6 +19,8 @@ void AwaitStart(uint64_t request_id);
 // The answer to a request without a result; not `good`: g_error.
 void ReplyPlain(uint64_t request_id, bool good);
 void ReplyHello(uint64_t request_id);
+// From a spare, which has no connection yet, over its control socket. False: nobody is there.
+bool AnnounceSpare(int control);
 void ReplyReport(uint64_t request_id);
 // Answers the request that began the start which g_start has settled.
 void AnswerStart();

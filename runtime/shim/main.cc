@@ -133,7 +133,7 @@ int TakeControl(Message* message) {
 [[noreturn]] void BecomeSpare(Message* message) {
   LeaveBroker();
   const int control = TakeControl(message);
-  if (control < 0 || !MakeSpare()) _exit(1);
+  if (control < 0 || !MakeSpare() || !AnnounceSpare(control)) _exit(1);
   Message claim;
   if (Receive(control, 0, &claim) != Received::kMessage || claim.type() != MessageType::kStartPod) {
     _exit(0);  // the daemon has gone

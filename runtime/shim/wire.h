@@ -40,6 +40,7 @@ enum class MessageType : uint16_t {
   kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
   kContainerExit,  // string id, exit record
   kExecExit,       // string exec id, exit record
+  kSpareReady,     // a spare's namespaces are made; fds: its network one, a NETLINK_ROUTE socket inside
 };
 // exit record = i32 exit code, i32 signal, u64 nanoseconds since the epoch, bool log truncated
 // container report = string id, u16 ContainerReport::State, i32 pid, u64 started at, exit record
