@@ -31,6 +31,7 @@ struct NetworkConfig {
   bool subnets_from_kubelet = true;
   bool masquerade = true;
   int64_t mtu = 0;  // 0: that of the host's default route
+  bool attach_spares = true;  // the built-in network attaches runtime.spare_pods before they are pods
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
 };

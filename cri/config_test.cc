@@ -24,11 +24,12 @@ absl::Status Apply(const std::string& text, Config* config = nullptr) {
 
 TEST(ConfigTest, ReadsEveryKindOfValue) {
   Config config;
-  ASSERT_OK(Apply("root: /r\nnetwork:\n  mtu: 1400\n  masquerade: false\n"
+  ASSERT_OK(Apply("root: /r\nnetwork:\n  mtu: 1400\n  masquerade: false\n  attach_spares: false\n"
                   "image:\n  pinned: [a, 'b*']\n  stall_timeout: 90s\n",
                   &config));
   EXPECT_EQ(config.root, "/r");
   EXPECT_EQ(config.network.mtu, 1400);
+  EXPECT_FALSE(config.network.attach_spares);
   EXPECT_FALSE(config.network.masquerade);
   EXPECT_THAT(config.image.pinned, ElementsAre("a", "b*"));
   EXPECT_EQ(config.image.stall_timeout, absl::Seconds(90));

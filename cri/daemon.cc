@@ -71,7 +71,8 @@ PodManagerOptions PodOptions(const Config& config) {
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs,
-          .spare_roots = static_cast<int>(config.runtime.spare_roots)};
+          .spare_roots = static_cast<int>(config.runtime.spare_roots),
+          .attach_spares = config.network.attach_spares && config.runtime.spare_pods > 0};
 }
 
 streaming::Server::Options StreamingOptions(const StreamingConfig& config) {

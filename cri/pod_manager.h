@@ -47,6 +47,7 @@ struct PodManagerOptions {
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
   int spare_roots = 0;       // overlays that are mounted ahead, for each of the images used last
+  bool attach_spares = false;  // the network prepares the pool's spares
   // How often CPU and OOM counters are read while there are pods.
   absl::Duration sample_period = absl::Seconds(10);
 };
@@ -163,6 +164,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status MakePod(const PodPtr& pod, StepTimer& timer);
   // In a moment: the pod's containers come first.
   void AddSparesSoon();
+  // Once those have started.
+  void PrepareSparesSoon();
+  void PrepareSpares();
   // Gives memory that requests have used back to the kernel, once the rush is over.
   void TrimSoon();
   absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
@@ -288,6 +292,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   EventHub events_;
   std::atomic<bool> sampler_armed_ = false;
   std::atomic<bool> adding_spares_ = false;
+  std::atomic<bool> preparing_spares_ = false;
   std::atomic<bool> trimming_ = false;
   std::atomic<uint64_t> oom_kills_ = 0;
   SpareRoots spare_roots_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -29,6 +30,7 @@ using google::protobuf::util::MessageDifferencer;
 // waits, so that a slow success is still one for the retry.
 constexpr absl::Duration kStepTime = absl::Minutes(5);
 constexpr absl::Duration kSparePause = absl::Milliseconds(20);
+constexpr absl::Duration kSpareStart = absl::Milliseconds(4);
 constexpr absl::Duration kTrimPause = absl::Seconds(1);
 
 const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
@@ -36,6 +38,16 @@ const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
 }
 bool HostNetwork(const v1::PodSandboxConfig& config) {
   return NamespacesIn(config).network() == v1::NODE;
+}
+
+// Whether a network will do that was made before the pod was known. A sysctl may say how one is to be
+// made; limits are set where it is made.
+bool TakesPreparedNetwork(const v1::PodSandboxConfig& config) {
+  for (const auto& [key, value] : config.linux().sysctls()) {
+    if (absl::StartsWith(key, "net.") || absl::StartsWith(key, "net/")) return false;
+  }
+  return !config.annotations().contains(network::kIngressBandwidth) &&
+         !config.annotations().contains(network::kEgressBandwidth);
 }
 
 std::string HostnameOf(const v1::PodSandboxConfig& config) {
@@ -225,7 +237,25 @@ void PodManager::AddSparesSoon() {
   cleanup_.PostAt(absl::Now() + kSparePause, [this] {
     adding_spares_ = false;
     shims_->AddSpares();
+    PrepareSparesSoon();
   });
+}
+
+void PodManager::PrepareSparesSoon() {
+  if (!options_.attach_spares || preparing_spares_.exchange(true)) return;
+  cleanup_.PostAt(absl::Now() + kSpareStart, [this] {
+    preparing_spares_ = false;
+    PrepareSpares();
+  });
+}
+
+void PodManager::PrepareSpares() {
+  const absl::Status prepared = shims_->PrepareSpares(
+      [this](const std::string& key, int netns_fd, int rtnl_fd) {
+        return network_->Prepare(key, netns_fd, rtnl_fd);
+      });
+  if (prepared.ok() || absl::IsFailedPrecondition(prepared)) return;
+  LogWarning("pod.spare_network_failed", {{"error", prepared.ToString()}});
 }
 
 void PodManager::TrimSoon() {
@@ -286,7 +316,8 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
     return WriteResolverFiles(*pod, config);
   };
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
-                         shims_->StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile));
+                         shims_->StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile,
+                                          options_.attach_spares && TakesPreparedNetwork(config)));
   const pid_t pid = shim->pid();
   {
     absl::MutexLock lock(&pod->mutex);
@@ -305,6 +336,7 @@ absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxCo
   request.netns_fd = shim->netns_fd();
   request.rtnl_fd = shim->rtnl_fd();
   request.netns_path = absl::StrCat("/proc/", shim->pid(), "/ns/net");
+  request.prepared = shim->prepared_network();
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          network_->Attach(request, Cancel(absl::Now() + kStepTime)));
   absl::MutexLock lock(&pod->mutex);

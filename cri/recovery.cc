@@ -225,7 +225,11 @@ void PodManager::SweepLeftovers() {
       if (!known->contains(name)) (void)RemoveTree(absl::StrCat(directory, "/", name));
     }
   }
-  cleanup_.UntilDone("network of earlier pods", [this, live] { return network_->Reconcile(live); });
+  cleanup_.UntilDone("network of earlier pods", [this, live] {
+    absl::Status status = network_->Reconcile(live);
+    if (status.ok()) PrepareSparesSoon();
+    return status;
+  });
 }
 
 }  // namespace crisp::cri

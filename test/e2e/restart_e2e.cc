@@ -5,6 +5,7 @@
 
 #include <iostream>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -46,6 +47,50 @@ TEST(Restart, ContainersLogsAndAddressesLiveOn) {
   EXPECT_EQ(node.Shell(ticks, "echo still here"), "still here");
   node.Stop(ticks, 1);
   node.RemoveAll();
+}
+
+// The links of a daemon's bridge: one for each pod and for each spare that is attached already.
+bool AwaitLinks(const Daemon& daemon, size_t count) {
+  std::vector<std::string> links;
+  for (int i = 0; i < 1000; ++i) {
+    links = ListDir(absl::StrCat("/sys/class/net/", daemon.bridge(), "/brif"))
+                .value_or(std::vector<std::string>());
+    if (links.size() == count) return true;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  ADD_FAILURE() << links.size() << " links, not " << count;
+  return false;
+}
+
+TEST(Restart, NetworksOfSparesEndWithTheirDaemon) {
+  constexpr size_t kSpares = 4;  // the default
+  Daemon daemon;
+  daemon.Start();
+  Node node(daemon, daemon.ImportImage());
+  std::set<std::string> addresses;
+  const auto run = [&](const std::string& name) {
+    const auto config = node.PodConfig(name);
+    const std::string pod = node.RunPod(config);
+    const std::string address = node.PodStatus(pod).network().ip();
+    EXPECT_TRUE(addresses.insert(address).second) << address;
+    const std::string id = node.Run(pod, config, node.ContainerConfig("c", {"sleep", "1000"}));
+    EXPECT_THAT(node.Shell(id, "ip -o addr show eth0"), HasSubstr(absl::StrCat(" ", address, "/")));
+  };
+  run("first");
+  AwaitLinks(daemon, 1 + kSpares);
+  run("second");
+  AwaitLinks(daemon, 2 + kSpares);
+  daemon.Kill();
+  AwaitLinks(daemon, 2);
+  daemon.Start();
+  AwaitLinks(daemon, 2 + kSpares);
+  run("third");
+  for (int i = 0; i < 8; ++i) run(absl::StrCat("burst-", i));
+  AwaitLinks(daemon, 11 + kSpares);
+  node.RemoveAll();
+  AwaitLinks(daemon, kSpares);
+  daemon.Terminate();
+  AwaitLinks(daemon, 0);
 }
 
 TEST(Restart, TerminatedDaemonLeavesPodsRunning) {
