@@ -62,6 +62,22 @@ TEST_F(BridgeNetworkTest, PodsWithoutIpv6AnnounceNothing) {
   EXPECT_EQ(ReadFile("/proc/sys/net/ipv6/conf/crtest0/accept_ra").value_or(""), "0\n");
 }
 
+TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
+  Pod a("a"), wants("wants");
+  wants.ns->Run([] { EXPECT_OK(WriteKernelFile("/proc/sys/net/ipv6/conf/default/accept_ra", "2")); });
+  ASSERT_OK(Attach(a.Request()));
+  ASSERT_OK(Attach(wants.Request()));
+  usleep(1200000);  // the first solicitation comes after up to a second
+  const auto said = [](Pod& pod) {
+    std::string text;
+    pod.ns->Run([&] { text = Shell("cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/net/snmp6"); });
+    return text;
+  };
+  EXPECT_THAT(said(a), ::testing::StartsWith("0\n"));
+  EXPECT_THAT(said(a), ::testing::ContainsRegex("Icmp6OutRouterSolicits[ \t]+0\n"));
+  EXPECT_THAT(said(wants), ::testing::StartsWith("2\n"));
+}
+
 TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
   for (const char* call_iptables : {"0", "1"}) {
     (void)Shell(

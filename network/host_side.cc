@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "network/digest.h"
+#include "network/router_advertisements.h"
 #include "network/traffic.h"
 
 namespace crisp::network {
@@ -202,6 +203,7 @@ absl::Status HostSide::BuildPod(const PodRecord& record, const MacAddress& mac, 
                          .pod_mac = mac,
                          .hairpin = !record.ports.empty()};
   CRISP_RETURN_IF_ERROR(CreateVeth(rtnl_.get(), veth));
+  CRISP_RETURN_IF_ERROR(IgnoreRouterAdvertisements(pod.netns_fd, veth.pod_interface));
   PodSideRequest inside{.mac = mac, .addresses = record.addresses};
   for (const InterfaceAddress& a : record.addresses) {
     inside.gateways.push_back(a.address.Masked(a.prefix_length).Plus(1));
