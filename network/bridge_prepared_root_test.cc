@@ -192,7 +192,7 @@ TEST_F(PreparedTest, IsUndoneForACniNetwork) {
   ASSERT_OK(MakeDirs(options_.cni_conf_dir));
   ASSERT_OK(MakeDirs(options_.cni_bin_dirs[0]));
   ASSERT_OK(AtomicWriteFile(options_.cni_bin_dirs[0] + "/fake",
-                            "#!/bin/sh\n[ $CNI_COMMAND = ADD ] && "
+                            "#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND = ADD ] && "
                             R"(echo '{"cniVersion":"1.0.0","ips":[{"address":"10.7.0.9/24"}]}'; exit 0)",
                             0755, Durability::kNone));
   ASSERT_OK(AtomicWriteFile(options_.cni_conf_dir + "/1.conflist",
