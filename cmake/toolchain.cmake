@@ -11,6 +11,13 @@ if(MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
+
+if(CRISP_STATIC)
+  # Only what is used of the archives, and in a release of our own code, gets into the programs.
+  add_compile_options($<$<CONFIG:Release>:-ffunction-sections> $<$<CONFIG:Release>:-fdata-sections>)
+  add_link_options(-Wl,--gc-sections)
+endif()
+
 add_library(crisp_flags INTERFACE)
 # Designated initialisers leave the rest at its default on purpose.
 target_compile_options(crisp_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-missing-field-initializers)
