@@ -27,11 +27,7 @@ v1::ImageSpec ShownImage(const state::ContainerRecord& record) {
   return image;
 }
 
-// Null for one whose spec could not be read back.
-Json SpecShown(const Container& container) {
-  const std::shared_ptr<const runtime::OciSpec> spec = container.Spec();
-  return spec == nullptr ? Json() : runtime::ToJson(*spec);
-}
+Json SpecShown(const Container& container) { return runtime::ToJson(*container.Spec()); }
 
 }  // namespace
 

@@ -194,6 +194,7 @@ absl::Status Daemon::Serve(Listener listener) {
       server_,
       Server::Start(std::move(listener),
                     {runtime_service_.get(), image_service_.get(), admin_service_.get()}, metrics_));
+  pods_->WarmUp();
   LogInfo("serving", {{"version", kVersion},
                       {"socket", config_.SocketPath()},
                       {"metrics_port", exposer_ == nullptr ? 0 : exposer_->port()},

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "cri/spec_builder.h"
 #include "runtime/capabilities.h"
@@ -31,6 +32,16 @@ absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row, const v1::C
     if (spec.process.capabilities.has_value()) bounding = spec.process.capabilities->bounding;
     CRISP_ASSIGN_OR_RETURN(const uint64_t capabilities, runtime::ParseCapabilities(bounding));
     spec.linux_.seccomp = runtime::HostDefaultSeccomp(capabilities);
+  }
+  return spec;
+}
+
+std::shared_ptr<const runtime::OciSpec> Container::Spec() const {
+  absl::MutexLock lock(&mutex);
+  if (spec == nullptr) {
+    absl::StatusOr<runtime::OciSpec> read = SpecFromRow(record->spec_json(), record->config());
+    if (!read.ok()) LogError("container.spec", {{"container", id}, {"error", read.status().ToString()}});
+    spec = std::make_shared<const runtime::OciSpec>(read.ok() ? *std::move(read) : runtime::OciSpec());
   }
   return spec;
 }

@@ -74,8 +74,8 @@ struct Container {
   absl::Mutex save_mutex;
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
-  // What its `spec_json` says.
-  std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
+  // What its `spec_json` says; after a restart unset until somebody asks: see Spec().
+  mutable std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
   bool starting ABSL_GUARDED_BY(mutex) = false;
   bool removing ABSL_GUARDED_BY(mutex) = false;
   // An exit that was told while the start had not returned.
@@ -102,10 +102,8 @@ struct Container {
     absl::MutexLock lock(&mutex);
     return record;
   }
-  std::shared_ptr<const runtime::OciSpec> Spec() const {
-    absl::MutexLock lock(&mutex);
-    return spec;
-  }
+  // Never null; empty (and logged) when its row's cannot be read.
+  std::shared_ptr<const runtime::OciSpec> Spec() const;
   state::ContainerRecord::Stage Stage() const {
     absl::MutexLock lock(&mutex);
     return record->stage();

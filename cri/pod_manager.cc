@@ -65,8 +65,12 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   if (!manager->layers_.mount_points.empty()) stores.push_back(manager->layers_.mount_points);
   CRISP_RETURN_IF_ERROR(runtime::LabelStores(stores, selinux));
   CRISP_ASSIGN_OR_RETURN(manager->records_, RecordStore::Open(absl::StrCat(state, "/state.db")));
-  manager->seccomp_.Warm();
   return manager;
+}
+
+void PodManager::WarmUp() {
+  seccomp_.Warm();
+  if (PodCount() > 0) quick_.Post([this] { SampleAll(); });
 }
 
 void PodManager::LoadDefaultAppArmor() {

@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "cri/constant_layers.h"
 #include "cri/event_hub.h"
@@ -74,6 +75,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void Connect(streaming::Server* server) { streaming_ = server; }
   // Where the times of steps go; before Recover().
   void Connect(metrics::Registry* metrics) { metrics_ = metrics; }
+  // Begins what is only made ahead of need; once, when requests are being answered, which it would delay.
+  void WarmUp();
   // No background work is running any more when it returns. The containers go on.
   void Stop();
 
@@ -259,7 +262,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
   absl::Status AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
   void Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report);
-  void SweepLeftovers();
+  void SweepLeftovers(const absl::flat_hash_set<std::string>& keys, const absl::flat_hash_set<std::string>& live);
 
   const PodManagerOptions options_;
   storage::ImageStore* const images_;

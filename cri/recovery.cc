@@ -41,12 +41,17 @@ absl::Status PodManager::Recover() {
     std::vector<ContainerPtr> containers;
   };
   absl::flat_hash_map<std::string, Work> by_id;
+  // Of all rows, also of those that are undone: what these have is left to that.
+  absl::flat_hash_set<std::string> keys, live;
   for (state::PodRecord& record : records.pods) {
+    live.insert(record.id());
     const std::string key = PodNameKey(record.config().metadata());
     auto pod = std::make_shared<Pod>(std::move(record), key);
     by_id[pod->id].pod = pod;
   }
   for (state::ContainerRecord& record : records.containers) {
+    keys.insert(record.id());
+    keys.insert(record.view_keys().begin(), record.view_keys().end());
     auto owner = by_id.find(record.pod_id());
     if (owner == by_id.end()) {
       // Its pod's row was lost or is in quarantine: a stopped stand-in lets it be undone.
@@ -65,8 +70,7 @@ absl::Status PodManager::Recover() {
   std::vector<const Work*> work;
   for (const auto& [id, item] : by_id) work.push_back(&item);
   InParallel(work.size(), [&](size_t i) { RecoverPod(work[i]->pod, work[i]->containers); });
-  SweepLeftovers();
-  if (PodCount() > 0) quick_.Post([this] { SampleAll(); });
+  SweepLeftovers(keys, live);
   LogInfo("recovered", {{"pods", pods_.size()},
                         {"containers", containers_.size()},
                         {"took", absl::FormatDuration(absl::Now() - begin)}});
@@ -90,12 +94,6 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
     mcs_.Reserve(row.selinux_level());
     const bool keep = visible && row.stage() != state::ContainerRecord::MAKING &&
                       row.stage() != state::ContainerRecord::REMOVING;
-    auto spec = keep ? SpecFromRow(row.spec_json(), row.config()) : absl::CancelledError();
-    if (keep && !spec.ok()) {
-      LogError("recover.spec", {{"container", row.id()}, {"error", spec.status().ToString()}});
-    }
-    absl::MutexLock lock(&container->mutex);
-    container->spec = std::make_shared<const runtime::OciSpec>(spec.ok() ? *std::move(spec) : runtime::OciSpec());
     if (keep) kept.push_back(container);
   }
   // Before the shim is connected: from then on it tells exits, and those must find their container.
@@ -198,19 +196,8 @@ void PodManager::Reconcile(const ContainerPtr& container, const runtime::Contain
   HandleExit(container, *exit, reason);
 }
 
-void PodManager::SweepLeftovers() {
-  // Keys and directories of rows that are being undone are left to that.
-  absl::StatusOr<RecordStore::Records> rows = records_->LoadAll();
-  if (!rows.ok()) {
-    LogError("recover.sweep", {{"error", rows.status().ToString()}});
-    return;
-  }
-  absl::flat_hash_set<std::string> keys, live;
-  for (const state::ContainerRecord& record : rows->containers) {
-    keys.insert(record.id());
-    keys.insert(record.view_keys().begin(), record.view_keys().end());
-  }
-  for (const state::PodRecord& record : rows->pods) live.insert(record.id());
+void PodManager::SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
+                                const absl::flat_hash_set<std::string>& live) {
   for (const std::string& key : images_->PinnedKeys()) {
     if (keys.contains(key)) continue;
     const absl::Status released = images_->ReleaseContainer(key);
