@@ -169,6 +169,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void AddSparesSoon();
   // Once those have started.
   void PrepareSparesSoon();
+  void PrepareSparesIn(absl::Duration pause);
   void PrepareSpares();
   // Gives memory that requests have used back to the kernel, once the rush is over.
   void TrimSoon();

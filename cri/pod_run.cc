@@ -31,6 +31,7 @@ using google::protobuf::util::MessageDifferencer;
 constexpr absl::Duration kStepTime = absl::Minutes(5);
 constexpr absl::Duration kSparePause = absl::Milliseconds(20);
 constexpr absl::Duration kSpareStart = absl::Milliseconds(4);
+constexpr absl::Duration kSpareRetry = absl::Seconds(1);
 constexpr absl::Duration kTrimPause = absl::Seconds(1);
 
 const v1::NamespaceOption& NamespacesIn(const v1::PodSandboxConfig& config) {
@@ -241,9 +242,11 @@ void PodManager::AddSparesSoon() {
   });
 }
 
-void PodManager::PrepareSparesSoon() {
+void PodManager::PrepareSparesSoon() { PrepareSparesIn(kSpareStart); }
+
+void PodManager::PrepareSparesIn(absl::Duration pause) {
   if (!options_.attach_spares || preparing_spares_.exchange(true)) return;
-  cleanup_.PostAt(absl::Now() + kSpareStart, [this] {
+  cleanup_.PostAt(absl::Now() + pause, [this] {
     preparing_spares_ = false;
     PrepareSpares();
   });
@@ -254,6 +257,7 @@ void PodManager::PrepareSpares() {
       [this](const std::string& key, int netns_fd, int rtnl_fd) {
         return network_->Prepare(key, netns_fd, rtnl_fd);
       });
+  if (absl::IsDeadlineExceeded(prepared)) return PrepareSparesIn(kSpareRetry);
   if (prepared.ok() || absl::IsFailedPrecondition(prepared)) return;
   LogWarning("pod.spare_network_failed", {{"error", prepared.ToString()}});
 }

@@ -166,8 +166,9 @@ class ShimPool {
   // kernel makes network namespaces and links one at a time, and the pod's own links come first.
   virtual void AddSpares() = 0;
   // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own; those
-  // that are just starting are waited for, a tenth of a second in all. The first failure ends it. No pod
-  // gets a spare that is being prepared. A spare that ends, or is never taken, takes its namespace along.
+  // that are just starting are waited for, a tenth of a second in all (DeadlineExceeded: not all are
+  // ready). The first failure ends it. No pod gets a spare that is being prepared. A spare that ends, or
+  // is never taken, takes its namespace along.
   virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
   // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
   // records (ReadExitRecord) then tell what became of the containers.

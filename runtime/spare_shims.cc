@@ -105,7 +105,10 @@ absl::Status SpareShims::Prepare(const PrepareNetwork& prepare) {
   while (true) {
     bool starting = false;
     const std::shared_ptr<Spare> spare = NextReady(&starting);
-    if (spare == nullptr && (!starting || absl::Now() > end)) return absl::OkStatus();
+    if (spare == nullptr && !starting) return absl::OkStatus();
+    if (spare == nullptr && absl::Now() > end) {
+      return absl::DeadlineExceededError("spare shims are still starting");
+    }
     if (spare == nullptr) {
       absl::SleepFor(kReadyPause);
       continue;
