@@ -127,9 +127,11 @@ absl::Status Daemon::OpenPods() {
   pods_ = *std::move(pods);
   pods_->Connect(&metrics_);
   CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, PodManager::UsualPlan());
   auto shims = runtime::ShimPool::Create({.shim_binary = shim,
                                           .storage_root = config_.root,
-                                          .spares = static_cast<int>(config_.runtime.spare_pods)},
+                                          .spares = static_cast<int>(config_.runtime.spare_pods),
+                                          .usual = std::move(usual)},
                                          pods_->observer());
   if (!shims.ok()) return Annotate(shims.status(), "prepare the shims");
   shims_ = *std::move(shims);

@@ -64,6 +64,8 @@ struct PodManagerOptions {
 class PodManager : public PodApi, public runtime::ShimObserver {
  public:
   // Serves after Attach() and Recover(). The stores outlive the manager.
+  // What the shims' spares may be made for: a pod that asks for nothing.
+  static absl::StatusOr<runtime::PodPlan> UsualPlan();
   static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options,
                                                             storage::ImageStore* images,
                                                             network::PodNetwork* network);

@@ -109,6 +109,11 @@ absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
 
 }  // namespace
 
+absl::StatusOr<runtime::PodPlan> PodManager::UsualPlan() {
+  CRISP_ASSIGN_OR_RETURN(const runtime::PodInputs inputs, MakePodInputs("", v1::PodSandboxConfig()));
+  return runtime::BuildPodPlan(inputs);
+}
+
 absl::Status PodManager::CheckPodConfig(const v1::RunPodSandboxRequest& request) const {
   const v1::PodSandboxConfig& config = request.config();
   if (!config.has_metadata() || config.metadata().name().empty()) {

@@ -89,9 +89,10 @@ absl::Status ShimBroker::StartShim(uint64_t request_id,
   return Send(message, control, cancel);
 }
 
-absl::Status ShimBroker::StartSpare(int control, const Cancel& cancel) {
+absl::Status ShimBroker::StartSpare(std::string usual, int control, const Cancel& cancel) {
   WireMessage message;
   message.type = MessageType::kStartSpare;
+  message.payload = std::move(usual);
   return Send(message, control, cancel);
 }
 

@@ -28,8 +28,9 @@ class ShimBroker {
   absl::Status Load(const std::string& binary);
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
   absl::Status StartShim(uint64_t request_id, std::string plan, int control, const Cancel& cancel);
-  // The same with a new spare, which takes its plan from `control` later.
-  absl::Status StartSpare(int control, const Cancel& cancel);
+  // The same with a new spare, which does what it can of the `usual` plan and takes its pod's from
+  // `control` later.
+  absl::Status StartSpare(std::string usual, int control, const Cancel& cancel);
 
  private:
   absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);

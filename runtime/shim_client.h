@@ -140,6 +140,9 @@ struct ShimPoolOptions {
   // How many shims wait with a pod's namespaces made, for pods that need no others: making them takes
   // the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
   int spares = 0;
+  // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods that
+  // leave out one of those sysctls get no spare; those that want another value do.
+  PodPlan usual = {};
 };
 
 // Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside; both

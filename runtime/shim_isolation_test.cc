@@ -138,8 +138,8 @@ TEST_F(ShimTest, ContainersHaveKeyringsOfTheirOwn) {
   ContainerPlan plan = MakeContainer("sleep 100");
   plan.container_id = GenerateId();
   containers_.push_back(plan.container_id);
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   EXPECT_EQ(Keyrings(plan.container_id), 0u);
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
   EXPECT_EQ(Keyrings(plan.container_id), 1u);
   const ExecPlan exec = MakeExec(plan.container_id, "read x");

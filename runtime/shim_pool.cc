@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -27,12 +28,21 @@
 namespace crisp::runtime {
 namespace {
 
+// With whatever values.
+bool HasSysctlsOf(const PodPlan& usual, const PodPlan& plan) {
+  return std::all_of(usual.sysctls.begin(), usual.sysctls.end(), [&](const auto& one) {
+    return std::any_of(plan.sysctls.begin(), plan.sysctls.end(),
+                       [&](const auto& other) { return other.first == one.first; });
+  });
+}
+
 class PoolImpl final : public ShimPool {
  public:
   PoolImpl(const ShimPoolOptions& options, ShimObserver* observer)
       : observer_(observer),
         broker_(options.storage_root),
-        spares_(&broker_, options.spares) {}
+        usual_(options.usual),
+        spares_(&broker_, options.spares, options.usual) {}
   ~PoolImpl() override;
 
   absl::Status Init(const std::string& binary);
@@ -74,6 +84,7 @@ class PoolImpl final : public ShimPool {
   absl::Mutex mutex_;
   uint64_t next_key_ ABSL_GUARDED_BY(mutex_) = 2;
   absl::flat_hash_map<uint64_t, std::shared_ptr<ShimConnection>> shims_ ABSL_GUARDED_BY(mutex_);
+  const PodPlan usual_;
   SpareShims spares_;
   std::thread thread_;
 };
@@ -158,7 +169,8 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
     const std::function<absl::Status()>& meanwhile,
     bool prepared) {
   const std::string what = absl::StrCat("start the shim of pod ", plan.pod_id);
-  const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty();
+  const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty() &&
+                        HasSysctlsOf(usual_, plan);
   const Spares spares = !ordinary  ? Spares::kNone
                         : prepared ? Spares::kPrepared
                                    : Spares::kPlain;

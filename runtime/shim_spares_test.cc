@@ -43,11 +43,12 @@ uint64_t InodeOf(int fd) {
 
 class ShimSparesTest : public ShimTest {
  protected:
-  void StartPool(int spares) {
+  void StartPool(int spares, const PodPlan& usual = {}) {
     pool_.reset();
     ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
                                                   .storage_root = storage_,
-                                                  .spares = spares},
+                                                  .spares = spares,
+                                                  .usual = usual},
                                                  &observer_));
   }
   // Notes which namespace has which key.
@@ -105,6 +106,32 @@ TEST_F(ShimSparesTest, BecomePodsAndMayDie) {
   EXPECT_EQ(RunScript("hostname"), "testpod\n");
   EXPECT_OK(one->Shutdown());
   EXPECT_OK(two->Shutdown());
+}
+
+TEST_F(ShimSparesTest, HaveDoneTheUsual) {
+  const std::string low = "net.ipv4.ip_unprivileged_port_start", queue = "kernel.msgmax";
+  PodPlan usual;
+  usual.sysctls = {{low, "77"}};
+  const std::string script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax; "
+                             "df -k /dev/shm | awk 'END {print $2}'";
+  const auto pod_of = [&](std::vector<std::pair<std::string, std::string>> sysctls) {
+    StartPool(1, usual);
+    const std::vector<pid_t> spares = AwaitSpares(1, {});
+    PodPlan plan = MakePod();
+    plan.sysctls = std::move(sysctls);
+    plan.shm_bytes = plan.sysctls.size() == 1 ? usual.shm_bytes : 8u << 20;
+    shim_ = pool_->StartPod(plan, Cancel()).value();
+    const bool spare = spares.size() == 1 && shim_->pid() == spares[0];
+    ContainerPlan container = MakeContainer(script);
+    container.mounts.push_back({.destination = "/dev/shm", .source = "pod:shm"});
+    const std::string said = Run(container);
+    EXPECT_OK(shim_->Shutdown());
+    return absl::StrCat(spare, " ", said);
+  };
+  EXPECT_EQ(pod_of({{low, "77"}}), "1 77\n8192\n65536\n");
+  EXPECT_EQ(pod_of({{low, "78"}, {queue, "4096"}}), "1 78\n4096\n8192\n");
+  // It would have a sysctl that it does not ask for.
+  EXPECT_EQ(pod_of({}), "0 1024\n8192\n8192\n");
 }
 
 TEST_F(ShimSparesTest, EndWithTheirPool) {

@@ -61,7 +61,8 @@ void SpareShims::Add() {
     absl::StatusOr<SocketPair> pair = MakeShimSockets();
     // A broker that is busy is no reason for pods to wait for the mutex.
     const bool started =
-        pair.ok() && broker_->StartSpare(pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
+        pair.ok() &&
+        broker_->StartSpare(usual_, pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
     auto spare = std::make_shared<Spare>();
     spare->key = GenerateId();
     absl::MutexLock lock(&mutex_);

@@ -132,8 +132,15 @@ int TakeControl(Message* message) {
 // Nobody waits for a spare: one that fails just ends, and whoever wanted it starts a shim instead.
 [[noreturn]] void BecomeSpare(Message* message) {
   LeaveBroker();
+  size_t usual_size = 0;
+  char* usual_bytes = TakePlan(message, &usual_size);  // for this process' life
+  PodView usual;
   const int control = TakeControl(message);
-  if (control < 0 || !MakeSpare() || !AnnounceSpare(control)) _exit(1);
+  if (control < 0 || usual_bytes == nullptr ||
+      !ParsePlan(usual_bytes, usual_size, PlanKind::kPod, &usual) || !MakeSpare(usual) ||
+      !AnnounceSpare(control)) {
+    _exit(1);
+  }
   Message claim;
   if (Receive(control, 0, &claim) != Received::kMessage || claim.type() != MessageType::kStartPod) {
     _exit(0);  // the daemon has gone

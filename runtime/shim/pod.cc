@@ -119,10 +119,18 @@ void SysctlPath(const char* key, Path* path) {
   }
 }
 
+bool IsUsual(const KeyValueView& sysctl) {
+  for (const KeyValueView& usual : g_pod.usual.sysctls) {
+    if (usual.key == sysctl.key.c_str() && usual.value == sysctl.value.c_str()) return true;
+  }
+  return false;
+}
+
 bool ApplySysctls(const PodView& plan) {
   const Fd root(open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return Fail("open /proc/sys");
   for (const KeyValueView& sysctl : plan.sysctls) {
+    if (g_pod.spare && IsUsual(sysctl)) continue;
     Path path;
     SysctlPath(sysctl.key.c_str(), &path);
     if (path.overflow || strstr(path.data, "..") != nullptr ||
@@ -304,13 +312,14 @@ ssize_t ReceiveFd(int socket, void* data, size_t size, int* fd) {
   return n;
 }
 
-bool MakeSpare() {
+bool MakeSpare(const PodView& usual) {
   if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() ||
       (SysUnshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0 &&
        !Fail("create a pod's namespaces")) ||
-      !OpenPodNetwork()) {
+      !OpenPodNetwork() || !MountShm(usual) || !ApplySysctls(usual)) {
     return false;
   }
+  g_pod.usual = usual;
   g_pod.spare = true;
   return true;
 }
@@ -321,7 +330,8 @@ bool SetUpPod(const PodView& plan) {
     if (!plan.new_net || !plan.new_ipc || !plan.new_uts || !plan.uid_maps.empty()) {
       return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);
     }
-    if (!MountShm(plan) || !MountEmpty(plan) || !ApplySysctls(plan)) return false;
+    const bool same_shm = plan.mount_label.empty() && plan.shm_bytes == g_pod.usual.shm_bytes;
+    if ((!same_shm && !MountShm(plan)) || !MountEmpty(plan) || !ApplySysctls(plan)) return false;
   } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
              !MountEmpty(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
              (plan.new_net && !OpenPodNetwork())) {

@@ -23,6 +23,7 @@ struct Pod {
   Fd host_net, host_ipc, host_uts;
   Fd pod_net;                           // -1 when the pod uses the host's
   bool spare = false;                   // MakeSpare() has been here
+  PodView usual;                        // what it has done
   Fd userns;                            // -1: none
   uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
   Fd pod_pid;                           // the shared PID namespace; -1: none
@@ -36,8 +37,9 @@ struct Pod {
 extern Pod g_pod;
 
 // What can be made of a pod before it is known: the shim's mount namespace and the pod's NET, IPC and
-// UTS ones. False and g_error on failure.
-bool MakeSpare();
+// UTS ones, and therein the sysctls and the shm of the usual plan, whose bytes must stay. False and
+// g_error on failure.
+bool MakeSpare(const PodView& usual);
 // Sets the pod up as the plan says, in this process, which may have been a spare: then the plan must
 // ask for all of those namespaces and for no user namespace. False and g_error on failure.
 bool SetUpPod(const PodView& plan);

@@ -31,8 +31,8 @@ enum class MessageType : uint16_t {
   kResize,     // string id, string exec id, u16 rows, u16 columns
   kReport,     // → list of container reports
   kShutdown,
-  // To the broker. Fds: the control socket of a new spare: a shim that has made the namespaces of some
-  // pod and waits there for its plan. It ends with the socket, and answers as to kHello.
+  // To the broker, the usual pod plan. Fds: the control socket of a new spare: a shim that has made the
+  // namespaces of some pod, set the plan's sysctls, mounted its shm and waits there for its plan. It ends with the socket, and answers as to kHello.
   kStartSpare,
   // To a shim, which does not answer: what the plan of kCreate needs is there, its cgroups as well.
   kAssemble,  // string id
