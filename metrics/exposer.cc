@@ -1,9 +1,12 @@
 #include "metrics/exposer.h"
 
+#include <arpa/inet.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <sys/socket.h>
 
+#include <atomic>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -12,6 +15,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/unique_fd.h"
 
 namespace crisp::metrics {
 namespace {
@@ -33,6 +38,21 @@ class OnOrdinaryStack : public prometheus::Collectable {
   const std::shared_ptr<prometheus::Collectable> inner_;
 };
 
+// A connection that is closed as soon as it is asked for.
+void Knock(std::string host, int port) {
+  sockaddr_in v4{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {}, .sin_zero = {}};
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = v4.sin_port;
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1;
+  if (!is_v4 && inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) return;
+  const UniqueFd socket(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return;
+  (void)connect(socket.get(), is_v4 ? reinterpret_cast<sockaddr*>(&v4) : reinterpret_cast<sockaddr*>(&v6),
+                is_v4 ? sizeof(v4) : sizeof(v6));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& address,
@@ -50,7 +70,7 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
     auto server = std::make_unique<prometheus::Exposer>(address, 2);
     auto collectable = std::make_shared<OnOrdinaryStack>(registry.collectable());
     server->RegisterCollectable(collectable);
-    auto exposer = std::unique_ptr<Exposer>(new Exposer(std::move(server)));
+    auto exposer = std::unique_ptr<Exposer>(new Exposer(std::move(server), address.substr(0, colon)));
     exposer->registry_ = std::move(collectable);
     return exposer;
   } catch (const std::exception& error) {
@@ -59,8 +79,23 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
   }
 }
 
-Exposer::Exposer(std::unique_ptr<prometheus::Exposer> server) : server_(std::move(server)) {}
-Exposer::~Exposer() = default;
+Exposer::Exposer(std::unique_ptr<prometheus::Exposer> server, std::string host)
+    : host_(std::move(host)), server_(std::move(server)) {}
+
+// The thread that listens looks whether it is to end when somebody connects, and else every two seconds.
+Exposer::~Exposer() {
+  std::atomic<bool> ended = false;
+  const int at = port();
+  std::thread knocking([&] {
+    while (!ended) {
+      absl::SleepFor(absl::Milliseconds(5));
+      Knock(host_, at);
+    }
+  });
+  server_.reset();
+  ended = true;
+  knocking.join();
+}
 
 int Exposer::port() const {
   const auto ports = server_->GetListeningPorts();

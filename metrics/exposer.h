@@ -25,7 +25,8 @@ class Exposer {
   int port() const;
 
  private:
-  explicit Exposer(std::unique_ptr<prometheus::Exposer> server);
+  Exposer(std::unique_ptr<prometheus::Exposer> server, std::string host);
+  const std::string host_;
   std::unique_ptr<prometheus::Exposer> server_;
   std::shared_ptr<prometheus::Collectable> registry_;  // the server holds it weakly
 };
