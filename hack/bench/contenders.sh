@@ -24,7 +24,12 @@ start_contender() {
     *) configure_containerd "$name" "$storage" ;;
   esac
   launch "$name"
-  local _
+  await_contender "$name"
+}
+
+# Waits until it serves.
+await_contender() { # NAME
+  local name=$1 _
   for _ in $(seq 300); do
     if timeout 2 "$bin/cri-bench" --endpoint "unix://$(socket_of "$name")" return --pods 0 --since "$(now)" \
       >/dev/null 2>&1; then
@@ -66,6 +71,14 @@ stop_daemon() {
   pid=$(pid_of "$1")
   kill "${2:--TERM}" "$pid" 2>/dev/null || true
   wait_gone "$pid"
+}
+
+# A daemon that has forgotten what it did before, and has warm caches.
+restart_daemon() { # NAME
+  stop_daemon "$1"
+  launch "$1"
+  await_contender "$1"
+  client "$1" --tag warm latency --count 3 --warm-up 0 >/dev/null
 }
 
 # With all that it runs. The pods should have been ended.

@@ -68,8 +68,10 @@ measure_node() { # NAME PODS PARALLEL IDLE_SECONDS [QUERIES]
   local name=$1 pods=$2 parallel=$3 seconds=$4 queries=${5:-50} at
   say "$pods pods on the node, $name"
   at='. + {at: $pods}'
+  # What is without pods is compared with what is with them: what the daemon grew by earlier is neither's.
+  restart_daemon "$name"
   sleep 2
-  record memory "$name" "$(memory_of "$name" 0)"
+  record memory "$name" "$(memory_of "$name" 0 | jq -c --argjson pods "$pods" '. + {before: $pods}')"
   hold "$name" --tag "n$pods" burst --pods "$pods" --parallel "$parallel" --hold
   record node-start "$name" "$(jq -c --argjson pods "$pods" "$at" <<<"$held")"
   sleep 2

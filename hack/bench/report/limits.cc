@@ -17,15 +17,17 @@ std::optional<double> PullLimit(const Results& results, const std::string& shape
 }
 
 MemoryOfPods MemoryAt(const Results& results, const std::string& contender, int pods) {
-  const auto at = [&](const char* path, int count) {
-    return results.Get("memory", contender, path, Where{"/pods", count});
+  const auto get = [&](const char* path, const char* which) {
+    return results.Get("memory", contender, path, Where{which, pods});
   };
+  const auto earlier = [&](const char* path) { return get(path, "/before"); };
+  const auto at = [&](const char* path) { return get(path, "/pods"); };
   MemoryOfPods memory;
-  const auto before = at("/daemon_pss", 0), before_private = at("/daemon_private", 0);
-  memory.daemon_pss = at("/daemon_pss", pods);
-  const auto daemon_private = at("/daemon_private", pods);
-  const auto pss = at("/others_pss", pods), private_memory = at("/others_private", pods);
-  const auto pss_before = at("/others_pss", 0), private_before = at("/others_private", 0);
+  const auto before = earlier("/daemon_pss"), before_private = earlier("/daemon_private");
+  memory.daemon_pss = at("/daemon_pss");
+  const auto daemon_private = at("/daemon_private");
+  const auto pss = at("/others_pss"), private_memory = at("/others_private");
+  const auto pss_before = earlier("/others_pss"), private_before = earlier("/others_private");
   if (!before || !memory.daemon_pss || !pss || !private_memory || !daemon_private) return memory;
   if (*memory.daemon_pss < *before) return memory;
   memory.daemon_growth_per_pod = (*memory.daemon_pss - *before) / pods;

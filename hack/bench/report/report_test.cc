@@ -59,20 +59,24 @@ TEST_F(ReportTest, AGoalIsMetOrMissedByItsFigures) {
 }
 
 TEST_F(ReportTest, MemoryPerPodCountsTheDaemonsGrowth) {
-  const auto memory = [](int pods, int daemon, int others) {
-    return Json{{"pods", pods},
-                {"daemon_pss", daemon},
-                {"daemon_private", daemon},
-                {"others_pss", others},
-                {"others_private", others}};
+  // Without pods, `before` says before how many.
+  const auto memory = [](int pods, int daemon, int others, int before = 0) {
+    Json line = {{"pods", pods},
+                 {"daemon_pss", daemon},
+                 {"daemon_private", daemon},
+                 {"others_pss", others},
+                 {"others_private", others}};
+    if (pods == 0) line["before"] = before;
+    return line;
   };
-  Add("memory", "crisp", memory(0, 10000, 100));
+  Add("memory", "crisp", memory(0, 10000, 100, 110));
   Add("memory", "crisp", memory(110, 12200, 6700));
+  Add("memory", "crisp", memory(0, 13000, 200, 1000));
   const MemoryOfPods at = MemoryAt(Load(), "crisp", 110);
   EXPECT_DOUBLE_EQ(*at.daemon_growth_per_pod, 20);
   EXPECT_DOUBLE_EQ(*at.pss_per_pod, 80);
   EXPECT_FALSE(MemoryAt(Load(), "crisp", 500).pss_per_pod);
-  Add("memory", "containerd", memory(0, 10000, 0));
+  Add("memory", "containerd", memory(0, 10000, 0, 110));
   Add("memory", "containerd", memory(110, 9000, 6700));
   EXPECT_FALSE(MemoryAt(Load(), "containerd", 110).pss_per_pod);
   EXPECT_DOUBLE_EQ(*MemoryAt(Load(), "containerd", 110).daemon_pss, 9000);
