@@ -1,5 +1,6 @@
 #include "cri/spare_roots.h"
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -41,7 +42,12 @@ std::optional<SpareRoots::Root> SpareRoots::Take(const std::string& image_id) {
     fill = !std::exchange(shelf.filling, true);
   }
   if (fill) queue_->PostAt(absl::Now() + kPause, [this, image_id] { Fill(image_id); });
-  for (Root& root : unwanted) Release(std::move(root));
+  // Work on the disk, which the container that is being created need not wait for.
+  if (!unwanted.empty()) {
+    queue_->Post([this, unwanted = std::make_shared<std::vector<Root>>(std::move(unwanted))] {
+      for (Root& root : *unwanted) Release(std::move(root));
+    });
+  }
   return taken;
 }
 

@@ -36,7 +36,8 @@ class SpareRoots {
   // The layer below every image's; before the first Take().
   void SetBottom(std::string layer) { bottom_ = std::move(layer); }
 
-  // One of the image's, if there is one. Either way some are made in the background.
+  // One of the image's, if there is one. Either way some are made in the background, and those of an
+  // image that was not used for long are released there.
   std::optional<Root> Take(const std::string& image_id);
   // One that cannot be used after all.
   void Release(Root root);
