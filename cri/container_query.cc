@@ -27,6 +27,30 @@ v1::ImageSpec ShownImage(const state::ContainerRecord& record) {
   return image;
 }
 
+std::string ListItem(const state::ContainerRecord& record) {
+  v1::Container item;
+  item.set_id(record.id());
+  item.set_pod_sandbox_id(record.pod_id());
+  *item.mutable_metadata() = record.config().metadata();
+  *item.mutable_image() = ShownImage(record);
+  item.set_image_ref(record.image_ref());
+  item.set_image_id(record.image_id());
+  item.set_state(CriState(record));
+  item.set_created_at(record.created_at());
+  *item.mutable_labels() = record.config().labels();
+  *item.mutable_annotations() = record.config().annotations();
+  return item.SerializeAsString();
+}
+
+std::shared_ptr<const std::string> Listed(const Container& container,
+                                          const std::shared_ptr<const state::ContainerRecord>& record) {
+  absl::MutexLock lock(&container.mutex);
+  if (container.listed.of != record) {
+    container.listed = {record, std::make_shared<const std::string>(ListItem(*record))};
+  }
+  return container.listed.bytes;
+}
+
 Json SpecShown(const Container& container) { return runtime::ToJson(*container.Spec()); }
 
 }  // namespace
@@ -82,17 +106,7 @@ absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request
     const state::ContainerRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    v1::Container* item = reply->add_containers();
-    item->set_id(record.id());
-    item->set_pod_sandbox_id(record.pod_id());
-    *item->mutable_metadata() = record.config().metadata();
-    *item->mutable_image() = ShownImage(record);
-    item->set_image_ref(record.image_ref());
-    item->set_image_id(record.image_id());
-    item->set_state(CriState(record));
-    item->set_created_at(record.created_at());
-    *item->mutable_labels() = record.config().labels();
-    *item->mutable_annotations() = record.config().annotations();
+    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, *Listed(*container, held), *reply);
   }
   return absl::OkStatus();
 }

@@ -14,6 +14,7 @@
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
 #include "cri/cpu_window.h"
+#include "cri/ready_items.h"
 #include "cri/step_timer.h"
 #include "runtime/oci_spec.h"
 #include "runtime/shim_client.h"
@@ -33,6 +34,7 @@ struct Pod {
   absl::Mutex save_mutex;
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
+  mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, or dead.
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
@@ -74,6 +76,7 @@ struct Container {
   absl::Mutex save_mutex;
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
+  mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
   // What its `spec_json` says; after a restart unset until somebody asks: see Spec().
   mutable std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
   bool starting ABSL_GUARDED_BY(mutex) = false;

@@ -21,7 +21,8 @@ namespace v1 = ::runtime::v1;
 // maps the status (status_to_grpc.h). Thread-safe; calls block, each on a thread of its own. A
 // method that is not overridden answers Unimplemented. `cancel` ends with the RPC: it may be copied
 // and outlive the call, and then says Cancelled. Of list and stream pairs only the unary form is
-// here; RuntimeService cuts the reply into batches.
+// here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and ListContainers
+// may be ready ones (ready_items.h).
 class PodApi {
  public:
   virtual ~PodApi() = default;

@@ -16,6 +16,26 @@ v1::PodSandboxState CriState(const state::PodRecord& record) {
   return record.stage() == state::PodRecord::READY ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
 }
 
+std::string ListItem(const state::PodRecord& record) {
+  v1::PodSandbox item;
+  item.set_id(record.id());
+  *item.mutable_metadata() = record.config().metadata();
+  item.set_state(CriState(record));
+  item.set_created_at(record.created_at());
+  *item.mutable_labels() = record.config().labels();
+  *item.mutable_annotations() = record.config().annotations();
+  item.set_runtime_handler(record.runtime_handler());
+  return item.SerializeAsString();
+}
+
+std::shared_ptr<const std::string> Listed(const Pod& pod, const std::shared_ptr<const state::PodRecord>& record) {
+  absl::MutexLock lock(&pod.mutex);
+  if (pod.listed.of != record) {
+    pod.listed = {record, std::make_shared<const std::string>(ListItem(*record))};
+  }
+  return pod.listed.bytes;
+}
+
 std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
   const v1::NamespaceOption& options = record.config().linux().security_context().namespace_options();
   const pid_t pid = pod.GetShim() == nullptr ? 0 : record.shim_pid();
@@ -89,14 +109,7 @@ absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request
     const state::PodRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    v1::PodSandbox* item = reply->add_items();
-    item->set_id(record.id());
-    *item->mutable_metadata() = record.config().metadata();
-    item->set_state(CriState(record));
-    item->set_created_at(record.created_at());
-    *item->mutable_labels() = record.config().labels();
-    *item->mutable_annotations() = record.config().annotations();
-    item->set_runtime_handler(record.runtime_handler());
+    AddReadyItem(v1::ListPodSandboxResponse::kItemsFieldNumber, *Listed(*pod, held), *reply);
   }
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cri/pod_rpcs.h"
+#include "cri/ready_items.h"
 #include "cri/rpc_call.h"
 #include "cri/status_to_grpc.h"
 
@@ -25,6 +26,7 @@ grpc::Status StreamList(grpc::ServerContext* context,
   UnaryReply reply;
   const absl::Status listed = (pods.*list)(request, &reply, call.cancel());
   if (!listed.ok()) return ToGrpc(listed);
+  ExpandReadyItems(reply);
   auto* all = items(reply);
   for (int begin = 0; begin < all->size(); begin += kStreamBatch) {
     Batch batch;
