@@ -24,7 +24,7 @@ inline std::optional<uint32_t> RunFilter(const std::string& bytes, const seccomp
     switch (BPF_CLASS(i.code)) {
       case BPF_LD:
         if (i.code == (BPF_LD | BPF_W | BPF_ABS)) {
-          if (i.k % 4 != 0 || i.k + 4 > sizeof(data)) return std::nullopt;
+          if (i.k % 4 != 0 || i.k > sizeof(data) - 4) return std::nullopt;
           std::memcpy(&a, reinterpret_cast<const char*>(&data) + i.k, 4);
         } else if (i.code == (BPF_LD | BPF_MEM) && i.k < BPF_MEMWORDS) {
           a = scratch[i.k];
