@@ -62,7 +62,7 @@ streams() {
   kubectl exec shell -c c -- sh -c 'exit 17' >/dev/null 2>&1
   same "exit code" $? 17
   same "input" "$(kubectl exec -i shell -c c -- sha256sum <"$scratch/data" | cut -d' ' -f1)" "$sum"
-  matches "terminal" "$(script -qec "stty rows 33 columns 77; kubectl exec -it shell -c c -- sh -c 'tty; sleep 1; stty size'" /dev/null </dev/null | tr '\r\n' ' ')" '/dev/pts/[0-9]+ .*33 77'
+  matches "terminal" "$(script -qec "stty rows 33 columns 77; kubectl exec -it shell -c c -- sh -c 'tty; sleep 1; stty size'" /dev/null </dev/null | tr '\r\n' ' ')" '/dev/pts/[0-9]+.*33 77'
   kubectl exec shell -c c -- /no/such/program >/dev/null 2>"$scratch/err" && fail "a program that is not there ran"
   grep -qi 'no such file' "$scratch/err" || fail "not there: $(cat "$scratch/err")"
 
