@@ -11,7 +11,6 @@ if(MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-
 if(CRISP_STATIC)
   # Only what is used of the archives, and in a release of our own code, gets into the programs.
   add_compile_options($<$<CONFIG:Release>:-ffunction-sections> $<$<CONFIG:Release>:-fdata-sections>)

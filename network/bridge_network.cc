@@ -19,7 +19,7 @@ namespace {
 constexpr absl::Duration kSweepPeriod = absl::Seconds(15);
 
 std::vector<IpPrefix> WithoutUnsupported(std::vector<IpPrefix> subnets) {
-  if (access("/proc/sys/net/ipv6", F_OK) == 0) return subnets;
+  if (KernelHasIpv6()) return subnets;
   const size_t before = subnets.size();
   std::erase_if(subnets, [](const IpPrefix& subnet) { return subnet.address.is_v6(); });
   if (subnets.size() != before)

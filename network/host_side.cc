@@ -179,7 +179,7 @@ absl::Status HostSide::EnsureAddresses(const Wanted& wanted) {
 absl::Status HostSide::EnsureSysctls(const Wanted& wanted) {
   const std::string& bridge = options_.bridge;
   // A pod that plays router must not become the node's (CVE-2020-10749).
-  if (access("/proc/sys/net/ipv6", F_OK) == 0) {
+  if (KernelHasIpv6()) {
     CRISP_RETURN_IF_ERROR(SetSysctl(absl::StrCat("ipv6/conf/", bridge, "/accept_ra"), "0"));
   }
   for (const IpPrefix& subnet : wanted.subnets) {

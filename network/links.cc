@@ -112,11 +112,6 @@ InterfaceAddress LinkLocal(const MacAddress& mac) {
   return {.address = IpAddress::FromBytes(bytes, 16).value(), .prefix_length = 64};
 }
 
-bool KernelHasIpv6() {
-  static const bool has = access("/proc/sys/net/ipv6", F_OK) == 0;
-  return has;
-}
-
 // No link-local address of the kernel's own making. What announces one is multicast, and a bridge
 // carries that to every pod of the node: with a thousand it would be most of the work of the next.
 void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name) {
@@ -146,6 +141,11 @@ void PutLoopbackUp(NetlinkBatch& batch) {
 }
 
 }  // namespace
+
+bool KernelHasIpv6() {
+  static const bool has = access("/proc/sys/net/ipv6", F_OK) == 0;
+  return has;
+}
 
 std::string ToString(const MacAddress& mac) {
   return absl::StrFormat("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],

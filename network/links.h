@@ -16,6 +16,9 @@
 
 namespace crisp::network {
 
+// Without it, IPv6 addresses and sysctls are refused. Looked up once.
+bool KernelHasIpv6();
+
 using MacAddress = std::array<uint8_t, 6>;
 std::string ToString(const MacAddress& mac);
 

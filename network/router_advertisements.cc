@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "network/links.h"
 
 namespace crisp::network {
 namespace {
@@ -32,7 +33,7 @@ class NamespaceVisit {
 }  // namespace
 
 absl::Status IgnoreRouterAdvertisements(int netns_fd, const std::string& interface) {
-  if (access("/proc/sys/net/ipv6", F_OK) != 0) return absl::OkStatus();
+  if (!KernelHasIpv6()) return absl::OkStatus();
   CRISP_ASSIGN_OR_RETURN(const UniqueFd home, Open("/proc/thread-self/ns/net", O_RDONLY));
   const NamespaceVisit visit(home.get(), netns_fd);
   if (!visit.inside()) return ErrnoError(errno, "enter the pod's network namespace");
