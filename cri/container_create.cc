@@ -112,32 +112,37 @@ absl::StatusOr<std::string> PodManager::ExistingContainer(const std::string& key
   return std::string();
 }
 
+absl::StatusOr<state::ContainerRecord> PodManager::InitialRecord(const CreateJob& job) {
+  state::ContainerRecord record;
+  record.set_id(GenerateId());
+  record.set_pod_id(job.pod->id);
+  *record.mutable_config() = job.config;
+  record.set_created_at(absl::ToUnixNanos(absl::Now()));
+  record.set_image_id(job.image.id);
+  record.set_image_ref(job.image.repo_digests.empty() ? job.image.id : job.image.repo_digests[0]);
+  record.set_log_path(LogPath(job.pod_config, job.config));
+  *record.mutable_resources() = job.config.linux().resources();
+  CRISP_ASSIGN_OR_RETURN(const int signal, StopSignalOf(job.config, job.image));
+  record.set_stop_signal(signal);
+  CRISP_ASSIGN_OR_RETURN(
+      std::string cgroup,
+      runtime::ContainerCgroupPath(options_.cgroup_driver, job.pod_config.linux().cgroup_parent(),
+                                   job.pod->id, record.id()));
+  record.set_cgroup_path(std::move(cgroup));
+  for (int i = 0; i < job.config.mounts_size(); ++i) {
+    if (job.config.mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
+  }
+  record.set_selinux_level(ReserveSelinux(job.config, *job.pod->Snapshot()));
+  return record;
+}
+
 absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerRequest& request,
                                                       const PodPtr& pod,
                                                       const std::string& key) {
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, FindReadyPod(pod->id));
   CreateJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot()->config()};
   CRISP_ASSIGN_OR_RETURN(job.image, images_->Find(request.config().image().image()));
-  state::ContainerRecord record;
-  record.set_id(GenerateId());
-  record.set_pod_id(pod->id);
-  *record.mutable_config() = request.config();
-  record.set_created_at(absl::ToUnixNanos(absl::Now()));
-  record.set_image_id(job.image.id);
-  record.set_image_ref(job.image.repo_digests.empty() ? job.image.id : job.image.repo_digests[0]);
-  record.set_log_path(LogPath(job.pod_config, request.config()));
-  *record.mutable_resources() = request.config().linux().resources();
-  CRISP_ASSIGN_OR_RETURN(const int signal, StopSignalOf(request.config(), job.image));
-  record.set_stop_signal(signal);
-  CRISP_ASSIGN_OR_RETURN(
-      std::string cgroup,
-      runtime::ContainerCgroupPath(options_.cgroup_driver, job.pod_config.linux().cgroup_parent(),
-                                   pod->id, record.id()));
-  record.set_cgroup_path(std::move(cgroup));
-  for (int i = 0; i < request.config().mounts_size(); ++i) {
-    if (request.config().mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
-  }
-  record.set_selinux_level(ReserveSelinux(request.config(), *pod->Snapshot()));
+  CRISP_ASSIGN_OR_RETURN(state::ContainerRecord record, InitialRecord(job));
   job.container = std::make_shared<Container>(std::move(record), key, pod);
   const ContainerPtr& container = job.container;
   StepTimer timer("CreateContainer", container->steps, metrics_);
@@ -159,14 +164,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   }
   if (made.ok()) {
     timer.Done("shim");
-    made = Change(*container, [&job](state::ContainerRecord& r) {
-      r.set_stage(state::ContainerRecord::CREATED);
-      r.set_spec_json(SpecToRow(job.spec, r.config()));
-      r.mutable_user()->set_uid(job.user.uid);
-      r.mutable_user()->set_gid(job.user.gid);
-      r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
-      r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
-    });
+    made = RecordMade(job);
   }
   if (!made.ok()) {
     LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
@@ -175,10 +173,6 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
                          [this, container] { return TearDownContainer(container); });
     }
     return made;
-  }
-  {
-    absl::MutexLock lock(&container->mutex);
-    container->spec = std::make_shared<const runtime::OciSpec>(std::move(job.spec));
   }
   {
     absl::MutexLock lock(&names_mutex_);
@@ -263,6 +257,23 @@ absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const Create
     inputs.seccomp_flags = filter->flags;
   }
   return inputs;
+}
+
+absl::Status PodManager::RecordMade(const CreateJob& job) {
+  Container& container = *job.container;
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const ExecBase> base, MakeExecBase(job.spec));
+  {
+    absl::MutexLock lock(&container.mutex);
+    container.exec_base = std::move(base);
+  }
+  CRISP_RETURN_IF_ERROR(records_->PutSpec(container.id, SpecToRow(job.spec, job.config)));
+  return Change(container, [&job](state::ContainerRecord& r) {
+    r.set_stage(state::ContainerRecord::CREATED);
+    r.mutable_user()->set_uid(job.user.uid);
+    r.mutable_user()->set_gid(job.user.gid);
+    r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
+    r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
+  });
 }
 
 absl::Status PodManager::BuildAndPlan(CreateJob& job) {

@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "cri/label_selector.h"
 #include "cri/pod_manager.h"
@@ -51,8 +52,6 @@ std::shared_ptr<const std::string> Listed(const Container& container,
   return container.listed.bytes;
 }
 
-Json SpecShown(const Container& container) { return runtime::ToJson(*container.Spec()); }
-
 }  // namespace
 
 void PodManager::FillStatus(const Container& container, v1::ContainerStatus* status) const {
@@ -78,6 +77,26 @@ void PodManager::FillStatus(const Container& container, v1::ContainerStatus* sta
   *status->mutable_resources()->mutable_linux() = record.resources();
   *status->mutable_user()->mutable_linux() = record.user();
   status->set_stop_signal(SignalToCri(record.stop_signal()));
+}
+
+absl::StatusOr<runtime::OciSpec> PodManager::SpecOf(const Container& container) const {
+  absl::Status status;
+  absl::StatusOr<std::string> row = records_->Spec(container.id);
+  if (row.ok()) {
+    absl::StatusOr<runtime::OciSpec> spec = SpecFromRow(*row, container.Snapshot()->config());
+    if (spec.ok()) return spec;
+    status = spec.status();
+  } else {
+    status = row.status();
+  }
+  return absl::DataLossError(absl::StrCat("spec of container ", container.id, ": ", status.message()));
+}
+
+Json PodManager::SpecShown(const Container& container) const {
+  const absl::StatusOr<runtime::OciSpec> spec = SpecOf(container);
+  if (spec.ok()) return runtime::ToJson(*spec);
+  LogError("container.spec", {{"container", container.id}, {"error", spec.status().ToString()}});
+  return nullptr;
 }
 
 absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& request,

@@ -56,20 +56,22 @@ absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResou
     return absl::FailedPreconditionError(
         absl::StrCat("container ", container->id, " has ended: there is nothing to update"));
   }
-  CRISP_RETURN_IF_ERROR(CgroupAt(record.cgroup_path())
-                            .Update(CompleteChange(container->Spec()->linux_.resources, change)));
-  auto spec = std::make_shared<runtime::OciSpec>(*container->Spec());
-  spec->linux_.resources = runtime::MergeResources(spec->linux_.resources, change);
+  CRISP_ASSIGN_OR_RETURN(runtime::OciSpec spec, SpecOf(*container));
+  CRISP_RETURN_IF_ERROR(
+      CgroupAt(record.cgroup_path()).Update(CompleteChange(spec.linux_.resources, change)));
+  spec.linux_.resources = runtime::MergeResources(spec.linux_.resources, change);
   if (request.linux().oom_score_adj() != 0) {
-    spec->process.oom_score_adj = static_cast<int32_t>(request.linux().oom_score_adj());
+    spec.process.oom_score_adj = static_cast<int32_t>(request.linux().oom_score_adj());
   }
-  const absl::Status saved = Change(*container, [&](state::ContainerRecord& r) {
+  absl::Status saved = records_->PutSpec(container->id, SpecToRow(spec, record.config()));
+  saved.Update(Change(*container, [&](state::ContainerRecord& r) {
     *r.mutable_resources() = MergeCriResources(r.resources(), request.linux());
-    r.set_spec_json(SpecToRow(*spec, r.config()));
-  });
+  }));
   ApplyOomScore(*container->Snapshot(), record.resources().oom_score_adj());
+  absl::StatusOr<std::shared_ptr<const ExecBase>> base = MakeExecBase(spec);
+  saved.Update(base.status());
   absl::MutexLock lock(&container->mutex);
-  container->spec = std::move(spec);
+  container->exec_base = base.ok() ? *std::move(base) : nullptr;
   return saved;
 }
 

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "cri/pod_manager.h"
 #include "runtime/plan_builder.h"
+#include "runtime/plan_process.h"
 
 namespace crisp::cri {
 namespace {
@@ -57,6 +58,30 @@ int Milliseconds(absl::Duration duration) {
 
 }  // namespace
 
+absl::StatusOr<std::shared_ptr<const ExecBase>> PodManager::MakeExecBase(const runtime::OciSpec& spec) {
+  auto base = std::make_shared<ExecBase>();
+  CRISP_ASSIGN_OR_RETURN(base->process, runtime::BuildProcessPlan(spec.process, host_.capabilities));
+  base->process.argv.clear();
+  base->process.env.shrink_to_fit();
+  if (spec.linux_.seccomp.has_value()) {
+    CRISP_ASSIGN_OR_RETURN(base->seccomp, seccomp_.Get(*spec.linux_.seccomp));
+  }
+  return base;
+}
+
+absl::StatusOr<std::shared_ptr<const ExecBase>> PodManager::BaseOf(Container& container) {
+  {
+    absl::MutexLock lock(&container.mutex);
+    if (container.exec_base != nullptr) return container.exec_base;
+  }
+  CRISP_ASSIGN_OR_RETURN(const runtime::OciSpec spec, SpecOf(container));
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const ExecBase> base, MakeExecBase(spec));
+  absl::MutexLock lock(&container.mutex);
+  // An update that has come in between knows better.
+  if (container.exec_base == nullptr) container.exec_base = std::move(base);
+  return container.exec_base;
+}
+
 absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_view container_id,
                                                                    const std::vector<std::string>& argv,
                                                                    bool terminal,
@@ -65,33 +90,28 @@ absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_
   if (argv.empty() || argv[0].empty()) return absl::InvalidArgumentError("cmd: nothing to run");
   CRISP_ASSIGN_OR_RETURN(const RunningContainer running, FindRunning(container_id));
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(running.id));
-  const std::shared_ptr<const runtime::OciSpec> spec = container->Spec();
-  runtime::OciProcess process = spec->process;
-  process.args = argv;
-  process.terminal = terminal;
-
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const ExecBase> base, BaseOf(*container));
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
   auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited));
   const runtime::Cgroup group = CgroupAt(container->Snapshot()->cgroup_path());
   runtime::ExecInputs inputs{.exec_id = session->id(),
                              .container_id = running.id,
-                             .cgroup_v2 = layout_->v2,
-                             .available_capabilities = host_.capabilities};
-  if (spec->linux_.seccomp.has_value()) {
-    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*spec->linux_.seccomp));
-    inputs.seccomp_bpf = filter->bpf;
-    inputs.seccomp_flags = filter->flags;
+                             .argv = argv,
+                             .terminal = terminal,
+                             .cgroup_v2 = layout_->v2};
+  if (base->seccomp != nullptr) {
+    inputs.seccomp_bpf = base->seccomp->bpf;
+    inputs.seccomp_flags = base->seccomp->flags;
   }
+  CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan, runtime::BuildExecPlan(base->process, std::move(inputs)));
   CRISP_ASSIGN_OR_RETURN(runtime::Cgroup leaf, group.CreateExecLeaf(session->id()));
-  inputs.cgroup_dirs = group.ExecDirs(leaf);
+  plan.cgroup_dirs = group.ExecDirs(leaf);
   session->leaf_ = leaf;
   session->shim_ = running.shim;
-  absl::StatusOr<runtime::ExecPlan> plan = runtime::BuildExecPlan(process, inputs);
   // Known before it starts: its end may be told before Exec() returns.
   execs_.Insert(session);
-  absl::Status status = plan.status();
-  if (status.ok()) status = running.shim->Exec(*plan, stdio, cancel).status();
+  const absl::Status status = running.shim->Exec(plan, stdio, cancel).status();
   if (!status.ok()) {
     execs_.Erase(session->id());
     (void)leaf.KillOnce();

@@ -36,16 +36,6 @@ absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row, const v1::C
   return spec;
 }
 
-std::shared_ptr<const runtime::OciSpec> Container::Spec() const {
-  absl::MutexLock lock(&mutex);
-  if (spec == nullptr) {
-    absl::StatusOr<runtime::OciSpec> read = SpecFromRow(record->spec_json(), record->config());
-    if (!read.ok()) LogError("container.spec", {{"container", id}, {"error", read.status().ToString()}});
-    spec = std::make_shared<const runtime::OciSpec>(read.ok() ? *std::move(read) : runtime::OciSpec());
-  }
-  return spec;
-}
-
 std::string PodNameKey(const v1::PodSandboxMetadata& metadata) {
   return absl::StrCat("pod ", metadata.namespace_().size(), ":", metadata.namespace_(), "/",
                       metadata.name().size(), ":", metadata.name(), "/", metadata.uid().size(), ":",

@@ -16,7 +16,9 @@
 #include "cri/cpu_window.h"
 #include "cri/ready_items.h"
 #include "cri/step_timer.h"
+#include "runtime/launch_plan.h"
 #include "runtime/oci_spec.h"
+#include "runtime/seccomp_filter.h"
 #include "runtime/shim_client.h"
 
 namespace crisp::cri {
@@ -65,7 +67,13 @@ struct Pod {
   }
 };
 
-// A container in memory; the same rules.
+// What all processes of a container have in common: its spec's, without argv and terminal.
+struct ExecBase {
+  runtime::ProcessPlan process;
+  std::shared_ptr<const runtime::SeccompFilter> seccomp;  // null: no filter
+};
+
+// A container in memory; the same rules. Its spec is not: see PodManager::SpecOf().
 struct Container {
   const std::string id;
   const std::string name_key;
@@ -77,8 +85,8 @@ struct Container {
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
   mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
-  // What its `spec_json` says; after a restart unset until somebody asks: see Spec().
-  mutable std::shared_ptr<const runtime::OciSpec> spec ABSL_GUARDED_BY(mutex);
+  // What an exec starts with; after a restart unset until the first one: see PodManager::BaseOf().
+  std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
   bool starting ABSL_GUARDED_BY(mutex) = false;
   bool removing ABSL_GUARDED_BY(mutex) = false;
   // An exit that was told while the start had not returned.
@@ -105,8 +113,6 @@ struct Container {
     absl::MutexLock lock(&mutex);
     return record;
   }
-  // Never null; empty (and logged) when its row's cannot be read.
-  std::shared_ptr<const runtime::OciSpec> Spec() const;
   state::ContainerRecord::Stage Stage() const {
     absl::MutexLock lock(&mutex);
     return record->stage();

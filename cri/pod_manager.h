@@ -121,6 +121,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
     bool terminal = false;
     bool stdin_open = false;
   };
+  // The OCI spec that a container was made with and has been updated to, read from its row. DataLoss
+  // when that cannot be.
+  absl::StatusOr<runtime::OciSpec> SpecOf(const Container& container) const;
   absl::StatusOr<RunningContainer> FindRunning(absl::string_view container_id) const;
   absl::StatusOr<std::shared_ptr<runtime::Shim>> FindReadyPod(absl::string_view pod_id) const;
 
@@ -205,6 +208,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
                                             const PodPtr& pod, const std::string& key);
   absl::StatusOr<std::string> ExistingContainer(const std::string& key,
                                                 const v1::CreateContainerRequest& request);
+  absl::StatusOr<state::ContainerRecord> InitialRecord(const CreateJob& job);
   absl::Status PrepareContainer(CreateJob& job);
   absl::Status PrepareRoot(CreateJob& job);
   absl::Status ResolveMounts(CreateJob& job);
@@ -219,6 +223,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
                                                           const runtime::PodNamespaces& namespaces,
                                                           const runtime::Cgroup& group);
   absl::Status BuildAndPlan(CreateJob& job);
+  // Writes down what the shim has made.
+  absl::Status RecordMade(const CreateJob& job);
+  absl::StatusOr<std::shared_ptr<const ExecBase>> MakeExecBase(const runtime::OciSpec& spec);
+  absl::StatusOr<std::shared_ptr<const ExecBase>> BaseOf(Container& container);
 
   // container_start.cc, container_stop.cc, container_remove.cc
   absl::Status FinishStart(const ContainerPtr& container,
@@ -242,6 +250,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // pod_query.cc, container_query.cc
   void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const;
   void FillStatus(const Container& container, v1::ContainerStatus* status) const;
+  // For people; null (and logged) when it cannot be read.
+  Json SpecShown(const Container& container) const;
   // Of all the pod's containers, the newest first: of several attempts the kubelet takes the first.
   void FillStatuses(const Pod& pod, google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses) const;
 

@@ -95,6 +95,21 @@ TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
   EXPECT_EQ(records.containers[0].id(), "c");
 }
 
+TEST(RecordStore, ASpecGoesWithItsContainer) {
+  TempDir dir;
+  ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(dir.path() + "/state.db"));
+  state::ContainerRecord container;
+  container.set_id("c");
+  ASSERT_OK(store->Put(container));
+  EXPECT_THAT(store->Spec("c"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(store->PutSpec("c", "{}"));
+  ASSERT_OK(store->PutSpec("c", "{\"a\":1}"));
+  ASSERT_OK(store->Put(container));
+  EXPECT_EQ(store->Spec("c").value_or(""), "{\"a\":1}");
+  ASSERT_OK(store->Erase("c"));
+  EXPECT_THAT(store->Spec("c"), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST(WorkQueue, TriesUntilItSucceeds) {
   WorkQueue queue(2);
   std::atomic<int> tries = 0;

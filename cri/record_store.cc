@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS records(id TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL)"
     " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS specs(id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS quarantine(id TEXT, kind TEXT, data BLOB);";
 
 }  // namespace
@@ -36,7 +38,27 @@ absl::Status RecordStore::Put(const state::ContainerRecord& record) {
   return Write(record.id(), "container", record.SerializeAsString());
 }
 
+absl::Status RecordStore::PutSpec(const std::string& id, const std::string& json) {
+  return database_
+      ->Execute("INSERT INTO specs(id, json) VALUES(?, ?)"
+                " ON CONFLICT(id) DO UPDATE SET json = excluded.json",
+                {id, json})
+      .status();
+}
+
+absl::StatusOr<std::string> RecordStore::Spec(const std::string& id) {
+  std::string json;
+  CRISP_RETURN_IF_ERROR(database_
+                            ->Execute("SELECT json FROM specs WHERE id = ?", {id},
+                                      [&](const Database::Row& row) { json = row.Text(0); })
+                            .status());
+  if (json.empty()) return absl::NotFoundError(absl::StrCat("no spec is stored of container ", id));
+  return json;
+}
+
+// The spec goes first: without its record nobody would ever erase it.
 absl::Status RecordStore::Erase(const std::string& id) {
+  CRISP_RETURN_IF_ERROR(database_->Execute("DELETE FROM specs WHERE id = ?", {id}).status());
   return database_->Execute("DELETE FROM records WHERE id = ?", {id}).status();
 }
 

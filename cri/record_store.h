@@ -25,10 +25,15 @@ class RecordStore {
 
   absl::Status Put(const state::PodRecord& record);
   absl::Status Put(const state::ContainerRecord& record);
-  // Absent is OK.
+  // A container's OCI spec, in a row of its own: it is as long as ten records, and seldom wanted.
+  absl::Status PutSpec(const std::string& id, const std::string& json);
+  // NotFound when there is none.
+  absl::StatusOr<std::string> Spec(const std::string& id);
+  // With its spec. Absent is OK.
   absl::Status Erase(const std::string& id);
 
-  // All rows. One that cannot be read is logged and moved to the table `quarantine`.
+  // All rows of pods and containers. One that cannot be read is logged and moved to the table
+  // `quarantine`.
   absl::StatusOr<Records> LoadAll();
 
  private:

@@ -310,13 +310,16 @@ absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec,
   return plan;
 }
 
-absl::StatusOr<ExecPlan> BuildExecPlan(const OciProcess& process, const ExecInputs& inputs) {
-  ExecPlan plan{.exec_id = inputs.exec_id,
-                .container_id = inputs.container_id,
-                .cgroup_dirs = inputs.cgroup_dirs,
+absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs) {
+  CRISP_RETURN_IF_ERROR(CheckArgv(inputs.argv));
+  ExecPlan plan{.exec_id = std::move(inputs.exec_id),
+                .container_id = std::move(inputs.container_id),
+                .process = base,
+                .cgroup_dirs = std::move(inputs.cgroup_dirs),
                 .cgroup_v2 = inputs.cgroup_v2};
-  CRISP_ASSIGN_OR_RETURN(plan.process, BuildProcessPlan(process, inputs.available_capabilities));
-  plan.process.seccomp_bpf = inputs.seccomp_bpf;
+  plan.process.argv = std::move(inputs.argv);
+  plan.process.terminal = inputs.terminal;
+  plan.process.seccomp_bpf = std::move(inputs.seccomp_bpf);
   plan.process.seccomp_flags = inputs.seccomp_flags;
   return plan;
 }

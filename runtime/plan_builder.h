@@ -71,13 +71,15 @@ absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec, const Cont
 struct ExecInputs {
   std::string exec_id;
   std::string container_id;
+  std::vector<std::string> argv;
+  bool terminal = false;
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
   std::string seccomp_bpf;
   uint32_t seccomp_flags = 0;
-  uint64_t available_capabilities = ~uint64_t{0};
 };
-absl::StatusOr<ExecPlan> BuildExecPlan(const OciProcess& process, const ExecInputs& inputs);
+// `base`: what its container's own process was started as (BuildProcessPlan()).
+absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs);
 
 struct PodInputs {
   std::string pod_id;

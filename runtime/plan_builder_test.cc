@@ -9,6 +9,7 @@
 
 #include "base/status_matchers.h"
 #include "runtime/default_spec.h"
+#include "runtime/plan_process.h"
 
 namespace crisp::runtime {
 namespace {
@@ -18,6 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr uint64_t kAll = ~uint64_t{0};  // capabilities
 
 OciSpec Spec() {
   OciSpec spec = DefaultSpec({});
@@ -205,32 +207,47 @@ TEST(PlanBuilderTest, PlansTheProcess) {
       .no_new_privileges = true,
       .oom_score_adj = -998,
   };
-  ExecPlan plan = *BuildExecPlan(process, {.exec_id = "e", .container_id = "c"});
-  EXPECT_EQ(plan.process.cwd, "/a/b");
-  EXPECT_EQ(plan.process.terminal_rows, 24);
-  EXPECT_EQ(plan.process.umask, 0u);
-  EXPECT_THAT(plan.process.groups, ElementsAre(3u));
-  EXPECT_EQ(plan.process.cap_bounding, uint64_t{1 << CAP_KILL | 1 << CAP_CHOWN});
-  EXPECT_EQ(plan.process.cap_ambient, uint64_t{1 << CAP_KILL}) << "only what is inheritable";
-  ASSERT_EQ(plan.process.rlimits.size(), 1u);
-  EXPECT_EQ(plan.process.rlimits[0].first, int{RLIMIT_NOFILE});
-  EXPECT_EQ(plan.process.oom_score_adj, -998);
+  const ProcessPlan plan = *BuildProcessPlan(process, kAll);
+  EXPECT_EQ(plan.cwd, "/a/b");
+  EXPECT_EQ(plan.terminal_rows, 24);
+  EXPECT_EQ(plan.umask, 0u);
+  EXPECT_THAT(plan.groups, ElementsAre(3u));
+  EXPECT_EQ(plan.cap_bounding, uint64_t{1 << CAP_KILL | 1 << CAP_CHOWN});
+  EXPECT_EQ(plan.cap_ambient, uint64_t{1 << CAP_KILL}) << "only what is inheritable";
+  ASSERT_EQ(plan.rlimits.size(), 1u);
+  EXPECT_EQ(plan.rlimits[0].first, int{RLIMIT_NOFILE});
+  EXPECT_EQ(plan.oom_score_adj, -998);
 
-  ExecPlan poor = *BuildExecPlan(process, {.available_capabilities = 1 << CAP_CHOWN});
-  EXPECT_EQ(poor.process.cap_bounding, uint64_t{1 << CAP_CHOWN});
-  EXPECT_EQ(poor.process.cap_effective, 0u);
+  const ProcessPlan poor = *BuildProcessPlan(process, 1 << CAP_CHOWN);
+  EXPECT_EQ(poor.cap_bounding, uint64_t{1 << CAP_CHOWN});
+  EXPECT_EQ(poor.cap_effective, 0u);
 }
 
 TEST(PlanBuilderTest, WithoutCapabilitiesThereAreNone) {
-  ExecPlan plan = *BuildExecPlan({.args = {"x"}}, {});
-  EXPECT_EQ(plan.process.cap_bounding | plan.process.cap_permitted, 0u);
+  const ProcessPlan plan = *BuildProcessPlan({.args = {"x"}}, kAll);
+  EXPECT_EQ(plan.cap_bounding | plan.cap_permitted, 0u);
+}
+
+TEST(PlanBuilderTest, AnExecIsItsContainersProcessWithArgumentsOfItsOwn) {
+  const ProcessPlan base = *BuildProcessPlan({.user = {.uid = 7}, .args = {"init"}, .env = {"A=b"}}, kAll);
+  ExecPlan plan = *BuildExecPlan(
+      base, {.exec_id = "e", .container_id = "c", .argv = {"ls", "-l"}, .terminal = true, .seccomp_bpf = "filter"});
+  EXPECT_EQ(plan.exec_id, "e");
+  EXPECT_EQ(plan.container_id, "c");
+  EXPECT_THAT(plan.process.argv, ElementsAre("ls", "-l"));
+  EXPECT_THAT(plan.process.env, ElementsAre("A=b"));
+  EXPECT_EQ(plan.process.uid, 7u);
+  EXPECT_TRUE(plan.process.terminal);
+  EXPECT_EQ(plan.process.seccomp_bpf, "filter");
+  EXPECT_THAT(BuildExecPlan(base, {}).status(), StatusIs(kInvalid));
+  EXPECT_THAT(BuildExecPlan(base, {.argv = {std::string("a\0b", 3)}}).status(), StatusIs(kInvalid));
 }
 
 TEST(PlanBuilderTest, RefusesProcessesThatMakeNoSense) {
   auto with = [](auto change) {
     OciProcess process{.args = {"x"}};
     change(process);
-    return BuildExecPlan(process, {}).status();
+    return BuildProcessPlan(process, kAll).status();
   };
   EXPECT_OK(with([](OciProcess&) {}));
   EXPECT_THAT(with([](OciProcess& p) { p.args = {}; }), StatusIs(kInvalid));

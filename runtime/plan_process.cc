@@ -21,10 +21,7 @@ absl::Status Invalid(absl::string_view member, absl::string_view why) {
 bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
 absl::Status CheckStrings(const OciProcess& process) {
-  if (process.args.empty() || process.args[0].empty()) return Invalid("args", "names no program");
-  for (const std::string& arg : process.args) {
-    if (HasNul(arg)) return Invalid("args", "has a NUL byte");
-  }
+  CRISP_RETURN_IF_ERROR(CheckArgv(process.args));
   for (const std::string& entry : process.env) {
     if (HasNul(entry)) return Invalid("env", "has a NUL byte");
     size_t equals = entry.find('=');
@@ -96,6 +93,14 @@ absl::Status FillRlimits(const std::vector<OciRlimit>& limits, ProcessPlan& plan
 }
 
 }  // namespace
+
+absl::Status CheckArgv(const std::vector<std::string>& argv) {
+  if (argv.empty() || argv[0].empty()) return Invalid("args", "names no program");
+  for (const std::string& arg : argv) {
+    if (HasNul(arg)) return Invalid("args", "has a NUL byte");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<int> ParseRlimit(const std::string& type) {
   static const auto* const kNames = new absl::flat_hash_map<std::string, int>{

@@ -3,17 +3,22 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/launch_plan.h"
 #include "runtime/oci_spec.h"
 
 namespace crisp::runtime {
 
-// The process section of a spec → ProcessPlan, without its seccomp filter. Part of plan_builder.
+// The process section of a spec → ProcessPlan, without its seccomp filter.
 // Capabilities outside `available` are left out; ambient ones that are not permitted and
 // inheritable, too, as the kernel would refuse them.
 absl::StatusOr<ProcessPlan> BuildProcessPlan(const OciProcess& process, uint64_t available);
+
+// InvalidArgument unless it names a program and fits into C strings.
+absl::Status CheckArgv(const std::vector<std::string>& argv);
 
 // RLIMIT_* number of "RLIMIT_NOFILE". InvalidArgument for other names.
 absl::StatusOr<int> ParseRlimit(const std::string& type);
