@@ -91,10 +91,10 @@ stop_contender() {
     "$bin/crispd" --config "$work/$1.yaml" reset --root "$(cat "$work/$1.storage")" --state "$work/$1-state" \
       >/dev/null 2>&1 || true
   fi
+  remove_shim_sockets "$work" "$1"
   local mounts
   mounts=$(grep -o " $work/$1-[^ ]*" /proc/self/mountinfo | sort -ru || true)
   [[ -z $mounts ]] || xargs -n1 umount -l <<<"$mounts" 2>/dev/null || true
-  remove_shim_sockets "$work"
   rm -rf "$work/$1-state" "$work/$1-root.disk" "$work/$1.pid"
 }
 

@@ -129,6 +129,7 @@ end_run() {
 remove_run() {
   local folder=$1 id=${1##*.} pid dir link state
   [[ -n $folder && $folder == /tmp/crisp-bench.* ]] || return 0
+  kill_clients "$folder"
   # crispd knows best what it has made.
   for state in "$folder"/crisp*-state; do
     [[ -d $state ]] || continue
@@ -137,8 +138,8 @@ remove_run() {
     kill_group "$id" "$name-daemon"
     "$bin/crispd" --config "$folder/$name.yaml" reset --root "$folder/$name-root" --state "$state" >/dev/null 2>&1
   done
-  remove_shim_sockets "$folder"
   kill_group "$id" ''
+  remove_shim_sockets "$folder"
   [[ -f $folder/registry ]] && TMPDIR=$folder stop_registry "$(cat "$folder/registry")" 2>/dev/null
   if ip netns pids "crb$id" >/dev/null 2>&1; then
     ip netns pids "crb$id" | xargs -r kill -9 2>/dev/null
@@ -156,10 +157,22 @@ remove_run() {
   rm -rf "$folder"
 }
 
+# Those that speak to a contender are in none of the run's cgroups.
+kill_clients() { # FOLDER
+  { pgrep -f -- "-endpoint unix://$1/" || true; } | xargs -r kill -9 2>/dev/null || true
+}
+
 # Sockets of containerd's shims are not in containerd's folders, and a shim that is killed leaves its.
-remove_shim_sockets() { # FOLDER
-  { find "$1" -path '*-state/*' \( -name address -o -name bootstrap.json \) -type f -exec cat {} + || true; } 2>/dev/null |
-    { grep -ao '/run/containerd/s/[0-9a-f]\{64\}' || true; } | xargs -r rm -f
+# Each is named after its containerd and pod, so that those of shims that were only starting are found.
+# Once no shim runs any more, and while containerd's state is still there.
+remove_shim_sockets() { # FOLDER [NAME]: of one contender, or of all
+  local bundle name hash
+  for bundle in "$1"/${2:-*}-state/io.containerd.runtime.v2.task/k8s.io/*; do
+    [[ -d $bundle ]] || continue
+    name=${bundle#"$1/"}
+    read -r hash _ < <(printf %s "$1/${name%%-state/*}.sock/k8s.io/${bundle##*/}" | sha256sum)
+    rm -f "/run/containerd/s/$hash"
+  done
 }
 
 # Kills all processes of a run's cgroup: a contender's, or with '' everyone's.
