@@ -58,6 +58,25 @@ TEST_F(ReportTest, AGoalIsMetOrMissedByItsFigures) {
   EXPECT_EQ(Goal("the same, p99", "≤ 15 ms").verdict, Verdict::kOk);
 }
 
+TEST_F(ReportTest, WhoeverIsFastestOfARunIsThePeerOfEveryGoalThatNamesNone) {
+  const auto execs = [](double cpu) { return Json{{"cpu", cpu}, {"done", 1000}}; };
+  const auto pull = [](double micros) { return Json{{"shape", "small"}, {"micros", micros}}; };
+  const auto burst = [](double rate) { return Json{{"pods", 50}, {"per_second", rate}}; };
+  for (const auto& [contender, slowness] :
+       {std::pair{"crisp", 1.0}, {"containerd", 40.0}, {"newcomer", 20.0}, {"debian", 60.0}}) {
+    Add("latency", contender, Latency(5000 * slowness));
+    Add("pull", contender, pull(1000 * slowness));
+    Add("burst", contender, burst(240 / slowness));
+    Add("execs", contender, execs(slowness));
+  }
+  EXPECT_EQ(Goal("RunPodSandbox + Create + Start, p50", "≤ 1/15 of newcomer").verdict,
+            Verdict::kOk);
+  EXPECT_EQ(Goal("pull of a small image", "≤ 1/2 of newcomer").verdict, Verdict::kOk);
+  EXPECT_EQ(Goal("burst of 50, pods per second", "≥ 10× newcomer").verdict, Verdict::kOk);
+  EXPECT_EQ(Goal("exec probes at 100/s, runtime CPU each", "≤ 1/10 of newcomer").verdict,
+            Verdict::kOk);
+}
+
 TEST_F(ReportTest, MemoryPerPodCountsTheDaemonsGrowth) {
   // Without pods, `before` says before how many.
   const auto memory = [](int pods, int daemon, int others, int before = 0) {
