@@ -7,7 +7,7 @@
 #
 #   --quick         fewer pods and contenders, for under ten minutes once the peers are built
 #   --only PART,…   of: latency bursts critest node thousand restart execs writer pulls
-#   --peers NAME,…  of: containerd debian-crun debian
+#   --peers NAME,…  of: containerd debian-crun debian (CRI-O cannot be had: hack/bench/contenders.sh)
 #   --docs FOLDER   where performance.md is; the default is docs
 #
 # Bare Debian 12, root. Leaves nothing behind but build/bench (the peers, the images, the results).
@@ -39,6 +39,7 @@ for file in lib contenders images latency critest node sustained pulls; do
   # shellcheck source=/dev/null
   source "hack/bench/$file.sh"
 done
+check_peers "${peers_all[@]}" || exit 2
 
 prepare() {
   hack/deps.sh
@@ -48,6 +49,7 @@ prepare() {
     bench-report | tail -1 >&2
   remove_stale_runs
   begin_run
+  say "$crio_is_left_out"
   make_images
   start_bench_registry
   record versions all "$(versions | jq -c --arg arguments "${quick:+ --quick}" \
