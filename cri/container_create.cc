@@ -251,20 +251,18 @@ absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const Create
       .empty_layer = layers_.empty,
       .device_sources = job.device_sources};
   if (!layers_.mount_points.empty()) inputs.lower_dirs.push_back(layers_.mount_points);
-  if (job.spec.linux_.seccomp.has_value()) {
-    CRISP_ASSIGN_OR_RETURN(const auto filter, seccomp_.Get(*job.spec.linux_.seccomp));
-    inputs.seccomp_bpf = filter->bpf;
-    inputs.seccomp_flags = filter->flags;
+  if (job.exec_base->seccomp != nullptr) {
+    inputs.seccomp_bpf = job.exec_base->seccomp->bpf;
+    inputs.seccomp_flags = job.exec_base->seccomp->flags;
   }
   return inputs;
 }
 
 absl::Status PodManager::RecordMade(const CreateJob& job) {
   Container& container = *job.container;
-  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const ExecBase> base, MakeExecBase(job.spec));
   {
     absl::MutexLock lock(&container.mutex);
-    container.exec_base = std::move(base);
+    container.exec_base = job.exec_base;
   }
   CRISP_RETURN_IF_ERROR(records_->PutSpec(container.id, SpecToRow(job.spec, job.config)));
   return Change(container, [&job](state::ContainerRecord& r) {
@@ -315,6 +313,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   CRISP_RETURN_IF_ERROR(group.Create());
   job.timer->Done("cgroup");
+  CRISP_ASSIGN_OR_RETURN(job.exec_base, MakeExecBase(job.spec));
   CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,
                          MakePlanInputs(job, record, namespaces, group));
   CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));

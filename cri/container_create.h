@@ -38,6 +38,7 @@ struct PodManager::CreateJob {
   std::optional<std::string> seccomp_json;
   int32_t target_pid = 0;
   runtime::OciSpec spec;
+  std::shared_ptr<const ExecBase> exec_base;
   runtime::ContainerPlan plan;
   StepTimer* timer = nullptr;
 };

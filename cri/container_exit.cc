@@ -98,7 +98,7 @@ void PodManager::HandleShimDeath(const PodPtr& pod) {
     if (record.stage() == state::PodRecord::READY) record.set_stage(state::PodRecord::NOT_READY);
     record.set_shim_pid(0);
   });
-  for (const ContainerPtr& container : ContainersOf(pod->id)) Reconcile(container, nullptr);
+  for (const ContainerPtr& container : ContainersOf(*pod)) Reconcile(container, nullptr);
   Publish(pod, pod->id, v1::CONTAINER_STOPPED_EVENT);
 }
 

@@ -88,7 +88,7 @@ PodReading PodManager::ReadPod(Pod& pod, const InterfaceMap& interfaces) {
   const state::PodRecord& record = *held;
   PodReading reading{.attributes = MakeAttributes<v1::PodSandboxAttributes>(record), .at = absl::Now()};
   if (auto it = interfaces.find(pod.id); it != interfaces.end()) reading.interfaces = it->second;
-  for (const ContainerPtr& container : ContainersOf(pod.id)) {
+  for (const ContainerPtr& container : ContainersOf(pod)) {
     if (container->Stage() == state::ContainerRecord::RUNNING) {
       reading.containers.push_back(ReadContainer(*container));
     }

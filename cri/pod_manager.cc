@@ -140,8 +140,8 @@ void PodManager::ForgetName(const std::string& key, const std::string& id) {
   if (it != names_.end() && it->second == id) names_.erase(it);
 }
 
-std::vector<PodManager::ContainerPtr> PodManager::ContainersOf(const std::string& pod_id) const {
-  return containers_.Those([&](const Container& container) { return container.pod->id == pod_id; });
+std::vector<PodManager::ContainerPtr> PodManager::ContainersOf(const Pod& pod) const {
+  return containers_.Those([&](const Container& container) { return container.pod.get() == &pod; });
 }
 
 absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(

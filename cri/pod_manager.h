@@ -164,7 +164,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status Change(Pod& pod, const std::function<void(state::PodRecord&)>& change);
   absl::Status Change(Container& container, const std::function<void(state::ContainerRecord&)>& change);
   void ForgetName(const std::string& key, const std::string& id);
-  std::vector<ContainerPtr> ContainersOf(const std::string& pod_id) const;
+  std::vector<ContainerPtr> ContainersOf(const Pod& pod) const;
 
   // pod_run.cc
   absl::Status CheckPodConfig(const v1::RunPodSandboxRequest& request) const;

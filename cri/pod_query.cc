@@ -81,7 +81,7 @@ void PodManager::FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const 
 
 void PodManager::FillStatuses(const Pod& pod,
                               google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses) const {
-  for (const ContainerPtr& container : ContainersOf(pod.id)) FillStatus(*container, statuses->Add());
+  for (const ContainerPtr& container : ContainersOf(pod)) FillStatus(*container, statuses->Add());
   std::sort(statuses->begin(), statuses->end(), [](const v1::ContainerStatus& a, const v1::ContainerStatus& b) {
     return a.created_at() > b.created_at();
   });

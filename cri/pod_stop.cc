@@ -55,7 +55,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   }
   timer.Done("network");
   if (shim != nullptr) {
-    for (const ContainerPtr& container : ContainersOf(pod->id)) {
+    for (const ContainerPtr& container : ContainersOf(*pod)) {
       // Those never started: nothing is known of them in the shim's end otherwise.
       CRISP_RETURN_IF_ERROR(shim->RemoveContainer(container->id));
     }
@@ -72,7 +72,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
 }
 
 absl::Status PodManager::KillContainers(const PodPtr& pod, const Cancel& cancel) {
-  const std::vector<ContainerPtr> containers = ContainersOf(pod->id);
+  const std::vector<ContainerPtr> containers = ContainersOf(*pod);
   for (const ContainerPtr& container : containers) RequestStop(container, absl::ZeroDuration());
   for (const ContainerPtr& container : containers) {
     CRISP_RETURN_IF_ERROR(AwaitExit(container, cancel));
@@ -106,7 +106,7 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
                                });
   if (!stopped.ok()) return stopped.status();
   StepTimer timer("RemovePodSandbox", pod->steps, metrics_);
-  for (const ContainerPtr& container : ContainersOf(pod->id)) {
+  for (const ContainerPtr& container : ContainersOf(*pod)) {
     CRISP_RETURN_IF_ERROR(RemoveOne(container, patient));
   }
   CRISP_RETURN_IF_ERROR(

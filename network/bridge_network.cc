@@ -222,7 +222,9 @@ absl::Status BridgeNetwork::ChangePorts(const char* verb, const PodRecord& recor
                                       : Wanted("", record.host_veth));
 }
 
-absl::Status BridgeNetwork::EnsureHost() { return host_->Ensure(Wanted()); }
+absl::Status BridgeNetwork::EnsureHost() {
+  return host_->ready() ? absl::OkStatus() : host_->Ensure(Wanted());
+}
 
 HostSide::Wanted BridgeNetwork::Wanted(absl::string_view published,
                                        absl::string_view unpublished) const {

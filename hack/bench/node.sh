@@ -65,7 +65,7 @@ scrape() { # NAME
 
 # N pods on the node: until all run, memory, CPU when idle, queries, one more pod.
 measure_node() { # NAME PODS PARALLEL IDLE_SECONDS [QUERIES]
-  local name=$1 pods=$2 parallel=$3 seconds=$4 queries=${5:-50} at
+  local name=$1 pods=$2 parallel=$3 seconds=$4 queries=${5:-200} at
   say "$pods pods on the node, $name"
   at='. + {at: $pods}'
   # What is without pods is compared with what is with them: what the daemon grew by earlier is neither's.
