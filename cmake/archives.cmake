@@ -2,7 +2,7 @@
 # every start of crispd, and the pages that their relocation touches are several megabytes that no other
 # process shares. What reads what comes from the network (OpenSSL, curl, libarchive and the decompressors)
 # stays shared, so that its fixes come with the system's updates; so do glibc, libstdc++, what is under the
-# LGPL, and what Debian has no archives of. A library whose archive is not installed stays shared, too.
+# LGPL, and what Debian has no archives of (crisp-unpacker is an exception, see crisp_link_archives). A library whose archive is not installed stays shared, too.
 
 # crisp_archive_of(OUT FILE): the archive beside the shared object FILE, or FILE.
 function(crisp_archive_of out file)
@@ -36,6 +36,24 @@ function(crisp_use_archives)
     foreach(configuration IN LISTS configurations)
       set_target_properties(${target} PROPERTIES IMPORTED_LOCATION_${configuration} "${archive}")
     endforeach()
+  endforeach()
+endfunction()
+
+# crisp_link_archives(TARGET LIBRARY...): links TARGET, which is started and forked often, with the archives of
+# imported targets that are shared objects to everybody else.
+function(crisp_link_archives target)
+  foreach(library IN LISTS ARGN)
+    get_target_property(type ${library} TYPE)
+    if(type STREQUAL "INTERFACE_LIBRARY")
+      get_target_property(files ${library} INTERFACE_LINK_LIBRARIES)
+    else()
+      get_target_property(files ${library} LOCATION)
+    endif()
+    foreach(file IN LISTS files)
+      crisp_archive_of(archive "${file}")
+      target_link_libraries(${target} PRIVATE "${archive}")
+    endforeach()
+    target_include_directories(${target} PRIVATE $<TARGET_PROPERTY:${library},INTERFACE_INCLUDE_DIRECTORIES>)
   endforeach()
 endfunction()
 

@@ -1,12 +1,8 @@
 #include "storage/confinement.h"
 
 #include <linux/close_range.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
-#include <seccomp.h>
 #include <sys/capability.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,11 +11,8 @@
 
 #include <cerrno>
 #include <memory>
-#include <vector>
 
-#include "absl/status/statusor.h"
 #include "base/status.h"
-#include "base/unique_fd.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CRISP_SANITIZED 1
@@ -79,68 +72,10 @@ absl::Status SetLimits() {
   return absl::OkStatus();
 }
 
-// libseccomp writes the program to a descriptor only.
-absl::StatusOr<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
-  const UniqueFd file(memfd_create("filter", MFD_CLOEXEC));
-  if (!file) return ErrnoError(errno, "make a file for the seccomp filter");
-  if (const int error = seccomp_export_bpf(filter, file.get()); error != 0) {
-    return ErrnoError(-error, "compile the seccomp filter");
-  }
-  const off_t size = lseek(file.get(), 0, SEEK_END);
-  std::vector<sock_filter> program(static_cast<size_t>(size) / sizeof(sock_filter));
-  if (pread(file.get(), program.data(), static_cast<size_t>(size), 0) != size) {
-    return ErrnoError(errno, "read the seccomp filter");
-  }
-  return program;
-}
-
-absl::StatusOr<std::vector<sock_filter>> CompileFilter() {
-  const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
-                                                               seccomp_release);
-  if (filter == nullptr) return absl::InternalError("make a seccomp filter");
-  constexpr int kAllowed[] = {
-      // files, relative to the directory
-      SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat),
-      SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat),
-      SCMP_SYS(fstat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(fchown), SCMP_SYS(fchownat),
-      SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
-      SCMP_SYS(ftruncate), SCMP_SYS(getdents64), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
-      SCMP_SYS(pwrite64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl),
-      // memory
-      SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
-      SCMP_SYS(madvise),
-      // threads, time, the end
-      SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_yield),
-      SCMP_SYS(sched_getaffinity), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
-      SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(gettid), SCMP_SYS(getpid),
-      SCMP_SYS(tgkill), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
-      SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group)};
-  int error = 0;
-  for (const int call : kAllowed) {
-    if (error == 0) error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
-  }
-  // clone3's flags are out of a filter's sight: without it the C library uses clone.
-  if (error == 0) {
-    error = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-  }
-  if (error == 0) {
-    error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  }
-  if (error != 0) return ErrnoError(-error, "make the seccomp filter");
-  return Export(filter.get());
-}
-
-const absl::StatusOr<std::vector<sock_filter>>& Filter() {
-  static const auto* filter = new absl::StatusOr<std::vector<sock_filter>>(CompileFilter());
-  return *filter;
-}
-
 // After no_new_privs is set.
-absl::Status LoadFilter() {
-  if (!Filter().ok()) return Filter().status();
-  const sock_fprog program{.len = static_cast<unsigned short>(Filter()->size()),
-                           .filter = const_cast<sock_filter*>(Filter()->data())};
+absl::Status LoadFilter(absl::Span<const sock_filter> filter) {
+  const sock_fprog program{.len = static_cast<unsigned short>(filter.size()),
+                           .filter = const_cast<sock_filter*>(filter.data())};
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) {
     return ErrnoError(errno, "load the seccomp filter");
   }
@@ -149,9 +84,7 @@ absl::Status LoadFilter() {
 
 }  // namespace
 
-void PrepareConfinement() { (void)Filter(); }
-
-absl::Status ConfineUnpacker(int target_fd) {
+absl::Status ConfineUnpacker(int target_fd, absl::Span<const sock_filter> filter) {
   (void)umask(0);
   if (syscall(SYS_close_range, kFirstUnknownFd, ~0u, 0) != 0) {
     return ErrnoError(errno, "close descriptors");
@@ -159,7 +92,7 @@ absl::Status ConfineUnpacker(int target_fd) {
   CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
   CRISP_RETURN_IF_ERROR(SetLimits());
   CRISP_RETURN_IF_ERROR(DropCapabilities());
-  return kSanitized ? absl::OkStatus() : LoadFilter();
+  return kSanitized ? absl::OkStatus() : LoadFilter(filter);
 }
 
 }  // namespace crisp::storage

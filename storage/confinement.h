@@ -1,20 +1,20 @@
 #ifndef CRISP_STORAGE_CONFINEMENT_H_
 #define CRISP_STORAGE_CONFINEMENT_H_
 
+#include <linux/filter.h>
+
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 
 namespace crisp::storage {
-
-// Compiles the filter of system calls, for all processes that are forked from this one. Optional.
-void PrepareConfinement();
 
 // Gives up everything that unpacking a layer does not need, for good: every descriptor but 0, 2, 3
 // and 4; the world outside of the directory `target_fd` (chroot); all capabilities but those that
 // set owners, modes, device nodes and file capabilities; new privileges; core dumps, 1 GiB of
-// address space; and every system call that is not on a short list (the process dies of others; new
-// threads are allowed, new processes are not). Sets umask 0. For a single-threaded child process
-// that exits afterwards. Under a sanitizer, whose runtime needs more, the last two are left out.
-absl::Status ConfineUnpacker(int target_fd);
+// address space; and every system call that `filter` does not let through (see UnpackerFilter). Sets
+// umask 0. For a single-threaded child process that exits afterwards. Under a sanitizer, whose
+// runtime needs more, the last two are left out.
+absl::Status ConfineUnpacker(int target_fd, absl::Span<const sock_filter> filter);
 
 }  // namespace crisp::storage
 

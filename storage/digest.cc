@@ -1,6 +1,9 @@
 #include "storage/digest.h"
 
-#include <openssl/evp.h>
+// The functions of one algorithm, which OpenSSL would rather have called through EVP: that looks providers
+// up and reads their configuration, a millisecond and a hundred pages of every process that unpacks.
+#define OPENSSL_API_COMPAT 0x10100000L
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <utility>
@@ -48,13 +51,21 @@ std::string Sha256Digest(absl::string_view bytes) {
   return hasher.Finish();
 }
 
-void Hasher::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
+struct Hasher::State {
+  Algorithm algorithm;
+  union {
+    SHA256_CTX sha256;
+    SHA512_CTX sha512;
+  };
+};
 
-// The EVP calls below fail only when memory runs out or the provider lacks the algorithm; a hash
-// that then comes out wrong fails verification, which is the safe side.
-Hasher::Hasher(Algorithm algorithm) : algorithm_(algorithm), context_(EVP_MD_CTX_new()) {
-  EVP_DigestInit_ex(context_.get(), algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_sha512(),
-                    nullptr);
+Hasher::Hasher(Algorithm algorithm) : state_(std::make_unique<State>()) {
+  state_->algorithm = algorithm;
+  if (algorithm == Algorithm::kSha256) {
+    SHA256_Init(&state_->sha256);
+  } else {
+    SHA512_Init(&state_->sha512);
+  }
 }
 
 Hasher::Hasher(Hasher&& other) noexcept = default;
@@ -62,16 +73,24 @@ Hasher& Hasher::operator=(Hasher&& other) noexcept = default;
 Hasher::~Hasher() = default;
 
 void Hasher::Update(absl::string_view bytes) {
-  EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
+  if (state_->algorithm == Algorithm::kSha256) {
+    SHA256_Update(&state_->sha256, bytes.data(), bytes.size());
+  } else {
+    SHA512_Update(&state_->sha512, bytes.data(), bytes.size());
+  }
 }
 
 std::string Hasher::Finish() {
-  unsigned char hash[EVP_MAX_MD_SIZE] = {};
-  unsigned int length = 0;
-  EVP_DigestFinal_ex(context_.get(), hash, &length);
-  return absl::StrCat(
-      algorithm_ == Algorithm::kSha256 ? kSha256 : kSha512,
-      absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(hash), length)));
+  unsigned char hash[SHA512_DIGEST_LENGTH];
+  const bool sha256 = state_->algorithm == Algorithm::kSha256;
+  if (sha256) {
+    SHA256_Final(hash, &state_->sha256);
+  } else {
+    SHA512_Final(hash, &state_->sha512);
+  }
+  const size_t size = sha256 ? SHA256_DIGEST_LENGTH : SHA512_DIGEST_LENGTH;
+  return absl::StrCat(sha256 ? kSha256 : kSha512,
+                      absl::BytesToHexString({reinterpret_cast<const char*>(hash), size}));
 }
 
 absl::StatusOr<Verifier> Verifier::Create(absl::string_view digest, uint64_t size) {

@@ -9,8 +9,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-struct evp_md_ctx_st;
-
 namespace crisp::storage {
 
 // Content digests are strings "<algorithm>:<lower-case hex>", sha256 (64 digits) or sha512 (128).
@@ -37,11 +35,8 @@ class Hasher {
   std::string Finish();
 
  private:
-  struct Free {
-    void operator()(evp_md_ctx_st* context) const;
-  };
-  Algorithm algorithm_;
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // Checks a stream against the digest and size that a descriptor promises. Not thread-safe; movable.

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/http_client.h"
+#include "storage/unpacker_filter.h"
 
 namespace crisp::storage {
 namespace {
@@ -121,9 +122,9 @@ void ImageStoreImpl::MakeReserve() {
 }
 
 void ImageStoreImpl::Background() {
-  // What the first pull would otherwise wait for: both read their configuration and load algorithms.
-  (void)Sha256Digest("");
+  // What the first pull would otherwise wait for: configuration and algorithms to load, a filter.
   (void)HttpClient();
+  (void)UnpackerFilter();
   while (true) {
     {
       absl::MutexLock lock(&mutex_);

@@ -12,6 +12,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "storage/unpacker_filter.h"
 
 namespace crisp::storage {
 namespace {
@@ -47,6 +48,16 @@ absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
   return pid;
 }
 
+// The socket holds it until the broker is there.
+absl::Status SendFilter(int socket) {
+  CRISP_RETURN_IF_ERROR(UnpackerFilter().status());
+  const size_t size = UnpackerFilter()->size() * sizeof(sock_filter);
+  if (send(socket, UnpackerFilter()->data(), size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) {
+    return ErrnoError(errno, "hand the unpack broker its filter");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequestFds]) {
   iovec data{&request, sizeof(request)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {};
@@ -76,6 +87,7 @@ absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::str
   }
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
+  CRISP_RETURN_IF_ERROR(SendFilter(ours.get()));
   CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, theirs.get()));
   return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
 }

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,6 +25,8 @@ struct UnpackOptions {
 // ends come from one build.
 using UnpackRequest = UnpackOptions;
 constexpr int kUnpackRequestFds = 3;
+// Before the first of them comes the unpackers' filter of system calls, in a message of its own.
+constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 
 // A small process that has loaded all that unpacking takes and has read nothing that an image brought.
 // It forks an unpacker for each layer, so none of them starts a program, and none inherits what

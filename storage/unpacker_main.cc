@@ -121,20 +121,34 @@ absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& 
               {"disk_bytes", content.disk_bytes}};
 }
 
-absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request, std::string& listed) {
-  CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget));
+using Filter = std::vector<sock_filter>;
+
+absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
+                                      const Filter& filter,
+                                      std::string& listed) {
+  CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget, filter));
   return Unpack(request.max_bytes, request.min_free_bytes, listed);
 }
 
-[[noreturn]] void UnpackLayer(const UnpackRequest& request) {
+[[noreturn]] void UnpackLayer(const UnpackRequest& request, const Filter& filter) {
   std::string listed;
-  absl::StatusOr<Json> result = ConfineAndUnpack(request, listed);
+  absl::StatusOr<Json> result = ConfineAndUnpack(request, filter, listed);
   Json report = result.ok() ? *result
                             : Json{{"code", static_cast<int>(result.status().code())},
                                    {"message", std::string(result.status().message())}};
   const std::string text = absl::StrCat(DumpJson(report), "\n", listed);
   const bool told = WriteAll(kReport, text, "the report").ok();
   _exit(result.ok() && told ? 0 : 1);
+}
+
+Filter ReceiveFilter() {
+  Filter filter(kMaxUnpackFilter);
+  ssize_t n;
+  do {
+    n = recv(kControl, filter.data(), filter.size() * sizeof(sock_filter), 0);
+  } while (n < 0 && errno == EINTR);
+  filter.resize(n < 0 ? 0 : static_cast<size_t>(n) / sizeof(sock_filter));
+  return filter;  // an empty one is an error of every unpacker
 }
 
 struct Request {
@@ -183,21 +197,19 @@ bool TakePlaces(const std::vector<UniqueFd>& fds) {
 
 // The child is crispd's, who waits for it: this process only lends its memory. Where there can be no
 // child, the report's pipe closes without a word.
-void Fork(const Request& request) {
+void Fork(const Request& request, const Filter& filter) {
   if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) return;
   const pid_t pid = getpid();
   if (write(request.fds.back().get(), &pid, sizeof(pid)) != sizeof(pid)) _exit(1);
   if (!TakePlaces(request.fds)) _exit(1);
-  UnpackLayer(request.options);
+  UnpackLayer(request.options, filter);
 }
 
 int Serve() {
   (void)prctl(PR_SET_NAME, "crisp-unpacker");  // it was run by a descriptor's number
-  // What these load from disk on first use is out of the unpackers' reach.
-  PrepareTarReader();
-  (void)Sha256Digest("");
-  PrepareConfinement();
-  while (const std::optional<Request> request = Receive()) Fork(*request);
+  PrepareTarReader();  // what it loads from disk on first use is out of the unpackers' reach
+  const Filter filter = ReceiveFilter();
+  while (const std::optional<Request> request = Receive()) Fork(*request, filter);
   return 0;
 }
 

@@ -1,0 +1,18 @@
+#ifndef CRISP_STORAGE_UNPACKER_FILTER_H_
+#define CRISP_STORAGE_UNPACKER_FILTER_H_
+
+#include <linux/filter.h>
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace crisp::storage {
+
+// The system calls that unpacking a layer takes, as a seccomp program: a process dies of all others.
+// New threads are allowed, new processes are not. Compiled by the first call; thread-safe.
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter();
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_UNPACKER_FILTER_H_
