@@ -21,7 +21,8 @@ struct ImageConfig {
   std::vector<std::string> registry_config_dirs = {"/etc/crisp/certs.d", "/etc/containerd/certs.d"};
   std::vector<std::string> pinned;   // references or globs that are reported as pinned
   int64_t max_parallel_downloads = 4;  // layers per image
-  int64_t max_parallel_unpacks = 2;
+  int64_t max_parallel_unpacks = 4;
+  bool keep_layer_blobs = false;  // layers as the registry compressed them, for exports without it
   absl::Duration stall_timeout = absl::Minutes(1);  // a pull that gets no byte for so long fails
 };
 

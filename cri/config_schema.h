@@ -21,6 +21,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("pinned", config.image.pinned);
     v.Key("max_parallel_downloads", config.image.max_parallel_downloads);
     v.Key("max_parallel_unpacks", config.image.max_parallel_unpacks);
+    v.Key("keep_layer_blobs", config.image.keep_layer_blobs);
     v.Key("stall_timeout", config.image.stall_timeout);
   });
   visitor.Section("network", [&](Visitor& v) {

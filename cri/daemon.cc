@@ -44,6 +44,7 @@ storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpack
           .unpacker = std::move(unpacker),
           .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
           .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
+          .keep_layer_blobs = config.image.keep_layer_blobs,
           .stall_timeout = config.image.stall_timeout};
 }
 

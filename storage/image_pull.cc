@@ -74,12 +74,14 @@ class ImageStoreImpl::LayerFetch {
              RegistrySession& session,
              StoreSync& sync,
              Descriptor blob,
-             std::string diff_id)
+             std::string diff_id,
+             bool keep_blob)
       : store_(store),
         session_(session),
         sync_(sync),
         blob_(std::move(blob)),
-        diff_id_(std::move(diff_id)) {}
+        diff_id_(std::move(diff_id)),
+        keep_blob_(keep_blob) {}
 
   absl::StatusOr<LayerRecord> Run(int64_t number, const Cancel& cancel) {
     number_ = number;
@@ -95,7 +97,7 @@ class ImageStoreImpl::LayerFetch {
   absl::StatusOr<LayerRecord> Make(const Cancel& cancel) {
     CRISP_ASSIGN_OR_RETURN(target_, MakeLayerFs(store_.paths_, number_));
     have_slot_ = store_.unpacks_.TryAcquire();
-    if (store_.options_.keep_layer_blobs || !have_slot_) {
+    if (keep_blob_ || !have_slot_) {
       CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
     }
     CRISP_RETURN_IF_ERROR(have_slot_ ? Streamed(cancel) : Spooled(cancel));
@@ -105,7 +107,7 @@ class ImageStoreImpl::LayerFetch {
     }
     CRISP_RETURN_IF_ERROR(
         WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
-    if (store_.options_.keep_layer_blobs) {
+    if (keep_blob_) {
       const std::string kept = store_.paths_.Blob(blob_.digest);
       if (rename(spool_.c_str(), kept.c_str()) != 0) {
         return ErrnoError(errno, absl::StrCat("rename to ", kept));
@@ -115,7 +117,7 @@ class ImageStoreImpl::LayerFetch {
                        .number = number_,
                        .blob_digest = blob_.digest,
                        .blob_size = blob_.size,
-                       .blob_kept = store_.options_.keep_layer_blobs,
+                       .blob_kept = keep_blob_,
                        .archive_bytes = result_.archive_bytes,
                        .inodes = result_.inodes,
                        .bytes = result_.bytes,
@@ -171,6 +173,7 @@ class ImageStoreImpl::LayerFetch {
   StoreSync& sync_;
   const Descriptor blob_;
   const std::string diff_id_;
+  const bool keep_blob_;
   int64_t number_ = 0;
   std::string spool_;
   UniqueFd target_;
@@ -261,12 +264,13 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
   CRISP_ASSIGN_OR_RETURN(const ResolvedImage image, session->Resolve(cancel));
   std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
   if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
-  return Ingest(image, *session, names, cancel);
+  return Ingest(image, *session, names, options_.keep_layer_blobs, cancel);
 }
 
 absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
                                          RegistrySession& session,
                                          StoreSync& sync,
+                                         bool keep_blobs,
                                          const Cancel& cancel,
                                          std::map<std::string, LayerStore::Lease>& leases) {
   absl::Mutex mutex;
@@ -285,7 +289,7 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
           absl::MutexLock lock(&mutex);
           broker = started;
         }
-        return LayerFetch(*this, session, sync, image.layers[i], diff_ids[i])
+        return LayerFetch(*this, session, sync, image.layers[i], diff_ids[i], keep_blobs)
             .Run(number, until_failure);
       };
       absl::StatusOr<LayerStore::Lease> lease =
@@ -340,6 +344,7 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
 absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
                                                    RegistrySession& session,
                                                    const std::vector<std::string>& names,
+                                                   bool keep_blobs,
                                                    const Cancel& cancel) {
   if (image.layers.size() != image.image_config.diff_ids.size()) {
     return absl::InvalidArgumentError("manifest and config differ in the number of layers");
@@ -349,7 +354,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
-  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, *sync, cancel, leases));
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, *sync, keep_blobs, cancel, leases));
   CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
   std::vector<LayerRecord> fresh;
   for (const auto& [diff_id, lease] : leases) {

@@ -22,9 +22,10 @@ struct ImageStoreOptions {
   std::vector<std::string> pinned_images;     // references or globs reported as pinned
   std::string unpacker;                       // path of crisp-unpacker; opened once, by Open()
   int max_parallel_downloads = 4;             // layers per image
-  int max_parallel_unpacks = 2;
-  // Keeps layers compressed, too: Export() needs them. Costs their size in disk and writing.
-  bool keep_layer_blobs = true;
+  int max_parallel_unpacks = 4;
+  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and writing.
+  // Without them Export() asks the registry again. What was imported is always kept.
+  bool keep_layer_blobs = false;
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
 };
 
@@ -143,7 +144,8 @@ class ImageStore {
   // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
   // images) it brought. Verified exactly like a pull.
   virtual absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel& cancel) = 0;
-  // Writes a tar that is an OCI layout and `docker load`able at once.
+  // Writes a tar that is an OCI layout and `docker load`able at once. Layers that were not kept come from the
+  // registry, without credentials: its errors, see RegistrySession.
   virtual absl::Status Export(const std::vector<std::string>& references,
                               int fd,
                               const Cancel& cancel) = 0;

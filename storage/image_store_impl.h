@@ -87,16 +87,23 @@ class ImageStoreImpl : public ImageStore {
   absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
                                      RegistrySession& session,
                                      const std::vector<std::string>& names,
+                                     bool keep_blobs,
                                      const Cancel& cancel);
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
                            StoreSync& sync,
+                           bool keep_blobs,
                            const Cancel& cancel,
                            std::map<std::string, LayerStore::Lease>& leases);
   // Leases the chain's layer of inherited directories when it needs one.
   absl::Status MakeInheritedDirs(const std::vector<std::string>& diff_ids,
                                  const Cancel& cancel,
                                  std::map<std::string, LayerStore::Lease>& leases);
+  // Streams a layer that was not kept from a registry that the image has a name of.
+  absl::Status FetchAgain(const ImageRecord& image,
+                          const Descriptor& layer,
+                          const std::function<absl::Status(absl::string_view)>& sink,
+                          const Cancel& cancel);
   absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
                                                          const Cancel& cancel);
 

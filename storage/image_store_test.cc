@@ -111,6 +111,7 @@ class ImageStoreTest : public ::testing::Test {
     store_.reset();
     ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
     options.pinned_images = {"registry.k8s.io/pause*"};
+    options.keep_layer_blobs = keep_blobs_;
     ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
   }
   absl::StatusOr<std::string> Pull(const std::string& reference) {
@@ -118,16 +119,17 @@ class ImageStoreTest : public ::testing::Test {
   }
   std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
   // What there is must be what is recorded.
-  void ExpectClean(size_t layers) {
+  void ExpectClean(size_t layers, size_t blobs = 0) {
     EXPECT_OK(store_->CollectGarbage());
     EXPECT_THAT(Entries("layers"), SizeIs(layers));
-    EXPECT_THAT(Entries("blobs/sha256"), SizeIs(layers));
+    EXPECT_THAT(Entries("blobs/sha256"), SizeIs(blobs));
     EXPECT_THAT(Entries("ingest"), IsEmpty());
     EXPECT_THAT(Entries("trash"), IsEmpty());
   }
 
   const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
   const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
+  bool keep_blobs_ = false;
   TempDir dir_;
   std::string root_ = dir_.path() + "/store";
   FakeRegistry registry_;
@@ -428,6 +430,7 @@ TEST_F(ImageStoreTest, ExportsAndImports) {
   ASSERT_OK(Pull("box"));
   UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
   ASSERT_OK(store_->Export({"box", id}, file.get(), Cancel()));
+  EXPECT_EQ(registry_.fetches, 4);  // each layer again, once
   ASSERT_OK(store_->Remove("box"));
   ExpectClean(0);
   ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
@@ -436,7 +439,34 @@ TEST_F(ImageStoreTest, ExportsAndImports) {
   EXPECT_EQ(store_->Find("box")->id, id);
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
   EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
-  ExpectClean(2);
+  ExpectClean(2, 2);
+  UniqueFd again(memfd_create("archive", MFD_CLOEXEC));
+  ASSERT_OK(store_->Export({"box"}, again.get(), Cancel()));
+  EXPECT_EQ(registry_.fetches, 4);
+  EXPECT_EQ(*ReadFile(absl::StrCat("/proc/self/fd/", again.get())),
+            *ReadFile(absl::StrCat("/proc/self/fd/", file.get())));
+}
+
+TEST_F(ImageStoreTest, AnExportThatTheRegistryFailsFails) {
+  registry_.Put(kBox, {base_});
+  ASSERT_OK(Pull("box"));
+  registry_.break_off = true;
+  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
+  EXPECT_THAT(store_->Export({"box"}, file.get(), Cancel()),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("broke off")));
+}
+
+TEST_F(ImageStoreTest, KeepsLayersCompressedWhereAskedTo) {
+  keep_blobs_ = true;
+  Reopen();
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ExpectClean(2, 2);
+  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
+  ASSERT_OK(store_->Export({"box"}, file.get(), Cancel()));
+  EXPECT_EQ(registry_.fetches, 2);
+  ASSERT_OK(store_->Remove("box"));
+  ExpectClean(0);
 }
 
 TEST_F(ImageStoreTest, ImportsDockerArchives) {
@@ -466,7 +496,7 @@ TEST_F(ImageStoreTest, ImportsDockerArchives) {
   ExpectClean(0);
   EXPECT_THAT(*import(archive(base_)), ElementsAre("docker.io/x/y:1"));
   EXPECT_EQ(store_->Find("x/y:1")->id, Sha256Digest(config));
-  ExpectClean(1);
+  ExpectClean(1, 1);
 }
 
 }  // namespace

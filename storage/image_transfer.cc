@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <set>
 
@@ -65,6 +66,15 @@ class TarWriter {
       CRISP_RETURN_IF_ERROR(Data({buffer.data(), static_cast<size_t>(n)}));
     }
   }
+  // `produce` hands `size` bytes to what it is given.
+  using Sink = std::function<absl::Status(absl::string_view)>;
+  absl::Status AddStream(const std::string& name,
+                         uint64_t size,
+                         const std::function<absl::Status(const Sink&)>& produce) {
+    if (!names_.insert(name).second) return absl::OkStatus();
+    CRISP_RETURN_IF_ERROR(Begin(name, size));
+    return produce([this](absl::string_view bytes) { return Data(bytes); });
+  }
   absl::Status Finish() {
     return archive_write_close(archive_.get()) == ARCHIVE_OK ? absl::OkStatus() : Error("finish");
   }
@@ -116,18 +126,14 @@ struct ExportIndex {
   Json docker = Json::array();
 };
 
-// The manifest as pulled when all of its blobs are at hand, else one over the blobs there are (another
-// image brought the same layer, compressed otherwise). The config, and so the id, stays.
+// The manifest as pulled, but with the layers' blobs that are at hand (another image brought the same layer,
+// compressed otherwise). The config, and so the id, stays.
 absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
                                            const std::vector<LayerRecord>& layers) {
   CRISP_ASSIGN_OR_RETURN(Json json, ParseJson(image.manifest_bytes));
   bool same = true;
   for (size_t i = 0; i < layers.size(); ++i) {
-    if (!layers[i].blob_kept) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("export ", image.image.id, ": the compressed layers were not kept"));
-    }
-    if (layers[i].blob_digest == image.manifest.layers[i].digest) continue;
+    if (!layers[i].blob_kept || layers[i].blob_digest == image.manifest.layers[i].digest) continue;
     same = false;
     json["layers"][i]["digest"] = layers[i].blob_digest;
     json["layers"][i]["size"] = layers[i].blob_size;
@@ -135,16 +141,24 @@ absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
   return same ? image.manifest_bytes : DumpJson(json);
 }
 
+using FetchLayer = std::function<absl::Status(const Descriptor& layer, const TarWriter::Sink& sink)>;
+
 absl::Status ExportImage(const ImageRecord& image,
                          const std::vector<LayerRecord>& layers,
                          const StorePaths& paths,
+                         const FetchLayer& fetch,
                          TarWriter& tar,
                          ExportIndex& index) {
   CRISP_ASSIGN_OR_RETURN(const std::string manifest, ExportManifest(image, layers));
   Json docker_layers = Json::array();
-  for (const LayerRecord& layer : layers) {
-    const std::string name = BlobName(layer.blob_digest);
-    CRISP_RETURN_IF_ERROR(tar.AddFile(name, paths.Blob(layer.blob_digest), layer.blob_size));
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const LayerRecord& layer = layers[i];
+    const Descriptor& pulled = image.manifest.layers[i];
+    const std::string name = BlobName(layer.blob_kept ? layer.blob_digest : pulled.digest);
+    CRISP_RETURN_IF_ERROR(
+        layer.blob_kept
+            ? tar.AddFile(name, paths.Blob(layer.blob_digest), layer.blob_size)
+            : tar.AddStream(name, pulled.size, [&](const auto& sink) { return fetch(pulled, sink); }));
     docker_layers.push_back(name);
   }
   CRISP_RETURN_IF_ERROR(tar.Add(BlobName(image.image.id), image.image.config_json));
@@ -168,6 +182,30 @@ absl::Status ExportImage(const ImageRecord& image,
 
 }  // namespace
 
+absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
+                                        const Descriptor& layer,
+                                        const std::function<absl::Status(absl::string_view)>& sink,
+                                        const Cancel& cancel) {
+  std::vector<std::string> names = image.image.repo_digests;
+  names.insert(names.end(), image.image.repo_tags.begin(), image.image.repo_tags.end());
+  absl::Status last = absl::FailedPreconditionError("it has no name to ask a registry by");
+  bool begun = false;
+  const auto pass_on = [&](absl::string_view bytes) {
+    begun = true;
+    return sink(bytes);
+  };
+  for (const std::string& name : names) {
+    CRISP_ASSIGN_OR_RETURN(const ImageReference reference, ImageReference::Parse(name));
+    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
+                           registry_->Open(reference, {}));
+    last = session->FetchBlob(layer, pass_on, cancel);
+    // What was written to the archive cannot be taken back.
+    if (last.ok() || begun) break;
+    CRISP_RETURN_IF_ERROR(cancel.Check("export"));
+  }
+  return Annotate(last, absl::StrCat("export ", image.image.id, ": fetch a layer, which is not kept, again"));
+}
+
 absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
                                     int fd,
                                     const Cancel& cancel) {
@@ -184,7 +222,10 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
                              return image->config.diff_ids;
                            }));
     auto unpin = absl::MakeCleanup([&] { layers_->Unpin(image->config.diff_ids); });
-    CRISP_RETURN_IF_ERROR(ExportImage(*image, layers, paths_, tar, index));
+    const FetchLayer fetch = [&](const Descriptor& layer, const TarWriter::Sink& sink) {
+      return FetchAgain(*image, layer, sink, cancel);
+    };
+    CRISP_RETURN_IF_ERROR(ExportImage(*image, layers, paths_, fetch, tar, index));
   }
   CRISP_RETURN_IF_ERROR(tar.Add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   CRISP_RETURN_IF_ERROR(tar.Add("index.json", DumpJson(index.oci)));
@@ -224,7 +265,7 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
   CRISP_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images, archive.Images(cancel));
   std::vector<std::string> brought;
   for (const ArchivedImage& image : images) {
-    CRISP_ASSIGN_OR_RETURN(const std::string id, Ingest(image.image, archive, image.names, cancel));
+    CRISP_ASSIGN_OR_RETURN(const std::string id, Ingest(image.image, archive, image.names, true, cancel));
     if (image.names.empty()) {
       brought.push_back(id);
     } else {
