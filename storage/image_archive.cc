@@ -129,7 +129,7 @@ absl::Status ImageArchive::FetchBlob(const Descriptor& blob,
   return verifier.Finish();
 }
 
-absl::StatusOr<ResolvedImage> ImageArchive::Resolve(const Cancel&) {
+absl::StatusOr<ResolvedImage> ImageArchive::Resolve(const Cancel&, const OnLayers&) {
   return absl::FailedPreconditionError("an archive is read by Images()");
 }
 

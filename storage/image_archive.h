@@ -38,7 +38,7 @@ class ImageArchive : public RegistrySession {
   // InvalidArgument when it is neither kind or malformed; DataLoss when a digest does not match.
   absl::StatusOr<std::vector<ArchivedImage>> Images(const Cancel& cancel);
 
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) override;
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
   absl::Status FetchBlob(const Descriptor& blob,
                          const std::function<absl::Status(absl::string_view)>& sink,
                          const Cancel& cancel) override;

@@ -75,12 +75,14 @@ class ImageStoreImpl::LayerFetch {
              StoreSync& sync,
              Descriptor blob,
              std::string diff_id,
+             std::unique_ptr<EarlyFetch> early,
              bool keep_blob)
       : store_(store),
         session_(session),
         sync_(sync),
         blob_(std::move(blob)),
         diff_id_(std::move(diff_id)),
+        early_(std::move(early)),
         keep_blob_(keep_blob) {}
 
   absl::StatusOr<LayerRecord> Run(int64_t number, const Cancel& cancel) {
@@ -130,8 +132,9 @@ class ImageStoreImpl::LayerFetch {
   }
 
   absl::Status Fetch(Gather& pieces, const Cancel& cancel) {
-    CRISP_RETURN_IF_ERROR(session_.FetchBlob(
-        blob_, [&](absl::string_view bytes) { return pieces.Add(bytes); }, cancel));
+    const auto sink = [&](absl::string_view bytes) { return pieces.Add(bytes); };
+    CRISP_RETURN_IF_ERROR(early_ != nullptr ? early_->Run(sink, cancel)
+                                            : session_.FetchBlob(blob_, sink, cancel));
     return pieces.Flush();
   }
 
@@ -173,6 +176,7 @@ class ImageStoreImpl::LayerFetch {
   StoreSync& sync_;
   const Descriptor blob_;
   const std::string diff_id_;
+  const std::unique_ptr<EarlyFetch> early_;  // or null
   const bool keep_blob_;
   int64_t number_ = 0;
   std::string spool_;
@@ -261,14 +265,41 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
   if (!catalog_->Find(reference.Canonical()).ok()) {
     CRISP_ASSIGN_OR_RETURN(broker, Broker());
   }
-  CRISP_ASSIGN_OR_RETURN(const ResolvedImage image, session->Resolve(cancel));
+  EarlyFetches early;
+  CRISP_ASSIGN_OR_RETURN(const ResolvedImage image,
+                         session->Resolve(cancel, [&](const std::vector<Descriptor>& layers) {
+                           FetchEarly(layers, *session, cancel, early);
+                         }));
   std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
   if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
-  return Ingest(image, *session, names, options_.keep_layer_blobs, cancel);
+  return Ingest(image, *session, early, names, options_.keep_layer_blobs, cancel);
+}
+
+// Which layer a blob is only the config tells; until it is there, the first of those that no layer of the
+// store came from are on their way.
+void ImageStoreImpl::FetchEarly(const std::vector<Descriptor>& layers,
+                                RegistrySession& session,
+                                const Cancel& cancel,
+                                EarlyFetches& early) {
+  std::map<std::string, BlobsUnderWay::Hold> wanted;
+  const size_t most = static_cast<size_t>(std::max(1, options_.max_parallel_downloads));
+  for (size_t i = 0; i < std::min(most, layers.size()); ++i) {
+    BlobsUnderWay::Hold hold = under_way_.AddFirst(layers[i].digest);
+    if (hold != nullptr) wanted[layers[i].digest] = std::move(hold);
+  }
+  // Looked at afterwards: what is not under way any more is there.
+  for (const LayerRecord& record : layers_->Records()) wanted.erase(record.blob_digest);
+  for (const Descriptor& layer : layers) {
+    const auto it = wanted.find(layer.digest);
+    if (it == wanted.end()) continue;
+    early.Begin(session, layer, cancel, std::move(it->second));
+    wanted.erase(it);
+  }
 }
 
 absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
                                          RegistrySession& session,
+                                         EarlyFetches& early,
                                          StoreSync& sync,
                                          bool keep_blobs,
                                          const Cancel& cancel,
@@ -283,13 +314,15 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
   auto work = [&] {
     for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
+      const BlobsUnderWay::Hold hold = under_way_.Add(image.layers[i].digest);
       auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
         CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> started, Broker());
         {
           absl::MutexLock lock(&mutex);
           broker = started;
         }
-        return LayerFetch(*this, session, sync, image.layers[i], diff_ids[i], keep_blobs)
+        return LayerFetch(*this, session, sync, image.layers[i], diff_ids[i],
+                          early.Take(image.layers[i].digest), keep_blobs)
             .Run(number, until_failure);
       };
       absl::StatusOr<LayerStore::Lease> lease =
@@ -343,6 +376,7 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
 
 absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
                                                    RegistrySession& session,
+                                                   EarlyFetches& early,
                                                    const std::vector<std::string>& names,
                                                    bool keep_blobs,
                                                    const Cancel& cancel) {
@@ -354,7 +388,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
-  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, *sync, keep_blobs, cancel, leases));
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, early, *sync, keep_blobs, cancel, leases));
   CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
   std::vector<LayerRecord> fresh;
   for (const auto& [diff_id, lease] : leases) {

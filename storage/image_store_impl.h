@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "storage/container_store.h"
+#include "storage/early_fetch.h"
 #include "storage/image_catalog.h"
 #include "storage/image_store.h"
 #include "storage/layer_store.h"
@@ -86,11 +87,18 @@ class ImageStoreImpl : public ImageStore {
   // Fetches the layers that are missing, syncs, commits: the one way into the store.
   absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
                                      RegistrySession& session,
+                                     EarlyFetches& early,
                                      const std::vector<std::string>& names,
                                      bool keep_blobs,
                                      const Cancel& cancel);
+  // Asks for the first layers, but those that are there or that a pull is fetching.
+  void FetchEarly(const std::vector<Descriptor>& layers,
+                  RegistrySession& session,
+                  const Cancel& cancel,
+                  EarlyFetches& early);
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
+                           EarlyFetches& early,
                            StoreSync& sync,
                            bool keep_blobs,
                            const Cancel& cancel,
@@ -116,6 +124,7 @@ class ImageStoreImpl : public ImageStore {
   std::unique_ptr<LayerStore> layers_;
   std::unique_ptr<ContainerStore> containers_;
   Slots unpacks_;
+  BlobsUnderWay under_way_;
   absl::Mutex starting_broker_;
   std::weak_ptr<UnpackBroker> broker_ ABSL_GUARDED_BY(starting_broker_);
   absl::Mutex collecting_;  // one round at a time, so that CollectGarbage() returns when it is done

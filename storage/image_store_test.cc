@@ -24,9 +24,12 @@ using ::testing::SizeIs;
 struct FakeRegistry : Registry {
   std::map<std::string, ResolvedImage> images;
   std::map<std::string, std::string> blobs;
-  std::atomic<int> fetches{0};
+  std::atomic<int> fetches{0};    // begun
+  std::atomic<int> delivered{0};
   std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
   std::atomic<bool> break_off{false};
+  std::atomic<int> early{0};        // fetches that a config waits for
+  std::atomic<bool> no_config{false};
 
   // Layers are tars; returns the image id.
   std::string Put(const std::string& name, const std::vector<std::string>& tars,
@@ -64,10 +67,14 @@ struct FakeRegistry : Registry {
 
 struct FakeSession : RegistrySession {
   FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel&) override {
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers& on_layers) override {
     const auto it = registry.images.find(
         reference.digest.empty() ? reference.RepoTag() : reference.digest);
     if (it == registry.images.end()) return absl::NotFoundError("no such image");
+    on_layers(it->second.layers);
+    // What is asked for early is on its way before there is a config.
+    for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
+    if (registry.no_config) return absl::DataLossError("no config");
     return it->second;
   }
   absl::Status FetchBlob(const Descriptor& blob,
@@ -81,7 +88,9 @@ struct FakeSession : RegistrySession {
       CRISP_RETURN_IF_ERROR(cancel.Check("fetch"));
       usleep(5000);
     }
-    return sink(absl::string_view(bytes).substr(bytes.size() / 2));
+    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
+    ++registry.delivered;
+    return absl::OkStatus();
   }
   FakeRegistry& registry;
   ImageReference reference;
@@ -345,7 +354,7 @@ TEST_F(ImageStoreTest, SameImageIsFetchedOnce) {
   usleep(100'000);
   registry_.hang = false;
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(registry_.fetches, 2);
+  EXPECT_EQ(registry_.delivered, 2);
   ExpectClean(2);
 }
 
@@ -423,6 +432,27 @@ TEST_F(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   EXPECT_EQ(*Pull("box"), id);
   ASSERT_OK_AND_ASSIGN(const RootFs again, store_->PrepareContainer("c", id));
   EXPECT_EQ(*ReadFile(again.lower_dirs[0] + "/app"), "top");
+}
+
+TEST_F(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
+  registry_.Put(kBox, {base_, top_});
+  registry_.early = 2;
+  ASSERT_OK(Pull("box"));
+  EXPECT_EQ(registry_.fetches, 2);
+  ExpectClean(2);
+  // Those it has are not asked for again, neither early nor late.
+  registry_.early = 0;
+  registry_.Put("docker.io/library/other:latest", {base_, TarBuilder().File("other", "o").Build()});
+  ASSERT_OK(Pull("other"));
+  EXPECT_EQ(registry_.fetches, 3);
+}
+
+TEST_F(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
+  registry_.Put(kBox, {base_, top_});
+  registry_.early = 2;
+  registry_.no_config = true;
+  EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("no config")));
+  ExpectClean(0);
 }
 
 TEST_F(ImageStoreTest, ExportsAndImports) {

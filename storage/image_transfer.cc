@@ -265,7 +265,9 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
   CRISP_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images, archive.Images(cancel));
   std::vector<std::string> brought;
   for (const ArchivedImage& image : images) {
-    CRISP_ASSIGN_OR_RETURN(const std::string id, Ingest(image.image, archive, image.names, true, cancel));
+    EarlyFetches none;
+    CRISP_ASSIGN_OR_RETURN(const std::string id,
+                           Ingest(image.image, archive, none, image.names, true, cancel));
     if (image.names.empty()) {
       brought.push_back(id);
     } else {

@@ -46,13 +46,13 @@ class Session final : public RegistrySession {
         hosts_(std::move(hosts)),
         secrets_(std::move(secrets)) {}
 
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) override;
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
   absl::Status FetchBlob(const Descriptor& blob,
                          const std::function<absl::Status(absl::string_view)>& sink,
                          const Cancel& cancel) override;
 
  private:
-  absl::StatusOr<ResolvedImage> ResolveUnscrubbed(const Cancel& cancel);
+  absl::StatusOr<ResolvedImage> ResolveUnscrubbed(const Cancel& cancel, const OnLayers& on_layers);
   // The hosts that can serve, those that were found unreachable last.
   std::vector<HostClient*> Candidates(bool RegistryHost::*capability) const;
 
@@ -178,7 +178,8 @@ absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel) {
+absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel,
+                                                         const OnLayers& on_layers) {
   CRISP_RETURN_IF_ERROR(cancel.Check("resolve"));
   const Platform platform = HostPlatform();
   CRISP_ASSIGN_OR_RETURN(Document document, FetchDocument(reference_.Object(), nullptr, cancel));
@@ -202,6 +203,7 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel) {
   image.manifest = document.descriptor;
   image.manifest_bytes = std::move(document.bytes);
   image.config = manifest.config;
+  if (on_layers) on_layers(manifest.layers);
   CRISP_RETURN_IF_ERROR(FetchConfig(&image, cancel));
   CRISP_RETURN_IF_ERROR(CheckImage(manifest, image.image_config));
   if (anonymous && image.image_config.platform.architecture != platform.architecture) {
@@ -212,8 +214,8 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel) {
   return image;
 }
 
-absl::StatusOr<ResolvedImage> Session::Resolve(const Cancel& cancel) {
-  absl::StatusOr<ResolvedImage> image = ResolveUnscrubbed(cancel);
+absl::StatusOr<ResolvedImage> Session::Resolve(const Cancel& cancel, const OnLayers& on_layers) {
+  absl::StatusOr<ResolvedImage> image = ResolveUnscrubbed(cancel, on_layers);
   if (image.ok()) return image;
   return Scrub(image.status());
 }

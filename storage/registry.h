@@ -49,8 +49,11 @@ class RegistrySession {
  public:
   virtual ~RegistrySession() = default;
 
-  // Fetches manifest (through an index if need be) and config, all verified and parsed.
-  virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) = 0;
+  // Fetches manifest (through an index if need be) and config, all verified and parsed. `on_layers`, which
+  // may be null, gets the layers as soon as the manifest is there, before the config is asked for.
+  using OnLayers = std::function<void(const std::vector<Descriptor>& layers)>;
+  virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) = 0;
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) { return Resolve(cancel, nullptr); }
 
   // Streams the blob's bytes, in order and each once, to `sink`, on this thread, at most 16 KiB at
   // a time. The sink may block; that is no stall, but then it has to watch `cancel` itself. A
