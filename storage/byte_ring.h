@@ -15,7 +15,8 @@ namespace crisp::storage {
 // A bounded stream of bytes from one thread to another. Thread-safe for one producer and one consumer.
 class ByteRing {
  public:
-  explicit ByteRing(size_t capacity = 1u << 20)
+  static constexpr size_t kCapacity = 1u << 20;
+  explicit ByteRing(size_t capacity = kCapacity)
       : capacity_(capacity), buffer_(std::make_unique_for_overwrite<char[]>(capacity)) {}
 
   // Blocks while full. Cancelled after Abandon().

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
@@ -77,8 +78,14 @@ absl::Status MarkOpaque(int root, const std::string& directory) {
 
 }  // namespace
 
-LayerUnpack::LayerUnpack(UniqueFd stream, UniqueFd report, UniqueFd target)
-    : stream_(std::move(stream)), report_(std::move(report)), target_(std::move(target)) {}
+LayerUnpack::LayerUnpack(UniqueFd stream,
+                         UniqueFd report,
+                         UniqueFd target,
+                         std::shared_ptr<EndedUnpackers> ended)
+    : stream_(std::move(stream)),
+      report_(std::move(report)),
+      target_(std::move(target)),
+      ended_(std::move(ended)) {}
 
 LayerUnpack::~LayerUnpack() {
   if (!Meet()) return;
@@ -104,7 +111,7 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
   CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(
-      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target)));
+      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), broker.ended()));
 }
 
 // The broker answers at once or is dead, which closes the pipe.
@@ -168,6 +175,10 @@ absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
 absl::StatusOr<UnpackResult> LayerUnpack::Report(const Cancel& cancel) {
   if (!Meet()) return absl::UnavailableError("unpack layer: no unpacker could be made");
   CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(cancel));
+  if (absl::EndsWith(report, kReportEnd)) {
+    ended_->Add(std::exchange(pid_, -1));
+    return ParseReport(report);
+  }
   int status = 0;
   while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
@@ -176,15 +187,11 @@ absl::StatusOr<UnpackResult> LayerUnpack::Report(const Cancel& cancel) {
     return absl::InternalError(
         absl::StrCat("unpack layer: the unpacker died by signal ", WTERMSIG(status)));
   }
-  if (report.empty()) {
-    return absl::InternalError(
-        absl::StrCat("unpack layer: the unpacker exited with ", WEXITSTATUS(status)));
-  }
-  return ParseReport(report);
+  return absl::InternalError(
+      absl::StrCat("unpack layer: the unpacker exited with ", WEXITSTATUS(status)));
 }
 
-// One line of JSON, then directories, each ended by a NUL: "o" and an opaque one's path, or "i" and an
-// implicit one's.
+// See kReportEnd.
 absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) {
   const size_t line = report.find('\n');
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(report.substr(0, line)));
@@ -203,9 +210,8 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
     CRISP_ASSIGN_OR_RETURN(const int64_t value, JsonInt(json, key));
     *field = static_cast<uint64_t>(value);
   }
-  if (line == absl::string_view::npos) return result;
-  absl::string_view names = report.substr(line + 1);
-  while (!names.empty()) {
+  absl::string_view names = report.substr(line == absl::string_view::npos ? report.size() : line + 1);
+  while (names != kReportEnd) {
     const size_t end = names.find('\0');
     if (end == absl::string_view::npos || end == 0) {
       return absl::InternalError("unpack layer: cut-off report");

@@ -50,7 +50,10 @@ class LayerUnpack {
   absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
 
  private:
-  LayerUnpack(UniqueFd stream, UniqueFd report, UniqueFd target);
+  LayerUnpack(UniqueFd stream,
+              UniqueFd report,
+              UniqueFd target,
+              std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
   bool Meet();
   absl::StatusOr<UnpackResult> Report(const Cancel& cancel);
@@ -61,6 +64,7 @@ class LayerUnpack {
   UniqueFd stream_;
   UniqueFd report_;
   UniqueFd target_;
+  const std::shared_ptr<EndedUnpackers> ended_;
 };
 
 }  // namespace crisp::storage

@@ -102,7 +102,25 @@ UnpackBroker::~UnpackBroker() {
   }
 }
 
+EndedUnpackers::~EndedUnpackers() {
+  for (const pid_t pid : pids_) {
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+}
+
+void EndedUnpackers::Add(pid_t pid) {
+  absl::MutexLock lock(&mutex_);
+  pids_.push_back(pid);
+}
+
+void EndedUnpackers::Reap() {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(pids_, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
+}
+
 absl::Status UnpackBroker::Fork(const UnpackOptions& options, int stream, int target, int report) {
+  ended_->Reap();
   absl::MutexLock lock(&mutex_);
   if (!socket_) return absl::UnavailableError("the unpack broker is gone");
   absl::Status asked = Ask(socket_.get(), options, {stream, target, report});

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 
@@ -27,6 +29,24 @@ using UnpackRequest = UnpackOptions;
 constexpr int kUnpackRequestFds = 3;
 // Before the first of them comes the unpackers' filter of system calls, in a message of its own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
+// A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path, "i" and an
+// implicit one's. Then this, so that one that was cut off is told from a whole one.
+constexpr absl::string_view kReportEnd("e\0", 2);
+
+// Unpackers that have said all and are being taken down, which takes the kernel longer than their waiter
+// should wait. The last one who holds it does. Thread-safe.
+class EndedUnpackers {
+ public:
+  EndedUnpackers() = default;
+  ~EndedUnpackers();
+  void Add(pid_t pid);
+  // Forgets those that are gone.
+  void Reap();
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
+};
 
 // A small process that has loaded all that unpacking takes and has read nothing that an image brought.
 // It forks an unpacker for each layer, so none of them starts a program, and none inherits what
@@ -45,11 +65,13 @@ class UnpackBroker {
   absl::Status Fork(const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;
+  const std::shared_ptr<EndedUnpackers>& ended() const { return ended_; }
 
  private:
   UnpackBroker(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
 
   const pid_t pid_;
+  const std::shared_ptr<EndedUnpackers> ended_ = std::make_shared<EndedUnpackers>();
   mutable absl::Mutex mutex_;
   UniqueFd socket_ ABSL_GUARDED_BY(mutex_);
 };

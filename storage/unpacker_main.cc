@@ -1,6 +1,8 @@
 // crisp-unpacker: the broker that forks a confined process for every layer, and that process. See
 // UnpackBroker and LayerUnpack for the other ends.
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -10,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -38,6 +41,8 @@ constexpr int kStream = 0;
 constexpr int kTarget = 3;
 constexpr int kReport = 4;
 constexpr uint64_t kSpaceCheckEvery = 32u << 20;
+// Less is inflated first and written then: a thread costs more than it gains.
+constexpr uint64_t kWorthAThread = 256u << 10;
 
 absl::StatusOr<size_t> ReadStream(char* buffer, size_t size) {
   while (true) {
@@ -58,67 +63,90 @@ absl::Status CheckFreeSpace(uint64_t min_free) {
   return absl::OkStatus();
 }
 
+// Writes what comes out of a ring, on a thread of its own from Begin() on, else within Finish().
+class Writer {
+ public:
+  explicit Writer(ByteRing& ring) : ring_(ring) {}
+  void Begin() {
+    if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  }
+  // When the ring is closed.
+  absl::StatusOr<LayerContent> Finish() {
+    if (thread_.joinable()) {
+      thread_.join();
+    } else {
+      Run();
+    }
+    CRISP_RETURN_IF_ERROR(status_);
+    return applier_.Finish();
+  }
+
+ private:
+  void Run() {
+    status_ = ApplyTar([this](char* buffer, size_t size) { return ring_.Pop(buffer, size); }, applier_);
+    if (status_.ok()) {
+      ring_.Discard();  // padding behind the archive's end counts for the digest only
+    } else {
+      ring_.Abandon();
+    }
+  }
+
+  ByteRing& ring_;
+  LayerApplier applier_{kTarget};
+  absl::Status status_;
+  std::thread thread_;
+};
+
 struct Inflated {
-  absl::Status status;
   std::string diff_id;
   DecompressResult bytes;
 };
 
-// The first half of the pipeline, on its own thread: read, inflate, hash.
-void Inflate(uint64_t max_bytes, uint64_t min_free, ByteRing& ring, Inflated& result) {
+// The first half of the pipeline: read, inflate, hash.
+absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, Writer& writer) {
   Hasher hasher;
-  uint64_t until_check = 0;
+  uint64_t until_check = 0, pushed = 0;
   auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (until_check < bytes.size()) {
-      CRISP_RETURN_IF_ERROR(CheckFreeSpace(min_free));
+      CRISP_RETURN_IF_ERROR(CheckFreeSpace(request.min_free_bytes));
       until_check = kSpaceCheckEvery;
     }
     until_check -= std::min<uint64_t>(until_check, bytes.size());
+    if ((pushed += bytes.size()) > kWorthAThread) writer.Begin();
     hasher.Update(bytes);
     return ring.Push(bytes);
   };
   absl::StatusOr<DecompressResult> bytes =
-      Decompress(ReadStream, sink, {.max_output = max_bytes});
-  result.status = bytes.status();
-  if (bytes.ok()) {
-    result.bytes = *bytes;
-    result.diff_id = hasher.Finish();
-  }
-  ring.Close(result.status);
+      Decompress(ReadStream, sink, {.max_output = request.max_bytes});
+  ring.Close(bytes.status());
+  CRISP_RETURN_IF_ERROR(bytes.status());
+  return Inflated{.diff_id = hasher.Finish(), .bytes = *bytes};
 }
 
-absl::StatusOr<Json> Unpack(uint64_t max_bytes, uint64_t min_free, std::string& listed) {
+absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
   ByteRing ring;
-  Inflated inflated;
-  std::thread inflater(
-      [&] { Inflate(max_bytes, min_free, ring, inflated); });
-  LayerApplier applier(kTarget);
-  absl::Status status = ApplyTar([&ring](char* buffer, size_t size) { return ring.Pop(buffer, size); },
-                                 applier);
-  if (status.ok()) {
-    ring.Discard();  // padding behind the archive's end counts for the digest only
-  } else {
-    ring.Abandon();
-  }
-  inflater.join();
+  static_assert(kWorthAThread < ByteRing::kCapacity, "what no thread reads has to fit");
+  Writer writer(ring);
+  const absl::StatusOr<Inflated> inflated = Inflate(request, ring, writer);
+  const absl::StatusOr<LayerContent> content = writer.Finish();
   // The stream's own error explains the archive's.
-  if (!inflated.status.ok() && !absl::IsCancelled(inflated.status)) return inflated.status;
-  CRISP_RETURN_IF_ERROR(status);
-  CRISP_ASSIGN_OR_RETURN(const LayerContent content, applier.Finish());
-  for (const std::string& directory : content.opaque_dirs) {
+  if (!inflated.ok() && !absl::IsCancelled(inflated.status())) return inflated.status();
+  CRISP_RETURN_IF_ERROR(content.status());
+  CRISP_RETURN_IF_ERROR(inflated.status());
+  for (const std::string& directory : content->opaque_dirs) {
     listed.append("o").append(directory).push_back('\0');
   }
-  for (const std::string& directory : content.implicit_dirs) {
+  for (const std::string& directory : content->implicit_dirs) {
     listed.append("i").append(directory).push_back('\0');
   }
   return Json{{"code", 0},
-              {"diff_id", inflated.diff_id},
-              {"compressed_bytes", inflated.bytes.input_bytes},
-              {"archive_bytes", inflated.bytes.output_bytes},
-              {"entries", content.entries},
-              {"inodes", content.inodes},
-              {"bytes", content.bytes},
-              {"disk_bytes", content.disk_bytes}};
+              {"diff_id", inflated->diff_id},
+              {"compressed_bytes", inflated->bytes.input_bytes},
+              {"archive_bytes", inflated->bytes.output_bytes},
+              {"entries", content->entries},
+              {"inodes", content->inodes},
+              {"bytes", content->bytes},
+              {"disk_bytes", content->disk_bytes}};
 }
 
 using Filter = std::vector<sock_filter>;
@@ -127,7 +155,7 @@ absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
                                       const Filter& filter,
                                       std::string& listed) {
   CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget, filter));
-  return Unpack(request.max_bytes, request.min_free_bytes, listed);
+  return Unpack(request, listed);
 }
 
 [[noreturn]] void UnpackLayer(const UnpackRequest& request, const Filter& filter) {
@@ -136,8 +164,9 @@ absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
   Json report = result.ok() ? *result
                             : Json{{"code", static_cast<int>(result.status().code())},
                                    {"message", std::string(result.status().message())}};
-  const std::string text = absl::StrCat(DumpJson(report), "\n", listed);
+  const std::string text = absl::StrCat(DumpJson(report), "\n", listed, kReportEnd);
   const bool told = WriteAll(kReport, text, "the report").ok();
+  (void)close(kReport);  // crispd goes on while this process is taken down
   _exit(result.ok() && told ? 0 : 1);
 }
 
@@ -207,6 +236,7 @@ void Fork(const Request& request, const Filter& filter) {
 
 int Serve() {
   (void)prctl(PR_SET_NAME, "crisp-unpacker");  // it was run by a descriptor's number
+  (void)mallopt(M_ARENA_MAX, 1);  // an unpacker's two threads do not make one each
   PrepareTarReader();  // what it loads from disk on first use is out of the unpackers' reach
   const Filter filter = ReceiveFilter();
   while (const std::optional<Request> request = Receive()) Fork(*request, filter);
