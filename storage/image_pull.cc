@@ -107,6 +107,7 @@ class ImageStoreImpl::LayerFetch {
       return absl::DataLossError(absl::StrCat("layer ", blob_.digest, ": unpacks to ",
                                               result_.diff_id, ", the config says ", diff_id_));
     }
+    sync_.Wrote(0, result_.inodes);
     CRISP_RETURN_IF_ERROR(
         WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
     if (keep_blob_) {

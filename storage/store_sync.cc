@@ -33,9 +33,9 @@ void StoreSync::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void StoreSync::Wrote(uint64_t bytes) {
+void StoreSync::Wrote(uint64_t bytes, uint64_t inodes) {
   absl::MutexLock lock(&mutex_);
-  unsynced_ += bytes;
+  unsynced_ += bytes + inodes * kInode;
   if (unsynced_ >= kEvery && !thread_.joinable()) thread_ = std::thread([this] { Run(); });
 }
 

@@ -25,12 +25,14 @@ class StoreSync {
   StoreSync(const StoreSync&) = delete;
   StoreSync& operator=(const StoreSync&) = delete;
 
-  // Every so often starts to write back, on a thread of its own; does not wait for it.
-  void Wrote(uint64_t bytes);
+  // Every so often starts to write back, on a thread of its own; does not wait for it. `bytes` as they came,
+  // compressed; `inodes` of layers that are complete.
+  void Wrote(uint64_t bytes, uint64_t inodes = 0);
   // OK: all that was written before this call is durable. Call once, when all is written.
   absl::Status Finish();
 
-  static constexpr uint64_t kEvery = 32u << 20;  // bytes as Wrote() counts them
+  static constexpr uint64_t kEvery = 32u << 20;  // bytes, an inode counting for kInode
+  static constexpr uint64_t kInode = 16u << 10;
 
  private:
   explicit StoreSync(UniqueFd root) : root_(std::move(root)) {}
