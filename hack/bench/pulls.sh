@@ -20,17 +20,15 @@ measure_pull() { # NAME SHAPE [MEASURE [REGISTRY]]
   drop_disk "$work/mnt/$name"
 }
 
-# How long the registry takes to hand all layers out, one after another.
+# How long the registry takes to hand out manifest, config and all layers, one after another over one
+# connection; without the start of the client's process.
 fetch_seconds() { # SHAPE
-  local url=http://$registry/v2/bench/$1 digest arguments=()
-  for digest in $(curl -fsH "Accept: application/vnd.oci.image.manifest.v1+json" "$url/manifests/1" |
-    jq -r ".layers[].digest"); do
+  local url=http://$registry/v2/bench/$1 accept="Accept: application/vnd.oci.image.manifest.v1+json" digest
+  local arguments=(-o /dev/null "$url/manifests/1")
+  for digest in $(curl -fsH "$accept" "$url/manifests/1" | jq -r ".config.digest, .layers[].digest"); do
     arguments+=(-o /dev/null "$url/blobs/$digest")
   done
-  local before
-  before=$(now)
-  curl -fs "${arguments[@]}"
-  awk -v a="$before" -v b="$(now)" 'BEGIN {printf "%.6f", b - a}'
+  curl -fs -H "$accept" -w '%{time_total}\n' "${arguments[@]}" | awk '{total += $1} END {printf "%.6f", total}'
 }
 
 # What fetching, inflating, hashing and writing these layers takes at least, on this machine and in this run.
