@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <locale.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cwchar>
@@ -138,39 +137,24 @@ absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
   return to;
 }
 
-absl::Status WriteAt(int fd, const char* data, size_t size, int64_t offset, const LayerEntry& entry) {
-  while (size > 0) {
-    const ssize_t n = pwrite(fd, data, size, offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, absl::StrCat("layer entry '", entry.path, "': write"));
-    data += n;
-    offset += n;
-    size -= static_cast<size_t>(n);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CopyData(struct archive* archive, const Reader& reader, const LayerEntry& entry, int fd) {
-  uint64_t end = 0;
+absl::Status CopyData(struct archive* archive,
+                      const Reader& reader,
+                      const LayerEntry& entry,
+                      LayerSink& sink) {
   while (true) {
     const void* data = nullptr;
     size_t size = 0;
     la_int64_t offset = 0;
     const int code = archive_read_data_block(archive, &data, &size, &offset);
-    if (code == ARCHIVE_EOF) break;
+    if (code == ARCHIVE_EOF) return absl::OkStatus();
     if (code != ARCHIVE_OK) return TarError(archive, reader);
     if (offset < 0 || size > entry.size || static_cast<uint64_t>(offset) > entry.size - size) {
       return absl::DataLossError(
           absl::StrCat("layer tar: data of '", entry.path, "' beyond its size"));
     }
-    CRISP_RETURN_IF_ERROR(WriteAt(fd, static_cast<const char*>(data), size, offset, entry));
-    if (size > 0) end = static_cast<uint64_t>(offset) + size;
+    CRISP_RETURN_IF_ERROR(sink.Write({static_cast<const char*>(data), size},
+                                     static_cast<uint64_t>(offset), entry));
   }
-  // A hole at the end.
-  if (end < entry.size && ftruncate(fd, static_cast<off_t>(entry.size)) != 0) {
-    return ErrnoError(errno, absl::StrCat("layer entry '", entry.path, "': set size"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -182,7 +166,7 @@ void PrepareTarReader() {
   (void)wcrtomb(bytes, L'\u00e9', &state);
 }
 
-absl::Status ApplyTar(const ByteSource& source, LayerApplier& applier) {
+absl::Status ApplyTar(const ByteSource& source, LayerSink& sink) {
   ScopedUtf8 locale;
   Reader reader{.source = source};
   CRISP_ASSIGN_OR_RETURN(UniqueArchive archive, OpenTar(reader));
@@ -193,10 +177,10 @@ absl::Status ApplyTar(const ByteSource& source, LayerApplier& applier) {
     // Warnings are about names that cannot be represented and damaged attributes: not to be guessed.
     if (code != ARCHIVE_OK) return TarError(archive.get(), reader);
     CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(member));
-    CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, applier.Add(entry));
-    if (!fd) continue;
-    CRISP_RETURN_IF_ERROR(CopyData(archive.get(), reader, entry, fd.get()));
-    CRISP_RETURN_IF_ERROR(applier.FinishFile(entry, fd.get()));
+    CRISP_ASSIGN_OR_RETURN(const bool is_file, sink.Add(entry));
+    if (!is_file) continue;
+    CRISP_RETURN_IF_ERROR(CopyData(archive.get(), reader, entry, sink));
+    CRISP_RETURN_IF_ERROR(sink.FinishFile(entry));
   }
 }
 

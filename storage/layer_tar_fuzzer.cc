@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "storage/layer_applier.h"
 #include "storage/layer_tar.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
