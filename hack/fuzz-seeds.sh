@@ -5,7 +5,7 @@ set -euo pipefail
 corpus=$(realpath -m "${1:?usage: hack/fuzz-seeds.sh DIR}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$corpus"/{layer_tar_fuzzer,decompressor_fuzzer} "$work/tree"
+mkdir -p "$corpus"/{layer_tar_fuzzer,erofs_fuzzer,decompressor_fuzzer} "$work/tree"
 cd "$work/tree"
 
 mkdir -p usr/bin etc/deep "$(printf 'long%.0s' {1..40})"
@@ -34,6 +34,7 @@ tar -c "${common[@]}" --format=pax --xattrs -f "$corpus/layer_tar_fuzzer/pax-xat
 tar -c "${common[@]}" --format=pax --sparse -f "$corpus/layer_tar_fuzzer/pax-sparse" etc/sparse
 tar -c "${common[@]}" -P --transform 's,^,../../,' -f "$corpus/layer_tar_fuzzer/traversal" etc/passwd
 tar -c "${common[@]}" -P --transform 's,^,/,' -f "$corpus/layer_tar_fuzzer/absolute" etc/passwd usr/bin/link
+cp "$corpus"/layer_tar_fuzzer/* "$corpus/erofs_fuzzer/"
 
 layer=$corpus/layer_tar_fuzzer/ustar-etc
 cp etc/passwd "$corpus/decompressor_fuzzer/plain"

@@ -4,32 +4,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <numeric>
 
 #include "base/file.h"
 #include "storage/layer_applier.h"
 #include "storage/layer_tar.h"
-
-extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
-
-// A header whose checksum is wrong ends the archive, so nearly every mutation would be lost there:
-// whatever says "ustar" where a header does gets the right one.
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned) {
-  constexpr size_t kBlock = 512, kSum = 148, kSumSize = 8, kMagic = 257;
-  size = LLVMFuzzerMutate(data, size, max_size);
-  for (size_t at = 0; at + kBlock <= size; at += kBlock) {
-    uint8_t* header = data + at;
-    if (memcmp(header + kMagic, "ustar", 5) != 0) continue;
-    memset(header + kSum, ' ', kSumSize);
-    const unsigned sum = std::accumulate(header, header + kBlock, 0u);
-    snprintf(reinterpret_cast<char*>(header + kSum), kSumSize, "%06o", sum);
-    header[kSum + kSumSize - 1] = ' ';
-  }
-  return size;
-}
+#include "storage/tar_mutator.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   umask(0);
