@@ -38,7 +38,7 @@ absl::Status EnterDirectory(int target_fd) {
   return absl::OkStatus();
 }
 
-absl::Status DropCapabilities() {
+absl::Status DropCapabilities(Unpacks what) {
   constexpr cap_value_t kKept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,
                                    CAP_FSETID, CAP_MKNOD, CAP_SETFCAP};
   const std::unique_ptr<void, int (*)(void*)> now(cap_get_proc(), cap_free);
@@ -46,6 +46,7 @@ absl::Status DropCapabilities() {
   if (now == nullptr || then == nullptr) return ErrnoError(errno, "read capabilities");
   // What is missing already cannot be kept; the first operation that needs it will say so.
   for (const cap_value_t cap : kKept) {
+    if (what == Unpacks::kIntoImage) break;
     cap_flag_value_t has = CAP_CLEAR;
     cap_get_flag(static_cast<cap_t>(now.get()), cap, CAP_PERMITTED, &has);
     cap_set_flag(static_cast<cap_t>(then.get()), CAP_PERMITTED, 1, &cap, has);
@@ -84,14 +85,14 @@ absl::Status LoadFilter(absl::Span<const sock_filter> filter) {
 
 }  // namespace
 
-absl::Status ConfineUnpacker(int target_fd, absl::Span<const sock_filter> filter) {
+absl::Status ConfineUnpacker(Unpacks what, int target_fd, absl::Span<const sock_filter> filter) {
   (void)umask(0);
   if (syscall(SYS_close_range, kFirstUnknownFd, ~0u, 0) != 0) {
     return ErrnoError(errno, "close descriptors");
   }
-  CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
+  if (what == Unpacks::kIntoDirectory) CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
   CRISP_RETURN_IF_ERROR(SetLimits());
-  CRISP_RETURN_IF_ERROR(DropCapabilities());
+  CRISP_RETURN_IF_ERROR(DropCapabilities(what));
   return kSanitized ? absl::OkStatus() : LoadFilter(filter);
 }
 

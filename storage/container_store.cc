@@ -83,51 +83,48 @@ absl::Status NotKnown(absl::string_view key) {
 
 }  // namespace
 
-RootFs ContainerStore::MakeRoot(const std::string& dir,
-                                const std::vector<LayerRecord>& layers,
-                                bool writable) const {
+absl::StatusOr<RootFs> ContainerStore::MakeRoot(const Entry& entry) const {
   RootFs root;
   // overlayfs refuses a directory that comes twice; below its own upper copy a layer adds nothing.
   std::set<int64_t> seen;
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    if (seen.insert(layer->number).second) {
-      root.lower_dirs.push_back(layers_->paths().LayerFs(layer->number));
-    }
+  for (auto layer = entry.layers.rbegin(); layer != entry.layers.rend(); ++layer) {
+    if (!seen.insert(layer->number).second) continue;
+    CRISP_ASSIGN_OR_RETURN(std::string lower, layers_->Root(*layer));
+    root.lower_dirs.push_back(std::move(lower));
   }
   // At least one lower directory, and without an upper one at least two.
-  if (root.lower_dirs.empty() || (!writable && root.lower_dirs.size() < 2)) {
+  if (root.lower_dirs.empty() || (!entry.writable && root.lower_dirs.size() < 2)) {
     root.lower_dirs.push_back(layers_->paths().empty());
   }
-  if (writable) {
-    root.upper_dir = dir + "/upper";
-    root.work_dir = dir + "/work";
+  if (entry.writable) {
+    root.upper_dir = entry.upper_dir();
+    root.work_dir = entry.dir + "/work";
   }
   return root;
 }
 
-absl::Status ContainerStore::MakeDirectories(const std::string& dir,
-                                             const Entry& entry,
-                                             bool writable) {
+absl::Status ContainerStore::MakeDirectories(const Entry& entry, const RootFs& root) {
+  const std::string& dir = entry.dir;
   CRISP_RETURN_IF_ERROR(MakeDir(dir, 0700));
   CRISP_ASSIGN_OR_RETURN(const UniqueFd ref,
                          Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
   CRISP_RETURN_IF_ERROR(WriteAll(ref.get(),
-                                 absl::StrCat(writable ? "container" : "view", "\n",
+                                 absl::StrCat(entry.writable ? "container" : "view", "\n",
                                               absl::StrJoin(entry.diff_ids, "\n")),
                                  dir));
-  if (!writable) return absl::OkStatus();
-  CRISP_RETURN_IF_ERROR(MakeDir(entry.root.work_dir, 0700));
-  CRISP_RETURN_IF_ERROR(MakeDir(entry.root.upper_dir, 0755));
-  return CopyOwner(entry.root.lower_dirs.front(), entry.root.upper_dir);
+  if (!entry.writable) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(MakeDir(root.work_dir, 0700));
+  CRISP_RETURN_IF_ERROR(MakeDir(root.upper_dir, 0755));
+  return CopyOwner(root.lower_dirs.front(), root.upper_dir);
 }
 
 // NotFound when this caller is the first and has to make it.
-absl::StatusOr<RootFs> ContainerStore::Existing(const std::string& key) {
+absl::StatusOr<ContainerStore::Entry> ContainerStore::Existing(const std::string& key) {
   absl::MutexLock lock(&mutex_);
   while (true) {
     const auto [it, inserted] = entries_.try_emplace(key);
     if (inserted) return NotKnown(key);
-    if (it->second.ready) return it->second.root;
+    if (it->second.ready) return it->second;
     changed_.Wait(&mutex_);
   }
 }
@@ -136,11 +133,9 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
                                                absl::string_view image_id,
                                                bool writable) {
   CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
-  absl::StatusOr<RootFs> existing = Existing(std::string(key));
-  if (existing.ok()) return existing;
-  Entry entry;
-  const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
-  entry.dir = dir;
+  const absl::StatusOr<Entry> existing = Existing(std::string(key));
+  if (existing.ok()) return MakeRoot(*existing);
+  Entry entry{.dir = absl::StrCat(layers_->paths().containers(), "/", name), .writable = writable};
   absl::StatusOr<std::vector<LayerRecord>> pinned =
       layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
@@ -148,12 +143,14 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
         return entry.diff_ids;
       });
   absl::Status status = pinned.status();
+  absl::StatusOr<RootFs> root = RootFs();
   if (status.ok()) {
-    entry.root = MakeRoot(dir, *pinned, writable);
-    status = MakeDirectories(dir, entry, writable);
+    entry.layers = *std::move(pinned);
+    root = MakeRoot(entry);
+    status = root.ok() ? MakeDirectories(entry, *root) : root.status();
     if (!status.ok()) {
       layers_->Unpin(entry.diff_ids);
-      (void)layers_->Trash(dir);
+      (void)layers_->Trash(entry.dir);
     }
   }
   absl::MutexLock lock(&mutex_);
@@ -163,11 +160,10 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
     return status;
   }
   entry.ready = true;
-  entry.usage = {.mountpoint = entry.root.upper_dir,
+  entry.usage = {.mountpoint = entry.upper_dir(),
                  .used_bytes = writable ? 4096u : 0u,
                  .inodes_used = writable ? 1u : 0u,
                  .timestamp = absl::Now()};
-  const RootFs root = entry.root;
   entries_[std::string(key)] = std::move(entry);
   return root;
 }
@@ -238,13 +234,12 @@ void ContainerStore::RecoverOne(const std::string& name) {
   }
   // A creation that was cut short pins nothing, but has a key to be released by.
   if (!lines.empty()) {
-    const bool writable = lines.front() == "container";
+    entry.writable = lines.front() == "container";
     lines.erase(lines.begin());
-    const std::vector<LayerRecord> layers = layers_->Repin(lines);
-    for (const LayerRecord& layer : layers) entry.diff_ids.push_back(layer.diff_id);
-    entry.root = MakeRoot(dir, layers, writable);
+    entry.layers = layers_->Repin(lines);
+    for (const LayerRecord& layer : entry.layers) entry.diff_ids.push_back(layer.diff_id);
   }
-  entry.usage = {.mountpoint = entry.root.upper_dir, .timestamp = absl::UnixEpoch()};
+  entry.usage = {.mountpoint = entry.upper_dir(), .timestamp = absl::UnixEpoch()};
   absl::MutexLock lock(&mutex_);
   entries_[key] = std::move(entry);
 }
@@ -294,8 +289,8 @@ void ContainerStore::Measure(const std::vector<std::string>& keys) {
     {
       absl::MutexLock lock(&mutex_);
       const auto it = entries_.find(key);
-      if (it == entries_.end() || !it->second.ready || it->second.root.upper_dir.empty()) continue;
-      upper = it->second.root.upper_dir;
+      if (it == entries_.end() || !it->second.ready || !it->second.writable) continue;
+      upper = it->second.upper_dir();
     }
     const absl::StatusOr<TreeUsage> usage = MeasureTree(upper);
     if (!usage.ok()) continue;

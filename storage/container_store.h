@@ -42,13 +42,15 @@ class ContainerStore {
   struct Entry {
     bool ready = false;  // its directories exist
     std::string dir;
-    std::vector<std::string> diff_ids;
-    RootFs root;
+    std::vector<std::string> diff_ids;  // pinned
+    std::vector<LayerRecord> layers;    // bottom first
+    bool writable = false;
     FsUsage usage;
+    std::string upper_dir() const { return writable ? dir + "/upper" : ""; }
   };
-  absl::StatusOr<RootFs> Existing(const std::string& key);
-  absl::Status MakeDirectories(const std::string& dir, const Entry& entry, bool writable);
-  RootFs MakeRoot(const std::string& dir, const std::vector<LayerRecord>& layers, bool writable) const;
+  absl::StatusOr<Entry> Existing(const std::string& key);
+  absl::StatusOr<RootFs> MakeRoot(const Entry& entry) const;
+  absl::Status MakeDirectories(const Entry& entry, const RootFs& root);
   void RecoverOne(const std::string& name);
 
   LayerStore* const layers_;

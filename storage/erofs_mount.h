@@ -15,6 +15,7 @@ namespace crisp::storage {
 struct ErofsSummary {
   uint64_t size = 0;            // of the image
   std::string metadata_digest;  // of the super block and all inodes, names and attributes
+  bool operator==(const ErofsSummary&) const = default;
 };
 
 // Reads an image's metadata and checks that its super block is one of ErofsWriter's, without any of the

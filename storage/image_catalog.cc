@@ -26,6 +26,8 @@ constexpr char kSchema[] = R"(
     number INTEGER PRIMARY KEY, diff_id TEXT NOT NULL, blob_digest TEXT NOT NULL,
     blob_size INTEGER NOT NULL, blob_kept INTEGER NOT NULL, archive_bytes INTEGER NOT NULL,
     inodes INTEGER NOT NULL, bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS layer_images (
+    number INTEGER PRIMARY KEY, size INTEGER NOT NULL, metadata_digest TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 )";
 
@@ -74,6 +76,14 @@ absl::Status ImageCatalog::Load() {
           ->Execute("SELECT number, diff_id, blob_digest, blob_size, blob_kept, archive_bytes, "
                     "inodes, bytes, disk_bytes FROM layers",
                     {}, on_layer)
+          .status());
+  auto on_layer_image = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const auto layer = layers_.find(row.Int(0));
+    if (layer == layers_.end()) return;
+    layer->second.image = {.size = static_cast<uint64_t>(row.Int(1)), .metadata_digest = row.Text(2)};
+  };
+  CRISP_RETURN_IF_ERROR(
+      database_->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_layer_image)
           .status());
   CRISP_RETURN_IF_ERROR(database_
                             ->Execute("SELECT id, config, manifest, pulled_at FROM images", {},
@@ -255,6 +265,12 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
                          int64_t{layer.blob_kept}, Number(layer.archive_bytes),
                          Number(layer.inodes), Number(layer.bytes), Number(layer.disk_bytes)})
               .status());
+      if (!layer.is_image()) continue;
+      CRISP_RETURN_IF_ERROR(
+          database_
+              ->Execute("INSERT OR REPLACE INTO layer_images VALUES (?, ?, ?)",
+                        {layer.number, Number(layer.image.size), layer.image.metadata_digest})
+              .status());
     }
     return absl::OkStatus();
   };
@@ -288,9 +304,12 @@ absl::Status ImageCatalog::RemoveImage(const std::string& id) {
 
 absl::Status ImageCatalog::RemoveLayer(int64_t number) {
   absl::MutexLock writing(&write_mutex_);
-  CRISP_RETURN_IF_ERROR(Write([&] {
+  const auto body = [&]() -> absl::Status {
+    CRISP_RETURN_IF_ERROR(
+        database_->Execute("DELETE FROM layer_images WHERE number = ?", {number}).status());
     return database_->Execute("DELETE FROM layers WHERE number = ?", {number}).status();
-  }));
+  };
+  CRISP_RETURN_IF_ERROR(Write(body));
   absl::MutexLock lock(&mutex_);
   layers_.erase(number);
   return absl::OkStatus();

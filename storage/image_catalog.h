@@ -14,13 +14,15 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/database.h"
+#include "storage/erofs_mount.h"
 #include "storage/image_manifest.h"
 #include "storage/image_store.h"
 
 namespace crisp::storage {
 
-// An unpacked layer: a directory layers/<number>/fs, whatever stands below it in an image. Or what
-// InheritedDirs made for a chain, with the chain's key as its diff_id and no blob.
+// An unpacked layer: a directory layers/<number>/fs or an image layers/<number>/image.erofs, whatever
+// stands below it in a stack. Or what InheritedDirs made for a chain, always a directory, with the chain's
+// key as its diff_id and no blob.
 struct LayerRecord {
   std::string diff_id;
   int64_t number = 0;
@@ -31,6 +33,8 @@ struct LayerRecord {
   uint64_t inodes = 0;          // as LayerContent counts; what verification compares
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
+  ErofsSummary image;           // of size 0: a directory
+  bool is_image() const { return image.size > 0; }
 };
 
 struct ImageRecord {

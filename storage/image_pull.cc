@@ -31,6 +31,11 @@ absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number) {
   return crisp::Open(fs, O_RDONLY | O_DIRECTORY);
 }
 
+absl::StatusOr<UniqueFd> MakeLayerImage(const StorePaths& paths, int64_t number) {
+  CRISP_RETURN_IF_ERROR(MakeDirs(paths.LayerDir(number), 0700));
+  return crisp::Open(paths.LayerImage(number), O_RDWR | O_CREAT | O_EXCL, 0600);
+}
+
 // Hands bytes on in larger pieces: what receives them costs a few system calls and a wake-up each.
 class Gather {
  public:
@@ -83,21 +88,23 @@ class ImageStoreImpl::LayerFetch {
         blob_(std::move(blob)),
         diff_id_(std::move(diff_id)),
         early_(std::move(early)),
-        keep_blob_(keep_blob) {}
+        keep_blob_(keep_blob),
+        image_(store.layer_images_) {}
 
   absl::StatusOr<LayerRecord> Run(int64_t number, const Cancel& cancel) {
     number_ = number;
     spool_ = absl::StrCat(store_.paths_.ingest(), "/", number);
     absl::StatusOr<LayerRecord> record = Make(cancel);
     (void)unlink(spool_.c_str());
-    if (!record.ok()) (void)store_.layers_->Trash(store_.paths_.LayerDir(number));
+    if (!record.ok()) (void)store_.layers_->Discard(number);
     if (have_slot_) store_.unpacks_.Release();
     return record;
   }
 
  private:
   absl::StatusOr<LayerRecord> Make(const Cancel& cancel) {
-    CRISP_ASSIGN_OR_RETURN(target_, MakeLayerFs(store_.paths_, number_));
+    CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
+                                           : MakeLayerFs(store_.paths_, number_));
     have_slot_ = store_.unpacks_.TryAcquire();
     if (keep_blob_ || !have_slot_) {
       CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -116,7 +123,7 @@ class ImageStoreImpl::LayerFetch {
         return ErrnoError(errno, absl::StrCat("rename to ", kept));
       }
     }
-    return LayerRecord{.diff_id = diff_id_,
+    LayerRecord record{.diff_id = diff_id_,
                        .number = number_,
                        .blob_digest = blob_.digest,
                        .blob_size = blob_.size,
@@ -125,11 +132,16 @@ class ImageStoreImpl::LayerFetch {
                        .inodes = result_.inodes,
                        .bytes = result_.bytes,
                        .disk_bytes = result_.disk_bytes};
+    if (!image_) return record;
+    CRISP_ASSIGN_OR_RETURN(record.image, SummarizeErofs(target_.get()));
+    // One that cannot be mounted is to fail the pull, not a container.
+    CRISP_RETURN_IF_ERROR(store_.layers_->Root(record).status());
+    return record;
   }
 
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack() {
     CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, store_.Broker());
-    return LayerUnpack::Start(*broker, target_.get());
+    return LayerUnpack::Start(*broker, target_.get(), {.image = image_});
   }
 
   absl::Status Fetch(Gather& pieces, const Cancel& cancel) {
@@ -179,6 +191,7 @@ class ImageStoreImpl::LayerFetch {
   const std::string diff_id_;
   const std::unique_ptr<EarlyFetch> early_;  // or null
   const bool keep_blob_;
+  const bool image_;
   int64_t number_ = 0;
   std::string spool_;
   UniqueFd target_;
@@ -351,10 +364,11 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
                                                std::map<std::string, LayerStore::Lease>& leases) {
   std::vector<InheritedDirs::Layer> chain;
   for (const std::string& diff_id : diff_ids) {
-    const int64_t number = leases.at(diff_id).record.number;
+    const LayerRecord& record = leases.at(diff_id).record;
     CRISP_ASSIGN_OR_RETURN(std::vector<std::string> implicit,
-                           ReadDirList(paths_.ImplicitDirs(number)));
-    chain.push_back({.fs = paths_.LayerFs(number), .implicit_dirs = std::move(implicit)});
+                           ReadDirList(paths_.ImplicitDirs(record.number)));
+    CRISP_ASSIGN_OR_RETURN(std::string fs, layers_->Root(record));
+    chain.push_back({.fs = std::move(fs), .implicit_dirs = std::move(implicit)});
   }
   InheritedDirs inherited(std::move(chain));
   CRISP_RETURN_IF_ERROR(inherited.Find());

@@ -27,6 +27,9 @@ struct ImageStoreOptions {
   // Without them Export() asks the registry again. What was imported is always kept.
   bool keep_layer_blobs = false;
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
+  // New layers become EROFS images, if this kernel can mount them from files; else directories. What is
+  // there stays as it is.
+  bool layer_images = false;
 };
 
 // Credentials of one pull, as the CRI's AuthConfig gives them. Never logged.
@@ -76,7 +79,9 @@ inline constexpr absl::string_view kSpareKeyPrefix = "spare-";
 
 // What a container's root is made of. Directories exist and stay until ReleaseContainer().
 struct RootFs {
-  std::vector<std::string> lower_dirs;  // topmost first, absolute paths; shared and read-only
+  // Topmost first, absolute paths; shared and read-only. A layer that is an image is "/proc/self/fd/<n>",
+  // its mount's descriptor in this process: for others it is to be passed on.
+  std::vector<std::string> lower_dirs;
   std::string upper_dir;                // empty for a view
   std::string work_dir;
 };

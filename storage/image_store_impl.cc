@@ -81,8 +81,18 @@ absl::Status ImageStoreImpl::Start() {
   CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
   CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
   CRISP_RETURN_IF_ERROR(containers_->Recover());
+  ChooseLayerForm();
   background_ = std::thread([this] { Background(); });
   return absl::OkStatus();
+}
+
+void ImageStoreImpl::ChooseLayerForm() {
+  if (!options_.layer_images) return;
+  const absl::Status able = ProbeErofs(paths_.ingest());
+  layer_images_ = able.ok();
+  if (able.ok()) return;
+  LogWarning("layers_are_directories",
+             {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", able.ToString()}});
 }
 
 // True when the machine (not just the daemon) went down while the store was open.
@@ -124,7 +134,7 @@ void ImageStoreImpl::MakeReserve() {
 void ImageStoreImpl::Background() {
   // What the first pull would otherwise wait for: configuration and algorithms to load, a filter.
   (void)HttpClient();
-  (void)UnpackerFilter();
+  (void)UnpackerFilter(Unpacks::kIntoDirectory);
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
@@ -165,7 +175,7 @@ FsUsage ImageStoreImpl::ImageUsage() const {
   FsUsage usage{.mountpoint = options_.root, .timestamp = absl::Now()};
   for (const LayerRecord& layer : layers_->Records()) {
     usage.used_bytes += layer.disk_bytes + (layer.blob_kept ? layer.blob_size : 0);
-    usage.inodes_used += layer.inodes + 2;
+    usage.inodes_used += (layer.is_image() ? 0 : layer.inodes) + 2;
   }
   for (const ImagePtr& image : catalog_->List()) {
     usage.used_bytes += image->image.config_json.size() + image->manifest_bytes.size();

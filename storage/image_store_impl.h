@@ -73,6 +73,7 @@ class ImageStoreImpl : public ImageStore {
 
   ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
   absl::Status Start();
+  void ChooseLayerForm();
   absl::StatusOr<bool> WasUncleanShutdown();
   void MakeReserve();
   void Background();
@@ -118,6 +119,7 @@ class ImageStoreImpl : public ImageStore {
   const ImageStoreOptions options_;
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
+  bool layer_images_ = false;  // wanted, and possible
   UniqueFd lock_;
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
   std::unique_ptr<ImageCatalog> catalog_;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
+#include "storage/erofs_mount.h"
 #include "storage/image_store_impl.h"
 #include "storage/tar_builder.h"
 
@@ -113,14 +114,19 @@ struct Borrowed : Registry {
 
 constexpr char kBox[] = "docker.io/library/box:latest";
 
-class ImageStoreTest : public ::testing::Test {
+// With layers as directories, and as images.
+class ImageStoreTest : public ::testing::TestWithParam<bool> {
  protected:
-  void SetUp() override { Reopen(); }
+  void SetUp() override {
+    if (GetParam() && !ProbeErofs(dir_.path()).ok()) GTEST_SKIP() << ProbeErofs(dir_.path());
+    Reopen();
+  }
   void Reopen() {
     store_.reset();
     ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
     options.pinned_images = {"registry.k8s.io/pause*"};
     options.keep_layer_blobs = keep_blobs_;
+    options.layer_images = GetParam();
     ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
   }
   absl::StatusOr<std::string> Pull(const std::string& reference) {
@@ -136,6 +142,20 @@ class ImageStoreTest : public ::testing::Test {
     EXPECT_THAT(Entries("trash"), IsEmpty());
   }
 
+  // The layer that brought `name`, as a broken disk would leave it.
+  void Damage(const RootFs& root, const std::string& name) {
+    if (!GetParam()) {
+      ASSERT_EQ(truncate((root.lower_dirs[0] + "/" + name).c_str(), 0), 0);
+      return;
+    }
+    for (const std::string& number : Entries("layers")) {
+      const std::string image = root_ + "/layers/" + number + "/image.erofs";
+      struct stat st {};
+      ASSERT_EQ(stat(image.c_str(), &st), 0);
+      ASSERT_EQ(truncate(image.c_str(), st.st_size - 1), 0);
+    }
+  }
+
   const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
   const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
   bool keep_blobs_ = false;
@@ -145,7 +165,7 @@ class ImageStoreTest : public ::testing::Test {
   std::unique_ptr<ImageStore> store_;
 };
 
-TEST_F(ImageStoreTest, PullsAndFindsByEveryName) {
+TEST_P(ImageStoreTest, PullsAndFindsByEveryName) {
   const std::string id = registry_.Put(kBox, {base_, top_}, "1000");
   EXPECT_EQ(*Pull("box"), id);
   const std::string target = registry_.images[kBox].target.digest;
@@ -168,7 +188,7 @@ TEST_F(ImageStoreTest, PullsAndFindsByEveryName) {
   EXPECT_GT(store_->ImageUsage().used_bytes, 0u);
 }
 
-TEST_F(ImageStoreTest, ByDigestAddsNoTagAndSharesLayers) {
+TEST_P(ImageStoreTest, ByDigestAddsNoTagAndSharesLayers) {
   const std::string one = registry_.Put(kBox, {base_, top_});
   const std::string two = registry_.Put("docker.io/library/two:latest", {base_}, "u");
   EXPECT_EQ(*Pull("box@" + registry_.images[kBox].target.digest), one);
@@ -181,7 +201,7 @@ TEST_F(ImageStoreTest, ByDigestAddsNoTagAndSharesLayers) {
   ExpectClean(2);
 }
 
-TEST_F(ImageStoreTest, MovesTags) {
+TEST_P(ImageStoreTest, MovesTags) {
   const std::string one = registry_.Put(kBox, {base_}, "one");
   ASSERT_OK(Pull("box"));
   const std::string two = registry_.Put(kBox, {base_}, "two");
@@ -193,13 +213,13 @@ TEST_F(ImageStoreTest, MovesTags) {
   EXPECT_THAT(store_->Find(one)->repo_digests, SizeIs(1));
 }
 
-TEST_F(ImageStoreTest, ReportsPinnedImages) {
+TEST_P(ImageStoreTest, ReportsPinnedImages) {
   registry_.Put("registry.k8s.io/pause:3.9", {base_});
   ASSERT_OK(Pull("registry.k8s.io/pause:3.9"));
   EXPECT_TRUE(store_->Find("registry.k8s.io/pause:3.9")->pinned);
 }
 
-TEST_F(ImageStoreTest, RemovesAllNamesAndThenTheLayers) {
+TEST_P(ImageStoreTest, RemovesAllNamesAndThenTheLayers) {
   const std::string id = registry_.Put(kBox, {base_, top_});
   registry_.Put("docker.io/library/alias:latest", {base_, top_});
   ASSERT_OK(Pull("box"));
@@ -213,7 +233,7 @@ TEST_F(ImageStoreTest, RemovesAllNamesAndThenTheLayers) {
   ExpectClean(0);
 }
 
-TEST_F(ImageStoreTest, ContainersKeepLayers) {
+TEST_P(ImageStoreTest, ContainersKeepLayers) {
   const std::string id = registry_.Put(kBox, {base_, top_, base_});
   ASSERT_OK(Pull("box"));
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c/1", id));
@@ -230,7 +250,8 @@ TEST_F(ImageStoreTest, ContainersKeepLayers) {
   EXPECT_THAT(store_->PinnedKeys(), ElementsAre("c/1", "view"));
   ASSERT_OK(store_->ReleaseContainer("view"));
   ASSERT_OK(store_->CollectGarbage());
-  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/app"), "top");
+  ASSERT_OK_AND_ASSIGN(const RootFs now, store_->PrepareContainer("c/1", id));
+  EXPECT_EQ(*ReadFile(now.lower_dirs[1] + "/app"), "top");
   EXPECT_EQ(*ReadFile(root.upper_dir + "/f"), "x");
   ASSERT_OK(AtomicWriteFile(root.upper_dir + "/large", std::string(100000, 'x'), 0600, Durability::kNone));
   const uint64_t before = store_->ContainerUsage("c/1")->used_bytes;
@@ -243,7 +264,7 @@ TEST_F(ImageStoreTest, ContainersKeepLayers) {
   ExpectClean(0);
 }
 
-TEST_F(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
+TEST_P(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
   const std::string id = registry_.Put(kBox, {base_, top_});
   ASSERT_OK(Pull("box"));
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("spare-1", id));
@@ -262,13 +283,14 @@ TEST_F(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
   EXPECT_THAT(store_->Rekey("spare-2", "c"), StatusIs(absl::StatusCode::kAlreadyExists));
   ASSERT_OK(store_->ReleaseContainer("spare-2"));
   ASSERT_OK(store_->CollectGarbage());
-  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/etc/os"), "base");
+  ASSERT_OK_AND_ASSIGN(const RootFs now, store_->PrepareContainer("c", id));
+  EXPECT_EQ(*ReadFile(now.lower_dirs[1] + "/etc/os"), "base");
   ASSERT_OK(store_->ReleaseContainer("c"));
   ExpectClean(0);
 }
 
 // What a layer does not list looks as its own image's lower layers have it, whoever shares it.
-TEST_F(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
+TEST_P(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   auto base = [](unsigned uid) {
     return TarBuilder().Add({.name = "data", .type = '5', .mode = 0750, .uid = uid}).Build();
   };
@@ -302,7 +324,7 @@ TEST_F(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   ExpectClean(0);
 }
 
-TEST_F(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
+TEST_P(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
   const std::string base = TarBuilder().Dir("data", 0700).Build();
   registry_.Put(kBox, {base, TarBuilder().File("data/f").Build()});
   ASSERT_OK_AND_ASSIGN(const std::string id, Pull("box"));
@@ -316,7 +338,7 @@ TEST_F(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
   EXPECT_THAT(store_->PrepareView("v", id)->lower_dirs, SizeIs(3));
 }
 
-TEST_F(ImageStoreTest, ViewsAndEmptyImagesAreMountable) {
+TEST_P(ImageStoreTest, ViewsAndEmptyImagesAreMountable) {
   const std::string one = registry_.Put(kBox, {base_});
   const std::string none = registry_.Put("docker.io/library/none:latest", {});
   ASSERT_OK(Pull("box"));
@@ -325,7 +347,7 @@ TEST_F(ImageStoreTest, ViewsAndEmptyImagesAreMountable) {
   EXPECT_THAT(store_->PrepareContainer("c", none)->lower_dirs, SizeIs(1));
 }
 
-TEST_F(ImageStoreTest, FailedPullsLeaveNothing) {
+TEST_P(ImageStoreTest, FailedPullsLeaveNothing) {
   registry_.Put(kBox, {base_, top_});
   registry_.break_off = true;
   EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss));
@@ -343,7 +365,7 @@ TEST_F(ImageStoreTest, FailedPullsLeaveNothing) {
   EXPECT_OK(Pull("box"));
 }
 
-TEST_F(ImageStoreTest, SameImageIsFetchedOnce) {
+TEST_P(ImageStoreTest, SameImageIsFetchedOnce) {
   registry_.Put(kBox, {base_, top_});
   registry_.Put("docker.io/library/two:latest", {base_}, "u");
   registry_.hang = true;
@@ -358,7 +380,7 @@ TEST_F(ImageStoreTest, SameImageIsFetchedOnce) {
   ExpectClean(2);
 }
 
-TEST_F(ImageStoreTest, WaitersLeaveOneByOne) {
+TEST_P(ImageStoreTest, WaitersLeaveOneByOne) {
   registry_.Put(kBox, {base_});
   registry_.hang = true;
   EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(1))),
@@ -376,19 +398,19 @@ TEST_F(ImageStoreTest, WaitersLeaveOneByOne) {
   ExpectClean(1);
 }
 
-TEST_F(ImageStoreTest, OneProcessOwnsARoot) {
+TEST_P(ImageStoreTest, OneProcessOwnsARoot) {
   EXPECT_THAT(ImageStoreImpl::Open({.root = root_}, std::make_unique<Borrowed>(registry_)).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
-TEST_F(ImageStoreTest, DoesNotOpenWithoutItsUnpacker) {
+TEST_P(ImageStoreTest, DoesNotOpenWithoutItsUnpacker) {
   EXPECT_THAT(ImageStoreImpl::Open({.root = root_ + "2", .unpacker = "/nonexistent"},
                                    std::make_unique<Borrowed>(registry_))
                   .status(),
               StatusIs(absl::StatusCode::kNotFound));
 }
 
-TEST_F(ImageStoreTest, CleansUpWhatACrashLeft) {
+TEST_P(ImageStoreTest, CleansUpWhatACrashLeft) {
   registry_.Put(kBox, {base_});
   ASSERT_OK(Pull("box"));
   store_.reset();
@@ -403,7 +425,7 @@ TEST_F(ImageStoreTest, CleansUpWhatACrashLeft) {
   EXPECT_OK(store_->PrepareContainer("c", store_->Find("box")->id));
 }
 
-TEST_F(ImageStoreTest, ALostLayerIsPulledAgain) {
+TEST_P(ImageStoreTest, ALostLayerIsPulledAgain) {
   registry_.Put(kBox, {base_, top_});
   ASSERT_OK(Pull("box"));
   store_.reset();
@@ -414,7 +436,7 @@ TEST_F(ImageStoreTest, ALostLayerIsPulledAgain) {
   ExpectClean(2);
 }
 
-TEST_F(ImageStoreTest, AfterAPowerCutDamageIsFound) {
+TEST_P(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   registry_.Put(kBox, {base_, top_});
   ASSERT_OK_AND_ASSIGN(const std::string id, Pull("box"));
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareView("v", id));
@@ -426,7 +448,7 @@ TEST_F(ImageStoreTest, AfterAPowerCutDamageIsFound) {
     ASSERT_OK(catalog->SetFact("clean", "no"));
     ASSERT_OK(catalog->SetFact("boot_id", "another"));
   }
-  ASSERT_EQ(truncate((root.lower_dirs[0] + "/app").c_str(), 0), 0);
+  Damage(root, "app");
   Reopen();
   EXPECT_FALSE(store_->PrepareContainer("c", id).ok());
   EXPECT_EQ(*Pull("box"), id);
@@ -434,7 +456,7 @@ TEST_F(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   EXPECT_EQ(*ReadFile(again.lower_dirs[0] + "/app"), "top");
 }
 
-TEST_F(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
+TEST_P(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
   registry_.Put(kBox, {base_, top_});
   registry_.early = 2;
   ASSERT_OK(Pull("box"));
@@ -447,7 +469,7 @@ TEST_F(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
   EXPECT_EQ(registry_.fetches, 3);
 }
 
-TEST_F(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
+TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
   registry_.Put(kBox, {base_, top_});
   registry_.early = 2;
   registry_.no_config = true;
@@ -455,7 +477,7 @@ TEST_F(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
   ExpectClean(0);
 }
 
-TEST_F(ImageStoreTest, ExportsAndImports) {
+TEST_P(ImageStoreTest, ExportsAndImports) {
   const std::string id = registry_.Put(kBox, {base_, top_});
   ASSERT_OK(Pull("box"));
   UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
@@ -477,7 +499,7 @@ TEST_F(ImageStoreTest, ExportsAndImports) {
             *ReadFile(absl::StrCat("/proc/self/fd/", file.get())));
 }
 
-TEST_F(ImageStoreTest, AnExportThatTheRegistryFailsFails) {
+TEST_P(ImageStoreTest, AnExportThatTheRegistryFailsFails) {
   registry_.Put(kBox, {base_});
   ASSERT_OK(Pull("box"));
   registry_.break_off = true;
@@ -486,7 +508,7 @@ TEST_F(ImageStoreTest, AnExportThatTheRegistryFailsFails) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("broke off")));
 }
 
-TEST_F(ImageStoreTest, KeepsLayersCompressedWhereAskedTo) {
+TEST_P(ImageStoreTest, KeepsLayersCompressedWhereAskedTo) {
   keep_blobs_ = true;
   Reopen();
   registry_.Put(kBox, {base_, top_});
@@ -499,7 +521,7 @@ TEST_F(ImageStoreTest, KeepsLayersCompressedWhereAskedTo) {
   ExpectClean(0);
 }
 
-TEST_F(ImageStoreTest, ImportsDockerArchives) {
+TEST_P(ImageStoreTest, ImportsDockerArchives) {
   const std::string config = DumpJson(
       Json{{"architecture", "amd64"}, {"os", "linux"},
            {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(base_)}}}}});
@@ -527,6 +549,40 @@ TEST_F(ImageStoreTest, ImportsDockerArchives) {
   EXPECT_THAT(*import(archive(base_)), ElementsAre("docker.io/x/y:1"));
   EXPECT_EQ(store_->Find("x/y:1")->id, Sha256Digest(config));
   ExpectClean(1, 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layers,
+                         ImageStoreTest,
+                         ::testing::Bool(),
+                         [](const auto& form) { return form.param ? "Images" : "Directories"; });
+
+// A store that changes its mind keeps what it has, and stacks both on each other.
+TEST(MixedStoreTest, FormsStandBesideEachOther) {
+  const TempDir dir;
+  if (!ProbeErofs(dir.path()).ok()) GTEST_SKIP() << ProbeErofs(dir.path());
+  FakeRegistry registry;
+  const std::string base = TarBuilder().Dir("data", 0700).File("f", "base").Build();
+  registry.Put("docker.io/library/base:latest", {base});
+  const std::string id = registry.Put(kBox, {base, TarBuilder().File("data/f", "top").Build()});
+  ImageStoreOptions options{.root = dir.path() + "/store", .unpacker = CRISP_UNPACKER};
+  for (const bool images : {false, true, false}) {
+    options.layer_images = images;
+    ASSERT_OK_AND_ASSIGN(const auto store,
+                         ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry)));
+    ASSERT_OK(store->Pull(images ? "box" : "base", {}, Cancel()));
+    if (!images && !store->Find(id).ok()) continue;
+    const uint64_t inodes = store->ImageUsage().inodes_used;
+    EXPECT_EQ(inodes, 9u);  // four for the directory, two for the image, three for what it inherits
+    ASSERT_OK_AND_ASSIGN(const RootFs root, store->PrepareContainer("c", id));
+    ASSERT_THAT(root.lower_dirs, SizeIs(3));  // data as it is in the base
+    struct stat st {};
+    ASSERT_EQ(stat((root.lower_dirs[0] + "/data").c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777, 0700u);
+    EXPECT_THAT(root.lower_dirs[1], HasSubstr("/proc/self/fd/"));
+    EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/data/f"), "top");
+    EXPECT_EQ(*ReadFile(root.lower_dirs[2] + "/f"), "base");
+    ASSERT_OK(store->ReleaseContainer("c"));
+  }
 }
 
 }  // namespace

@@ -24,6 +24,9 @@ std::string StorePaths::LayerDir(int64_t number) const {
 std::string StorePaths::LayerFs(int64_t number) const {
   return absl::StrCat(LayerDir(number), "/fs");
 }
+std::string StorePaths::LayerImage(int64_t number) const {
+  return absl::StrCat(LayerDir(number), "/image.erofs");
+}
 std::string StorePaths::ImplicitDirs(int64_t number) const {
   return absl::StrCat(LayerDir(number), "/implicit_dirs");
 }
@@ -46,8 +49,7 @@ absl::Status LayerStore::Recover(bool suspect) {
   }
   for (const LayerRecord& record : catalog_->Layers()) {
     next_number_ = std::max(next_number_.load(), record.number + 1);
-    struct stat st {};
-    if (stat(paths_.LayerFs(record.number).c_str(), &st) != 0) {
+    if (!IsThere(record)) {
       LogWarning("layer_lost", {{"layer", record.diff_id}});
       CRISP_RETURN_IF_ERROR(Drop(record));
       continue;
@@ -87,7 +89,7 @@ absl::Status LayerStore::TrashStrangers() {
 
 absl::Status LayerStore::Drop(const LayerRecord& record) {
   CRISP_RETURN_IF_ERROR(catalog_->RemoveLayer(record.number));
-  CRISP_RETURN_IF_ERROR(Trash(paths_.LayerDir(record.number)));
+  CRISP_RETURN_IF_ERROR(Discard(record.number));
   return record.blob_kept ? Trash(paths_.Blob(record.blob_digest)) : absl::OkStatus();
 }
 
@@ -211,9 +213,33 @@ absl::Status LayerStore::Collect() {
   return first;
 }
 
+absl::StatusOr<std::string> LayerStore::Root(const LayerRecord& record) {
+  if (!record.is_image()) return paths_.LayerFs(record.number);
+  return mounts_.Root(record.number, paths_.LayerImage(record.number));
+}
+
+absl::Status LayerStore::Discard(int64_t number) {
+  mounts_.Forget(number);
+  return Trash(paths_.LayerDir(number));
+}
+
+bool LayerStore::IsThere(const LayerRecord& record) const {
+  struct stat st {};
+  const std::string path =
+      record.is_image() ? paths_.LayerImage(record.number) : paths_.LayerFs(record.number);
+  return stat(path.c_str(), &st) == 0;
+}
+
 bool LayerStore::IsIntact(const LayerRecord& record) const {
-  const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, paths_.LayerFs(record.number));
-  if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes) return false;
+  if (record.is_image()) {
+    const absl::StatusOr<UniqueFd> image = Open(paths_.LayerImage(record.number), O_RDONLY);
+    if (!image.ok()) return false;
+    const absl::StatusOr<ErofsSummary> summary = SummarizeErofs(image->get());
+    if (!summary.ok() || *summary != record.image) return false;
+  } else {
+    const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, paths_.LayerFs(record.number));
+    if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes) return false;
+  }
   struct stat st {};
   return !record.blob_kept || (stat(paths_.Blob(record.blob_digest).c_str(), &st) == 0 &&
                                static_cast<uint64_t>(st.st_size) == record.blob_size);

@@ -15,11 +15,13 @@
 #include "absl/synchronization/mutex.h"
 #include "base/cancel.h"
 #include "storage/image_catalog.h"
+#include "storage/layer_mounts.h"
 
 namespace crisp::storage {
 
 // The directories of a store:
-//   layers/<number>/fs    one unpacked layer
+//   layers/<number>/fs    one unpacked layer, or
+//   layers/<number>/image.erofs  one as an image
 //   layers/<number>/implicit_dirs  see InheritedDirs; for layers that have such
 //   blobs/sha256/<hex>    compressed layers, kept for export
 //   ingest/<number>       half-made things; means nothing after a restart
@@ -36,6 +38,7 @@ struct StorePaths {
   std::string empty() const { return root + "/empty"; }
   std::string LayerDir(int64_t number) const;  // layers/<number>
   std::string LayerFs(int64_t number) const;
+  std::string LayerImage(int64_t number) const;
   std::string ImplicitDirs(int64_t number) const;
   std::string Blob(absl::string_view digest) const;
 };
@@ -79,6 +82,11 @@ class LayerStore {
   // Verifies one suspect layer. False: none is left.
   bool VerifyNext();
 
+  // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
+  absl::StatusOr<std::string> Root(const LayerRecord& record);
+  // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the trash.
+  absl::Status Discard(int64_t number);
+
   int64_t NextNumber() { return next_number_++; }
   // Renames `path` into the trash; absent is OK.
   absl::Status Trash(const std::string& path);
@@ -102,11 +110,13 @@ class LayerStore {
   absl::Status Drop(const LayerRecord& record);
   absl::Status WaitIdle(const std::string& diff_id, const Cancel& cancel)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsThere(const LayerRecord& record) const;
   bool IsIntact(const LayerRecord& record) const;
   void Verify(const std::string& diff_id);
 
   const StorePaths paths_;
   ImageCatalog* const catalog_;
+  LayerMounts mounts_;
   std::atomic<int64_t> next_number_{1};
   mutable absl::Mutex mutex_;  // taken before the catalog's
   absl::CondVar changed_;

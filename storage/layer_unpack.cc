@@ -21,6 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "storage/layer_sink.h"
 
 namespace crisp::storage {
 namespace {
@@ -67,6 +68,16 @@ absl::Status AddImplicit(int root, const std::string& directory, UnpackResult& r
   return absl::OkStatus();
 }
 
+// An image's are real paths already, if the child is to be believed.
+absl::Status AddImplicit(char kind, const std::string& directory, UnpackResult& result) {
+  CRISP_ASSIGN_OR_RETURN(const LayerName name, SplitLayerName(directory, ApplyLimits()));
+  if (kind != 'i' || directory != (name.base.empty() ? "." : name.path())) {
+    return absl::InternalError("unpack layer: the unpacker reports what no image has");
+  }
+  result.implicit_dirs.push_back(directory);
+  return absl::OkStatus();
+}
+
 absl::Status MarkOpaque(int root, const std::string& directory) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenListed(root, directory));
   if (!fd) return absl::OkStatus();
@@ -81,10 +92,12 @@ absl::Status MarkOpaque(int root, const std::string& directory) {
 LayerUnpack::LayerUnpack(UniqueFd stream,
                          UniqueFd report,
                          UniqueFd target,
+                         bool image,
                          std::shared_ptr<EndedUnpackers> ended)
     : stream_(std::move(stream)),
       report_(std::move(report)),
       target_(std::move(target)),
+      image_(image),
       ended_(std::move(ended)) {}
 
 LayerUnpack::~LayerUnpack() {
@@ -111,7 +124,7 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
   CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(
-      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), broker.ended()));
+      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), options.image, broker.ended()));
 }
 
 // The broker answers at once or is dead, which closes the pipe.
@@ -217,8 +230,12 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
       return absl::InternalError("unpack layer: cut-off report");
     }
     const std::string directory(names.substr(1, end - 1));
-    CRISP_RETURN_IF_ERROR(names[0] == 'o' ? MarkOpaque(target_.get(), directory)
-                                          : AddImplicit(target_.get(), directory, result));
+    if (image_) {
+      CRISP_RETURN_IF_ERROR(AddImplicit(names[0], directory, result));
+    } else {
+      CRISP_RETURN_IF_ERROR(names[0] == 'o' ? MarkOpaque(target_.get(), directory)
+                                            : AddImplicit(target_.get(), directory, result));
+    }
     names.remove_prefix(end + 1);
   }
   return result;

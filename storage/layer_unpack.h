@@ -32,10 +32,11 @@ struct UnpackResult {
 // One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go in
 // by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and reaps
 // the child.
-// After any failure the target directory holds rubbish and is the caller's to remove.
+// After any failure the target holds rubbish and is the caller's to remove.
 class LayerUnpack {
  public:
-  // `target_fd` is an empty directory (not O_PATH); the layer's root. The broker need not outlive it.
+  // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an empty
+  // file, open for writing. The broker need not outlive it.
   static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(UnpackBroker& broker,
                                                             int target_fd,
                                                             const UnpackOptions& options = {});
@@ -46,13 +47,14 @@ class LayerUnpack {
   // Blocks while the child is behind. `cancel`'s error, or what the child reported when it gave up.
   absl::Status Write(absl::string_view bytes, const Cancel& cancel);
   // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
-  // those of Decompress, ApplyTar and LayerApplier; Internal when the child died without a word.
+  // those of Decompress, ApplyTar and LayerSink; Internal when the child died without a word.
   absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
 
  private:
   LayerUnpack(UniqueFd stream,
               UniqueFd report,
               UniqueFd target,
+              bool image,
               std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
   bool Meet();
@@ -64,6 +66,7 @@ class LayerUnpack {
   UniqueFd stream_;
   UniqueFd report_;
   UniqueFd target_;
+  const bool image_;
   const std::shared_ptr<EndedUnpackers> ended_;
 };
 

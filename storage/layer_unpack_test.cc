@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
+#include "storage/erofs_mount.h"
 #include "storage/tar_builder.h"
 
 namespace crisp::storage {
@@ -58,6 +59,31 @@ TEST_F(LayerUnpackTest, TellsImplicitDirectories) {
   ASSERT_OK_AND_ASSIGN(const UnpackResult result, Unpack(tar.Build()));
   EXPECT_THAT(result.implicit_dirs,
               ::testing::UnorderedElementsAre(".", "a/b", "real/sub", "x"));
+}
+
+TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
+  if (!ProbeErofs(dir_.path()).ok()) GTEST_SKIP() << ProbeErofs(dir_.path());
+  TarBuilder tar;
+  tar.Dir("etc").File("etc/passwd", "root").File("a/b/f").Symlink("link", "a").File("link/c/f");
+  for (int i = 0; i < 3000; ++i) tar.File(absl::StrCat("many/", i), std::string(1000, 'x'));
+  tar.Dir("opaque").File("opaque/.wh..wh..opq", "");
+  const std::string bytes = tar.Build();
+  ASSERT_OK_AND_ASSIGN(const UniqueFd image,
+                       Open(dir_.path() + "/image", O_RDWR | O_CREAT, 0600));
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, image.get(), {.image = true}));
+  ASSERT_OK(unpack->Write(Gzip(bytes), Cancel()));
+  ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpack->Finish(Cancel()));
+  EXPECT_EQ(result.diff_id, Sha256Digest(bytes));
+  EXPECT_THAT(result.implicit_dirs, ::testing::ElementsAre(".", "a", "a/b", "a/c", "many"));
+  ASSERT_OK_AND_ASSIGN(const ErofsSummary summary, SummarizeErofs(image.get()));
+  EXPECT_EQ(summary.size, result.disk_bytes);
+  ASSERT_OK_AND_ASSIGN(const UniqueFd mount, MountErofs(image.get()));
+  EXPECT_EQ(*ReadFileAt(mount.get(), "etc/passwd"), "root");
+  EXPECT_EQ(ReadFileAt(mount.get(), "many/2999")->size(), 1000u);
+  char value[8] = {};
+  const std::string opaque = absl::StrCat("/proc/self/fd/", mount.get(), "/opaque");
+  EXPECT_EQ(getxattr(opaque.c_str(), "trusted.overlay.opaque", value, 8), 1);
 }
 
 TEST_F(LayerUnpackTest, MovesMuchData) {

@@ -49,10 +49,11 @@ absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
 }
 
 // The socket holds it until the broker is there.
-absl::Status SendFilter(int socket) {
-  CRISP_RETURN_IF_ERROR(UnpackerFilter().status());
-  const size_t size = UnpackerFilter()->size() * sizeof(sock_filter);
-  if (send(socket, UnpackerFilter()->data(), size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) {
+absl::Status SendFilter(int socket, Unpacks what) {
+  const absl::StatusOr<std::vector<sock_filter>>& filter = UnpackerFilter(what);
+  CRISP_RETURN_IF_ERROR(filter.status());
+  const size_t size = filter->size() * sizeof(sock_filter);
+  if (send(socket, filter->data(), size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) {
     return ErrnoError(errno, "hand the unpack broker its filter");
   }
   return absl::OkStatus();
@@ -87,7 +88,8 @@ absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::str
   }
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
-  CRISP_RETURN_IF_ERROR(SendFilter(ours.get()));
+  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), Unpacks::kIntoDirectory));
+  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), Unpacks::kIntoImage));
   CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, theirs.get()));
   return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
 }

@@ -20,14 +20,16 @@ namespace crisp::storage {
 struct UnpackOptions {
   uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
   uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
+  bool image = false;  // the target is a file that becomes an EROFS image, no directory
 };
 
-// One message to the broker; the stream, the layer's directory and the report's pipe go with it. It is
+// One message to the broker; the stream, the layer's directory or file and the report's pipe go with it. It is
 // not answered: an unpacker begins its report with its pid, and without one there is no report. Both
 // ends come from one build.
 using UnpackRequest = UnpackOptions;
 constexpr int kUnpackRequestFds = 3;
-// Before the first of them comes the unpackers' filter of system calls, in a message of its own.
+// Before the first of them come the unpackers' filters of system calls, into a directory and into an image,
+// in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path, "i" and an
 // implicit one's. Then this, so that one that was cut off is told from a whole one.

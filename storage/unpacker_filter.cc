@@ -29,18 +29,20 @@ absl::StatusOr<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
   return program;
 }
 
-absl::StatusOr<std::vector<sock_filter>> CompileFilter() {
+absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                                seccomp_release);
   if (filter == nullptr) return absl::InternalError("make a seccomp filter");
-  constexpr int kAllowed[] = {
-      // files, relative to the directory
+  // Files, relative to the directory.
+  constexpr int kPaths[] = {
       SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat),
       SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat),
-      SCMP_SYS(fstat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(fchown), SCMP_SYS(fchownat),
-      SCMP_SYS(fchmod), SCMP_SYS(fchmodat), SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
-      SCMP_SYS(ftruncate), SCMP_SYS(getdents64), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev),
-      SCMP_SYS(pwrite64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl),
+      SCMP_SYS(statx), SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
+      SCMP_SYS(fsetxattr), SCMP_SYS(utimensat), SCMP_SYS(getdents64)};
+  constexpr int kAllowed[] = {
+      // descriptors
+      SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(ftruncate), SCMP_SYS(read), SCMP_SYS(write),
+      SCMP_SYS(writev), SCMP_SYS(pwrite64), SCMP_SYS(lseek), SCMP_SYS(close), SCMP_SYS(fcntl),
       // memory
       SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect),
       SCMP_SYS(madvise),
@@ -53,6 +55,12 @@ absl::StatusOr<std::vector<sock_filter>> CompileFilter() {
   int error = 0;
   for (const int call : kAllowed) {
     if (error == 0) error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+  }
+  // Refused rather than deadly into an image: libraries look for optional files.
+  const uint32_t for_paths =
+      what == Unpacks::kIntoDirectory ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES);
+  for (const int call : kPaths) {
+    if (error == 0) error = seccomp_rule_add(filter.get(), for_paths, call, 0);
   }
   // clone3's flags are out of a filter's sight: without it the C library uses clone.
   if (error == 0) {
@@ -68,9 +76,11 @@ absl::StatusOr<std::vector<sock_filter>> CompileFilter() {
 
 }  // namespace
 
-const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter() {
-  static const auto* filter = new absl::StatusOr<std::vector<sock_filter>>(CompileFilter());
-  return *filter;
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what) {
+  using Compiled = absl::StatusOr<std::vector<sock_filter>>;
+  static const auto* directory = new Compiled(CompileFilter(Unpacks::kIntoDirectory));
+  static const auto* image = new Compiled(CompileFilter(Unpacks::kIntoImage));
+  return what == Unpacks::kIntoDirectory ? *directory : *image;
 }
 
 }  // namespace crisp::storage

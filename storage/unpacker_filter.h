@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "storage/confinement.h"
 
 namespace crisp::storage {
 
 // The system calls that unpacking a layer takes, as a seccomp program: a process dies of all others.
-// New threads are allowed, new processes are not. Compiled by the first call; thread-safe.
-const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter();
+// New threads are allowed, new processes are not; into an image, nothing that takes a path. Compiled by the
+// first call; thread-safe.
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what);
 
 }  // namespace crisp::storage
 

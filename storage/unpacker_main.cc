@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -27,6 +29,7 @@
 #include "storage/confinement.h"
 #include "storage/decompressor.h"
 #include "storage/digest.h"
+#include "storage/erofs_applier.h"
 #include "storage/layer_applier.h"
 #include "storage/layer_tar.h"
 #include "storage/unpack_broker.h"
@@ -66,7 +69,7 @@ absl::Status CheckFreeSpace(uint64_t min_free) {
 // Writes what comes out of a ring, on a thread of its own from Begin() on, else within Finish().
 class Writer {
  public:
-  explicit Writer(ByteRing& ring) : ring_(ring) {}
+  Writer(ByteRing& ring, LayerSink& sink) : ring_(ring), sink_(sink) {}
   void Begin() {
     if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   }
@@ -78,12 +81,12 @@ class Writer {
       Run();
     }
     CRISP_RETURN_IF_ERROR(status_);
-    return applier_.Finish();
+    return sink_.Finish();
   }
 
  private:
   void Run() {
-    status_ = ApplyTar([this](char* buffer, size_t size) { return ring_.Pop(buffer, size); }, applier_);
+    status_ = ApplyTar([this](char* buffer, size_t size) { return ring_.Pop(buffer, size); }, sink_);
     if (status_.ok()) {
       ring_.Discard();  // padding behind the archive's end counts for the digest only
     } else {
@@ -92,7 +95,7 @@ class Writer {
   }
 
   ByteRing& ring_;
-  LayerApplier applier_{kTarget};
+  LayerSink& sink_;
   absl::Status status_;
   std::thread thread_;
 };
@@ -101,6 +104,13 @@ struct Inflated {
   std::string diff_id;
   DecompressResult bytes;
 };
+
+std::unique_ptr<LayerSink> MakeSink(bool image) {
+  if (!image) return std::make_unique<LayerApplier>(kTarget);
+  ErofsImageOptions options;
+  (void)getrandom(options.uuid.data(), options.uuid.size(), 0);
+  return std::make_unique<ErofsApplier>(kTarget, options);
+}
 
 // The first half of the pipeline: read, inflate, hash.
 absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, Writer& writer) {
@@ -126,7 +136,8 @@ absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, W
 absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
   ByteRing ring;
   static_assert(kWorthAThread < ByteRing::kCapacity, "what no thread reads has to fit");
-  Writer writer(ring);
+  const std::unique_ptr<LayerSink> target = MakeSink(request.image);
+  Writer writer(ring, *target);
   const absl::StatusOr<Inflated> inflated = Inflate(request, ring, writer);
   const absl::StatusOr<LayerContent> content = writer.Finish();
   // The stream's own error explains the archive's.
@@ -150,17 +161,21 @@ absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
 }
 
 using Filter = std::vector<sock_filter>;
+struct Filters {
+  Filter directory, image;
+};
 
 absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
-                                      const Filter& filter,
+                                      const Filters& filters,
                                       std::string& listed) {
-  CRISP_RETURN_IF_ERROR(ConfineUnpacker(kTarget, filter));
+  CRISP_RETURN_IF_ERROR(request.image ? ConfineUnpacker(Unpacks::kIntoImage, kTarget, filters.image)
+                                      : ConfineUnpacker(Unpacks::kIntoDirectory, kTarget, filters.directory));
   return Unpack(request, listed);
 }
 
-[[noreturn]] void UnpackLayer(const UnpackRequest& request, const Filter& filter) {
+[[noreturn]] void UnpackLayer(const UnpackRequest& request, const Filters& filters) {
   std::string listed;
-  absl::StatusOr<Json> result = ConfineAndUnpack(request, filter, listed);
+  absl::StatusOr<Json> result = ConfineAndUnpack(request, filters, listed);
   Json report = result.ok() ? *result
                             : Json{{"code", static_cast<int>(result.status().code())},
                                    {"message", std::string(result.status().message())}};
@@ -226,20 +241,22 @@ bool TakePlaces(const std::vector<UniqueFd>& fds) {
 
 // The child is crispd's, who waits for it: this process only lends its memory. Where there can be no
 // child, the report's pipe closes without a word.
-void Fork(const Request& request, const Filter& filter) {
+void Fork(const Request& request, const Filters& filters) {
   if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) return;
   const pid_t pid = getpid();
   if (write(request.fds.back().get(), &pid, sizeof(pid)) != sizeof(pid)) _exit(1);
   if (!TakePlaces(request.fds)) _exit(1);
-  UnpackLayer(request.options, filter);
+  UnpackLayer(request.options, filters);
 }
 
 int Serve() {
   (void)prctl(PR_SET_NAME, "crisp-unpacker");  // it was run by a descriptor's number
   (void)mallopt(M_ARENA_MAX, 1);  // an unpacker's two threads do not make one each
   PrepareTarReader();  // what it loads from disk on first use is out of the unpackers' reach
-  const Filter filter = ReceiveFilter();
-  while (const std::optional<Request> request = Receive()) Fork(*request, filter);
+  Filters filters;
+  filters.directory = ReceiveFilter();
+  filters.image = ReceiveFilter();
+  while (const std::optional<Request> request = Receive()) Fork(*request, filters);
   return 0;
 }
 
