@@ -90,6 +90,9 @@ absl::Status Config::Validate() const {
     return Invalid("image.max_parallel_unpacks", absl::StrCat(image.max_parallel_unpacks),
                    "must be between 1 and 64");
   }
+  if (image.layer_format != "directories" && image.layer_format != "erofs") {
+    return Invalid("image.layer_format", image.layer_format, "must be directories or erofs");
+  }
   CRISP_RETURN_IF_ERROR(CheckNetwork(network));
   CRISP_RETURN_IF_ERROR(CheckStreaming(streaming));
   if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {

@@ -24,6 +24,7 @@ struct ImageConfig {
   int64_t max_parallel_unpacks = 4;
   bool keep_layer_blobs = false;  // layers as the registry compressed them, for exports without it
   absl::Duration stall_timeout = absl::Minutes(1);  // a pull that gets no byte for so long fails
+  std::string layer_format = "directories";  // or "erofs": what new layers become
 };
 
 struct NetworkConfig {

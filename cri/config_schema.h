@@ -23,6 +23,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("max_parallel_unpacks", config.image.max_parallel_unpacks);
     v.Key("keep_layer_blobs", config.image.keep_layer_blobs);
     v.Key("stall_timeout", config.image.stall_timeout);
+    v.Key("layer_format", config.image.layer_format);
   });
   visitor.Section("network", [&](Visitor& v) {
     v.Key("name", config.network.name);

@@ -181,6 +181,7 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("log_level", [](Config& c) { c.log_level = "loud"; });
   expect("image.max_parallel_downloads", [](Config& c) { c.image.max_parallel_downloads = 0; });
   expect("image.max_parallel_unpacks", [](Config& c) { c.image.max_parallel_unpacks = 65; });
+  expect("image.layer_format", [](Config& c) { c.image.layer_format = "tar"; });
   expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
   expect("network.name", [](Config& c) { c.network.name = "a/b"; });
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });

@@ -45,7 +45,8 @@ storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpack
           .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
           .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
           .keep_layer_blobs = config.image.keep_layer_blobs,
-          .stall_timeout = config.image.stall_timeout};
+          .stall_timeout = config.image.stall_timeout,
+          .layer_images = config.image.layer_format == "erofs"};
 }
 
 network::NetworkOptions NetworkOptionsOf(const Config& config) {

@@ -63,6 +63,11 @@ stage_e2e() {
     echo "--- $(basename "$binary")"
     CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin timeout 600 "$binary" --gtest_brief=1 || failed=1
   done
+  for binary in build/e2e/{lifecycle,restart,surface,devices}_e2e; do
+    echo "--- $(basename "$binary"), layers as images"
+    CRISP_LAYER_FORMAT=erofs CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin \
+      timeout 600 "$binary" --gtest_brief=1 || failed=1
+  done
   return $failed
 }
 
@@ -72,6 +77,9 @@ stage_scripts() {
     echo "--- $script"
     timeout 600 "$script" || { echo "FAILED: $script"; failed=1; }
   done
+  echo "--- test/e2e/images_test.sh, layers as images"
+  CRISP_LAYER_FORMAT=erofs timeout 600 test/e2e/images_test.sh ||
+    { echo "FAILED: test/e2e/images_test.sh, layers as images"; failed=1; }
   return $failed
 }
 

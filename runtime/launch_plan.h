@@ -52,7 +52,7 @@ struct MountPlan {
   std::string source;       // kBind: host path. kFs: source string, often the type's name
   std::string type;         // kFs: file system type
   std::vector<std::string> options;  // kFs: "key" or "key=value" for fsconfig
-  std::vector<std::string> lowers;   // kOverlay: topmost first
+  std::vector<std::string> lowers;   // kOverlay: topmost first; as ContainerPlan::lower_dirs
   std::string sub_path;     // kOverlay: this subdirectory of it, resolved inside, must exist
   uint64_t attributes = 0;  // MOUNT_ATTR_* to set (RDONLY, NOSUID, NODEV, NOEXEC, …)
   bool recursive_attributes = false;   // to submounts as well (recursive read-only)
@@ -79,7 +79,9 @@ struct ContainerPlan {
   ProcessPlan process;
 
   // Root: overlay of lowers + upper/work (read-only overlay without upper when upper is empty).
-  std::vector<std::string> lower_dirs;  // topmost first
+  // Topmost first: directories, and "/proc/self/fd/<n>" for a mount that the daemon holds; in its place
+  // the shim gets "fd:<n>", the n-th of the descriptors that come with the plan.
+  std::vector<std::string> lower_dirs;
   std::string upper_dir, work_dir;
   bool rootfs_readonly = false;
   std::string mount_label;              // SELinux context= of root and tmpfs, empty: none

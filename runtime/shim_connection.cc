@@ -5,8 +5,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
+#include <optional>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
@@ -15,6 +20,33 @@ namespace crisp::runtime {
 namespace {
 
 constexpr absl::Duration kShutdownWait = absl::Seconds(10);
+
+constexpr char kHeldMount[] = "/proc/self/fd/";
+
+bool HoldsMounts(const std::vector<std::string>& layers) {
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const std::string& layer) { return absl::StartsWith(layer, kHeldMount); });
+}
+
+bool HoldsMounts(const ContainerPlan& plan) {
+  return HoldsMounts(plan.lower_dirs) ||
+         std::any_of(plan.mounts.begin(), plan.mounts.end(),
+                     [](const MountPlan& mount) { return HoldsMounts(mount.lowers); });
+}
+
+// Puts the mounts among the layers behind `fds` and their places there into the plan.
+void PassLayers(std::vector<std::string>& layers, size_t first, std::vector<int>& fds) {
+  for (std::string& layer : layers) {
+    int fd = -1;
+    if (!absl::StartsWith(layer, kHeldMount) ||
+        !absl::SimpleAtoi(absl::string_view(layer).substr(strlen(kHeldMount)), &fd)) {
+      continue;
+    }
+    const auto known = std::find(fds.begin() + static_cast<std::ptrdiff_t>(first), fds.end(), fd);
+    layer = absl::StrCat("fd:", known - fds.begin() - static_cast<std::ptrdiff_t>(first));
+    if (known == fds.end()) fds.push_back(fd);
+  }
+}
 
 bool Readable(int fd, absl::Duration wait) {
   pollfd poll_fd = {.fd = fd, .events = POLLIN, .revents = 0};
@@ -29,9 +61,23 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
                                              const std::function<absl::Status()>& meanwhile) {
   std::vector<int> fds;
   if (root >= 0) fds.push_back(root);
+  const size_t first_layer = fds.size();
+  std::optional<ContainerPlan> changed;
+  if (HoldsMounts(plan)) {
+    changed = plan;
+    if (root < 0) PassLayers(changed->lower_dirs, first_layer, fds);
+    for (MountPlan& mount : changed->mounts) PassLayers(mount.lowers, first_layer, fds);
+  }
+  // One more may be the plan itself.
+  if (fds.size() >= kMaxMessageFds) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("create container ", plan.container_id, ": too many layers"));
+  }
+  const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
+                         (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);
   absl::Status beside;
   const absl::Status made =
-      Call(MessageType::kCreate, EncodePlan(plan), fds, root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u, cancel,
+      Call(MessageType::kCreate, EncodePlan(changed.has_value() ? *changed : plan), fds, flags, cancel,
            [&] { if (meanwhile != nullptr) beside = meanwhile(); })
           .status;
   if (!made.ok()) return Annotate(made, absl::StrCat("create container ", plan.container_id));

@@ -31,7 +31,7 @@ bool MadeByChild(const MountView& mount) {
   return false;
 }
 
-int BuildMount(const ContainerView& plan, const MountView& mount) {
+int BuildMount(const ContainerView& plan, const MountView& mount, const LayerFds& layers) {
   const char* label = plan.mount_label.c_str();
   switch (mount.kind) {
     case MountKind::kBind:
@@ -39,7 +39,7 @@ int BuildMount(const ContainerView& plan, const MountView& mount) {
     case MountKind::kFs:
       return MountFs(mount, label);
     case MountKind::kOverlay:
-      return MountOverlay(mount.lowers, "", "", label);
+      return MountOverlay(mount.lowers, layers, "", "", label);
     case MountKind::kDev:
       return MountDev(mount, plan.devices, label);
   }
@@ -71,7 +71,7 @@ bool CloneHostBinds(Prepared* prepared) {
   return true;
 }
 
-bool BuildMounts(Prepared* prepared) {
+bool BuildMounts(Prepared* prepared, const LayerFds& layers) {
   const ContainerView& plan = prepared->view;
   const size_t count = plan.mounts.size();
   prepared->mounts = static_cast<int*>(Allocate(count * sizeof(int)));
@@ -86,7 +86,7 @@ bool BuildMounts(Prepared* prepared) {
     }
     if (MadeByChild(mount) || prepared->skipped[index]) continue;
     int& fd = prepared->mounts[index];
-    if (!IsHostBind(mount)) fd = BuildMount(plan, mount);
+    if (!IsHostBind(mount)) fd = BuildMount(plan, mount, layers);
     if (fd < 0 || !ApplyAttributes(fd, mount)) return false;
   }
   return true;
@@ -156,14 +156,14 @@ bool OpenStdio(Container* container) {
   return true;
 }
 
-bool Prepare(Container* container) {
+bool Prepare(Container* container, const LayerFds& layers) {
   Prepared* prepared = container->prepared;
   const ContainerView& plan = prepared->view;
   if (!prepared->root.valid()) {
-    prepared->root.Reset(MountOverlay(plan.lower_dirs, plan.upper_dir.c_str(),
+    prepared->root.Reset(MountOverlay(plan.lower_dirs, layers, plan.upper_dir.c_str(),
                                       plan.work_dir.c_str(), plan.mount_label.c_str()));
   }
-  return prepared->root.valid() && BuildMounts(prepared) && BuildDevices(prepared) &&
+  return prepared->root.valid() && BuildMounts(prepared, layers) && BuildDevices(prepared) &&
          OpenStdio(container);
 }
 
@@ -196,7 +196,7 @@ Container* FindContainer(const Str& id) {
   return nullptr;
 }
 
-bool CreateContainer(char* bytes, size_t size, Fd* root) {
+bool CreateContainer(char* bytes, size_t size, Fd* root, const LayerFds& layers) {
   ContainerView view;
   if (!ParsePlan(bytes, size, PlanKind::kContainer, &view)) {
     return Refuse(kInvalidArgument, "malformed container plan");
@@ -211,7 +211,7 @@ bool CreateContainer(char* bytes, size_t size, Fd* root) {
   container->prepared = new Prepared;
   container->prepared->view = view;
   container->prepared->root.Reset(root->Release());
-  if (!Prepare(container)) {
+  if (!Prepare(container, layers)) {
     delete container;
     return false;
   }

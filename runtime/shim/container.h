@@ -3,6 +3,7 @@
 
 #include "runtime/shim/cgroup.h"
 #include "runtime/shim/io.h"
+#include "runtime/shim/mounts.h"
 #include "runtime/shim/process.h"
 #include "runtime/shim/sys.h"
 
@@ -103,7 +104,7 @@ Container* FindContainer(const Str& id);
 Exec* FindExec(const Str& id);
 
 // Takes the malloc'ed plan on success. `root`: the overlay, when it is mounted already; taken.
-bool CreateContainer(char* plan, size_t size, Fd* root);
+bool CreateContainer(char* plan, size_t size, Fd* root, const LayerFds& layers);
 // Clones the child of a container that CreateContainer() has made, so that its root stands when the
 // start is asked for. Its errors come with the start; what is not there (nullptr) or has one is left.
 void AssembleAhead(Container* container);

@@ -8,10 +8,20 @@ namespace crisp::shim {
 // Detached mounts. All return a descriptor of the mount, or -1 with g_error set; nothing is left
 // anywhere in a mount namespace, so closing the descriptor undoes it.
 
+// Mounts that came with a plan: "fd:<n>" among its layers is the n-th.
+struct LayerFds {
+  const int* fds = nullptr;
+  int count = 0;
+};
+
 // Overlay of the layers, topmost first. With `upper`: writable and volatile. Without: read-only
 // (one single layer is then a read-only clone of it). Seen through the pod's user namespace, if
 // any.
-int MountOverlay(const List<Str>& lowers, const char* upper, const char* work, const char* label);
+int MountOverlay(const List<Str>& lowers,
+                 const LayerFds& layers,
+                 const char* upper,
+                 const char* work,
+                 const char* label);
 
 // A new file system instance. Made by whoever calls: a pod's proc, mqueue, sysfs or cgroup view is
 // that of the caller's namespaces.

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "runtime/shim/message.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
 
@@ -19,6 +20,7 @@ constexpr unsigned long kMsPrivateRec = kMsPrivate | (1 << 14);
 
 struct OverlayDirs {
   const List<Str>& lowers;
+  const LayerFds& layers;
   const char* upper;
   const char* work;
   const char* label;
@@ -57,6 +59,31 @@ const char* BelowStorage(const char* path) {
   return path + size + 1;
 }
 
+bool IsLayerFd(const char* lower) { return strncmp(lower, "fd:", 3) == 0; }
+
+// -1: there is no such.
+int LayerFd(const char* lower, const LayerFds& layers) {
+  int index = 0;
+  for (const char* c = lower + 3; *c >= '0' && *c <= '9' && index < layers.count; ++c) {
+    index = index * 10 + (*c - '0');
+  }
+  return index < layers.count ? layers.fds[index] : -1;
+}
+
+// Of a mount that the daemon holds, with the pod's user namespace on it if there is one.
+int CloneLayer(int layer, uint64_t attributes) {
+  const int fd = SysOpenTree(layer, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+  if (fd < 0) {
+    Fail("clone a layer's mount");
+    return -1;
+  }
+  if (!SetAttributes(fd, attributes, kMsPrivate, g_pod.userns.get(), false, "a layer")) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
 int CloneStorageIdmapped() {
   int fd;
   {
@@ -78,12 +105,37 @@ int CloneStorageIdmapped() {
 
 bool SetDir(int fs, const char* key, const char* path) {
   if (!g_pod.has_userns()) {
-    return strlen(path) <= kFsconfigMax && SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
+    if (strlen(path) <= kFsconfigMax) return SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
+    const Fd dir(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return dir.valid() && SysFsconfig(fs, FSCONFIG_SET_FD, key, nullptr, dir.get()) == 0;
   }
   const char* below = BelowStorage(path);
   if (below == nullptr) return false;
   const Fd dir(openat(g_pod.idmapped_storage.get(), below, O_PATH | O_DIRECTORY | O_CLOEXEC));
   return dir.valid() && SysFsconfig(fs, FSCONFIG_SET_FD, key, nullptr, dir.get()) == 0;
+}
+
+// Mounts that an overlay is made of must last until it is.
+struct Held {
+  int fds[kMaxMessageFds];
+  int count = 0;
+  ~Held() {
+    const int error = errno;
+    while (count > 0) close(fds[--count]);
+    errno = error;
+  }
+};
+
+bool SetLower(int fs, const char* lower, const LayerFds& layers, Held* held) {
+  constexpr const char* kKey = "lowerdir+";
+  if (!IsLayerFd(lower)) return SetDir(fs, kKey, lower);
+  const int layer = LayerFd(lower, layers);
+  if (layer < 0) return false;
+  if (!g_pod.has_userns()) return SysFsconfig(fs, FSCONFIG_SET_FD, kKey, nullptr, layer) == 0;
+  const int mapped = held->count < kMaxMessageFds ? CloneLayer(layer, 0) : -1;
+  if (mapped < 0) return false;
+  held->fds[held->count++] = mapped;
+  return SysFsconfig(fs, FSCONFIG_SET_FD, kKey, nullptr, mapped) == 0;
 }
 
 // -1 without g_error: the kernel does not know this way, or it failed and the other way will say
@@ -96,11 +148,12 @@ int TryFsopen(const OverlayDirs& dirs) {
   const HostScope host;
   if (!host.entered()) return -1;
   const MounterIds ids;
+  Held held;
   const Fd fs(SysFsopen("overlay"));
   if (!fs.valid()) return -1;
   (void)SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
   for (const Str& lower : dirs.lowers) {
-    if (!SetDir(fs.get(), "lowerdir+", lower.c_str())) return -1;
+    if (!SetLower(fs.get(), lower.c_str(), dirs.layers, &held)) return -1;
   }
   if (dirs.upper[0] != '\0' &&
       (!SetDir(fs.get(), "upperdir", dirs.upper) || !SetDir(fs.get(), "workdir", dirs.work) ||
@@ -233,8 +286,12 @@ int MountInScratch(const OverlayDirs& dirs) {
 }
 
 // A read-only view of one layer needs no overlay (which wants two).
-int CloneSingleLayer(const char* lower) {
+int CloneSingleLayer(const char* lower, const LayerFds& layers) {
   int fd = -1;
+  if (IsLayerFd(lower)) {
+    const HostScope host;
+    return host.entered() ? CloneLayer(LayerFd(lower, layers), MOUNT_ATTR_RDONLY) : -1;
+  }
   if (g_pod.has_userns()) {
     if (BelowStorage(lower) == nullptr) {
       Refuse(kInvalidArgument, "layer outside the storage root:", lower);
@@ -259,22 +316,33 @@ int CloneSingleLayer(const char* lower) {
 
 }  // namespace
 
-int MountOverlay(const List<Str>& lowers, const char* upper, const char* work, const char* label) {
+int MountOverlay(const List<Str>& lowers,
+                 const LayerFds& layers,
+                 const char* upper,
+                 const char* work,
+                 const char* label) {
   if (lowers.empty()) {
     Refuse(kInvalidArgument, "mount overlay: no layers");
     return -1;
   }
-  if (g_pod.has_userns()) {
-    for (const Str& lower : lowers) {
-      if (BelowStorage(lower.c_str()) == nullptr) {
-        Refuse(kInvalidArgument, "layer outside the storage root:", lower.c_str());
-        return -1;
-      }
+  bool descriptors = false;
+  for (const Str& lower : lowers) {
+    if (IsLayerFd(lower.c_str())) {
+      descriptors = true;
+    } else if (g_pod.has_userns() && BelowStorage(lower.c_str()) == nullptr) {
+      Refuse(kInvalidArgument, "layer outside the storage root:", lower.c_str());
+      return -1;
     }
   }
-  if (upper[0] == '\0' && lowers.size() == 1) return CloneSingleLayer((*lowers.begin()).c_str());
-  const OverlayDirs dirs = {lowers, upper, work, label};
+  if (upper[0] == '\0' && lowers.size() == 1) {
+    return CloneSingleLayer((*lowers.begin()).c_str(), layers);
+  }
+  const OverlayDirs dirs = {lowers, layers, upper, work, label};
   int fd = TryFsopen(dirs);
+  if (fd < 0 && descriptors) {
+    Fail("mount an overlay of layers that are mounts");  // which no older way takes
+    return -1;
+  }
   if (fd < 0) fd = MountInScratch(dirs);
   if (fd >= 0 && !SetAttributes(fd, 0, kMsPrivate, -1, false, "the root")) {
     close(fd);

@@ -76,11 +76,14 @@ bool Create(Message* message) {
   char* plan = TakePlan(message, &size);
   if (plan == nullptr) return false;
   Fd root;
-  if ((message->header.flags & kRootFd) != 0 && message->fd_count == 1) {
+  if ((message->header.flags & kRootFd) != 0 && message->fd_count > 0) {
     root.Reset(message->fds[0]);
-    message->fd_count = 0;
+    --message->fd_count;
+    memmove(message->fds, message->fds + 1, static_cast<size_t>(message->fd_count) * sizeof(int));
   }
-  if (CreateContainer(plan, size, &root)) return true;
+  LayerFds layers;
+  if ((message->header.flags & kLayerFds) != 0) layers = {message->fds, message->fd_count};
+  if (CreateContainer(plan, size, &root, layers)) return true;
   free(plan);
   return false;
 }

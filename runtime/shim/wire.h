@@ -13,7 +13,7 @@ constexpr uint32_t kWireMagic = 0x48534331;  // "1CSH"
 constexpr uint16_t kWireVersion = 1;
 constexpr uint32_t kMaxMessage = 64u << 10;  // with the header; a longer plan comes in a memfd
 constexpr uint32_t kMaxPlan = 16u << 20;
-constexpr int kMaxMessageFds = 8;
+constexpr int kMaxMessageFds = 250;  // the kernel takes 253
 
 enum class MessageType : uint16_t {
   // To the broker. Fds: the control socket of the new shim, which answers there as to kHello.
@@ -51,6 +51,7 @@ enum MessageFlags : uint32_t {
   kStdoutFd = 1 << 9,
   kStderrFd = 1 << 10,
   kRootFd = 1 << 11,  // kCreate: the mounted overlay, by a detached mount
+  kLayerFds = 1 << 12,  // kCreate: all others are layers, "fd:<n>" in the plan from 0 on
 };
 
 enum HelloFds : uint32_t { kNetnsFd = 1, kRtnlFd = 2, kUsernsFd = 4, kPidFd = 8 };

@@ -84,6 +84,12 @@ Daemon::Daemon(const std::string& more) : bin_(BinDir()) {
   if (UseSystemd()) absl::StrAppend(&config, "  cgroup_driver: systemd\n");
   absl::StrAppend(&config, more);
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
+  if (const char* format = getenv("CRISP_LAYER_FORMAT")) {
+    EXPECT_OK(MakeDirs(dir_.path() + "/config.d"));
+    EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.d/layers.yaml",
+                              absl::StrCat("image: {layer_format: ", format, "}\n"), 0600,
+                              Durability::kNone));
+  }
 }
 
 Daemon::~Daemon() {

@@ -18,6 +18,10 @@ start_daemon() {
     echo "network: {name: crt$$, subnets: [\"10.$((id % 100 + 100)).$id.0/24\"], cni_conf_dir: $CRISP_DIR/no-cni}"
     printf '%s\n' "${1:-}"
   } >"$CRISP_DIR/config.yaml"
+  if [[ -n ${CRISP_LAYER_FORMAT:-} ]]; then
+    mkdir "$CRISP_DIR/config.d"
+    echo "image: {layer_format: $CRISP_LAYER_FORMAT}" >"$CRISP_DIR/config.d/layers.yaml"
+  fi
   launch_daemon
 }
 
