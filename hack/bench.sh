@@ -140,9 +140,9 @@ main() {
   fi
   if wants pulls; then
     if [[ $quick ]]; then
-      measure_pulls 2 crisp containerd
+      measure_pulls 2 crisp crisp-erofs containerd
     else
-      measure_pulls 3 crisp containerd containerd-synced debian
+      measure_pulls 3 crisp crisp-erofs containerd containerd-synced debian
       measure_slow_pulls 2 crisp containerd
     fi
   fi

@@ -283,6 +283,33 @@ TEST_F(ShimTest, WorkingDirectoryCannotBeADescriptor) {
   EXPECT_FALSE(shim_->StartContainer(plan.container_id, Cancel()).ok());
 }
 
+// A mount that is attached nowhere, as the daemon has of a layer that is an image; and its path.
+std::pair<UniqueFd, std::string> HoldMount(const std::string& directory) {
+  UniqueFd mount(open_tree(AT_FDCWD, directory.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  EXPECT_TRUE(mount.valid()) << directory;
+  std::string path = absl::StrCat("/proc/self/fd/", mount.get());
+  return {std::move(mount), std::move(path)};
+}
+
+TEST_F(ShimTest, LayersMayBeMountsThatTheDaemonHolds) {
+  const std::string layer = MakeDir("held");
+  ASSERT_OK(AtomicWriteFile(layer + "/f", "held\n", 0644, Durability::kNone));
+  for (const bool userns : {false, true}) {
+    PodPlan pod = MakePod();
+    if (userns) pod.uid_maps = pod.gid_maps = {{0, 200000, 65536}};
+    StartPod(pod);
+    ContainerPlan plan = MakeContainer("cat /f /img/f /both/f; stat -c %u /f /img/f; echo x >/f; cat /f");
+    const auto [top, top_path] = HoldMount(layer);
+    const auto [bottom, bottom_path] = HoldMount(busybox_layer_);
+    plan.lower_dirs = {top_path, bottom_path};
+    plan.mounts.push_back({.kind = MountKind::kOverlay, .destination = "/img", .lowers = {top_path}});
+    plan.mounts.push_back(
+        {.kind = MountKind::kOverlay, .destination = "/both", .lowers = {top_path, MakeDir("empty")}});
+    EXPECT_EQ(Run(plan), "held\nheld\nheld\n0\n0\nx\n") << userns;
+    TearDown();
+  }
+}
+
 TEST_F(ShimTest, UserNamespace) {
   PodPlan pod = MakePod();
   pod.uid_maps = pod.gid_maps = {{0, 200000, 65536}};

@@ -1,6 +1,7 @@
 # Sourced by hack/bench.sh. The runtimes that are measured: how each is configured, started, stopped.
 #
 #   crisp              this tree, optimised, its built-in network
+#   crisp-erofs        the same, with layers as EROFS images
 #   containerd         the newest containerd and runc, the newest CNI plugins
 #   containerd-synced  the same, syncing what it pulls (by default it does not; crisp always does)
 #   debian             Debian's containerd, runc and CNI plugins
@@ -37,7 +38,7 @@ start_contender() {
   mount -t tmpfs -o mode=755 bench "$work/$name-state"
   pods_cgroup "$name" >/dev/null
   case $name in
-    crisp) configure_crisp "$name" "$storage" ;;
+    crisp*) configure_crisp "$name" "$storage" ;;
     *) configure_containerd "$name" "$storage" ;;
   esac
   launch "$name"
@@ -64,7 +65,7 @@ await_contender() { # NAME
 launch() {
   local name=$1 programs=$peers:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   case $name in
-    crisp)
+    crisp*)
       (in_daemon_group "$name" "$bin/crispd" --config "$work/$name.yaml" --root "$(cat "$work/$name.storage")" \
         --state "$work/$name-state" --listen "unix://$(socket_of "$name")" \
         --metrics-address "127.0.0.1:$(cat "$work/$name.metrics")" >>"$work/$name.log" 2>&1 </dev/null) &
@@ -104,7 +105,7 @@ stop_contender() {
   stop_daemon "$1"
   kill_group "$run_id" "$1-daemon"
   kill_group "$run_id" "$1"
-  if [[ $1 == crisp ]]; then
+  if [[ $1 == crisp* ]]; then
     "$bin/crispd" --config "$work/$1.yaml" reset --root "$(cat "$work/$1.storage")" --state "$work/$1-state" \
       >/dev/null 2>&1 || true
   fi
@@ -121,15 +122,18 @@ settings() { # NAME STORAGE: what launch() needs
 }
 
 configure_crisp() {
+  local index=0 layers=directories
+  [[ $1 == crisp ]] || { index=5; layers=erofs; }
   settings "$1" "$2"
   cat >"$work/$1.yaml" <<YAML
 network:
-  name: crb${run_id}0
-  subnets: ["10.96.0.0/16"]
+  name: crb$run_id$index
+  subnets: ["10.$((96 + index)).0.0/16"]
   masquerade: false
   cni_conf_dir: $work/$1-cni
 image:
   registry_config_dirs: ["$work/certs.d"]
+  layer_format: $layers
 YAML
 }
 

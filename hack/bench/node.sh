@@ -56,7 +56,7 @@ idle_cpu() { # NAME SECONDS
 scrape() { # NAME
   local url
   url=http://127.0.0.1:$(cat "$work/$1.metrics")
-  [[ $1 == crisp ]] && url+=/metrics || url+=/v1/metrics
+  [[ $1 == crisp* ]] && url+=/metrics || url+=/v1/metrics
   local i
   for ((i = 0; i < 11; ++i)); do
     curl -fs -o /dev/null -w '%{time_total} %{size_download}\n' "$url" || return 0
