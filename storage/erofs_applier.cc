@@ -28,12 +28,18 @@ bool IsAbsent(const absl::Status& status) {
 
 mode_t TypeBits(LayerEntry::Type type) {
   switch (type) {
-    case LayerEntry::Type::kSymlink: return S_IFLNK;
-    case LayerEntry::Type::kFifo: return S_IFIFO;
-    case LayerEntry::Type::kCharDevice: return S_IFCHR;
-    case LayerEntry::Type::kBlockDevice: return S_IFBLK;
-    case LayerEntry::Type::kDirectory: return S_IFDIR;
-    default: return S_IFREG;
+    case LayerEntry::Type::kSymlink:
+      return S_IFLNK;
+    case LayerEntry::Type::kFifo:
+      return S_IFIFO;
+    case LayerEntry::Type::kCharDevice:
+      return S_IFCHR;
+    case LayerEntry::Type::kBlockDevice:
+      return S_IFBLK;
+    case LayerEntry::Type::kDirectory:
+      return S_IFDIR;
+    default:
+      return S_IFREG;
   }
 }
 
@@ -243,7 +249,9 @@ absl::Status ErofsApplier::File(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) {
+absl::Status ErofsApplier::Write(absl::string_view bytes,
+                                 uint64_t offset,
+                                 const LayerEntry& entry) {
   const absl::Status status = writer_.Write(tree_.node(file_).start, offset, bytes);
   return status.ok() ? status : In(entry.path, status);
 }

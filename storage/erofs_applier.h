@@ -14,10 +14,10 @@
 
 namespace crisp::storage {
 
-// The form of one file: writes a layer's members as an EROFS image, contents as they come and all else
-// at the end. What the image shows is what LayerApplier would have made, with opaque directories marked
-// (LayerContent::opaque_dirs is empty) and implicit ones by their real paths. Beside the image it needs
-// memory for the names; no system call but writing.
+// The form of one file: writes a layer's members as an EROFS image, contents as they come and all
+// else at the end. What the image shows is what LayerApplier would have made, with opaque
+// directories marked (LayerContent::opaque_dirs is empty) and implicit ones by their real paths.
+// Beside the image it needs memory for the names; no system call but writing.
 class ErofsApplier : public LayerSink {
  public:
   static constexpr uint64_t kMaxMemory = 640u << 20;
@@ -68,8 +68,8 @@ class ErofsApplier : public LayerSink {
   bool cached_ = false;
   std::string cached_parent_;
   uint32_t cached_id_ = 0;
-  uint32_t file_ = 0;                   // being written
-  std::vector<Described> described_;    // directories in archive order; finished at the end
+  uint32_t file_ = 0;                 // being written
+  std::vector<Described> described_;  // directories in archive order; finished at the end
   bool root_described_ = false;
 };
 

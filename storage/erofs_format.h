@@ -7,18 +7,19 @@
 
 namespace crisp::storage {
 
-// The part of EROFS' on-disk format that crisp writes, little-endian: extended inodes with their extended
-// attributes behind them, contents in one piece ("flat") or, for short symlinks, behind the inode
-// ("inline"). None of the format's optional features. The kernel's Documentation/filesystems/erofs.rst
-// describes it.
+// The part of EROFS' on-disk format that crisp writes, little-endian: extended inodes with their
+// extended attributes behind them, contents in one piece ("flat") or, for short symlinks, behind
+// the inode
+// ("inline"). None of the format's optional features. The kernel's
+// Documentation/filesystems/erofs.rst describes it.
 
 constexpr uint32_t kErofsMagic = 0xE0F5E1E2;
 constexpr uint64_t kErofsSuperOffset = 1024;
 constexpr uint32_t kErofsCompatMtime = 2;  // inodes have their modification times
-constexpr uint64_t kErofsSlot = 32;        // an inode's number counts these from the metadata's start
-constexpr uint16_t kErofsFlat = 0x1;       // ErofsInode::format: extended, contents at `start`
-constexpr uint16_t kErofsInline = 0x5;     // extended, contents behind the inode
-constexpr size_t kErofsXattrHeader = 12;   // before an inode's attributes
+constexpr uint64_t kErofsSlot = 32;     // an inode's number counts these from the metadata's start
+constexpr uint16_t kErofsFlat = 0x1;    // ErofsInode::format: extended, contents at `start`
+constexpr uint16_t kErofsInline = 0x5;  // extended, contents behind the inode
+constexpr size_t kErofsXattrHeader = 12;  // before an inode's attributes
 
 struct ErofsSuper {
   uint32_t magic;
@@ -72,12 +73,25 @@ struct [[gnu::packed]] ErofsDirent {
 };
 static_assert(sizeof(ErofsDirent) == 12);
 
+constexpr uint64_t kErofsPage =
+    4096;  // metadata begins, and the whole is long, a multiple of these
+// Larger contents begin where pages of the image do: reading them takes no page twice.
+constexpr uint64_t kErofsPageAligned = 64 << 10;
+
+constexpr uint64_t ErofsAlignUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+
+// Where the contents of so many bytes go, when all before `end` is taken.
+constexpr uint64_t ErofsPlace(uint64_t end, uint64_t size, uint64_t block) {
+  return ErofsAlignUp(end, size >= kErofsPageAligned && block < kErofsPage ? kErofsPage : block);
+}
+
 // What an inode says of the bytes of its attributes, header included.
 constexpr size_t ErofsXattrBytes(uint16_t xattr_count) {
   return xattr_count == 0 ? 0 : kErofsXattrHeader + size_t{4} * (xattr_count - 1u);
 }
 
-static_assert(std::endian::native == std::endian::little, "images are written as the machine has them");
+static_assert(std::endian::native == std::endian::little,
+              "images are written as the machine has them");
 
 }  // namespace crisp::storage
 

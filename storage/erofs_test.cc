@@ -23,6 +23,7 @@
 #include "base/status_matchers.h"
 #include "storage/digest.h"
 #include "storage/erofs_applier.h"
+#include "storage/erofs_check.h"
 #include "storage/erofs_format.h"
 #include "storage/erofs_mount.h"
 #include "storage/layer_applier.h"
@@ -50,7 +51,8 @@ std::string XattrsOf(const std::string& path) {
   std::set<std::string> lines;
   for (absl::string_view name : absl::StrSplit(names, '\0', absl::SkipEmpty())) {
     std::string value(XATTR_SIZE_MAX, '\0');
-    const ssize_t n = lgetxattr(path.c_str(), std::string(name).c_str(), value.data(), value.size());
+    const ssize_t n =
+        lgetxattr(path.c_str(), std::string(name).c_str(), value.data(), value.size());
     value.resize(n > 0 ? static_cast<size_t>(n) : 0);
     lines.insert(absl::StrCat(name, "=", absl::BytesToHexString(value)));
   }
@@ -60,7 +62,8 @@ std::string XattrsOf(const std::string& path) {
 // Everything that can be seen of a tree, by name; what time made (`now`) is left out.
 class Snapshot {
  public:
-  explicit Snapshot(const std::string& root, const std::set<std::string>& timeless) : timeless_(timeless) {
+  explicit Snapshot(const std::string& root, const std::set<std::string>& timeless)
+      : timeless_(timeless) {
     Visit(root, ".");
   }
   const std::map<std::string, std::string>& lines() const { return lines_; }
@@ -69,14 +72,14 @@ class Snapshot {
   void Visit(const std::string& path, const std::string& name) {
     struct stat st {};
     ASSERT_EQ(lstat(path.c_str(), &st), 0) << path;
-    std::string line =
-        absl::StrFormat("%o %d:%d", st.st_mode, st.st_uid, st.st_gid);
+    std::string line = absl::StrFormat("%o %d:%d", st.st_mode, st.st_uid, st.st_gid);
     const bool whiteout = S_ISCHR(st.st_mode) && st.st_rdev == 0;
     if (!whiteout && timeless_.count(name) == 0) {
       absl::StrAppend(&line, " @", st.st_mtim.tv_sec, ".", st.st_mtim.tv_nsec);
     }
     if (!S_ISDIR(st.st_mode)) absl::StrAppend(&line, " links ", st.st_nlink, " ", SameAs(st, name));
-    if (S_ISREG(st.st_mode)) absl::StrAppend(&line, " size ", st.st_size, " ", Sha256Digest(*ReadFile(path)));
+    if (S_ISREG(st.st_mode))
+      absl::StrAppend(&line, " size ", st.st_size, " ", Sha256Digest(*ReadFile(path)));
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) absl::StrAppend(&line, " dev ", st.st_rdev);
     if (S_ISLNK(st.st_mode)) {
       char target[PATH_MAX] = {};
@@ -156,13 +159,15 @@ class ErofsTest : public ::testing::Test {
   void Compare(const std::string& tar, const ErofsImageOptions& options = {.uuid = {1}}) {
     const absl::StatusOr<LayerContent> as_directory = MakeDirectory(tar);
     const absl::StatusOr<LayerContent> as_image = Write(tar, options);
-    ASSERT_EQ(as_directory.ok(), as_image.ok()) << as_directory.status() << " " << as_image.status();
+    ASSERT_EQ(as_directory.ok(), as_image.ok())
+        << as_directory.status() << " " << as_image.status();
     if (!as_image.ok()) return;
     EXPECT_EQ(as_directory->inodes, as_image->inodes);
     EXPECT_EQ(as_directory->bytes, as_image->bytes);
     EXPECT_EQ(as_directory->entries, as_image->entries);
     ASSERT_OK(Mount());
-    const std::set<std::string> implicit(as_image->implicit_dirs.begin(), as_image->implicit_dirs.end());
+    const std::set<std::string> implicit(as_image->implicit_dirs.begin(),
+                                         as_image->implicit_dirs.end());
     std::map<std::string, std::string> expected = Snapshot(directory(), implicit).lines();
     EXPECT_EQ(Snapshot(mounted(), implicit).lines(), expected);
     Unmount();
@@ -172,14 +177,21 @@ class ErofsTest : public ::testing::Test {
 };
 
 TEST_F(ErofsTest, ShowsWhatADirectoryWould) {
-  const std::string capability("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-                               "\x00\x00\x00\x00", 20);
+  const std::string capability(
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+      "\x00\x00\x00\x00",
+      20);
   TarBuilder tar;
   tar.Add({.name = "./", .type = '5', .mode = 0711, .uid = 9});
   tar.Add({.name = "d/", .type = '5', .mode = 02775, .uid = 3, .gid = 4, .mtime = 1234});
-  tar.Add({.name = "d/su", .content = "#!", .mode = 04755, .uid = 100'000, .gid = 200'000,
+  tar.Add({.name = "d/su",
+           .content = "#!",
+           .mode = 04755,
+           .uid = 100'000,
+           .gid = 200'000,
            .pax = {{"mtime", "1500000000.123456789"}}});
-  tar.Add({.name = "capable", .mode = 0755,
+  tar.Add({.name = "capable",
+           .mode = 0755,
            .pax = {{"SCHILY.xattr.security.capability", capability},
                    {"SCHILY.xattr.user.note", std::string(700, 'n')},
                    {"SCHILY.xattr.user.overlay.opaque", "y"},
@@ -201,8 +213,10 @@ TEST_F(ErofsTest, HoldsManyNamesInADirectory) {
   for (int i = 0; i < 3000; ++i) tar.File(absl::StrCat("f", i), absl::StrCat(i));
   for (int i = 0; i < 40; ++i) {
     tar.Add({.name = "x", .pax = {{"path", absl::StrCat("long/", std::string(250, 'n'), i)}}});
-    tar.Add({.name = "x", .type = '2', .pax = {{"path", absl::StrCat("s", i)},
-                                               {"linkpath", std::string(100u * (i + 1u), 's')}}});
+    tar.Add(
+        {.name = "x",
+         .type = '2',
+         .pax = {{"path", absl::StrCat("s", i)}, {"linkpath", std::string(100u * (i + 1u), 's')}}});
   }
   Compare(tar.Build());
 }
@@ -223,13 +237,16 @@ TEST_F(ErofsTest, KeepsAccessControlLists) {
   TarBuilder tar;
   tar.Add({.name = "f", .mode = 0777, .pax = {{"SCHILY.xattr.system.posix_acl_access", full}}});
   tar.Add({.name = "g", .mode = 0777, .pax = {{"SCHILY.xattr.system.posix_acl_access", minimal}}});
-  tar.Add({.name = "d", .type = '5', .mode = 0750,
+  tar.Add({.name = "d",
+           .type = '5',
+           .mode = 0750,
            .pax = {{"SCHILY.xattr.system.posix_acl_default", full},
                    {"SCHILY.xattr.system.posix_acl_access", full}}});
   tar.File("d/inside", "x");
   Compare(tar.Build());
-  for (const std::string& bad : {acl({{1, 6}, {2, 7}, {4, 5}, {32, 1}}), acl({{4, 5}, {1, 6}, {32, 1}}),
-                                 acl({}), full.substr(1), std::string("x")}) {
+  for (const std::string& bad :
+       {acl({{1, 6}, {2, 7}, {4, 5}, {32, 1}}), acl({{4, 5}, {1, 6}, {32, 1}}), acl({}),
+        full.substr(1), std::string("x")}) {
     Compare(TarBuilder()
                 .Add({.name = "f", .pax = {{"SCHILY.xattr.system.posix_acl_access", bad}}})
                 .Build());
@@ -254,7 +271,8 @@ TEST_F(ErofsTest, AgreesOnRandomArchives) {
     if (!plain) absl::StrAppend(&text, "/", parts[pick(7)]);
     return text;
   };
-  const char* const targets[] = {"a", "../b", "/c", "s", "/", "..", "a/b", "./c/../a", "nowhere", "b/"};
+  const char* const targets[] = {"a",  "../b", "/c",       "s",       "/",
+                                 "..", "a/b",  "./c/../a", "nowhere", "b/"};
   int fine = 0;
   for (int round = 0; round < 120 && !HasFailure(); ++round) {
     TarBuilder tar;
@@ -264,7 +282,8 @@ TEST_F(ErofsTest, AgreesOnRandomArchives) {
                                 .uid = static_cast<unsigned>(pick(3)),
                                 .mtime = 1'000'000'000ul + random() % 1000};
       const int kind = pick(12);
-      if (kind < 4) member.content = std::string(random() % 1500, static_cast<char>('a' + pick(26)));
+      if (kind < 4)
+        member.content = std::string(random() % 1500, static_cast<char>('a' + pick(26)));
       if (kind >= 4 && kind < 7) member.type = '5';
       if (kind == 7) member = {.name = path(true), .type = '2', .link = targets[pick(10)]};
       if (kind == 8) member = {.name = path(true), .type = '1', .link = path(true)};
@@ -332,8 +351,9 @@ TEST_F(ErofsTest, RefusesWhatDirectoriesRefuse) {
 TEST_F(ErofsTest, BoundsItsMemory) {
   TarBuilder tar;
   for (int i = 0; i < 2000; ++i) tar.File(absl::StrCat("f", i), "");
-  EXPECT_THAT(Write(tar.Build(), {}, {}, 100'000),
-              StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("too many files")));
+  EXPECT_THAT(
+      Write(tar.Build(), {}, {}, 100'000),
+      StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("too many files")));
   EXPECT_OK(Write(tar.Build(), {}, {}, 400'000));
 }
 
@@ -342,13 +362,17 @@ TEST_F(ErofsTest, PassesFsck) {
   if (system("command -v fsck.erofs >/dev/null") != 0) GTEST_SKIP() << "no fsck.erofs";
   TarBuilder tar;
   for (int i = 0; i < 500; ++i) tar.File(absl::StrCat("d/f", i), std::string(17u * i, 'x'));
-  tar.Symlink("s", "d").Hardlink("h", "d/f1").Add({.name = "null", .type = '3', .major = 1, .minor = 3});
+  tar.Symlink("s", "d")
+      .Hardlink("h", "d/f1")
+      .Add({.name = "null", .type = '3', .major = 1, .minor = 3});
   tar.Add({.name = "x", .pax = {{"SCHILY.xattr.user.k", "v"}}}).File(".wh.gone", "");
   tar.Dir("opaque").File("opaque/.wh..wh..opq", "");
   ASSERT_OK(Write(tar.Build(), {.block_bits = 12, .uuid = {1}}));
   const std::string out = dir_.path() + "/extracted";
   EXPECT_EQ(system(absl::StrCat("fsck.erofs --extract=", out, " ", image(), " >", dir_.path(),
-                                "/fsck.log 2>&1").c_str()), 0)
+                                "/fsck.log 2>&1")
+                       .c_str()),
+            0)
       << *ReadFile(dir_.path() + "/fsck.log");
   EXPECT_EQ(ReadFile(out + "/d/f100")->size(), 1700u);
 }
@@ -373,10 +397,71 @@ TEST_F(ErofsTest, KnowsADamagedImage) {
   for (const size_t field : {offsetof(ErofsSuper, magic), offsetof(ErofsSuper, feature_incompat),
                              offsetof(ErofsSuper, extra_devices), offsetof(ErofsSuper, blocks),
                              offsetof(ErofsSuper, block_bits), offsetof(ErofsSuper, root_nid)}) {
-    EXPECT_THAT(with(kErofsSuperOffset + field, 99), StatusIs(absl::StatusCode::kDataLoss)) << field;
+    EXPECT_THAT(with(kErofsSuperOffset + field, 99), StatusIs(absl::StatusCode::kDataLoss))
+        << field;
   }
-  ASSERT_OK(AtomicWriteFile(image(), bytes.substr(0, bytes.size() - 4096), 0600, Durability::kNone));
+  ASSERT_OK(
+      AtomicWriteFile(image(), bytes.substr(0, bytes.size() - 4096), 0600, Durability::kNone));
   EXPECT_THAT(summary(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+// Whatever is changed in an image's metadata: it is refused, or as good as any that the kernel
+// reads.
+TEST_F(ErofsTest, TakesNothingThatTheUnpackerDoesNotWrite) {
+  TarBuilder tar;
+  for (int i = 0; i < 30; ++i) tar.File(absl::StrCat("d/f", i), std::string(20u * i, 'x'));
+  tar.Dir("d/e").Symlink("s", "d").Hardlink("h", "d/f1").Dir("o").File("o/.wh..wh..opq", "");
+  tar.Add({.name = "x", .pax = {{"SCHILY.xattr.user.k", "v"}}}).File(".wh.gone", "");
+  ASSERT_OK(Write(tar.Build()));
+  const std::string bytes = *ReadFile(image());
+  ErofsSuper super;
+  memcpy(&super, bytes.data() + kErofsSuperOffset, sizeof(super));
+  const size_t meta = size_t{super.meta_block} << super.block_bits;
+  const auto refused = [&](const std::string& changed) {
+    EXPECT_OK(AtomicWriteFile(image(), changed, 0600, Durability::kNone));
+    const UniqueFd fd = Open(image(), O_RDONLY).value();
+    return absl::IsDataLoss(SummarizeErofs(fd.get()).status());
+  };
+  const auto with = [&](size_t at, auto value) {
+    std::string changed = bytes;
+    memcpy(changed.data() + at, &value, sizeof(value));
+    return changed;
+  };
+  const size_t root = meta + sizeof(ErofsInode), child = root + sizeof(ErofsInode);
+  ErofsInode first;
+  memcpy(&first, bytes.data() + root, sizeof(first));
+  const size_t names = size_t{first.start} << super.block_bits;
+  EXPECT_FALSE(refused(bytes));
+  for (const uint16_t format : {3, 7, 9, 2, 0x81}) {  // compressed, in chunks, compact, unknown
+    EXPECT_TRUE(refused(with(child + offsetof(ErofsInode, format), format))) << format;
+  }
+  EXPECT_TRUE(refused(with(root + offsetof(ErofsInode, start), first.start + 1)));
+  EXPECT_TRUE(refused(with(root + offsetof(ErofsInode, size), first.size + 512)));
+  EXPECT_TRUE(refused(with(root + offsetof(ErofsInode, mode), uint16_t{0100755})));
+  for (const uint64_t nid :
+       {0ul, 3ul, 1ul << 40, 2ul}) {  // nothing, half an inode, beyond, the root
+    for (size_t entry = 2; entry < 4; ++entry) {
+      EXPECT_TRUE(refused(with(names + entry * sizeof(ErofsDirent), nid))) << nid;
+    }
+  }
+  const size_t opaque = bytes.find("overlay.opaque", meta);
+  ASSERT_NE(opaque, std::string::npos);
+  EXPECT_TRUE(refused(std::string(bytes).replace(opaque, 14, "overlay.redire")));
+  EXPECT_TRUE(refused(std::string(bytes).replace(opaque + 14, 1, "x")));
+  std::mt19937 random(7);
+  int kept = 0;
+  for (int round = 0; round < 400 && !HasFailure(); ++round) {
+    std::string changed = bytes;
+    changed[meta + random() % (bytes.size() - meta)] = static_cast<char>(random());
+    if (refused(changed)) continue;
+    if (++kept % 8 != 0) continue;
+    SCOPED_TRACE(round);
+    ASSERT_OK(Mount());
+    EXPECT_GE(Snapshot(mounted(), {}).lines().size(), 30u);
+    Unmount();
+  }
+  EXPECT_GT(kept, 40);
+  EXPECT_LT(kept, 390);
 }
 
 TEST_F(ErofsTest, TriesWhatItNeeds) {

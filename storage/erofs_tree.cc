@@ -124,8 +124,8 @@ absl::StatusOr<uint32_t> ErofsTree::Make(uint32_t parent,
                                          const std::string& name,
                                          mode_t mode,
                                          const std::string& target) {
-  CRISP_RETURN_IF_ERROR(Charge(sizeof(Node) + (S_ISDIR(mode) ? kDirectoryOverhead : 0) +
-                               target.size()));
+  CRISP_RETURN_IF_ERROR(
+      Charge(sizeof(Node) + (S_ISDIR(mode) ? kDirectoryOverhead : 0) + target.size()));
   const uint32_t id = NewNode(mode);
   if (S_ISDIR(mode)) {
     Directory& made = directories_[nodes_[id].detail];

@@ -15,24 +15,24 @@
 namespace crisp::storage {
 namespace {
 
-constexpr uint64_t kPage = 4096;
-constexpr uint64_t kFirstData = kPage;
-// Larger files begin where pages of the image do: reading them takes no page twice.
-constexpr uint64_t kPageAligned = 64 << 10;
 constexpr size_t kBuffer = 1 << 20;
 constexpr size_t kUnbuffered = 128 << 10;
 constexpr uint64_t kFirstInode = sizeof(ErofsInode);  // number 0 is taken for none in places
 
-uint64_t AlignUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
-
 uint8_t DirentType(mode_t mode) {
   switch (mode & S_IFMT) {
-    case S_IFREG: return 1;
-    case S_IFDIR: return 2;
-    case S_IFCHR: return 3;
-    case S_IFBLK: return 4;
-    case S_IFIFO: return 5;
-    default: return 7;
+    case S_IFREG:
+      return 1;
+    case S_IFDIR:
+      return 2;
+    case S_IFCHR:
+      return 3;
+    case S_IFBLK:
+      return 4;
+    case S_IFIFO:
+      return 5;
+    default:
+      return 7;
   }
 }
 
@@ -82,11 +82,11 @@ bool HasContents(const ErofsTree::Node& node) {
 }  // namespace
 
 ErofsWriter::ErofsWriter(int fd, const ErofsImageOptions& options)
-    : fd_(fd), options_(options), end_(std::max(kFirstData, block())) {}
+    : fd_(fd), options_(options), end_(std::max(kErofsPage, block())) {}
 
 absl::StatusOr<uint32_t> ErofsWriter::Reserve(uint64_t size) {
-  const uint64_t start = AlignUp(end_, size >= kPageAligned ? std::max(kPage, block()) : block());
-  const uint64_t end = AlignUp(start + size, block());
+  const uint64_t start = ErofsPlace(end_, size, block());
+  const uint64_t end = ErofsAlignUp(start + size, block());
   if (end >> options_.block_bits > UINT32_MAX) {
     return absl::ResourceExhaustedError(
         "the layer is too large for an EROFS image; directories can hold it");
@@ -104,7 +104,7 @@ absl::Status ErofsWriter::WriteAt(uint64_t offset, absl::string_view bytes) {
   const uint64_t at = buffer_at_ + buffer_.size();
   if (offset != at) {
     // Zeros rather than a seek, where nothing can have been written.
-    if (offset > at && offset - at <= kPage && at >= written_) {
+    if (offset > at && offset - at <= kErofsPage && at >= written_) {
       buffer_.append(offset - at, '\0');
     } else {
       CRISP_RETURN_IF_ERROR(Flush());
@@ -137,10 +137,10 @@ void ErofsWriter::PlaceInode(const ErofsTree& tree, uint32_t id, Layout& layout)
   const ErofsTree::Node& node = tree.node(id);
   const std::string& xattrs = tree.encoded_xattrs(node.xattrs);
   uint64_t size = sizeof(ErofsInode) + xattrs.size();
-  uint64_t at = AlignUp(layout.size, sizeof(ErofsInode));
+  uint64_t at = ErofsAlignUp(layout.size, sizeof(ErofsInode));
   if (IsInline(node, xattrs, block())) {
     size += node.size;
-    if (at % block() + size > block()) at = AlignUp(at, block());
+    if (at % block() + size > block()) at = ErofsAlignUp(at, block());
   }
   layout.nids[id] = static_cast<uint32_t>(at / kErofsSlot);
   layout.order.push_back(id);
@@ -176,9 +176,9 @@ absl::StatusOr<uint64_t> ErofsWriter::Finish(ErofsTree& tree) {
     CRISP_ASSIGN_OR_RETURN(node.start, Reserve(node.size));
     CRISP_RETURN_IF_ERROR(Write(node.start, 0, tree.symlink(id)));
   }
-  const uint64_t meta = AlignUp(end_, kPage);
+  const uint64_t meta = ErofsAlignUp(end_, kErofsPage);
   end_ = meta;
-  CRISP_RETURN_IF_ERROR(Reserve(AlignUp(layout.size, kPage)).status());
+  CRISP_RETURN_IF_ERROR(Reserve(ErofsAlignUp(layout.size, kErofsPage)).status());
   for (const uint32_t id : layout.order) {
     ErofsTree::Node& node = tree.node(id);
     if (!S_ISDIR(node.mode)) continue;
@@ -189,7 +189,7 @@ absl::StatusOr<uint64_t> ErofsWriter::Finish(ErofsTree& tree) {
     if (S_ISDIR(tree.node(id).mode)) CRISP_RETURN_IF_ERROR(WriteDirectory(tree, layout, id));
   }
   CRISP_RETURN_IF_ERROR(Flush());
-  end_ = AlignUp(end_, kPage);
+  end_ = ErofsAlignUp(end_, kErofsPage);
   if (ftruncate(fd_, static_cast<off_t>(end_)) != 0) {
     return ErrnoError(errno, "set the size of the layer's image");
   }

@@ -14,14 +14,14 @@
 namespace crisp::storage {
 
 struct ErofsImageOptions {
-  // Of a block, at least 9. Every file begins with one, so small ones waste little; what a machine may
-  // mount from a file is its page size at most.
+  // Of a block, at least 9. Every file begins with one, so small ones waste little; what a machine
+  // may mount from a file is its page size at most.
   int block_bits = 9;
   std::array<uint8_t, 16> uuid{};  // overlayfs tells the layers of a stack apart by it
 };
 
-// Writes an EROFS image to an empty file: contents as they come, then all metadata in one piece, its
-// start in ErofsSuper::meta_block, then the super block. Not thread-safe.
+// Writes an EROFS image to an empty file: contents as they come, then all metadata in one piece,
+// its start in ErofsSuper::meta_block, then the super block. Not thread-safe.
 class ErofsWriter {
  public:
   // `fd` stays the caller's.
@@ -32,8 +32,8 @@ class ErofsWriter {
   absl::StatusOr<uint32_t> Reserve(uint64_t size);
   // `offset`: from the start of that block.
   absl::Status Write(uint32_t block, uint64_t offset, absl::string_view bytes);
-  // Once, when all contents are written. Returns the image's size. Changes `tree` where that knows less
-  // than the image: a directory's contents.
+  // Once, when all contents are written. Returns the image's size. Changes `tree` where that knows
+  // less than the image: a directory's contents.
   absl::StatusOr<uint64_t> Finish(ErofsTree& tree);
 
  private:
@@ -54,10 +54,10 @@ class ErofsWriter {
 
   const int fd_;
   const ErofsImageOptions options_;
-  uint64_t end_;           // of what is reserved
-  std::string buffer_;     // what comes at buffer_at_
+  uint64_t end_;        // of what is reserved
+  std::string buffer_;  // what comes at buffer_at_
   uint64_t buffer_at_ = 0;
-  uint64_t written_ = 0;   // nothing was ever written from here on
+  uint64_t written_ = 0;  // nothing was ever written from here on
 };
 
 }  // namespace crisp::storage

@@ -12,12 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "storage/erofs_format.h"
+#include "storage/layer_sink.h"
 
 namespace crisp::storage {
 namespace {
 
 constexpr char kCapability[] = "security.capability";
 constexpr char kAccessAcl[] = "system.posix_acl_access";
+constexpr char kOpaque[] = "trusted.overlay.opaque";
 constexpr char kDefaultAcl[] = "system.posix_acl_default";
 constexpr size_t kMaxEntries = 4 * 65534;  // bytes; their number of words is 16 bits wide
 constexpr size_t kMaxValue = 65535;
@@ -36,7 +38,14 @@ struct AclEntry {
   uint16_t permissions;
   uint32_t id;
 };
-enum AclTag : uint16_t { kUserObj = 1, kUser = 2, kGroupObj = 4, kGroup = 8, kMask = 16, kOther = 32 };
+enum AclTag : uint16_t {
+  kUserObj = 1,
+  kUser = 2,
+  kGroupObj = 4,
+  kGroup = 8,
+  kMask = 16,
+  kOther = 32
+};
 
 AclEntry EntryAt(absl::string_view value, size_t i) {
   AclEntry entry;
@@ -140,6 +149,30 @@ absl::StatusOr<std::string> EncodeErofsXattrs(const XattrMap& xattrs) {
     return absl::ResourceExhaustedError("too many extended attributes for an EROFS inode");
   }
   return bytes;
+}
+
+bool AreErofsLayerXattrs(absl::string_view bytes) {
+  if (bytes.size() <= kErofsXattrHeader || bytes.size() % 4 != 0) return false;
+  // No filter, no shared attributes.
+  if (bytes.substr(0, kErofsXattrHeader) != std::string(kErofsXattrHeader, '\0')) return false;
+  for (bytes.remove_prefix(kErofsXattrHeader); !bytes.empty();) {
+    const size_t name_size = static_cast<uint8_t>(bytes[0]);
+    const uint8_t index = static_cast<uint8_t>(bytes[1]);
+    uint16_t value_size = 0;
+    memcpy(&value_size, bytes.data() + 2, sizeof(value_size));
+    const size_t size = (4 + name_size + value_size + 3) / 4 * 4;
+    if (size > bytes.size()) return false;
+    std::string name;
+    for (const Prefix& prefix : kPrefixes) {
+      if (prefix.index == index) name = absl::StrCat(prefix.name, bytes.substr(4, name_size));
+    }
+    const absl::string_view value = bytes.substr(4 + name_size, value_size);
+    const bool opaque = name == kOpaque && value == "y";
+    if (!opaque && (!IsAllowedXattr(name) || !CheckXattr(name, value).value_or(false)))
+      return false;
+    bytes.remove_prefix(size);
+  }
+  return true;
 }
 
 }  // namespace crisp::storage

@@ -14,7 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/database.h"
-#include "storage/erofs_mount.h"
+#include "storage/erofs_check.h"
 #include "storage/image_manifest.h"
 #include "storage/image_store.h"
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "storage/digest.h"
+#include "storage/erofs_mount.h"
 #include "storage/http_client.h"
 #include "storage/unpacker_filter.h"
 
@@ -92,7 +93,7 @@ void ImageStoreImpl::ChooseLayerForm() {
   layer_images_ = able.ok();
   if (able.ok()) return;
   LogWarning("layers_are_directories",
-             {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", able.ToString()}});
+             {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
 }
 
 // True when the machine (not just the daemon) went down while the store was open.

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "absl/cleanup/cleanup.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
@@ -583,6 +584,24 @@ TEST(MixedStoreTest, FormsStandBesideEachOther) {
     EXPECT_EQ(*ReadFile(root.lower_dirs[2] + "/f"), "base");
     ASSERT_OK(store->ReleaseContainer("c"));
   }
+}
+
+// Files of a tmpfs cannot be mounted.
+TEST(MixedStoreTest, WhereImagesCannotBeMountedLayersAreDirectories) {
+  char root[] = "/dev/shm/crisp-test.XXXXXX";
+  ASSERT_NE(mkdtemp(root), nullptr);
+  const auto remove = absl::MakeCleanup([&] { EXPECT_OK(RemoveTree(root)); });
+  if (ProbeErofs(root).ok()) GTEST_SKIP() << "this kernel mounts files of " << root;
+  FakeRegistry registry;
+  const std::string id = registry.Put(kBox, {TarBuilder().File("f", "there").Build()});
+  ASSERT_OK_AND_ASSIGN(
+      const auto store,
+      ImageStoreImpl::Open({.root = root, .unpacker = CRISP_UNPACKER, .layer_images = true},
+                           std::make_unique<Borrowed>(registry)));
+  ASSERT_OK(store->Pull("box", {}, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const RootFs view, store->PrepareContainer("c", id));
+  EXPECT_EQ(*ReadFile(view.lower_dirs[0] + "/f"), "there");
+  EXPECT_THAT(view.lower_dirs[0], ::testing::StartsWith(root));
 }
 
 }  // namespace

@@ -12,7 +12,9 @@
 namespace crisp::storage {
 
 absl::StatusOr<std::string> LayerMounts::Root(int64_t number, const std::string& image) {
-  const auto path = [](const UniqueFd& mount) { return absl::StrCat("/proc/self/fd/", mount.get()); };
+  const auto path = [](const UniqueFd& mount) {
+    return absl::StrCat("/proc/self/fd/", mount.get());
+  };
   {
     absl::MutexLock lock(&mutex_);
     if (const auto it = mounts_.find(number); it != mounts_.end()) return path(it->second);

@@ -12,9 +12,9 @@
 
 namespace crisp::storage {
 
-// The layers that are images, mounted: once each, from the first use to the layer's end, so that all who
-// stand on one share what the kernel has read of it. Nowhere to be seen in the host's mounts. What runs
-// keeps its layers when this goes. Thread-safe; no lock is held across the disk.
+// The layers that are images, mounted: once each, from the first use to the layer's end, so that
+// all who stand on one share what the kernel has read of it. Nowhere to be seen in the host's
+// mounts. What runs keeps its layers when this goes. Thread-safe; no lock is held across the disk.
 class LayerMounts {
  public:
   // The layer's root as a path, "/proc/self/fd/<n>", good in this process until Forget().

@@ -11,7 +11,8 @@ namespace {
 
 constexpr absl::string_view kWhiteoutPrefix = ".wh.";
 constexpr absl::string_view kOpaqueMarker = ".wh..wh..opq";
-constexpr absl::string_view kWhiteoutMeta = ".wh..wh.";  // aufs' own bookkeeping; means nothing here
+constexpr absl::string_view kWhiteoutMeta =
+    ".wh..wh.";  // aufs' own bookkeeping; means nothing here
 
 }  // namespace
 
@@ -35,7 +36,8 @@ absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimi
     if (part.size() > limits.max_component) return BadEntry(path, "component too long");
     parts.push_back(part);
   }
-  if (parts.size() > static_cast<size_t>(limits.max_depth)) return BadEntry(path, "nested too deep");
+  if (parts.size() > static_cast<size_t>(limits.max_depth))
+    return BadEntry(path, "nested too deep");
   LayerName name;
   if (parts.empty()) return name;
   name.base = std::string(parts.back());
@@ -61,7 +63,8 @@ absl::StatusOr<bool> LayerSink::Add(const LayerEntry& entry) {
   CRISP_RETURN_IF_ERROR(CheckCounts(entry));
   CRISP_ASSIGN_OR_RETURN(const LayerName name, SplitLayerName(entry.path, limits_));
   if (name.base.empty()) {
-    if (entry.type != LayerEntry::Type::kDirectory) return BadEntry(entry.path, "replaces the root");
+    if (entry.type != LayerEntry::Type::kDirectory)
+      return BadEntry(entry.path, "replaces the root");
     CRISP_RETURN_IF_ERROR(DescribeRoot(entry));
     return false;
   }

@@ -35,21 +35,22 @@ struct LayerContent {
   uint64_t entries = 0;  // members of the archive
   uint64_t inodes = 0;   // what the tree holds afterwards, its root not counted
   uint64_t bytes = 0;    // sum of the sizes of its regular files, each inode once
-  uint64_t disk_bytes = 0;  // of directories: in blocks of 4 KiB, and one per directory; else the file
+  // Of directories: the same in blocks of 4 KiB, and one per directory. Of an image: its size.
+  uint64_t disk_bytes = 0;
   // Directories that hide what is below them; the caller marks them (trusted.overlay.opaque needs
-  // CAP_SYS_ADMIN, which who reads archives must not have). Relative to the layer's root. Empty when
-  // they are marked already.
+  // CAP_SYS_ADMIN, which who reads archives must not have). Relative to the layer's root. Empty
+  // when they are marked already.
   std::vector<std::string> opaque_dirs;
-  // Directories that entries needed and no entry described ("." is the root): made root's, 0755, and
-  // in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
+  // Directories that entries needed and no entry described ("." is the root): made root's, 0755,
+  // and in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
   std::vector<std::string> implicit_dirs;
 };
 
 struct ApplyLimits {
   uint64_t max_entries = 10'000'000;
-  size_t max_name = 4096;      // bytes of a path
+  size_t max_name = 4096;  // bytes of a path
   size_t max_component = 255;
-  int max_depth = 512;         // components from the layer's root, symlinks resolved
+  int max_depth = 512;                  // components from the layer's root, symlinks resolved
   size_t max_xattr_bytes = 1 << 20;     // of one entry
   size_t max_listed_bytes = 32u << 20;  // of the names of all opaque and implicit directories
 };
@@ -65,14 +66,14 @@ absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimi
 // "layer entry '…': <why>", shortened.
 absl::Status BadEntry(absl::string_view path, absl::string_view why);
 
-// Which extended attributes of an archive a layer keeps: user.*, security.capability and POSIX ACLs,
-// and nothing that overlayfs reads.
+// Which extended attributes of an archive a layer keeps: user.*, security.capability and POSIX
+// ACLs, and nothing that overlayfs reads.
 bool IsAllowedXattr(absl::string_view name);
 
-// Takes the members of one layer in archive order and makes of them what overlayfs reads: a whiteout
-// becomes a character device 0:0, an opaque directory gets an attribute. Layers do not need their
-// parents. There is one class for each form that a layer is kept in; what entries mean is decided
-// here, once.
+// Takes the members of one layer in archive order and makes of them what overlayfs reads: a
+// whiteout becomes a character device 0:0, an opaque directory gets an attribute. Layers do not
+// need their parents. There is one class for each form that a layer is kept in; what entries mean
+// is decided here, once.
 //
 // Nothing leads out of the layer: a symlink on the way to a name ends inside, the last component is
 // never followed, a hard link's target must be a file of this layer. An entry replaces what has its
@@ -113,7 +114,9 @@ class LayerSink {
 
   // A directory in place of a whiteout is a new one, not a merge with what lies below.
   absl::Status ReplaceWhiteout(const std::string& directory);
-  absl::Status Opaque(const std::string& directory) { return List(directory, content_.opaque_dirs); }
+  absl::Status Opaque(const std::string& directory) {
+    return List(directory, content_.opaque_dirs);
+  }
   absl::Status Implicit(const std::string& path) { return List(path, content_.implicit_dirs); }
 
   const ApplyLimits limits_;

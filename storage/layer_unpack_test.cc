@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
+#include "storage/erofs_check.h"
 #include "storage/erofs_mount.h"
 #include "storage/tar_builder.h"
 
