@@ -2,8 +2,8 @@
 #define CRISP_STORAGE_EROFS_APPLIER_H_
 
 #include <cstdint>
+#include <deque>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,7 +20,7 @@ namespace crisp::storage {
 // Beside the image it needs memory for the names; no system call but writing.
 class ErofsApplier : public LayerSink {
  public:
-  static constexpr uint64_t kMaxMemory = 640u << 20;
+  static constexpr uint64_t kMaxMemory = 512u << 20;  // about four million files
 
   // `fd`: an empty file, open for writing; stays the caller's.
   explicit ErofsApplier(int fd,
@@ -68,8 +68,8 @@ class ErofsApplier : public LayerSink {
   bool cached_ = false;
   std::string cached_parent_;
   uint32_t cached_id_ = 0;
-  uint32_t file_ = 0;                 // being written
-  std::vector<Described> described_;  // directories in archive order; finished at the end
+  uint32_t file_ = 0;                // being written
+  std::deque<Described> described_;  // directories in archive order; finished at the end
   bool root_described_ = false;
 };
 
