@@ -341,6 +341,10 @@ TEST_F(ShimTest, UserNamespace) {
                        shim_->StartContainer(host.container_id, Cancel()));
   ASSERT_EQ(stat(absl::StrCat("/proc/", started.pid, "/cmdline").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 200000u);
+  // The shell becomes what it was told to run, in its own time.
+  const std::string comm = absl::StrCat("/proc/", started.pid, "/comm");
+  const absl::Time until = absl::Now() + absl::Seconds(10);
+  while (ReadFile(comm).value_or("") != "sleep\n" && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_EQ(RunExec(MakeExec(host.container_id, "id -u; cat /proc/1/comm")), "0\nsleep\n");
 }
 
