@@ -62,7 +62,6 @@ absl::StatusOr<std::shared_ptr<const ExecBase>> PodManager::MakeExecBase(const r
   auto base = std::make_shared<ExecBase>();
   CRISP_ASSIGN_OR_RETURN(base->process, runtime::BuildProcessPlan(spec.process, host_.capabilities));
   base->process.argv.clear();
-  base->process.env.shrink_to_fit();
   if (spec.linux_.seccomp.has_value()) {
     CRISP_ASSIGN_OR_RETURN(base->seccomp, seccomp_.Get(*spec.linux_.seccomp));
   }

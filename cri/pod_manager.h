@@ -121,9 +121,6 @@ class PodManager : public PodApi, public runtime::ShimObserver {
     bool terminal = false;
     bool stdin_open = false;
   };
-  // The OCI spec that a container was made with and has been updated to, read from its row. DataLoss
-  // when that cannot be.
-  absl::StatusOr<runtime::OciSpec> SpecOf(const Container& container) const;
   absl::StatusOr<RunningContainer> FindRunning(absl::string_view container_id) const;
   absl::StatusOr<std::shared_ptr<runtime::Shim>> FindReadyPod(absl::string_view pod_id) const;
 
@@ -250,6 +247,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // pod_query.cc, container_query.cc
   void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const;
   void FillStatus(const Container& container, v1::ContainerStatus* status) const;
+  // The OCI spec that a container was made with and has been updated to, read from its row. DataLoss
+  // when that cannot be.
+  absl::StatusOr<runtime::OciSpec> SpecOf(const Container& container) const;
   // For people; null (and logged) when it cannot be read.
   Json SpecShown(const Container& container) const;
   // Of all the pod's containers, the newest first: of several attempts the kubelet takes the first.

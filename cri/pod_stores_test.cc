@@ -86,6 +86,7 @@ TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
   {
     ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
     ASSERT_OK(database->Execute("INSERT INTO records VALUES('bad', 'pod', 'garbage')"));
+    ASSERT_OK(database->Execute("INSERT INTO specs VALUES('bad', '{}')"));
   }
   ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
   ASSERT_OK_AND_ASSIGN(auto records, store->LoadAll());
@@ -93,6 +94,7 @@ TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
   EXPECT_EQ(records.pods[0].stage(), state::PodRecord::READY);
   ASSERT_EQ(records.containers.size(), 1u);
   EXPECT_EQ(records.containers[0].id(), "c");
+  EXPECT_THAT(store->Spec("bad"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST(RecordStore, ASpecGoesWithItsContainer) {

@@ -88,7 +88,7 @@ absl::StatusOr<RecordStore::Records> RecordStore::LoadAll() {
       auto copied = database_->Execute(
           "INSERT INTO quarantine SELECT id, kind, data FROM records WHERE id = ?", {id});
       if (!copied.ok()) return copied.status();
-      return database_->Execute("DELETE FROM records WHERE id = ?", {id}).status();
+      return Erase(id);
     });
     if (!moved.ok()) return moved;
   }

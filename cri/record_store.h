@@ -33,7 +33,7 @@ class RecordStore {
   absl::Status Erase(const std::string& id);
 
   // All rows of pods and containers. One that cannot be read is logged and moved to the table
-  // `quarantine`.
+  // `quarantine`; its spec goes.
   absl::StatusOr<Records> LoadAll();
 
  private:
