@@ -1,18 +1,12 @@
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <thread>
 
-#include "absl/cleanup/cleanup.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
-#include "storage/digest.h"
-#include "storage/erofs_mount.h"
-#include "storage/image_store_impl.h"
-#include "storage/tar_builder.h"
+#include "storage/image_store_fixture.h"
 
 namespace crisp::storage {
 namespace {
@@ -21,150 +15,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-// A registry in memory: images by "name:tag", blobs by digest.
-struct FakeRegistry : Registry {
-  std::map<std::string, ResolvedImage> images;
-  std::map<std::string, std::string> blobs;
-  std::atomic<int> fetches{0};    // begun
-  std::atomic<int> delivered{0};
-  std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
-  std::atomic<bool> break_off{false};
-  std::atomic<int> early{0};        // fetches that a config waits for
-  std::atomic<bool> no_config{false};
-
-  // Layers are tars; returns the image id.
-  std::string Put(const std::string& name, const std::vector<std::string>& tars,
-                  const std::string& mark = "") {
-    Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"config", {{"User", mark}}},
-                   {"rootfs", {{"type", "layers"}, {"diff_ids", Json::array()}}}};
-    Json manifest = {{"schemaVersion", 2}, {"mediaType", kOciManifest}, {"layers", Json::array()}};
-    ResolvedImage image;
-    for (const std::string& tar : tars) {
-      const std::string blob = Gzip(tar);
-      Descriptor layer{kOciLayerGzip, Sha256Digest(blob), blob.size()};
-      blobs[layer.digest] = blob;
-      config["rootfs"]["diff_ids"].push_back(Sha256Digest(tar));
-      manifest["layers"].push_back(
-          {{"mediaType", layer.media_type}, {"digest", layer.digest}, {"size", layer.size}});
-      image.layers.push_back(layer);
-    }
-    image.config_bytes = DumpJson(config);
-    image.config = {kOciConfig, Sha256Digest(image.config_bytes), image.config_bytes.size()};
-    manifest["config"] = {{"mediaType", kOciConfig},
-                          {"digest", image.config.digest},
-                          {"size", image.config.size}};
-    image.manifest_bytes = image.target_bytes = DumpJson(manifest);
-    image.manifest = image.target = {kOciManifest, Sha256Digest(image.manifest_bytes),
-                                     image.manifest_bytes.size()};
-    image.image_config = *ParseImageConfig(image.config_bytes);
-    images[name] = image;
-    images[image.target.digest] = image;
-    return image.config.digest;
-  }
-
-  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
-                                                        const RegistryAuth&) override;
-};
-
-struct FakeSession : RegistrySession {
-  FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers& on_layers) override {
-    const auto it = registry.images.find(
-        reference.digest.empty() ? reference.RepoTag() : reference.digest);
-    if (it == registry.images.end()) return absl::NotFoundError("no such image");
-    on_layers(it->second.layers);
-    // What is asked for early is on its way before there is a config.
-    for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
-    if (registry.no_config) return absl::DataLossError("no config");
-    return it->second;
-  }
-  absl::Status FetchBlob(const Descriptor& blob,
-                         const std::function<absl::Status(absl::string_view)>& sink,
-                         const Cancel& cancel) override {
-    ++registry.fetches;
-    const std::string& bytes = registry.blobs.at(blob.digest);
-    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
-    if (registry.break_off) return absl::DataLossError("broke off");
-    while (registry.hang) {
-      CRISP_RETURN_IF_ERROR(cancel.Check("fetch"));
-      usleep(5000);
-    }
-    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
-    ++registry.delivered;
-    return absl::OkStatus();
-  }
-  FakeRegistry& registry;
-  ImageReference reference;
-};
-
-absl::StatusOr<std::unique_ptr<RegistrySession>> FakeRegistry::Open(
-    const ImageReference& reference, const RegistryAuth&) {
-  return std::unique_ptr<RegistrySession>(new FakeSession(*this, reference));
-}
-
-// The store owns its registry; the test keeps this one.
-struct Borrowed : Registry {
-  explicit Borrowed(FakeRegistry& r) : real(r) {}
-  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
-                                                        const RegistryAuth& auth) override {
-    return real.Open(reference, auth);
-  }
-  FakeRegistry& real;
-};
-
-constexpr char kBox[] = "docker.io/library/box:latest";
-
-// With layers as directories, and as images.
-class ImageStoreTest : public ::testing::TestWithParam<bool> {
- protected:
-  void SetUp() override {
-    if (GetParam() && !ProbeErofs(dir_.path()).ok()) GTEST_SKIP() << ProbeErofs(dir_.path());
-    Reopen();
-  }
-  void Reopen() {
-    store_.reset();
-    ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
-    options.pinned_images = {"registry.k8s.io/pause*"};
-    options.keep_layer_blobs = keep_blobs_;
-    options.layer_images = GetParam();
-    ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
-  }
-  absl::StatusOr<std::string> Pull(const std::string& reference) {
-    return store_->Pull(reference, {}, Cancel());
-  }
-  std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
-  // What there is must be what is recorded.
-  void ExpectClean(size_t layers, size_t blobs = 0) {
-    EXPECT_OK(store_->CollectGarbage());
-    EXPECT_THAT(Entries("layers"), SizeIs(layers));
-    EXPECT_THAT(Entries("blobs/sha256"), SizeIs(blobs));
-    EXPECT_THAT(Entries("ingest"), IsEmpty());
-    EXPECT_THAT(Entries("trash"), IsEmpty());
-  }
-
-  // The layer that brought `name`, as a broken disk would leave it.
-  void Damage(const RootFs& root, const std::string& name) {
-    if (!GetParam()) {
-      ASSERT_EQ(truncate((root.lower_dirs[0] + "/" + name).c_str(), 0), 0);
-      return;
-    }
-    for (const std::string& number : Entries("layers")) {
-      const std::string image = root_ + "/layers/" + number + "/image.erofs";
-      struct stat st {};
-      ASSERT_EQ(stat(image.c_str(), &st), 0);
-      ASSERT_EQ(truncate(image.c_str(), st.st_size - 1), 0);
-    }
-  }
-
-  const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
-  const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
-  bool keep_blobs_ = false;
-  TempDir dir_;
-  std::string root_ = dir_.path() + "/store";
-  FakeRegistry registry_;
-  std::unique_ptr<ImageStore> store_;
-};
 
 TEST_P(ImageStoreTest, PullsAndFindsByEveryName) {
   const std::string id = registry_.Put(kBox, {base_, top_}, "1000");
@@ -478,131 +328,10 @@ TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
   ExpectClean(0);
 }
 
-TEST_P(ImageStoreTest, ExportsAndImports) {
-  const std::string id = registry_.Put(kBox, {base_, top_});
-  ASSERT_OK(Pull("box"));
-  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box", id}, file.get(), Cancel()));
-  EXPECT_EQ(registry_.fetches, 4);  // each layer again, once
-  ASSERT_OK(store_->Remove("box"));
-  ExpectClean(0);
-  ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
-  ASSERT_OK_AND_ASSIGN(const auto names, store_->Import(file.get(), Cancel()));
-  EXPECT_THAT(names, ElementsAre(kBox));
-  EXPECT_EQ(store_->Find("box")->id, id);
-  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
-  ExpectClean(2, 2);
-  UniqueFd again(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box"}, again.get(), Cancel()));
-  EXPECT_EQ(registry_.fetches, 4);
-  EXPECT_EQ(*ReadFile(absl::StrCat("/proc/self/fd/", again.get())),
-            *ReadFile(absl::StrCat("/proc/self/fd/", file.get())));
-}
-
-TEST_P(ImageStoreTest, AnExportThatTheRegistryFailsFails) {
-  registry_.Put(kBox, {base_});
-  ASSERT_OK(Pull("box"));
-  registry_.break_off = true;
-  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  EXPECT_THAT(store_->Export({"box"}, file.get(), Cancel()),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("broke off")));
-}
-
-TEST_P(ImageStoreTest, KeepsLayersCompressedWhereAskedTo) {
-  keep_blobs_ = true;
-  Reopen();
-  registry_.Put(kBox, {base_, top_});
-  ASSERT_OK(Pull("box"));
-  ExpectClean(2, 2);
-  UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box"}, file.get(), Cancel()));
-  EXPECT_EQ(registry_.fetches, 2);
-  ASSERT_OK(store_->Remove("box"));
-  ExpectClean(0);
-}
-
-TEST_P(ImageStoreTest, ImportsDockerArchives) {
-  const std::string config = DumpJson(
-      Json{{"architecture", "amd64"}, {"os", "linux"},
-           {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(base_)}}}}});
-  auto archive = [&](const std::string& layer) {
-    return Gzip(TarBuilder()
-                    .File("c.json", config)
-                    .Dir("l")
-                    .File("l/layer.tar", layer)
-                    .Symlink("link.tar", "l/layer.tar")
-                    .File("manifest.json", DumpJson(Json::array({{{"Config", "c.json"},
-                                                                 {"RepoTags", {"x/y:1"}},
-                                                                 {"Layers", {"link.tar"}}}})))
-                    .Build());
-  };
-  auto import = [&](const std::string& bytes) {
-    UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-    EXPECT_OK(WriteAll(file.get(), bytes, "memfd"));
-    lseek(file.get(), 0, SEEK_SET);
-    return store_->Import(file.get(), Cancel());
-  };
-  EXPECT_THAT(import(archive(top_)), StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(import("no archive"), StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(import(TarBuilder().File("f").Build()), StatusIs(absl::StatusCode::kInvalidArgument));
-  ExpectClean(0);
-  EXPECT_THAT(*import(archive(base_)), ElementsAre("docker.io/x/y:1"));
-  EXPECT_EQ(store_->Find("x/y:1")->id, Sha256Digest(config));
-  ExpectClean(1, 1);
-}
-
 INSTANTIATE_TEST_SUITE_P(Layers,
                          ImageStoreTest,
                          ::testing::Bool(),
                          [](const auto& form) { return form.param ? "Images" : "Directories"; });
-
-// A store that changes its mind keeps what it has, and stacks both on each other.
-TEST(MixedStoreTest, FormsStandBesideEachOther) {
-  const TempDir dir;
-  if (!ProbeErofs(dir.path()).ok()) GTEST_SKIP() << ProbeErofs(dir.path());
-  FakeRegistry registry;
-  const std::string base = TarBuilder().Dir("data", 0700).File("f", "base").Build();
-  registry.Put("docker.io/library/base:latest", {base});
-  const std::string id = registry.Put(kBox, {base, TarBuilder().File("data/f", "top").Build()});
-  ImageStoreOptions options{.root = dir.path() + "/store", .unpacker = CRISP_UNPACKER};
-  for (const bool images : {false, true, false}) {
-    options.layer_images = images;
-    ASSERT_OK_AND_ASSIGN(const auto store,
-                         ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry)));
-    ASSERT_OK(store->Pull(images ? "box" : "base", {}, Cancel()));
-    if (!images && !store->Find(id).ok()) continue;
-    const uint64_t inodes = store->ImageUsage().inodes_used;
-    EXPECT_EQ(inodes, 9u);  // four for the directory, two for the image, three for what it inherits
-    ASSERT_OK_AND_ASSIGN(const RootFs root, store->PrepareContainer("c", id));
-    ASSERT_THAT(root.lower_dirs, SizeIs(3));  // data as it is in the base
-    struct stat st {};
-    ASSERT_EQ(stat((root.lower_dirs[0] + "/data").c_str(), &st), 0);
-    EXPECT_EQ(st.st_mode & 07777, 0700u);
-    EXPECT_THAT(root.lower_dirs[1], HasSubstr("/proc/self/fd/"));
-    EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/data/f"), "top");
-    EXPECT_EQ(*ReadFile(root.lower_dirs[2] + "/f"), "base");
-    ASSERT_OK(store->ReleaseContainer("c"));
-  }
-}
-
-// Files of a tmpfs cannot be mounted.
-TEST(MixedStoreTest, WhereImagesCannotBeMountedLayersAreDirectories) {
-  char root[] = "/dev/shm/crisp-test.XXXXXX";
-  ASSERT_NE(mkdtemp(root), nullptr);
-  const auto remove = absl::MakeCleanup([&] { EXPECT_OK(RemoveTree(root)); });
-  if (ProbeErofs(root).ok()) GTEST_SKIP() << "this kernel mounts files of " << root;
-  FakeRegistry registry;
-  const std::string id = registry.Put(kBox, {TarBuilder().File("f", "there").Build()});
-  ASSERT_OK_AND_ASSIGN(
-      const auto store,
-      ImageStoreImpl::Open({.root = root, .unpacker = CRISP_UNPACKER, .layer_images = true},
-                           std::make_unique<Borrowed>(registry)));
-  ASSERT_OK(store->Pull("box", {}, Cancel()));
-  ASSERT_OK_AND_ASSIGN(const RootFs view, store->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(view.lower_dirs[0] + "/f"), "there");
-  EXPECT_THAT(view.lower_dirs[0], ::testing::StartsWith(root));
-}
 
 }  // namespace
 }  // namespace crisp::storage
