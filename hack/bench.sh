@@ -139,11 +139,13 @@ main() {
     done
   fi
   if wants pulls; then
+    local contenders
+    mapfile -t contenders < <(pull_contenders)
     if [[ $quick ]]; then
-      measure_pulls 2 crisp crisp-erofs containerd
+      measure_pulls 2 "${contenders[@]}"
     else
-      measure_pulls 3 crisp crisp-erofs containerd containerd-synced debian
-      measure_slow_pulls 2 crisp containerd
+      measure_pulls 3 "${contenders[@]}"
+      measure_slow_pulls 2 "${contenders[@]::3}"
     fi
   fi
   mkdir -p "$(dirname "$kept")"

@@ -10,7 +10,7 @@ bin=$root/build/release/bin
 begin_run() {
   work=$(mktemp -d /tmp/crisp-bench.XXXXXX)
   run_id=${work##*.}
-  echo $$ >"$work/pid"
+  echo "$$ $(started_at $$)" >"$work/pid"
   results=$work/results.jsonl
   : >"$results"
   has_nat_chains || touch "$work/no-nat-chains"
@@ -189,13 +189,17 @@ kill_group() {
   done
 }
 
+# When a process started, in ticks since boot: tells it from another of the same number.
+started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '{print $20}'; }
+
 # Runs whose shell is gone.
 remove_stale_runs() {
-  local folder link pid
+  local folder link pid started
   find_cgroups
   for folder in /tmp/crisp-bench.*; do
     [[ -f $folder/pid ]] || continue
-    ! grep -aqs bench.sh "/proc/$(cat "$folder/pid")/cmdline" || continue
+    read -r pid started <"$folder/pid" || true
+    [[ $(started_at "$pid") != "$started" ]] || continue
     (set +e; remove_run "$folder") || true
   done
   # hack/bench/floor that was killed.

@@ -4,6 +4,18 @@
 
 shapes=(small big many deep)
 
+# Those that differ in pulling: what runs a container plays no part.
+pull_contenders() {
+  local name
+  printf '%s\n' crisp crisp-erofs
+  for name in "${peers_all[@]}"; do
+    case $name in
+      containerd) echo containerd; [[ $quick ]] || echo containerd-synced ;;
+      debian) [[ $quick ]] || echo debian ;;
+    esac
+  done
+}
+
 measure_pull() { # NAME SHAPE [MEASURE [REGISTRY]]
   local name=$1 shape=$2 measure=${3:-pull} from=${4:-$registry} result
   say "$measure of $shape, $name"
