@@ -16,6 +16,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup.h"
 #include "runtime/cgroup_layout.h"
+#include "runtime/detached_overlay.h"
 
 namespace crisp::cri {
 namespace {
@@ -46,6 +47,16 @@ TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {
   EXPECT_THAT(names, ::testing::ElementsAre("mine"));
 }
 
+// Linux 6.8 takes an overlay's layers one by one.
+bool KernelMountsDetachedOverlays(const std::string& dir) {
+  for (const char* name : {"/lower", "/upper", "/work"}) EXPECT_OK(MakeDirs(dir + name));
+  const absl::StatusOr<UniqueFd> mount =
+      runtime::MountDetachedOverlay({dir + "/lower"}, dir + "/upper", dir + "/work");
+  if (mount.ok()) return true;
+  EXPECT_THAT(mount, StatusIs(absl::StatusCode::kUnimplemented));
+  return false;
+}
+
 TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
   End();
   spare_roots_ = 2;
@@ -62,6 +73,10 @@ TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
   };
   const std::string pod = RunPod("ahead");
   RunContainer(pod, "first", "sleep 1000");
+  if (!KernelMountsDetachedOverlays(dir_.path() + "/probe")) {
+    spares(0);
+    GTEST_SKIP() << "containers mount their own here";
+  }
   const std::vector<std::string> made = spares(2);
   const std::string second = RunContainer(pod, "second", "echo mine >/file; stat -c %n /etc/hosts; sleep 1000");
   bool taken = false;

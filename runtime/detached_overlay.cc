@@ -23,6 +23,13 @@ absl::Status SetDir(int fs, const char* key, const std::string& path) {
   return ErrnoError(errno, absl::StrCat("overlay: ", key, " ", path));
 }
 
+// Before Linux 6.5 overlayfs has mount(2)'s interface behind the new one, which takes whatever it is
+// given and refuses it all at the end.
+bool HasOptionsOnly() {
+  const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
+  return fs.valid() && fsconfig(fs.get(), FSCONFIG_SET_FLAG, "no-such-option", nullptr, 0) == 0;
+}
+
 }  // namespace
 
 absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lower_dirs,
@@ -36,6 +43,11 @@ absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lo
   CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "workdir", work_dir));
   if (fsconfig(fs.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0 ||
       fsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    const int error = errno;
+    if (error == EINVAL && HasOptionsOnly()) {
+      return absl::UnimplementedError("overlay: the kernel takes options only");
+    }
+    errno = error;
     return ErrnoError(errno, absl::StrCat("mount an overlay with ", upper_dir));
   }
   UniqueFd mount(fsmount(fs.get(), FSMOUNT_CLOEXEC, 0));

@@ -23,6 +23,8 @@ class ShimPropagationTest : public ShimTest {
     ShimTest::SetUp();
     shared_ = MakeDir("shared");
     ASSERT_EQ(mount(shared_.c_str(), shared_.c_str(), nullptr, MS_BIND, nullptr), 0);
+    // A peer group of its own: in that of a shared parent everything would be seen there once more.
+    ASSERT_EQ(mount(nullptr, shared_.c_str(), nullptr, MS_PRIVATE, nullptr), 0);
     ASSERT_EQ(mount(nullptr, shared_.c_str(), nullptr, MS_SHARED, nullptr), 0);
   }
   void TearDown() override {
@@ -89,7 +91,7 @@ TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
   StartPod();
   ASSERT_OK(MakeDirs(shared_ + "/sub"));
   ContainerPlan plan =
-      MakeContainer("mount -t tmpfs none /shared/sub && echo seen > /shared/sub/f; sleep 100");
+      MakeContainer("mount -t tmpfs none /shared/sub && cd /shared/sub && echo seen >g && mv g f && cd /; sleep 100");
   plan.mounts.push_back(
       {.destination = "/shared", .source = shared_, .propagation = Propagation::kShared});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
