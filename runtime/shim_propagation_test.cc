@@ -91,7 +91,7 @@ TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
   StartPod();
   ASSERT_OK(MakeDirs(shared_ + "/sub"));
   ContainerPlan plan =
-      MakeContainer("mount -t tmpfs none /shared/sub && cd /shared/sub && echo seen >g && mv g f && cd /; sleep 100");
+      MakeContainer("mount -t tmpfs none /shared/sub && echo seen >/shared/sub/g && mv /shared/sub/g /shared/sub/f; sleep 100");
   plan.mounts.push_back(
       {.destination = "/shared", .source = shared_, .propagation = Propagation::kShared});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
