@@ -65,6 +65,24 @@ bool MakeMinimalRoot() {
   return true;
 }
 
+// The kernel finds a sysctl of a network namespace among those of that name that were ever looked up in
+// the same procfs, of all namespaces, one after another. So a few shims at a time share a procfs of their
+// own, which goes, with all that was looked up there, when the last of them has set its sysctls.
+void RenewProc() {
+  constexpr int kShims = 32;
+  static int left = 0;
+  if (--left >= 0) return;
+  left = kShims - 1;
+  const Fd fs(SysFsopen("proc"));
+  Fd mount;
+  if (fs.valid() && SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) {
+    mount.Reset(SysFsmount(fs.get(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+  }
+  // The broker's serves as well, only slower.
+  g_pod.proc.Reset(mount.valid() ? mount.Release()
+                                 : open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 bool PrepareProcess() {
   setsid();
   umask(0);
@@ -163,6 +181,7 @@ int TakeControl(Message* message) {
     if (received != Received::kMessage) continue;
     const bool spare = message.type() == MessageType::kStartSpare;
     if (!spare && message.type() != MessageType::kStartPod) continue;
+    RenewProc();
     const pid_t child = CloneSelf(0, nullptr, -1);
     if (child == 0 && spare) BecomeSpare(&message);
     if (child == 0) BecomeShim(&message);

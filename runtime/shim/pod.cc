@@ -127,7 +127,7 @@ bool IsUsual(const KeyValueView& sysctl) {
 }
 
 bool ApplySysctls(const PodView& plan) {
-  const Fd root(open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd root(openat(g_pod.proc.get(), "sys", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return Fail("open /proc/sys");
   for (const KeyValueView& sysctl : plan.sysctls) {
     if (g_pod.spare && IsUsual(sysctl)) continue;
@@ -337,6 +337,7 @@ bool SetUpPod(const PodView& plan) {
              (plan.new_net && !OpenPodNetwork())) {
     return false;
   }
+  g_pod.proc.Reset();
   if (plan.new_uts && !plan.hostname.empty() &&
       sethostname(plan.hostname.data, plan.hostname.size) != 0) {
     return Fail("set the hostname to", plan.hostname.c_str());

@@ -21,6 +21,7 @@ struct Pod {
   Fd own_mnt;   // the minimal one, home between requests
   Fd own_pid;   // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
+  Fd proc;                              // where sysctls are set, until they are
   Fd pod_net;                           // -1 when the pod uses the host's
   bool spare = false;                   // MakeSpare() has been here
   PodView usual;                        // what it has done
