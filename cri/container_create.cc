@@ -178,7 +178,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
     absl::MutexLock lock(&names_mutex_);
     names_[key] = container->id;
   }
-  containers_.Insert(container->id, container);
+  ShowContainer(container);
   Publish(pod, container->id, v1::CONTAINER_CREATED_EVENT);
   timer.Done("publish");
   return container->id;

@@ -38,7 +38,7 @@ absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& 
       return status;
     }
     timer.Done("record");
-    if (!containers_.Erase(container->id)) return true;
+    if (!HideContainer(*container)) return true;
     ForgetName(container->name_key, container->id);
     Publish(container->pod, container->id, v1::CONTAINER_DELETED_EVENT);
     cleanup_.UntilDone(absl::StrCat("removal of container ", container->id),

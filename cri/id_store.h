@@ -59,17 +59,6 @@ class IdStore {
     return all;
   }
 
-  // Those for which `wanted` (which must not call the store) holds.
-  template <typename Predicate>
-  std::vector<std::shared_ptr<T>> Those(const Predicate& wanted) const {
-    absl::MutexLock lock(&mutex_);
-    std::vector<std::shared_ptr<T>> those;
-    for (const auto& [id, object] : objects_) {
-      if (wanted(*object)) those.push_back(object);
-    }
-    return those;
-  }
-
   size_t size() const {
     absl::MutexLock lock(&mutex_);
     return objects_.size();

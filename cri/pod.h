@@ -25,6 +25,8 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
+struct Container;
+
 // A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
 // whoever reads it takes no copy; `mutex` guards the members for
 // moments only and is never held across a call that waits. `save_mutex` orders the writes of rows;
@@ -39,6 +41,8 @@ struct Pod {
   mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, or dead.
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
+  // Those that clients can see; each keeps its pod.
+  std::vector<std::weak_ptr<Container>> containers ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
   StepLog steps;
 

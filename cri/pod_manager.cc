@@ -140,8 +140,29 @@ void PodManager::ForgetName(const std::string& key, const std::string& id) {
   if (it != names_.end() && it->second == id) names_.erase(it);
 }
 
+void PodManager::ShowContainer(const ContainerPtr& container) {
+  containers_.Insert(container->id, container);
+  absl::MutexLock lock(&container->pod->mutex);
+  container->pod->containers.push_back(container);
+}
+
+bool PodManager::HideContainer(const Container& container) {
+  if (!containers_.Erase(container.id)) return false;
+  absl::MutexLock lock(&container.pod->mutex);
+  std::erase_if(container.pod->containers, [&](const std::weak_ptr<Container>& one) {
+    const ContainerPtr other = one.lock();
+    return other == nullptr || other.get() == &container;
+  });
+  return true;
+}
+
 std::vector<PodManager::ContainerPtr> PodManager::ContainersOf(const Pod& pod) const {
-  return containers_.Those([&](const Container& container) { return container.pod.get() == &pod; });
+  absl::MutexLock lock(&pod.mutex);
+  std::vector<ContainerPtr> all;
+  for (const std::weak_ptr<Container>& one : pod.containers) {
+    if (ContainerPtr container = one.lock()) all.push_back(std::move(container));
+  }
+  return all;
 }
 
 absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(

@@ -161,6 +161,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status Change(Pod& pod, const std::function<void(state::PodRecord&)>& change);
   absl::Status Change(Container& container, const std::function<void(state::ContainerRecord&)>& change);
   void ForgetName(const std::string& key, const std::string& id);
+  // Clients can see the container, by itself and as its pod's.
+  void ShowContainer(const ContainerPtr& container);
+  // Whether they could until now.
+  bool HideContainer(const Container& container);
   std::vector<ContainerPtr> ContainersOf(const Pod& pod) const;
 
   // pod_run.cc

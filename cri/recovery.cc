@@ -98,7 +98,7 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   }
   // Before the shim is connected: from then on it tells exits, and those must find their container.
   if (visible) pods_.Insert(pod->id, pod);
-  for (const ContainerPtr& container : kept) containers_.Insert(container->id, container);
+  for (const ContainerPtr& container : kept) ShowContainer(container);
   if (visible && !record.stopped()) {
     const absl::Status adopted = AdoptShim(pod, kept);
     if (!adopted.ok()) {
