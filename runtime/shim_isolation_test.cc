@@ -132,6 +132,23 @@ size_t Keyrings(const std::string& container_id) {
   return count;
 }
 
+// The root is the top of a mount namespace: containers may be run inside one, with or without ids of
+// their own, and what the root is mounted over is not to be seen.
+TEST_F(ShimTest, ARootIsAsGoodAsAHosts) {
+  StartPod();
+  ContainerPlan plan = MakeContainer(
+      "wc -l </proc/self/mountinfo; cut -d' ' -f5 /proc/self/mountinfo | head -n1; "
+      "unshare -U true && echo users; nsenter --mount=/proc/self/ns/mnt ls -d /made; "
+      "unshare -m sh -c 'mount -t tmpfs t /made && mkdir /made/old && cd /made && pivot_root . old && "
+      "/old/bin/busybox umount -l old && echo pivoted && echo *'");
+  plan.process.cap_bounding = plan.process.cap_effective = plan.process.cap_permitted =
+      1u << 18 | 1u << 21;  // CAP_SYS_CHROOT, CAP_SYS_ADMIN
+  plan.process.cwd = "/made";
+  plan.masked_paths = plan.readonly_paths = {};
+  plan.mounts.resize(2);  // proc and dev
+  EXPECT_EQ(Run(plan), "3\n/\nusers\n/made\npivoted\nold\n");
+}
+
 TEST_F(ShimTest, ContainersHaveKeyringsOfTheirOwn) {
   if (!ReadFile("/proc/keys").ok()) GTEST_SKIP() << "no keyrings in this kernel";
   StartPod();

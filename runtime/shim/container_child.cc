@@ -193,11 +193,31 @@ int SetUpTerminal(int root, int devpts, const ContainerView& plan, int status) {
   return slave.Release();
 }
 
-bool PivotInto(int root, const ContainerView& plan) {
-  if (fchdir(root) != 0) return Fail("enter the root");
+// A user namespace may mount its proc only where there is one already, and a label is that of the pod's
+// own empty slot.
+bool StartsBlank(const ContainerView& plan) {
+  return !g_pod.has_userns() && plan.mount_label.empty();
+}
+
+bool EnterBlank() {
+  return (SysSetns(g_pod.blank.get(), CLONE_NEWNS) == 0 && SysUnshare(CLONE_NEWNS) == 0) ||
+         Fail("create the container's mount namespace");
+}
+
+bool PivotInto() {
   if (SysPivotRoot(".", ".") != 0) return Fail("pivot into the root");
   // The old root now lies on top of the new one.
   if (SysUmount(".", kMntDetach) != 0) return Fail("detach the old root");
+  return true;
+}
+
+bool EnterRoot(int root, const ContainerView& plan) {
+  if (fchdir(root) != 0) return Fail("enter the root");
+  if (!StartsBlank(plan)) {
+    if (!PivotInto()) return false;
+  } else if (chroot(".") != 0) {  // it is mounted over the blank one's already
+    return Fail("change to the root");
+  }
   if (chdir("/") != 0) return Fail("enter the new root");
   const uint64_t propagation = plan.rootfs_propagation == Propagation::kShared  ? kMsShared
                                : plan.rootfs_propagation == Propagation::kSlave ? kMsSlave
@@ -210,7 +230,9 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   const Prepared& prepared = *start.prepared;
   const ContainerView& plan = prepared.view;
   const int root = prepared.root.get();
-  const Fd slot(open(kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const bool blank = StartsBlank(plan);
+  if (blank && !EnterBlank()) return false;
+  const Fd slot(open(blank ? "/" : kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!MountOn(root, slot.get(), "the root's slot")) return false;
   int devpts = -1, index = -1;
   int* attached = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
@@ -242,7 +264,7 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   if (plan.rootfs_readonly && !SetAttributes(root, MOUNT_ATTR_RDONLY, 0, -1, false, "the root")) {
     return false;
   }
-  return PivotInto(root, plan);
+  return EnterRoot(root, plan);
 }
 
 bool LeaveNamespaces(const ContainerView& plan) {
@@ -285,7 +307,8 @@ bool JoinHostNamespaces(const ContainerView& plan) {
 }  // namespace
 
 uint64_t InitCloneFlags(const ContainerView& plan) {
-  return CLONE_NEWNS | (plan.pid == NamespaceMode::kPrivate ? CLONE_NEWPID : 0);
+  return (StartsBlank(plan) ? 0 : CLONE_NEWNS) |
+         (plan.pid == NamespaceMode::kPrivate ? CLONE_NEWPID : 0);
 }
 
 void RunContainerChild(const StartPlan& start) {

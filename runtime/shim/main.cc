@@ -21,7 +21,7 @@ namespace crisp::shim {
 namespace {
 
 constexpr int kBrokerSocket = 3;
-constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1;
+constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1, kRemount = 32;
 constexpr unsigned long kRecursivePrivate = (1 << 14) | (1 << 18);
 constexpr int kMntDetach = 2;
 constexpr char kLabelAttribute[] = "security.selinux";
@@ -31,6 +31,23 @@ void LabelAsNull(const char* device) {
   char label[512];
   const ssize_t size = getxattr("/dev/null", kLabelAttribute, label, sizeof(label));
   if (size > 0) (void)setxattr(device, kLabelAttribute, label, static_cast<size_t>(size), 0);
+}
+
+bool MakeNull() {
+  if (mknod(kSlotNull + 1, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
+  LabelAsNull(kSlotNull + 1);
+  return true;
+}
+
+bool MountEmpty(const char* slot) {
+  return SysMount("empty", slot, "tmpfs", kReadOnly | kNoSuid | kNoDev | kNoExec,
+                  "mode=755,size=4k,nr_inodes=2") == 0 ||
+         Fail("mount an empty directory");
+}
+
+bool BecomeRoot() {
+  return (SysPivotRoot(".", ".") == 0 && SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
+         Fail("enter the shim's root");
 }
 
 // Replaces everything below "/" by the few things a container's set-up needs.
@@ -50,19 +67,36 @@ bool MakeMinimalRoot() {
   for (const char* slot : slots) {
     if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
   }
-  if (mknod(kSlotNull + 1, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
-  LabelAsNull(kSlotNull + 1);
+  if (!MakeNull()) return false;
   // A user namespace may mount its own proc and sysfs only where a whole one is visible.
   if (SysMount("proc", "proc", "proc", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
-      SysMount("sysfs", "sys", "sysfs", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
-      SysMount("empty", "e", "tmpfs", kReadOnly | kNoSuid | kNoDev | kNoExec,
-               "mode=755,size=4k,nr_inodes=2") != 0) {
+      SysMount("sysfs", "sys", "sysfs", kNoSuid | kNoDev | kNoExec, nullptr) != 0) {
     return Fail("mount the shim's proc");
   }
-  if (SysPivotRoot(".", ".") != 0 || SysUmount(".", kMntDetach) != 0 || chdir("/") != 0) {
-    return Fail("enter the shim's root");
+  return MountEmpty(kSlotEmpty + 1) && BecomeRoot();
+}
+
+// The namespace whose copies containers start from (see Pod::blank), and back.
+bool MakeBlank() {
+  const Fd home(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  const Fd proc(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!home.valid() || !proc.valid()) return Fail("open the shim's mount namespace");
+  if (SysUnshare(CLONE_NEWNS) != 0) return Fail("create a mount namespace");
+  if (SysMount("crisp-shim", kSlotRoot, "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
+      chdir(kSlotRoot) != 0) {
+    return Fail("mount the root below containers");
   }
-  return true;
+  const char* slots[] = {kSlotScratch, kSlotEmpty};
+  for (const char* slot : slots) {
+    if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
+  }
+  if (!MakeNull() || !MountEmpty(kSlotEmpty + 1) || !BecomeRoot()) return false;
+  if (SysMount("", "/", nullptr, kRemount | kReadOnly | kNoSuid | kNoExec, nullptr) != 0) {
+    return Fail("make the root below containers read-only");
+  }
+  g_pod.blank.Reset(openat(proc.get(), "ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!g_pod.blank.valid()) return Fail("open the containers' mount namespace");
+  return SysSetns(home.get(), CLONE_NEWNS) == 0 || Fail("return to the shim's mount namespace");
 }
 
 // The kernel finds a sysctl of a network namespace among those of that name that were ever looked up in
@@ -170,7 +204,7 @@ int TakeControl(Message* message) {
 
 [[noreturn]] void RunBroker(const char* storage_root) {
   g_pod.storage_root = storage_root;
-  if (!PrepareProcess() || !MakeMinimalRoot() || !OpenNull()) {
+  if (!PrepareProcess() || !MakeMinimalRoot() || !MakeBlank() || !OpenNull()) {
     SendError(kBrokerSocket, 0);
     _exit(1);
   }

@@ -19,6 +19,10 @@ struct Pod {
   const char* storage_root = "";  // with no '/' at the end
   Fd host_mnt;  // the mount namespace of the host: sources and cgroups are looked up there
   Fd own_mnt;   // the minimal one, home between requests
+  // One mount namespace for all: a read-only root with nothing but the scratch, empty and null slots. A
+  // container's is a copy of it, and its root is mounted over that one: to pivot into a root and to unmount
+  // the former has the kernel look at every process and wait for every CPU.
+  Fd blank;
   Fd own_pid;   // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
   Fd proc;                              // where sysctls are set, until they are
