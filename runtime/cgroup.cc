@@ -83,6 +83,8 @@ absl::Status Cgroup::Create() const {
 
 absl::Status Cgroup::Apply(const OciResources& resources, bool fresh) const {
   CRISP_ASSIGN_OR_RETURN(std::vector<CgroupWrite> writes, CgroupWrites(resources, v2()));
+  // Each write of a bandwidth has the kernel look at every group of the machine.
+  if (fresh) std::erase_if(writes, IsInitialValue);
   auto dir_of = [this](const std::string& controller) { return Dir(controller); };
   CRISP_RETURN_IF_ERROR(WriteLimits(writes, dir_of, /*undo=*/!fresh));
   if (!v2() || !fresh || resources.devices.empty()) return absl::OkStatus();

@@ -37,7 +37,7 @@ class Cgroup {
   std::string PrimaryDir() const;
 
   // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the way
-  // down; v1 cpuset: copies cpus and mems from the parent), without limits yet. A hierarchy that
+  // down; v1 cpuset: with the parent's cpus and mems), without limits yet. A hierarchy that
   // cannot be written is an error. On failure what this call made is gone again. An existing empty
   // group of this path is made anew; FailedPrecondition when it has processes.
   absl::Status Create() const;

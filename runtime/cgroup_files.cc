@@ -66,6 +66,14 @@ absl::Status Delegate(const std::string& dir) {
   return absl::OkStatus();
 }
 
+// Has the kernel give new groups in `parent` its cpus and mems. To write them later has it look at every
+// cpuset of the machine. Where that fails they are written.
+void HandCpusetDown(const std::string& parent) {
+  const std::string file = parent + "/cgroup.clone_children";
+  const absl::StatusOr<std::string> now = ReadFile(file);
+  if (now.ok() && absl::StartsWith(*now, "0")) (void)WriteKernelFile(file, "1");
+}
+
 // A parent that has none itself says so with NotFound.
 absl::Status InheritCpuset(const std::string& parent, const std::string& dir) {
   for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
@@ -155,8 +163,11 @@ absl::Status MakeGroup(const CgroupLayout& layout,
   if (!layout.v2) {
     // Nearly always only the last directory is missing.
     const std::string leaf = hierarchy.mount_point + path;
+    const std::string parent = leaf.substr(0, leaf.rfind('/'));
+    // What is made at the top is others' business.
+    if (cpuset && parent != hierarchy.mount_point) HandCpusetDown(parent);
     absl::Status status = MakeOne(leaf, made);
-    if (status.ok() && cpuset) status = InheritCpuset(leaf.substr(0, leaf.rfind('/')), leaf);
+    if (status.ok() && cpuset) status = InheritCpuset(parent, leaf);
     if (!absl::IsNotFound(status)) return status;
   }
   std::string dir = hierarchy.mount_point;

@@ -255,6 +255,12 @@ absl::StatusOr<std::vector<CgroupWrite>> CgroupWrites(const OciResources& resour
   return v2 ? WritesV2(resources) : WritesV1(resources);
 }
 
+bool IsInitialValue(const CgroupWrite& write) {
+  return (write.file == "cpu.cfs_period_us" && write.value == absl::StrCat(kDefaultPeriod)) ||
+         (write.file == "cpu.cfs_quota_us" && write.value == "-1") ||
+         (write.file == "cpu.max" && write.value == absl::StrCat("max ", kDefaultPeriod));
+}
+
 OciResources MergeResources(const OciResources& base, const OciResources& change) {
   OciResources merged = base;
   PutNonZero(merged.cpu.shares, change.cpu.shares);

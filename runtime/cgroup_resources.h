@@ -24,6 +24,8 @@ struct CgroupWrite {
 // among them on v2 (cgroup_devices.h). InvalidArgument for values that no kernel takes, and for
 // `unified` on v1.
 absl::StatusOr<std::vector<CgroupWrite>> CgroupWrites(const OciResources& resources, bool v2);
+// Whether a group has that value when it is made.
+bool IsInitialValue(const CgroupWrite& write);
 
 // CFS shares (2…262144) ↔ v2 weight (1…10000): the linear formula that kubelets assume.
 uint64_t SharesToWeight(uint64_t shares);

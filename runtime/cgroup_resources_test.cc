@@ -74,6 +74,20 @@ TEST(CgroupResourcesTest, UnlimitedAndSwap) {
             "memory/memory.limit_in_bytes=1000; memory/memory.memsw.limit_in_bytes?=1000");
 }
 
+TEST(CgroupResourcesTest, InitialValues) {
+  for (const CgroupWrite& write : {CgroupWrite{"cpu", "cpu.cfs_period_us", "100000"},
+                                   CgroupWrite{"cpu", "cpu.cfs_quota_us", "-1"},
+                                   CgroupWrite{"", "cpu.max", "max 100000"}}) {
+    EXPECT_TRUE(IsInitialValue(write)) << write.file;
+  }
+  for (const CgroupWrite& write : {CgroupWrite{"cpu", "cpu.cfs_period_us", "50000"},
+                                   CgroupWrite{"cpu", "cpu.cfs_quota_us", "100000"},
+                                   CgroupWrite{"", "cpu.max", "max 50000"},
+                                   CgroupWrite{"memory", "memory.limit_in_bytes", "-1"}}) {
+    EXPECT_FALSE(IsInitialValue(write)) << write.file << " " << write.value;
+  }
+}
+
 TEST(CgroupResourcesTest, BlockIo) {
   OciResources r;
   r.block_io.weight = 500;

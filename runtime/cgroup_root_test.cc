@@ -98,6 +98,34 @@ TEST_F(CgroupTest, CreatesWithLimitsAndRemoves) {
   EXPECT_OK(group_->Remove(Within(absl::Seconds(5))));
 }
 
+TEST_F(CgroupTest, GroupsMayRunWhereTheirParentMay) {
+  if (layout_->v2) GTEST_SKIP() << "a cpuset without cpus has its parent's on cgroup v2";
+  ASSERT_OK(top_->CreateDirs());
+  const std::string top = top_->Dir("cpuset");
+  ASSERT_OK(WriteKernelFile(top + "/cpuset.cpus", "0"));
+  const std::string flag = "/cgroup.clone_children";
+  // Also below a group that somebody else has made, and has told not to hand anything down.
+  ASSERT_OK(WriteKernelFile(top + flag, "0"));
+  ASSERT_OK(Make({}));
+  EXPECT_EQ(Value("cpuset", "cpuset.cpus"), "0");
+  EXPECT_EQ(Value("cpuset", "cpuset.mems"), absl::StripAsciiWhitespace(*ReadFile(top + "/cpuset.mems")));
+  OciResources change;
+  change.cpu.cpus = "0";
+  EXPECT_OK(group_->Update(change));
+}
+
+TEST_F(CgroupTest, BandwidthsThatAGroupHasAnyway) {
+  OciResources resources;
+  resources.cpu.period = 100000;
+  resources.cpu.quota = -1;
+  ASSERT_OK(Make(resources));
+  if (layout_->v2) {
+    EXPECT_EQ(Value("cpu", "cpu.max"), "max 100000");
+  } else {
+    EXPECT_EQ(Value("cpu", "cpu.cfs_period_us") + Value("cpu", "cpu.cfs_quota_us"), "100000-1");
+  }
+}
+
 TEST_F(CgroupTest, TakesOverAnEmptyGroupAndRefusesAPopulatedOne) {
   OciResources resources;
   resources.pids = OciPids{.limit = 42};
