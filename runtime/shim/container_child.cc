@@ -57,13 +57,27 @@ bool FillVolume(int root, int mount, const MountView& plan) {
   return CopyTree(source.get(), target.get());
 }
 
+// What the shim has mounted ahead, if that is what is asked for; -1.
+int TakeAhead(const ContainerView& plan, const MountView& mount) {
+  if (mount.kind != MountKind::kFs || mount.options.size() != 0 || !(mount.source == mount.type.c_str())) {
+    return -1;
+  }
+  if (mount.type == "sysfs" && plan.net == NamespaceMode::kPod) return g_pod.sysfs.Release();
+  if (mount.type == "mqueue" && plan.ipc == NamespaceMode::kPod) return g_pod.mqueue.Release();
+  return -1;
+}
+
 // Returns the descriptor of what is mounted (for later attributes), or -1 with g_error.
 int AttachOne(int root, const Prepared& prepared, const MountView& plan, int prebuilt) {
   Fd mount(prebuilt >= 0 ? fcntl(prebuilt, F_DUPFD_CLOEXEC, 3) : -1);
   if (prebuilt < 0) {
-    mount.Reset(plan.kind == MountKind::kDev
-                    ? MountDev(plan, prepared.view.devices, prepared.view.mount_label.c_str())
-                    : MountFs(plan, prepared.view.mount_label.c_str()));
+    const ContainerView& view = prepared.view;
+    mount.Reset(TakeAhead(view, plan));
+    if (!mount.valid()) {
+      mount.Reset(plan.kind == MountKind::kDev
+                      ? MountDev(plan, view.devices, view.mount_label.c_str())
+                      : MountFs(plan, view.mount_label.c_str()));
+    }
     if (!mount.valid() || !ApplyAttributes(mount.get(), plan)) return -1;
   }
   if (!plan.sub_path.empty()) {

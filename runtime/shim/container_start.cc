@@ -109,6 +109,9 @@ pid_t CloneChild(const Prepared& prepared, bool gated, Fd* status) {
     RunContainerChild(start);
   }
   if (child < 0) Fail("create the container's process");
+  // The child has its own descriptors of them.
+  g_pod.sysfs.Reset();
+  g_pod.mqueue.Reset();
   if (direct && join_pid >= 0) (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
   return child;
 }

@@ -84,6 +84,15 @@ int MountFs(const MountView& mount, const char* label) {
   return made;
 }
 
+int MountAhead(const char* type) {
+  const Fd fs(SysFsopen(type));
+  if (!fs.valid() || SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "source", type, 0) != 0 ||
+      SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return -1;
+  }
+  return SysFsmount(fs.get(), 0);
+}
+
 int MountBind(const MountView& mount) {
   const unsigned flags =
       OPEN_TREE_CLONE | (mount.recursive ? static_cast<unsigned>(AT_RECURSIVE) : 0u);

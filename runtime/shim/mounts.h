@@ -27,6 +27,9 @@ int MountOverlay(const List<Str>& lowers,
 // that of the caller's namespaces.
 int MountFs(const MountView& mount, const char* label);
 
+// The usual one of a type, ahead of the mount that asks for it. -1: that has to do without.
+int MountAhead(const char* type);
+
 // A clone of a host path (symlinks followed), or of the pod's shm. -1 with errno ENOENT when it
 // does not exist.
 int MountBind(const MountView& mount);

@@ -319,6 +319,8 @@ bool MakeSpare(const PodView& usual) {
       !OpenPodNetwork() || !MountShm(usual) || !ApplySysctls(usual)) {
     return false;
   }
+  g_pod.sysfs.Reset(MountAhead("sysfs"));
+  g_pod.mqueue.Reset(MountAhead("mqueue"));
   g_pod.usual = usual;
   g_pod.spare = true;
   return true;

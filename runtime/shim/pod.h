@@ -27,6 +27,9 @@ struct Pod {
   Fd host_net, host_ipc, host_uts;
   Fd proc;                              // where sysctls are set, until they are
   Fd pod_net;                           // -1 when the pod uses the host's
+  // Mounts of a spare's namespaces, attached nowhere: the first container's, whose child takes them along.
+  // The kernel looks for each among those of all namespaces. -1: whoever wants one mounts it.
+  Fd sysfs, mqueue;
   bool spare = false;                   // MakeSpare() has been here
   PodView usual;                        // what it has done
   Fd userns;                            // -1: none
@@ -42,7 +45,8 @@ struct Pod {
 extern Pod g_pod;
 
 // What can be made of a pod before it is known: the shim's mount namespace and the pod's NET, IPC and
-// UTS ones, and therein the sysctls and the shm of the usual plan, whose bytes must stay. False and
+// UTS ones, and therein the sysctls and the shm of the usual plan, whose bytes must stay, and the mounts
+// that nearly every container has of them. False and
 // g_error on failure.
 bool MakeSpare(const PodView& usual);
 // Sets the pod up as the plan says, in this process, which may have been a spare: then the plan must
