@@ -11,10 +11,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cancel.h"
-#include "storage/registry.h"
 
 namespace crisp::storage {
 
@@ -34,49 +32,30 @@ class BlobsUnderWay {
   std::map<std::string, int> fetches_ ABSL_GUARDED_BY(mutex_);  // by digest
 };
 
-// A blob that is asked for before it is known where its bytes go. A thread holds the first of them until
-// Run() says so: what comes meanwhile waits in the connection. Destroying it ends the fetch.
+// Work that is begun, on a thread of its own, before it is known whether it is of use. Destroying it ends
+// the work.
 class EarlyFetch {
  public:
-  using Sink = std::function<absl::Status(absl::string_view)>;
-  // The session outlives this object.
-  EarlyFetch(RegistrySession& session, Descriptor blob, Cancel cancel, BlobsUnderWay::Hold hold = {});
+  using Work = std::function<absl::Status(const Cancel& cancel)>;
+  EarlyFetch(Work work, Cancel cancel, BlobsUnderWay::Hold hold = {});
   ~EarlyFetch();
   EarlyFetch(const EarlyFetch&) = delete;
   EarlyFetch& operator=(const EarlyFetch&) = delete;
 
-  // RegistrySession::FetchBlob() of the blob, but the sink runs on another thread. Call once; `cancel`
-  // counts beside the constructor's.
-  absl::Status Run(const Sink& sink, const Cancel& cancel);
+  // It is of use: waits for its end. Call once; `cancel` counts beside the constructor's.
+  absl::Status Wait(const Cancel& cancel);
 
  private:
-  absl::Status Take(absl::string_view bytes);
   bool Cancelled();
 
   const Cancel cancel_;
   const BlobsUnderWay::Hold hold_;
   std::atomic<bool> abandoned_{false};
   absl::Mutex mutex_;
-  const Sink* sink_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  const Cancel* run_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  const Cancel* wait_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
-};
-
-// The early fetches of one pull. Thread-safe.
-class EarlyFetches {
- public:
-  void Begin(RegistrySession& session,
-             const Descriptor& blob,
-             const Cancel& cancel,
-             BlobsUnderWay::Hold hold);
-  // Null when there is none, or somebody took it.
-  std::unique_ptr<EarlyFetch> Take(const std::string& digest);
-
- private:
-  absl::Mutex mutex_;
-  std::map<std::string, std::unique_ptr<EarlyFetch>> fetches_ ABSL_GUARDED_BY(mutex_);  // by digest
 };
 
 }  // namespace crisp::storage

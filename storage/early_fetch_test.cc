@@ -2,75 +2,61 @@
 
 #include <unistd.h>
 
+#include <atomic>
+
+#include "base/status.h"
 #include "base/status_matchers.h"
-#include "storage/digest.h"
 
 namespace crisp::storage {
 namespace {
 
-// One blob in three pieces.
-struct Pieces : RegistrySession {
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers&) override {
-    return absl::UnimplementedError("no documents");
+// Works until it is cancelled.
+absl::Status Endless(const Cancel& cancel) {
+  while (true) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("work"));
+    usleep(1000);
   }
-  absl::Status FetchBlob(const Descriptor&,
-                         const std::function<absl::Status(absl::string_view)>& sink,
-                         const Cancel& cancel) override {
-    for (const char* piece : {"one ", "two ", "three"}) {
-      if (absl::Status taken = sink(piece); !taken.ok()) return ended = taken;
-      if (absl::Status fired = cancel.Check("fetch"); !fired.ok()) return ended = fired;
-    }
-    return result;
-  }
-  absl::Status result;
-  absl::Status ended;
-};
-
-TEST(EarlyFetchTest, BytesComeInOrderWhenTheirPlaceIsKnown) {
-  Pieces session;
-  EarlyFetch fetch(session, {}, Cancel());
-  usleep(20000);
-  std::string got;
-  const auto collect = [&](absl::string_view bytes) {
-    got.append(bytes.data(), bytes.size());
-    return absl::OkStatus();
-  };
-  EXPECT_OK(fetch.Run(collect, Cancel()));
-  EXPECT_EQ(got, "one two three");
 }
 
-TEST(EarlyFetchTest, ErrorsAreTheFetchsOrTheSinks) {
-  Pieces session;
-  session.result = absl::DataLossError("wrong digest");
-  EarlyFetch fetch(session, {}, Cancel());
-  EXPECT_THAT(fetch.Run([](absl::string_view) { return absl::OkStatus(); }, Cancel()),
-              StatusIs(absl::StatusCode::kDataLoss));
-  EarlyFetch full(session, {}, Cancel());
-  EXPECT_THAT(full.Run([](absl::string_view) { return absl::ResourceExhaustedError("full"); }, Cancel()),
-              StatusIs(absl::StatusCode::kResourceExhausted));
+TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
+  std::atomic<bool> worked{false};
+  EarlyFetch fetch(
+      [&](const Cancel&) {
+        worked = true;
+        return absl::OkStatus();
+      },
+      Cancel());
+  for (int i = 0; i < 5000 && !worked; ++i) usleep(1000);
+  EXPECT_TRUE(worked);
+  EXPECT_OK(fetch.Wait(Cancel()));
+}
+
+TEST(EarlyFetchTest, ErrorsAreTheWorks) {
+  EarlyFetch fetch([](const Cancel&) { return absl::DataLossError("wrong digest"); }, Cancel());
+  EXPECT_THAT(fetch.Wait(Cancel()), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST(EarlyFetchTest, EndsWithItsObjectWhenNobodyWantsIt) {
-  Pieces session;
-  { EarlyFetch fetch(session, {}, Cancel()); }
-  EXPECT_THAT(session.ended, StatusIs(absl::StatusCode::kCancelled));
+  absl::Status ended;
+  { EarlyFetch fetch([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()); }
+  EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(EarlyFetchTest, EitherCancellationEndsIt) {
-  Pieces session;
-  const Cancel over(absl::InfinitePast());
-  EarlyFetch by_run(session, {}, Cancel());
-  EXPECT_FALSE(by_run.Run([](absl::string_view) { return absl::OkStatus(); }, over).ok());
-  EarlyFetch by_pull(session, {}, over);
-  EXPECT_FALSE(by_pull.Run([](absl::string_view) { return absl::OkStatus(); }, Cancel()).ok());
+  const Cancel over(absl::InfiniteFuture(), [] { return true; });
+  EarlyFetch by_waiter(Endless, Cancel());
+  EXPECT_THAT(by_waiter.Wait(over), StatusIs(absl::StatusCode::kCancelled));
+  EarlyFetch by_pull(Endless, over);
+  EXPECT_THAT(by_pull.Wait(Cancel()), StatusIs(absl::StatusCode::kCancelled));
 }
 
-TEST(EarlyFetchTest, OneIsTakenOnce) {
-  Pieces session;
-  EarlyFetches fetches;
-  fetches.Begin(session, {.digest = "a"}, Cancel(), nullptr);
-  EXPECT_NE(fetches.Take("a"), nullptr);
-  EXPECT_EQ(fetches.Take("a"), nullptr);
+TEST(EarlyFetchTest, HoldsItsBlobAsLongAsItIsThere) {
+  BlobsUnderWay blobs;
+  {
+    EarlyFetch fetch([](const Cancel&) { return absl::OkStatus(); }, Cancel(), blobs.AddFirst("a"));
+    EXPECT_EQ(blobs.AddFirst("a"), nullptr);
+  }
+  EXPECT_NE(blobs.AddFirst("a"), nullptr);
 }
 
 TEST(BlobsUnderWayTest, CountsWhatIsHeld) {

@@ -32,7 +32,9 @@ struct FakeRegistry : Registry {
   std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
   std::atomic<bool> break_off{false};
   std::atomic<int> early{0};        // fetches that a config waits for
+  std::atomic<int> early_layers{0};  // that are unpacked before there is a config
   std::atomic<bool> no_config{false};
+  std::string layers;  // the folder where they appear
 
   // Layers are tars; returns the image id.
   std::string Put(const std::string& name, const std::vector<std::string>& tars,
@@ -64,6 +66,19 @@ struct FakeRegistry : Registry {
     return image.config.digest;
   }
 
+  // Layers that have something in them.
+  int Unpacked() const {
+    int count = 0;
+    for (const std::string& number : ListDir(layers).value_or(std::vector<std::string>())) {
+      const std::string layer = absl::StrCat(layers, "/", number);
+      const absl::StatusOr<std::vector<std::string>> names = ListDir(layer + "/fs");
+      struct stat st {};
+      count += (names.ok() && !names->empty()) ||
+               (stat((layer + "/image.erofs").c_str(), &st) == 0 && st.st_size > 0);
+    }
+    return count;
+  }
+
   absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
                                                         const RegistryAuth&) override;
 };
@@ -77,6 +92,8 @@ struct FakeSession : RegistrySession {
     on_layers(it->second.layers);
     // What is asked for early is on its way before there is a config.
     for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
+    for (int i = 0; i < 500 && registry.Unpacked() < registry.early_layers; ++i) usleep(10000);
+    EXPECT_GE(registry.Unpacked(), registry.early_layers);
     if (registry.no_config) return absl::DataLossError("no config");
     return it->second;
   }
@@ -125,6 +142,7 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
   }
   void Reopen() {
     store_.reset();
+    registry_.layers = root_ + "/layers";
     ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
     options.pinned_images = {"registry.k8s.io/pause*"};
     options.keep_layer_blobs = keep_blobs_;

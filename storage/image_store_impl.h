@@ -70,6 +70,7 @@ class ImageStoreImpl : public ImageStore {
  private:
   struct PullOperation;
   class LayerFetch;
+  class EarlyLayers;
 
   ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
   absl::Status Start();
@@ -88,19 +89,21 @@ class ImageStoreImpl : public ImageStore {
   // Fetches the layers that are missing, syncs, commits: the one way into the store.
   absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
                                      RegistrySession& session,
-                                     EarlyFetches& early,
+                                     StoreSync& sync,
+                                     EarlyLayers& early,
                                      const std::vector<std::string>& names,
                                      bool keep_blobs,
                                      const Cancel& cancel);
-  // Asks for the first layers, but those that are there or that a pull is fetching.
-  void FetchEarly(const std::vector<Descriptor>& layers,
+  // Begins the first layers, but those that are there or that a pull is fetching.
+  void BeginEarly(const std::vector<Descriptor>& layers,
                   RegistrySession& session,
+                  StoreSync& sync,
                   const Cancel& cancel,
-                  EarlyFetches& early);
+                  EarlyLayers& early);
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
-                           EarlyFetches& early,
                            StoreSync& sync,
+                           EarlyLayers& early,
                            bool keep_blobs,
                            const Cancel& cancel,
                            std::map<std::string, LayerStore::Lease>& leases);

@@ -307,14 +307,15 @@ TEST_P(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   EXPECT_EQ(*ReadFile(again.lower_dirs[0] + "/app"), "top");
 }
 
-TEST_P(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
+TEST_P(ImageStoreTest, MakesLayersBeforeTheConfigIsThere) {
   registry_.Put(kBox, {base_, top_});
   registry_.early = 2;
+  registry_.early_layers = 2;
   ASSERT_OK(Pull("box"));
   EXPECT_EQ(registry_.fetches, 2);
   ExpectClean(2);
   // Those it has are not asked for again, neither early nor late.
-  registry_.early = 0;
+  registry_.early = registry_.early_layers = 0;
   registry_.Put("docker.io/library/other:latest", {base_, TarBuilder().File("other", "o").Build()});
   ASSERT_OK(Pull("other"));
   EXPECT_EQ(registry_.fetches, 3);
@@ -322,7 +323,7 @@ TEST_P(ImageStoreTest, AsksForLayersBeforeTheConfigIsThere) {
 
 TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
   registry_.Put(kBox, {base_, top_});
-  registry_.early = 2;
+  registry_.early = registry_.early_layers = 2;
   registry_.no_config = true;
   EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("no config")));
   ExpectClean(0);

@@ -18,6 +18,7 @@
 #include "storage/digest.h"
 #include "storage/image_archive.h"
 #include "storage/image_store_impl.h"
+#include "storage/layer_fetch.h"
 #include "storage/layer_unpack.h"
 
 namespace crisp::storage {
@@ -265,9 +266,10 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
   CRISP_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images, archive.Images(cancel));
   std::vector<std::string> brought;
   for (const ArchivedImage& image : images) {
-    EarlyFetches none;
+    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
+    EarlyLayers none;
     CRISP_ASSIGN_OR_RETURN(const std::string id,
-                           Ingest(image.image, archive, none, image.names, true, cancel));
+                           Ingest(image.image, archive, *sync, none, image.names, true, cancel));
     if (image.names.empty()) {
       brought.push_back(id);
     } else {
