@@ -2,23 +2,43 @@
 
 #include <utility>
 
+#include "absl/time/time.h"
+#include "base/status.h"
+
 namespace crisp::storage {
+namespace {
+
+constexpr absl::Duration kPoll = absl::Milliseconds(20);
+
+}  // namespace
+
 BlobsUnderWay::Hold BlobsUnderWay::Add(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
-  return AddLocked(digest);
+  return AddLocked(digest, false);
 }
 
 BlobsUnderWay::Hold BlobsUnderWay::AddFirst(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
-  return fetches_.count(digest) > 0 ? nullptr : AddLocked(digest);
+  return fetches_.count(digest) > 0 ? nullptr : AddLocked(digest, true);
 }
 
-BlobsUnderWay::Hold BlobsUnderWay::AddLocked(const std::string& digest) {
+BlobsUnderWay::Hold BlobsUnderWay::AddLocked(const std::string& digest, bool first) {
   ++fetches_[digest];
-  return Hold(this, [this, digest](const void*) {
+  if (first) first_.insert(digest);
+  return Hold(this, [this, digest, first](const void*) {
     absl::MutexLock lock(&mutex_);
     if (--fetches_[digest] == 0) fetches_.erase(digest);
+    if (first) first_.erase(digest);
   });
+}
+
+absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Cancel& cancel) {
+  const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return first_.count(digest) == 0; };
+  absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&over), kPoll)) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("wait for a layer"));
+  }
+  return absl::OkStatus();
 }
 
 EarlyFetch::EarlyFetch(Work work, Cancel cancel, BlobsUnderWay::Hold hold)

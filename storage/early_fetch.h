@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,14 +23,17 @@ class BlobsUnderWay {
   // Counts as a fetch of the blob while it lives.
   using Hold = std::shared_ptr<const void>;
   Hold Add(const std::string& digest);
-  // Null when somebody fetches it already.
+  // Null when somebody fetches it already. While it lives nobody but its owner knows what the blob becomes.
   Hold AddFirst(const std::string& digest);
+  // Waits until nobody has it from AddFirst(). `cancel`'s error.
+  absl::Status AwaitFirst(const std::string& digest, const Cancel& cancel);
 
  private:
-  Hold AddLocked(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Hold AddLocked(const std::string& digest, bool first) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
   std::map<std::string, int> fetches_ ABSL_GUARDED_BY(mutex_);  // by digest
+  std::set<std::string> first_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Work that is begun, on a thread of its own, before it is known whether it is of use. Destroying it ends

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
 
 #include "base/status.h"
 #include "base/status_matchers.h"
@@ -57,6 +58,21 @@ TEST(EarlyFetchTest, HoldsItsBlobAsLongAsItIsThere) {
     EXPECT_EQ(blobs.AddFirst("a"), nullptr);
   }
   EXPECT_NE(blobs.AddFirst("a"), nullptr);
+}
+
+TEST(BlobsUnderWayTest, WaitsForTheFirstOnly) {
+  BlobsUnderWay blobs;
+  const BlobsUnderWay::Hold other = blobs.Add("b");
+  EXPECT_OK(blobs.AwaitFirst("b", Cancel()));
+  BlobsUnderWay::Hold first = blobs.AddFirst("a");
+  EXPECT_THAT(blobs.AwaitFirst("a", Cancel(absl::InfiniteFuture(), [] { return true; })),
+              StatusIs(absl::StatusCode::kCancelled));
+  std::thread owner([&] {
+    usleep(5000);
+    first = nullptr;
+  });
+  EXPECT_OK(blobs.AwaitFirst("a", Cancel()));
+  owner.join();
 }
 
 TEST(BlobsUnderWayTest, CountsWhatIsHeld) {

@@ -1,12 +1,6 @@
 // Pulls: joining, making layers in parallel, committing.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <functional>
 #include <thread>
 
 #include "absl/cleanup/cleanup.h"
@@ -182,8 +176,13 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         }
         return fetch->Finish(diff_ids[i], until_failure);
       };
-      absl::StatusOr<LayerStore::Lease> lease =
-          layers_->Acquire(diff_ids[i], build, until_failure);
+      auto acquire = [&]() -> absl::StatusOr<LayerStore::Lease> {
+        if (!early.Has(image.layers[i].digest)) {
+          CRISP_RETURN_IF_ERROR(under_way_.AwaitFirst(image.layers[i].digest, until_failure));
+        }
+        return layers_->Acquire(diff_ids[i], build, until_failure);
+      };
+      const absl::StatusOr<LayerStore::Lease> lease = acquire();
       absl::MutexLock lock(&mutex);
       if (!lease.ok()) {
         if (!failed.exchange(true)) first_error = lease.status();

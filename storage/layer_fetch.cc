@@ -193,6 +193,11 @@ void ImageStoreImpl::EarlyLayers::Add(const std::string& digest, std::unique_ptr
   layers_[digest] = std::move(layer);
 }
 
+bool ImageStoreImpl::EarlyLayers::Has(const std::string& digest) const {
+  absl::MutexLock lock(&mutex_);
+  return layers_.count(digest) > 0;
+}
+
 std::unique_ptr<ImageStoreImpl::LayerFetch> ImageStoreImpl::EarlyLayers::Take(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
   const auto it = layers_.find(digest);

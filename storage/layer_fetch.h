@@ -72,11 +72,12 @@ class ImageStoreImpl::LayerFetch {
 class ImageStoreImpl::EarlyLayers {
  public:
   void Add(const std::string& digest, std::unique_ptr<LayerFetch> layer);
+  bool Has(const std::string& digest) const;
   // Null when there is none, or somebody took it.
   std::unique_ptr<LayerFetch> Take(const std::string& digest);
 
  private:
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::map<std::string, std::unique_ptr<LayerFetch>> layers_ ABSL_GUARDED_BY(mutex_);  // by blob
 };
 
