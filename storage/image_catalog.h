@@ -74,7 +74,7 @@ class ImageCatalog {
   // Forgets the image and its names. Absent is OK.
   absl::Status RemoveImage(const std::string& id);
   absl::Status RemoveLayer(int64_t number);
-  // Small durable facts ("boot_id", "clean").
+  // Small durable facts ("boot_id", "clean", "rooted").
   absl::StatusOr<std::string> GetFact(const char* key);
   absl::Status SetFact(const char* key, absl::string_view value);
 

@@ -248,11 +248,14 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   CRISP_RETURN_IF_ERROR(FetchLayers(image, session, sync, early, keep_blobs, cancel, leases));
   CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
   std::vector<LayerRecord> fresh;
+  std::vector<int64_t> numbers;
   for (const auto& [diff_id, lease] : leases) {
-    if (!lease.committed) fresh.push_back(lease.record);
+    if (lease.committed) continue;
+    fresh.push_back(lease.record);
+    numbers.push_back(lease.record.number);
   }
   // Everything under the names that are about to appear, once per image.
-  if (!fresh.empty()) CRISP_RETURN_IF_ERROR(sync.Finish());
+  if (!fresh.empty()) CRISP_RETURN_IF_ERROR(sync.Finish(numbers, paths_.layers()));
   CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
   CRISP_RETURN_IF_ERROR(
       catalog_->Commit(image.config_bytes, image.manifest_bytes, names, fresh, absl::Now()));

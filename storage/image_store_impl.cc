@@ -25,6 +25,15 @@ namespace {
 constexpr off_t kReserveBytes = 4 << 20;
 constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
 
+// Makes a new store's folders durable, for pulls sync no more than what they add.
+absl::Status SyncUpwards(const std::string& folder) {
+  for (std::string dir = folder;; dir = dir.substr(0, std::max<size_t>(1, dir.rfind('/')))) {
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+    if (fsync(fd.get()) != 0) return ErrnoError(errno, absl::StrCat("sync ", dir));
+    if (dir == "/" || dir.rfind('/') == std::string::npos) return absl::OkStatus();
+  }
+}
+
 }  // namespace
 
 bool Slots::TryAcquire() {
@@ -65,6 +74,7 @@ absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(ImageStoreOptio
 }
 
 absl::Status ImageStoreImpl::Start() {
+  const bool fresh = access(paths_.layers().c_str(), F_OK) != 0;
   CRISP_RETURN_IF_ERROR(MakeDirs(options_.root, 0700));
   // What images bring may be setuid: nobody else gets near it.
   if (chmod(options_.root.c_str(), 0700) != 0) return ErrnoError(errno, options_.root);
@@ -81,6 +91,11 @@ absl::Status ImageStoreImpl::Start() {
   containers_ = std::make_unique<ContainerStore>(layers_.get(), catalog_.get());
   CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
   CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
+  CRISP_ASSIGN_OR_RETURN(const std::string rooted, catalog_->GetFact("rooted"));
+  if (fresh || rooted != "yes") {
+    CRISP_RETURN_IF_ERROR(SyncUpwards(paths_.blobs()));
+    CRISP_RETURN_IF_ERROR(catalog_->SetFact("rooted", "yes"));
+  }
   CRISP_RETURN_IF_ERROR(containers_->Recover());
   ChooseLayerForm();
   background_ = std::thread([this] { Background(); });

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "storage/dirty_pages.h"
 #include "storage/image_store_fixture.h"
 
 namespace crisp::storage {
@@ -319,6 +320,25 @@ TEST_P(ImageStoreTest, MakesLayersBeforeTheConfigIsThere) {
   registry_.Put("docker.io/library/other:latest", {base_, TarBuilder().File("other", "o").Build()});
   ASSERT_OK(Pull("other"));
   EXPECT_EQ(registry_.fetches, 3);
+}
+
+TEST_P(ImageStoreTest, IsOnTheDiskWhenItIsPulled) {
+  if (!CanTellUnsynced(dir_.path())) GTEST_SKIP() << "the kernel or the file system cannot tell";
+  keep_blobs_ = true;
+  Reopen();
+  registry_.Put(kBox, {base_, TarBuilder().File("usr/lib/app", "top").Build()});
+  ASSERT_OK(Pull("box"));
+  std::vector<std::string> files;
+  for (const std::string& blob : Entries("blobs/sha256")) files.push_back(root_ + "/blobs/sha256/" + blob);
+  for (const std::string& number : Entries("layers")) {
+    const std::string layer = root_ + "/layers/" + number;
+    for (const char* name : {"/image.erofs", "/implicit_dirs", "/fs/etc/os", "/fs/usr/lib/app"}) {
+      struct stat st {};
+      if (stat((layer + name).c_str(), &st) == 0) files.push_back(layer + name);
+    }
+  }
+  EXPECT_THAT(files, SizeIs(6));  // blobs, lists, and what the layers consist of
+  for (const std::string& file : files) EXPECT_EQ(UnsyncedPages(file), 0u) << file;
 }
 
 TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {

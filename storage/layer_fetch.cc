@@ -95,6 +95,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string
 absl::Status ImageStoreImpl::LayerFetch::Make(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
                                          : MakeLayerFs(store_.paths_, number_));
+  if (image_) CRISP_RETURN_IF_ERROR(sync_.Add(number_, target_.get()));
   bool have_slot = store_.unpacks_.TryAcquire();
   const auto release = absl::MakeCleanup([&] {
     if (have_slot) store_.unpacks_.Release();
@@ -110,7 +111,7 @@ absl::Status ImageStoreImpl::LayerFetch::Make(const Cancel& cancel) {
     have_slot = true;
     CRISP_RETURN_IF_ERROR(UnpackSpooled(cancel));
   }
-  sync_.Wrote(0, result_.inodes);
+  if (!image_) sync_.Wrote(0, result_.inodes);
   return absl::OkStatus();
 }
 
@@ -139,7 +140,21 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
   CRISP_ASSIGN_OR_RETURN(record.image, SummarizeErofs(target_.get()));
   // One that cannot be mounted is to fail the pull, not a container.
   CRISP_RETURN_IF_ERROR(store_.layers_->Root(record).status());
+  CRISP_RETURN_IF_ERROR(AddToSync());
   return record;
+}
+
+// Files before the directories that name them.
+absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
+  std::vector<std::string> paths;
+  if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
+  if (keep_blob_) paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
+  paths.push_back(store_.paths_.LayerDir(number_));
+  for (const std::string& path : paths) {
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(path, O_RDONLY));
+    CRISP_RETURN_IF_ERROR(sync_.Add(number_, fd.get()));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUnpack() {

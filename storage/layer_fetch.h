@@ -46,6 +46,8 @@ class ImageStoreImpl::LayerFetch {
  private:
   absl::Status Make(const Cancel& cancel);
   absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
+  // Has what the layer consists of made durable at the pull's end.
+  absl::Status AddToSync();
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack();
   absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink, const Cancel& cancel);
   absl::Status Streamed(const Cancel& cancel);
