@@ -59,7 +59,9 @@ TEST_F(ShimTest, RunsAContainerToItsEnd) {
 
 TEST_F(ShimTest, LooksLikeAContainerInside) {
   StartPod();
+  // One stream, for between two only time decides.
   const std::string log = RunScript(
+      "exec 2>&1;"
       "echo fds: $(ls /proc/self/fd | tr '\\n' ' ');"
       "echo pid $$; echo cwd $(pwd);"
       "cat /proc/version | wc -c; ls /sys/firmware | wc -l; touch /proc/sys/kernel/x 2>&1;"
