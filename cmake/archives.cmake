@@ -1,8 +1,10 @@
 # Links the libraries below from their archives. Loading a hundred shared objects takes ten milliseconds of
 # every start of crispd, and the pages that their relocation touches are several megabytes that no other
-# process shares. What reads what comes from the network (OpenSSL, curl, libarchive and the decompressors)
-# stays shared, so that its fixes come with the system's updates; so do glibc, libstdc++, what is under the
-# LGPL, and what Debian has no archives of (crisp-unpacker is an exception, see crisp_link_archives). A library whose archive is not installed stays shared, too.
+# process shares. What reads what comes from the network (OpenSSL, curl and the decompressors) stays shared,
+# so that its fixes come with the system's updates; so do glibc, libstdc++, what is under the LGPL, and what
+# Debian has no archives of. crisp-unpacker is an exception (see crisp_link_archives), and libarchive, whose
+# tars are all that is used and which has libxml2 and ICU loaded for other formats: the unpacker has it, so a
+# fix of it is a new build anyway. A library whose archive is not installed stays shared, too.
 
 # crisp_archive_of(OUT FILE): the archive beside the shared object FILE, or FILE.
 function(crisp_archive_of out file)
@@ -64,7 +66,8 @@ foreach(target IN LISTS imported)
     crisp_use_archives(${target})
   endif()
 endforeach()
-crisp_use_archives(protobuf::libprotobuf yaml-cpp SQLite::SQLite3 PkgConfig::SELINUX PkgConfig::GRPCPP)
+crisp_use_archives(protobuf::libprotobuf yaml-cpp SQLite::SQLite3 PkgConfig::SELINUX PkgConfig::GRPCPP
+  LibArchive::LibArchive)
 
 # What the archives need behind them. pkg-config names a library once for each that needs it: the last is
 # the place that a linker which reads its archives in order wants it in.
