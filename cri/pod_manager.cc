@@ -141,14 +141,14 @@ void PodManager::ForgetName(const std::string& key, const std::string& id) {
 }
 
 void PodManager::ShowContainer(const ContainerPtr& container) {
-  containers_.Insert(container->id, container);
   absl::MutexLock lock(&container->pod->mutex);
+  containers_.Insert(container->id, container);
   container->pod->containers.push_back(container);
 }
 
 bool PodManager::HideContainer(const Container& container) {
-  if (!containers_.Erase(container.id)) return false;
   absl::MutexLock lock(&container.pod->mutex);
+  if (!containers_.Erase(container.id)) return false;
   std::erase_if(container.pod->containers, [&](const std::weak_ptr<Container>& one) {
     const ContainerPtr other = one.lock();
     return other == nullptr || other.get() == &container;

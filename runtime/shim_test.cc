@@ -1,9 +1,11 @@
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -78,6 +80,27 @@ TEST_F(ShimTest, LooksLikeAContainerInside) {
   EXPECT_THAT(log, HasSubstr("ro-sys\n"));
   EXPECT_THAT(log, HasSubstr("ro-sysfs\n"));
   EXPECT_THAT(log, HasSubstr("1:3 666\n/proc/self/fd\npts/ptmx\nshm\n"));
+}
+
+// Shims set sysctls in a procfs that a few dozen of them share: later ones do it as well as the first, and
+// none keeps it.
+TEST_F(ShimTest, SysctlsOfManyPods) {
+  for (int i = 0; i < 70; ++i) {
+    PodPlan pod = MakePod();
+    pod.sysctls = {{"net.ipv4.ip_unprivileged_port_start", absl::StrCat(2000 + i)}};
+    StartPod(pod);
+    ASSERT_OK_AND_ASSIGN(const auto names, ListDir(absl::StrCat("/proc/", shim_->pid(), "/fd")));
+    for (const std::string& name : names) {
+      struct statfs fs {};
+      if (statfs(absl::StrCat("/proc/", shim_->pid(), "/fd/", name).c_str(), &fs) != 0) continue;
+      EXPECT_NE(fs.f_type, PROC_SUPER_MAGIC) << name << " of pod " << i;
+    }
+    if (i % 34 == 0) {
+      EXPECT_THAT(RunScript("cat /proc/sys/net/ipv4/ip_unprivileged_port_start"),
+                  HasSubstr(absl::StrCat(2000 + i, "\n")));
+    }
+    ASSERT_OK(shim_->Shutdown());
+  }
 }
 
 TEST_F(ShimTest, SignalsAndExitCodes) {

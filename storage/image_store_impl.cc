@@ -25,10 +25,16 @@ namespace {
 constexpr off_t kReserveBytes = 4 << 20;
 constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
 
-// Makes a new store's folders durable, for pulls sync no more than what they add.
+// Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of their
+// file system: what is above may be one that cannot be written, or synced.
 absl::Status SyncUpwards(const std::string& folder) {
+  dev_t device = 0;
   for (std::string dir = folder;; dir = dir.substr(0, std::max<size_t>(1, dir.rfind('/')))) {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", dir));
+    if (dir == folder) device = st.st_dev;
+    if (st.st_dev != device) return absl::OkStatus();
     if (fsync(fd.get()) != 0) return ErrnoError(errno, absl::StrCat("sync ", dir));
     if (dir == "/" || dir.rfind('/') == std::string::npos) return absl::OkStatus();
   }
