@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -31,6 +32,28 @@ bool MadeByChild(const MountView& mount) {
   return false;
 }
 
+// A subdirectory of it; takes it.
+int TakeSubPath(Fd whole, const MountView& plan) {
+  const char* path = plan.sub_path.c_str();
+  const Fd sub(OpenInRoot(whole.get(), path, O_PATH));
+  if (!sub.valid()) {
+    Fail("open the image volume's path", path);
+    return -1;
+  }
+  int clone = SysOpenTree(sub.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (clone >= 0) return clone;
+  // Before Linux 6.15 only of a mount that is attached somewhere.
+  const Fd scratch(open(kSlotScratch, O_PATH | O_CLOEXEC));
+  if (SysMoveMount(whole.get(), scratch.get()) != 0) {
+    Fail("attach the image volume for", plan.destination.c_str());
+    return -1;
+  }
+  clone = SysOpenTree(sub.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (clone < 0) Fail("clone the image volume's path", path);
+  (void)SysUmount(kSlotScratch, MNT_DETACH);
+  return clone;
+}
+
 int BuildMount(const ContainerView& plan, const MountView& mount, const LayerFds& layers) {
   const char* label = plan.mount_label.c_str();
   switch (mount.kind) {
@@ -38,8 +61,11 @@ int BuildMount(const ContainerView& plan, const MountView& mount, const LayerFds
       return MountBind(mount);
     case MountKind::kFs:
       return MountFs(mount, label);
-    case MountKind::kOverlay:
-      return MountOverlay(mount.lowers, layers, "", "", label);
+    case MountKind::kOverlay: {
+      Fd whole(MountOverlay(mount.lowers, layers, "", "", label));
+      if (!whole.valid() || mount.sub_path.empty()) return whole.Release();
+      return TakeSubPath(static_cast<Fd&&>(whole), mount);
+    }
     case MountKind::kDev:
       return MountDev(mount, plan.devices, label);
   }
@@ -130,6 +156,22 @@ bool BuildDevices(Prepared* prepared) {
   return true;
 }
 
+bool BuildMask(const char* source, uint64_t more, Fd* mask) {
+  mask->Reset(SysOpenTree(AT_FDCWD, source, OPEN_TREE_CLONE));
+  if (!mask->valid()) return Fail("clone the pod's masks");
+  const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | more;
+  return SetAttributes(mask->get(), attributes, MS_PRIVATE, -1, false, "the masks");
+}
+
+bool BuildMasks(Prepared* prepared) {
+  if (prepared->view.masked_paths.empty()) return true;
+  Path directory, file;
+  directory.Add(kSlotMasks).Add("/e");
+  file.Add(kSlotMasks).Add("/n");
+  return BuildMask(directory.data, MOUNT_ATTR_NODEV, &prepared->mask_directory) &&
+         BuildMask(file.data, 0, &prepared->mask_file);
+}
+
 bool OpenStdio(Container* container) {
   const ContainerView& plan = container->prepared->view;
   Io& io = container->io;
@@ -164,7 +206,7 @@ bool Prepare(Container* container, const LayerFds& layers) {
                                       plan.work_dir.c_str(), plan.mount_label.c_str()));
   }
   return prepared->root.valid() && BuildMounts(prepared, layers) && BuildDevices(prepared) &&
-         OpenStdio(container);
+         BuildMasks(prepared) && OpenStdio(container);
 }
 
 }  // namespace

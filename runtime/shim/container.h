@@ -24,6 +24,7 @@ struct Prepared {
   int* mounts = nullptr;  // by index of view.mounts; -1: made by the child, or skipped
   bool* skipped = nullptr;
   int* device_binds = nullptr;  // by index of view.devices; -1: by mknod
+  Fd mask_directory, mask_file;  // what the first masked ones get, and the others a clone of
   Fd stdio[3];                  // the container's ends
   ~Prepared();
 };

@@ -30,21 +30,6 @@ bool MountOn(int mount, int target, const char* name) {
   return SysMoveMount(mount, target) == 0 || Fail("mount on", name);
 }
 
-// A mount's subdirectory can only be cloned from a mount that is attached somewhere.
-int TakeSubPath(int mount, const MountView& plan) {
-  const Fd scratch(open(kSlotScratch, O_PATH | O_CLOEXEC));
-  if (!MountOn(mount, scratch.get(), kSlotScratch)) return -1;
-  const Fd sub(OpenInRoot(mount, plan.sub_path.c_str(), O_PATH));
-  int clone = -1;
-  if (sub.valid()) clone = SysOpenTree(sub.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-  if (clone < 0) {
-    Fail("open the image volume's path", plan.sub_path.c_str());
-    return -1;
-  }
-  (void)SysUmount(kSlotScratch, kMntDetach);
-  return clone;
-}
-
 // Image volumes start with what the image has there.
 bool FillVolume(int root, int mount, const MountView& plan) {
   const Fd source(OpenInRoot(root, plan.destination.c_str(), O_RDONLY | O_DIRECTORY));
@@ -79,10 +64,6 @@ int AttachOne(int root, const Prepared& prepared, const MountView& plan, int pre
                       : MountFs(plan, view.mount_label.c_str()));
     }
     if (!mount.valid() || !ApplyAttributes(mount.get(), plan)) return -1;
-  }
-  if (!plan.sub_path.empty()) {
-    mount.Reset(TakeSubPath(mount.get(), plan));
-    if (!mount.valid()) return -1;
   }
   if (plan.copy_up && plan.kind == MountKind::kBind && !FillVolume(root, mount.get(), plan)) {
     return -1;
@@ -151,23 +132,30 @@ bool PlaceDevices(int root, const Prepared& prepared) {
   return true;
 }
 
+// Attaches `mask` there, which serves for the next one again: nothing is looked up by a name for it.
+bool MaskOne(int target, const Fd& mask, bool* attached, const char* name) {
+  if (!*attached) {
+    *attached = MountOn(mask.get(), target, name);
+    return *attached;
+  }
+  const Fd clone(SysOpenTree(mask.get(), "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  return clone.valid() ? MountOn(clone.get(), target, name) : Fail("clone the mask of", name);
+}
+
 // What is there is hidden under an empty directory or a null device of the shim's own making.
-bool MaskPaths(int root, const ContainerView& plan) {
-  for (const Str& path : plan.masked_paths) {
+bool MaskPaths(int root, const Prepared& prepared) {
+  bool directory_attached = false, file_attached = false;
+  for (const Str& path : prepared.view.masked_paths) {
     const Fd target(OpenInRoot(root, path.c_str(), O_PATH));
     if (!target.valid()) {
       if (errno == ENOENT || errno == ENOTDIR) continue;
       return Fail("open the path to mask", path.c_str());
     }
-    const bool directory = IsDirectory(target.get());
-    const Fd mask(SysOpenTree(AT_FDCWD, directory ? kSlotEmpty : kSlotNull, OPEN_TREE_CLONE));
-    if (!mask.valid()) return Fail("clone the mask of", path.c_str());
-    const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC |
-                                (directory ? MOUNT_ATTR_NODEV : 0);
-    if (!SetAttributes(mask.get(), attributes, 1 << 18, -1, false, path.c_str()) ||
-        !MountOn(mask.get(), target.get(), path.c_str())) {
-      return false;
-    }
+    const bool masked =
+        IsDirectory(target.get())
+            ? MaskOne(target.get(), prepared.mask_directory, &directory_attached, path.c_str())
+            : MaskOne(target.get(), prepared.mask_file, &file_attached, path.c_str());
+    if (!masked) return false;
   }
   return true;
 }
@@ -264,7 +252,7 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
     *slave = SetUpTerminal(root, devpts, plan, start.status);
     if (*slave < 0) return false;
   }
-  if (!MakeReadOnly(root, plan) || !MaskPaths(root, plan)) return false;
+  if (!MakeReadOnly(root, plan) || !MaskPaths(root, prepared)) return false;
   // The working directory may have to be made, so the root turns read-only only after that.
   if (!plan.process.cwd.empty()) {
     const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));

@@ -21,7 +21,7 @@ namespace crisp::shim {
 namespace {
 
 constexpr int kBrokerSocket = 3;
-constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1, kRemount = 32;
+constexpr unsigned long kNoSuid = 2, kNoDev = 4, kNoExec = 8, kReadOnly = 1;
 constexpr unsigned long kRecursivePrivate = (1 << 14) | (1 << 18);
 constexpr int kMntDetach = 2;
 constexpr char kLabelAttribute[] = "security.selinux";
@@ -33,21 +33,59 @@ void LabelAsNull(const char* device) {
   if (size > 0) (void)setxattr(device, kLabelAttribute, label, static_cast<size_t>(size), 0);
 }
 
-bool MakeNull() {
-  if (mknod(kSlotNull + 1, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
-  LabelAsNull(kSlotNull + 1);
+// What the broker's roots are made of: "own" is what the shims see below "/", "blank" is what containers
+// are mounted over, "none" is there since an overlay wants two. The tmpfs is left behind.
+bool MakeSeed() {
+  // Any directory does: nobody sees this namespace.
+  if (SysMount("crisp-shim", "/proc", "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
+      chdir("/proc") != 0) {
+    return Fail("mount what the shim's root is made of");
+  }
+  const char* tops[] = {"own", "blank", "none"};
+  for (const char* top : tops) {
+    if (mkdir(top, 0755) != 0) return Fail("make", top);
+  }
+  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotEmpty, kSlotShm, kSlotMasks, kMaskSource, kMaskEmpty,
+                         kNoSource, "/proc", "/sys"};
+  for (const char* slot : slots) {
+    Path path;
+    path.Add("own").Add(slot);
+    if (mkdir(path.data, 0755) != 0) return Fail("make", slot);
+  }
+  const char* nulls[] = {kSlotNull, kMaskNull};
+  for (const char* null : nulls) {
+    Path path;
+    path.Add("own").Add(null);
+    if (mknod(path.data, S_IFCHR | 0666, makedev(1, 3)) != 0) return Fail("make a null device");
+    LabelAsNull(path.data);
+  }
   return true;
 }
 
-bool MountEmpty(const char* slot) {
-  return SysMount("empty", slot, "tmpfs", kReadOnly | kNoSuid | kNoDev | kNoExec,
-                  "mode=755,size=4k,nr_inodes=2") == 0 ||
-         Fail("mount an empty directory");
+// Without a writable layer an overlay is read-only for good: the kernel refuses to remount it otherwise,
+// to whatever privilege, so that what all pods see is what was made here.
+bool MountSealed(const char* target, const char* options) {
+  return SysMount("crisp-shim", target, "overlay", kReadOnly | kNoSuid | kNoExec, options) == 0 ||
+         Fail("mount a root that nobody can change on", target);
 }
 
 bool BecomeRoot() {
   return (SysPivotRoot(".", ".") == 0 && SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
          Fail("enter the shim's root");
+}
+
+// The namespace whose copies containers start from (see Pod::blank): made from where the seed is, by the
+// directory of this process in a procfs.
+bool MakeBlank(int proc) {
+  const Fd home(openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!home.valid()) return Fail("open the shim's mount namespace");
+  if (SysUnshare(CLONE_NEWNS) != 0) return Fail("create a mount namespace");
+  if (!MountSealed("blank", "lowerdir=blank:none")) return false;
+  if (chdir("blank") != 0 || !BecomeRoot()) return false;
+  g_pod.blank.Reset(openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!g_pod.blank.valid()) return Fail("open the containers' mount namespace");
+  return (SysSetns(home.get(), CLONE_NEWNS) == 0 && chdir("/proc") == 0) ||
+         Fail("return to the shim's mount namespace");
 }
 
 // Replaces everything below "/" by the few things a container's set-up needs.
@@ -58,45 +96,17 @@ bool MakeMinimalRoot() {
       SysMount(nullptr, "/", nullptr, kRecursivePrivate, nullptr) != 0) {
     return Fail("create a mount namespace");
   }
-  // Any directory does: nobody sees this namespace.
-  if (SysMount("crisp-shim", "/proc", "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
-      chdir("/proc") != 0) {
-    return Fail("mount the shim's root");
+  const Fd proc(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!proc.valid()) return Fail("open /proc/self");
+  if (!MakeSeed() || !MakeBlank(proc.get()) || !MountSealed("own", "lowerdir=own:none") || chdir("own") != 0) {
+    return false;
   }
-  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotEmpty, kSlotShm, "/proc", "/sys"};
-  for (const char* slot : slots) {
-    if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
-  }
-  if (!MakeNull()) return false;
   // A user namespace may mount its own proc and sysfs only where a whole one is visible.
   if (SysMount("proc", "proc", "proc", kNoSuid | kNoDev | kNoExec, nullptr) != 0 ||
       SysMount("sysfs", "sys", "sysfs", kNoSuid | kNoDev | kNoExec, nullptr) != 0) {
     return Fail("mount the shim's proc");
   }
-  return MountEmpty(kSlotEmpty + 1) && BecomeRoot();
-}
-
-// The namespace whose copies containers start from (see Pod::blank), and back.
-bool MakeBlank() {
-  const Fd home(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
-  const Fd proc(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!home.valid() || !proc.valid()) return Fail("open the shim's mount namespace");
-  if (SysUnshare(CLONE_NEWNS) != 0) return Fail("create a mount namespace");
-  if (SysMount("crisp-shim", kSlotRoot, "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
-      chdir(kSlotRoot) != 0) {
-    return Fail("mount the root below containers");
-  }
-  const char* slots[] = {kSlotScratch, kSlotEmpty};
-  for (const char* slot : slots) {
-    if (mkdir(slot + 1, 0755) != 0) return Fail("make", slot);
-  }
-  if (!MakeNull() || !MountEmpty(kSlotEmpty + 1) || !BecomeRoot()) return false;
-  if (SysMount("", "/", nullptr, kRemount | kReadOnly | kNoSuid | kNoExec, nullptr) != 0) {
-    return Fail("make the root below containers read-only");
-  }
-  g_pod.blank.Reset(openat(proc.get(), "ns/mnt", O_RDONLY | O_CLOEXEC));
-  if (!g_pod.blank.valid()) return Fail("open the containers' mount namespace");
-  return SysSetns(home.get(), CLONE_NEWNS) == 0 || Fail("return to the shim's mount namespace");
+  return BecomeRoot();
 }
 
 // The kernel finds a sysctl of a network namespace among those of that name that were ever looked up in
@@ -204,7 +214,7 @@ int TakeControl(Message* message) {
 
 [[noreturn]] void RunBroker(const char* storage_root) {
   g_pod.storage_root = storage_root;
-  if (!PrepareProcess() || !MakeMinimalRoot() || !MakeBlank() || !OpenNull()) {
+  if (!PrepareProcess() || !MakeMinimalRoot() || !OpenNull()) {
     SendError(kBrokerSocket, 0);
     _exit(1);
   }

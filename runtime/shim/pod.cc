@@ -153,29 +153,29 @@ bool ApplySysctls(const PodView& plan) {
 }
 
 // With the pod's label, if it has one.
-bool MountPodTmpfs(const char* name,
-                   const char* slot,
-                   unsigned long flags,
-                   Text<2048>* options,
-                   const PodView& plan) {
+bool MountOfPod(const char* name,
+                const char* type,
+                const char* slot,
+                unsigned long flags,
+                Text<2048>* options,
+                const PodView& plan) {
   if (!plan.mount_label.empty()) options->Add(",context=\"").Add(plan.mount_label).Add("\"");
   if (options->overflow) return Refuse(kInvalidArgument, "too long: the label of the pod's", name);
-  flags |= 2 | 4 | 8;  // nosuid, nodev, noexec
-  return SysMount(name, slot, "tmpfs", flags, options->data) == 0 || Fail("mount the pod's", name);
+  return SysMount(name, slot, type, flags, options->data) == 0 || Fail("mount the pod's", name);
 }
 
 bool MountShm(const PodView& plan) {
   Text<2048> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
-  return MountPodTmpfs("shm", kSlotShm, 0, &options, plan);
+  return MountOfPod("shm", "tmpfs", kSlotShm, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options, plan);
 }
 
-// The broker's has no label, so confined containers could not even look at what it masks.
-bool MountEmpty(const PodView& plan) {
-  if (plan.mount_label.empty()) return true;
+// What hides paths from the pod's containers. Whoever may mount in there finds nothing to write to: an
+// overlay without a writable layer cannot be given one.
+bool MountMasks(const PodView& plan) {
   Text<2048> options;
-  options.Add("mode=755,size=4k,nr_inodes=2");
-  return MountPodTmpfs("empty", kSlotEmpty, 1 /* read-only */, &options, plan);
+  options.Add("lowerdir=").Add(kMaskSource).Add(":").Add(kNoSource);
+  return MountOfPod("masks", "overlay", kSlotMasks, 1 | 2 | 8 /* read-only, nosuid, noexec */, &options, plan);
 }
 
 // An IPC namespace has one mqueue, which the kernel has mounted already: too late for an option,
@@ -316,7 +316,7 @@ bool MakeSpare(const PodView& usual) {
   if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() ||
       (SysUnshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0 &&
        !Fail("create a pod's namespaces")) ||
-      !OpenPodNetwork() || !MountShm(usual) || !ApplySysctls(usual)) {
+      !OpenPodNetwork() || !MountShm(usual) || !MountMasks(usual) || !ApplySysctls(usual)) {
     return false;
   }
   g_pod.sysfs.Reset(MountAhead("sysfs"));
@@ -333,9 +333,10 @@ bool SetUpPod(const PodView& plan) {
       return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);
     }
     const bool same_shm = plan.mount_label.empty() && plan.shm_bytes == g_pod.usual.shm_bytes;
-    if ((!same_shm && !MountShm(plan)) || !MountEmpty(plan) || !ApplySysctls(plan)) return false;
+    const bool same_masks = plan.mount_label.empty();
+    if ((!same_shm && !MountShm(plan)) || (!same_masks && !MountMasks(plan)) || !ApplySysctls(plan)) return false;
   } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
-             !MountEmpty(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
+             !MountMasks(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
              (plan.new_net && !OpenPodNetwork())) {
     return false;
   }

@@ -5,13 +5,20 @@
 
 namespace crisp::shim {
 
-// The shim's own root: a small tmpfs in a mount namespace with nothing else, so that the copy a
-// container starts from is cheap and shows nothing of the host.
+// The shim's own root: a few directories in a mount namespace with nothing else, so that the copy a
+// container starts from is cheap and shows nothing of the host. Nobody can write to it.
 constexpr char kSlotRoot[] = "/r";     // where a container's root is attached before the pivot
 constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for a moment
-constexpr char kSlotEmpty[] = "/e";    // an empty read-only tmpfs: the mask of directories, and pid 1's root
-constexpr char kSlotNull[] = "/n";     // a null device of our own: the mask of files
+constexpr char kSlotEmpty[] = "/e";    // an empty directory: pid 1's root
+constexpr char kSlotNull[] = "/n";     // a null device of our own
 constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
+// The pod's masks, a file system of its own that nobody can write to, made of the two that follow: a
+// directory with an empty one and a null device in it, and an empty one.
+constexpr char kSlotMasks[] = "/k";
+constexpr char kMaskSource[] = "/x";
+constexpr char kMaskEmpty[] = "/x/e";
+constexpr char kMaskNull[] = "/x/n";
+constexpr char kNoSource[] = "/o";
 
 // What a shim holds for its pod; one per process.
 struct Pod {
@@ -19,9 +26,9 @@ struct Pod {
   const char* storage_root = "";  // with no '/' at the end
   Fd host_mnt;  // the mount namespace of the host: sources and cgroups are looked up there
   Fd own_mnt;   // the minimal one, home between requests
-  // One mount namespace for all: a read-only root with nothing but the scratch, empty and null slots. A
-  // container's is a copy of it, and its root is mounted over that one: to pivot into a root and to unmount
-  // the former has the kernel look at every process and wait for every CPU.
+  // One mount namespace for all: an empty root that nobody can write to. A container's is a copy of it, and
+  // its root is mounted over that one: to pivot into a root and to unmount the former has the kernel look
+  // at every process and wait for every CPU.
   Fd blank;
   Fd own_pid;   // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
