@@ -98,13 +98,18 @@ void BridgeNetwork::Release(const PodRecord& record) {
 }
 
 void BridgeNetwork::ForgetStaleFlows() {
-  std::vector<PortTarget> targets;
+  std::vector<PortTarget> changed, current;
   {
-    absl::MutexLock lock(&mutex_);
-    targets.swap(changed_udp_ports_);
+    // Whose ports are being changed has them, or has them no more, when that is done.
+    absl::MutexLock kernel(&kernel_mutex_);
+    {
+      absl::MutexLock lock(&mutex_);
+      changed.swap(changed_udp_ports_);
+    }
+    if (changed.empty()) return;
+    current = Wanted().targets;
   }
-  if (targets.empty()) return;
-  if (const absl::Status s = ForgetUdpFlows(targets); !s.ok()) {
+  if (const absl::Status s = ForgetUdpFlows(changed, current); !s.ok()) {
     LogWarning("stale_udp_flows_stay", {{"error", s.message()}});
   }
 }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "network/bridge_test.h"
+#include "network/conntrack.h"
 
 namespace crisp::network {
 namespace {
@@ -15,6 +16,21 @@ using ::testing::Not;
 class OwnNamespace : public ::testing::Environment {
  public:
   void SetUp() override { ASSERT_TRUE(EnterFreshHostNamespace()) << "root is needed"; }
+};
+
+// Makes a namespace another machine on the host's network, 192.0.2.2, for as long as this lives.
+struct Outside {
+  explicit Outside(const TestNamespace& machine) {
+    EXPECT_EQ(Shell(absl::StrCat("ip link add up0 type veth peer name far0 netns /proc/", getpid(),
+                                 "/fd/", machine.netns_fd(),
+                                 " && ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up")),
+              "");
+    machine.Run([] {
+      EXPECT_EQ(Shell("ip addr add 192.0.2.2/24 dev far0; ip link set far0 up; ip link set lo up"),
+                "");
+    });
+  }
+  ~Outside() { (void)Shell("ip link del up0"); }
 };
 const auto* const kEnvironment = ::testing::AddGlobalTestEnvironment(new OwnNamespace);
 
@@ -113,14 +129,7 @@ TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
 // Another machine on the host's network: sees a published port, and the host's address as a pod's.
 TEST_F(BridgeNetworkTest, OutsideSeesHostPortsAndTheMasqueradedPod) {
   TestNamespace outside;
-  ASSERT_EQ(Shell(absl::StrCat("ip link add up0 type veth peer name far0 netns /proc/", getpid(),
-                               "/fd/", outside.netns_fd(),
-                               " && ip addr add 192.0.2.1/24 dev up0 && ip link set up0 up")),
-            "");
-  outside.Run([] {
-    EXPECT_EQ(Shell("ip addr add 192.0.2.2/24 dev far0; ip link set far0 up; ip link set lo up"),
-              "");
-  });
+  Outside up(outside);
   Pod a("a");
   AttachRequest request = a.Request();
   request.ports = {{.container_port = 80, .host_port = 8080, .host_ip = "192.0.2.1"}};
@@ -129,7 +138,6 @@ TEST_F(BridgeNetworkTest, OutsideSeesHostPortsAndTheMasqueradedPod) {
   TestServer far(outside, Protocol::kTcp, 80, "far");
   EXPECT_EQ(AskFrom(outside, Protocol::kTcp, "192.0.2.1", 8080), "pod 192.0.2.2");
   EXPECT_EQ(AskFrom(*a.ns, Protocol::kTcp, "192.0.2.2", 80), "far 192.0.2.1");
-  (void)Shell("ip link del up0");
 }
 
 // A client that keeps its socket must reach the next pod behind the same UDP port.
@@ -151,6 +159,46 @@ TEST_F(BridgeNetworkTest, UdpClientsReachTheNextPod) {
   ASSERT_OK(Attach(request));
   EXPECT_TRUE(
       Eventually([&] { return absl::StrContains(AskOn(socket_in_client.get()), "second"); }));
+}
+
+// Of a port that has just been published: the answer is under way when its flows are looked at.
+TEST_F(BridgeNetworkTest, AnswersThatAreUnderWayFindTheirClient) {
+  Pod a("a"), client("client");
+  ASSERT_OK(Attach(client.Request()));
+  AttachRequest request = a.Request();
+  request.ports = {{.protocol = Protocol::kUdp, .container_port = 53, .host_port = 8053}};
+  ASSERT_OK(Attach(request));
+  UniqueFd server, near, far;
+  a.ns->Run([&] { server = BindUdp(53); });
+  near = ConnectUdp("127.0.0.1", 8053);
+  client.ns->Run([&] { far = ConnectUdp("10.99.0.1", 8053); });
+  const PortTarget target{.port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
+                          .pod = IpAddress::Parse("10.99.0.3").value()};
+  for (const UniqueFd* each : {&near, &far}) {
+    EXPECT_EQ(AskOn(each->get(), [&] {
+                EXPECT_OK(ForgetUdpFlows({target}, {target}));
+                AnswerOne(server.get(), "late");
+              }),
+              "late");
+  }
+}
+
+// What merely has the same port elsewhere is not the port's.
+TEST_F(BridgeNetworkTest, FlowsToOtherHostsStay) {
+  TestNamespace outside;
+  Outside up(outside);
+  Pod a("a"), client("client");
+  ASSERT_OK(Attach(client.Request()));
+  UniqueFd server, socket_in_client;
+  outside.Run([&] { server = BindUdp(8053); });
+  client.ns->Run([&] { socket_in_client = ConnectUdp("192.0.2.2", 8053); });
+  const PortTarget target{.port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
+                          .pod = IpAddress::Parse("10.99.0.3").value()};
+  EXPECT_EQ(AskOn(socket_in_client.get(), [&] {
+              EXPECT_OK(ForgetUdpFlows({target}, {target}));
+              AnswerOne(server.get(), "far");
+            }),
+            "far");
 }
 
 // CVE-2020-8558: route_localnet on the bridge must not open the host's loopback to pods.

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
-#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -14,8 +13,11 @@
 #include <optional>
 #include <string>
 
+#include "absl/container/flat_hash_set.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "network/ip_address.h"
+#include "network/links.h"
 #include "network/netlink.h"
 
 namespace crisp::network {
@@ -35,7 +37,7 @@ nfgenmsg Header(uint8_t family) {
 struct Tuple {
   uint8_t protocol = 0;
   uint16_t to_port = 0;
-  std::optional<IpAddress> from;
+  std::optional<IpAddress> from, to;
 };
 
 template <typename T>
@@ -52,10 +54,11 @@ Tuple ReadTuple(const nlattr* attribute) {
     const uint16_t part_type = mnl_attr_get_type(part);
     ForEachNested(part, [&](const nlattr* field) {
       const uint16_t type = mnl_attr_get_type(field);
-      if (part_type == CTA_TUPLE_IP && (type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC)) {
+      if (part_type == CTA_TUPLE_IP) {
+        const bool source = type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC;
         auto address =
             IpAddress::FromBytes(mnl_attr_get_payload(field), mnl_attr_get_payload_len(field));
-        if (address.ok()) tuple.from = *address;
+        if (address.ok()) (source ? tuple.from : tuple.to) = *address;
       } else if (part_type == CTA_TUPLE_PROTO && type == CTA_PROTO_NUM) {
         tuple.protocol = Read<uint8_t>(field);
       } else if (part_type == CTA_TUPLE_PROTO && type == CTA_PROTO_DST_PORT) {
@@ -71,11 +74,43 @@ struct Flow {
   std::string original;  // the attribute's payload, as the delete request wants it
 };
 
+bool Covers(const HostPort& port, const IpAddress& address) {
+  if (!port.host_ip) return true;
+  if (port.host_ip->is_v6() != address.is_v6()) return false;
+  return port.host_ip->is_unspecified() || *port.host_ip == address;
+}
+
+// What is published, and what the host is.
+struct Present {
+  const std::vector<PortTarget>& targets;
+  absl::flat_hash_set<IpAddress> own;  // addresses of the host
+
+  bool IsOwn(const IpAddress& address) const {
+    static const IpPrefix loopback = IpPrefix::Parse("127.0.0.0/8").value();
+    return own.contains(address) || loopback.Contains(address);
+  }
+};
+
+// `pod` is whose the changed port was, or is.
+bool IsStale(const Tuple& original, const Tuple& reply, const IpAddress& pod, const Present& now) {
+  bool published = false;
+  for (const auto& [port, target] : now.targets) {
+    if (port.protocol != Protocol::kUdp || port.host_port != original.to_port) continue;
+    if (target.is_v6() != original.to->is_v6() || !Covers(port, *original.to)) continue;
+    if (reply.from == target) return false;
+    published = true;
+  }
+  // To the host itself; elsewhere the port is another's, and its answers may be under way.
+  const bool untranslated = reply.from == original.to;
+  return reply.from == pod || (published && untranslated && now.IsOwn(*original.to));
+}
+
 // The flow when it is one of those to forget.
-std::optional<Flow> Match(const nlmsghdr* message, const std::vector<PortTarget>& targets) {
+std::optional<Flow> Match(const nlmsghdr* message,
+                          const std::vector<PortTarget>& changed,
+                          const Present& now) {
   if (mnl_nlmsg_get_payload_len(message) < sizeof(nfgenmsg)) return std::nullopt;
   Tuple original, reply;
-  uint32_t status = 0;
   Flow flow{.family = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family};
   ForEachAttribute(message, sizeof(nfgenmsg), [&](const nlattr* attribute) {
     switch (mnl_attr_get_type(attribute)) {
@@ -87,24 +122,27 @@ std::optional<Flow> Match(const nlmsghdr* message, const std::vector<PortTarget>
       case CTA_TUPLE_REPLY:
         reply = ReadTuple(attribute);
         break;
-      case CTA_STATUS:
-        status = ntohl(Read<uint32_t>(attribute));
-        break;
       default:
         break;
     }
   });
-  if (original.protocol != IPPROTO_UDP) return std::nullopt;
-  for (const auto& [port, pod] : targets) {
+  if (original.protocol != IPPROTO_UDP || !original.to || !reply.from) return std::nullopt;
+  for (const auto& [port, pod] : changed) {
     if (port.protocol != Protocol::kUdp || port.host_port != original.to_port) continue;
-    if ((status & IPS_SEEN_REPLY) == 0 || reply.from == pod) return flow;
+    if (!Covers(port, *original.to)) continue;
+    if (IsStale(original, reply, pod, now)) return flow;
   }
   return std::nullopt;
 }
 
 }  // namespace
 
-absl::Status ForgetUdpFlows(const std::vector<PortTarget>& targets) {
+absl::Status ForgetUdpFlows(const std::vector<PortTarget>& changed,
+                            const std::vector<PortTarget>& current) {
+  Present now{.targets = current};
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd rtnl, OpenRtnl());
+  CRISP_ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> own, ListAddresses(rtnl.get()));
+  for (const InterfaceAddress& address : own) now.own.insert(address.address);
   UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
   if (!fd) return ErrnoError(errno, "open a NETLINK_NETFILTER socket");
   NetlinkBatch list;
@@ -112,7 +150,7 @@ absl::Status ForgetUdpFlows(const std::vector<PortTarget>& targets) {
   std::vector<Flow> flows;
   CRISP_RETURN_IF_ERROR(Exchange(fd.get(), list, [&](const nlmsghdr* message) {
     if (message->nlmsg_type != Type(IPCTNL_MSG_CT_NEW)) return;
-    if (auto flow = Match(message, targets)) flows.push_back(*std::move(flow));
+    if (auto flow = Match(message, changed, now)) flows.push_back(*std::move(flow));
   }));
   for (const Flow& flow : flows) {
     NetlinkBatch forget;

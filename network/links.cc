@@ -250,13 +250,17 @@ absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(int fd, int link_ind
       return;
     }
     const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
-    if (static_cast<int>(header->ifa_index) != link_index) return;
+    if (link_index != 0 && static_cast<int>(header->ifa_index) != link_index) return;
+    std::optional<IpAddress> found;
     ForEachAttribute(message, sizeof(ifaddrmsg), [&](const nlattr* attribute) {
-      if (mnl_attr_get_type(attribute) != IFA_ADDRESS) return;
+      const uint16_t type = mnl_attr_get_type(attribute);
+      // On a point-to-point link only IFA_LOCAL is this end's.
+      if (type != IFA_LOCAL && (type != IFA_ADDRESS || found)) return;
       auto address = IpAddress::FromBytes(mnl_attr_get_payload(attribute),
                                           mnl_attr_get_payload_len(attribute));
-      if (address.ok()) addresses.push_back({*address, header->ifa_prefixlen});
+      if (address.ok()) found = *address;
     });
+    if (found) addresses.push_back({*found, header->ifa_prefixlen});
   }));
   return addresses;
 }

@@ -56,7 +56,8 @@ absl::Status DeleteLink(int fd, const std::string& name);
 // A bridge with a MAC address of its own (it would otherwise change with its ports), up, without
 // multicast snooping. AlreadyExists when the name is taken.
 absl::Status CreateBridge(int fd, const std::string& name, const MacAddress& mac, int mtu);
-absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(int fd, int link_index);
+// Of one link, or of all.
+absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(int fd, int link_index = 0);
 // Adds and removes in one send. IPv6 addresses skip duplicate address detection.
 absl::Status ChangeAddresses(int fd,
                              int link_index,

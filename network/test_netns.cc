@@ -169,11 +169,32 @@ UniqueFd ConnectUdp(const std::string& address, uint16_t port) {
   return fd;
 }
 
-std::string AskOn(int socket) {
+std::string AskOn(int socket, const std::function<void()>& meanwhile) {
   if (send(socket, "?", 1, 0) != 1) return Error("send");
+  if (meanwhile) meanwhile();
   char buffer[256];
   const ssize_t n = recv(socket, buffer, sizeof(buffer), 0);
   return n < 0 ? Error("receive") : std::string(buffer, static_cast<size_t>(n));
+}
+
+UniqueFd BindUdp(uint16_t port) {
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  timeval timeout{.tv_sec = 2, .tv_usec = 0};
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  sockaddr_storage any;
+  const socklen_t length = Fill(IpAddress(), port, any);
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&any), length) != 0) abort();
+  return fd;
+}
+
+void AnswerOne(int socket, const std::string& answer) {
+  sockaddr_storage peer{};
+  socklen_t length = sizeof(peer);
+  char buffer[64];
+  if (recvfrom(socket, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&peer), &length) < 0) {
+    return;
+  }
+  (void)sendto(socket, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
 }
 
 std::string Shell(const std::string& command) {

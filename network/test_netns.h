@@ -57,9 +57,13 @@ std::string AskFrom(const TestNamespace& where,
                     const std::string& address,
                     uint16_t port);
 
-// A connected UDP socket of the calling thread's namespace, and one question and answer on it.
+// A connected UDP socket of the calling thread's namespace, and one question and answer on it; what
+// happens between the two.
 UniqueFd ConnectUdp(const std::string& address, uint16_t port);
-std::string AskOn(int socket);
+std::string AskOn(int socket, const std::function<void()>& meanwhile = nullptr);
+// A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets next.
+UniqueFd BindUdp(uint16_t port);
+void AnswerOne(int socket, const std::string& answer);
 
 // Runs a shell command in the calling thread's namespace; its output.
 std::string Shell(const std::string& command);
