@@ -179,8 +179,13 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void PrepareSpares();
   // Gives memory that requests have used back to the kernel, once the rush is over.
   void TrimSoon();
-  absl::Status StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config);
-  absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config);
+  // `network_sysctls`: what is to be set when there is a network.
+  absl::Status StartShim(const PodPtr& pod,
+                         const v1::PodSandboxConfig& config,
+                         network::Sysctls* network_sysctls);
+  absl::Status AttachNetwork(const PodPtr& pod,
+                             const v1::PodSandboxConfig& config,
+                             network::Sysctls sysctls);
   absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
   absl::Status WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config);
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.

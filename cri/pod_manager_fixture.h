@@ -92,6 +92,7 @@ class OneAddressNetwork : public FakePodNetwork {
     {
       absl::MutexLock lock(&mutex_);
       prepared_for_[request.pod_name] = request.prepared;
+      sysctls_for_[request.pod_name] = request.sysctls;
     }
     return network::Attachment{.addresses = {"10.1.2.3", "fd00::3"}};
   }
@@ -113,6 +114,10 @@ class OneAddressNetwork : public FakePodNetwork {
     EXPECT_TRUE(key.empty() || keys_.contains(key));
     return key;
   }
+  network::Sysctls SysctlsFor(const std::string& name) {
+    absl::MutexLock lock(&mutex_);
+    return sysctls_for_[name];
+  }
   size_t Prepared() {
     absl::MutexLock lock(&mutex_);
     return keys_.size();
@@ -124,6 +129,7 @@ class OneAddressNetwork : public FakePodNetwork {
   absl::Mutex mutex_;
   std::set<std::string> keys_;
   std::map<std::string, std::string> prepared_for_;
+  std::map<std::string, network::Sysctls> sysctls_for_;
 };
 
 class PodManagerTest : public ::testing::Test {

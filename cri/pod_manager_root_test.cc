@@ -37,6 +37,15 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
   EXPECT_THAT(StartOne(id), StatusIs(absl::StatusCode::kFailedPrecondition));
   // A prefix is an id.
   EXPECT_EQ(StatusOf(id.substr(0, 13)).id(), id);
+  // A stopped pod has no address, not even in the daemon's next life.
+  v1::StopPodSandboxRequest stop;
+  stop.set_pod_sandbox_id(pod);
+  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Cancel()));
+  for (const bool again : {false, true}) {
+    if (again) End(), Start();
+    EXPECT_EQ(PodStatusOf(pod).network().ip(), "");
+    EXPECT_EQ(PodStatusOf(pod).network().additional_ips_size(), 0);
+  }
 }
 
 TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {

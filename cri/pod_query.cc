@@ -68,7 +68,9 @@ void PodManager::FillStatus(const Pod& pod, v1::PodSandboxStatus* status) const 
   status->set_state(CriState(record));
   status->set_created_at(record.created_at());
   v1::PodSandboxNetworkStatus* network = status->mutable_network();
-  for (int i = 0; i < record.addresses_size(); ++i) {
+  // A stopped pod's are another pod's by now.
+  const int addresses = record.stopped() ? 0 : record.addresses_size();
+  for (int i = 0; i < addresses; ++i) {
     if (i == 0) network->set_ip(record.addresses(0));
     else network->add_additional_ips()->set_ip(record.addresses(i));
   }

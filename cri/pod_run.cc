@@ -41,12 +41,8 @@ bool HostNetwork(const v1::PodSandboxConfig& config) {
   return NamespacesIn(config).network() == v1::NODE;
 }
 
-// Whether a network will do that was made before the pod was known. A sysctl may say how one is to be
-// made; limits are set where it is made.
+// Whether a network will do that was made before the pod was known: limits are set where it is made.
 bool TakesPreparedNetwork(const v1::PodSandboxConfig& config) {
-  for (const auto& [key, value] : config.linux().sysctls()) {
-    if (absl::StartsWith(key, "net.") || absl::StartsWith(key, "net/")) return false;
-  }
   return !config.annotations().contains(network::kIngressBandwidth) &&
          !config.annotations().contains(network::kEgressBandwidth);
 }
@@ -86,6 +82,23 @@ absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
   return request;
 }
 
+// Every pod with a network of its own has these, and every spare before it is a pod.
+constexpr char kLowestPort[] = "net.ipv4.ip_unprivileged_port_start";
+constexpr char kPingGroups[] = "net.ipv4.ping_group_range";
+
+// Takes from the plan what is said of the pod's interface and its addresses, or could hinder them: it
+// must wait until they are there.
+network::Sysctls TakeNetworkSysctls(runtime::PodPlan& plan) {
+  network::Sysctls taken;
+  std::erase_if(plan.sysctls, [&taken](const auto& sysctl) {
+    const auto& [name, value] = sysctl;
+    if (!absl::StartsWith(name, "net.") || name == kLowestPort || name == kPingGroups) return false;
+    taken.push_back(sysctl);
+    return true;
+  });
+  return taken;
+}
+
 absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
                                                  const v1::PodSandboxConfig& config) {
   const v1::NamespaceOption& options = NamespacesIn(config);
@@ -98,8 +111,8 @@ absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
   CRISP_ASSIGN_OR_RETURN(inputs.gid_maps, ToIdMaps(options.userns_options().gids()));
   if (!inputs.host_network) {
     // Ports below 1024 and ICMP sockets need no privilege inside a pod's own network.
-    inputs.sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-    if (inputs.uid_maps.empty()) inputs.sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
+    inputs.sysctls[kLowestPort] = "0";
+    if (inputs.uid_maps.empty()) inputs.sysctls[kPingGroups] = "0 2147483647";
   }
   for (const auto& [key, value] : config.linux().sysctls()) {
     inputs.sysctls[key] = value;
@@ -290,16 +303,19 @@ absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
   if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
   timer.Done("directories");
-  CRISP_RETURN_IF_ERROR(StartShim(pod, config));
+  network::Sysctls sysctls;
+  CRISP_RETURN_IF_ERROR(StartShim(pod, config, &sysctls));
   timer.Done("shim");
-  if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config));
+  if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config, std::move(sysctls)));
   timer.Done("network");
   CRISP_RETURN_IF_ERROR(WriteHosts(*pod, config));
   timer.Done("hosts");
   return absl::OkStatus();
 }
 
-absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config) {
+absl::Status PodManager::StartShim(const PodPtr& pod,
+                                   const v1::PodSandboxConfig& config,
+                                   network::Sysctls* network_sysctls) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
@@ -318,7 +334,8 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   inputs.state_dir = PodDir(pod->id);
   inputs.mount_label = record.selinux_mount_label();
   CRISP_ASSIGN_OR_RETURN(inputs.init_label, PodInitLabel(record));
-  CRISP_ASSIGN_OR_RETURN(const runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
+  *network_sysctls = TakeNetworkSysctls(plan);
   // The shim's own work does not need what is made here.
   const auto meanwhile = [&]() -> absl::Status {
     if (!UsesSystemd() && !inputs.shared_pid) CRISP_RETURN_IF_ERROR(make_group());
@@ -339,12 +356,15 @@ absl::Status PodManager::StartShim(const PodPtr& pod, const v1::PodSandboxConfig
   return runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kStepTime));
 }
 
-absl::Status PodManager::AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config) {
+absl::Status PodManager::AttachNetwork(const PodPtr& pod,
+                                       const v1::PodSandboxConfig& config,
+                                       network::Sysctls sysctls) {
   const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   CRISP_ASSIGN_OR_RETURN(network::AttachRequest request, MakeAttachRequest(pod->id, config));
   request.netns_fd = shim->netns_fd();
   request.rtnl_fd = shim->rtnl_fd();
   request.netns_path = absl::StrCat("/proc/", shim->pid(), "/ns/net");
+  request.sysctls = std::move(sysctls);
   request.prepared = shim->prepared_network();
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          network_->Attach(request, Cancel(absl::Now() + kStepTime)));

@@ -8,6 +8,8 @@ namespace {
 
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 class PodSparesTest : public PodManagerTest {
  protected:
@@ -43,15 +45,9 @@ TEST_F(PodSparesTest, OrdinaryPodsTakeThem) {
   EXPECT_THAT(Run(request), Not(IsEmpty()));
 }
 
-TEST_F(PodSparesTest, PodsThatSayHowTheirNetworkIsMadeDoNot) {
+TEST_F(PodSparesTest, LimitedPodsDoNot) {
   AwaitPrepared(2);
   int number = 0;
-  for (const char* sysctl : {"net.ipv4.conf.default.rp_filter", "net/ipv4/conf/all/rp_filter",
-                             "net.ipv4.ip_unprivileged_port_start"}) {
-    auto request = PodRequest(absl::StrCat("sysctl-", ++number));
-    (*request.mutable_config()->mutable_linux()->mutable_sysctls())[sysctl] = "1";
-    EXPECT_THAT(Run(request), IsEmpty()) << sysctl;
-  }
   for (const char* key : {network::kIngressBandwidth, network::kEgressBandwidth}) {
     auto request = PodRequest(absl::StrCat("limit-", ++number));
     (*request.mutable_config()->mutable_annotations())[key] = "10M";
@@ -59,6 +55,25 @@ TEST_F(PodSparesTest, PodsThatSayHowTheirNetworkIsMadeDoNot) {
   }
   EXPECT_EQ(network_.Prepared(), 2u);
   EXPECT_THAT(Run(PodRequest("ordinary")), Not(IsEmpty()));
+}
+
+// What a pod says of its interface must find it there.
+TEST_F(PodSparesTest, SysctlsOfTheNetworkWaitForIt) {
+  AwaitPrepared(2);
+  auto request = PodRequest("web");
+  auto& sysctls = *request.mutable_config()->mutable_linux()->mutable_sysctls();
+  sysctls["net.ipv6.conf.all.disable_ipv6"] = "1";
+  sysctls["net/ipv4/neigh/eth0/base_reachable_time_ms"] = "5000";
+  sysctls["net.ipv4.ip_unprivileged_port_start"] = "7";
+  sysctls["kernel.shmmni"] = "8192";
+  EXPECT_THAT(Run(request), Not(IsEmpty()));
+  EXPECT_THAT(network_.SysctlsFor("web"),
+              UnorderedElementsAre(Pair("net.ipv4.neigh.eth0.base_reachable_time_ms", "5000"),
+                                   Pair("net.ipv6.conf.all.disable_ipv6", "1")));
+  request = PodRequest("bad");
+  (*request.mutable_config()->mutable_linux()->mutable_sysctls())["net.ipv4/../x"] = "1";
+  v1::RunPodSandboxResponse reply;
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(PodSparesTest, ARestartedDaemonPreparesItsOwn) {

@@ -80,9 +80,10 @@ TEST_F(BridgeNetworkTest, PodsWithoutIpv6AnnounceNothing) {
 
 TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
   Pod a("a"), wants("wants");
-  wants.ns->Run([] { EXPECT_OK(WriteKernelFile("/proc/sys/net/ipv6/conf/default/accept_ra", "2")); });
   ASSERT_OK(Attach(a.Request()));
-  ASSERT_OK(Attach(wants.Request()));
+  AttachRequest request = wants.Request();
+  request.sysctls = {{"net.ipv6.conf.eth0.accept_ra", "2"}};
+  ASSERT_OK(Attach(request));
   usleep(1200000);  // the first solicitation comes after up to a second
   const auto said = [](Pod& pod) {
     std::string text;
@@ -92,6 +93,36 @@ TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
   EXPECT_THAT(said(a), ::testing::StartsWith("0\n"));
   EXPECT_THAT(said(a), ::testing::ContainsRegex("Icmp6OutRouterSolicits[ \t]+0\n"));
   EXPECT_THAT(said(wants), ::testing::StartsWith("2\n"));
+}
+
+TEST_F(BridgeNetworkTest, SysctlsFindTheInterface) {
+  const auto value = [](Pod& pod, const std::string& path) {
+    std::string text;
+    pod.ns->Run([&] { text = ReadFile("/proc/sys/net/" + path).value_or("none"); });
+    return text;
+  };
+  Pod a("a"), b("b");
+  AttachRequest request = a.Request();
+  request.sysctls = {{"net.ipv6.conf.all.disable_ipv6", "1"},
+                     {"net.ipv4.neigh.eth0.base_reachable_time_ms", "5000"},
+                     {"net/ipv4/conf/eth0/rp_filter", "2"}};
+  ASSERT_OK(Attach(request));
+  EXPECT_EQ(value(a, "ipv6/conf/eth0/disable_ipv6"), "1\n");
+  EXPECT_EQ(value(a, "ipv4/neigh/eth0/base_reachable_time_ms"), "5000\n");
+  EXPECT_EQ(value(a, "ipv4/conf/eth0/rp_filter"), "2\n");
+  // Those of the host stay.
+  EXPECT_EQ(ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6").value_or(""), "0\n");
+  const std::pair<const char*, const char*> bad[] = {{"net.ipv4.conf.eth1.rp_filter", "2"},
+                                                     {"net.ipv4.conf.eth0.rp_filter", "x"},
+                                                     {"net.ipv4.conf.eth0.rp_filter", "2\n+x"},
+                                                     {"net/../kernel/hostname", "x"},
+                                                     {"kernel.hostname", "x"}};
+  for (const auto& [name, text] : bad) {
+    request = b.Request();
+    request.sysctls = {{name, text}};
+    EXPECT_THAT(Attach(request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(name)));
+  }
+  ASSERT_OK(network_->Detach("b", -1, Cancel()));
 }
 
 TEST_F(BridgeNetworkTest, HostPortsReachThePod) {

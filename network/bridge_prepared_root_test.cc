@@ -93,6 +93,17 @@ TEST_F(PreparedTest, APodTakesItsHostPorts) {
   EXPECT_EQ(Veths(), 3u);
 }
 
+TEST_F(PreparedTest, APodSetsItsSysctls) {
+  Pod a("a");
+  ASSERT_OK(Prepare(a));
+  AttachRequest request = Taking(a);
+  request.sysctls = {{"net.ipv6.conf.all.disable_ipv6", "1"}, {"net.ipv4.conf.eth0.rp_filter", "2"}};
+  ASSERT_OK_AND_ASSIGN(const Attachment attachment, Attach(request));
+  EXPECT_EQ(attachment.addresses.front(), "10.99.0.3");  // the prepared one
+  EXPECT_EQ(Inside(a, "cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6 /proc/sys/net/ipv4/conf/eth0/rp_filter"),
+            "1\n2\n");
+}
+
 TEST_F(PreparedTest, ALimitedPodIsAttachedAnew) {
   Pod a("a");
   ASSERT_OK(Prepare(a));

@@ -279,7 +279,11 @@ TEST_F(CniNetworkTest, DebiansPluginsMakeAWorkingPod) {
   AttachRequest request = Request("real", *ns);
   request.ports = {{.container_port = 80, .host_port = 8080}};
   request.annotations = {{"kubernetes.io/ingress-bandwidth", "50M"}};
+  request.sysctls = {{"net.ipv4.neigh.eth0.base_reachable_time_ms", "5000"}};
   ASSERT_OK_AND_ASSIGN(const Attachment attachment, network_->Attach(request, Cancel()));
+  ns->Run([] {
+    EXPECT_EQ(Shell("cat /proc/sys/net/ipv4/neigh/eth0/base_reachable_time_ms"), "5000\n");
+  });
   EXPECT_THAT(attachment.addresses, ElementsAre("10.96.5.2"));
   EXPECT_FALSE(attachment.mac.empty());
   {

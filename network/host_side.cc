@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "network/digest.h"
-#include "network/router_advertisements.h"
+#include "network/pod_sysctls.h"
 #include "network/traffic.h"
 
 namespace crisp::network {

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "network/bridge_network.h"
 #include "network/cni_network.h"
+#include "network/pod_sysctls.h"
 
 namespace crisp::network {
 namespace {
@@ -17,6 +18,11 @@ class Composite final : public PodNetwork {
       : bridge_(std::move(bridge)), cni_(std::move(cni)), rtnl_(std::move(rtnl)) {}
 
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
+    CRISP_ASSIGN_OR_RETURN(Attachment attachment, AttachInterface(request, cancel));
+    CRISP_RETURN_IF_ERROR(SetSysctls(request.netns_fd, request.sysctls));
+    return attachment;
+  }
+  absl::StatusOr<Attachment> AttachInterface(const AttachRequest& request, const Cancel& cancel) {
     if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, cancel);
     const auto config = cni_->Config();
     if (config.ok()) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -45,6 +46,9 @@ struct PortMapping {
 constexpr char kIngressBandwidth[] = "kubernetes.io/ingress-bandwidth";
 constexpr char kEgressBandwidth[] = "kubernetes.io/egress-bandwidth";
 
+// Names, with dots or slashes between their parts, and values.
+using Sysctls = std::vector<std::pair<std::string, std::string>>;
+
 struct AttachRequest {
   std::string pod_id;
   std::string pod_name;
@@ -60,6 +64,7 @@ struct AttachRequest {
   std::vector<std::string> dns_searches;
   std::vector<std::string> dns_options;
   std::string cgroup_parent;
+  Sysctls sysctls;       // net.* ones, set when the interface and its addresses are there
   std::string prepared;  // the key, if Prepare() has been at work in this namespace
 };
 
@@ -94,7 +99,7 @@ class PodNetwork {
   // call for an attached pod returns the first one's result. On failure everything is undone, or
   // remains recorded and is undone by Detach()/background retries. Codes: ResourceExhausted (no
   // address left), AlreadyExists (host port taken: names the owner), Unavailable (no network ready,
-  // plugin failure), InvalidArgument (bad host_ip, ports or bandwidth), DeadlineExceeded.
+  // plugin failure), InvalidArgument (bad host_ip, ports, bandwidth or sysctls), DeadlineExceeded.
   virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
 
   // Attaches a namespace that no pod has yet, as a pod without host ports and limits is: the Attach()
