@@ -1,6 +1,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "cri/spec_builder.h"
 #include "runtime/capabilities.h"
@@ -27,10 +28,14 @@ absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
   std::vector<std::string> add(lists.add_capabilities().begin(), lists.add_capabilities().end());
   // What is to be ambient has to be permitted first.
   add.insert(add.end(), lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end());
+  std::vector<std::string> unknown;
   absl::StatusOr<uint64_t> mask = runtime::AdjustCapabilities(
       runtime::DefaultCapabilities(), add,
-      {lists.drop_capabilities().begin(), lists.drop_capabilities().end()}, inputs.host.capabilities);
+      {lists.drop_capabilities().begin(), lists.drop_capabilities().end()}, inputs.host.capabilities, unknown);
   if (!mask.ok()) return Annotate(mask.status(), "capabilities");
+  for (const std::string& name : unknown) {
+    LogWarning("capability.unknown", {{"capability", name}, {"container", inputs.container.metadata().name()}});
+  }
   return mask;
 }
 
@@ -38,8 +43,9 @@ absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
 // inheritable, too. Every other container has none of either (CVE-2022-24769).
 absl::Status ApplyAmbient(const SpecInputs& inputs, uint64_t bounding, runtime::OciCapabilities& sets) {
   const v1::Capability& lists = inputs.container.linux().security_context().capabilities();
+  std::vector<std::string> unknown;  // SelectCapabilities() has said so
   absl::StatusOr<uint64_t> wanted = runtime::AdjustCapabilities(
-      0, {lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end()}, {}, bounding);
+      0, {lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end()}, {}, bounding, unknown);
   if (!wanted.ok()) return Annotate(wanted.status(), "capabilities.add_ambient_capabilities");
   sets.ambient = sets.inheritable = runtime::CapabilityNames(*wanted);
   return absl::OkStatus();

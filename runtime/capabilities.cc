@@ -68,21 +68,27 @@ uint64_t DefaultCapabilities() {
 absl::StatusOr<uint64_t> AdjustCapabilities(uint64_t base,
                                             const std::vector<std::string>& add,
                                             const std::vector<std::string>& drop,
-                                            uint64_t available) {
-  auto split = [](const std::vector<std::string>& names, bool* all) -> absl::StatusOr<uint64_t> {
-    std::vector<std::string> singles;
-    for (const std::string& name : names) {
-      if (absl::EqualsIgnoreCase(name, "ALL")) *all = true;
-      else singles.push_back(name);
+                                            uint64_t available,
+                                            std::vector<std::string>& unknown) {
+  constexpr absl::string_view kAll = "ALL";
+  uint64_t adding = 0, dropping = 0, mask = base;
+  for (const std::string& name : add) {
+    if (absl::EqualsIgnoreCase(name, kAll)) {
+      mask = available;
+    } else if (absl::StatusOr<int> capability = ParseCapability(name); capability.ok()) {
+      adding |= Bit(*capability);
+    } else {
+      unknown.push_back(name);
     }
-    return ParseCapabilities(singles);
-  };
-  bool add_all = false, drop_all = false;
-  CRISP_ASSIGN_OR_RETURN(uint64_t adding, split(add, &add_all));
-  CRISP_ASSIGN_OR_RETURN(uint64_t dropping, split(drop, &drop_all));
-  uint64_t mask = base;
-  if (add_all) mask = available;
-  if (drop_all) mask = 0;
+  }
+  for (const std::string& name : drop) {
+    if (absl::EqualsIgnoreCase(name, kAll)) {
+      mask = 0;
+      continue;
+    }
+    CRISP_ASSIGN_OR_RETURN(const int capability, ParseCapability(name));
+    dropping |= Bit(capability);
+  }
   return ((mask | adding) & ~dropping) & available;
 }
 

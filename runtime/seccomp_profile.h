@@ -23,7 +23,8 @@ struct SeccompTarget {
 // A profile file, in the OCI form or in Docker's (archMap, includes/excludes with caps, arches and
 // minKernel, comments), with its conditions resolved. A default action of SCMP_ACT_ERRNO without a
 // number means EPERM. InvalidArgument naming the member for anything malformed, an unknown action,
-// operator, architecture or flag, or an argument index above 5. SCMP_ACT_NOTIFY is Unimplemented.
+// operator, architecture or flag, or an argument index above 5. SCMP_ACT_NOTIFY in a rule
+// that applies is Unimplemented; a listenerPath without one is nobody's.
 absl::StatusOr<OciSeccomp> ParseSeccompProfile(absl::string_view json, const SeccompTarget& target);
 
 // RuntimeDefault for a container with these capabilities: allows and denies what containerd's

@@ -93,6 +93,14 @@ TEST(SeccompProfileTest, RefusesNonsense) {
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("NOTIFY")));
 }
 
+TEST(SeccompProfileTest, NobodyListensWhereNothingNotifies) {
+  EXPECT_OK(ParseSeccompProfile(
+      R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock", "listenerMetadata": "m"})", Target()));
+  EXPECT_THAT(ParseSeccompProfile(R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock",
+      "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}]})", Target()),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("syscalls: SCMP_ACT_NOTIFY")));
+}
+
 TEST(SeccompProfileTest, TheDefaultIsValidEverywhere) {
   for (const char* architecture : {"amd64", "arm64", "riscv64", "s390x", "ppc64le", "unknown"}) {
     SeccompTarget target = Target(~uint64_t{0});
