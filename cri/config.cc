@@ -4,11 +4,17 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
+#include "base/host_port.h"
 #include "base/safe_path.h"
 #include "base/status.h"
+#include "network/address_pool.h"
+#include "network/ip_address.h"
 
 namespace crisp::cri {
 namespace {
@@ -16,41 +22,126 @@ namespace {
 constexpr absl::string_view kUnixScheme = "unix://";
 constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its NUL
 
-absl::Status Invalid(absl::string_view key, absl::string_view value, absl::string_view rule) {
-  return absl::InvalidArgumentError(absl::StrCat(key, " \"", value, "\" ", rule));
+absl::Status Invalid(const Config& config, const std::string& key, absl::string_view value, absl::string_view rule) {
+  return config.Refused(key, absl::StrCat("\"", value, "\" ", rule));
 }
 
-absl::Status CheckDirectory(absl::string_view key, const std::string& path) {
-  if (!absl::StartsWith(path, "/")) return Invalid(key, path, "must be an absolute path");
-  if (CleanAbsolutePath(path) == "/") return Invalid(key, path, "must not be the root directory");
+absl::Status CheckPath(const Config& config, const std::string& key, const std::string& path) {
+  if (!absl::StartsWith(path, "/")) return Invalid(config, key, path, "must be an absolute path");
+  if (CleanAbsolutePath(path) == "/") return Invalid(config, key, path, "must not be the root directory");
   return absl::OkStatus();
 }
 
-absl::Status CheckNetwork(const NetworkConfig& network) {
-  if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
-      network.name == ".." || network.name.find_first_of("/: \t\n\"{};") != std::string::npos) {
-    return Invalid("network.name", network.name, "must be an interface name of at most 15 characters");
+absl::Status CheckPaths(const Config& config) {
+  for (const auto& [key, path] : {std::pair{"root", &config.root}, {"state", &config.state}}) {
+    CRISP_RETURN_IF_ERROR(CheckPath(config, key, *path));
   }
-  if (network.mtu != 0 && (network.mtu < 576 || network.mtu > 65535)) {
-    return Invalid("network.mtu", absl::StrCat(network.mtu), "must be 0 or between 576 and 65535");
+  for (const auto& [key, path] : {std::pair{"network.cni_conf_dir", &config.network.cni_conf_dir},
+                                  {"runtime.shim", &config.runtime.shim},
+                                  {"runtime.blockio_config_file", &config.runtime.blockio_config_file},
+                                  {"streaming.tls_cert_file", &config.streaming.tls_cert_file},
+                                  {"streaming.tls_key_file", &config.streaming.tls_key_file},
+                                  {"streaming.tls_client_ca_file", &config.streaming.tls_client_ca_file}}) {
+    if (!path->empty()) CRISP_RETURN_IF_ERROR(CheckPath(config, key, *path));
   }
-  if (network.subnets.empty() || network.subnets.size() > 2) {
-    return absl::InvalidArgumentError("network.subnets must name one or two subnets");
+  for (const auto& [key, paths] : {std::pair{"image.registry_config_dirs", &config.image.registry_config_dirs},
+                                   {"network.cni_bin_dirs", &config.network.cni_bin_dirs},
+                                   {"runtime.cdi_spec_dirs", &config.runtime.cdi_spec_dirs}}) {
+    for (const std::string& path : *paths) CRISP_RETURN_IF_ERROR(CheckPath(config, key, path));
   }
   return absl::OkStatus();
 }
 
-// Whether the keys fit together and the address has a HOST:PORT's form is the server's to say.
-absl::Status CheckStreaming(const StreamingConfig& streaming) {
-  for (const auto& [key, limit] : {std::pair{"creation_timeout", streaming.creation_timeout},
-                                   {"url_timeout", streaming.url_timeout}}) {
-    if (limit == absl::ZeroDuration()) {
-      return absl::InvalidArgumentError(absl::StrCat("streaming.", key, " must be longer than 0"));
+absl::Status CheckAddress(const Config& config, const std::string& key, const std::string& address) {
+  if (address.empty()) return absl::OkStatus();
+  const absl::Status form = HostPort::Parse(address).status();
+  return form.ok() ? form : config.Refused(key, form.message());
+}
+
+// What network/ makes of them at start.
+absl::Status CheckSubnets(const Config& config) {
+  const std::vector<std::string>& subnets = config.network.subnets;
+  if (subnets.empty() || subnets.size() > 2) {
+    return config.Refused("network.subnets", "must name one or two subnets");
+  }
+  const auto parsed = network::ParsePrefixes(subnets);
+  if (!parsed.ok()) return config.Refused("network.subnets", parsed.status().message());
+  for (size_t i = 0; i < subnets.size(); ++i) {
+    const network::IpPrefix& prefix = (*parsed)[i];
+    const auto first = network::IpAddress::Parse(absl::string_view(subnets[i]).substr(0, subnets[i].find('/')));
+    if (first.ok() && *first != prefix.address) {
+      return Invalid(config, "network.subnets", subnets[i],
+                     absl::StrCat("has bits behind its length; the network is ", prefix.ToString()));
+    }
+    if (const auto pool = network::AddressPool::Create(prefix); !pool.ok()) {
+      return config.Refused("network.subnets", pool.status().message());
     }
   }
-  if (streaming.max_connections < 1 || streaming.max_connections > 100000) {
-    return Invalid("streaming.max_connections", absl::StrCat(streaming.max_connections),
-                   "must be between 1 and 100000");
+  return absl::OkStatus();
+}
+
+absl::Status CheckNetwork(const Config& config) {
+  const NetworkConfig& network = config.network;
+  if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
+      network.name == ".." || network.name.find_first_of("/: \t\n\"{};") != std::string::npos) {
+    return Invalid(config, "network.name", network.name, "must be an interface name of at most 15 characters");
+  }
+  if (network.mtu != 0 && (network.mtu < 576 || network.mtu > 65535)) {
+    return Invalid(config, "network.mtu", absl::StrCat(network.mtu), "must be 0 or between 576 and 65535");
+  }
+  return CheckSubnets(config);
+}
+
+absl::Status CheckStreaming(const Config& config) {
+  const StreamingConfig& streaming = config.streaming;
+  CRISP_RETURN_IF_ERROR(CheckAddress(config, "streaming.address", streaming.address));
+  for (const auto& [key, limit] : {std::pair{"streaming.creation_timeout", streaming.creation_timeout},
+                                   {"streaming.url_timeout", streaming.url_timeout}}) {
+    if (limit == absl::ZeroDuration()) return config.Refused(key, "must be longer than 0");
+  }
+  if (streaming.tls_cert_file.empty() != streaming.tls_key_file.empty()) {
+    return config.Refused(streaming.tls_cert_file.empty() ? "streaming.tls_key_file" : "streaming.tls_cert_file",
+                          "is given without the other: a certificate and its key belong together");
+  }
+  return absl::OkStatus();
+}
+
+struct Range {
+  const char* key;
+  int64_t value, least, most;
+};
+
+absl::Status CheckRanges(const Config& config) {
+  for (const Range& range : {Range{"image.max_parallel_downloads", config.image.max_parallel_downloads, 1, 64},
+                             Range{"image.max_parallel_unpacks", config.image.max_parallel_unpacks, 1, 64},
+                             Range{"streaming.max_connections", config.streaming.max_connections, 1, 100000},
+                             // The kernel's policies have c0 to c1023.
+                             Range{"runtime.selinux_category_range", config.runtime.selinux_category_range, 2, 1024},
+                             Range{"runtime.spare_pods", config.runtime.spare_pods, 0, 256},
+                             Range{"runtime.spare_roots", config.runtime.spare_roots, 0, 256}}) {
+    if (range.value >= range.least && range.value <= range.most) continue;
+    return Invalid(config, range.key, absl::StrCat(range.value),
+                   absl::StrCat("must be between ", range.least, " and ", range.most));
+  }
+  return absl::OkStatus();
+}
+
+struct Choice {
+  const char* key;
+  const std::string& value;
+  std::vector<absl::string_view> among;
+};
+
+absl::Status CheckChoices(const Config& config) {
+  for (const Choice& choice :
+       {Choice{"log_level", config.log_level, {"debug", "info", "warn", "error"}},
+        Choice{"image.layer_format", config.image.layer_format, {"directories", "erofs"}},
+        Choice{"runtime.cgroup_driver", config.runtime.cgroup_driver, {"cgroupfs", "systemd"}},
+        Choice{"runtime.selinux", config.runtime.selinux, {"auto", "off"}}}) {
+    if (absl::c_linear_search(choice.among, choice.value)) continue;
+    const absl::Span<const absl::string_view> all = choice.among;
+    return Invalid(config, choice.key, choice.value,
+                   absl::StrCat("must be ", absl::StrJoin(all.first(all.size() - 1), ", "), " or ", all.back()));
   }
   return absl::OkStatus();
 }
@@ -67,59 +158,28 @@ std::string Config::SocketPath() const {
   return std::string(absl::StripPrefix(listen, kUnixScheme));
 }
 
+absl::Status Config::Refused(const std::string& key, absl::string_view rule) const {
+  const auto place = places.find(key);
+  return absl::InvalidArgumentError(
+      absl::StrCat(place == places.end() ? "" : absl::StrCat(place->second, ": "), key, " ", rule));
+}
+
 absl::Status Config::Validate() const {
-  CRISP_RETURN_IF_ERROR(CheckDirectory("root", root));
-  CRISP_RETURN_IF_ERROR(CheckDirectory("state", state));
+  CRISP_RETURN_IF_ERROR(CheckPaths(*this));
   if (Within(root, state) || Within(state, root)) {
-    return Invalid("state", state, absl::StrCat("and root ", root, " must not contain each other"));
+    return Invalid(*this, "state", state, absl::StrCat("and root ", root, " must not contain each other"));
   }
   if (!listen.empty() && !absl::StartsWith(listen, "unix:///")) {
-    return Invalid("listen", listen, "must be unix:///PATH");
+    return Invalid(*this, "listen", listen, "must be unix:///PATH");
   }
   if (SocketPath().size() >= sizeof(sockaddr_un::sun_path)) {
-    return Invalid("listen", SocketPath(), "is too long for a unix socket");
+    return Invalid(*this, "listen", SocketPath(), "is too long for a unix socket");
   }
-  if (log_level != "debug" && log_level != "info" && log_level != "warn" && log_level != "error") {
-    return Invalid("log_level", log_level, "must be debug, info, warn or error");
-  }
-  if (image.max_parallel_downloads < 1 || image.max_parallel_downloads > 64) {
-    return Invalid("image.max_parallel_downloads", absl::StrCat(image.max_parallel_downloads),
-                   "must be between 1 and 64");
-  }
-  if (image.max_parallel_unpacks < 1 || image.max_parallel_unpacks > 64) {
-    return Invalid("image.max_parallel_unpacks", absl::StrCat(image.max_parallel_unpacks),
-                   "must be between 1 and 64");
-  }
-  if (image.layer_format != "directories" && image.layer_format != "erofs") {
-    return Invalid("image.layer_format", image.layer_format, "must be directories or erofs");
-  }
-  CRISP_RETURN_IF_ERROR(CheckNetwork(network));
-  CRISP_RETURN_IF_ERROR(CheckStreaming(streaming));
-  if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {
-    return Invalid("runtime.cgroup_driver", runtime.cgroup_driver, "must be cgroupfs or systemd");
-  }
-  if (runtime.selinux != "auto" && runtime.selinux != "off") {
-    return Invalid("runtime.selinux", runtime.selinux, "must be auto or off");
-  }
-  // The kernel's policies have c0 to c1023.
-  if (runtime.selinux_category_range < 2 || runtime.selinux_category_range > 1024) {
-    return Invalid("runtime.selinux_category_range", absl::StrCat(runtime.selinux_category_range),
-                   "must be between 2 and 1024");
-  }
-  if (!runtime.shim.empty() && !absl::StartsWith(runtime.shim, "/")) {
-    return Invalid("runtime.shim", runtime.shim, "must be an absolute path");
-  }
-  for (const auto& [key, value] : {std::pair{"runtime.spare_pods", runtime.spare_pods},
-                                   {"runtime.spare_roots", runtime.spare_roots}}) {
-    if (value < 0 || value > 256) return Invalid(key, absl::StrCat(value), "must be between 0 and 256");
-  }
-  if (!runtime.blockio_config_file.empty() && !absl::StartsWith(runtime.blockio_config_file, "/")) {
-    return Invalid("runtime.blockio_config_file", runtime.blockio_config_file, "must be an absolute path");
-  }
-  for (const std::string& dir : runtime.cdi_spec_dirs) {
-    CRISP_RETURN_IF_ERROR(CheckDirectory("runtime.cdi_spec_dirs", dir));
-  }
-  return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(CheckAddress(*this, "metrics.address", metrics.address));
+  CRISP_RETURN_IF_ERROR(CheckChoices(*this));
+  CRISP_RETURN_IF_ERROR(CheckRanges(*this));
+  CRISP_RETURN_IF_ERROR(CheckNetwork(*this));
+  return CheckStreaming(*this);
 }
 
 }  // namespace crisp::cri

@@ -2,6 +2,7 @@
 #define CRISP_CRI_CONFIG_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -85,10 +86,16 @@ struct Config {
   RuntimeConfig runtime;
   StreamingConfig streaming;
 
+  // Where a key's value was read, "FILE:LINE" by the key's full name. Not a key itself.
+  std::map<std::string, std::string> places;
+
   // The path of the socket, whatever `listen` says.
   std::string SocketPath() const;
-  // InvalidArgument naming the key, for values that cannot work.
+  // InvalidArgument naming the key, and the place where it was read, for values that cannot work anywhere.
+  // Looks at the values only; see CheckConfig() (config_check.h) for the files that they name.
   absl::Status Validate() const;
+  // InvalidArgument "PLACE: KEY RULE" for a value of `key` that breaks the rule.
+  absl::Status Refused(const std::string& key, absl::string_view rule) const;
 };
 
 // Reads `path` and then `<dir of path>/config.d/*.yaml` in name order; later files override single

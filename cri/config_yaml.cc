@@ -26,8 +26,10 @@ std::string Place(absl::string_view name, const YAML::Mark& mark) {
 // The first error stands.
 class Reader {
  public:
-  Reader(const YAML::Node& node, std::string file, std::string prefix, absl::Status& status)
-      : file_(std::move(file)), prefix_(std::move(prefix)), status_(status) {
+  using Places = std::map<std::string, std::string>;
+
+  Reader(const YAML::Node& node, std::string file, std::string prefix, Places& places, absl::Status& status)
+      : file_(std::move(file)), prefix_(std::move(prefix)), places_(places), status_(status) {
     if (node.IsNull() || !node.IsDefined()) return;
     if (!node.IsMap()) {
       Fail(node.Mark(), absl::StrCat(prefix_.empty() ? "the document" : prefix_, " must be a mapping"));
@@ -53,12 +55,13 @@ class Reader {
     if (!Parse(node, value)) {
       Fail(node.Mark(), absl::StrCat(Full(name), " must be ", Kind(value)));
     }
+    places_[Full(name)] = Place(file_, node.Mark());
   }
 
   void Section(const char* name, const std::function<void(Reader&)>& visit) {
     YAML::Node node;
     if (!Take(name, node)) return;
-    Reader section(node, file_, Full(name), status_);
+    Reader section(node, file_, Full(name), places_, status_);
     visit(section);
     section.Finish();
   }
@@ -121,6 +124,7 @@ class Reader {
 
   std::string file_;
   std::string prefix_;
+  Places& places_;
   absl::Status& status_;
   std::map<std::string, std::pair<YAML::Mark, YAML::Node>> entries_;
 };
@@ -162,7 +166,7 @@ absl::Status ApplyConfig(absl::string_view text, absl::string_view name, Config&
     }
     absl::Status status;
     if (documents.empty()) return status;
-    Reader reader(documents.front(), std::string(name), "", status);
+    Reader reader(documents.front(), std::string(name), "", config.places, status);
     VisitConfig(reader, config);
     reader.Finish();
     return status;

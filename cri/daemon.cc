@@ -11,26 +11,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/programs.h"
+#include "cri/thread_states.h"
 #include "metrics/process.h"
 
 namespace crisp::cri {
 namespace {
 
 constexpr absl::Duration kResetLimit = absl::Minutes(2);
-
-constexpr char kOwnProgram[] = "/proc/self/exe";
-
-// Beside crispd in a build directory, in libexec where it is installed.
-absl::StatusOr<std::string> HelperPath(absl::string_view name) {
-  std::string path(4096, '\0');
-  const ssize_t size = readlink(kOwnProgram, path.data(), path.size());
-  if (size < 0) return ErrnoError(errno, "find the directory of crispd");
-  path.resize(static_cast<size_t>(size));
-  const std::string directory = path.substr(0, path.rfind('/'));
-  const std::string installed = absl::StrCat(directory, "/../libexec/crisp/", name);
-  const std::string beside = absl::StrCat(directory, "/", name);
-  return access(beside.c_str(), X_OK) != 0 && access(installed.c_str(), X_OK) == 0 ? installed : beside;
-}
 
 absl::StatusOr<std::string> ShimPath(const Config& config) {
   if (!config.runtime.shim.empty()) return config.runtime.shim;
@@ -186,7 +174,7 @@ absl::Status Daemon::ServeStreams() {
 
 absl::Status Daemon::Serve(Listener listener) {
   if (!config_.metrics.address.empty()) {
-    CRISP_ASSIGN_OR_RETURN(exposer_, metrics::Exposer::Start(config_.metrics.address, metrics_));
+    CRISP_ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(config_.metrics.address, metrics_));
   }
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
@@ -201,11 +189,24 @@ absl::Status Daemon::Serve(Listener listener) {
   pods_->WarmUp();
   LogInfo("serving", {{"version", kVersion},
                       {"socket", config_.SocketPath()},
-                      {"metrics_port", exposer_ == nullptr ? 0 : exposer_->port()},
+                      {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()},
                       {"streaming_port", streaming_ == nullptr ? 0 : streaming_->port()},
                       {"pods", pods_->PodCount()},
                       {"kernel", features.release}});
   return absl::OkStatus();
+}
+
+void Daemon::LogState() const {
+  LogInfo("state", {{"version", kVersion},
+                    {"pods_ready", pods_->PodsThat(true)},
+                    {"pods", pods_->PodCount()},
+                    {"running", pods_->ContainersIn(state::ContainerRecord::RUNNING)},
+                    {"images", images_->List().size()},
+                    {"streams", streaming_ == nullptr ? 0 : streaming_->connections()},
+                    {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()}});
+  for (const ThreadState& thread : ThreadsOfThisProcess()) {
+    LogInfo("thread", {{"id", thread.id}, {"name", thread.name}, {"state", thread.state}, {"waits_in", thread.waits_in}});
+  }
 }
 
 void Daemon::Shutdown(absl::Duration grace) {
@@ -216,7 +217,7 @@ Daemon::~Daemon() {
   server_.reset();
   streaming_.reset();  // ends the sessions, which use the pods
   sessions_.reset();
-  exposer_.reset();
+  metrics_server_.reset();
   scrapes_.clear();
   // The pods' background work uses the shims, the shims' thread calls the pods.
   if (pods_ != nullptr) pods_->Stop();

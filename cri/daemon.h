@@ -14,11 +14,11 @@
 #include "cri/config.h"
 #include "cri/image_service.h"
 #include "cri/listener.h"
+#include "cri/metrics_server.h"
 #include "cri/pod_manager.h"
 #include "cri/runtime_service.h"
 #include "cri/server.h"
 #include "cri/streaming_backend.h"
-#include "metrics/exposer.h"
 #include "metrics/registry.h"
 #include "streaming/server.h"
 #include "streaming/sessions.h"
@@ -35,6 +35,8 @@ class Daemon {
 
   // Serves the CRI on `listener` and the metrics on their address.
   absl::Status Serve(Listener listener);
+  // For the log, at SIGUSR1: what there is, and where each thread of the daemon stands.
+  void LogState() const;
   // Stops serving; RPCs in flight get until `grace`. Containers go on running.
   void Shutdown(absl::Duration grace);
 
@@ -66,7 +68,7 @@ class Daemon {
   std::unique_ptr<ImageService> image_service_;
   std::unique_ptr<AdminService> admin_service_;
   std::vector<std::shared_ptr<void>> scrapes_;
-  std::unique_ptr<metrics::Exposer> exposer_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<Server> server_;
 };
 

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +23,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "cri/config.h"
+#include "cri/config_check.h"
 #include "cri/daemon.h"
 #include "cri/node_info.h"
 
@@ -56,64 +58,81 @@ void AddFlags(CLI::App& app, Flags& flags) {
 
 absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) {
   CRISP_ASSIGN_OR_RETURN(Config config, LoadConfig(flags.config, app.count("--config") > 0));
-  const auto set = [](const std::optional<std::string>& from, std::string& to) {
-    if (from.has_value()) to = *from;
+  const auto set = [&config](const char* key, const std::optional<std::string>& from, std::string& to) {
+    if (!from.has_value()) return;
+    to = *from;
+    config.places[key] = "the command line";
   };
-  set(flags.root, config.root);
-  set(flags.state, config.state);
-  set(flags.listen, config.listen);
-  set(flags.metrics_address, config.metrics.address);
-  set(flags.log_level, config.log_level);
-  set(flags.network_name, config.network.name);
-  set(flags.cni_conf_dir, config.network.cni_conf_dir);
-  set(flags.cgroup_driver, config.runtime.cgroup_driver);
-  set(flags.shim, config.runtime.shim);
-  if (!flags.subnets.empty()) config.network.subnets = flags.subnets;
+  set("root", flags.root, config.root);
+  set("state", flags.state, config.state);
+  set("listen", flags.listen, config.listen);
+  set("metrics.address", flags.metrics_address, config.metrics.address);
+  set("log_level", flags.log_level, config.log_level);
+  set("network.name", flags.network_name, config.network.name);
+  set("network.cni_conf_dir", flags.cni_conf_dir, config.network.cni_conf_dir);
+  set("runtime.cgroup_driver", flags.cgroup_driver, config.runtime.cgroup_driver);
+  set("runtime.shim", flags.shim, config.runtime.shim);
+  if (!flags.subnets.empty()) {
+    config.network.subnets = flags.subnets;
+    config.places["network.subnets"] = "the command line";
+  }
   CRISP_RETURN_IF_ERROR(config.Validate());
   CRISP_RETURN_IF_ERROR(SetLogLevel(config.log_level));
   return config;
 }
 
-int g_stop_event = -1;
+// What a handler writes the number of its signal to.
+int g_signals = -1;
 
-void OnStopSignal(int) {
+void TellSignal(int signal) {
   const int saved = errno;
-  const uint64_t one = 1;
-  if (write(g_stop_event, &one, sizeof(one)) < 0) {
-    // Only when the counter is full of earlier signals.
+  const char number = static_cast<char>(signal);
+  if (write(g_signals, &number, 1) < 0) {
+    // Only when the pipe is full of earlier signals.
   }
   errno = saved;
 }
 
+// Returns the pipe's end that gives the numbers of the signals that came. SIGTERM and SIGINT stop the daemon,
+// SIGUSR1 has it log its state; SIGUSR2 and SIGHUP, with which operators have other daemons do things, are
+// noted, and never end it.
 // Handlers rather than blocked or ignored signals: those would be inherited by every program that is
 // started from here, handlers end with its exec.
 absl::StatusOr<UniqueFd> CatchSignals() {
-  UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event) return ErrnoError(errno, "make an eventfd");
-  g_stop_event = event.get();
-  struct sigaction stop{};
-  stop.sa_handler = OnStopSignal;
-  stop.sa_flags = SA_RESTART;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoError(errno, "make a pipe");
+  UniqueFd arrived(ends[0]);
+  g_signals = ends[1];
+  struct sigaction tell{};
+  tell.sa_handler = TellSignal;
+  tell.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP}) {
+    if (sigaction(signal, &tell, nullptr) != 0) return ErrnoError(errno, "catch signals");
+  }
   struct sigaction nothing{};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
-  if (sigaction(SIGTERM, &stop, nullptr) != 0 || sigaction(SIGINT, &stop, nullptr) != 0 ||
-      sigaction(SIGPIPE, &nothing, nullptr) != 0 || sigaction(SIGHUP, &nothing, nullptr) != 0) {
-    return ErrnoError(errno, "catch signals");
-  }
-  return event;
+  if (sigaction(SIGPIPE, &nothing, nullptr) != 0) return ErrnoError(errno, "catch signals");
+  return arrived;
 }
 
 // Returns when a stop signal came; meanwhile tells systemd's watchdog that we live.
-void WaitForStop(int event) {
+void WaitForStop(int signals, const Daemon& daemon) {
   uint64_t watchdog_us = 0;
   const bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
   const int timeout_ms = watched ? static_cast<int>(watchdog_us / 2000) : -1;
-  pollfd wait{.fd = event, .events = POLLIN};
+  pollfd wait{.fd = signals, .events = POLLIN};
   while (true) {
     const int ready = poll(&wait, 1, timeout_ms);
-    if (ready > 0) return;
     if (ready == 0) sd_notify(0, "WATCHDOG=1");
+    char number = 0;
+    if (ready <= 0 || read(signals, &number, 1) != 1) continue;
+    if (number == SIGTERM || number == SIGINT) return;
+    if (number == SIGUSR1) {
+      daemon.LogState();
+    } else {
+      LogInfo("signal.ignored", {{"signal", strsignal(number)}, {"next", "SIGUSR1 logs the state; a restart reads the configuration"}});
+    }
   }
 }
 
@@ -151,12 +170,12 @@ absl::StatusOr<Listener> OpenListener(const Config& config) {
 
 absl::Status Serve(const Config& config) {
   TuneProcess();
-  CRISP_ASSIGN_OR_RETURN(const UniqueFd stop, CatchSignals());
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd signals, CatchSignals());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
   CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
   CRISP_RETURN_IF_ERROR(daemon->Serve(std::move(listener)));
   sd_notify(0, "READY=1");
-  WaitForStop(stop.get());
+  WaitForStop(signals.get(), *daemon);
   sd_notify(0, "STOPPING=1");
   LogInfo("stopping");
   daemon->Shutdown(kShutdownGrace);
@@ -185,11 +204,13 @@ int Main(int argc, char** argv) {
 
   const auto config = EffectiveConfig(app, flags);
   if (!config.ok()) return Report(config.status());
+  // An instance is reset also where a file that its configuration names has gone.
+  if (reset->parsed()) return Report(ResetInstance(*config));
+  if (const absl::Status usable = CheckConfig(*config); !usable.ok()) return Report(usable);
   if (dump->parsed()) {
     fputs(DumpConfig(*config).c_str(), stdout);
     return 0;
   }
-  if (reset->parsed()) return Report(ResetInstance(*config));
   return Report(Serve(*config));
 }
 

@@ -1,6 +1,8 @@
 #include "metrics/exposer.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
@@ -13,9 +15,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/host_port.h"
+#include "base/status.h"
 #include "base/unique_fd.h"
 
 namespace crisp::metrics {
@@ -38,13 +41,29 @@ class OnOrdinaryStack : public prometheus::Collectable {
   const std::shared_ptr<prometheus::Collectable> inner_;
 };
 
+// What the kernel says of a socket there; civetweb only says that it failed.
+std::string WhyNot(const HostPort& at, absl::string_view otherwise) {
+  const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  addrinfo* list = nullptr;
+  if (const int failed = getaddrinfo(at.BareHost().c_str(), absl::StrCat(at.port).c_str(), &hints, &list); failed != 0) {
+    return gai_strerror(failed);
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(list, freeaddrinfo);
+  const UniqueFd socket(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int one = 1;
+  if (socket && setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+      bind(socket.get(), list->ai_addr, list->ai_addrlen) == 0 && listen(socket.get(), 1) == 0) {
+    return std::string(otherwise);
+  }
+  return std::string(ErrnoError(errno, "listen").message());
+}
+
 // A connection that is closed as soon as it is asked for.
-void Knock(std::string host, int port) {
+void Knock(const std::string& host, int port) {
   sockaddr_in v4{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {}, .sin_zero = {}};
   sockaddr_in6 v6{};
   v6.sin6_family = AF_INET6;
   v6.sin6_port = v4.sin_port;
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1;
   if (!is_v4 && inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) return;
   const UniqueFd socket(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -57,25 +76,19 @@ void Knock(std::string host, int port) {
 
 absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& address,
                                                         const Registry& registry) {
-  const size_t colon = address.rfind(':');
-  uint32_t port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("metrics address \"", address, "\" is not HOST:PORT"));
-  }
+  const absl::StatusOr<HostPort> at = HostPort::Parse(address);
+  if (!at.ok()) return Annotate(at.status(), "metrics address");
   try {
     // civetweb wants a thread per connection that it serves at once: one for the scraper, one for
     // the person who looks while it is being scraped.
     auto server = std::make_unique<prometheus::Exposer>(address, 2);
     auto collectable = std::make_shared<OnOrdinaryStack>(registry.collectable());
     server->RegisterCollectable(collectable);
-    auto exposer = std::unique_ptr<Exposer>(new Exposer(std::move(server), address.substr(0, colon)));
+    auto exposer = std::unique_ptr<Exposer>(new Exposer(std::move(server), at->BareHost()));
     exposer->registry_ = std::move(collectable);
     return exposer;
   } catch (const std::exception& error) {
-    return absl::UnavailableError(
-        absl::StrCat("serve metrics on ", address, ": ", error.what()));
+    return absl::UnavailableError(absl::StrCat("serve metrics on ", address, ": ", WhyNot(*at, error.what())));
   }
 }
 

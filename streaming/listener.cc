@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <memory>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/host_port.h"
 #include "base/status.h"
 
 namespace crisp::streaming {
@@ -28,26 +28,18 @@ int PortOf(int fd) {
 }  // namespace
 
 absl::StatusOr<TcpListener> ListenTcp(const std::string& address) {
-  size_t colon = address.rfind(':');
-  int port = 0;
-  if (colon == std::string::npos || colon == 0 ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 || port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("streaming address '", address, "': must be HOST:PORT"));
-  }
-  std::string host = address.substr(0, colon);
-  std::string name = host;
-  if (name.front() == '[' && name.back() == ']') name = name.substr(1, name.size() - 2);
+  absl::StatusOr<HostPort> parsed = HostPort::Parse(address);
+  if (!parsed.ok()) return Annotate(parsed.status(), "streaming address");
 
   addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
   addrinfo* list = nullptr;
-  int failed = getaddrinfo(name.c_str(), absl::StrCat(port).c_str(), &hints, &list);
+  int failed = getaddrinfo(parsed->BareHost().c_str(), absl::StrCat(parsed->port).c_str(), &hints, &list);
   if (failed != 0) {
     return absl::NotFoundError(
         absl::StrCat("streaming address '", address, "': ", gai_strerror(failed)));
   }
   std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(list, freeaddrinfo);
-  TcpListener listener{.host = host, .family = list->ai_family};
+  TcpListener listener{.host = parsed->host, .family = list->ai_family};
   listener.fd.reset(socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   int one = 1;
   if (!listener.fd.valid() ||

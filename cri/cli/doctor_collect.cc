@@ -17,6 +17,7 @@
 #include "cri/cli/doctor_checks.h"
 #include "cri/cli/doctor_parse.h"
 #include "cri/cli/doctor_probe.h"
+#include "cri/config_check.h"
 #include "cri/node_info.h"
 #include "runtime/apparmor.h"
 #include "runtime/capabilities.h"
@@ -124,7 +125,7 @@ void CollectPaths(const CollectOptions& options, NodeFacts& facts) {
 void CollectConfig(const CollectOptions& options, NodeFacts& facts) {
   auto config = cri::LoadConfig(options.config_path, options.config_required);
   absl::Status status = config.status();
-  if (config.ok()) status = config->Validate();
+  if (config.ok()) status = cri::CheckConfig(*config);
   if (status.ok())
     facts.config = *std::move(config);
   else

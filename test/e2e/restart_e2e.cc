@@ -174,6 +174,29 @@ TEST(Restart, KilledInTheMiddleOfEachStep) {
   }
 }
 
+std::string LogOf(const Daemon& daemon) { return ReadFile(daemon.log_path()).value_or(""); }
+
+TEST(Restart, SignalsThatStopNothingAreNoted) {
+  Daemon daemon;
+  daemon.Start();
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGHUP, SIGUSR1}) ASSERT_EQ(kill(daemon.pid(), signal), 0);
+  const auto states = [&] {
+    const std::string log = LogOf(daemon);
+    const size_t first = log.find(" state ");
+    return first != std::string::npos && log.find(" state ", first + 1) != std::string::npos;
+  };
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (!states() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
+  const std::string log = LogOf(daemon);
+  EXPECT_TRUE(states()) << log;
+  EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=\"User defined signal 2\""));
+  EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=Hangup"));
+  EXPECT_THAT(log, ::testing::HasSubstr("name=crispd state="));
+  grpc::ClientContext context;
+  cri::VersionResponse response;
+  EXPECT_TRUE(daemon.runtime().Version(&context, {}, &response).ok()) << "it goes on";
+}
+
 TEST(Restart, AKilledShimMakesThePodNotReadyAndCanBeRemoved) {
   Daemon daemon;
   daemon.Start();
