@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/exec_output.h"
 #include "cri/pod_manager.h"
 #include "runtime/plan_builder.h"
 #include "runtime/plan_process.h"
@@ -19,8 +20,6 @@
 namespace crisp::cri {
 namespace {
 
-// What a kubelet's gRPC client takes of each stream; the rest is read and dropped.
-constexpr size_t kMaxOutput = 16u << 20;
 // How long a grandchild that holds the pipe may add to the output after the process has ended.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(100);
 
@@ -36,20 +35,6 @@ absl::StatusOr<Pipe> MakePipe() {
   return pipe;
 }
 
-// Reads what is there; closes the pipe at its end.
-void Drain(UniqueFd& fd, std::string& output) {
-  char buffer[65536];
-  while (fd.valid()) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof(buffer));
-    if (n > 0) {
-      output.append(buffer, std::min(static_cast<size_t>(n), kMaxOutput - output.size()));
-    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-      fd.reset();
-    } else if (errno == EAGAIN) {
-      return;
-    }
-  }
-}
 
 int Milliseconds(absl::Duration duration) {
   // Rounded up: a poll that returns early only spins.
@@ -142,11 +127,11 @@ absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
   for (;;) {
     const bool exited = session->exit().has_value();
     if (exited && drain_until == absl::InfiniteFuture()) drain_until = absl::Now() + kDrainTime;
-    Drain(out.read, *reply->mutable_stdout());
-    Drain(err.read, *reply->mutable_stderr());
-    if (exited && ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until)) break;
-    if (!exited) {
-      absl::Status status = cancel.Check("exec");
+    const absl::Status read = DrainExecOutput(out.read, err.read, *reply);
+    if (read.ok() && exited && ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until)) break;
+    if (!exited || !read.ok()) {
+      absl::Status status = read;
+      if (status.ok()) status = cancel.Check("exec");
       if (status.ok() && absl::Now() >= deadline) {
         status = absl::DeadlineExceededError(
             absl::StrCat("exec: the command did not end within ", request.timeout(), " s and was killed"));
