@@ -115,6 +115,8 @@ absl::Status CheckRanges(const Config& config) {
   for (const Range& range : {Range{"image.max_parallel_downloads", config.image.max_parallel_downloads, 1, 64},
                              Range{"image.max_parallel_unpacks", config.image.max_parallel_unpacks, 1, 64},
                              Range{"streaming.max_connections", config.streaming.max_connections, 1, 100000},
+                             Range{"streaming.max_connections_per_pod", config.streaming.max_connections_per_pod, 1,
+                                   100000},
                              // The kernel's policies have c0 to c1023.
                              Range{"runtime.selinux_category_range", config.runtime.selinux_category_range, 2, 1024},
                              Range{"runtime.spare_pods", config.runtime.spare_pods, 0, 256},

@@ -71,6 +71,7 @@ struct StreamingConfig {
   absl::Duration creation_timeout = absl::Seconds(30);  // for the connection, and for its streams
   absl::Duration url_timeout = absl::Minutes(1);  // how long a URL waits for its client
   int64_t max_connections = 2000;
+  int64_t max_connections_per_pod = 200;
 };
 
 // What /etc/crisp/config.yaml may say. A value; every key has a default. The keys of the file are

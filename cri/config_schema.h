@@ -58,6 +58,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("creation_timeout", config.streaming.creation_timeout);
     v.Key("url_timeout", config.streaming.url_timeout);
     v.Key("max_connections", config.streaming.max_connections);
+    v.Key("max_connections_per_pod", config.streaming.max_connections_per_pod);
   });
 }
 

@@ -104,7 +104,8 @@ TEST(ConfigTest, ErrorsNameFileLineAndKey) {
 }
 
 TEST(ConfigTest, StreamingNeedsItsLimits) {
-  for (const char* bad : {"creation_timeout: 0s", "url_timeout: 0s", "max_connections: 0"}) {
+  for (const char* bad : {"creation_timeout: 0s", "url_timeout: 0s", "max_connections: 0",
+                          "max_connections_per_pod: 0"}) {
     Config config;
     ASSERT_OK(Apply(std::string("streaming: {") + bad + "}", &config));
     EXPECT_THAT(config.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("streaming.")))

@@ -75,7 +75,8 @@ streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
           .idle_timeout = config.idle_timeout,
           .handshake_timeout = config.creation_timeout,
           .token_ttl = config.url_timeout,
-          .connection_cap = static_cast<size_t>(config.max_connections)};
+          .connection_cap = static_cast<size_t>(config.max_connections),
+          .pod_cap = static_cast<size_t>(config.max_connections_per_pod)};
 }
 
 }  // namespace

@@ -174,6 +174,7 @@ absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(
     return absl::FailedPreconditionError(absl::StrCat("container ", container->id, " is not running"));
   }
   RunningContainer running{.id = container->id,
+                           .pod_id = container->pod->id,
                            .shim = container->pod->GetShim(),
                            .terminal = record.config().tty(),
                            .stdin_open = record.config().stdin()};

@@ -116,7 +116,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
                                                          const Cancel& cancel);
   // For attach and port-forward: a running container's, a ready pod's shim.
   struct RunningContainer {
-    std::string id;
+    std::string id, pod_id;
     std::shared_ptr<runtime::Shim> shim;
     bool terminal = false;
     bool stdin_open = false;

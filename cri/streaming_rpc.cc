@@ -44,6 +44,7 @@ absl::Status PodManager::Exec(const v1::ExecRequest& request,
   CRISP_ASSIGN_OR_RETURN(RunningContainer running, FindRunning(request.container_id()));
   SessionRequest session{.kind = SessionRequest::Kind::kExec,
                          .id = std::move(running.id),
+                         .pod_id = std::move(running.pod_id),
                          .argv = {request.cmd().begin(), request.cmd().end()}};
   CRISP_RETURN_IF_ERROR(FillStdio(request, session));
   return Prepare(streaming_, std::move(session), reply);
@@ -53,7 +54,9 @@ absl::Status PodManager::Attach(const v1::AttachRequest& request,
                                 v1::AttachResponse* reply,
                                 const Cancel&) {
   CRISP_ASSIGN_OR_RETURN(RunningContainer running, FindRunning(request.container_id()));
-  SessionRequest session{.kind = SessionRequest::Kind::kAttach, .id = std::move(running.id)};
+  SessionRequest session{.kind = SessionRequest::Kind::kAttach,
+                         .id = std::move(running.id),
+                         .pod_id = std::move(running.pod_id)};
   CRISP_RETURN_IF_ERROR(FillStdio(request, session));
   return Prepare(streaming_, std::move(session), reply);
 }
@@ -63,7 +66,8 @@ absl::Status PodManager::PortForward(const v1::PortForwardRequest& request,
                                      const Cancel&) {
   CRISP_RETURN_IF_ERROR(FindReadyPod(request.pod_sandbox_id()).status());
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(request.pod_sandbox_id()));
-  SessionRequest session{.kind = SessionRequest::Kind::kPortForward, .id = pod->id};
+  SessionRequest session{
+      .kind = SessionRequest::Kind::kPortForward, .id = pod->id, .pod_id = pod->id};
   for (const int32_t port : request.port()) {
     if (port < 1 || port > UINT16_MAX) {
       return absl::InvalidArgumentError(absl::StrCat("port ", port, " must be between 1 and 65535"));

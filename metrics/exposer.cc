@@ -79,9 +79,10 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
   const absl::StatusOr<HostPort> at = HostPort::Parse(address);
   if (!at.ok()) return Annotate(at.status(), "metrics address");
   try {
-    // civetweb wants a thread per connection that it serves at once: one for the scraper, one for
-    // the person who looks while it is being scraped.
-    auto server = std::make_unique<prometheus::Exposer>(address, 2);
+    // civetweb wants a thread per connection that it serves at once: some for scrapers and people who
+    // look, and some for whoever connects and says nothing, whom it waits for no longer than that.
+    auto server = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
+        "listening_ports", address, "num_threads", "8", "request_timeout_ms", "1000"});
     auto collectable = std::make_shared<OnOrdinaryStack>(registry.collectable());
     server->RegisterCollectable(collectable);
     auto exposer = std::unique_ptr<Exposer>(new Exposer(std::move(server), at->BareHost()));

@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 
 #include <string>
+#include <vector>
 
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "base/unique_fd.h"
@@ -15,13 +17,19 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string Get(int port, const std::string& path) {
+UniqueFd Connect(int port) {
   UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return "";
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) fd.reset();
+  return fd;
+}
+
+std::string Get(int port, const std::string& path) {
+  const UniqueFd fd = Connect(port);
+  if (!fd) return "";
   const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
   if (!WriteAll(fd.get(), request, "request").ok()) return "";
   auto reply = ReadFd(fd.get(), "reply");
@@ -48,6 +56,21 @@ TEST(ExposerTest, CallbacksMayUseAnOrdinaryStack) {
   });
   ASSERT_OK_AND_ASSIGN(auto exposer, Exposer::Start("127.0.0.1:0", registry));
   EXPECT_THAT(Get(exposer->port(), "/metrics"), HasSubstr("crisp_network_ready 5"));
+}
+
+TEST(ExposerTest, HalfRequestsDoNotHoldItUp) {
+  Registry registry;
+  registry.Set(kImages, 3);
+  ASSERT_OK_AND_ASSIGN(auto exposer, Exposer::Start("127.0.0.1:0", registry));
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 24; ++i) {
+    silent.push_back(Connect(exposer->port()));
+    ASSERT_TRUE(silent.back());
+    ASSERT_OK(WriteAll(silent.back().get(), "GET /metr", "half a request"));
+  }
+  const absl::Time begun = absl::Now();
+  EXPECT_THAT(Get(exposer->port(), "/metrics"), HasSubstr("crisp_images 3"));
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(12));
 }
 
 TEST(ExposerTest, RefusesBadAndTakenAddresses) {

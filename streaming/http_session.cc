@@ -80,13 +80,13 @@ HttpSession::HttpSession(std::shared_ptr<Transport> transport,
                          const Server::Options& options,
                          Tokens& tokens,
                          const Handler& handler,
-                         bool refuse)
+                         const Admit& admit)
     : transport_(std::move(transport)),
       executor_(transport_->executor()),
       options_(options),
       tokens_(tokens),
       handler_(handler),
-      refuse_(refuse),
+      admit_(admit),
       watch_timer_(executor_) {}
 
 void HttpSession::Fail(absl::Status why) {
@@ -117,7 +117,8 @@ asio::awaitable<void> HttpSession::Run() {
 
 asio::awaitable<void> HttpSession::Watch() {
   std::shared_ptr<HttpSession> self = shared_from_this();
-  absl::Time handshake_ends = absl::Now() + options_.handshake_timeout;
+  absl::Time handshake_ends =
+      absl::Now() + std::min(options_.handshake_timeout, options_.request_timeout);
   while (!over_ && failed_.ok()) {
     absl::Time ends = handshake_ends;
     if (connection_ != nullptr) {
@@ -159,10 +160,6 @@ asio::awaitable<void> HttpSession::Serve() {
     co_return;
   }
   const auto& head = request->parser.get();
-  if (refuse_) {
-    Refuse(503, "too many streaming connections", "Retry-After: 1\r\n");
-    co_return;
-  }
   if (head.method() != http::verb::get && head.method() != http::verb::post) {
     Refuse(405, "only GET and POST", "Allow: GET, POST\r\n");
     co_return;
@@ -170,7 +167,15 @@ asio::awaitable<void> HttpSession::Serve() {
   std::string path(head.target().data(), head.target().size());
   std::optional<Target> target = ParseTarget(path);
   std::optional<SessionRequest> session;
-  if (target.has_value()) session = tokens_.Take(target->token, target->kind, absl::Now());
+  if (target.has_value()) {
+    auto taken = tokens_.TakeIf(target->token, target->kind, absl::Now(),
+                                [this](const SessionRequest& asked) { return admit_(*this, asked); });
+    if (!taken.ok()) {
+      Refuse(503, taken.status().message(), "Retry-After: 1\r\n");
+      co_return;
+    }
+    session = *std::move(taken);
+  }
   if (!session.has_value()) {
     Refuse(404, "no such streaming URL, or it was used or has expired");
     co_return;

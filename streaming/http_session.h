@@ -1,6 +1,7 @@
 #ifndef CRISP_STREAMING_HTTP_SESSION_H_
 #define CRISP_STREAMING_HTTP_SESSION_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,12 +20,15 @@ namespace crisp::streaming {
 // on its strand. It is over, with every coroutine ended and the socket closed, when Run() returns.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  // `options`, `tokens` and `handler` must outlive it. `refuse`: answer 503, for too many clients.
+  // Asked once the client has shown its token; an error is its 503, and the token stays good.
+  using Admit = std::function<absl::Status(const HttpSession&, const SessionRequest&)>;
+
+  // `options`, `tokens`, `handler` and `admit` must outlive it.
   HttpSession(std::shared_ptr<Transport> transport,
               const Server::Options& options,
               Tokens& tokens,
               const Handler& handler,
-              bool refuse);
+              const Admit& admit);
 
   asio::any_io_executor executor() { return executor_; }
   asio::awaitable<void> Run();
@@ -49,7 +53,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   const Server::Options& options_;
   Tokens& tokens_;
   const Handler& handler_;
-  const bool refuse_;
+  const Admit& admit_;
   asio::steady_timer watch_timer_;
   bool over_ = false;
   bool watch_done_ = false;

@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <exception>
+#include <list>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,7 +23,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "absl/algorithm/container.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
@@ -42,7 +44,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int kThreads = 2;
-constexpr size_t kRefusedAtOnce = 100;  // clients beyond the cap that still get an answer
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
 bool UsesTls(const TlsOptions& tls) {
@@ -90,7 +91,9 @@ class ServerImpl : public Server {
     {
       absl::MutexLock lock(&mutex_);
       stopping_ = true;
-      for (const auto& session : sessions_) FailSoon(session);
+      for (const auto& [id, entry] : sessions_) {
+        FailSoon(entry.session, absl::CancelledError("the streaming server stops"));
+      }
     }
     asio::post(accept_strand_, [this] {
       error_code ignored;
@@ -146,9 +149,44 @@ class ServerImpl : public Server {
     }
   }
 
-  void FailSoon(const std::shared_ptr<HttpSession>& session) {
-    asio::post(session->executor(),
-               [session] { session->Fail(absl::CancelledError("the streaming server stops")); });
+  // One connection. Without a token it is in strangers_.
+  struct Entry {
+    std::shared_ptr<HttpSession> session;
+    std::optional<std::list<const HttpSession*>::iterator> stranger;
+    bool dropped = false;  // else it is admitted, once it is no stranger any more
+    std::string pod;
+  };
+
+  static void FailSoon(const std::shared_ptr<HttpSession>& session, absl::Status why) {
+    asio::post(session->executor(), [session, why] { session->Fail(why); });
+  }
+
+  absl::Status Admitted(const HttpSession& session, const SessionRequest& request) {
+    absl::MutexLock lock(&mutex_);
+    Entry& entry = sessions_.at(&session);
+    if (!entry.stranger.has_value()) return absl::UnavailableError("the connection was dropped");
+    if (admitted_ >= options_.connection_cap) {
+      return absl::ResourceExhaustedError("too many streaming connections");
+    }
+    size_t& of_pod = by_pod_[request.pod_id];
+    if (of_pod >= options_.pod_cap) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("too many streaming connections to one pod: ", of_pod));
+    }
+    ++of_pod;
+    ++admitted_;
+    entry.pod = request.pod_id;
+    strangers_.erase(*entry.stranger);
+    entry.stranger.reset();
+    return absl::OkStatus();
+  }
+
+  void DropOldestStranger() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Entry& oldest = sessions_.at(strangers_.front());
+    strangers_.pop_front();
+    oldest.stranger.reset();
+    oldest.dropped = true;
+    FailSoon(oldest.session, absl::ResourceExhaustedError("too many clients without a token"));
   }
 
   asio::awaitable<void> AcceptLoop() {
@@ -182,11 +220,12 @@ class ServerImpl : public Server {
     std::shared_ptr<HttpSession> session;
     {
       absl::MutexLock lock(&mutex_);
-      size_t others = sessions_.size();
-      if (stopping_ || others >= options_.connection_cap + kRefusedAtOnce) return;
-      session = std::make_shared<HttpSession>(std::move(transport), options_, tokens_, handler_,
-                                              others >= options_.connection_cap);
-      sessions_.insert(session);
+      // The second sum is of those that are being dropped.
+      if (stopping_ || sessions_.size() >= admitted_ + 2 * options_.stranger_cap) return;
+      if (strangers_.size() >= options_.stranger_cap) DropOldestStranger();
+      session = std::make_shared<HttpSession>(std::move(transport), options_, tokens_, handler_, admit_);
+      strangers_.push_back(session.get());
+      sessions_[session.get()] = {.session = session, .stranger = std::prev(strangers_.end())};
     }
     asio::co_spawn(session->executor(), Run(session), asio::detached);
   }
@@ -194,11 +233,23 @@ class ServerImpl : public Server {
   asio::awaitable<void> Run(std::shared_ptr<HttpSession> session) {
     co_await session->Run();
     absl::MutexLock lock(&mutex_);
-    sessions_.erase(session);
+    const auto found = sessions_.find(session.get());
+    const Entry& entry = found->second;
+    if (entry.stranger.has_value()) {
+      strangers_.erase(*entry.stranger);
+    } else if (!entry.dropped) {
+      --admitted_;
+      const auto of_pod = by_pod_.find(entry.pod);
+      if (--of_pod->second == 0) by_pod_.erase(of_pod);
+    }
+    sessions_.erase(found);
   }
 
   const Options options_;
   const Handler handler_;
+  const HttpSession::Admit admit_ = [this](const HttpSession& session, const SessionRequest& request) {
+    return Admitted(session, request);
+  };
   const std::unique_ptr<TlsKeys> keys_;  // null: plain HTTP
   Tokens tokens_;
   const std::string host_;
@@ -208,7 +259,10 @@ class ServerImpl : public Server {
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool accepting_ ABSL_GUARDED_BY(mutex_) = true;
-  absl::flat_hash_set<std::shared_ptr<HttpSession>> sessions_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<const HttpSession*, Entry> sessions_ ABSL_GUARDED_BY(mutex_);
+  std::list<const HttpSession*> strangers_ ABSL_GUARDED_BY(mutex_);  // the oldest is in front
+  size_t admitted_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<std::string, size_t> by_pod_ ABSL_GUARDED_BY(mutex_);  // the admitted
 
   asio::io_context context_{kThreads};
   asio::executor_work_guard<asio::io_context::executor_type> work_;

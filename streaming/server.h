@@ -36,11 +36,16 @@ class Server {
     absl::Duration idle_timeout = absl::Hours(4);
     // From the TCP connection to the end of the upgrade.
     absl::Duration handshake_timeout = absl::Seconds(30);
+    // From there to a request with a token, within the former.
+    absl::Duration request_timeout = absl::Seconds(10);
     // How long a URL is good for, and how many may be waiting for their client.
     absl::Duration token_ttl = absl::Minutes(1);
     size_t token_cap = 1000;
-    // Connections at a time; those beyond are answered 503.
+    // Connections at a time, and those of one pod; those beyond are answered 503.
     size_t connection_cap = 2000;
+    size_t pod_cap = 200;
+    // Connections that have shown no token yet are counted apart: of more than so many the oldest goes.
+    size_t stranger_cap = 256;
   };
 
   // Listens. InvalidArgument for options that make no sense or key files that hold no key pair,

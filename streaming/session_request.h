@@ -12,6 +12,7 @@ struct SessionRequest {
   enum class Kind { kExec, kAttach, kPortForward };
   Kind kind = Kind::kExec;
   std::string id;                 // of the container; for kPortForward of the pod
+  std::string pod_id;             // whose share of the connections it takes
   std::vector<std::string> argv;  // kExec only
   bool tty = false;
   bool stdin_open = false;  // `stdin` and its sisters are macros of <cstdio>

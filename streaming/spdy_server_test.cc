@@ -264,6 +264,61 @@ TEST_F(SpdyServerTest, AnswersConnectionsBeyondTheCapWith503) {
   EXPECT_THAT(second.Request(PathOfUrl(Url()), "").value(), StartsWith("HTTP/1.1 503 "));
 }
 
+TEST_F(SpdyServerTest, ClientsWithoutATokenHoldNobodyUp) {
+  Start(EchoHandler(log_), {.connection_cap = 4, .stranger_cap = 8});
+  TestSpdyClient honest = Connect();
+  std::vector<std::unique_ptr<TestClient>> strangers;
+  for (int i = 0; i < 100; ++i) {
+    strangers.push_back(std::make_unique<TestClient>(server_->port()));
+    (void)strangers.back()->Send("POST /exec/");
+    // One at a time, so that it is the order of their arrival that counts.
+    for (int wait = 0; wait < 2000 && server_->connections() > 9; ++wait) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+  }
+  EXPECT_LE(server_->connections(), 9u);
+  // The oldest were dropped, and not for their lateness.
+  EXPECT_NE(strangers.front()->Receive().value_or(""), "HTTP");
+  TestSpdyClient second = Connect();
+  for (TestSpdyClient* client : {&honest, &second}) {
+    const uint32_t id = client->Open({});
+    ASSERT_OK(client->Next());
+    ASSERT_TRUE(client->Data(id, "still here", true));
+    EXPECT_EQ(client->ReadAll(id).value(), "still here");
+  }
+}
+
+TEST_F(SpdyServerTest, ARequestMustComeSoon) {
+  Start(EchoHandler(log_), {.request_timeout = absl::Milliseconds(100)});
+  TestClient client(server_->port());
+  ASSERT_TRUE(client.Send("POST /exec"));
+  EXPECT_EQ(client.Receive().value_or(""), "");
+  EXPECT_TRUE(NoConnectionsLeft());
+}
+
+TEST_F(SpdyServerTest, APodTakesNoMoreThanItsShare) {
+  Start(EchoHandler(log_), {.connection_cap = 10, .pod_cap = 2});
+  const auto url_of = [&](const std::string& pod) {
+    return server_
+        ->Prepare({.kind = SessionRequest::Kind::kPortForward, .id = pod, .pod_id = pod})
+        .value();
+  };
+  constexpr char kForward[] = "portforward.k8s.io";
+  std::vector<std::unique_ptr<TestSpdyClient>> idle;
+  for (int i = 0; i < 2; ++i) {
+    idle.push_back(std::make_unique<TestSpdyClient>(server_->port(), url_of("greedy"), kForward));
+  }
+  const std::string url = url_of("greedy");
+  TestClient third(server_->port());
+  EXPECT_THAT(third.Request(PathOfUrl(url), "").value(), StartsWith("HTTP/1.1 503 "));
+  third.Close();
+  TestSpdyClient other(server_->port(), url_of("other"), kForward);
+  // The refused URL is good for another try, and a session that has ended gives its place back.
+  idle.pop_back();
+  for (int i = 0; i < 2000 && server_->connections() > 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+  TestSpdyClient again(server_->port(), url, kForward);
+}
+
 TEST_F(SpdyServerTest, AClientThatDoesNotUpgradeIsCutOff) {
   Start(EchoHandler(log_), {.handshake_timeout = absl::Milliseconds(100)});
   TestClient client(server_->port());

@@ -39,10 +39,19 @@ absl::StatusOr<std::string> Tokens::Add(SessionRequest request, absl::Time now) 
 std::optional<SessionRequest> Tokens::Take(absl::string_view token,
                                            SessionRequest::Kind kind,
                                            absl::Time now) {
+  return *TakeIf(token, kind, now, [](const SessionRequest&) { return absl::OkStatus(); });
+}
+
+absl::StatusOr<std::optional<SessionRequest>> Tokens::TakeIf(
+    absl::string_view token,
+    SessionRequest::Kind kind,
+    absl::Time now,
+    absl::FunctionRef<absl::Status(const SessionRequest&)> admit) {
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
   auto found = by_token_.find(token);
   if (found == by_token_.end() || found->second->request.kind != kind) return std::nullopt;
+  CRISP_RETURN_IF_ERROR(admit(found->second->request));
   SessionRequest request = std::move(found->second->request);
   by_age_.erase(found->second);
   by_token_.erase(found);

@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -30,6 +31,13 @@ class Tokens {
   std::optional<SessionRequest> Take(absl::string_view token,
                                      SessionRequest::Kind kind,
                                      absl::Time now);
+
+  // The same, but it stays, for another try, when `admit` refuses the request: then the error.
+  absl::StatusOr<std::optional<SessionRequest>> TakeIf(
+      absl::string_view token,
+      SessionRequest::Kind kind,
+      absl::Time now,
+      absl::FunctionRef<absl::Status(const SessionRequest&)> admit);
 
   size_t size() const;
 
