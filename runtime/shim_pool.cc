@@ -70,6 +70,7 @@ class PoolImpl final : public ShimPool {
   enum class Spares { kNone, kPlain, kPrepared };
   absl::StatusOr<Launched> Launch(const PodPlan& plan, Spares spares, const Cancel& cancel);
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
+  void GiveUp(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
   void Run();
   void HandleReady(uint64_t key);
@@ -133,6 +134,14 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
   }
 }
 
+// A new shim that is not known to have greeted, and may live. It has no container and does what it reads
+// next; where that never comes, it is because the shim has ended or cannot be told.
+void PoolImpl::GiveUp(const std::shared_ptr<ShimConnection>& shim) {
+  const WireMessage message{.type = MessageType::kShutdown};
+  (void)SendMessage(shim->socket(), message, {}, Cancel(absl::Now() + absl::Seconds(1)));
+  Unwatch(shim);
+}
+
 absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
                                                     Spares spares,
                                                     const Cancel& cancel) {
@@ -184,16 +193,20 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
   };
   if (status.ok()) status = greet();
   if (absl::IsUnavailable(status) && launched->was_spare) {
-    // It died with the plan unread.
-    Unwatch(launched->shim);
+    // It died with the plan unread, or its greeting was lost.
+    GiveUp(launched->shim);
     launched = Launch(plan, Spares::kNone, cancel);
     if (!launched.ok()) return Annotate(launched.status(), what);
     status = Watch(launched->shim);
     if (status.ok()) status = greet();
   }
   if (status.ok() && beside.ok()) return launched->shim;
-  if (status.ok()) (void)launched->shim->Shutdown();
-  Unwatch(launched->shim);
+  if (status.ok()) {
+    (void)launched->shim->Shutdown();
+    Unwatch(launched->shim);
+  } else {
+    GiveUp(launched->shim);
+  }
   if (!beside.ok()) return beside;
   return Annotate(status, what);
 }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/status_matchers.h"
 #include "runtime/shim_test_pod.h"
 
@@ -201,6 +202,23 @@ TEST_F(ShimSparesTest, SlowOnesArePreparedLater) {
   ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
   for (int i = 0; i < 100 && namespaces_.empty(); ++i) (void)Prepare();
   EXPECT_EQ(namespaces_.size(), 1u);
+}
+
+TEST_F(ShimSparesTest, AShimWhoseGreetingIsLostEnds) {
+  StartPool(0);
+  const std::vector<pid_t> brokers = ChildrenOf(getpid());
+  ASSERT_EQ(brokers.size(), 1u);
+  ASSERT_EQ(kill(brokers[0], SIGSTOP), 0);
+  const PodPlan plan = MakePod();
+  EXPECT_THAT(pool_->StartPod(plan, Cancel(absl::Now() + absl::Milliseconds(100))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
+  // It comes to life after all, and is nobody's.
+  for (int i = 0; i < 500 && access((plan.state_dir + "/shim.sock").c_str(), F_OK) != 0; ++i) {
+    usleep(1000);
+  }
+  for (int i = 0; i < 500 && !ChildrenOf(brokers[0]).empty(); ++i) usleep(10000);
+  EXPECT_THAT(ChildrenOf(brokers[0]), IsEmpty());
 }
 
 TEST_F(ShimSparesTest, NobodyGetsOneThatIsBeingPrepared) {
