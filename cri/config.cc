@@ -120,6 +120,7 @@ absl::Status CheckRanges(const Config& config) {
                              // The kernel's policies have c0 to c1023.
                              Range{"runtime.selinux_category_range", config.runtime.selinux_category_range, 2, 1024},
                              Range{"runtime.spare_pods", config.runtime.spare_pods, 0, 256},
+                             Range{"runtime.max_log_rate", config.runtime.max_log_rate, 0, 1000000},
                              Range{"runtime.spare_roots", config.runtime.spare_roots, 0, 256}}) {
     if (range.value >= range.least && range.value <= range.most) continue;
     return Invalid(config, range.key, absl::StrCat(range.value),

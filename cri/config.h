@@ -46,6 +46,7 @@ struct RuntimeConfig {
   // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an
   // IPC and a UTS namespace of their own and no user namespace take them.
   int64_t spare_pods = 4;
+  int64_t max_log_rate = 256;  // MiB per second of one pod; 0: no bound
   // Overlays that are mounted before there is a container for them, for each of the eight images that
   // were used last; 0: none. Not for containers with an SELinux label or a user namespace.
   int64_t spare_roots = 4;

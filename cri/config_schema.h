@@ -40,6 +40,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("cgroup_driver", config.runtime.cgroup_driver);
     v.Key("handlers", config.runtime.handlers);
     v.Key("spare_pods", config.runtime.spare_pods);
+    v.Key("max_log_rate", config.runtime.max_log_rate);
     v.Key("spare_roots", config.runtime.spare_roots);
     v.Key("selinux", config.runtime.selinux);
     v.Key("selinux_category_range", config.runtime.selinux_category_range);

@@ -192,6 +192,7 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("runtime.selinux_category_range", [](Config& c) { c.runtime.selinux_category_range = 1; });
   expect("runtime.shim", [](Config& c) { c.runtime.shim = "shim"; });
   expect("runtime.spare_pods", [](Config& c) { c.runtime.spare_pods = -1; });
+  expect("runtime.max_log_rate", [](Config& c) { c.runtime.max_log_rate = -1; });
   expect("runtime.spare_roots", [](Config& c) { c.runtime.spare_roots = 257; });
 }
 

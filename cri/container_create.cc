@@ -7,10 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/safe_path.h"
 #include "base/status.h"
 #include "cri/check_message.h"
 #include "cri/host_facts.h"
@@ -47,6 +49,14 @@ absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
 std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& container) {
   if (pod.log_directory().empty() || container.log_path().empty()) return "";
   return absl::StrCat(pod.log_directory(), "/", container.log_path());
+}
+
+// With a "/./" behind what is the kubelet's: below it pods may have written.
+std::string ShimLogPath(const v1::PodSandboxConfig& pod, const state::ContainerRecord& record) {
+  if (record.log_path().empty()) return "";
+  const std::string trusted = CleanAbsolutePath(pod.log_directory());
+  const std::string path = CleanAbsolutePath(record.log_path());
+  return absl::StrCat(trusted, "/./", absl::StripPrefix(absl::StripPrefix(path, trusted), "/"));
 }
 
 absl::StatusOr<std::optional<std::string>> ReadSeccomp(const v1::LinuxContainerSecurityContext& context) {
@@ -237,7 +247,7 @@ absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const Create
       .lower_dirs = job.root.lower_dirs,
       .upper_dir = job.root.upper_dir,
       .work_dir = job.root.work_dir,
-      .log_path = record.log_path(),
+      .log_path = ShimLogPath(job.pod_config, record),
       .stdin_open = job.config.stdin(),
       .stdin_once = job.config.stdin_once(),
       .exit_record = ExitRecordPath(job.pod->id, record.id()),
@@ -306,9 +316,6 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
   CRISP_RETURN_IF_ERROR(InjectCdiDevices(job));
   CRISP_RETURN_IF_ERROR(ApplyBlockIoClass(job));
-  if (!record.log_path().empty()) {
-    CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
-  }
   job.timer->Done("spec");
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   CRISP_RETURN_IF_ERROR(group.Create());

@@ -122,6 +122,7 @@ absl::Status Daemon::OpenPods() {
   auto shims = runtime::ShimPool::Create({.shim_binary = shim,
                                           .storage_root = config_.root,
                                           .spares = static_cast<int>(config_.runtime.spare_pods),
+                                          .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
                                           .usual = std::move(usual)},
                                          pods_->observer());
   if (!shims.ok()) return Annotate(shims.status(), "prepare the shims");

@@ -103,7 +103,9 @@ struct ContainerPlan {
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 
-  std::string log_path;                 // empty: no log. CRI log format
+  // Empty: no log. CRI log format. What is before a "/./" is trusted, its symbolic links are followed;
+  // without one all directories are.
+  std::string log_path;
   uint32_t max_log_line = 16384;        // a longer line is split into P records
   bool stdin_open = false;              // keep a stdin for attach
   bool stdin_once = false;              // the first attach that ends closes it

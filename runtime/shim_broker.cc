@@ -55,7 +55,8 @@ absl::Status ShimBroker::Spawn() {
   close(ends[1]);
   const std::string path = absl::StrCat("/proc/self/fd/", binary_.get());
   std::string name = "crisp-shim", flag = "--broker", root = storage_root_;
-  char* argv[] = {name.data(), flag.data(), root.data(), nullptr};
+  std::string log_rate = absl::StrCat(log_rate_);
+  char* argv[] = {name.data(), flag.data(), root.data(), log_rate.data(), nullptr};
   char* env[] = {nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;

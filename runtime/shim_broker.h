@@ -19,7 +19,8 @@ namespace crisp::runtime {
 // itself never forks. Owns the copy and the broker, which ends with it. Thread-safe.
 class ShimBroker {
  public:
-  explicit ShimBroker(std::string storage_root) : storage_root_(std::move(storage_root)) {}
+  ShimBroker(std::string storage_root, uint64_t log_rate)
+      : storage_root_(std::move(storage_root)), log_rate_(log_rate) {}
   ~ShimBroker() {
     absl::MutexLock lock(&mutex_);
     Stop();
@@ -38,6 +39,7 @@ class ShimBroker {
   void Stop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string storage_root_;
+  const uint64_t log_rate_;  // see ShimPoolOptions
   UniqueFd binary_;
   absl::Mutex mutex_;
   UniqueFd socket_ ABSL_GUARDED_BY(mutex_);

@@ -140,6 +140,8 @@ struct ShimPoolOptions {
   // How many shims wait with a pod's namespaces made, for pods that need no others: making them takes
   // the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
   int spares = 0;
+  // Bytes per second that the containers of one pod may log together; the faster wait. 0: no bound.
+  uint64_t log_rate = 0;
   // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods that
   // leave out one of those sysctls get no spare; those that want another value do.
   PodPlan usual = {};

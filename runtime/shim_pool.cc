@@ -40,7 +40,7 @@ class PoolImpl final : public ShimPool {
  public:
   PoolImpl(const ShimPoolOptions& options, ShimObserver* observer)
       : observer_(observer),
-        broker_(options.storage_root),
+        broker_(options.storage_root, options.log_rate),
         usual_(options.usual),
         spares_(&broker_, options.spares, options.usual) {}
   ~PoolImpl() override;

@@ -30,7 +30,10 @@ std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
     spares.clear();
     for (const pid_t broker : ChildrenOf(getpid())) {
       for (const pid_t shim : ChildrenOf(broker)) {
-        if (std::find(pods.begin(), pods.end(), shim) == pods.end()) spares.push_back(shim);
+        // Their log writers are its children, too.
+        if (std::find(pods.begin(), pods.end(), shim) == pods.end() && CommOf(shim) == "crisp-shim") {
+          spares.push_back(shim);
+        }
       }
     }
   }

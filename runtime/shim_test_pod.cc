@@ -37,6 +37,11 @@ std::vector<pid_t> ChildrenOf(pid_t pid) {
   return pids;
 }
 
+std::string CommOf(pid_t pid) {
+  const std::string comm = ReadFile(absl::StrCat("/proc/", pid, "/comm")).value_or("");
+  return comm.substr(0, comm.find('\n'));
+}
+
 constexpr uint64_t kMountRdonly = 1, kNoSuid = 2, kNoDev = 4, kNoExec = 8;
 
 void RecordingObserver::OnContainerExit(absl::string_view,

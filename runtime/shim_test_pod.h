@@ -14,6 +14,7 @@
 namespace crisp::runtime {
 
 std::vector<pid_t> ChildrenOf(pid_t pid);
+std::string CommOf(pid_t pid);  // empty when it has ended
 
 // Collects what shims report.
 class RecordingObserver : public ShimObserver {

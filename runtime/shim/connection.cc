@@ -16,6 +16,10 @@ namespace {
 class Connection : public Watch {
  public:
   void Ready(uint32_t events) override;
+  // A daemon that cannot be heard connects again when it is told so by the end of this one.
+  void Read(uint32_t events) {
+    if (!Want(events)) DropConnection();
+  }
 };
 
 Connection g_connection;
@@ -56,7 +60,7 @@ bool SendEvent(MessageType type, const char* id, const Ending& ending) {
   WriteEnding(&writer, ending);
   const int error = writer.Send(g_connection.fd(), MSG_DONTWAIT);
   if (error == EAGAIN) {
-    g_connection.Want(g_connection.wanted() | EPOLLOUT);
+    if (!g_connection.Want(g_connection.wanted() | EPOLLOUT)) DropConnection();
     return false;
   }
   if (error != 0) DropConnection();
@@ -65,7 +69,7 @@ bool SendEvent(MessageType type, const char* id, const Ending& ending) {
 
 void Connection::Ready(uint32_t events) {
   if ((events & EPOLLOUT) != 0) {
-    Want(EPOLLIN);
+    Read(EPOLLIN);
     AnnounceExits();
   }
   if ((events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
@@ -97,13 +101,13 @@ void DropConnection() {
 void UseConnection(int socket) {
   DropConnection();
   g_connection.Adopt(socket);
-  g_connection.Want(g_start.fd() < 0 ? uint32_t{EPOLLIN} : 0u);
+  g_connection.Read(g_start.fd() < 0 ? uint32_t{EPOLLIN} : 0u);
 }
 
 void AwaitStart(uint64_t request_id) {
   g_pending_request = request_id;
   g_pending_connected = true;
-  g_connection.Want(0);
+  g_connection.Read(0);
 }
 
 void ReplyPlain(uint64_t request_id, bool good) {
@@ -178,7 +182,7 @@ void SendError(int socket, uint64_t request_id) {
 
 void AnnounceExits() {
   for (Container* c = g_containers; c != nullptr && g_connection.fd() >= 0; c = c->next) {
-    if (c->state != State::kExited || c->announced) continue;
+    if (c->state != State::kExited || c->announced || c->settling) continue;
     if (!SendEvent(MessageType::kContainerExit, c->id, c->ending)) return;
     c->announced = true;
   }
@@ -191,7 +195,7 @@ void AnnounceExits() {
 }
 
 void AnswerStart() {
-  if (g_connection.fd() >= 0) g_connection.Want(EPOLLIN);
+  if (g_connection.fd() >= 0) g_connection.Read(EPOLLIN);
   if (!g_pending_connected) return;
   g_pending_connected = false;
   if (g_start.failed) {

@@ -178,11 +178,6 @@ bool OpenStdio(Container* container) {
   io.terminal = plan.process.terminal;
   io.stdin_once = plan.stdin_once;
   Output* outputs[] = {&io.out, &io.err};
-  for (Output* output : outputs) output->lines.SetLimit(plan.max_log_line);
-  if (!plan.log_path.empty()) {
-    const HostScope host;
-    if (!host.entered() || !io.log.Open(plan.log_path.c_str())) return false;
-  }
   if (io.terminal) return true;  // the child makes it
   for (int i = 0; i < 3; ++i) {
     if (i == 0 && !plan.stdin_open) continue;
@@ -201,12 +196,15 @@ bool OpenStdio(Container* container) {
 bool Prepare(Container* container, const LayerFds& layers) {
   Prepared* prepared = container->prepared;
   const ContainerView& plan = prepared->view;
+  // Opened by the log writer while the mounts are made here.
+  Log& log = container->io.log;
+  if (!plan.log_path.empty() && !log.BeginOpen(plan.log_path.c_str(), plan.max_log_line)) return false;
   if (!prepared->root.valid()) {
     prepared->root.Reset(MountOverlay(plan.lower_dirs, layers, plan.upper_dir.c_str(),
                                       plan.work_dir.c_str(), plan.mount_label.c_str()));
   }
   return prepared->root.valid() && BuildMounts(prepared, layers) && BuildDevices(prepared) &&
-         BuildMasks(prepared) && OpenStdio(container);
+         BuildMasks(prepared) && OpenStdio(container) && (plan.log_path.empty() || log.AwaitOpen());
 }
 
 }  // namespace
@@ -290,8 +288,7 @@ bool ReopenLog(const Str& id) {
     return Refuse(kFailedPrecondition, "not running: container", id.c_str());
   }
   if (!container->io.log.configured()) return true;
-  const HostScope host;
-  return host.entered() && container->io.log.Open(container->io.log.path());
+  return container->io.log.Reopen();
 }
 
 bool SignalContainer(const Str& id, int signal) {
@@ -312,8 +309,7 @@ bool AttachContainer(const Str& id, int stdio[3]) {
   if (container->state != State::kRunning) {
     return Refuse(kFailedPrecondition, "not running: container", id.c_str());
   }
-  container->io.Attach(stdio[0], stdio[1], stdio[2]);
-  return true;
+  return container->io.Attach(stdio[0], stdio[1], stdio[2]);
 }
 
 bool ResizeTerminal(const Str& id, const Str& exec_id, uint16_t rows, uint16_t columns) {

@@ -71,6 +71,9 @@ struct Container {
   Fd gate;
   bool reaped = false;  // that one, or while kStarting the one: has died already, with `wait_status`
   int wait_status = 0;
+  // It has ended, and what it said is on its way to the log, for which its exit waits until then.
+  bool settling = false, drained = false;
+  uint64_t settle_by = 0;
   bool announced = false;  // the daemon has been told of the exit
   char* exit_record = nullptr;
   bool own_pid_ns = true;
@@ -135,6 +138,8 @@ void SweepExecs(bool connected);
 // the daemon still learns of the exit from Report or the event.
 void WriteExitRecord(const Container& container);
 void BookExit(Container* container, int wait_status);
+// Whatever waited for the log writer and may go on: exits, and output that had no room.
+void ServeLogs();
 void BookExecExit(Exec* exec, int wait_status);
 // Whether `pid` is the process being started, dead before its start was settled.
 bool BookStarting(pid_t pid, int wait_status);

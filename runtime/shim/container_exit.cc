@@ -18,6 +18,30 @@ Ending EndingOf(int wait_status) {
   return ending;
 }
 
+constexpr uint64_t kSettleLimit = 10ull * 1000000000u;
+
+// Whoever hears of an exit finds the log complete, unless its disk does not take it.
+void Settle(Container* container) {
+  Io& io = container->io;
+  const bool late = LogsStuck(false) || Now() >= container->settle_by;
+  if (!container->drained) {
+    if (!io.Drain(late)) {
+      AwaitLogs();
+      return;
+    }
+    container->drained = true;
+    io.log.Sync();
+  }
+  if (!io.log.settled() && !late) {
+    AwaitLogs();
+    return;
+  }
+  container->settling = false;
+  container->ending.log_truncated = io.log.truncated();
+  WriteExitRecord(*container);
+  AnnounceExits();
+}
+
 }  // namespace
 
 void WriteExitRecord(const Container& container) {
@@ -44,16 +68,26 @@ void BookExit(Container* container, int wait_status) {
   container->ending = EndingOf(wait_status);
   container->state = State::kExited;
   container->pid = 0;
-  container->io.Drain();
-  container->ending.log_truncated = container->io.log.dropping();
-  WriteExitRecord(*container);
-  AnnounceExits();
+  container->settling = true;
+  container->settle_by = Now() + kSettleLimit;
+  Settle(container);
+}
+
+void ServeLogs() {
+  if (TakeCutReaders()) {
+    for (Container* c = g_containers; c != nullptr; c = c->next) c->io.Sweep();
+  }
+  if (!LogsMoved()) return;
+  for (Container* c = g_containers; c != nullptr; c = c->next) {
+    c->io.Resume();
+    if (c->settling) Settle(c);
+  }
 }
 
 void BookExecExit(Exec* exec, int wait_status) {
   exec->ending = EndingOf(wait_status);
   exec->ended = true;
-  if (exec->io != nullptr) exec->io->Drain();
+  if (exec->io != nullptr) (void)exec->io->Drain(true);
   AnnounceExits();
 }
 

@@ -41,7 +41,7 @@ void FailStart(Container* container) {
   container->pid = 0;
   delete container->prepared;
   container->prepared = nullptr;
-  container->io.Drain();
+  (void)container->io.Drain(true);
   WriteExitRecord(*container);
 }
 
@@ -50,6 +50,10 @@ void SettleContainer(Container* container) {
   if (!g_start.failed && (g_start.pid == 0 || g_start.dead)) {
     g_start.failed = true;
     Refuse(kInternal, "the container's process died before its program");
+    g_start.error = g_error;
+  }
+  if (!g_start.failed && !container->io.Start()) {
+    g_start.failed = true;
     g_start.error = g_error;
   }
   if (g_start.failed) {
@@ -64,10 +68,13 @@ void SettleContainer(Container* container) {
   container->started_at = Now();
   delete container->prepared;
   container->prepared = nullptr;
-  container->io.Start();
 }
 
 void SettleExec(Exec* exec) {
+  if (!g_start.failed && exec->io != nullptr && !exec->io->Start()) {
+    g_start.failed = true;
+    g_start.error = g_error;
+  }
   if (g_start.failed) {
     if (!exec->reaped) {
       (void)kill(exec->pid, SIGKILL);
@@ -78,7 +85,6 @@ void SettleExec(Exec* exec) {
   }
   exec->running = true;
   exec->started_at = Now();
-  if (exec->io != nullptr) exec->io->Start();
 }
 
 // The container's process, and this side's end of its status socket. -1: g_error says why.
@@ -147,6 +153,13 @@ bool BeginStart(Container* container) {
   if (container->state != State::kCreated) {
     return Refuse(kFailedPrecondition, "not in state created: container", container->id);
   }
+  if (!container->io.Watch()) {
+    const Error error = g_error;
+    EndWaiting(container);
+    FailStart(container);
+    g_error = error;
+    return false;
+  }
   pid_t child = container->waiting;
   if (child > 0) {
     // One that has ended has left an error behind, or nothing when it was killed.
@@ -170,7 +183,6 @@ bool BeginStart(Container* container) {
 
 void StartWatch::Begin(int socket) {
   Adopt(socket);
-  Want(EPOLLIN);
   container = nullptr;
   exec = nullptr;
   pid = 0;
@@ -178,6 +190,11 @@ void StartWatch::Begin(int socket) {
   failed = dead = false;
   early = 0;
   deadline = Now() + kStartLimit;
+  if (Want(EPOLLIN)) return;
+  Fail("wait for the new process");
+  failed = true;
+  error = g_error;
+  deadline = 0;  // it is ended at once
 }
 
 void StartWatch::LearnPid(pid_t child) {

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "runtime/shim/log.h"
+#include "runtime/shim/log_stream.h"
 #include "runtime/shim/loop.h"
 
 namespace crisp::shim {
@@ -15,9 +15,9 @@ class Output : public Watch {
  public:
   Output(Io* io, bool is_stderr) : io_(io), is_stderr_(is_stderr) {}
   void Ready(uint32_t events) override;
-  // Reads once: bytes delivered, -1 when nothing is there now, 0 at the end (then closed).
-  int ReadOnce();
-  LineSplitter lines;
+  // Reads once: bytes delivered, 0 at the end (then closed), or one of these.
+  static constexpr int kNothingThere = -1, kNoRoom = -2;
+  int ReadOnce(bool last);
 
  private:
   Io* io_;
@@ -45,8 +45,8 @@ class Input : public Watch {
 constexpr uint32_t kInputChunk = 4096;
 
 // A copy of a container's output going out. Never waits: what the reader does not take is kept up
-// to kAttachBuffer. A reader that lags behind further is cut off (attach); the terminal of an exec
-// waits for its reader long before.
+// to kAttachBuffer, and kAttachBudget for all readers of the pod. A reader that lags behind further,
+// or furthest, is cut off (attach); the terminal of an exec waits for its reader long before.
 class Copy : public Watch {
  public:
   explicit Copy(Io* io) : io_(io) {}
@@ -60,11 +60,16 @@ class Copy : public Watch {
 
  private:
   void Flush();
+  void Free();
+  bool MakeRoom(uint32_t size);
   Io* io_;
   char* buffer_ = nullptr;
   uint32_t begin_ = 0, pending_ = 0, capacity_ = 0;
   bool overrun_ = false;
+  Copy* next_ = nullptr;  // among those with a buffer
 };
+// Whether a reader was cut off by another's output since this was asked last: Sweep() all then.
+bool TakeCutReaders();
 
 class AttachedInput : public Watch {
  public:
@@ -75,7 +80,7 @@ class AttachedInput : public Watch {
   Io* io_;
 };
 
-struct Attachment {
+struct Attachment : Fallible {
   explicit Attachment(Io* io) : in(io), out(io), err(io) {}
   bool ended() const { return out.fd() < 0 && err.fd() < 0 && in.fd() < 0; }
   void Cut();  // ends all three at once: half a session would look like a silent container
@@ -91,22 +96,28 @@ class Io {
   Io() : out(this, false), err(this, true), in(this) {}
   ~Io();
 
-  void Start();  // begins to read
-  // Takes the descriptors (-1: none).
-  void Attach(int stdin_fd, int stdout_fd, int stderr_fd);
-  // Called once the process is gone: reads what is left, ends the attachments and writes unfinished
-  // lines. What other holders of the pipe write later still reaches the log.
-  void Drain();
+  // Waits for output. False and g_error when that cannot be.
+  bool Watch();
+  bool Start();  // the same, and lets the relay of a terminal begin
+  // Takes the descriptors (-1: none). False and g_error: took none.
+  bool Attach(int stdin_fd, int stdout_fd, int stderr_fd);
+  // Called once the process is gone: reads what is left and ends the attachments. What other holders
+  // of the pipe write later still reaches the log. False when the log has no room now, unless `last`:
+  // call again.
+  bool Drain(bool last);
+  // Reads again what had to wait for room in the log.
+  void Resume();
   bool finished() const { return out.fd() < 0 && err.fd() < 0; }
 
   void Deliver(const char* data, uint32_t size, bool is_stderr);
   void Sweep();    // frees ended attachments
   void Balance();  // pauses and resumes sources after a buffer's state has changed
+  void Pause();    // until Resume()
   void InputEnded();
 
   Output out, err;
   Input in;
-  LogFile log;
+  Log log;
   bool terminal = false;
   bool stdin_once = false;
   bool lossless = false;  // wait for a slow reader
@@ -116,6 +127,7 @@ class Io {
 
  private:
   Attachment* attachments_ = nullptr;
+  bool paused_ = false, reading_ = false;
 };
 
 }  // namespace crisp::shim

@@ -1,10 +1,8 @@
 #include "runtime/shim/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,8 +26,7 @@ void Digits(char* at, uint32_t value, int width) {
 
 // "2006-01-02T15:04:05.123456789Z stdout F ", strictly increasing so that readers which order or
 // deduplicate by time keep every line.
-uint32_t WritePrefix(char* out, bool is_stderr, bool partial) {
-  uint64_t stamp = Now();
+uint32_t WritePrefix(char* out, uint64_t stamp, bool is_stderr, bool partial) {
   if (stamp <= g_last_stamp && g_last_stamp - stamp < 1000000000u) stamp = g_last_stamp + 1;
   g_last_stamp = stamp;
   const time_t seconds = static_cast<time_t>(stamp / 1000000000u);
@@ -59,20 +56,14 @@ uint32_t WritePrefix(char* out, bool is_stderr, bool partial) {
 
 LogFile::~LogFile() {
   if (fd_ >= 0) close(fd_);
-  free(path_);
 }
 
 bool LogFile::Open(const char* path) {
-  const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-  if (fd < 0) return Fail("open the log", path);
-  (void)fchmod(fd, 0640);
+  const int fd = OpenLogFile(path);
+  if (fd < 0) return false;
   if (fd_ >= 0) close(fd_);
   fd_ = fd;
   torn_ = false;
-  if (path != path_) {
-    free(path_);
-    path_ = Duplicate(path, strlen(path));
-  }
   return true;
 }
 
@@ -81,7 +72,7 @@ void LogFile::Add(
   if (fd_ < 0) return;
   if (g_records == kBatch) Flush();
   char* prefix = g_prefixes[g_records];
-  const uint32_t prefix_size = WritePrefix(prefix, is_stderr, partial);
+  const uint32_t prefix_size = WritePrefix(prefix, stamp_, is_stderr, partial);
   iovec* vector = g_vectors + g_records * kVectors;
   vector[0] = {.iov_base = prefix, .iov_len = prefix_size};
   vector[1] = {.iov_base = const_cast<char*>(a), .iov_len = a_size};
@@ -99,7 +90,7 @@ void LogFile::Flush() {
   g_bytes = 0;
   if (dropped_ > 0) {
     char prefix[kPrefixSize];
-    const uint32_t prefix_size = WritePrefix(prefix, true, false);
+    const uint32_t prefix_size = WritePrefix(prefix, stamp_, true, false);
     Text<160> note;
     if (torn_) note.Add("\n");
     note.Add(prefix, prefix_size).Add("crisp: ");
@@ -176,7 +167,6 @@ void LineSplitter::Line(
 }
 
 void LineSplitter::Feed(LogFile* log, bool is_stderr, const char* data, uint32_t size) {
-  if (!log->configured()) return;
   while (size > 0) {
     const char* end = static_cast<const char*>(memchr(data, '\n', size));
     const uint32_t length = end != nullptr ? static_cast<uint32_t>(end - data) : size;

@@ -6,21 +6,24 @@
 
 namespace crisp::shim {
 
-// A container's log in the CRI format: `<RFC 3339 with nanoseconds, UTC> <stream> <P|F> <bytes>\n`.
-// A failing disk never stops the reader: records that cannot be written are counted and dropped,
-// and the first write that succeeds afterwards is preceded by a record that says how many bytes
-// are missing.
+// A container's log file in the CRI format, `<RFC 3339 with nanoseconds, UTC> <stream> <P|F> <bytes>\n`,
+// as the log writer sees it: every call may wait for the disk. A failing one never stops it: records
+// that cannot be written are counted and dropped, and the first write that succeeds afterwards is
+// preceded by a record that says how many bytes are missing.
 class LogFile {
  public:
   LogFile() = default;
+  LogFile(const LogFile&) = delete;
   ~LogFile();
-  // False and g_error when it cannot be opened. Mode 0640, appended to. Call in the host's mount
-  // namespace. An open file is replaced only once the new one is there.
+  // False and g_error when it cannot be opened (see OpenLogFile). An open file is replaced only once
+  // the new one is there.
   bool Open(const char* path);
-  const char* path() const { return path_ == nullptr ? "" : path_; }
-  bool configured() const { return path_ != nullptr; }
   bool dropping() const { return dropped_ > 0; }
+  // Bytes that somebody else had no room for.
+  void Drop(uint64_t bytes) { dropped_ += bytes; }
 
+  // When what is added now was said, in nanoseconds since the epoch.
+  void SetTime(uint64_t stamp) { stamp_ = stamp; }
   // Adds one record, made of two pieces. Buffered until Flush() or until the batch is full; the
   // pieces must stay until then.
   void Add(
@@ -31,15 +34,23 @@ class LogFile {
   static constexpr int kBatch = 32;
   void WriteAll(iovec* vectors, int count, uint64_t bytes);
 
-  char* path_ = nullptr;
   int fd_ = -1;
+  uint64_t stamp_ = 0;
   uint64_t dropped_ = 0;  // bytes lost since the last good write
   bool torn_ = false;     // the file ends inside a record
 };
 
+// Opens a log for appending, mode 0640, in the mount namespace that this process is in; makes what is
+// missing of its directories, 0755. Before a "/./" in the path stands what is trusted, the directory
+// that the kubelet has named; below it no symbolic link is followed and nothing but a regular file is
+// opened, whoever put what there. -1 and g_error.
+int OpenLogFile(const char* path);
+
 // Cuts a stream into records, across reads.
 class LineSplitter {
  public:
+  LineSplitter() = default;
+  LineSplitter(const LineSplitter&) = delete;
   ~LineSplitter();
   // Lines longer than this are split into P records. 0 and what exceeds 1 MiB are bounded.
   void SetLimit(uint32_t limit);

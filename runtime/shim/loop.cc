@@ -11,6 +11,7 @@ int g_epoll = -1;
 }
 
 bool StartLoop() {
+  if (g_epoll >= 0) return true;
   g_epoll = epoll_create1(EPOLL_CLOEXEC);
   return g_epoll >= 0 || Fail("make an epoll set");
 }
@@ -38,11 +39,17 @@ bool Watch::Want(uint32_t events) {
   return true;
 }
 
-void Watch::Close() {
+void Watch::Release() {
   if (fd_ < 0) return;
-  Want(0);  // not left to close(2): a duplicate elsewhere would keep the entry alive
-  close(fd_);
+  (void)Want(0);  // not left to close(2): a duplicate elsewhere would keep the entry alive
+  wanted_ = 0;
   fd_ = -1;
+}
+
+void Watch::Close() {
+  const int fd = fd_;
+  Release();
+  if (fd >= 0) close(fd);
 }
 
 }  // namespace crisp::shim

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "runtime/shim/connection.h"
+#include "runtime/shim/log_stream.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/server.h"
@@ -212,8 +213,9 @@ int TakeControl(Message* message) {
   ServePod(control, claim.header.request_id, bytes, size);
 }
 
-[[noreturn]] void RunBroker(const char* storage_root) {
+[[noreturn]] void RunBroker(const char* storage_root, const char* log_rate) {
   g_pod.storage_root = storage_root;
+  SetLogRate(strtoull(log_rate, nullptr, 10));
   if (!PrepareProcess() || !MakeMinimalRoot() || !OpenNull()) {
     SendError(kBrokerSocket, 0);
     _exit(1);
@@ -240,7 +242,7 @@ int TakeControl(Message* message) {
 }  // namespace crisp::shim
 
 int main(int argc, char** argv) {
-  if (argc == 3 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2]);
+  if (argc == 4 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2], argv[3]);
   static const char kUsage[] = "crisp-shim is started by crispd\n";
   (void)!write(2, kUsage, sizeof(kUsage) - 1);
   return 2;

@@ -67,7 +67,14 @@ Received Receive(int socket, int flags, Message* out) {
 char* TakePlan(Message* message, size_t* size) {
   if ((message->header.flags & kPlanInMemfd) == 0) {
     *size = message->header.size;
-    return Duplicate(message->payload, *size);
+    char* plan = static_cast<char*>(malloc(*size + 1));
+    if (plan == nullptr) {
+      Fail("keep the plan");
+      return nullptr;
+    }
+    memcpy(plan, message->payload, *size);
+    plan[*size] = '\0';
+    return plan;
   }
   if (message->fd_count == 0) {
     Refuse(kInvalidArgument, "plan without its memfd");
@@ -85,7 +92,11 @@ char* TakePlan(Message* message, size_t* size) {
     return nullptr;
   }
   *size = static_cast<size_t>(status.st_size);
-  char* plan = static_cast<char*>(Allocate(*size));
+  char* plan = static_cast<char*>(malloc(*size));
+  if (plan == nullptr) {
+    Fail("read the plan");
+    return nullptr;
+  }
   if (pread(memfd.get(), plan, *size, 0) != static_cast<ssize_t>(*size)) {
     Fail("read the plan");
     free(plan);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "runtime/shim/log_stream.h"
+#include "runtime/shim/loop.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod_init.h"
 
@@ -323,7 +325,7 @@ bool MakeSpare(const PodView& usual) {
   g_pod.mqueue.Reset(MountAhead("mqueue"));
   g_pod.usual = usual;
   g_pod.spare = true;
-  return true;
+  return StartLoop() && StartLogWriter();
 }
 
 bool SetUpPod(const PodView& plan) {

@@ -252,20 +252,25 @@ void Dispatch(Message* message) {
 }
 
 void Serve(int control, uint64_t request_id) {
-  if (!StartLoop() || !WatchChildren() || !Listen()) {
+  // A spare has its loop and its log writer already.
+  if (!StartLoop() || !StartLogWriter() || !WatchChildren() || !Listen()) {
     SendError(control, request_id);
     _exit(1);
   }
   UseConnection(control);
   ReplyHello(request_id);
+  // Nobody knows of a shim that could not greet.
+  if (!Connected()) _exit(1);
   while (true) {
     int timeout = -1;
     if (g_start.fd() >= 0) {
       const uint64_t now = Now();
       if (now >= g_start.deadline) {
-        g_start.failed = true;
-        Refuse(kDeadlineExceeded, "start: the new process did not reach its program");
-        g_start.error = g_error;
+        if (!g_start.failed) {
+          g_start.failed = true;
+          Refuse(kDeadlineExceeded, "start: the new process did not reach its program");
+          g_start.error = g_error;
+        }
         if (g_start.pid > 0) (void)kill(g_start.pid, SIGKILL);
         g_start.Close();
         SettleStart();
@@ -273,7 +278,10 @@ void Serve(int control, uint64_t request_id) {
       }
       timeout = static_cast<int>((g_start.deadline - now) / 1000000) + 1;
     }
+    const int log_timeout = LogTimeout();
+    if (log_timeout >= 0 && (timeout < 0 || log_timeout < timeout)) timeout = log_timeout;
     RunOnce(timeout);
+    ServeLogs();
     if (g_execs != nullptr) {
       AnnounceExits();
       SweepExecs(Connected());

@@ -109,6 +109,9 @@ uint64_t Now() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+void* Fallible::operator new(size_t size) noexcept { return malloc(size); }
+void Fallible::operator delete(void* memory) { free(memory); }
+
 void* Allocate(size_t size) {
   void* memory = calloc(1, size > 0 ? size : 1);
   if (memory == nullptr) abort();

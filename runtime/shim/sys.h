@@ -138,6 +138,12 @@ uint64_t Now();
 char* Duplicate(const char* data, size_t size);
 void* Allocate(size_t size);
 
+// `new` of what is derived from it says nullptr when memory is gone: then one request fails.
+struct Fallible {
+  static void* operator new(size_t size) noexcept;
+  static void operator delete(void* memory);
+};
+
 }  // namespace crisp::shim
 
 #endif  // CRISP_RUNTIME_SHIM_SYS_H_

@@ -15,7 +15,7 @@ before=$(uids)
 restarts() { kubectl get pods -l app=steady -o json | jq '[.items[].status.containerStatuses[0].restartCount] | add'; }
 restarted() { [[ $(restarts) == "$1" && $(field deployment/steady .status.readyReplicas) == 4 ]]; }
 # Of this cluster's crispd.
-shims() { ps -eo pid,args | awk -v d="$CRISP_CLUSTER_DIR/crisp" '$2 == "crisp-shim" && $NF == d {print $1}'; }
+shims() { ps -eo pid,comm,args | awk -v d="$CRISP_CLUSTER_DIR/crisp" '$2 == "crisp-shim" && $(NF - 1) == d {print $1}'; }
 
 echo "- the holder of one pod is killed"
 pod=$(kubectl get pods -l app=steady -o name | head -1)

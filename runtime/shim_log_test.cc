@@ -1,0 +1,258 @@
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_matchers.h"
+#include "runtime/shim_test_pod.h"
+
+namespace crisp::runtime {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string LinkOf(pid_t pid, const std::string& name) {
+  char target[256] = "";
+  (void)!readlink(absl::StrCat("/proc/", pid, "/", name).c_str(), target, sizeof(target) - 1);
+  return target;
+}
+
+// A file system of its own, on which everything that writes or opens can be made to wait.
+class FrozenDisk {
+ public:
+  explicit FrozenDisk(const std::string& dir) : mount_(dir + "/disk") {
+    const std::string image = dir + "/disk.img";
+    ready_ = mkdir(mount_.c_str(), 0755) == 0 &&
+             system(absl::StrCat("truncate -s 32M ", image, " && mkfs.ext4 -q -F ", image,
+                                 " && mount -o loop ", image, " ", mount_)
+                        .c_str()) == 0;
+    if (ready_) fd_.reset(open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  ~FrozenDisk() {
+    Thaw();
+    fd_.reset();
+    for (int i = 0; ready_ && i < 500 && umount2(mount_.c_str(), 0) != 0; ++i) usleep(10000);
+  }
+  bool ready() const { return ready_; }
+  const std::string& path() const { return mount_; }
+  bool Freeze() { return frozen_ = ioctl(fd_.get(), FIFREEZE, 0) == 0; }
+  void Thaw() {
+    if (frozen_) (void)ioctl(fd_.get(), FITHAW, 0);
+    frozen_ = false;
+  }
+
+ private:
+  const std::string mount_;
+  UniqueFd fd_;
+  bool ready_ = false, frozen_ = false;
+};
+
+class ShimLogTest : public ShimTest {
+ protected:
+  // The pod's, which is a child of the broker's as the shim is.
+  pid_t WriterOf(pid_t shim) {
+    for (const pid_t broker : ChildrenOf(getpid())) {
+      for (const pid_t pid : ChildrenOf(broker)) {
+        if (pid != shim && CommOf(pid) == "crisp-log") return pid;
+      }
+    }
+    return 0;
+  }
+  void StartContainer(const ContainerPlan& plan) {
+    ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+    ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  }
+};
+
+TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
+  StartPod();
+  const std::string dir = absl::StrCat(dir_.path(), "/logs");
+  ASSERT_OK(MakeDirs(dir + "/real"));
+  ASSERT_EQ(mkfifo((dir + "/fifo").c_str(), 0600), 0);
+  ASSERT_EQ(mknod((dir + "/device").c_str(), S_IFCHR | 0600, 0x103), 0);
+  ASSERT_EQ(mkdir((dir + "/directory").c_str(), 0755), 0);
+  ASSERT_EQ(symlink("real/elsewhere", (dir + "/link").c_str()), 0);
+  ASSERT_EQ(symlink("real", (dir + "/linked").c_str()), 0);
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = ""};
+  const std::string at = dir + "/socket";
+  ASSERT_LT(at.size(), sizeof(address.sun_path));
+  memcpy(address.sun_path, at.c_str(), at.size() + 1);
+  ASSERT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  const std::pair<const char*, const char*> all[] = {
+      {"fifo", "a FIFO"},         {"device", "a device"},        {"directory", "a directory"},
+      {"link", "a symbolic link"}, {"socket", "a socket"},        {"linked/0.log", "linked"},
+      {"../escaped.log", "escaped"}};
+  for (const auto& [name, why] : all) {
+    ContainerPlan plan = MakeContainer("true");
+    plan.log_path = absl::StrCat(dir, "/./", name);
+    const absl::Time begun = absl::Now();
+    const absl::Status made = shim_->CreateContainer(plan, Cancel());
+    EXPECT_FALSE(made.ok()) << name;
+    EXPECT_THAT(made.ToString(), HasSubstr(why)) << name;
+    EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << name;
+  }
+  EXPECT_NE(access((dir + "/real/elsewhere").c_str(), F_OK), 0);
+  EXPECT_NE(access((dir + "/real/0.log").c_str(), F_OK), 0);
+  EXPECT_NE(access(absl::StrCat(dir_.path(), "/escaped.log").c_str(), F_OK), 0);
+  ContainerPlan plan = MakeContainer("echo fine");
+  plan.log_path = absl::StrCat(dir, "/./a/b/0.log");
+  EXPECT_EQ(Run(plan), "fine\n");
+}
+
+TEST_F(ShimLogTest, WhatAppearsAtARotationIsRefusedAndTheOldFileGoesOn) {
+  StartPod();
+  ContainerPlan plan = MakeContainer("while :; do echo tick; sleep 0.02; done");
+  plan.log_path = absl::StrCat(dir_.path(), "/./0.log");
+  StartContainer(plan);
+  for (int i = 0; i < 200 && LogOf(plan).empty(); ++i) usleep(10000);
+  const std::string old = plan.log_path + ".1";
+  ASSERT_EQ(rename(plan.log_path.c_str(), old.c_str()), 0);
+  ASSERT_EQ(mkfifo(plan.log_path.c_str(), 0600), 0);
+  EXPECT_THAT(shim_->ReopenLog(plan.container_id).ToString(), HasSubstr("a FIFO"));
+  const size_t before = ReadFile(old).value_or("").size();
+  for (int i = 0; i < 200 && ReadFile(old).value_or("").size() <= before; ++i) usleep(10000);
+  EXPECT_GT(ReadFile(old).value_or("").size(), before);
+  ASSERT_EQ(unlink(plan.log_path.c_str()), 0);
+  EXPECT_OK(shim_->ReopenLog(plan.container_id));
+}
+
+TEST_F(ShimLogTest, ReopenMakesDirectoryAndFileAnew) {
+  StartPod();
+  ContainerPlan plan = MakeContainer("while :; do echo tick; sleep 0.02; done");
+  const std::string logs = absl::StrCat(dir_.path(), "/pods/ns_pod_uid");
+  plan.log_path = logs + "/./container/0.log";
+  StartContainer(plan);
+  ASSERT_EQ(system(absl::StrCat("rm -r ", dir_.path(), "/pods").c_str()), 0);
+  ASSERT_OK(shim_->ReopenLog(plan.container_id));
+  for (int i = 0; i < 200 && LogOf(plan).empty(); ++i) usleep(10000);
+  EXPECT_THAT(LogOf(plan), HasSubstr("tick\n"));
+  struct stat status;
+  ASSERT_EQ(stat(plan.log_path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0640u);
+}
+
+TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
+  FrozenDisk disk(dir_.path());
+  if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
+  StartPod();
+  ContainerPlan chatty = MakeContainer("while :; do seq 1 20000; sleep 0.1; done");
+  chatty.log_path = disk.path() + "/./chatty/0.log";
+  const ContainerPlan quiet = MakeContainer("exec sleep 1000");
+  StartContainer(chatty);
+  StartContainer(quiet);
+  for (int i = 0; i < 500 && LogOf(chatty).empty(); ++i) usleep(10000);
+  ASSERT_TRUE(disk.Freeze());
+  absl::SleepFor(absl::Seconds(2));  // the buffers fill
+  const auto quick = [](const char* what, absl::Duration most, const std::function<void()>& act) {
+    const absl::Time begun = absl::Now();
+    act();
+    EXPECT_LT(absl::Now() - begun, most) << what;
+  };
+  quick("exec", absl::Seconds(2),
+        [&] { EXPECT_EQ(RunExec(MakeExec(quiet.container_id, "echo here")), "here\n"); });
+  quick("exec in the chatty one", absl::Seconds(2),
+        [&] { EXPECT_EQ(RunExec(MakeExec(chatty.container_id, "echo here")), "here\n"); });
+  ContainerPlan late = MakeContainer("true");
+  late.log_path = disk.path() + "/./late/0.log";
+  quick("create there", absl::Seconds(8), [&] {
+    EXPECT_THAT(shim_->CreateContainer(late, Cancel()),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("does not answer")));
+  });
+  quick("another create there", absl::Seconds(1),
+        [&] { EXPECT_FALSE(shim_->CreateContainer(late, Cancel()).ok()); });
+  quick("reopen there", absl::Seconds(1),
+        [&] { EXPECT_FALSE(shim_->ReopenLog(chatty.container_id).ok()); });
+  quick("stop", absl::Seconds(2), [&] {
+    ASSERT_OK(shim_->Signal(quiet.container_id, SIGKILL));
+    EXPECT_EQ(observer_.WaitContainer(quiet.container_id).exit_code, 137);
+  });
+  quick("stop the chatty one", absl::Seconds(4), [&] {
+    ASSERT_OK(shim_->Signal(chatty.container_id, SIGKILL));
+    const ExitRecord record = observer_.WaitContainer(chatty.container_id);
+    EXPECT_EQ(record.exit_code, 137);
+    EXPECT_TRUE(record.log_truncated);
+  });
+  // What hangs has nothing of the pod's, and the shim ends without it.
+  const pid_t writer = WriterOf(shim_->pid());
+  ASSERT_GT(writer, 0);
+  for (const char* name : {"ns/net", "ns/ipc", "ns/uts", "ns/mnt"}) {
+    EXPECT_EQ(LinkOf(writer, name), LinkOf(getpid(), name)) << name;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto fds, ListDir(absl::StrCat("/proc/", writer, "/fd")));
+  for (const std::string& fd : fds) {
+    const std::string target = LinkOf(writer, "fd/" + fd);
+    EXPECT_TRUE(absl::StartsWith(target, disk.path()) || absl::StartsWith(target, "socket:") ||
+                absl::StartsWith(target, dir_.path()))
+        << target;
+  }
+  quick("end the shim", absl::Seconds(2), [&] { EXPECT_OK(shim_->Shutdown()); });
+  shim_ = nullptr;
+  disk.Thaw();
+  for (int i = 0; i < 500 && CommOf(writer) == "crisp-log"; ++i) usleep(10000);
+  EXPECT_NE(CommOf(writer), "crisp-log");
+}
+
+TEST_F(ShimLogTest, AfterALongHangTheLogSaysWhatIsMissing) {
+  FrozenDisk disk(dir_.path());
+  if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
+  StartPod();
+  ContainerPlan plan = MakeContainer("while :; do seq 1 20000; sleep 0.1; done");
+  plan.log_path = disk.path() + "/./0.log";
+  StartContainer(plan);
+  ASSERT_TRUE(disk.Freeze());
+  // The container waits for some seconds, and then goes on without its log.
+  absl::SleepFor(absl::Seconds(7));
+  disk.Thaw();
+  for (int i = 0; i < 500 && !absl::StrContains(LogOf(plan), "bytes of log dropped"); ++i) usleep(10000);
+  ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
+  (void)observer_.WaitContainer(plan.container_id);
+  EXPECT_THAT(LogOf(plan), HasSubstr("bytes of log dropped\n"));
+}
+
+TEST_F(ShimLogTest, AShortHangLosesNothing) {
+  FrozenDisk disk(dir_.path());
+  if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
+  StartPod();
+  ContainerPlan plan = MakeContainer("seq 1 200000");
+  plan.log_path = disk.path() + "/./0.log";
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_TRUE(disk.Freeze());
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  absl::SleepFor(absl::Seconds(1));
+  disk.Thaw();
+  EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
+  std::string expected;
+  for (int i = 1; i <= 200000; ++i) absl::StrAppend(&expected, i, "\n");
+  EXPECT_TRUE(LogOf(plan) == expected);
+}
+
+TEST_F(ShimLogTest, AKilledWriterIsReplaced) {
+  StartPod();
+  const ContainerPlan plan =
+      MakeContainer("i=0; while test $i -lt 200; do i=$((i+1)); echo $i; sleep 0.01; done");
+  StartContainer(plan);
+  for (int i = 0; i < 500 && LogOf(plan).empty(); ++i) usleep(10000);
+  const pid_t writer = WriterOf(shim_->pid());
+  ASSERT_GT(writer, 0);
+  ASSERT_EQ(kill(writer, SIGKILL), 0);
+  EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
+  const std::string log = LogOf(plan);
+  for (int i = 1; i <= 200; ++i) EXPECT_THAT("\n" + log, HasSubstr(absl::StrCat("\n", i, "\n")));
+}
+
+}  // namespace
+}  // namespace crisp::runtime
