@@ -67,12 +67,7 @@ void PodManager::HandleExit(const ContainerPtr& container,
 }
 
 void PodManager::OnExecExit(absl::string_view, absl::string_view exec_id, const runtime::ExitRecord& record) {
-  const std::shared_ptr<ExecSession> session = execs_.Finish(std::string(exec_id), record);
-  if (session == nullptr) return;
-  quick_.Post([session] {
-    // A daemonised child keeps the group until the container goes.
-    (void)session->leaf_->Remove(Cancel(absl::Now() + absl::Milliseconds(200)));
-  });
+  (void)execs_.Finish(std::string(exec_id), record);
 }
 
 void PodManager::OnShimDeath(absl::string_view pod_id) {

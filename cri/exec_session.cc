@@ -1,10 +1,14 @@
 #include "cri/exec_session.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace crisp::cri {
 
@@ -19,7 +23,15 @@ void ExecSession::Exited(const runtime::ExitRecord& record) {
   (void)!::write(exited_.get(), &one, sizeof(one));
 }
 
-absl::Status ExecSession::Kill(const Cancel& cancel) { return leaf_->Kill(cancel); }
+absl::Status ExecSession::Kill(const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(shim_->KillExec(id_));
+  while (!exit().has_value()) {
+    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("kill exec ", id_)));
+    pollfd ended = {.fd = exited_fd(), .events = POLLIN, .revents = 0};
+    (void)::poll(&ended, 1, 10);
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ExecSession::Resize(uint16_t rows, uint16_t columns) {
   return shim_->ResizeTerminal(container_id_, id_, rows, columns);

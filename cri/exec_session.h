@@ -14,7 +14,6 @@
 #include "absl/synchronization/mutex.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
-#include "runtime/cgroup.h"
 #include "runtime/shim_client.h"
 
 namespace crisp::cri {
@@ -36,8 +35,8 @@ class ExecSession {
     absl::MutexLock lock(&mutex_);
     return exit_;
   }
-  // SIGKILLs the process and all that it has started, however it hides, and waits until they are
-  // gone or `cancel` fires.
+  // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process is gone
+  // or `cancel` fires.
   absl::Status Kill(const Cancel& cancel);
   absl::Status Resize(uint16_t rows, uint16_t columns);
 
@@ -50,8 +49,7 @@ class ExecSession {
   const UniqueFd exited_;
   mutable absl::Mutex mutex_;
   std::optional<runtime::ExitRecord> exit_ ABSL_GUARDED_BY(mutex_);
-  std::optional<runtime::Cgroup> leaf_;           // set before the session is handed out
-  std::shared_ptr<runtime::Shim> shim_;           // likewise
+  std::shared_ptr<runtime::Shim> shim_;           // set before the session is handed out
 };
 
 // Running execs by id. Thread-safe.

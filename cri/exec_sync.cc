@@ -78,7 +78,6 @@ absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
   auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited));
-  const runtime::Cgroup group = CgroupAt(container->Snapshot()->cgroup_path());
   runtime::ExecInputs inputs{.exec_id = session->id(),
                              .container_id = running.id,
                              .argv = argv,
@@ -89,17 +88,15 @@ absl::StatusOr<std::shared_ptr<ExecSession>> PodManager::StartExec(absl::string_
     inputs.seccomp_flags = base->seccomp->flags;
   }
   CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan, runtime::BuildExecPlan(base->process, std::move(inputs)));
-  CRISP_ASSIGN_OR_RETURN(runtime::Cgroup leaf, group.CreateExecLeaf(session->id()));
-  plan.cgroup_dirs = group.ExecDirs(leaf);
-  session->leaf_ = leaf;
+  plan.cgroup_dirs = CgroupAt(container->Snapshot()->cgroup_path()).ExecDirs();
   session->shim_ = running.shim;
   // Known before it starts: its end may be told before Exec() returns.
   execs_.Insert(session);
   const absl::Status status = running.shim->Exec(plan, stdio, cancel).status();
   if (!status.ok()) {
     execs_.Erase(session->id());
-    (void)leaf.KillOnce();
-    cleanup_.Post([leaf] { (void)leaf.Remove(Cancel(absl::Now() + absl::Seconds(1))); });
+    // It may start all the same, when only the wait for it has ended.
+    cleanup_.Post([session] { (void)session->shim_->KillExec(session->id()); });
     return status;
   }
   if (container->Stage() != state::ContainerRecord::RUNNING) {

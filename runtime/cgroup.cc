@@ -57,6 +57,12 @@ std::string Cgroup::PrimaryDir() const { return layout_->Primary().mount_point +
 
 absl::Status Cgroup::MakeAll(std::vector<std::string>* made) const {
   for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
+std::vector<std::string> Cgroup::ExecDirs() const {
+  std::vector<std::string> dirs = Dirs();
+  std::rotate(dirs.begin(), std::find(dirs.begin(), dirs.end(), PrimaryDir()), dirs.end());
+  return dirs;
+}
+
     CRISP_RETURN_IF_ERROR(MakeGroup(*layout_, hierarchy, path_, made));
   }
   return absl::OkStatus();
@@ -123,23 +129,6 @@ absl::Status Cgroup::Update(const OciResources& change) const {
     if (!period && former_period != 0) wanted.cpu.period = former_period;
   }
   return Annotate(Apply(wanted, /*fresh=*/false), absl::StrCat("update cgroup ", path_));
-}
-
-absl::StatusOr<Cgroup> Cgroup::CreateExecLeaf(absl::string_view exec_id) const {
-  Cgroup leaf(layout_, absl::StrCat(path_, "/exec-", exec_id));
-  if (mkdir(leaf.PrimaryDir().c_str(), 0755) != 0) {
-    return ErrnoError(errno, absl::StrCat("create cgroup ", leaf.PrimaryDir()));
-  }
-  return leaf;
-}
-
-std::vector<std::string> Cgroup::ExecDirs(const Cgroup& leaf) const {
-  std::vector<std::string> dirs = Dirs();
-  const std::string primary = PrimaryDir();
-  for (std::string& dir : dirs) {
-    if (dir == primary) dir = leaf.PrimaryDir();
-  }
-  return dirs;
 }
 
 absl::Status Cgroup::RemoveOnce() const {

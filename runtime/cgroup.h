@@ -33,6 +33,8 @@ class Cgroup {
   std::string Dir(absl::string_view controller) const;
   // All of them: for ContainerPlan::cgroup_dirs.
   std::vector<std::string> Dirs() const;
+  // The same with the primary one first: for ExecPlan::cgroup_dirs.
+  std::vector<std::string> ExecDirs() const;
   // The one in the primary hierarchy.
   std::string PrimaryDir() const;
 
@@ -51,13 +53,6 @@ class Cgroup {
   // and the kernel would have to kill). Orders raise and lower of memory and swap, and of quota and
   // period, so that no step is invalid. Device rules are left alone.
   absl::Status Update(const OciResources& change) const;
-
-  // A place for one exec, so that its whole tree can be killed: a child group `exec-<id>` of the
-  // primary hierarchy only. Costs one mkdir; limits and accounting stay the container's.
-  absl::StatusOr<Cgroup> CreateExecLeaf(absl::string_view exec_id) const;
-  // For ExecPlan::cgroup_dirs, given the leaf: the container's directories with the leaf's in place
-  // of the primary one (v2: the leaf's alone).
-  std::vector<std::string> ExecDirs(const Cgroup& leaf) const;
 
   // SIGKILLs everything in it, nested groups too, until nothing is left. v2: cgroup.kill. v1:
   // freeze, signal, thaw, look again. OK when it is empty or absent; DeadlineExceeded naming the

@@ -221,17 +221,23 @@ TEST_F(CgroupTest, KillsWhatIsFrozen) {
   EXPECT_OK(group_->Freeze(false, Within(absl::Seconds(5))));
 }
 
-TEST_F(CgroupTest, AnExecLeafDiesAlone) {
+TEST_F(CgroupTest, ThawsOnlyWhatIsFrozenItself) {
   ASSERT_OK(Make({}));
-  pid_t init = Spawn(group_->Dirs());
-  ASSERT_OK_AND_ASSIGN(Cgroup leaf, group_->CreateExecLeaf("e1"));
-  EXPECT_EQ(group_->ExecDirs(leaf).size(), group_->Dirs().size());
-  Spawn(group_->ExecDirs(leaf));
-  for (int i = 0; i < 1000 && leaf.Pids()->empty(); ++i) absl::SleepFor(absl::Milliseconds(1));
-  EXPECT_THAT(*group_->Pids(), SizeIs(2));
-  ASSERT_OK(leaf.Kill(Within(absl::Seconds(10))));
-  ASSERT_OK(leaf.Remove(Within(absl::Seconds(10))));
-  EXPECT_THAT(*group_->Pids(), ::testing::ElementsAre(init));
+  EXPECT_OK(group_->ThawIfFrozen());
+  Spawn(group_->Dirs());
+  ASSERT_OK(group_->Freeze(true, Within(absl::Seconds(5))));
+  ASSERT_OK(group_->ThawIfFrozen());
+  const std::string file = group_->v2() ? group_->PrimaryDir() + "/cgroup.freeze"
+                                        : group_->Dir("freezer") + "/freezer.self_freezing";
+  EXPECT_THAT(*ReadFile(file), ::testing::StartsWith("0"));
+  EXPECT_OK(Cgroup(layout_, "/no-such-group").ThawIfFrozen());
+  EXPECT_OK(Cgroup(layout_, "/").ThawIfFrozen());
+}
+
+TEST_F(CgroupTest, AnExecIsLookedForInThePrimaryHierarchy) {
+  ASSERT_OK(Make({}));
+  EXPECT_EQ(group_->ExecDirs().front(), group_->PrimaryDir());
+  EXPECT_THAT(group_->ExecDirs(), ::testing::UnorderedElementsAreArray(group_->Dirs()));
 }
 
 TEST_F(CgroupTest, CountsOomKills) {

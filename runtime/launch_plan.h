@@ -118,6 +118,8 @@ struct ExecPlan {
   std::string exec_id;
   std::string container_id;
   ProcessPlan process;
+  // The container's, in which the exec's process is put as well. In the first one its descendants are looked
+  // for when it is to be killed.
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
   bool operator==(const ExecPlan&) const = default;

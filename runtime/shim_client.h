@@ -95,11 +95,12 @@ class Shim {
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
                                               const Cancel& cancel) = 0;
-  // Kills an exec with everything it left behind, and nothing else. The shim runs each exec in a leaf
-  // cgroup that it makes below ExecPlan::cgroup_dirs (v2: the unified directory; v1: the one of the
-  // freezer hierarchy), so daemonised children are found too; without such a directory only the
-  // exec's process group dies. OK when it has ended already or is unknown. Leaves that are still
-  // populated when the exec's leader exits are removed when they empty or the container goes.
+  // Kills an exec with everything that it has started, and nothing else; returns when all have been sent
+  // their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of its own where
+  // the container has one: that is how daemonised children are found too. Without one (a container among
+  // the host's cgroups, one whose first process has moved further down) its session and all descendants
+  // die; without ExecPlan::cgroup_dirs its process group. OK when it has ended already or is unknown:
+  // what it has left behind by then is the container's.
   virtual absl::Status KillExec(absl::string_view exec_id) = 0;
   // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
   // the other side or the container exits.

@@ -20,6 +20,8 @@ namespace crisp::runtime {
 namespace {
 
 constexpr absl::Duration kShutdownWait = absl::Seconds(10);
+// For the shim to have looked through a container's processes, many times if they fork.
+constexpr absl::Duration kKillPatience = absl::Seconds(5);
 
 constexpr char kHeldMount[] = "/proc/self/fd/";
 
@@ -121,7 +123,7 @@ absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
 }
 
 absl::Status ShimConnection::KillExec(absl::string_view id) {
-  return CallId(MessageType::kKillExec, id, Cancel()).status;
+  return CallId(MessageType::kKillExec, id, Cancel(absl::Now() + kKillPatience)).status;
 }
 
 absl::Status ShimConnection::Attach(absl::string_view id, const Stdio& stdio) {

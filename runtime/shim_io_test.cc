@@ -164,10 +164,39 @@ void CgroupShimTest::TreeKill(bool v2) {
   EXPECT_OK(shim_->KillExec("unknown"));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   EXPECT_EQ(reports[0].state, ContainerReport::State::kRunning);
-  // The leaves are gone: only files are left.
-  usleep(50000);
+  // Nobody has made a group: only files are there.
   ASSERT_OK_AND_ASSIGN(const auto names, ListDir(cgroup_));
   for (const std::string& name : names) EXPECT_FALSE(absl::StartsWith(name, "exec-")) << name;
+}
+
+// Among the host's cgroups an exec's processes are those of its session and their descendants.
+TEST_F(CgroupShimTest, KillExecEndsItsSessionWhereThereIsNoCgroupNamespace) {
+  if (MakeCgroup("freezer").empty() && MakeCgroup("").empty()) GTEST_SKIP() << "no cgroup to make";
+  StartPod();
+  ContainerPlan plan = MakeContainer("sleep 100 & sleep 101; wait");
+  plan.private_cgroup_namespace = false;
+  plan.cgroup_dirs = {cgroup_};
+  plan.cgroup_v2 = access((cgroup_ + "/tasks").c_str(), F_OK) != 0;
+  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()).status());
+  const auto exec_of = [&plan, this](const std::string& script) {
+    ExecPlan exec = MakeExec(plan.container_id, script);
+    exec.cgroup_dirs = plan.cgroup_dirs;
+    exec.cgroup_v2 = plan.cgroup_v2;
+    return exec;
+  };
+  const ExecPlan exec = exec_of("setsid sleep 90 & (sleep 91 &) ; sleep 92");
+  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  usleep(200000);
+  ASSERT_OK(shim_->KillExec(exec.exec_id));
+  EXPECT_EQ(observer_.WaitExec(exec.exec_id).exit_code, 137);
+  usleep(50000);
+  ExecPlan look = exec_of("cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+  look.exec_id += "b";
+  const std::string out = RunExec(look);
+  EXPECT_THAT(out, Not(HasSubstr("sleep 9")));
+  EXPECT_THAT(out, HasSubstr("sleep 100"));
+  EXPECT_THAT(out, HasSubstr("sleep 101"));
 }
 
 TEST_F(CgroupShimTest, KillExecEndsItsWholeTreeOnV1) {

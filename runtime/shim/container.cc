@@ -248,6 +248,7 @@ bool CreateContainer(char* bytes, size_t size, Fd* root, const LayerFds& layers)
   container->id = Duplicate(view.container_id.data, view.container_id.size);
   container->exit_record = Duplicate(view.exit_record.data, view.exit_record.size);
   container->own_pid_ns = view.pid == NamespaceMode::kPrivate;
+  container->own_cgroup_ns = view.private_cgroup_namespace;
   container->prepared = new Prepared;
   container->prepared->view = view;
   container->prepared->root.Reset(root->Release());
@@ -268,10 +269,11 @@ bool RemoveContainer(const Str& id) {
     if (container->state == State::kRunning || container->state == State::kStarting) {
       return Refuse(kFailedPrecondition, "still running: container", id.c_str());
     }
-    // In a shared PID namespace its execs may live on; they have no container to belong to then.
+    // In a shared PID namespace its execs may live on; they have no container to belong to then. (What
+    // an exec that has ended left behind is the container's, and dies with it.)
     for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
       if (exec->container != container) continue;
-      if (!exec->ended || exec->leaf != nullptr) (void)KillExec(Str{exec->id, 0});
+      (void)KillExec(Str{exec->id, 0});
       exec->container = nullptr;
     }
     *link = container->next;

@@ -77,6 +77,7 @@ struct Container {
   bool announced = false;  // the daemon has been told of the exit
   char* exit_record = nullptr;
   bool own_pid_ns = true;
+  bool own_cgroup_ns = true;
   Prepared* prepared = nullptr;
   Io io;
   Container* next = nullptr;
@@ -94,7 +95,9 @@ struct Exec {
   bool ended = false;
   Ending ending;
   bool announced = false;
-  char* leaf = nullptr;  // its cgroup; nullptr: none
+  char* cgroup = nullptr;    // the container's
+  bool own_cgroup_ns = false;  // it has unshared one
+  uint64_t mark = 0;           // that one, once the exec runs
   Io* io = nullptr;      // with a terminal only
   Exec* next = nullptr;
   ~Exec();

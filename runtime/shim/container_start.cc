@@ -5,6 +5,7 @@
 
 #include "runtime/shim/connection.h"
 #include "runtime/shim/container.h"
+#include "runtime/shim/exec_tree.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/propagation.h"
 
@@ -84,6 +85,7 @@ void SettleExec(Exec* exec) {
     return;
   }
   exec->running = true;
+  if (exec->own_cgroup_ns) exec->mark = CgroupNamespaceOf(exec->pid);
   exec->started_at = Now();
 }
 

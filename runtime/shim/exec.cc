@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "runtime/shim/container.h"
+#include "runtime/shim/exec_tree.h"
 #include "runtime/shim/pod.h"
 
 namespace crisp::shim {
@@ -14,7 +15,12 @@ Exec* g_execs = nullptr;
 
 namespace {
 
-uint32_t g_exec_count = 0;
+// Where an exec's child goes.
+struct ExecEntry {
+  CgroupEntry cgroups;
+  // Whether it gets a cgroup namespace of its own, so that what it begets is known.
+  bool own_cgroup_ns = false;
+};
 
 bool EnterContainer(int pidfd) {
   const int flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS |
@@ -27,11 +33,14 @@ bool EnterContainer(int pidfd) {
 }
 
 [[noreturn]] void RunExecChild(
-    const ExecView& plan, const CgroupEntry& cgroups, int pidfd, const int stdio[3], int status) {
+    const ExecView& plan, const ExecEntry& entry, int pidfd, const int stdio[3], int status) {
+  const CgroupEntry& cgroups = entry.cgroups;
   if (!EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
       !EnterContainer(pidfd)) {
     ReportAndExit(status);
   }
+  // It has the same root as the container's. Without it there is still the session to know them by.
+  if (entry.own_cgroup_ns) (void)SysUnshare(CLONE_NEWCGROUP);
   if (!plan.process.terminal) RunProcess(plan.process, plan.container_id, stdio, status);
   const int devpts =
       SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
@@ -47,7 +56,7 @@ bool EnterContainer(int pidfd) {
 
 // The child in its PID namespace and cgroup; -1 with g_error.
 pid_t CloneExec(const ExecView& plan,
-                const CgroupEntry& cgroups,
+                ExecEntry* entry,
                 pid_t init,
                 const int stdio[3],
                 const int ends[2]) {
@@ -56,12 +65,22 @@ pid_t CloneExec(const ExecView& plan,
     Fail("enter the container's PID namespace");
     return -1;
   }
-  const pid_t child = CloneSelf(0, nullptr, cgroups.unified());
+  pid_t child = CloneSelf(0, nullptr, entry->cgroups.unified());
+  if (child < 0 && (errno == EBUSY || errno == EOPNOTSUPP) && plan.cgroup_v2) {
+    // The container's first process has handed controllers down and moved further down itself. A namespace
+    // that begins there would show another root than the container's.
+    entry->own_cgroup_ns = false;
+    if (entry->cgroups.OpenWhereInitIs(*plan.cgroup_dirs.begin(), init)) {
+      child = CloneSelf(0, nullptr, entry->cgroups.unified());
+      if (child < 0) Fail("create the exec's process");
+    }
+  } else if (child < 0) {
+    Fail("create the exec's process");
+  }
   if (child == 0) {
     close(ends[0]);
-    RunExecChild(plan, cgroups, pidfd.get(), stdio, ends[1]);
+    RunExecChild(plan, *entry, pidfd.get(), stdio, ends[1]);
   }
-  if (child < 0) Fail("create the exec's process");
   (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
   return child;
 }
@@ -85,7 +104,7 @@ Io* MakeRelay(const int stdio[3]) {
 Exec::~Exec() {
   delete io;
   free(id);
-  free(leaf);
+  free(cgroup);
 }
 
 Exec* FindExec(const Str& id) {
@@ -108,15 +127,14 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
   if (FindExec(plan.exec_id) != nullptr) {
     return Refuse(kAlreadyExists, "the shim has exec", plan.exec_id.c_str());
   }
-  Text<64> leaf;
-  leaf.Add("exec-").AddNumber(getpid()).Add("-").AddNumber(++g_exec_count);
-  CgroupEntry cgroups;
-  if (!cgroups.OpenWithLeaf(plan.cgroup_dirs, plan.cgroup_v2, leaf.data)) return false;
+  ExecEntry entry;
+  entry.own_cgroup_ns = container->own_cgroup_ns && !plan.cgroup_dirs.empty();
+  if (!entry.cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2)) return false;
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return Fail("make a socket pair");
   }
-  const pid_t child = CloneExec(plan, cgroups, container->pid, stdio, ends);
+  const pid_t child = CloneExec(plan, &entry, container->pid, stdio, ends);
   close(ends[1]);
   if (child < 0) {
     close(ends[0]);
@@ -126,7 +144,11 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
   exec->id = Duplicate(plan.exec_id.data, plan.exec_id.size);
   exec->container = container;
   exec->pid = child;
-  exec->leaf = cgroups.TakeLeaf();
+  if (!plan.cgroup_dirs.empty()) {
+    const Str cgroup = *plan.cgroup_dirs.begin();
+    exec->cgroup = Duplicate(cgroup.data, cgroup.size);
+  }
+  exec->own_cgroup_ns = entry.own_cgroup_ns;
   if (plan.process.terminal) exec->io = MakeRelay(stdio);
   exec->next = g_execs;
   g_execs = exec;
@@ -138,12 +160,8 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
 
 bool KillExec(const Str& id) {
   Exec* exec = FindExec(id);
-  if (exec == nullptr) return true;
-  if (exec->leaf != nullptr) return KillCgroup(exec->leaf);
-  if (exec->ended) return true;
-  (void)kill(-exec->pid, SIGKILL);
-  (void)kill(exec->pid, SIGKILL);
-  return true;
+  if (exec == nullptr || exec->ended) return true;
+  return KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->pid, exec->mark});
 }
 
 void SweepExecs(bool connected) {
@@ -151,12 +169,7 @@ void SweepExecs(bool connected) {
   while (*link != nullptr) {
     Exec* exec = *link;
     const bool told = exec->announced || !connected;
-    if (exec->ended && exec->leaf != nullptr && RemoveCgroup(exec->leaf)) {
-      free(exec->leaf);
-      exec->leaf = nullptr;
-    }
-    if (exec->ended && told && exec->leaf == nullptr &&
-        (exec->io == nullptr || exec->io->flushed())) {
+    if (exec->ended && told && (exec->io == nullptr || exec->io->flushed())) {
       *link = exec->next;
       delete exec;
     } else {

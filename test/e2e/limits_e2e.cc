@@ -121,6 +121,37 @@ TEST_F(Limits, OutOfMemoryIsNamed) {
   EXPECT_EQ(status.exit_code(), 137);
 }
 
+// Whoever reads /proc/self/cgroup and then what is there finds the container's limits.
+TEST_F(Limits, AnExecIsInTheContainersOwnCgroup) {
+  const auto pod_config = node_->PodConfig("exec-limits");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+    c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
+  }));
+  EXPECT_EQ(node_->Shell(id, "cat /proc/self/cgroup"), node_->Shell(id, "cat /proc/1/cgroup"));
+  const bool v2 = ReadFile("/sys/fs/cgroup/cgroup.controllers").ok();
+  const std::string limit = v2 ? "cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/memory.max"
+                               : "cat /sys/fs/cgroup/memory$(sed -n s/.*:memory://p /proc/self/cgroup)"
+                                 "/memory.limit_in_bytes";
+  EXPECT_EQ(node_->Shell(id, limit), "67108864");
+  for (int i = 0; i < 5; ++i) node_->Shell(id, "sleep 1000 >/dev/null 2>&1 &");
+  EXPECT_EQ(node_->Shell(id, "pidof sleep | wc -w"), "6") << "what an exec leaves behind is the container's";
+  EXPECT_EQ(node_->Shell(id, "cd /sys/fs/cgroup && find . -name 'exec-*'"), "");
+}
+
+TEST_F(Limits, AnExecsDescendantsDieWithItWhenItsTimeIsUp) {
+  const auto pod_config = node_->PodConfig("exec-tree");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  node_->Shell(id, "setsid sleep 4000 >/dev/null 2>&1 &");
+  EXPECT_NE(node_->Exec(id, {"sh", "-c", "setsid sleep 4001 & (setsid sleep 4002 &); sleep 4003"}, 1).exit_code, 0);
+  const std::string left = node_->Shell(id, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+  EXPECT_THAT(left, ::testing::HasSubstr("sleep 4000"));
+  for (const char* gone : {"sleep 4001", "sleep 4002", "sleep 4003"}) {
+    EXPECT_THAT(left, ::testing::Not(::testing::HasSubstr(gone)));
+  }
+}
+
 TEST_F(Limits, CapabilitiesSeccompAndNoNewPrivileges) {
   const auto pod_config = node_->PodConfig("security");
   const std::string pod = node_->RunPod(pod_config);

@@ -1,0 +1,28 @@
+#ifndef CRISP_RUNTIME_SHIM_EXEC_TREE_H_
+#define CRISP_RUNTIME_SHIM_EXEC_TREE_H_
+
+#include "runtime/shim/sys.h"
+
+namespace crisp::shim {
+
+// What tells the processes that an exec has begotten from the others of its container, in whose cgroup
+// they all are.
+struct ExecTree {
+  const char* cgroup = "";  // theirs; "": none, then only the exec's session dies
+  pid_t pid = 0;            // the exec's own process, and the session that it has begun
+  // The inode of the cgroup namespace that only they are in: it is inherited, however a process forks
+  // away, and to leave it takes CAP_SYS_ADMIN. 0: they have none of their own, then they are those of the
+  // session and all their descendants.
+  uint64_t mark = 0;
+};
+
+// The inode of the cgroup namespace that a process is in; 0 when it has ended.
+uint64_t CgroupNamespaceOf(pid_t pid);
+
+// SIGKILLs them all, until a look finds none that was not sent it before; freezes the cgroup in between
+// when they fork faster than that. False and g_error when they still do after that.
+bool KillTree(const ExecTree& tree);
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_EXEC_TREE_H_
