@@ -1,6 +1,7 @@
 #include "runtime/cgroup_resources.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -240,8 +241,10 @@ void PutList(std::vector<T>& into, const std::vector<T>& value) {
 
 uint64_t SharesToWeight(uint64_t shares) {
   if (shares == 0) return 0;
-  shares = std::clamp<uint64_t>(shares, 2, 262144);
-  return 1 + (shares - 2) * 9999 / 262142;
+  const double doublings = std::log2(static_cast<double>(std::clamp<uint64_t>(shares, 2, 262144)));
+  const double decades = (doublings + 125) * doublings / 612 - 7.0 / 34;
+  // What rounding adds to a whole number must not make it the next.
+  return static_cast<uint64_t>(std::ceil(std::pow(10, decades) - 1e-6));
 }
 
 uint64_t BlkioToIoWeight(uint64_t weight) {

@@ -44,7 +44,7 @@ TEST(CgroupResourcesTest, WritesV1) {
 
 TEST(CgroupResourcesTest, WritesV2) {
   EXPECT_EQ(Text(Sample(), true),
-            "/cpu.weight=20; /cpu.max=50000 100000; /cpuset.cpus=0-1; /cpuset.mems=0; "
+            "/cpu.weight=59; /cpu.max=50000 100000; /cpuset.cpus=0-1; /cpuset.mems=0; "
             "/memory.max=1000; /memory.swap.max?=500; /pids.max=7; /hugetlb.2MB.max?=4096; "
             "/hugetlb.2MB.rsvd.max?=4096");
 }
@@ -134,7 +134,12 @@ TEST(CgroupResourcesTest, RefusesWhatCannotBe) {
 TEST(CgroupResourcesTest, ConvertsWeights) {
   EXPECT_EQ(SharesToWeight(0), 0u);
   EXPECT_EQ(SharesToWeight(2), 1u);
-  EXPECT_EQ(SharesToWeight(1024), 39u);
+  EXPECT_EQ(SharesToWeight(3), 2u);
+  EXPECT_EQ(SharesToWeight(100), 17u);
+  EXPECT_EQ(SharesToWeight(512), 59u);
+  EXPECT_EQ(SharesToWeight(1024), 100u);
+  EXPECT_EQ(SharesToWeight(2048), 174u);
+  EXPECT_EQ(SharesToWeight(262143), 10000u);
   EXPECT_EQ(SharesToWeight(262144), 10000u);
   EXPECT_EQ(SharesToWeight(UINT64_MAX), 10000u);
   EXPECT_EQ(BlkioToIoWeight(10), 1u);
