@@ -134,10 +134,12 @@ absl::StatusOr<state::ContainerRecord> PodManager::InitialRecord(const CreateJob
   *record.mutable_resources() = job.config.linux().resources();
   CRISP_ASSIGN_OR_RETURN(const int signal, StopSignalOf(job.config, job.image));
   record.set_stop_signal(signal);
-  CRISP_ASSIGN_OR_RETURN(
-      std::string cgroup,
-      runtime::ContainerCgroupPath(options_.cgroup_driver, job.pod_config.linux().cgroup_parent(),
-                                   job.pod->id, record.id()));
+  // As the pod's group was made: the daemon's driver may be another by now.
+  const std::string& parent = job.pod_config.linux().cgroup_parent();
+  const runtime::CgroupDriver driver =
+      runtime::DriverOfPod(parent, job.pod->Snapshot()->cgroup_path());
+  CRISP_ASSIGN_OR_RETURN(std::string cgroup,
+                         runtime::ContainerCgroupPath(driver, parent, job.pod->id, record.id()));
   record.set_cgroup_path(std::move(cgroup));
   for (int i = 0; i < job.config.mounts_size(); ++i) {
     if (job.config.mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));

@@ -41,8 +41,10 @@ grpc::Status RuntimeService::Version(grpc::ServerContext*, const v1::VersionRequ
 
 grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusRequest* request,
                                     v1::StatusResponse* reply) {
-  // The daemon answers only once it has recovered, and needs nobody else to be ready.
-  AddCondition(reply->mutable_status(), "RuntimeReady", true, "", "");
+  // The daemon answers only once it has recovered; who else a pod needs is asked in the background.
+  const absl::Status ready = pods_.Ready();
+  AddCondition(reply->mutable_status(), "RuntimeReady", ready.ok(), ready.ok() ? "" : "CgroupDriverNotReady",
+               std::string(ready.message()));
   const network::NetworkCondition network = network_.Condition();
   AddCondition(reply->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);

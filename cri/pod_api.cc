@@ -27,6 +27,8 @@ absl::Status PodApi::Recover() { return absl::OkStatus(); }
 
 absl::Status PodApi::RemoveAllPods(const Cancel&) { return absl::OkStatus(); }
 
+absl::Status PodApi::Ready() const { return absl::OkStatus(); }
+
 int PodApi::PodCount() const { return 0; }
 
 ::crisp::runtime::ShimObserver* PodApi::observer() { return nullptr; }

@@ -48,6 +48,8 @@ class PodApi {
   // For `crispd reset`, after Recover(): kills and removes every pod with all of its resources.
   // Goes on after an error and returns the first.
   virtual absl::Status RemoveAllPods(const Cancel& cancel);
+  // OK, or why no new pod can be had, whatever the network says. From memory.
+  virtual absl::Status Ready() const;
   // How many pods are known, for `crisp info` and metrics.
   virtual int PodCount() const;
   // Where the shim pool tells exits; nullptr: nowhere.

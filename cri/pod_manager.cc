@@ -76,6 +76,7 @@ void PodManager::WarmUp() {
 void PodManager::LoadDefaultAppArmor() {
   const absl::Status loaded = runtime::LoadDefaultAppArmor(
       absl::StrCat(options_.state, "/apparmor-default"), Cancel(absl::Now() + kAppArmorTime));
+  if (UsesSystemd()) cleanup_.Post([this] { WatchSystemd(false); });
   if (loaded.ok()) {
     host_.default_apparmor = runtime::kDefaultAppArmorProfile;
   } else {

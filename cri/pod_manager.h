@@ -95,6 +95,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status Recover() override;
   absl::Status RemoveAllPods(const Cancel& cancel) override;
   int PodCount() const override { return static_cast<int>(pods_.size()); }
+  absl::Status Ready() const override;
 
   // For the metrics: how many there are now, and what happened since the start.
   int PodsThat(bool are_ready) const;
@@ -148,6 +149,11 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // The kubelet makes its groups before it asks for a pod.
   bool ClaimCgroup(const std::string& path);
   bool UsesSystemd() const { return options_.cgroup_driver == runtime::CgroupDriver::kSystemd; }
+  void WatchSystemd(bool failed_before);
+  // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in them.
+  void ThawPod(const Pod& pod);
+  // Whether the pod's containers may make cgroups below their own.
+  bool CgroupWritable(const Pod& pod) const;
   // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim.
   absl::Status RemovePodGroups(const state::PodRecord& record, const Cancel& cancel);
   // Gives a claim back; the last one removes the group, or fails while something is still in it.
@@ -323,6 +329,9 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.
   WorkQueue cleanup_{2};
+  mutable absl::Mutex systemd_mutex_;
+  absl::Status systemd_answer_ ABSL_GUARDED_BY(systemd_mutex_);  // OK also where it is not needed
+
   WorkQueue quick_{4};
 };
 

@@ -29,6 +29,8 @@ using google::protobuf::util::MessageDifferencer;
 // How long any one step may take that somebody else answers (a CNI plugin): longer than a kubelet
 // waits, so that a slow success is still one for the retry.
 constexpr absl::Duration kStepTime = absl::Minutes(5);
+// For systemd to make a pod's scope.
+constexpr absl::Duration kScopeTime = absl::Seconds(30);
 constexpr absl::Duration kSparePause = absl::Milliseconds(20);
 constexpr absl::Duration kSpareStart = absl::Milliseconds(4);
 constexpr absl::Duration kSpareRetry = absl::Seconds(1);
@@ -353,7 +355,7 @@ absl::Status PodManager::StartShim(const PodPtr& pod,
   }
   if (!UsesSystemd()) return absl::OkStatus();
   CRISP_ASSIGN_OR_RETURN(const std::string slice, runtime::PodSlice(parent));
-  return runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kStepTime));
+  return runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kScopeTime));
 }
 
 absl::Status PodManager::AttachNetwork(const PodPtr& pod,

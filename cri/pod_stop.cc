@@ -147,11 +147,11 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
 
 absl::Status PodManager::RemovePodGroups(const state::PodRecord& record, const Cancel& cancel) {
   const std::string& parent = record.config().linux().cgroup_parent();
-  // By the record: the driver may have been another when it was made.
-  const bool in_slice = absl::EndsWith(record.cgroup_path(), ".slice");
-  if (parent.empty() || in_slice) {
+  const bool in_scope =
+      runtime::DriverOfPod(parent, record.cgroup_path()) == runtime::CgroupDriver::kSystemd;
+  if (parent.empty() || in_scope) {
     std::string path = record.cgroup_path();
-    if (in_slice) {
+    if (in_scope) {
       CRISP_ASSIGN_OR_RETURN(path, runtime::PodScopePath(parent, record.id()));
     }
     // The pod has it for itself.

@@ -28,6 +28,8 @@ using ::testing::HasSubstr;
 // Counts the calls that wait at once; lets them go when told.
 class BlockingPods : public PodApi {
  public:
+  absl::Status Ready() const override { return ready; }
+  absl::Status ready;
   absl::Status StopContainer(const v1::StopContainerRequest&, v1::StopContainerResponse*,
                              const Cancel& cancel) override {
     ++waiting;
@@ -132,6 +134,16 @@ TEST_F(ServerTest, StatusTellsConditionsHandlersAndFeatures) {
   EXPECT_TRUE(reply.features().supplemental_groups_policy());
   ASSERT_OK_AND_ASSIGN(const Json config, ParseJson(reply.info().at("config")));
   EXPECT_EQ(config["stateDir"], config_.state);
+}
+
+TEST_F(ServerTest, StatusSaysWhyNoPodCanBeHad) {
+  pods_.ready = absl::UnavailableError("systemd: connect to the system bus: Connection refused");
+  grpc::ClientContext context;
+  v1::StatusResponse reply;
+  ASSERT_TRUE(Stub()->Status(&context, v1::StatusRequest(), &reply).ok());
+  EXPECT_FALSE(reply.status().conditions(0).status());
+  EXPECT_EQ(reply.status().conditions(0).reason(), "CgroupDriverNotReady");
+  EXPECT_THAT(reply.status().conditions(0).message(), ::testing::HasSubstr("system bus"));
 }
 
 TEST_F(ServerTest, RuntimeConfigNamesTheDriver) {

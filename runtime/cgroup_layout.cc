@@ -177,6 +177,12 @@ absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
                                                 absl::string_view id) {
   absl::StatusOr<std::string> above = driver == CgroupDriver::kCgroupfs
                                           ? PodCgroupPath(driver, parent, pod_id)
+// Only with systemd is the parent a slice, "-.slice" (which is "/") among them.
+CgroupDriver DriverOfPod(absl::string_view parent, absl::string_view path) {
+  const bool systemd = parent.empty() ? absl::EndsWith(path, ".scope") : PodSlice(parent).ok();
+  return systemd ? CgroupDriver::kSystemd : CgroupDriver::kCgroupfs;
+}
+
                                           : PodScopePath(parent, pod_id);
   if (!above.ok()) return above.status();
   return absl::StrCat(*above == "/" ? "" : *above, "/", id);

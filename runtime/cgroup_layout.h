@@ -59,6 +59,8 @@ absl::StatusOr<std::string> PodSlice(absl::string_view parent);
 // (cgroup_systemd.h). The shim must live in a group of its own below it.
 absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id);
 // A container's group (or the pod's pid 1's): <pod group>/<id>, with systemd <pod scope>/<id>.
+// Which driver has made the pod whose group is `path`. It may be another than the present one.
+CgroupDriver DriverOfPod(absl::string_view parent, absl::string_view path);
 absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
                                                 absl::string_view parent,
                                                 absl::string_view pod_id,

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "absl/time/clock.h"
+#include "base/file.h"
 #include "base/status_matchers.h"
 #include "runtime/cgroup_systemd.h"
 
@@ -71,6 +74,35 @@ TEST(CgroupLayoutTest, NamesGroupsForEachDriver) {
   EXPECT_EQ(*PodCgroupPath(systemd, "", "p"), "/system.slice/crisp-p.scope");
   EXPECT_EQ(*PodSlice("/a.slice/a-b.slice"), "a-b.slice");
   EXPECT_EQ(*PodSlice(""), "system.slice");
+}
+
+TEST(CgroupLayoutTest, KnowsAPodsDriverByItsRecord) {
+  constexpr auto fs = CgroupDriver::kCgroupfs, systemd = CgroupDriver::kSystemd;
+  EXPECT_EQ(DriverOfPod("-.slice", "/"), systemd);
+  EXPECT_EQ(DriverOfPod("/a.slice/a-b.slice/", "/a.slice/a-b.slice"), systemd);
+  EXPECT_EQ(DriverOfPod("", "/system.slice/crisp-p.scope"), systemd);
+  EXPECT_EQ(DriverOfPod("", "/crisp/p"), fs);
+  EXPECT_EQ(DriverOfPod("/", "/"), fs);
+  EXPECT_EQ(DriverOfPod("/kubepods/pod1", "/kubepods/pod1"), fs);
+}
+
+// Somebody accepts and says nothing.
+TEST(CgroupSystemdTest, ABusThatHangsHoldsNobodyLongerThanAllowed) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/bus";
+  const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(listener.get(), 8), 0);
+  ASSERT_EQ(setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + path).c_str(), 1), 0);
+  const absl::Time before = absl::Now();
+  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Cancel(before + absl::Milliseconds(300))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("hang")));
+  EXPECT_THAT(AskSystemd(Cancel(absl::Now() + absl::Milliseconds(100))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_LT(absl::Now() - before, absl::Seconds(5));
+  unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
 }
 
 TEST(CgroupSystemdTest, WithoutABusItIsUnavailable) {

@@ -20,9 +20,11 @@ namespace {
 constexpr char kService[] = "org.freedesktop.systemd1";
 constexpr char kPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr absl::Duration kLongest = absl::Seconds(30);
 
 struct Unref {
-  void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
+  // Not flushed: every call has had its reply, or nobody is there to take what is left.
+  void operator()(sd_bus* bus) const { sd_bus_close_unref(bus); }
   void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
   void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
 };
@@ -31,15 +33,40 @@ using Message = std::unique_ptr<sd_bus_message, Unref>;
 using Slot = std::unique_ptr<sd_bus_slot, Unref>;
 
 uint64_t Microseconds(const Cancel& cancel) {
-  const absl::Duration left = std::min(cancel.remaining(), absl::Seconds(30));
+  const absl::Duration left = std::min(cancel.remaining(), kLongest);
   return static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Microseconds(left), 1));
 }
 
 absl::Status Failed(absl::string_view what, int result) {
   const std::string text = absl::StrCat("systemd: ", what);
-  if (result == -ETIMEDOUT) return absl::DeadlineExceededError(text);
+  if (result == -ETIMEDOUT) {
+    return absl::DeadlineExceededError(
+        absl::StrCat(text, ": no answer in time: does dbus-daemon or systemd hang?"));
+  }
   if (result == -EEXIST) return absl::AlreadyExistsError(text);
   return absl::UnavailableError(ErrnoError(-result, text).message());
+}
+
+// A connection whose other side has answered. sd_bus_open_system() only begins one, and the first call on it
+// would wait for the rest much longer than it may.
+absl::StatusOr<Bus> Connect(const Cancel& cancel) {
+  sd_bus* raw = nullptr;
+  int result = sd_bus_open_system(&raw);
+  Bus bus(raw);
+  if (result < 0) return Failed("connect to the system bus", result);
+  while ((result = sd_bus_is_ready(bus.get())) == 0) {
+    if (cancel.remaining() <= absl::ZeroDuration()) return Failed("connect to the system bus", -ETIMEDOUT);
+    CRISP_RETURN_IF_ERROR(cancel.Check("systemd: connect to the system bus"));
+    result = sd_bus_process(bus.get(), nullptr);
+    if (result < 0) break;
+    if (result > 0) continue;
+    result = sd_bus_wait(bus.get(), std::min<uint64_t>(Microseconds(cancel), 100000));
+    if (result < 0 && result != -EINTR) break;
+  }
+  if (result < 0) return Failed("connect to the system bus", result);
+  result = sd_bus_set_method_call_timeout(bus.get(), Microseconds(cancel));
+  if (result < 0) return Failed("bound the calls on the system bus", result);
+  return bus;
 }
 
 // The job that StartTransientUnit made, and how it ended.
@@ -68,6 +95,8 @@ int AppendScope(sd_bus_message* m,
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Slice", "s", slice.c_str());
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "Delegate", "b", 1);
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", 0);
+  // The machine's default is meant for one service; a pod's own limits are those of its slice.
+  if (r >= 0) r = sd_bus_message_append(m, "(sv)", "TasksMax", "t", UINT64_MAX);
   // A scope that failed must not keep its name from the next one.
   if (r >= 0) r = sd_bus_message_append(m, "(sv)", "CollectMode", "s", "inactive-or-failed");
   if (r >= 0) r = sd_bus_message_open_container(m, 'r', "sv");
@@ -110,6 +139,7 @@ absl::Status AskForScope(sd_bus* bus,
 
 absl::Status AwaitJob(sd_bus* bus, const std::string& name, const Cancel& cancel, const Job& job) {
   while (job.result.empty()) {
+    if (cancel.remaining() <= absl::ZeroDuration()) return Failed(absl::StrCat("start ", name), -ETIMEDOUT);
     CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("systemd: start ", name)));
     int result = sd_bus_process(bus, nullptr);
     if (result < 0) return Failed("talk on the bus", result);
@@ -131,13 +161,10 @@ absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
                            const std::vector<int32_t>& pids,
                            const Cancel& cancel) {
-  sd_bus* raw = nullptr;
-  int result = sd_bus_open_system(&raw);
-  Bus bus(raw);
-  if (result < 0) return Failed("connect to the system bus", result);
+  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
   Job job;
   sd_bus_slot* raw_slot = nullptr;
-  result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager, "JobRemoved",
+  const int result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager, "JobRemoved",
                                OnJobRemoved, &job);
   Slot slot(raw_slot);
   if (result < 0) return Failed("listen for JobRemoved", result);
@@ -147,6 +174,13 @@ absl::Status StartPodScope(absl::string_view slice,
                            "s", name.c_str());
   CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), pids, cancel, job));
   return AwaitJob(bus.get(), name, cancel, job);
+}
+
+absl::Status AskSystemd(const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
+  const int result = sd_bus_call_method(bus.get(), kService, kPath, "org.freedesktop.DBus.Peer", "Ping",
+                                        nullptr, nullptr, "");
+  return result < 0 ? Failed("ask whether it is there", result) : absl::OkStatus();
 }
 
 absl::Status PlaceShim(const Cgroup& leaf,

@@ -31,6 +31,9 @@ absl::Status StartPodScope(absl::string_view slice,
                            const std::vector<int32_t>& pids,
                            const Cancel& cancel);
 
+// OK when systemd answers on the system bus; else as above.
+absl::Status AskSystemd(const Cancel& cancel);
+
 // Puts a pod's shim, and its child that is the pod's pid 1 if there is one, into a scope as above and
 // there into `leaf`, a group below it: on v2 no process may be where controllers are handed down.
 // Errors as above, and those of Cgroup::CreateDirs.

@@ -67,6 +67,11 @@ Finding CheckDriver(const NodeFacts& facts) {
             "no pod's cgroup can be made",
             "set runtime.cgroup_driver: cgroupfs (and the kubelet's cgroupDriver likewise)"};
   }
+  if (own == "systemd" && !facts.cgroups.bus.error.empty()) {
+    return {Level::kError, kName, facts.cgroups.bus.error,
+            "no pod can be made: systemd makes their cgroups",
+            "see to dbus: systemctl status dbus, then: systemctl restart dbus"};
+  }
   if (!kubelet.empty() && kubelet != own) {
     return {Level::kError, kName, absl::StrCat("crisp has ", own, ", the kubelet ", kubelet),
             "the kubelet names pods' cgroups in a form that crisp refuses, or, since 1.28, follows "

@@ -44,6 +44,7 @@ struct CgroupFacts {
   bool v2 = false;
   std::set<std::string> controllers;  // by v2's names: v1's blkio is "io"
   bool systemd = false;               // systemd is the machine's init
+  Probe bus;                          // asking it for something, where crisp has its driver
 };
 
 struct KubeletFacts {

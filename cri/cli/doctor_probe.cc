@@ -13,11 +13,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/cancel.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "network/firewall.h"
 #include "network/links.h"
 #include "network/netlink.h"
+#include "runtime/cgroup_systemd.h"
 
 namespace crisp::cli {
 namespace {
@@ -137,6 +140,10 @@ std::vector<std::string> MissingSystemCalls() {
 }
 
 void ProbeNetwork(KernelFacts& kernel) { std::thread(TryAll, std::ref(kernel)).join(); }
+
+Probe ProbeSystemd() {
+  return Tried(runtime::AskSystemd(Cancel(absl::Now() + absl::Seconds(5))));
+}
 
 Probe ProbeIdmap(const std::string& path) { return Tried(TryIdmap(path)); }
 

@@ -17,6 +17,9 @@ std::vector<std::string> MissingSystemCalls();
 // Makes a bridge, a veth pair and an nftables table in a network namespace that ends with the call.
 void ProbeNetwork(KernelFacts& kernel);
 
+// Asks systemd on the system bus whether it is there.
+Probe ProbeSystemd();
+
 // Maps the ids of a copy of the mount that `path` (an existing directory) is on.
 Probe ProbeIdmap(const std::string& path);
 

@@ -202,6 +202,8 @@ TEST(DoctorTest, Cgroups) {
        [](auto& f) { f.cgroups.mounted = false; }},
       {"cgroup driver", kError, "crisp has systemd, the kubelet cgroupfs",
        "cgroup_driver: cgroupfs", [](auto& f) { f.kubelet.cgroup_driver = "cgroupfs"; }},
+      {"cgroup driver", kError, "Connection refused", "dbus",
+       [](auto& f) { f.cgroups.bus = {.tried = true, .error = "systemd: Connection refused"}; }},
       {"cgroup driver", kError, "not this machine's init", "cgroupfs",
        [](auto& f) { f.cgroups.systemd = false; }},
       {"cgroup driver", kWarning, "whose cgroups systemd manages", "cgroup_driver: systemd",
