@@ -44,6 +44,7 @@ void PodManager::RequestStop(const ContainerPtr& container, absl::Duration timeo
       signal_now = container->signalled = true;
     }
   }
+  ThawPod(*container->pod);
   if (signal_now) {
     const std::shared_ptr<runtime::Shim> shim = container->pod->GetShim();
     const absl::Status sent = shim == nullptr ? absl::UnavailableError("the shim is gone")

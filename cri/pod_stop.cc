@@ -42,6 +42,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   if (pod->Ready()) {
     CRISP_RETURN_IF_ERROR(
         Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::NOT_READY); }));
+  ThawPod(*pod);
   }
   StepTimer timer("StopPodSandbox", pod->steps, metrics_);
   CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
@@ -70,6 +71,17 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   LogInfo("pod.stopped", {{"pod", pod->id}});
   return absl::OkStatus();
 }
+void PodManager::ThawPod(const Pod& pod) {
+  const auto record = pod.Snapshot();
+  const std::string& parent = record->config().linux().cgroup_parent();
+  absl::Status thawed = CgroupAt(record->cgroup_path()).ThawIfFrozen();
+  if (runtime::DriverOfPod(parent, record->cgroup_path()) == runtime::CgroupDriver::kSystemd && !parent.empty()) {
+    const absl::StatusOr<std::string> scope = runtime::PodScopePath(parent, pod.id);
+    thawed.Update(scope.ok() ? CgroupAt(*scope).ThawIfFrozen() : scope.status());
+  }
+  if (!thawed.ok()) LogWarning("pod.thaw", {{"pod", pod.id}, {"error", thawed.ToString()}});
+}
+
 
 absl::Status PodManager::KillContainers(const PodPtr& pod, const Cancel& cancel) {
   const std::vector<ContainerPtr> containers = ContainersOf(*pod);

@@ -83,6 +83,13 @@ class Cgroup {
   std::vector<MountPlan> Mounts(const std::string& destination, bool read_only) const;
 
   // Freezes or thaws everything in it; returns when the kernel says so.
+  // v2: hands the group to those in it who have a writable mount of it: they may make groups below, a bounded
+  // number, and move their processes there. `uid` and `gid` are what root is to the container on the host.
+  // The limits stay out of their reach where CgroupLayout::nsdelegate is.
+  absl::Status HandOver(uint32_t uid, uint32_t gid) const;
+
+  // Thaws it if it was frozen itself; what is frozen above it stays so. Does not wait. Absent: OK.
+  absl::Status ThawIfFrozen() const;
   absl::Status Freeze(bool frozen, const Cancel& cancel) const;
 
  private:

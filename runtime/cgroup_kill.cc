@@ -137,6 +137,18 @@ absl::Status Cgroup::Kill(const Cancel& cancel) const {
   }
 }
 
+absl::Status Cgroup::ThawIfFrozen() const {
+  const std::string dir = v2() ? PrimaryDir() : Dir("freezer");
+  if (dir.empty()) return absl::OkStatus();
+  const std::string file = dir + (v2() ? "/cgroup.freeze" : "/freezer.self_freezing");
+  const absl::StatusOr<std::string> frozen = ReadFile(file);
+  // The root has no such file.
+  if (IsGone(frozen.status())) return absl::OkStatus();
+  if (!frozen.ok()) return frozen.status();
+  if (!absl::StartsWith(*frozen, "1")) return absl::OkStatus();
+  return v2() ? WriteIfThere(file, "0") : WriteIfThere(dir + "/freezer.state", "THAWED");
+}
+
 absl::Status Cgroup::Freeze(bool frozen, const Cancel& cancel) const {
   const std::string dir = v2() ? PrimaryDir() : Dir("freezer");
   if (dir.empty()) return absl::UnimplementedError("this machine has no freezer controller");

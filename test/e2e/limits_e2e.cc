@@ -4,6 +4,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_matchers.h"
 #include "daemon.h"
 #include "node.h"
@@ -144,12 +145,36 @@ TEST_F(Limits, AnExecsDescendantsDieWithItWhenItsTimeIsUp) {
   const std::string pod = node_->RunPod(pod_config);
   const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
   node_->Shell(id, "setsid sleep 4000 >/dev/null 2>&1 &");
-  EXPECT_NE(node_->Exec(id, {"sh", "-c", "setsid sleep 4001 & (setsid sleep 4002 &); sleep 4003"}, 1).exit_code, 0);
+  cri::ExecSyncRequest request;
+  request.set_container_id(id);
+  for (const char* word : {"sh", "-c", "setsid sleep 4001 & (setsid sleep 4002 &); sleep 4003"}) request.add_cmd(word);
+  request.set_timeout(1);
+  cri::ExecSyncResponse response;
+  grpc::ClientContext context;
+  EXPECT_EQ(daemon_->runtime().ExecSync(&context, request, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
   const std::string left = node_->Shell(id, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
   EXPECT_THAT(left, ::testing::HasSubstr("sleep 4000"));
   for (const char* gone : {"sleep 4001", "sleep 4002", "sleep 4003"}) {
     EXPECT_THAT(left, ::testing::Not(::testing::HasSubstr(gone)));
   }
+}
+
+TEST_F(Limits, AFrozenPodIsStopped) {
+  const auto pod_config = node_->PodConfig("frozen");
+  const std::string pod = node_->RunPod(pod_config);
+  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  const std::string parent = absl::StrCat("/", absl::StripPrefix(daemon_->cgroup_parent(), "/"));
+  const bool v2 = ReadFile("/sys/fs/cgroup/cgroup.controllers").ok();
+  const std::string file = v2 ? "/sys/fs/cgroup" + parent + "/cgroup.freeze"
+                              : "/sys/fs/cgroup/freezer" + parent + "/freezer.state";
+  ASSERT_OK(WriteKernelFile(file, v2 ? "1" : "FROZEN"));
+  const grpc::Status container = node_->TryStop(id, 1);
+  EXPECT_TRUE(container.ok()) << container.error_message();
+  ASSERT_OK(WriteKernelFile(file, v2 ? "1" : "FROZEN"));
+  const grpc::Status stopped = node_->TryStopPod(pod);
+  EXPECT_TRUE(stopped.ok()) << stopped.error_message();
+  (void)WriteKernelFile(file, v2 ? "0" : "THAWED");
 }
 
 TEST_F(Limits, CapabilitiesSeccompAndNoNewPrivileges) {
