@@ -235,7 +235,10 @@ void AddSpec(const MetricsReading& r, Samples& out) {
   out.Add("container_spec_cpu_shares", Positive(spec.cpu_shares()));
   out.Add("container_spec_memory_limit_bytes", InPages(spec.memory_limit_in_bytes()));
   out.Add("container_spec_memory_reservation_limit_bytes", 0);
-  out.Add("container_spec_memory_swap_limit_bytes", InPages(spec.memory_swap_limit_in_bytes()));
+  // Who is given no word about swap has a limit of both together that is the memory's.
+  out.Add("container_spec_memory_swap_limit_bytes",
+          InPages(spec.memory_swap_limit_in_bytes() != 0 ? spec.memory_swap_limit_in_bytes()
+                                                         : spec.memory_limit_in_bytes()));
   out.Add("container_creation_time_seconds", Positive(absl::ToUnixSeconds(r.created_at)));
   out.Add("container_start_time_seconds", Positive(absl::ToUnixSeconds(r.started_at)));
 }

@@ -95,6 +95,21 @@ TEST(PodMetricsTest, LimitsAreTheKernels) {
   FAIL() << "no limit";
 }
 
+TEST(PodMetricsTest, SwapIsLimitedWithTheMemoryWhereNothingElseIsSaid) {
+  const auto limit = [](const MetricsReading& reading) {
+    for (const v1::Metric& metric : ContainerMetricSamples(reading)) {
+      if (metric.name() == "container_spec_memory_swap_limit_bytes") return metric.value().value();
+    }
+    return ~uint64_t{0};
+  };
+  MetricsReading reading = Reading();
+  EXPECT_EQ(limit(reading), 0u);
+  reading.resources.set_memory_limit_in_bytes(64 << 20);
+  EXPECT_EQ(limit(reading), 64u << 20);
+  reading.resources.set_memory_swap_limit_in_bytes(96 << 20);
+  EXPECT_EQ(limit(reading), 96u << 20);
+}
+
 TEST(PodMetricsTest, LoopbackIsNoNetwork) {
   for (const v1::Metric& metric : PodMetricSamples(Reading(), {{.name = "lo"}})) {
     EXPECT_EQ(metric.name().find("network"), std::string::npos) << metric.name();

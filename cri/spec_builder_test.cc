@@ -381,6 +381,10 @@ TEST_F(SpecTest, ResourcesThatAreZeroAreUnset) {
 TEST_F(SpecTest, MergingKeepsWhatTheChangeLeavesOut) {
   v1::LinuxContainerResources base, change;
   base.set_cpu_shares(2);
+  // Without the controller it is overlooked; with it the size must be there.
+  ASSERT_OK_AND_ASSIGN(oci, BuildResources(limits, host_));
+  EXPECT_THAT(oci.hugepage_limits, IsEmpty());
+  host_.hugepage_sizes = {"1GB"};
   base.set_cpu_quota(5);
   base.add_hugepage_limits()->set_page_size("2MB");
   change.set_cpu_quota(7);

@@ -38,6 +38,12 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
                                  page.page_size()) != host.hugepage_sizes.end();
     // Kubelets send a zero limit for every size that they know of.
     if (!known && page.limit() == 0) continue;
+    // Without the controller nobody's huge pages are limited on this machine.
+    if (host.hugepage_sizes.empty()) {
+      LogWarning("a limit of huge pages is overlooked",
+                 {{"page_size", page.page_size()}, {"reason", "this machine has no cgroup controller hugetlb"}});
+      continue;
+    }
     if (!known) {
       return absl::InvalidArgumentError(absl::StrCat("linux.resources.hugepage_limits: the kernel has no ",
                                                      page.page_size(), " pages under cgroup control"));

@@ -120,7 +120,7 @@ class LimitWriter {
     absl::Status status = WriteKernelFile(path, write.value);
     const int error = ErrnoOf(status);
     if (write.optional && (error == ENOENT || error == EOPNOTSUPP)) return absl::OkStatus();
-    if (!status.ok()) return Annotate(status, absl::StrCat("set \"", write.value, "\""));
+    if (!status.ok()) return LimitRefused(write, dir, status);
     done_.push_back(std::move(done));
     return absl::OkStatus();
   }

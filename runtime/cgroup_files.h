@@ -35,6 +35,11 @@ absl::Status WriteLimits(const std::vector<CgroupWrite>& writes,
                          const std::function<std::string(const std::string&)>& dir_of,
                          bool undo);
 
+// Why the kernel did not take a limit of the group `dir`: the file, the value and the cause, among them a group
+// above with processes of its own, which v2 hands no controllers down from. InvalidArgument where to ask again
+// is in vain. Keeps the errno.
+absl::Status LimitRefused(const CgroupWrite& write, const std::string& dir, const absl::Status& status);
+
 // What to write to get back to `former`, the file's whole content, after `write`; "" when nothing can
 // be done. Exposed for tests.
 std::string UndoValue(const CgroupWrite& write, const std::string& former);

@@ -216,6 +216,8 @@ absl::StatusOr<std::vector<CgroupWrite>> WritesV2(const OciResources& r) {
         !absl::StrContains(file, ".") || file[0] == '.') {
       return Invalid("unified", absl::StrCat("\"", file, "\" is no limit of a controller"));
     }
+    // What it asks for is done once, or not, and nothing is set.
+    if (file == "memory.reclaim") return Invalid("unified", "\"memory.reclaim\" is no limit");
     out.Add("", file, value);
   }
   return out.Take();

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/file.h"
 #include "base/status_matchers.h"
 #include "runtime/cgroup_devices.h"
 #include "runtime/cgroup_files.h"
@@ -10,6 +11,7 @@
 namespace crisp::runtime {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // "controller/file=value" with a "?" behind an optional file, space separated.
@@ -129,6 +131,43 @@ TEST(CgroupResourcesTest, RefusesWhatCannotBe) {
   EXPECT_TRUE(refused([](OciResources& r) { r.memory = {.limit = -1, .swap = 9}; }));
   EXPECT_TRUE(refused([](OciResources& r) { r.cpu.cpus = "0\n1"; }));
   EXPECT_TRUE(refused([](OciResources& r) { r.hugepage_limits = {{"../2MB", 1}}; }));
+}
+
+TEST(CgroupResourcesTest, RefusesWhatIsNoLimit) {
+  OciResources r;
+  r.unified = {{"memory.reclaim", "1M"}};
+  EXPECT_THAT(CgroupWrites(r, true), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no limit")));
+}
+
+// The files of groups, as far as the cause is read from them.
+TEST(CgroupRefusalTest, NamesTheCause) {
+  const TempDir dir;
+  const std::string root = dir.path(), parent = root + "/parent", group = parent + "/group";
+  ASSERT_OK(MakeDirs(group, 0755));
+  const auto put = [](const std::string& file, absl::string_view text) {
+    ASSERT_OK(AtomicWriteFile(file, text, 0644, Durability::kNone));
+  };
+  put(root + "/cgroup.controllers", "cpu memory\n");
+  put(root + "/cgroup.subtree_control", "cpu memory\n");
+  put(parent + "/cgroup.controllers", "cpu memory\n");
+  put(parent + "/cgroup.subtree_control", "cpu\n");
+  put(parent + "/cgroup.procs", "42\n43\n");
+  const auto refused = [&group](const std::string& file, int error) {
+    return LimitRefused({.file = file, .value = "7"}, group, ErrnoError(error, "open"));
+  };
+  EXPECT_THAT(refused("memory.max", ENOENT),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("memory.max cannot be set to \"7\""), HasSubstr("no internal processes"),
+                             HasSubstr("pid 42 is in " + parent))));
+  put(parent + "/cgroup.procs", "");
+  EXPECT_THAT(refused("memory.max", ENOENT),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(parent + "/cgroup.subtree_control")));
+  EXPECT_THAT(refused("cpu.nothing", ENOENT),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no such file")));
+  EXPECT_THAT(refused("rdma.max", ENOENT), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controller rdma")));
+  const absl::Status invalid = refused("cpuset.cpus", ERANGE);
+  EXPECT_THAT(invalid, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("(cgroup " + group)));
+  EXPECT_EQ(ErrnoOf(invalid), ERANGE);
 }
 
 TEST(CgroupResourcesTest, ConvertsWeights) {
