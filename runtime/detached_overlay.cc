@@ -24,10 +24,13 @@ absl::Status SetDir(int fs, const char* key, const std::string& path) {
 }
 
 // Before Linux 6.5 overlayfs has mount(2)'s interface behind the new one, which takes whatever it is
-// given and refuses it all at the end.
+// given and refuses it all at the end, with a line in the kernel's log. Asked once.
 bool HasOptionsOnly() {
-  const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
-  return fs.valid() && fsconfig(fs.get(), FSCONFIG_SET_FLAG, "no-such-option", nullptr, 0) == 0;
+  static const bool answer = [] {
+    const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
+    return fs.valid() && fsconfig(fs.get(), FSCONFIG_SET_FLAG, "no-such-option", nullptr, 0) == 0;
+  }();
+  return answer;
 }
 
 }  // namespace
@@ -35,6 +38,7 @@ bool HasOptionsOnly() {
 absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lower_dirs,
                                               const std::string& upper_dir,
                                               const std::string& work_dir) {
+  if (HasOptionsOnly()) return absl::UnimplementedError("overlay: the kernel takes options only");
   const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
   if (!fs.valid()) return ErrnoError(errno, "fsopen overlay");
   (void)fsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
@@ -43,11 +47,6 @@ absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lo
   CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "workdir", work_dir));
   if (fsconfig(fs.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0 ||
       fsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    const int error = errno;
-    if (error == EINVAL && HasOptionsOnly()) {
-      return absl::UnimplementedError("overlay: the kernel takes options only");
-    }
-    errno = error;
     return ErrnoError(errno, absl::StrCat("mount an overlay with ", upper_dir));
   }
   UniqueFd mount(fsmount(fs.get(), FSMOUNT_CLOEXEC, 0));

@@ -138,6 +138,14 @@ bool SetLower(int fs, const char* lower, const LayerFds& layers, Held* held) {
   return SysFsconfig(fs, FSCONFIG_SET_FD, kKey, nullptr, mapped) == 0;
 }
 
+// Before Linux 6.5 overlayfs takes whatever it is given this way and refuses it all when it is to be mounted,
+// with a line in the kernel's log. Asked once.
+bool TakesOptionsOnly(int fs) {
+  static int answer = -1;
+  if (answer < 0) answer = SysFsconfig(fs, FSCONFIG_SET_FLAG, "no-such-option", nullptr, 0) == 0;
+  return answer == 1;
+}
+
 // -1 without g_error: the kernel does not know this way, or it failed and the other way will say
 // why.
 int TryFsopen(const OverlayDirs& dirs) {
@@ -150,7 +158,7 @@ int TryFsopen(const OverlayDirs& dirs) {
   const MounterIds ids;
   Held held;
   const Fd fs(SysFsopen("overlay"));
-  if (!fs.valid()) return -1;
+  if (!fs.valid() || TakesOptionsOnly(fs.get())) return -1;
   (void)SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
   for (const Str& lower : dirs.lowers) {
     if (!SetLower(fs.get(), lower.c_str(), dirs.layers, &held)) return -1;
