@@ -1,8 +1,13 @@
 #include "base/log.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -11,11 +16,37 @@
 namespace crisp {
 namespace {
 
+// Whether stderr is the journal, which has times of its own and takes a priority from "<N>" before a line.
+bool ToJournal() {
+  const char* stream = getenv("JOURNAL_STREAM");
+  struct stat about;
+  return stream != nullptr && fstat(STDERR_FILENO, &about) == 0 &&
+         stream == absl::StrCat(about.st_dev, ":", about.st_ino);
+}
+
+class Priority final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    out.push_back(message.level >= spdlog::level::err    ? '3'
+                  : message.level == spdlog::level::warn ? '4'
+                  : message.level == spdlog::level::info ? '6'
+                                                         : '7');
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+};
+
+std::unique_ptr<spdlog::formatter> LineFormatter() {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+  formatter->add_flag<Priority>('*');
+  formatter->set_pattern(ToJournal() ? "<%*>%l %v" : "%Y-%m-%dT%H:%M:%S.%fZ %l %v");
+  return formatter;
+}
+
 spdlog::logger& Logger() {
   static spdlog::logger& logger = *[] {
     auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     auto* made = new spdlog::logger("crisp", std::move(sink));
-    made->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %l %v", spdlog::pattern_time_type::utc);
+    made->set_formatter(LineFormatter());
     made->set_level(spdlog::level::info);
     made->flush_on(spdlog::level::info);
     return made;

@@ -11,8 +11,8 @@
 
 namespace crisp {
 
-// One line per event on stderr: `<time> <level> <event> key=value …`. Values with spaces or quotes
-// are quoted. Thread-safe. Never log credentials or whole requests.
+// One line per event on stderr: `<time> <level> <event> key=value …`; where that is the journal, with the
+// journal's priority in front instead of the time. Values with spaces or quotes are quoted. Thread-safe. Never log credentials or whole requests.
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // Parses "debug", "info", "warn" or "error".
