@@ -149,6 +149,15 @@ absl::Status CheckChoices(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckWritable(const Config& config) {
+  for (const std::string& handler : config.runtime.cgroup_writable_handlers) {
+    if (handler.empty() || absl::c_linear_search(config.runtime.handlers, handler)) continue;
+    return Invalid(config, "runtime.cgroup_writable_handlers", handler,
+                   "must be empty or one of runtime.handlers");
+  }
+  return absl::OkStatus();
+}
+
 bool Within(const std::string& inner, const std::string& outer) {
   const std::string a = CleanAbsolutePath(inner), b = CleanAbsolutePath(outer);
   return a == b || absl::StartsWith(a, b + "/");
@@ -181,6 +190,7 @@ absl::Status Config::Validate() const {
   CRISP_RETURN_IF_ERROR(CheckAddress(*this, "metrics.address", metrics.address));
   CRISP_RETURN_IF_ERROR(CheckChoices(*this));
   CRISP_RETURN_IF_ERROR(CheckRanges(*this));
+  CRISP_RETURN_IF_ERROR(CheckWritable(*this));
   CRISP_RETURN_IF_ERROR(CheckNetwork(*this));
   return CheckStreaming(*this);
 }

@@ -39,6 +39,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("shim", config.runtime.shim);
     v.Key("cgroup_driver", config.runtime.cgroup_driver);
     v.Key("handlers", config.runtime.handlers);
+    v.Key("cgroup_writable_handlers", config.runtime.cgroup_writable_handlers);
     v.Key("spare_pods", config.runtime.spare_pods);
     v.Key("max_log_rate", config.runtime.max_log_rate);
     v.Key("spare_roots", config.runtime.spare_roots);

@@ -187,6 +187,8 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("network.name", [](Config& c) { c.network.name = "a/b"; });
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
   expect("network.subnets", [](Config& c) { c.network.subnets = {}; });
+  expect("runtime.cgroup_writable_handlers",
+         [](Config& c) { c.runtime.cgroup_writable_handlers = {"", "nobody"}; });
   expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });
   expect("runtime.selinux", [](Config& c) { c.runtime.selinux = "permissive"; });
   expect("runtime.selinux_category_range", [](Config& c) { c.runtime.selinux_category_range = 1; });

@@ -257,7 +257,9 @@ absl::StatusOr<runtime::ContainerInputs> PodManager::MakePlanInputs(const Create
       .cgroup_dirs = group.Dirs(),
       .cgroup_v2 = layout_->v2,
       .cgroup_mounts = group.Mounts(
-          "/sys/fs/cgroup", !job.config.linux().security_context().privileged()),
+          "/sys/fs/cgroup",
+          !job.config.linux().security_context().privileged() && !CgroupWritable(*job.pod),
+          job.spec.FindNamespace("cgroup") == nullptr),
       .available_capabilities = host_.capabilities,
       .image_volumes = job.image_volumes,
       .empty_layer = layers_.empty,
@@ -306,6 +308,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .target_pid = job.target_pid,
                           .user = job.user,
                           .cgroups_path = record.cgroup_path(),
+                          .cgroup_writable = CgroupWritable(*job.pod),
                           .root_path = job.root.upper_dir,
                           .files_dir = FilesDir(job.pod->id),
                           .host_hostname = hostname,
@@ -321,6 +324,11 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   job.timer->Done("spec");
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
   CRISP_RETURN_IF_ERROR(group.Create());
+  if (CgroupWritable(*job.pod) && job.spec.FindNamespace("cgroup") != nullptr) {
+    const bool userns = !namespaces.uid_maps.empty();
+    CRISP_RETURN_IF_ERROR(group.HandOver(userns ? namespaces.uid_maps[0].host_id : 0,
+                                         userns ? namespaces.gid_maps[0].host_id : 0));
+  }
   job.timer->Done("cgroup");
   CRISP_ASSIGN_OR_RETURN(job.exec_base, MakeExecBase(job.spec));
   CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,

@@ -56,6 +56,7 @@ PodManagerOptions PodOptions(const Config& config) {
                                ? runtime::CgroupDriver::kSystemd
                                : runtime::CgroupDriver::kCgroupfs,
           .handlers = config.runtime.handlers,
+          .cgroup_writable_handlers = config.runtime.cgroup_writable_handlers,
           .selinux = config.runtime.selinux != "off",
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
           .own_devices = config.runtime.device_ownership_from_security_context,

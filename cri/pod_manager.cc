@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -54,6 +55,10 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   manager->layout_ = std::make_shared<const runtime::CgroupLayout>(std::move(layout));
   manager->host_ = ReadHostFacts(*manager->layout_);
   if (manager->host_.apparmor) manager->LoadDefaultAppArmor();
+  if (!manager->options_.cgroup_writable_handlers.empty() && !manager->layout_->nsdelegate) {
+    LogWarning("cgroups stay read-only in containers of cgroup_writable_handlers",
+               {{"reason", "that takes cgroup v2 alone, mounted with nsdelegate"}});
+  }
   runtime::SelinuxHost& selinux = manager->host_.selinux;
   selinux.off = !manager->options_.selinux;
   if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
@@ -71,12 +76,12 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
 void PodManager::WarmUp() {
   seccomp_.Warm();
   if (PodCount() > 0) quick_.Post([this] { SampleAll(); });
+  if (UsesSystemd()) cleanup_.Post([this] { WatchSystemd(false); });
 }
 
 void PodManager::LoadDefaultAppArmor() {
   const absl::Status loaded = runtime::LoadDefaultAppArmor(
       absl::StrCat(options_.state, "/apparmor-default"), Cancel(absl::Now() + kAppArmorTime));
-  if (UsesSystemd()) cleanup_.Post([this] { WatchSystemd(false); });
   if (loaded.ok()) {
     host_.default_apparmor = runtime::kDefaultAppArmorProfile;
   } else {
@@ -110,6 +115,12 @@ runtime::PodNamespaces PodManager::NamespacesOf(const Pod& pod) const {
   if (auto maps = ToIdMaps(userns.uids()); maps.ok()) namespaces.uid_maps = *std::move(maps);
   if (auto maps = ToIdMaps(userns.gids()); maps.ok()) namespaces.gid_maps = *std::move(maps);
   return namespaces;
+}
+
+bool PodManager::CgroupWritable(const Pod& pod) const {
+  const std::vector<std::string>& handlers = options_.cgroup_writable_handlers;
+  return layout_->nsdelegate &&
+         std::find(handlers.begin(), handlers.end(), pod.Snapshot()->runtime_handler()) != handlers.end();
 }
 
 absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRecord&)>& change) {

@@ -42,6 +42,7 @@ struct PodManagerOptions {
   std::string root;   // durable directory: the contents of image volumes
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
+  std::vector<std::string> cgroup_writable_handlers;  // whose containers may make cgroups of their own
   bool selinux = true;            // labels, where the kernel has SELinux
   int selinux_categories = 1024;  // pods get pairs of the first so many
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
@@ -94,8 +95,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::StatusOr<Json> Explain(absl::string_view container_id) override;
   absl::Status Recover() override;
   absl::Status RemoveAllPods(const Cancel& cancel) override;
-  int PodCount() const override { return static_cast<int>(pods_.size()); }
   absl::Status Ready() const override;
+  int PodCount() const override { return static_cast<int>(pods_.size()); }
 
   // For the metrics: how many there are now, and what happened since the start.
   int PodsThat(bool are_ready) const;
@@ -148,12 +149,12 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
   // The kubelet makes its groups before it asks for a pod.
   bool ClaimCgroup(const std::string& path);
-  bool UsesSystemd() const { return options_.cgroup_driver == runtime::CgroupDriver::kSystemd; }
   void WatchSystemd(bool failed_before);
   // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in them.
   void ThawPod(const Pod& pod);
   // Whether the pod's containers may make cgroups below their own.
   bool CgroupWritable(const Pod& pod) const;
+  bool UsesSystemd() const { return options_.cgroup_driver == runtime::CgroupDriver::kSystemd; }
   // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim.
   absl::Status RemovePodGroups(const state::PodRecord& record, const Cancel& cancel);
   // Gives a claim back; the last one removes the group, or fails while something is still in it.
@@ -328,10 +329,10 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::atomic<uint64_t> oom_kills_ = 0;
   SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.
-  WorkQueue cleanup_{2};
   mutable absl::Mutex systemd_mutex_;
   absl::Status systemd_answer_ ABSL_GUARDED_BY(systemd_mutex_);  // OK also where it is not needed
 
+  WorkQueue cleanup_{2};
   WorkQueue quick_{4};
 };
 

@@ -1,6 +1,5 @@
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -42,8 +41,8 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   if (pod->Ready()) {
     CRISP_RETURN_IF_ERROR(
         Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::NOT_READY); }));
-  ThawPod(*pod);
   }
+  ThawPod(*pod);
   StepTimer timer("StopPodSandbox", pod->steps, metrics_);
   CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
   timer.Done("containers");
@@ -71,6 +70,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   LogInfo("pod.stopped", {{"pod", pod->id}});
   return absl::OkStatus();
 }
+
 void PodManager::ThawPod(const Pod& pod) {
   const auto record = pod.Snapshot();
   const std::string& parent = record->config().linux().cgroup_parent();
@@ -81,7 +81,6 @@ void PodManager::ThawPod(const Pod& pod) {
   }
   if (!thawed.ok()) LogWarning("pod.thaw", {{"pod", pod.id}, {"error", thawed.ToString()}});
 }
-
 
 absl::Status PodManager::KillContainers(const PodPtr& pod, const Cancel& cancel) {
   const std::vector<ContainerPtr> containers = ContainersOf(*pod);

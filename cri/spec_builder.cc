@@ -83,6 +83,7 @@ absl::StatusOr<runtime::OciSpec> BuildSpec(const SpecInputs& inputs) {
   }
   runtime::OciSpec spec = runtime::DefaultSpec(
       {.privileged = context.privileged(),
+       .cgroup_writable = inputs.cgroup_writable,
        .host_network = namespaces.network() == v1::NODE,
        .user_namespace = userns,
        .host_ipc = namespaces.ipc() == v1::NODE,

@@ -60,6 +60,7 @@ struct SpecInputs {
   int32_t target_pid = 0;              // of a TARGET PID namespace
   runtime::ResolvedUser user;
   std::string cgroups_path;
+  bool cgroup_writable = false;        // also where the container is not privileged
   std::string root_path;
   std::string files_dir;               // holds the pod's hostname, hosts and resolv.conf
   std::string host_hostname;

@@ -45,6 +45,7 @@ class SpecTest : public ::testing::Test {
     inputs.host = host_;
     inputs.namespaces = {.pid_path = "/proc/9/ns/pid_for_children", .ipc_path = "/proc/9/ns/ipc",
                          .net_path = "/proc/9/ns/net", .uts_path = "/proc/9/ns/uts"};
+    inputs.namespaces.uid_maps = inputs.namespaces.gid_maps = id_maps_;
     inputs.files_dir = "/files";
     for (const v1::Mount& mount : container_.mounts()) {
       inputs.mounts.push_back({.mount = mount, .host_path = mount.host_path(), .host_propagation = propagation_});
@@ -64,6 +65,7 @@ class SpecTest : public ::testing::Test {
   std::map<std::string, std::string> volumes_;
   std::vector<ResolvedDevice> devices_;
   bool own_devices_ = false;
+  std::vector<runtime::IdMap> id_maps_;
 };
 
 std::vector<std::string> Destinations(const runtime::OciSpec& spec) {
@@ -248,6 +250,14 @@ TEST_F(SpecTest, PrivilegedNeedsAPrivilegedPod) {
   EXPECT_EQ(spec.FindNamespace("cgroup"), nullptr);
 }
 
+TEST_F(SpecTest, WhoIsRootInAUserNamespaceOnlyIsNotAmongTheHostsCgroups) {
+  context()->set_privileged(true);
+  pod_.mutable_linux()->mutable_security_context()->set_privileged(true);
+  id_maps_ = {{.container_id = 0, .host_id = 100000, .size = 65536}};
+  ASSERT_OK_AND_ASSIGN(const auto spec, Build());
+  EXPECT_NE(spec.FindNamespace("cgroup"), nullptr);
+}
+
 TEST_F(SpecTest, NamespacesAreThePodsOrTheHosts) {
   ASSERT_OK_AND_ASSIGN(auto spec, Build());
   EXPECT_EQ(spec.FindNamespace("pid")->path, "");
@@ -371,6 +381,10 @@ TEST_F(SpecTest, ResourcesThatAreZeroAreUnset) {
   page->set_page_size("2MB");
   EXPECT_OK(BuildResources(limits, host_));
   page->set_limit(4 << 20);
+  // Without the controller it is overlooked; with it the size must be there.
+  ASSERT_OK_AND_ASSIGN(oci, BuildResources(limits, host_));
+  EXPECT_THAT(oci.hugepage_limits, IsEmpty());
+  host_.hugepage_sizes = {"1GB"};
   EXPECT_THAT(BuildResources(limits, host_), StatusIs(kInvalid));
   host_.hugepage_sizes = {"2MB"};
   EXPECT_EQ(BuildResources(limits, host_)->hugepage_limits.size(), 1u);
@@ -381,10 +395,6 @@ TEST_F(SpecTest, ResourcesThatAreZeroAreUnset) {
 TEST_F(SpecTest, MergingKeepsWhatTheChangeLeavesOut) {
   v1::LinuxContainerResources base, change;
   base.set_cpu_shares(2);
-  // Without the controller it is overlooked; with it the size must be there.
-  ASSERT_OK_AND_ASSIGN(oci, BuildResources(limits, host_));
-  EXPECT_THAT(oci.hugepage_limits, IsEmpty());
-  host_.hugepage_sizes = {"1GB"};
   base.set_cpu_quota(5);
   base.add_hugepage_limits()->set_page_size("2MB");
   change.set_cpu_quota(7);

@@ -111,8 +111,9 @@ absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec) {
     AddNamespace(spec, "network", inputs.namespaces.net_path);
     AddNamespace(spec, "uts", inputs.namespaces.uts_path);
   }
-  // A privileged container on v2 sees the host's tree, as everywhere.
-  if (!context.privileged()) AddNamespace(spec, "cgroup", "");
+  // A privileged container is among the host's cgroups, as everywhere; not one that is root only within a
+  // user namespace, to whom nothing there belongs.
+  if (!context.privileged() || !inputs.namespaces.uid_maps.empty()) AddNamespace(spec, "cgroup", "");
   if (!inputs.namespaces.uid_maps.empty()) {
     AddNamespace(spec, "user", inputs.namespaces.user_path);
     for (const runtime::IdMap& map : inputs.namespaces.uid_maps) {

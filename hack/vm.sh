@@ -22,8 +22,8 @@ out=$root/build/vm
 # Beside Debian's minimal system: the machine's own, then what the tests call.
 packages=(
   apparmor dbus iproute2 kmod systemd-sysv udev
-  busybox-static ca-certificates containerd containernetworking-plugins curl docker-registry iptables jq
-  nftables openssl procps runc
+  busybox-static ca-certificates containerd containernetworking-plugins crun curl docker-registry iptables jq
+  nftables openssl podman procps runc
 )
 # What a machine with SELinux has besides.
 selinux_packages=(policycoreutils selinux-policy-default selinux-utils)

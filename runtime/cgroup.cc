@@ -21,6 +21,10 @@
 namespace crisp::runtime {
 namespace {
 
+// Each group may be a memory cgroup, of which the kernel has 65,535.
+constexpr int kMostHandedOver = 500;
+constexpr int kDeepestHandedOver = 16;
+
 void RemoveMade(const std::vector<std::string>& made) {
   for (auto dir = made.rbegin(); dir != made.rend(); ++dir) (void)rmdir(dir->c_str());
 }
@@ -53,16 +57,16 @@ std::vector<std::string> Cgroup::Dirs() const {
   return dirs;
 }
 
-std::string Cgroup::PrimaryDir() const { return layout_->Primary().mount_point + path_; }
-
-absl::Status Cgroup::MakeAll(std::vector<std::string>* made) const {
-  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
 std::vector<std::string> Cgroup::ExecDirs() const {
   std::vector<std::string> dirs = Dirs();
   std::rotate(dirs.begin(), std::find(dirs.begin(), dirs.end(), PrimaryDir()), dirs.end());
   return dirs;
 }
 
+std::string Cgroup::PrimaryDir() const { return layout_->Primary().mount_point + path_; }
+
+absl::Status Cgroup::MakeAll(std::vector<std::string>* made) const {
+  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
     CRISP_RETURN_IF_ERROR(MakeGroup(*layout_, hierarchy, path_, made));
   }
   return absl::OkStatus();
@@ -200,7 +204,20 @@ absl::StatusOr<uint64_t> Cgroup::OomKills() const {
   return kills;
 }
 
-std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_only) const {
+absl::Status Cgroup::HandOver(uint32_t uid, uint32_t gid) const {
+  const std::string dir = PrimaryDir();
+  CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.max.descendants", absl::StrCat(kMostHandedOver)));
+  CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.max.depth", absl::StrCat(kDeepestHandedOver)));
+  if (uid == 0 && gid == 0) return absl::OkStatus();
+  for (const char* file : {"", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"}) {
+    if (chown((dir + file).c_str(), uid, gid) != 0) {
+      return ErrnoError(errno, absl::StrCat("give ", dir, file, " to the container's root"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_only, bool whole) const {
   const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
                               (read_only ? MOUNT_ATTR_RDONLY : 0);
   auto bind = [&](std::string from, std::string to) {
@@ -210,7 +227,7 @@ std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_
                      .attributes = attributes,
                      .recursive = false};
   };
-  if (v2()) return {bind(PrimaryDir(), destination)};
+  if (v2()) return {bind(whole ? layout_->Primary().mount_point : PrimaryDir(), destination)};
   std::vector<MountPlan> mounts;
   if (std::string parent = CommonParent(*layout_); !parent.empty()) {
     // It already has a directory for each hierarchy, and the usual symlinks.

@@ -79,10 +79,10 @@ class Cgroup {
 
   // What the container sees at `destination` ("/sys/fs/cgroup"): its own group, as bind mounts. v1:
   // the host's directory of mount points read-only with the container's group bound onto each, so
-  // that limits are readable where programs look for them.
-  std::vector<MountPlan> Mounts(const std::string& destination, bool read_only) const;
+  // that limits are readable where programs look for them. With `whole`, on v2, the host's whole tree, for
+  // a container without a cgroup namespace: what /proc/self/cgroup says there is a path in that.
+  std::vector<MountPlan> Mounts(const std::string& destination, bool read_only, bool whole = false) const;
 
-  // Freezes or thaws everything in it; returns when the kernel says so.
   // v2: hands the group to those in it who have a writable mount of it: they may make groups below, a bounded
   // number, and move their processes there. `uid` and `gid` are what root is to the container on the host.
   // The limits stay out of their reach where CgroupLayout::nsdelegate is.
@@ -90,6 +90,7 @@ class Cgroup {
 
   // Thaws it if it was frozen itself; what is frozen above it stays so. Does not wait. Absent: OK.
   absl::Status ThawIfFrozen() const;
+  // Freezes or thaws everything in it; returns when the kernel says so.
   absl::Status Freeze(bool frozen, const Cancel& cancel) const;
 
  private:

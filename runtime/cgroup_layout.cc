@@ -38,7 +38,10 @@ std::string Unescape(absl::string_view text) {
 }
 
 // "…root mountpoint options [optional…] - type source super-options".
-void AddMount(absl::string_view line, CgroupLayout& v1, std::vector<CgroupHierarchy>& unified) {
+void AddMount(absl::string_view line,
+              CgroupLayout& v1,
+              std::vector<CgroupHierarchy>& unified,
+              bool& nsdelegate) {
   std::vector<absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
   if (halves.size() != 2) return;
   std::vector<absl::string_view> before = absl::StrSplit(halves[0], ' ');
@@ -47,6 +50,8 @@ void AddMount(absl::string_view line, CgroupLayout& v1, std::vector<CgroupHierar
   CgroupHierarchy hierarchy{.mount_point = Unescape(before[4])};
   if (after[0] == "cgroup2") {
     unified.push_back(std::move(hierarchy));
+    // There is one super block.
+    for (absl::string_view word : absl::StrSplit(after[2], ',')) nsdelegate |= word == "nsdelegate";
     return;
   }
   if (after[0] != "cgroup") return;
@@ -106,7 +111,8 @@ const CgroupHierarchy& CgroupLayout::Primary() const {
 absl::StatusOr<CgroupLayout> ParseCgroupLayout(absl::string_view mountinfo) {
   CgroupLayout v1;
   std::vector<CgroupHierarchy> unified;
-  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) AddMount(line, v1, unified);
+  bool nsdelegate = false;
+  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) AddMount(line, v1, unified, nsdelegate);
   if (!v1.hierarchies.empty()) {
     v1.hybrid = !unified.empty();
     return v1;
@@ -115,7 +121,7 @@ absl::StatusOr<CgroupLayout> ParseCgroupLayout(absl::string_view mountinfo) {
     return absl::FailedPreconditionError(
         "no cgroup hierarchy is mounted: mount cgroup2 at /sys/fs/cgroup");
   }
-  return CgroupLayout{.v2 = true, .hierarchies = {unified[0]}};
+  return CgroupLayout{.v2 = true, .nsdelegate = nsdelegate, .hierarchies = {unified[0]}};
 }
 
 absl::StatusOr<CgroupLayout> DetectCgroups() {
@@ -171,18 +177,18 @@ absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_
   return absl::StrCat(slice, "/crisp-", pod_id, ".scope");
 }
 
-absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
-                                                absl::string_view parent,
-                                                absl::string_view pod_id,
-                                                absl::string_view id) {
-  absl::StatusOr<std::string> above = driver == CgroupDriver::kCgroupfs
-                                          ? PodCgroupPath(driver, parent, pod_id)
 // Only with systemd is the parent a slice, "-.slice" (which is "/") among them.
 CgroupDriver DriverOfPod(absl::string_view parent, absl::string_view path) {
   const bool systemd = parent.empty() ? absl::EndsWith(path, ".scope") : PodSlice(parent).ok();
   return systemd ? CgroupDriver::kSystemd : CgroupDriver::kCgroupfs;
 }
 
+absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
+                                                absl::string_view parent,
+                                                absl::string_view pod_id,
+                                                absl::string_view id) {
+  absl::StatusOr<std::string> above = driver == CgroupDriver::kCgroupfs
+                                          ? PodCgroupPath(driver, parent, pod_id)
                                           : PodScopePath(parent, pod_id);
   if (!above.ok()) return above.status();
   return absl::StrCat(*above == "/" ? "" : *above, "/", id);

@@ -23,6 +23,7 @@ struct CgroupHierarchy {
 struct CgroupLayout {
   bool v2 = false;
   bool hybrid = false;
+  bool nsdelegate = false;  // v2: who is in a cgroup namespace cannot change the limits of its root
   std::vector<CgroupHierarchy> hierarchies;  // v2: exactly one
   // The hierarchy with this v1 controller (the only one on v2), or null.
   const CgroupHierarchy* Find(absl::string_view controller) const;
@@ -58,9 +59,9 @@ absl::StatusOr<std::string> PodSlice(absl::string_view parent);
 // With the systemd driver: the pod's delegated scope, <pod slice>/crisp-<pod id>.scope
 // (cgroup_systemd.h). The shim must live in a group of its own below it.
 absl::StatusOr<std::string> PodScopePath(absl::string_view parent, absl::string_view pod_id);
-// A container's group (or the pod's pid 1's): <pod group>/<id>, with systemd <pod scope>/<id>.
 // Which driver has made the pod whose group is `path`. It may be another than the present one.
 CgroupDriver DriverOfPod(absl::string_view parent, absl::string_view path);
+// A container's group (or the pod's pid 1's): <pod group>/<id>, with systemd <pod scope>/<id>.
 absl::StatusOr<std::string> ContainerCgroupPath(CgroupDriver driver,
                                                 absl::string_view parent,
                                                 absl::string_view pod_id,

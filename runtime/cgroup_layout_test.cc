@@ -76,6 +76,12 @@ TEST(CgroupLayoutTest, NamesGroupsForEachDriver) {
   EXPECT_EQ(*PodSlice(""), "system.slice");
 }
 
+TEST(CgroupLayoutTest, KnowsWhetherNamespacesAreDelegated) {
+  EXPECT_TRUE(ParseCgroupLayout("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n")
+                  ->nsdelegate);
+  EXPECT_FALSE(ParseCgroupLayout("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")->nsdelegate);
+}
+
 TEST(CgroupLayoutTest, KnowsAPodsDriverByItsRecord) {
   constexpr auto fs = CgroupDriver::kCgroupfs, systemd = CgroupDriver::kSystemd;
   EXPECT_EQ(DriverOfPod("-.slice", "/"), systemd);

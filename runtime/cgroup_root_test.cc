@@ -221,6 +221,22 @@ TEST_F(CgroupTest, KillsWhatIsFrozen) {
   EXPECT_OK(group_->Freeze(false, Within(absl::Seconds(5))));
 }
 
+TEST_F(CgroupTest, IsHandedOverWithoutItsLimits) {
+  ASSERT_OK(Make({}));
+  if (!group_->v2()) GTEST_SKIP() << "cgroup v2 only";
+  ASSERT_OK(group_->HandOver(4000, 5000));
+  const std::string dir = group_->PrimaryDir();
+  struct stat about;
+  for (const char* file : {"", "/cgroup.procs", "/cgroup.subtree_control"}) {
+    ASSERT_EQ(stat((dir + file).c_str(), &about), 0);
+    EXPECT_EQ(about.st_uid, 4000u) << file;
+    EXPECT_EQ(about.st_gid, 5000u) << file;
+  }
+  ASSERT_EQ(stat((dir + "/memory.max").c_str(), &about), 0);
+  EXPECT_EQ(about.st_uid, 0u);
+  EXPECT_THAT(*ReadFile(dir + "/cgroup.max.descendants"), ::testing::StartsWith("500"));
+}
+
 TEST_F(CgroupTest, ThawsOnlyWhatIsFrozenItself) {
   ASSERT_OK(Make({}));
   EXPECT_OK(group_->ThawIfFrozen());

@@ -63,7 +63,8 @@ std::vector<OciMount> DefaultMounts(const DefaultSpecOptions& options) {
       {.destination = "/sys/fs/cgroup",
        .type = "cgroup",
        .source = "cgroup",
-       .options = {"nosuid", "noexec", "nodev", "relatime", options.privileged ? "rw" : "ro"}},
+       .options = {"nosuid", "noexec", "nodev", "relatime",
+                   options.privileged || options.cgroup_writable ? "rw" : "ro"}},
   };
 }
 

@@ -12,6 +12,7 @@ namespace crisp::runtime {
 
 struct DefaultSpecOptions {
   bool privileged = false;        // rw /sys and cgroup, no masks, all capabilities of the daemon
+  bool cgroup_writable = false;   // rw cgroup all the same
   bool host_network = false;      // /sys then shows the host's interfaces: same mount, kept read-only
   bool user_namespace = false;    // with host_network: /sys is a read-only recursive bind
   bool host_ipc = false;          // /dev/shm and /dev/mqueue of the host

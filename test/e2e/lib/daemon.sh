@@ -7,7 +7,8 @@
 CRISP_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
 CRISP_BIN=${CRISP_BIN:-$CRISP_ROOT/build/bin}
 
-# start_daemon [CONFIG]: CONFIG is YAML for top-level keys other than `network`.
+# start_daemon [CONFIG]: CONFIG is YAML for top-level keys other than `network`. CRISP_RUNTIME: of `runtime`,
+# as {KEY: VALUE, ...}.
 start_daemon() {
   CRISP_DIR=$(mktemp -d "${TMPDIR:-/tmp}/crisp-test.XXXXXXXX")
   CRISP_SOCKET=$CRISP_DIR/crisp.sock
@@ -18,8 +19,9 @@ start_daemon() {
     echo "network: {name: crt$$, subnets: [\"10.$((id % 100 + 100)).$id.0/24\"], cni_conf_dir: $CRISP_DIR/no-cni}"
     printf '%s\n' "${1:-}"
   } >"$CRISP_DIR/config.yaml"
+  mkdir "$CRISP_DIR/config.d"
+  [[ -z ${CRISP_RUNTIME:-} ]] || echo "runtime: $CRISP_RUNTIME" >"$CRISP_DIR/config.d/runtime.yaml"
   if [[ -n ${CRISP_LAYER_FORMAT:-} ]]; then
-    mkdir "$CRISP_DIR/config.d"
     echo "image: {layer_format: $CRISP_LAYER_FORMAT}" >"$CRISP_DIR/config.d/layers.yaml"
   fi
   launch_daemon
