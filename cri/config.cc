@@ -93,6 +93,13 @@ absl::Status Config::Validate() const {
   if (image.layer_format != "directories" && image.layer_format != "erofs") {
     return Invalid("image.layer_format", image.layer_format, "must be directories or erofs");
   }
+  for (const auto& [key, value] : {std::pair{"image.max_layer_bytes", image.max_layer_bytes},
+                                   {"image.max_layer_files", image.max_layer_files}}) {
+    if (value < 1) return Invalid(key, absl::StrCat(value), "must be more than zero");
+  }
+  if (image.max_unpack_cpu < absl::Seconds(1)) {
+    return Invalid("image.max_unpack_cpu", absl::FormatDuration(image.max_unpack_cpu), "must be 1s at least");
+  }
   CRISP_RETURN_IF_ERROR(CheckNetwork(network));
   CRISP_RETURN_IF_ERROR(CheckStreaming(streaming));
   if (runtime.cgroup_driver != "cgroupfs" && runtime.cgroup_driver != "systemd") {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct LayerRecord {
   uint64_t inodes = 0;          // as LayerContent counts; what verification compares
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
+  bool opaque_root = false;     // hides all layers below
   ErofsSummary image;           // of size 0: a directory
   bool is_image() const { return image.size > 0; }
 };
@@ -66,11 +68,20 @@ class ImageCatalog {
 
   // Makes the image known, gives it `names` (repo tags and repo digests; taken from whichever image had
   // them) and records `layers`, in one transaction that survives power loss. The bytes must be synced.
+  // `index` is what led to the manifest, if there was one.
+  struct Index {
+    std::string digest;
+    std::string media_type;
+    std::string bytes;
+  };
   absl::Status Commit(const std::string& config_bytes,
                       const std::string& manifest_bytes,
+                      const std::optional<Index>& index,
                       const std::vector<std::string>& names,
                       const std::vector<LayerRecord>& layers,
                       absl::Time now);
+  // An index that an image came by. NotFound; from the disk.
+  absl::StatusOr<Index> FindIndex(absl::string_view digest);
   // Forgets the image and its names. Absent is OK.
   absl::Status RemoveImage(const std::string& id);
   absl::Status RemoveLayer(int64_t number);

@@ -79,14 +79,16 @@ ImageStoreImpl::LayerFetch::~LayerFetch() {
   if (!settled_) (void)store_.layers_->Discard(number_);
 }
 
-void ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
-  early_ = std::make_unique<EarlyFetch>([this](const Cancel& until) { return Make(until); }, cancel,
-                                        std::move(hold));
+absl::Status ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
+  CRISP_ASSIGN_OR_RETURN(
+      early_, EarlyFetch::Begin([this](const Cancel& until) { return Make(until); }, cancel, std::move(hold)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string& diff_id,
                                                                const Cancel& cancel) {
-  CRISP_RETURN_IF_ERROR(early_ != nullptr ? early_->Wait(cancel) : Make(cancel));
+  const absl::Status made = early_ != nullptr ? early_->Wait(cancel) : Make(cancel);
+  if (!made.ok()) return Annotate(made, absl::StrCat("layer ", blob_.digest));
   absl::StatusOr<LayerRecord> record = Settle(diff_id);
   settled_ = record.ok();
   return record;
@@ -121,6 +123,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
                                             result_.diff_id, ", the config says ", diff_id));
   }
   CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
+  CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.WhiteoutDirs(number_), result_.whiteout_dirs));
   if (keep_blob_) {
     const std::string kept = store_.paths_.Blob(blob_.digest);
     if (rename(spool_.c_str(), kept.c_str()) != 0) {
@@ -135,7 +138,8 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
                      .archive_bytes = result_.archive_bytes,
                      .inodes = result_.inodes,
                      .bytes = result_.bytes,
-                     .disk_bytes = result_.disk_bytes};
+                     .disk_bytes = result_.disk_bytes,
+                     .opaque_root = result_.opaque_root};
   if (!image_) return record;
   CRISP_ASSIGN_OR_RETURN(record.image, SummarizeErofs(target_.get()));
   // One that cannot be mounted is to fail the pull, not a container.
@@ -148,6 +152,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
 absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
   std::vector<std::string> paths;
   if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
+  if (!result_.whiteout_dirs.empty()) paths.push_back(store_.paths_.WhiteoutDirs(number_));
   if (keep_blob_) paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
   paths.push_back(store_.paths_.LayerDir(number_));
   for (const std::string& path : paths) {
@@ -159,7 +164,7 @@ absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUnpack() {
   CRISP_ASSIGN_OR_RETURN(broker_, store_.Broker());
-  return LayerUnpack::Start(*broker_, target_.get(), {.image = image_});
+  return LayerUnpack::Start(*broker_, target_.get(), store_.UnpackLimits(image_));
 }
 
 absl::Status ImageStoreImpl::LayerFetch::Fetch(const std::function<absl::Status(absl::string_view)>& sink,

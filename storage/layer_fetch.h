@@ -38,8 +38,8 @@ class ImageStoreImpl::LayerFetch {
   LayerFetch(const LayerFetch&) = delete;
   LayerFetch& operator=(const LayerFetch&) = delete;
 
-  // Begins on a thread of its own. `hold` goes with this object.
-  void Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
+  // Begins on a thread of its own, if there is one to be had. `hold` goes with this object.
+  absl::Status Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
   // Begins unless Begin() did, and ends. Call once. DataLoss when the layer is not `diff_id`.
   absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Cancel& cancel);
 

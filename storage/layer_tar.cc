@@ -2,10 +2,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <iconv.h>
+#include <langinfo.h>
 #include <locale.h>
 
 #include <cerrno>
-#include <cwchar>
 #include <limits>
 #include <memory>
 
@@ -17,24 +18,32 @@ namespace crisp::storage {
 namespace {
 
 constexpr size_t kReadSize = 256 << 10;
+constexpr long kSecond = 1'000'000'000;
 constexpr uint64_t kMaxFileSize = uint64_t{1} << 40;  // apparent; a sparse one may claim anything
 
-// libarchive converts pax names from UTF-8 to the thread's locale; in this one that is no change.
-locale_t Utf8Locale() {
-  static const locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+// libarchive takes pax names for UTF-8 and converts them to the thread's locale. Names are bytes: in this
+// one nothing but ASCII can be converted, and what cannot libarchive hands on as it is, with a warning.
+// (In a UTF-8 locale it would compose characters, too, and so rename files.)
+locale_t BytesLocale() {
+  static const locale_t locale = newlocale(LC_CTYPE_MASK, "C", nullptr);
   return locale;
 }
 
-class ScopedUtf8 {
+class ScopedBytes {
  public:
-  ScopedUtf8() : previous_(Utf8Locale() != nullptr ? uselocale(Utf8Locale()) : nullptr) {}
-  ~ScopedUtf8() {
+  ScopedBytes() : previous_(BytesLocale() != nullptr ? uselocale(BytesLocale()) : nullptr) {}
+  ~ScopedBytes() {
     if (previous_ != nullptr) uselocale(previous_);
   }
 
  private:
   locale_t previous_;
 };
+
+bool IsAboutConversion(struct archive* archive) {
+  const char* why = archive_error_string(archive);
+  return why != nullptr && absl::StrContains(why, "can't be converted");
+}
 
 struct Reader {
   const ByteSource& source;
@@ -56,19 +65,22 @@ struct Reader {
 
 using UniqueArchive = std::unique_ptr<struct archive, int (*)(struct archive*)>;
 
-absl::Status TarError(struct archive* archive, const Reader& reader) {
+// `last`: the member that was read last, if any.
+absl::Status TarError(struct archive* archive, const Reader& reader, absl::string_view last) {
   if (!reader.status.ok()) return reader.status;
   const char* why = archive_error_string(archive);
-  return absl::DataLossError(absl::StrCat("layer tar: ", why != nullptr ? why : "malformed"));
+  std::string where = last.empty() ? "at its beginning" : absl::StrCat("at or after member '", ShownName(last), "'");
+  return absl::DataLossError(
+      absl::StrCat("tar: ", where, ": ", why != nullptr && *why != '\0' ? why : "malformed"));
 }
 
 absl::StatusOr<UniqueArchive> OpenTar(Reader& reader) {
   UniqueArchive archive(archive_read_new(), archive_read_free);
-  if (archive == nullptr) return absl::ResourceExhaustedError("layer tar: no memory");
+  if (archive == nullptr) return absl::ResourceExhaustedError("tar: no memory");
   if (archive_read_support_format_tar(archive.get()) != ARCHIVE_OK ||
       archive_read_support_format_empty(archive.get()) != ARCHIVE_OK ||
       archive_read_open(archive.get(), &reader, nullptr, &Reader::Read, nullptr) != ARCHIVE_OK) {
-    return TarError(archive.get(), reader);
+    return TarError(archive.get(), reader, "");
   }
   return archive;
 }
@@ -92,7 +104,7 @@ absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
       return LayerEntry::Type::kFifo;
     default:
       return absl::InvalidArgumentError(absl::StrCat("layer entry '",
-                                                     Text(archive_entry_pathname(entry)),
+                                                     ShownName(Text(archive_entry_pathname(entry))),
                                                      "': unknown type"));
   }
 }
@@ -100,7 +112,7 @@ absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
 absl::StatusOr<uint32_t> Id(int64_t value, absl::string_view path) {
   if (value < 0 || value >= std::numeric_limits<uint32_t>::max()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("layer entry '", path, "': owner ", value, " out of range"));
+        absl::StrCat("layer entry '", ShownName(path), "': owner ", value, " out of range"));
   }
   return static_cast<uint32_t>(value);
 }
@@ -115,22 +127,32 @@ void CopyXattrs(struct archive_entry* from, LayerEntry& to) {
   }
 }
 
+// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later.
+timespec TimeOf(struct archive_entry* from) {
+  timespec time = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
+  if (time.tv_nsec < 0 || time.tv_nsec >= kSecond) time.tv_nsec = 0;
+  if (time.tv_sec < 0 && time.tv_nsec > 0) {
+    --time.tv_sec;
+    time.tv_nsec = kSecond - time.tv_nsec;
+  }
+  return time;
+}
+
 absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
   LayerEntry to;
   CRISP_ASSIGN_OR_RETURN(to.type, TypeOf(from));
   to.path = Text(archive_entry_pathname(from));
-  if (to.path.empty()) return absl::DataLossError("layer tar: a member without a readable name");
+  if (to.path.empty()) return absl::DataLossError("tar: a member without a name");
   to.target = Text(to.type == LayerEntry::Type::kHardlink ? archive_entry_hardlink(from)
                                                           : archive_entry_symlink(from));
   to.mode = archive_entry_perm(from) & 07777;
   CRISP_ASSIGN_OR_RETURN(to.uid, Id(archive_entry_uid(from), to.path));
   CRISP_ASSIGN_OR_RETURN(to.gid, Id(archive_entry_gid(from), to.path));
-  to.mtime = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
-  if (to.mtime.tv_nsec < 0 || to.mtime.tv_nsec >= 1'000'000'000) to.mtime.tv_nsec = 0;
+  to.mtime = TimeOf(from);
   to.device = archive_entry_rdev(from);
   const int64_t size = archive_entry_size(from);
   if (size < 0 || static_cast<uint64_t>(size) > kMaxFileSize) {
-    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", to.path, "': too large"));
+    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", ShownName(to.path), "': too large"));
   }
   to.size = static_cast<uint64_t>(size);
   CopyXattrs(from, to);
@@ -147,10 +169,10 @@ absl::Status CopyData(struct archive* archive,
     la_int64_t offset = 0;
     const int code = archive_read_data_block(archive, &data, &size, &offset);
     if (code == ARCHIVE_EOF) return absl::OkStatus();
-    if (code != ARCHIVE_OK) return TarError(archive, reader);
+    if (code != ARCHIVE_OK) return TarError(archive, reader, entry.path);
     if (offset < 0 || size > entry.size || static_cast<uint64_t>(offset) > entry.size - size) {
       return absl::DataLossError(
-          absl::StrCat("layer tar: data of '", entry.path, "' beyond its size"));
+          absl::StrCat("tar: data of '", ShownName(entry.path), "' beyond its size"));
     }
     CRISP_RETURN_IF_ERROR(sink.Write({static_cast<const char*>(data), size},
                                      static_cast<uint64_t>(offset), entry));
@@ -160,24 +182,27 @@ absl::Status CopyData(struct archive* archive,
 }  // namespace
 
 void PrepareTarReader() {
-  ScopedUtf8 locale;
-  char bytes[8];
-  mbstate_t state{};
-  (void)wcrtomb(bytes, L'\u00e9', &state);
+  ScopedBytes locale;
+  // The converter that libarchive makes; the C library may look for its configuration.
+  const iconv_t converter = iconv_open(nl_langinfo(CODESET), "UTF-8");
+  if (converter != reinterpret_cast<iconv_t>(-1)) (void)iconv_close(converter);
 }
 
 absl::Status ApplyTar(const ByteSource& source, LayerSink& sink) {
-  ScopedUtf8 locale;
+  ScopedBytes locale;
   Reader reader{.source = source};
   CRISP_ASSIGN_OR_RETURN(UniqueArchive archive, OpenTar(reader));
   struct archive_entry* member = nullptr;
+  std::string last;
   while (true) {
     const int code = archive_read_next_header(archive.get(), &member);
     if (code == ARCHIVE_EOF) return absl::OkStatus();
-    // Warnings are about names that cannot be represented and damaged attributes: not to be guessed.
-    if (code != ARCHIVE_OK) return TarError(archive.get(), reader);
+    // Other warnings are about damaged attributes: not to be guessed.
+    const bool sound = code == ARCHIVE_OK || (code == ARCHIVE_WARN && IsAboutConversion(archive.get()));
+    if (!sound) return TarError(archive.get(), reader, last);
     CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(member));
     CRISP_ASSIGN_OR_RETURN(const bool is_file, sink.Add(entry));
+    last = entry.path;
     if (!is_file) continue;
     CRISP_RETURN_IF_ERROR(CopyData(archive.get(), reader, entry, sink));
     CRISP_RETURN_IF_ERROR(sink.FinishFile(entry));
