@@ -128,7 +128,14 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   const auto id = Pull(*request, call.cancel());
   const absl::Duration took = absl::Now() - begin;
   metrics_.Increment(metrics::kImagePulls, {absl::StatusCodeToString(id.status().code())});
-  if (!id.ok()) return ToGrpc(id.status());
+  if (!id.ok()) {
+    // Without the name nobody can tell which of several pulls it was.
+    LogWarning("image pull failed", {{"image", request->image().image()},
+                                     {"code", absl::StatusCodeToString(id.status().code())},
+                                     {"error", id.status().message()},
+                                     {"ms", absl::ToInt64Milliseconds(took)}});
+    return ToGrpc(id.status());
+  }
   metrics_.Observe(metrics::kImagePullSeconds, absl::ToDoubleSeconds(took));
   LogInfo("image pulled", {{"image", request->image().image()},
                            {"id", *id},

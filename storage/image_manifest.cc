@@ -144,6 +144,13 @@ int PlatformRank(const Platform& platform, const Platform& is) {
   return sibling && rank < kSameArchitecture ? rank : kUnfit;
 }
 
+constexpr size_t kMaxUrls = 8;
+
+bool IsForeign(absl::string_view type) {
+  return type == kOciForeign || type == kOciForeignGzip || type == kOciForeignZstd || type == kDockerForeign ||
+         type == kDockerForeignGzip;
+}
+
 // The first schema 2 clients pushed configs as octet streams.
 bool IsConfigType(absl::string_view type) {
   return type == kOciConfig || type == kDockerConfig || type == kOctetStream;
@@ -249,6 +256,11 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::strin
   for (const Json& json : *layers) {
     CRISP_ASSIGN_OR_RETURN(Descriptor layer, ParseDescriptor(json));
     CRISP_RETURN_IF_ERROR(LayerCompression(layer.media_type).status());
+    CRISP_ASSIGN_OR_RETURN(const Json* urls, JsonArray(json, "urls"));
+    for (const Json& url : *urls) {
+      if (!IsForeign(layer.media_type) || layer.urls.size() == kMaxUrls) break;
+      if (url.is_string()) layer.urls.push_back(url.get<std::string>());
+    }
     manifest.layers.push_back(std::move(layer));
   }
   return manifest;

@@ -46,6 +46,8 @@ struct Descriptor {
   std::string media_type;
   std::string digest;  // "sha256:…" or "sha512:…", always valid in what a parser returned
   uint64_t size = 0;   // bytes
+  // Where else it may be, of layers that must not be distributed; as the image says.
+  std::vector<std::string> urls = {};
 
   bool operator==(const Descriptor&) const = default;
 };

@@ -229,5 +229,32 @@ TEST_F(RegistryTest, PassesOnABadHostsFile) {
               StatusIs(Code::kInvalidArgument, HasSubstr("hosts.toml:1")));
 }
 
+TEST_F(RegistryTest, SaysWhatItAskedForAndWhenToComeBack) {
+  HttpTestServer server([&](const Request& request) {
+    if (absl::StrContains(request.path, "/late")) {
+      return Response{.status = 429, .headers = {{"Retry-After", "7200"}}};
+    }
+    if (absl::StrContains(request.path, "/packed")) {
+      return Response{.headers = {{"Content-Encoding", "gzip"}}, .body = "\x1f\x8b"};
+    }
+    return Serve(image_, request);
+  });
+  const std::string app = server.host() + "/team/app";
+  EXPECT_THAT(Open(app + ":nope")->Resolve(Soon()),
+              StatusIs(Code::kNotFound, HasSubstr(app + ":nope")));
+  EXPECT_THAT(Open(app + ":late")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, HasSubstr("come back in 2h")));
+  EXPECT_THAT(Open(app + ":packed")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, HasSubstr("Content-Encoding: gzip")));
+}
+
+// The commonest mistake of a first day.
+TEST_F(RegistryTest, SaysThatAServerSpeaksNoTls) {
+  HttpTestServer server([&](const Request& request) { return Serve(image_, request); });
+  Configure("r.example", absl::StrCat("server = \"https://", server.host(), "\""));
+  EXPECT_THAT(Open("r.example/team/app:plain")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, AllOf(HasSubstr("speaks no TLS"), HasSubstr("hosts.toml"))));
+}
+
 }  // namespace
 }  // namespace crisp::storage
