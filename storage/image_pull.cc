@@ -152,7 +152,7 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
     const auto it = wanted.find(layer.digest);
     if (it == wanted.end()) continue;
     auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
-                                              options_.keep_layer_blobs);
+                                              MakesLayerImages(layers.size()), options_.keep_layer_blobs);
     // Where there is no thread to be had it is not early.
     if (fetch->Begin(cancel, std::move(it->second)).ok()) early.Add(layer.digest, std::move(fetch));
     wanted.erase(it);
@@ -185,7 +185,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         }
         std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
         if (fetch == nullptr) {
-          fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i], keep_blobs);
+          fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
+                                               MakesLayerImages(image.layers.size()), keep_blobs);
         }
         return fetch->Finish(diff_ids[i], until_failure);
       };

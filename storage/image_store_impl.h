@@ -134,6 +134,10 @@ class ImageStoreImpl : public ImageStore {
   const ImageStoreOptions options_;
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
+  // Of an image's layers; more become directories: each is a descriptor in the one message that hands a
+  // container's root and image volumes to its shim, which the kernel lets have 253.
+  static constexpr size_t kMostLayerImages = 60;
+  bool MakesLayerImages(size_t layers) const { return layer_images_ && layers <= kMostLayerImages; }
   bool layer_images_ = false;  // wanted, and possible
   UniqueFd lock_;
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon

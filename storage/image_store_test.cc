@@ -448,6 +448,33 @@ TEST_P(ImageStoreTest, WhatCannotBeMovedToTheTrashIsMovedLater) {
   ExpectClean(1);
 }
 
+TEST_P(ImageStoreTest, WrongBytesOfAMirrorSendItToTheNextHost) {
+  registry_.Put(kBox, {top_});
+  registry_.liars = 2;
+  ASSERT_OK(Pull("box"));
+  EXPECT_EQ(registry_.fetches, 3);
+  ExpectClean(1);
+}
+
+// Descriptors of one message are counted over a container's root and its image volumes.
+TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
+  std::vector<std::string> tars;
+  for (int i = 0; i < 61; ++i) tars.push_back(TarBuilder().File(absl::StrCat("f", i)).Build());
+  const std::string many = registry_.Put(kBox, tars);
+  tars.pop_back();
+  tars[0] = TarBuilder().File("own").Build();
+  const std::string few = registry_.Put("docker.io/library/few:latest", tars);
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", many));
+  for (const std::string& lower : root.lower_dirs) EXPECT_THAT(lower, ::testing::StartsWith(root_));
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  ASSERT_OK(store_->Remove("box"));
+  ExpectClean(0);
+  ASSERT_OK(Pull("few"));
+  ASSERT_OK_AND_ASSIGN(const RootFs other, store_->PrepareContainer("c", few));
+  EXPECT_EQ(absl::StartsWith(other.lower_dirs.back(), root_), !GetParam());
+}
+
 INSTANTIATE_TEST_SUITE_P(Layers,
                          ImageStoreTest,
                          ::testing::Bool(),

@@ -12,6 +12,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "storage/inherited_dirs.h"
 
@@ -63,6 +64,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
                                        StoreSync& sync,
                                        int64_t number,
                                        Descriptor blob,
+                                       bool image,
                                        bool keep_blob)
     : store_(store),
       session_(session),
@@ -70,7 +72,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
       number_(number),
       blob_(std::move(blob)),
       keep_blob_(keep_blob),
-      image_(store.layer_images_),
+      image_(image),
       spool_(absl::StrCat(store.paths_.ingest(), "/", number)) {}
 
 ImageStoreImpl::LayerFetch::~LayerFetch() {
@@ -94,7 +96,28 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string
   return record;
 }
 
+// Where bytes are not what they were to be, another host may have the right ones.
 absl::Status ImageStoreImpl::LayerFetch::Make(const Cancel& cancel) {
+  while (true) {
+    const absl::Status made = MakeOnce(cancel);
+    const bool wrong_bytes = absl::IsDataLoss(made) || absl::IsInvalidArgument(made);
+    if (!wrong_bytes || !session_.Distrust(blob_)) return made;
+    LogWarning("layer_from_another_host", {{"layer", blob_.digest}, {"error", made.ToString()}});
+    StartOver();
+  }
+}
+
+void ImageStoreImpl::LayerFetch::StartOver() {
+  target_.reset();
+  if (file_) (void)unlink(spool_.c_str());
+  file_.reset();
+  (void)store_.layers_->Discard(number_);
+  number_ = store_.layers_->NextNumber();
+  spool_ = absl::StrCat(store_.paths_.ingest(), "/", number_);
+  result_ = {};
+}
+
+absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
                                          : MakeLayerFs(store_.paths_, number_));
   if (image_) CRISP_RETURN_IF_ERROR(sync_.Add(number_, target_.get()));

@@ -33,6 +33,7 @@ class ImageStoreImpl::LayerFetch {
              StoreSync& sync,
              int64_t number,
              Descriptor blob,
+             bool image,
              bool keep_blob);
   ~LayerFetch();
   LayerFetch(const LayerFetch&) = delete;
@@ -45,6 +46,8 @@ class ImageStoreImpl::LayerFetch {
 
  private:
   absl::Status Make(const Cancel& cancel);
+  absl::Status MakeOnce(const Cancel& cancel);
+  void StartOver();
   absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
   // Has what the layer consists of made durable at the pull's end.
   absl::Status AddToSync();
@@ -57,11 +60,11 @@ class ImageStoreImpl::LayerFetch {
   ImageStoreImpl& store_;
   RegistrySession& session_;
   StoreSync& sync_;
-  const int64_t number_;
+  int64_t number_;
   const Descriptor blob_;
   const bool keep_blob_;
   const bool image_;
-  const std::string spool_;
+  std::string spool_;
   std::shared_ptr<UnpackBroker> broker_;  // for the layers after this one, too
   UniqueFd target_;
   UniqueFd file_;
