@@ -1,13 +1,16 @@
 #include "storage/image_catalog.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -46,6 +49,22 @@ absl::Status NoImage(absl::string_view reference) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::Open(
+    const std::string& path,
+    std::vector<std::string> pinned_patterns,
+    std::function<void()> on_write_failure) {
+  absl::StatusOr<std::unique_ptr<ImageCatalog>> catalog = OpenOnce(path, pinned_patterns, on_write_failure);
+  if (!absl::IsDataLoss(catalog.status())) return catalog;
+  const std::string kept = absl::StrCat(path, ".damaged-", absl::ToUnixSeconds(absl::Now()));
+  for (const char* part : {"", "-wal", "-shm"}) {
+    if (rename((path + part).c_str(), (kept + part).c_str()) != 0 && errno != ENOENT) {
+      return ErrnoError(errno, absl::StrCat("set ", path, part, " aside"));
+    }
+  }
+  LogError("image_catalog_damaged", {{"error", catalog.status().ToString()}, {"kept_as", kept}});
+  return OpenOnce(path, std::move(pinned_patterns), std::move(on_write_failure));
+}
+
+absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::OpenOnce(
     const std::string& path,
     std::vector<std::string> pinned_patterns,
     std::function<void()> on_write_failure) {

@@ -53,6 +53,8 @@ using ImagePtr = std::shared_ptr<const ImageRecord>;
 // memory that all reads are served from. Thread-safe; readers never wait for the disk.
 class ImageCatalog {
  public:
+  // A file that is no database, or a damaged one, is set aside as <path>.damaged-<time>, which the log says,
+  // and the catalog begins anew, empty.
   // `on_write_failure` is called when a write failed and may make room; the write is tried once more.
   static absl::StatusOr<std::unique_ptr<ImageCatalog>> Open(
       const std::string& path,
@@ -92,6 +94,10 @@ class ImageCatalog {
  private:
   ImageCatalog(std::vector<std::string> pinned, std::function<void()> on_write_failure)
       : pinned_patterns_(std::move(pinned)), on_write_failure_(std::move(on_write_failure)) {}
+  static absl::StatusOr<std::unique_ptr<ImageCatalog>> OpenOnce(
+      const std::string& path,
+      std::vector<std::string> pinned_patterns,
+      std::function<void()> on_write_failure);
   absl::Status Load();
   absl::Status Write(const std::function<absl::Status()>& body);
   absl::StatusOr<ImageRecord> MakeRecord(const std::string& config_bytes,

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "base/test_threads.h"
@@ -383,6 +384,24 @@ TEST_P(ImageStoreTest, ALostCatalogLeavesLayersToTheirContainers) {
   ASSERT_OK(Pull("box"));
   EXPECT_THAT(Entries("layers"), SizeIs(4));
   for (const char* key : {"c", "d", "v"}) ASSERT_OK(store_->ReleaseContainer(key));
+  ExpectClean(2);
+}
+
+TEST_P(ImageStoreTest, ADamagedCatalogIsSetAside) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->PrepareContainer("c", id));
+  store_.reset();
+  for (const char* part : {"-wal", "-shm"}) (void)unlink((root_ + "/images.db" + part).c_str());
+  ASSERT_OK(AtomicWriteFile(root_ + "/images.db", std::string(8192, 'x'), 0600, Durability::kNone));
+  Reopen();
+  EXPECT_OK(store_->CollectGarbage());
+  EXPECT_THAT(Entries("layers"), SizeIs(2));
+  int set_aside = 0;
+  for (const std::string& name : Entries("")) set_aside += absl::StartsWith(name, "images.db.damaged-");
+  EXPECT_EQ(set_aside, 1);
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->ReleaseContainer("c"));
   ExpectClean(2);
 }
 
