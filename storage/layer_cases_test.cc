@@ -94,7 +94,8 @@ TEST_P(LayerCasesTest, NamesAreBytes) {
 
 TEST_P(LayerCasesTest, ErrorsShowNamesThatAreNoText) {
   EXPECT_THAT(Show({TarBuilder().Add({.name = "x", .pax = {{"path", "../\xe9"}}}).Build()}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'../\\xe9'")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::AllOf(HasSubstr("'../\\xe9'"), HasSubstr("layer sha256:"))));
 }
 
 TEST_P(LayerCasesTest, AnOpaqueMarkerHidesWhatIsInTheDirectoryOnly) {
@@ -158,7 +159,19 @@ TEST_P(LayerCasesTest, TimesBeforeTheEpochHaveFractions) {
   tar.Add({.name = "quarter", .pax = {{"mtime", "-1.25"}}});
   tar.Add({.name = "half", .pax = {{"mtime", "-1.5"}}});
   tar.Add({.name = "whole", .pax = {{"mtime", "-3"}}});
+  tar.Add({.name = "less", .pax = {{"mtime", "-0.75"}}});
+  tar.Add({.name = "more", .pax = {{"mtime", "0.75"}}});
+  // Wherever it lies in what is read at a time.
+  for (int i = 0; i < 30; ++i) {
+    tar.File(absl::StrCat("fill", i), std::string(static_cast<size_t>(32000 + i * 512), 'x'));
+    tar.Add({.name = absl::StrCat("less", i), .pax = {{"mtime", "-0.5"}}});
+  }
   ASSERT_OK(Show({tar.Build()}));
+  EXPECT_EQ(Stat("less").st_mtim.tv_sec, -1);
+  EXPECT_EQ(Stat("less").st_mtim.tv_nsec, 250'000'000);
+  EXPECT_EQ(Stat("more").st_mtim.tv_sec, 0);
+  EXPECT_EQ(Stat("more").st_mtim.tv_nsec, 750'000'000);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Stat(absl::StrCat("less", i)).st_mtim.tv_sec, -1) << i;
   EXPECT_EQ(Stat("quarter").st_mtim.tv_sec, -2);
   EXPECT_EQ(Stat("quarter").st_mtim.tv_nsec, 750'000'000);
   EXPECT_EQ(Stat("half").st_mtim.tv_sec, -2);

@@ -11,9 +11,11 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "storage/inherited_dirs.h"
 
 namespace crisp::storage {
@@ -89,8 +91,7 @@ absl::Status ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderW
 
 absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string& diff_id,
                                                                const Cancel& cancel) {
-  const absl::Status made = early_ != nullptr ? early_->Wait(cancel) : Make(cancel);
-  if (!made.ok()) return Annotate(made, absl::StrCat("layer ", blob_.digest));
+  CRISP_RETURN_IF_ERROR(early_ != nullptr ? early_->Wait(cancel) : Make(cancel));
   absl::StatusOr<LayerRecord> record = Settle(diff_id);
   settled_ = record.ok();
   return record;
@@ -202,12 +203,26 @@ absl::Status ImageStoreImpl::LayerFetch::Streamed(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
   const auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
-    CRISP_RETURN_IF_ERROR(unpack->Write(bytes, cancel));
+    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write(bytes, cancel)));
     sync_.Wrote(bytes.size());
     return absl::OkStatus();
   };
   CRISP_RETURN_IF_ERROR(Fetch(sink, cancel));
-  CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
+  return FinishUnpack(*unpack, cancel);
+}
+
+absl::Status ImageStoreImpl::LayerFetch::InLayer(const absl::Status& status) const {
+  return Annotate(status, absl::StrCat("layer ", blob_.digest));
+}
+
+absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack, const Cancel& cancel) {
+  absl::StatusOr<UnpackResult> result = unpack.Finish(cancel);
+  if (!result.ok()) return InLayer(result.status());
+  result_ = *std::move(result);
+  if (!result_.dropped_xattrs.empty()) {
+    LogInfo("layer_attributes_dropped", {{"layer", blob_.digest},
+                                         {"attributes", ShownBytes(absl::StrJoin(result_.dropped_xattrs, ","))}});
+  }
   return absl::OkStatus();
 }
 
@@ -224,11 +239,10 @@ absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, absl::StrCat("read ", spool_));
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel)));
     sync_.Wrote(static_cast<uint64_t>(n));
   }
-  CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
-  return absl::OkStatus();
+  return FinishUnpack(*unpack, cancel);
 }
 
 void ImageStoreImpl::EarlyLayers::Add(const std::string& digest, std::unique_ptr<LayerFetch> layer) {

@@ -56,6 +56,9 @@ class ImageStoreImpl::LayerFetch {
   absl::Status Streamed(const Cancel& cancel);
   absl::Status Spool(const Cancel& cancel);
   absl::Status UnpackSpooled(const Cancel& cancel);
+  absl::Status FinishUnpack(LayerUnpack& unpack, const Cancel& cancel);
+  // An error of unpacking says which layer it was.
+  absl::Status InLayer(const absl::Status& status) const;
 
   ImageStoreImpl& store_;
   RegistrySession& session_;

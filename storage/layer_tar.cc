@@ -6,6 +6,7 @@
 #include <langinfo.h>
 #include <locale.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <memory>
@@ -18,6 +19,8 @@ namespace crisp::storage {
 namespace {
 
 constexpr size_t kReadSize = 256 << 10;
+constexpr size_t kKept = 8 << 10;
+constexpr size_t kBlock = 512;
 constexpr long kSecond = 1'000'000'000;
 constexpr uint64_t kMaxFileSize = uint64_t{1} << 40;  // apparent; a sparse one may claim anything
 
@@ -49,15 +52,32 @@ struct Reader {
   const ByteSource& source;
   const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(kReadSize);
   absl::Status status;  // of the source
+  uint64_t end = 0;     // what was read of the stream so far
+  size_t held = 0;      // of that in the buffer
+  std::string before;   // what came right before that, a little
+
+  // What is still known of the stream from an offset on, a header's worth; empty: nothing is.
+  std::string Since(uint64_t offset) const {
+    const uint64_t start = end - held;
+    if (offset >= end || offset + before.size() < start) return "";
+    const absl::string_view here(buffer.get(), held);
+    if (offset >= start) return std::string(here.substr(static_cast<size_t>(offset - start), kKept));
+    return absl::StrCat(absl::string_view(before).substr(before.size() - static_cast<size_t>(start - offset)),
+                        here.substr(0, kKept));
+  }
 
   static la_ssize_t Read(struct archive* archive, void* self, const void** data) {
     auto* reader = static_cast<Reader*>(self);
+    const size_t kept = std::min(kKept, reader->held);
+    reader->before.assign(reader->buffer.get() + reader->held - kept, kept);
     absl::StatusOr<size_t> n = reader->source(reader->buffer.get(), kReadSize);
     if (!n.ok()) {
       reader->status = n.status();
       archive_set_error(archive, EIO, "the stream failed");
       return -1;
     }
+    reader->end += *n;
+    reader->held = *n;
     *data = reader->buffer.get();
     return static_cast<la_ssize_t>(*n);
   }
@@ -127,18 +147,34 @@ void CopyXattrs(struct archive_entry* from, LayerEntry& to) {
   }
 }
 
-// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later.
-timespec TimeOf(struct archive_entry* from) {
+// Whether the pax header that a member's headers begin with has a time with a minus sign.
+bool HasNegativeTime(absl::string_view headers) {
+  while (headers.size() > kBlock) {
+    const char type = headers[156];
+    uint64_t size = 0;
+    for (const char digit : headers.substr(124, 11)) size = size * 8 + static_cast<uint64_t>(digit & 7);
+    if (type == 'x') return absl::StrContains(headers.substr(kBlock, size), " mtime=-");
+    if (type != 'g' && type != 'L' && type != 'K') return false;
+    headers.remove_prefix(std::min<uint64_t>(headers.size(), kBlock + (size + kBlock - 1) / kBlock * kBlock));
+  }
+  return false;
+}
+
+// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later; "-0.25" has lost its sign.
+timespec TimeOf(struct archive* archive, struct archive_entry* from, const Reader& reader) {
   timespec time = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
   if (time.tv_nsec < 0 || time.tv_nsec >= kSecond) time.tv_nsec = 0;
-  if (time.tv_sec < 0 && time.tv_nsec > 0) {
+  const auto is_negative = [&] {
+    return HasNegativeTime(reader.Since(static_cast<uint64_t>(archive_read_header_position(archive))));
+  };
+  if (time.tv_nsec > 0 && (time.tv_sec < 0 || (time.tv_sec == 0 && is_negative()))) {
     --time.tv_sec;
     time.tv_nsec = kSecond - time.tv_nsec;
   }
   return time;
 }
 
-absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
+absl::StatusOr<LayerEntry> Convert(struct archive* archive, struct archive_entry* from, const Reader& reader) {
   LayerEntry to;
   CRISP_ASSIGN_OR_RETURN(to.type, TypeOf(from));
   to.path = Text(archive_entry_pathname(from));
@@ -148,7 +184,7 @@ absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
   to.mode = archive_entry_perm(from) & 07777;
   CRISP_ASSIGN_OR_RETURN(to.uid, Id(archive_entry_uid(from), to.path));
   CRISP_ASSIGN_OR_RETURN(to.gid, Id(archive_entry_gid(from), to.path));
-  to.mtime = TimeOf(from);
+  to.mtime = TimeOf(archive, from, reader);
   to.device = archive_entry_rdev(from);
   const int64_t size = archive_entry_size(from);
   if (size < 0 || static_cast<uint64_t>(size) > kMaxFileSize) {
@@ -200,7 +236,7 @@ absl::Status ApplyTar(const ByteSource& source, LayerSink& sink) {
     // Other warnings are about damaged attributes: not to be guessed.
     const bool sound = code == ARCHIVE_OK || (code == ARCHIVE_WARN && IsAboutConversion(archive.get()));
     if (!sound) return TarError(archive.get(), reader, last);
-    CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(member));
+    CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(archive.get(), member, reader));
     CRISP_ASSIGN_OR_RETURN(const bool is_file, sink.Add(entry));
     last = entry.path;
     if (!is_file) continue;
