@@ -33,7 +33,7 @@ absl::StatusOr<Running> Run(std::vector<std::string> command, int input) {
   const UniqueFd write_end(ends[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  const auto free = absl::MakeCleanup([&] { posix_spawn_file_actions_destroy(&actions); });
+  const auto clean_up = absl::MakeCleanup([&] { posix_spawn_file_actions_destroy(&actions); });
   if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDOUT_FILENO);
   std::vector<char*> argv;
