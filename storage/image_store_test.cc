@@ -468,7 +468,7 @@ TEST_P(ImageStoreTest, WhatCannotBeMovedToTheTrashIsMovedLater) {
 }
 
 TEST_P(ImageStoreTest, WrongBytesOfAMirrorSendItToTheNextHost) {
-  registry_.Put(kBox, {top_});
+  registry_.Put(kBox, {base_});
   registry_.liars = 2;
   ASSERT_OK(Pull("box"));
   EXPECT_EQ(registry_.fetches, 3);

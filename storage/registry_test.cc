@@ -1,7 +1,13 @@
 #include "storage/registry.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "storage/registry_test_util.h"
 
@@ -250,10 +256,28 @@ TEST_F(RegistryTest, SaysWhatItAskedForAndWhenToComeBack) {
 
 // The commonest mistake of a first day.
 TEST_F(RegistryTest, SaysThatAServerSpeaksNoTls) {
-  HttpTestServer server([&](const Request& request) { return Serve(image_, request); });
-  Configure("r.example", absl::StrCat("server = \"https://", server.host(), "\""));
+  const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener.get(), 4), 0);
+  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  std::thread server([&] {
+    constexpr absl::string_view kReply = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+    while (true) {
+      const UniqueFd peer(accept(listener.get(), nullptr, nullptr));
+      if (!peer) return;
+      char hello[4096];
+      if (read(peer.get(), hello, sizeof(hello)) > 0) (void)!write(peer.get(), kReply.data(), kReply.size());
+    }
+  });
+  Configure("r.example", absl::StrCat("server = \"https://127.0.0.1:", ntohs(address.sin_port), "\""));
   EXPECT_THAT(Open("r.example/team/app:plain")->Resolve(Soon()),
               StatusIs(Code::kUnavailable, AllOf(HasSubstr("speaks no TLS"), HasSubstr("hosts.toml"))));
+  shutdown(listener.get(), SHUT_RDWR);
+  server.join();
 }
 
 }  // namespace
