@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "cri/rpc_call.h"
 #include "cri/status_to_grpc.h"
 
@@ -32,11 +32,12 @@ absl::StatusOr<Pipe> MakePipe() {
 
 // Moves the client's chunks into the pipe until either side ends. EPIPE is the store's reader that
 // has seen enough; what it says counts.
-void Feed(grpc::ServerReader<admin::ImportImageRequest>* reader, UniqueFd out) {
-  admin::ImportImageRequest request;
-  while (reader->Read(&request)) {
+void Feed(grpc::ServerReader<admin::ImportImageRequest>* reader,
+          admin::ImportImageRequest request,
+          UniqueFd out) {
+  do {
     if (!WriteAll(out.get(), request.chunk(), "the import pipe").ok()) return;
-  }
+  } while (reader->Read(&request));
 }
 
 // Moves the pipe's bytes to the client; false when the client went away.
@@ -60,13 +61,16 @@ grpc::Status AdminService::ImportImage(grpc::ServerContext* context,
   const RpcCall call(context);
   auto pipe = MakePipe();
   if (!pipe.ok()) return ToGrpc(pipe.status());
+  admin::ImportImageRequest first;
+  (void)reader->Read(&first);  // an archive of no bytes is none, as the store will say
   absl::StatusOr<std::vector<std::string>> imported;
-  std::thread store([&, fd = std::move(pipe->read_end)]() mutable {
-    imported = images_.Import(fd.get(), call.cancel());
+  auto store = Thread::Start("import", [&, name = first.name(), fd = std::move(pipe->read_end)]() mutable {
+    imported = images_.Import(fd.get(), name, call.cancel());
     fd.reset();  // a feeder that still writes must not wait for a reader that is gone
   });
-  Feed(reader, std::move(pipe->write_end));
-  store.join();
+  if (!store.ok()) return ToGrpc(store.status());
+  Feed(reader, std::move(first), std::move(pipe->write_end));
+  store->Join();
   // A client that hangs up looks like the end of its archive.
   if (context->IsCancelled()) {
     return grpc::Status(grpc::StatusCode::CANCELLED, "import: cancelled by the client");
@@ -91,12 +95,13 @@ grpc::Status AdminService::ExportImage(grpc::ServerContext* context,
   const std::vector<std::string> references(request->references().begin(),
                                             request->references().end());
   absl::Status exported;
-  std::thread store([&, fd = std::move(pipe->write_end)]() mutable {
+  auto store = Thread::Start("export", [&, fd = std::move(pipe->write_end)]() mutable {
     exported = images_.Export(references, fd.get(), call.cancel());
     fd.reset();  // the end of the stream
   });
+  if (!store.ok()) return ToGrpc(store.status());
   const bool delivered = Drain(std::move(pipe->read_end), writer);
-  store.join();
+  store->Join();
   if (!delivered) return grpc::Status(grpc::StatusCode::CANCELLED, "client went away");
   return ToGrpc(exported);
 }

@@ -56,12 +56,14 @@ TEST_F(AdminServiceTest, ImportGivesTheStoreEveryByteInOrder) {
   for (size_t at = 0; at < archive.size(); at += 100001) {
     admin::ImportImageRequest request;
     request.set_chunk(archive.substr(at, 100001));
+    if (at == 0) request.set_name("mine:1");
     ASSERT_TRUE(writer->Write(request));
   }
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(images_.imported, archive);
+  EXPECT_EQ(images_.import_name, "mine:1");
   ASSERT_EQ(reply.references_size(), 1);
   EXPECT_EQ(reply.references(0), "registry.local/imported:1");
 }

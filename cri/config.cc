@@ -1,5 +1,6 @@
 #include "cri/config.h"
 
+#include <stdint.h>
 #include <sys/un.h>
 
 #include <utility>
@@ -80,6 +81,12 @@ absl::Status CheckSubnets(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckUnpacking(const Config& config) {
+  if (config.image.max_unpack_cpu >= absl::Seconds(1)) return absl::OkStatus();
+  return Invalid(config, "image.max_unpack_cpu", absl::FormatDuration(config.image.max_unpack_cpu),
+                 "must be 1s at least");
+}
+
 absl::Status CheckNetwork(const Config& config) {
   const NetworkConfig& network = config.network;
   if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
@@ -117,6 +124,8 @@ absl::Status CheckRanges(const Config& config) {
                              Range{"streaming.max_connections", config.streaming.max_connections, 1, 100000},
                              Range{"streaming.max_connections_per_pod", config.streaming.max_connections_per_pod, 1,
                                    100000},
+                             Range{"image.max_layer_bytes", config.image.max_layer_bytes, 1, INT64_MAX},
+                             Range{"image.max_layer_files", config.image.max_layer_files, 1, INT64_MAX},
                              // The kernel's policies have c0 to c1023.
                              Range{"runtime.selinux_category_range", config.runtime.selinux_category_range, 2, 1024},
                              Range{"runtime.spare_pods", config.runtime.spare_pods, 0, 256},
@@ -190,6 +199,7 @@ absl::Status Config::Validate() const {
   CRISP_RETURN_IF_ERROR(CheckAddress(*this, "metrics.address", metrics.address));
   CRISP_RETURN_IF_ERROR(CheckChoices(*this));
   CRISP_RETURN_IF_ERROR(CheckRanges(*this));
+  CRISP_RETURN_IF_ERROR(CheckUnpacking(*this));
   CRISP_RETURN_IF_ERROR(CheckWritable(*this));
   CRISP_RETURN_IF_ERROR(CheckNetwork(*this));
   return CheckStreaming(*this);

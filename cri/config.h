@@ -26,6 +26,10 @@ struct ImageConfig {
   bool keep_layer_blobs = false;  // layers as the registry compressed them, for exports without it
   absl::Duration stall_timeout = absl::Minutes(1);  // a pull that gets no byte for so long fails
   std::string layer_format = "directories";  // or "erofs": what new layers become
+  // Of one layer, unpacked; what has more is no image.
+  int64_t max_layer_bytes = int64_t{256} << 30;
+  int64_t max_layer_files = 10'000'000;
+  absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
 };
 
 struct NetworkConfig {

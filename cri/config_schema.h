@@ -24,6 +24,9 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("keep_layer_blobs", config.image.keep_layer_blobs);
     v.Key("stall_timeout", config.image.stall_timeout);
     v.Key("layer_format", config.image.layer_format);
+    v.Key("max_layer_bytes", config.image.max_layer_bytes);
+    v.Key("max_layer_files", config.image.max_layer_files);
+    v.Key("max_unpack_cpu", config.image.max_unpack_cpu);
   });
   visitor.Section("network", [&](Visitor& v) {
     v.Key("name", config.network.name);

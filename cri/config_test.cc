@@ -182,6 +182,9 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("log_level", [](Config& c) { c.log_level = "loud"; });
   expect("image.max_parallel_downloads", [](Config& c) { c.image.max_parallel_downloads = 0; });
   expect("image.max_parallel_unpacks", [](Config& c) { c.image.max_parallel_unpacks = 65; });
+  expect("image.max_layer_bytes", [](Config& c) { c.image.max_layer_bytes = 0; });
+  expect("image.max_layer_files", [](Config& c) { c.image.max_layer_files = -1; });
+  expect("image.max_unpack_cpu", [](Config& c) { c.image.max_unpack_cpu = absl::Milliseconds(10); });
   expect("image.layer_format", [](Config& c) { c.image.layer_format = "tar"; });
   expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
   expect("network.name", [](Config& c) { c.network.name = "a/b"; });

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -21,19 +22,38 @@ v1::ContainerState CriState(const state::ContainerRecord& record) {
   }
 }
 
-// The name that the user gave; what the kubelet resolved it to stays in `image`'s place otherwise.
-v1::ImageSpec ShownImage(const state::ContainerRecord& record) {
+constexpr size_t kShortestId = 12;  // what tools show
+
+// Whether the text is the id or the beginning of one, not a name.
+bool NamesId(absl::string_view text, absl::string_view id) {
+  (void)absl::ConsumePrefix(&text, "sha256:");
+  (void)absl::ConsumePrefix(&id, "sha256:");
+  return text.size() >= kShortestId && absl::StartsWith(id, text);
+}
+
+// The name that the user gave; what the kubelet resolved it to stays in `image`'s place otherwise. For a bare
+// id it is a name of that image, as others show it, while it has one.
+v1::ImageSpec ShownImage(const state::ContainerRecord& record, const storage::ImageStore& images) {
   v1::ImageSpec image = record.config().image();
-  if (!image.user_specified_image().empty()) image.set_image(image.user_specified_image());
+  if (!image.user_specified_image().empty()) {
+    image.set_image(image.user_specified_image());
+  } else if (NamesId(image.image(), record.image_id())) {
+    const absl::StatusOr<storage::Image> found = images.Find(record.image_id());
+    if (found.ok() && !found->repo_tags.empty()) {
+      image.set_image(found->repo_tags[0]);
+    } else if (found.ok() && !found->repo_digests.empty()) {
+      image.set_image(found->repo_digests[0]);
+    }
+  }
   return image;
 }
 
-std::string ListItem(const state::ContainerRecord& record) {
+std::string ListItem(const state::ContainerRecord& record, const storage::ImageStore& images) {
   v1::Container item;
   item.set_id(record.id());
   item.set_pod_sandbox_id(record.pod_id());
   *item.mutable_metadata() = record.config().metadata();
-  *item.mutable_image() = ShownImage(record);
+  *item.mutable_image() = ShownImage(record, images);
   item.set_image_ref(record.image_ref());
   item.set_image_id(record.image_id());
   item.set_state(CriState(record));
@@ -44,10 +64,11 @@ std::string ListItem(const state::ContainerRecord& record) {
 }
 
 std::shared_ptr<const std::string> Listed(const Container& container,
-                                          const std::shared_ptr<const state::ContainerRecord>& record) {
+                                          const std::shared_ptr<const state::ContainerRecord>& record,
+                                          const storage::ImageStore& images) {
   absl::MutexLock lock(&container.mutex);
   if (container.listed.of != record) {
-    container.listed = {record, std::make_shared<const std::string>(ListItem(*record))};
+    container.listed = {record, std::make_shared<const std::string>(ListItem(*record, images))};
   }
   return container.listed.bytes;
 }
@@ -65,7 +86,7 @@ void PodManager::FillStatus(const Container& container, v1::ContainerStatus* sta
   status->set_started_at(record.started_at());
   status->set_finished_at(record.finished_at());
   status->set_exit_code(record.exit_code());
-  *status->mutable_image() = ShownImage(record);
+  *status->mutable_image() = ShownImage(record, *images_);
   status->set_image_ref(record.image_ref());
   status->set_image_id(record.image_id());
   status->set_reason(record.reason());
@@ -125,7 +146,7 @@ absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request
     const state::ContainerRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, *Listed(*container, held), *reply);
+    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, *Listed(*container, held, *images_), *reply);
   }
   return absl::OkStatus();
 }

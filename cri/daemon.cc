@@ -34,6 +34,9 @@ storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpack
           .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
           .keep_layer_blobs = config.image.keep_layer_blobs,
           .stall_timeout = config.image.stall_timeout,
+          .max_layer_bytes = static_cast<uint64_t>(config.image.max_layer_bytes),
+          .max_layer_files = static_cast<uint64_t>(config.image.max_layer_files),
+          .max_unpack_cpu = config.image.max_unpack_cpu,
           .layer_images = config.image.layer_format == "erofs"};
 }
 

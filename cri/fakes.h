@@ -81,7 +81,9 @@ class FakeImageStore : public storage::ImageStore {
     if (!image.ok()) return image.status();
     return history;
   }
-  absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel&) override {
+  absl::StatusOr<std::vector<std::string>> Import(int fd, const std::string& name,
+                                                  const Cancel&) override {
+    import_name = name;
     if (!import_error.ok()) return import_error;
     auto bytes = ReadFd(fd, "archive", 1u << 30);
     if (!bytes.ok()) return bytes.status();
@@ -105,7 +107,7 @@ class FakeImageStore : public storage::ImageStore {
   storage::RegistryAuth last_auth;
   absl::Time last_deadline;
   std::vector<storage::HistoryEntry> history;
-  std::string imported;
+  std::string imported, import_name;
   std::string exported;
 
  private:

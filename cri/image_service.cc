@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "cri/rpc_call.h"
 #include "cri/status_to_grpc.h"
 
@@ -32,7 +33,7 @@ std::string VerboseInfo(const storage::Image& image) {
   Json info = {{"chainIDs", image.chain_ids},
                {"pulledAt", absl::FormatTime(absl::RFC3339_full, image.pulled_at, absl::UTCTimeZone())},
                {"imageSpec", Json::object()}};
-  auto config = ParseJson(image.config_json);
+  auto config = ParseJson(ReplaceInvalidUtf8(image.config_json), {.max_depth = 100});
   if (config.ok()) info["imageSpec"] = *std::move(config);
   return DumpJson(info);
 }
@@ -127,7 +128,14 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   const auto id = Pull(*request, call.cancel());
   const absl::Duration took = absl::Now() - begin;
   metrics_.Increment(metrics::kImagePulls, {absl::StatusCodeToString(id.status().code())});
-  if (!id.ok()) return ToGrpc(id.status());
+  if (!id.ok()) {
+    // Without the name nobody can tell which of several pulls it was.
+    LogWarning("image pull failed", {{"image", request->image().image()},
+                                     {"code", absl::StatusCodeToString(id.status().code())},
+                                     {"error", id.status().message()},
+                                     {"ms", absl::ToInt64Milliseconds(took)}});
+    return ToGrpc(id.status());
+  }
   metrics_.Observe(metrics::kImagePullSeconds, absl::ToDoubleSeconds(took));
   LogInfo("image pulled", {{"image", request->image().image()},
                            {"id", *id},

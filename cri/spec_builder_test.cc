@@ -144,6 +144,22 @@ TEST_F(SpecTest, TheLastOfTwoVariablesWins) {
   EXPECT_THAT(BuildEnv(container_, image_, "", "/"), StatusIs(kInvalid));
 }
 
+TEST_F(SpecTest, ImagesWhoseConfigsAreSloppyRun) {
+  image_.entrypoint = {""};
+  image_.command = {"echo", "hello"};
+  EXPECT_THAT(*BuildArgv({}, image_), ElementsAre("echo", "hello"));
+  v1::ContainerConfig own;
+  own.add_args("other");
+  EXPECT_THAT(*BuildArgv(own, image_), ElementsAre("other"));
+  image_.command = {};
+  EXPECT_THAT(BuildArgv({}, image_), StatusIs(kInvalid));
+  image_.entrypoint = {"", "x"};
+  EXPECT_THAT(BuildArgv({}, image_), StatusIs(kInvalid));
+  image_.environment = {"", "LONE", "=nameless", "A=1", "EMPTY="};
+  EXPECT_THAT(*BuildEnv({}, image_, "", "/"), ::testing::Not(::testing::Contains(::testing::AnyOf("", "LONE", "=nameless"))));
+  EXPECT_THAT(*BuildEnv({}, image_, "", "/"), ::testing::IsSupersetOf({"A=1", "EMPTY="}));
+}
+
 TEST_F(SpecTest, SignalsHaveNamesAndNumbers) {
   EXPECT_EQ(*ParseSignal("SIGTERM"), SIGTERM);
   EXPECT_EQ(*ParseSignal("hup"), SIGHUP);

@@ -71,6 +71,8 @@ absl::StatusOr<std::vector<std::string>> BuildArgv(const v1::ContainerConfig& co
   std::vector<std::string> args(container.args().begin(), container.args().end());
   if (argv.empty()) {
     argv = image.entrypoint;
+    // How builders say that there is none.
+    if (argv.size() == 1 && argv[0].empty()) argv.clear();
     if (args.empty()) args = image.command;
   }
   argv.insert(argv.end(), args.begin(), args.end());
@@ -97,6 +99,8 @@ absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& con
   if (container.tty()) set("TERM", "TERM=xterm");
   if (!hostname.empty()) set("HOSTNAME", absl::StrCat("HOSTNAME=", hostname));
   for (const std::string& entry : image.environment) {
+    // Others overlook what no variable is, too.
+    if (entry.find('=') == std::string::npos || entry[0] == '=') continue;
     set(entry.substr(0, entry.find('=')), entry);
   }
   for (const v1::KeyValue& pair : container.envs()) {

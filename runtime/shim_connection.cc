@@ -73,7 +73,9 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
   // One more may be the plan itself.
   if (fds.size() >= kMaxMessageFds) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("create container ", plan.container_id, ": too many layers"));
+        absl::StrCat("create container ", plan.container_id, ": its root and image volumes have ",
+                     fds.size() - first_layer, " layers that are EROFS images, and ", kMaxMessageFds - 2,
+                     " is what a container can have (image.layer_format: directories has no such limit)"));
   }
   const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
                          (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);

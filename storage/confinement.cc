@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 
@@ -58,14 +59,18 @@ absl::Status DropCapabilities(Unpacks what) {
   return absl::OkStatus();
 }
 
-absl::Status SetLimits() {
+absl::Status SetLimits(const UnpackerLimits& allowed) {
   constexpr rlim_t kAddressSpace = rlim_t{1} << 30;
   constexpr rlim_t kFiles = 1024;  // removing a replaced directory holds one per level
   const std::pair<int, rlim_t> limits[] = {
-      {RLIMIT_CORE, 0}, {RLIMIT_NOFILE, kFiles}, {RLIMIT_AS, kAddressSpace}};
+      {RLIMIT_CORE, 0},
+      {RLIMIT_NOFILE, kFiles},
+      {RLIMIT_AS, kAddressSpace + allowed.more_memory},
+      {RLIMIT_CPU, std::max<rlim_t>(1, allowed.cpu_seconds)}};
   for (const auto& [resource, value] : limits) {
     if (kSanitized && resource == RLIMIT_AS) continue;
-    const rlimit limit{value, value};
+    // The hard limit of processor time is SIGKILL, which does not say why.
+    const rlimit limit{value, resource == RLIMIT_CPU ? value + 5 : value};
     if (setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) {
       return ErrnoError(errno, "set resource limits");
     }
@@ -85,13 +90,16 @@ absl::Status LoadFilter(absl::Span<const sock_filter> filter) {
 
 }  // namespace
 
-absl::Status ConfineUnpacker(Unpacks what, int target_fd, absl::Span<const sock_filter> filter) {
+absl::Status ConfineUnpacker(Unpacks what,
+                             int target_fd,
+                             absl::Span<const sock_filter> filter,
+                             const UnpackerLimits& limits) {
   (void)umask(0);
   if (syscall(SYS_close_range, kFirstUnknownFd, ~0u, 0) != 0) {
     return ErrnoError(errno, "close descriptors");
   }
   if (what == Unpacks::kIntoDirectory) CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
-  CRISP_RETURN_IF_ERROR(SetLimits());
+  CRISP_RETURN_IF_ERROR(SetLimits(limits));
   CRISP_RETURN_IF_ERROR(DropCapabilities(what));
   return kSanitized ? absl::OkStatus() : LoadFilter(filter);
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -23,6 +24,9 @@ namespace {
 
 constexpr size_t kMaxName = 250;
 constexpr absl::string_view kKeyLine = "key ";
+constexpr absl::string_view kNumbersLine = "numbers";
+// Of verifying layers after the machine went down without warning.
+constexpr absl::Duration kVerifyTime = absl::Minutes(2);
 
 bool IsPlain(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
 
@@ -77,6 +81,13 @@ absl::Status AppendKey(const std::string& path, const std::string& key) {
   return WriteAll(ref.get(), absl::StrCat("\n", kKeyLine, key, "\n"), path);
 }
 
+// Who reads it without knowing it takes it for a layer that is not there.
+std::string NumbersLine(const std::vector<LayerRecord>& layers) {
+  std::string line(kNumbersLine);
+  for (const LayerRecord& layer : layers) absl::StrAppend(&line, " ", layer.number);
+  return line;
+}
+
 absl::Status NotKnown(absl::string_view key) {
   return absl::NotFoundError(absl::StrCat("container ", key, ": the image store does not know it"));
 }
@@ -91,6 +102,7 @@ absl::StatusOr<RootFs> ContainerStore::MakeRoot(const Entry& entry) const {
     if (!seen.insert(layer->number).second) continue;
     CRISP_ASSIGN_OR_RETURN(std::string lower, layers_->Root(*layer));
     root.lower_dirs.push_back(std::move(lower));
+    if (layer->opaque_root) break;
   }
   // At least one lower directory, and without an upper one at least two.
   if (root.lower_dirs.empty() || (!entry.writable && root.lower_dirs.size() < 2)) {
@@ -110,7 +122,7 @@ absl::Status ContainerStore::MakeDirectories(const Entry& entry, const RootFs& r
                          Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
   CRISP_RETURN_IF_ERROR(WriteAll(ref.get(),
                                  absl::StrCat(entry.writable ? "container" : "view", "\n",
-                                              absl::StrJoin(entry.diff_ids, "\n")),
+                                              absl::StrJoin(entry.diff_ids, "\n"), "\n", NumbersLine(entry.layers)),
                                  dir));
   if (!entry.writable) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(MakeDir(root.work_dir, 0700));
@@ -141,7 +153,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
         entry.diff_ids = image->layers;
         return entry.diff_ids;
-      });
+      }, Cancel(absl::Now() + kVerifyTime));
   absl::Status status = pinned.status();
   absl::StatusOr<RootFs> root = RootFs();
   if (status.ok()) {
@@ -150,7 +162,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
     status = root.ok() ? MakeDirectories(entry, *root) : root.status();
     if (!status.ok()) {
       layers_->Unpin(entry.diff_ids);
-      (void)layers_->Trash(entry.dir);
+      layers_->TrashSurely(entry.dir);
     }
   }
   absl::MutexLock lock(&mutex_);
@@ -203,26 +215,47 @@ absl::Status ContainerStore::Release(absl::string_view key) {
     it->second.ready = false;  // others wait for the outcome
     entry = it->second;
   }
-  const absl::Status status = layers_->Trash(entry.dir);
-  if (status.ok()) layers_->Unpin(entry.diff_ids);
+  const absl::Status status = LetGo(entry);
+  if (!status.ok()) LogWarning("release_later", {{"container", key}, {"error", status.ToString()}});
   absl::MutexLock lock(&mutex_);
-  if (status.ok()) {
-    entries_.erase(std::string(key));
-  } else {
-    entries_[std::string(key)].ready = true;
-  }
+  entries_.erase(std::string(key));
+  if (!status.ok()) to_release_.push_back(std::move(entry));
   changed_.SignalAll();
-  return status;
-}
-
-absl::Status ContainerStore::Recover() {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                         ListDir(layers_->paths().containers()));
-  for (const std::string& name : names) RecoverOne(name);
   return absl::OkStatus();
 }
 
-void ContainerStore::RecoverOne(const std::string& name) {
+absl::Status ContainerStore::LetGo(const Entry& entry) {
+  CRISP_RETURN_IF_ERROR(layers_->Trash(entry.dir));
+  layers_->Unpin(entry.diff_ids);
+  layers_->Unhold(entry.held);
+  return absl::OkStatus();
+}
+
+void ContainerStore::RetryReleases() {
+  std::vector<Entry> entries;
+  {
+    absl::MutexLock lock(&mutex_);
+    entries.swap(to_release_);
+  }
+  std::erase_if(entries, [&](const Entry& entry) { return LetGo(entry).ok(); });
+  absl::MutexLock lock(&mutex_);
+  to_release_.insert(to_release_.end(), entries.begin(), entries.end());
+}
+
+bool ContainerStore::HasReleases() const {
+  absl::MutexLock lock(&mutex_);
+  return !to_release_.empty();
+}
+
+absl::StatusOr<bool> ContainerStore::Recover() {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         ListDir(layers_->paths().containers()));
+  bool all_told = true;
+  for (const std::string& name : names) all_told &= RecoverOne(name);
+  return all_told;
+}
+
+bool ContainerStore::RecoverOne(const std::string& name) {
   const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
   const std::string ref = ReadFile(dir + "/ref").value_or("");
   std::vector<std::string> lines = absl::StrSplit(ref, '\n', absl::SkipEmpty());
@@ -232,16 +265,39 @@ void ContainerStore::RecoverOne(const std::string& name) {
     key = lines.back().substr(kKeyLine.size());
     lines.pop_back();
   }
+  bool told = true;
   // A creation that was cut short pins nothing, but has a key to be released by.
   if (!lines.empty()) {
     entry.writable = lines.front() == "container";
     lines.erase(lines.begin());
-    entry.layers = layers_->Repin(lines);
-    for (const LayerRecord& layer : entry.layers) entry.diff_ids.push_back(layer.diff_id);
+    std::vector<absl::string_view> numbers;
+    if (!lines.empty() && absl::StartsWith(lines.back(), kNumbersLine)) {
+      numbers = absl::StrSplit(absl::string_view(lines.back()).substr(kNumbersLine.size()), ' ', absl::SkipEmpty());
+    }
+    const size_t count = lines.size() - (numbers.empty() ? 0 : 1);
+    for (size_t i = 0; i < count; ++i) {
+      std::vector<LayerRecord> layer = layers_->Repin({lines[i]});
+      if (!layer.empty()) {
+        entry.diff_ids.push_back(lines[i]);
+      } else {
+        int64_t number = 0;
+        const bool numbered = numbers.size() == count && absl::SimpleAtoi(numbers[i], &number);
+        told &= numbered || lines[i] == kNumbersLine;
+        if (numbered) layer = layers_->Hold({{lines[i], number}});
+        entry.held.insert(entry.held.end(), layer.begin(), layer.end());
+      }
+      entry.layers.insert(entry.layers.end(), layer.begin(), layer.end());
+    }
+    if (!entry.held.empty()) {
+      LogWarning("layers_held", {{"container", key},
+                                 {"layers", absl::StrCat(entry.held.size())},
+                                 {"error", "the catalog does not list what it stands on"}});
+    }
   }
   entry.usage = {.mountpoint = entry.upper_dir(), .timestamp = absl::UnixEpoch()};
   absl::MutexLock lock(&mutex_);
   entries_[key] = std::move(entry);
+  return told;
 }
 
 std::vector<std::string> ContainerStore::Keys() const {

@@ -15,20 +15,24 @@
 namespace crisp::storage {
 
 // The directories containers/<key>/{upper,work,ref} and the pins that go with them; `ref` lists the
-// pinned layers, so that a restarted daemon pins them again, and the key when it has become another
-// than the directory's name. Nothing here is synced: no container
+// pinned layers, so that a restarted daemon pins them again, with their numbers, so that one that has lost
+// its catalog knows what not to touch, and the key when it has become another than the directory's name. Nothing here is synced: no container
 // outlives the machine. Thread-safe; the mutex is not held across disk access.
 class ContainerStore {
  public:
   ContainerStore(LayerStore* layers, const ImageCatalog* catalog)
       : layers_(layers), catalog_(catalog) {}
 
-  // Reads containers/ and pins what it finds.
-  absl::Status Recover();
+  // Reads containers/, pins what it finds and holds what is pinned without being known. False: it cannot be
+  // told which layers some container stands on.
+  absl::StatusOr<bool> Recover();
   // As ImageStore::PrepareContainer (writable) and PrepareView.
   absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
   absl::Status Rekey(absl::string_view key, absl::string_view new_key);
+  // OK also when the directories could not be moved away yet: RetryReleases() does that, and unpins then.
   absl::Status Release(absl::string_view key);
+  void RetryReleases();
+  bool HasReleases() const;
   std::vector<std::string> Keys() const;
   // Keys that stand on the layer, sorted.
   std::vector<std::string> UsersOf(absl::string_view diff_id) const;
@@ -44,6 +48,7 @@ class ContainerStore {
     std::string dir;
     std::vector<std::string> diff_ids;  // pinned
     std::vector<LayerRecord> layers;    // bottom first
+    std::vector<LayerRecord> held;      // those of them that are held, not pinned
     bool writable = false;
     FsUsage usage;
     std::string upper_dir() const { return writable ? dir + "/upper" : ""; }
@@ -51,13 +56,15 @@ class ContainerStore {
   absl::StatusOr<Entry> Existing(const std::string& key);
   absl::StatusOr<RootFs> MakeRoot(const Entry& entry) const;
   absl::Status MakeDirectories(const Entry& entry, const RootFs& root);
-  void RecoverOne(const std::string& name);
+  bool RecoverOne(const std::string& name);
+  absl::Status LetGo(const Entry& entry);
 
   LayerStore* const layers_;
   const ImageCatalog* const catalog_;
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;
   std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Entry> to_release_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp::storage

@@ -2,10 +2,12 @@
 
 #include <isa-l/igzip_lib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <cstring>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -14,15 +16,51 @@ namespace {
 
 constexpr size_t kInputSize = 128 << 10;
 constexpr size_t kOutputSize = 256 << 10;
-constexpr int kZstdMaxWindowLog = 27;
+constexpr int kZstdMinWindowLog = 10, kZstdMaxWindowLog = 31;
 constexpr char kGzipMagic[] = {'\x1f', '\x8b'};
 constexpr char kZstdMagic[] = {'\x28', '\xb5', '\x2f', '\xfd'};
+constexpr size_t kMagicBytes = 10;  // of the longest
+
+// What made a stream of a format that no layer has; empty: none that is known. "BZh" alone may be the name
+// that a tar begins with.
+absl::string_view ForeignTool(absl::string_view head) {
+  if (head.size() < kMagicBytes) return "";
+  if (absl::StartsWith(head, absl::string_view("\xfd" "7zXZ\0", 6))) return "xz";
+  if (absl::StartsWith(head, "BZh") && absl::StartsWith(head.substr(4), "1AY&SY")) return "bzip2";
+  if (absl::StartsWith(head, "\x04\x22\x4d\x18")) return "lz4";
+  return "";
+}
 
 // Not cleared: a small layer touches only the beginning of its buffers.
 using Buffer = std::unique_ptr<char[]>;
 
 absl::Status Malformed(absl::string_view format, absl::string_view why) {
-  return absl::DataLossError(absl::StrCat("decompress layer: ", format, ": ", why));
+  return absl::DataLossError(absl::StrCat("decompress: ", format, ": ", why));
+}
+
+std::string InflateError(int code) {
+  switch (code) {
+    case ISAL_INCORRECT_CHECKSUM:
+      return "the checksum is wrong";
+    case ISAL_INVALID_WRAPPER:
+    case ISAL_UNSUPPORTED_METHOD:
+      return "no gzip header";
+    case ISAL_INVALID_BLOCK:
+    case ISAL_INVALID_SYMBOL:
+    case ISAL_INVALID_LOOKBACK:
+      return "damaged";
+    default:
+      return absl::StrCat("error ", code);
+  }
+}
+
+absl::Status ZstdError(size_t code, uint64_t window) {
+  if (ZSTD_getErrorCode(code) != ZSTD_error_frameParameter_windowTooLarge) {
+    return Malformed("zstd", ZSTD_getErrorName(code));
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat("decompress: zstd: needs a window of more than ", window >> 20,
+                   " MiB, which is what one layer may have of this node's memory now (compress it without --long)"));
 }
 
 class Stream {
@@ -31,7 +69,11 @@ class Stream {
       : source_(source), sink_(sink), limits_(limits) {}
 
   absl::StatusOr<DecompressResult> Run() {
-    CRISP_RETURN_IF_ERROR(Fill(sizeof(kZstdMagic)));
+    CRISP_RETURN_IF_ERROR(Fill(kMagicBytes));
+    if (const absl::string_view tool = ForeignTool(pending()); !tool.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "compressed by ", tool, ", not by gzip or zstd: ", tool, " -dc makes of it what can be read"));
+    }
     absl::Status status;
     if (StartsWith(kGzipMagic, sizeof(kGzipMagic))) {
       status = Gzip();
@@ -77,12 +119,7 @@ class Stream {
     result_.output_bytes += bytes.size();
     if (result_.output_bytes > limits_.max_output) {
       return absl::ResourceExhaustedError(
-          absl::StrCat("decompress layer: more than ", limits_.max_output, " bytes"));
-    }
-    if (result_.output_bytes > limits_.ratio_floor &&
-        result_.output_bytes / limits_.max_ratio > result_.input_bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("decompress layer: expands more than ",
-                                                       limits_.max_ratio, " times"));
+          absl::StrCat("decompress: more than ", limits_.max_output, " bytes come out"));
     }
     return sink_(bytes);
   }
@@ -130,7 +167,7 @@ class Stream {
       const uint32_t offered = state.avail_in;
       const int code = isal_inflate(&state);
       if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT) {
-        return Malformed("gzip", absl::StrCat("error ", code));
+        return Malformed("gzip", InflateError(code));
       }
       begin_ += offered - state.avail_in;
       const size_t produced = kOutputSize - state.avail_out;
@@ -145,8 +182,10 @@ class Stream {
   absl::Status Zstd() {
     const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
                                                                     ZSTD_freeDCtx);
-    if (context == nullptr) return absl::ResourceExhaustedError("decompress layer: no memory");
-    (void)ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, kZstdMaxWindowLog);
+    if (context == nullptr) return absl::ResourceExhaustedError("decompress: no memory");
+    int window_log = kZstdMinWindowLog;
+    while (window_log < kZstdMaxWindowLog && (uint64_t{2} << window_log) <= limits_.max_window) ++window_log;
+    (void)ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, window_log);
     const Buffer output = std::make_unique_for_overwrite<char[]>(kOutputSize);
     size_t hint = 1;  // 0: a frame is complete and flushed
     while (true) {
@@ -156,7 +195,7 @@ class Stream {
       ZSTD_inBuffer in{pending().data(), pending().size(), 0};
       ZSTD_outBuffer out{output.get(), kOutputSize, 0};
       hint = ZSTD_decompressStream(context.get(), &out, &in);
-      if (ZSTD_isError(hint)) return Malformed("zstd", ZSTD_getErrorName(hint));
+      if (ZSTD_isError(hint)) return ZstdError(hint, uint64_t{1} << window_log);
       if (in.size == 0 && out.pos == 0) return Malformed("zstd", "truncated");
       begin_ += in.pos;
       CRISP_RETURN_IF_ERROR(Emit({output.get(), out.pos}));

@@ -41,20 +41,27 @@ absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Cancel& 
   return absl::OkStatus();
 }
 
-EarlyFetch::EarlyFetch(Work work, Cancel cancel, BlobsUnderWay::Hold hold)
-    : cancel_(std::move(cancel)), hold_(std::move(hold)) {
-  thread_ = std::thread([this, work = std::move(work)] {
-    const Cancel until(cancel_.deadline(), [this] { return Cancelled(); });
-    absl::Status status = work(until);
-    absl::MutexLock lock(&mutex_);
-    result_ = std::move(status);
-    done_ = true;
-  });
+absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
+                                                              Cancel cancel,
+                                                              BlobsUnderWay::Hold hold) {
+  std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(std::move(cancel), std::move(hold)));
+  CRISP_ASSIGN_OR_RETURN(
+      fetch->thread_,
+      Thread::Start("early-fetch", [self = fetch.get(), work = std::move(work)] { self->Run(work); }));
+  return fetch;
+}
+
+void EarlyFetch::Run(const Work& work) {
+  const Cancel until(cancel_.deadline(), [this] { return Cancelled(); });
+  absl::Status status = work(until);
+  absl::MutexLock lock(&mutex_);
+  result_ = std::move(status);
+  done_ = true;
 }
 
 EarlyFetch::~EarlyFetch() {
   abandoned_ = true;
-  thread_.join();
+  thread_.Join();
 }
 
 bool EarlyFetch::Cancelled() {

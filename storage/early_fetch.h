@@ -7,13 +7,15 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/cancel.h"
+#include "base/thread.h"
 
 namespace crisp::storage {
 
@@ -41,7 +43,10 @@ class BlobsUnderWay {
 class EarlyFetch {
  public:
   using Work = std::function<absl::Status(const Cancel& cancel)>;
-  EarlyFetch(Work work, Cancel cancel, BlobsUnderWay::Hold hold = {});
+  // ResourceExhausted when there is no thread to be had; then nothing was begun.
+  static absl::StatusOr<std::unique_ptr<EarlyFetch>> Begin(Work work,
+                                                           Cancel cancel,
+                                                           BlobsUnderWay::Hold hold = {});
   ~EarlyFetch();
   EarlyFetch(const EarlyFetch&) = delete;
   EarlyFetch& operator=(const EarlyFetch&) = delete;
@@ -50,6 +55,9 @@ class EarlyFetch {
   absl::Status Wait(const Cancel& cancel);
 
  private:
+  EarlyFetch(Cancel cancel, BlobsUnderWay::Hold hold)
+      : cancel_(std::move(cancel)), hold_(std::move(hold)) {}
+  void Run(const Work& work);
   bool Cancelled();
 
   const Cancel cancel_;
@@ -59,7 +67,7 @@ class EarlyFetch {
   const Cancel* wait_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace crisp::storage

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/status_matchers.h"
+#include "base/test_threads.h"
 
 namespace crisp::storage {
 namespace {
@@ -21,42 +22,61 @@ absl::Status Endless(const Cancel& cancel) {
 
 TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
   std::atomic<bool> worked{false};
-  EarlyFetch fetch(
-      [&](const Cancel&) {
-        worked = true;
-        return absl::OkStatus();
-      },
-      Cancel());
+  ASSERT_OK_AND_ASSIGN(const auto fetch, EarlyFetch::Begin(
+                                             [&](const Cancel&) {
+                                               worked = true;
+                                               return absl::OkStatus();
+                                             },
+                                             Cancel()));
   for (int i = 0; i < 5000 && !worked; ++i) usleep(1000);
   EXPECT_TRUE(worked);
-  EXPECT_OK(fetch.Wait(Cancel()));
+  EXPECT_OK(fetch->Wait(Cancel()));
 }
 
 TEST(EarlyFetchTest, ErrorsAreTheWorks) {
-  EarlyFetch fetch([](const Cancel&) { return absl::DataLossError("wrong digest"); }, Cancel());
-  EXPECT_THAT(fetch.Wait(Cancel()), StatusIs(absl::StatusCode::kDataLoss));
+  ASSERT_OK_AND_ASSIGN(
+      const auto fetch,
+      EarlyFetch::Begin([](const Cancel&) { return absl::DataLossError("wrong digest"); }, Cancel()));
+  EXPECT_THAT(fetch->Wait(Cancel()), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST(EarlyFetchTest, EndsWithItsObjectWhenNobodyWantsIt) {
   absl::Status ended;
-  { EarlyFetch fetch([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()); }
+  ASSERT_OK(EarlyFetch::Begin([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()));
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(EarlyFetchTest, EitherCancellationEndsIt) {
   const Cancel over(absl::InfiniteFuture(), [] { return true; });
-  EarlyFetch by_waiter(Endless, Cancel());
-  EXPECT_THAT(by_waiter.Wait(over), StatusIs(absl::StatusCode::kCancelled));
-  EarlyFetch by_pull(Endless, over);
-  EXPECT_THAT(by_pull.Wait(Cancel()), StatusIs(absl::StatusCode::kCancelled));
+  ASSERT_OK_AND_ASSIGN(const auto by_waiter, EarlyFetch::Begin(Endless, Cancel()));
+  EXPECT_THAT(by_waiter->Wait(over), StatusIs(absl::StatusCode::kCancelled));
+  ASSERT_OK_AND_ASSIGN(const auto by_pull, EarlyFetch::Begin(Endless, over));
+  EXPECT_THAT(by_pull->Wait(Cancel()), StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(EarlyFetchTest, HoldsItsBlobAsLongAsItIsThere) {
   BlobsUnderWay blobs;
   {
-    EarlyFetch fetch([](const Cancel&) { return absl::OkStatus(); }, Cancel(), blobs.AddFirst("a"));
+    ASSERT_OK_AND_ASSIGN(const auto fetch, EarlyFetch::Begin([](const Cancel&) { return absl::OkStatus(); },
+                                                             Cancel(), blobs.AddFirst("a")));
     EXPECT_EQ(blobs.AddFirst("a"), nullptr);
   }
+  EXPECT_NE(blobs.AddFirst("a"), nullptr);
+}
+
+TEST(EarlyFetchTest, IsNotBegunWithoutAThread) {
+  BlobsUnderWay blobs;
+  bool worked = false;
+  ASSERT_TRUE(WithoutNewThreads([&] {
+    EXPECT_THAT(EarlyFetch::Begin(
+                    [&](const Cancel&) {
+                      worked = true;
+                      return absl::OkStatus();
+                    },
+                    Cancel(), blobs.AddFirst("a")),
+                StatusIs(absl::StatusCode::kResourceExhausted));
+  }));
+  EXPECT_FALSE(worked);
   EXPECT_NE(blobs.AddFirst("a"), nullptr);
 }
 

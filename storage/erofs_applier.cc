@@ -5,8 +5,10 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
@@ -19,7 +21,7 @@ constexpr char kOpaque[] = "trusted.overlay.opaque";
 constexpr unsigned kMaxMajor = 0xfff, kMaxMinor = 0xfffff;
 
 absl::Status In(absl::string_view path, const absl::Status& status) {
-  return Annotate(status, absl::StrCat("layer entry '", path.substr(0, 200), "'"));
+  return Annotate(status, absl::StrCat("layer entry '", ShownName(path), "'"));
 }
 
 bool IsAbsent(const absl::Status& status) {
@@ -84,8 +86,8 @@ absl::StatusOr<uint32_t> ErofsApplier::MakeParents(const std::string& path) {
       (void)Clear(current, name, false);
       CRISP_ASSIGN_OR_RETURN(next, tree_.Make(current, name.base, S_IFDIR | 0755));
       ++content_.inodes;
-      tree_.node(*next).implicit = true;
-      CRISP_RETURN_IF_ERROR(ReplaceWhiteout(done));
+      CRISP_ASSIGN_OR_RETURN(const bool fresh, ReplaceWhiteout(done));
+      tree_.node(*next).implicit = !fresh;
       CRISP_RETURN_IF_ERROR(CheckDepth(*next, done));
     }
     current = *next;
@@ -122,6 +124,11 @@ absl::StatusOr<LayerSink::Found> ErofsApplier::Look(int parent, const std::strin
 
 absl::Status ErofsApplier::MakeWhiteout(int parent, const LayerName& name) {
   return tree_.Make(static_cast<uint32_t>(parent), name.base, S_IFCHR).status();
+}
+
+absl::Status ErofsApplier::SetOnItsOwn(int parent, const std::string& base) {
+  tree_.node(tree_.Find(static_cast<uint32_t>(parent), base)).implicit = false;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<XattrMap> ErofsApplier::Xattrs(const LayerEntry& entry) const {
@@ -172,7 +179,7 @@ absl::Status ErofsApplier::Directory(int parent, const LayerName& name, const La
     const absl::Status made = tree_.Make(in, name.base, S_IFDIR | 0700).status();
     if (!made.ok()) return In(entry.path, made);
     ++content_.inodes;
-    CRISP_RETURN_IF_ERROR(ReplaceWhiteout(name.path()));
+    CRISP_RETURN_IF_ERROR(ReplaceWhiteout(name.path()).status());
   }
   tree_.node(tree_.Find(in, name.base)).implicit = false;
   return Remember(name.path(), entry);
@@ -183,7 +190,8 @@ absl::Status ErofsApplier::Link(int parent,
                                 const LayerName& target,
                                 const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
-  const std::string what = absl::StrCat("hard link to '", entry.target, "'");
+  const std::string what =
+      absl::StrCat("hard link to '", ShownName(entry.target), "', which must be in the same layer");
   uint32_t from = in;
   if (target.parent != name.parent) {
     const absl::StatusOr<uint32_t> found = tree_.Resolve(target.parent, true);
@@ -192,7 +200,7 @@ absl::Status ErofsApplier::Link(int parent,
   }
   const uint32_t id =
       S_ISDIR(tree_.node(from).mode) ? tree_.Find(from, target.base) : ErofsTree::kNone;
-  const auto absent = [&] { return In(entry.path, absl::NotFoundError(what)); };
+  const auto absent = [&] { return In(entry.path, ErrnoError(ENOENT, what)); };
   if (id == ErofsTree::kNone) return absent();
   if (S_ISDIR(tree_.node(id).mode)) return BadEntry(entry.path, "hard link to a directory");
   const uint32_t own = tree_.Find(in, name.base);
@@ -289,6 +297,16 @@ absl::Status ErofsApplier::MarkOpaque() {
   return absl::OkStatus();
 }
 
+absl::Status ErofsApplier::ListWhiteouts() {
+  absl::btree_set<std::string> paths;
+  for (const std::string& parent : WhiteoutParents()) {
+    const absl::StatusOr<uint32_t> id = tree_.Resolve(parent == "." ? "" : parent, true);
+    if (id.ok() && S_ISDIR(tree_.node(*id).mode)) paths.insert(tree_.PathOf(*id));
+  }
+  for (const std::string& path : paths) CRISP_RETURN_IF_ERROR(HasWhiteouts(path));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LayerContent> ErofsApplier::Finish() {
   for (const Described& described : described_) CRISP_RETURN_IF_ERROR(FinishDirectory(described));
   CRISP_RETURN_IF_ERROR(MarkOpaque());
@@ -298,6 +316,7 @@ absl::StatusOr<LayerContent> ErofsApplier::Finish() {
     if (node.implicit && node.names > 0) CRISP_RETURN_IF_ERROR(Implicit(tree_.PathOf(id)));
   }
   std::sort(content_.implicit_dirs.begin(), content_.implicit_dirs.end());
+  CRISP_RETURN_IF_ERROR(ListWhiteouts());
   CRISP_ASSIGN_OR_RETURN(content_.disk_bytes, writer_.Finish(tree_));
   return std::move(content_);
 }

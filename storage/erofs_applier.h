@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,7 +28,7 @@ class ErofsApplier : public LayerSink {
                         const ErofsImageOptions& options = {},
                         ApplyLimits limits = {},
                         uint64_t max_memory = kMaxMemory)
-      : LayerSink(limits), tree_(max_memory), writer_(fd, options) {}
+      : LayerSink(std::move(limits)), tree_(max_memory), writer_(fd, options) {}
 
   absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) override;
   absl::Status FinishFile(const LayerEntry& entry) override;
@@ -38,6 +39,7 @@ class ErofsApplier : public LayerSink {
   absl::StatusOr<int> Parent(const std::string& path) override;
   absl::StatusOr<Found> Look(int parent, const std::string& base) override;
   absl::Status MakeWhiteout(int parent, const LayerName& name) override;
+  absl::Status SetOnItsOwn(int parent, const std::string& base) override;
   absl::Status DescribeRoot(const LayerEntry& entry) override;
   absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) override;
   absl::Status Link(int parent,
@@ -62,6 +64,7 @@ class ErofsApplier : public LayerSink {
   absl::Status SetXattrs(uint32_t id, const XattrMap& xattrs);
   absl::Status FinishDirectory(const Described& described);
   absl::Status MarkOpaque();
+  absl::Status ListWhiteouts();
 
   ErofsTree tree_;
   ErofsWriter writer_;

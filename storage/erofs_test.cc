@@ -18,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/safe_path.h"
 #include "base/status_matchers.h"
@@ -74,7 +75,9 @@ class Snapshot {
     ASSERT_EQ(lstat(path.c_str(), &st), 0) << path;
     std::string line = absl::StrFormat("%o %d:%d", st.st_mode, st.st_uid, st.st_gid);
     const bool whiteout = S_ISCHR(st.st_mode) && st.st_rdev == 0;
-    if (!whiteout && timeless_.count(name) == 0) {
+    // A directory that no entry described has the time of its making.
+    const bool now = S_ISDIR(st.st_mode) && absl::FromTimeT(st.st_mtime) > absl::Now() - absl::Hours(1);
+    if (!whiteout && !now && timeless_.count(name) == 0) {
       absl::StrAppend(&line, " @", st.st_mtim.tv_sec, ".", st.st_mtim.tv_nsec);
     }
     if (!S_ISDIR(st.st_mode)) absl::StrAppend(&line, " links ", st.st_nlink, " ", SameAs(st, name));

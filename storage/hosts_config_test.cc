@@ -130,6 +130,13 @@ TEST(HostsTomlTest, NamesFileAndLineOfWhatIsWrong) {
   for (const char* text : bad) EXPECT_THAT(Parse(text), StatusIs(kInvalid)) << text;
 }
 
+TEST(HostsTomlTest, TellsUnknownKeys) {
+  EXPECT_THAT(Parse("server = \"https://a\"\ncapabilites = [\"pull\"]\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'capabilites'")));
+  EXPECT_THAT(Parse("[host.\"https://a\"]\n  skip-verify = true\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'skip-verify'")));
+}
+
 TEST(LoadRegistryHostsTest, DefaultsWithoutConfiguration) {
   const TempDir dir;
   ASSERT_OK_AND_ASSIGN(auto hub, LoadRegistryHosts({dir.path()}, "docker.io"));

@@ -1,6 +1,8 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 
@@ -31,6 +33,7 @@ class Reader {
                        bool override_path,
                        RegistryHost* host) const;
   absl::Status ReadSettings(const toml::table& table, RegistryHost* host) const;
+  absl::Status CheckKeys(const toml::table& table, std::initializer_list<std::string_view> also) const;
   absl::Status Wrong(const toml::node& at, absl::string_view what) const {
     return absl::InvalidArgumentError(absl::StrCat(path_, ":", at.source().begin.line, ": ", what));
   }
@@ -161,6 +164,21 @@ absl::Status Reader::ReadHeaders(const toml::node& node, RegistryHost* host) con
   return absl::OkStatus();
 }
 
+// `also` is what may stand beside a host's settings.
+absl::Status Reader::CheckKeys(const toml::table& table, std::initializer_list<std::string_view> also) const {
+  constexpr std::string_view kSettings[] = {"capabilities", "ca",     "client",       "skip_verify",
+                                            "header",       "override_path", "dial_timeout"};
+  for (const auto& [key, value] : table) {
+    const std::string_view name = key.str();
+    if (std::find(std::begin(kSettings), std::end(kSettings), name) != std::end(kSettings)) continue;
+    if (std::find(also.begin(), also.end(), name) != also.end()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_, ":", key.source().begin.line, ": unknown key '",
+                     absl::CHexEscape(absl::string_view(name.data(), std::min<size_t>(name.size(), 64))), "'"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Reader::ReadSettings(const toml::table& table, RegistryHost* host) const {
   if (const toml::node* node = table.get("capabilities")) {
     CRISP_RETURN_IF_ERROR(ReadCapabilities(*node, host));
@@ -252,11 +270,13 @@ absl::StatusOr<std::vector<RegistryHost>> ParseHostsToml(absl::string_view text,
                                                          bool shared) {
   CRISP_ASSIGN_OR_RETURN(const toml::table root, ParseToml(text, path));
   const Reader reader(path, directory);
+  CRISP_RETURN_IF_ERROR(reader.CheckKeys(root, {"server", "host"}));
   std::vector<RegistryHost> hosts;
   if (const toml::node* node = root.get("host")) {
     if (!node->is_table()) return reader.Wrong(*node, "'host' is no table");
     for (const auto& [key, value] : InFileOrder(*node->as_table())) {
       if (!value->is_table()) return reader.Wrong(*value, "a 'host' entry is no table");
+      CRISP_RETURN_IF_ERROR(reader.CheckKeys(*value->as_table(), {}));
       RegistryHost host;
       CRISP_ASSIGN_OR_RETURN(const bool keep_path,
                              reader.Flag(*value->as_table(), "override_path"));

@@ -59,6 +59,8 @@ struct HttpReply {
 
   // The first value of a header, or "".
   absl::string_view Header(absl::string_view name) const;
+  // Whether the body is not what was asked for, but that encoded: it is always asked for as it is.
+  bool IsEncoded() const;
 };
 
 // Gets the body of a 200 or 206 in order, after the headers are complete. An error ends the

@@ -31,6 +31,7 @@ class HttpTlsTest : public ::testing::Test {
 TEST_F(HttpTlsTest, TrustsOnlyWhatItWasToldTo) {
   TlsTestServer server(own_, "hello");
   EXPECT_EQ(Get(server, {}).end, HttpEnd::kTlsFailed);
+  EXPECT_THAT(std::string(Get(server, {}).error.message()), ::testing::HasSubstr("hosts.toml"));
   const std::string other = Put("other.crt", MakeTestCertificate().certificate_pem);
   EXPECT_EQ(Get(server, {.ca_files = {other}}).end, HttpEnd::kTlsFailed);
   EXPECT_EQ(server.served(), 0);

@@ -4,13 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/safe_path.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "storage/digest.h"
 
 namespace crisp::storage {
@@ -33,15 +37,59 @@ absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char*
   return strings;
 }
 
-// What one index entry calls the image: containerd's annotation, else a full reference in OCI's.
+// What one index entry calls the image: containerd's annotation, else a full reference in OCI's. The name
+// with the entry's own digest is the image's as well, as after a pull. A digest that the entry has not is
+// nobody's word.
 std::vector<std::string> NamesOf(const IndexEntry& entry) {
   for (const std::string& text : {entry.image_name, entry.ref_name}) {
     // A bare tag ("latest") is what OCI allows there; it names no repository.
     if (text.find_first_of("/:@") == std::string::npos) continue;
     const absl::StatusOr<ImageReference> parsed = ImageReference::Parse(text);
-    if (parsed.ok() && !parsed->RepoTag().empty()) return {parsed->RepoTag()};
+    if (!parsed.ok()) continue;
+    std::vector<std::string> names;
+    if (!parsed->RepoTag().empty()) names.push_back(parsed->RepoTag());
+    if (parsed->digest.empty() || parsed->digest == entry.descriptor.digest) {
+      names.push_back(parsed->RepoDigest(entry.descriptor.digest));
+    }
+    return names;
   }
   return {};
+}
+
+// Entries that are platforms of one image: those of one name, or all that have none. Of these only what this
+// node runs is wanted, if there is any.
+std::vector<IndexEntry> ForThisNode(const std::vector<IndexEntry>& entries) {
+  std::map<std::string, std::vector<IndexEntry>> by_name;
+  std::vector<std::string> order;
+  for (const IndexEntry& entry : entries) {
+    const std::string name = absl::StrCat(entry.image_name, "\n", entry.ref_name);
+    if (by_name.count(name) == 0) order.push_back(name);
+    by_name[name].push_back(entry);
+  }
+  std::vector<IndexEntry> wanted;
+  for (const std::string& name : order) {
+    const std::vector<IndexEntry>& same = by_name[name];
+    bool told = false;  // by an entry of this node's platform
+    std::vector<IndexEntry> fit;
+    for (const IndexEntry& entry : same) {
+      const bool anonymous = entry.platform.os.empty() && entry.platform.architecture.empty();
+      const bool fits = ChoosePlatform({.entries = {entry}}, HostPlatform()).ok();
+      told |= fits && !anonymous;
+      if (fits) fit.push_back(entry);
+    }
+    const bool named = name != "\n";
+    if (told && named) {
+      wanted.push_back(*ChoosePlatform({.entries = fit}, HostPlatform()));
+    } else {
+      const std::vector<IndexEntry>& all = told ? fit : same;
+      wanted.insert(wanted.end(), all.begin(), all.end());
+    }
+  }
+  return wanted;
+}
+
+bool IsAttestation(const IndexEntry& entry) {
+  return entry.platform.os == "unknown" && entry.platform.architecture == "unknown";
 }
 
 }  // namespace
@@ -138,7 +186,7 @@ absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& ca
   absl::StatusOr<std::string> index = ReadDocument("index.json", kMaxManifestBytes);
   if (index.ok()) {
     CRISP_ASSIGN_OR_RETURN(const ImageIndex parsed, ParseIndex(*index, kOciIndex));
-    CRISP_RETURN_IF_ERROR(FromIndex(parsed, 0, {}, images));
+    CRISP_RETURN_IF_ERROR(FromLayout(parsed, images));
     return images;
   }
   if (!absl::IsNotFound(index.status())) return index.status();
@@ -155,40 +203,57 @@ absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& ca
   return images;
 }
 
-// A layout's index lists images; an index within it lists one image's platforms.
-absl::Status ImageArchive::FromIndex(const ImageIndex& index,
-                                     int depth,
-                                     const std::vector<std::string>& names,
-                                     std::vector<ArchivedImage>& images) {
-  if (depth > kMaxIndexDepth) return absl::InvalidArgumentError("archive: indexes nested too deep");
-  std::vector<IndexEntry> chosen = index.entries;
-  if (depth > 0) {
-    CRISP_ASSIGN_OR_RETURN(IndexEntry one, ChoosePlatform(index, HostPlatform()));
-    chosen = {std::move(one)};
+// A layout's index lists images, and what else is kept beside them.
+absl::Status ImageArchive::FromLayout(const ImageIndex& index, std::vector<ArchivedImage>& images) {
+  std::vector<IndexEntry> candidates;
+  std::vector<std::string> passed_over;
+  for (const IndexEntry& entry : index.entries) {
+    const std::string& type = entry.descriptor.media_type;
+    const bool possible = (IsIndexType(type) || IsManifestType(type)) && !IsAttestation(entry);
+    if (possible) candidates.push_back(entry);
+    if (!possible) passed_over.push_back(absl::StrCat(entry.descriptor.digest, " (", ShownBytes(type), ")"));
   }
-  if (chosen.size() > kMaxImages) return absl::ResourceExhaustedError("archive: too many images");
-  for (const IndexEntry& entry : chosen) {
-    const std::vector<std::string> own = depth > 0 ? names : NamesOf(entry);
-    if (IsIndexType(entry.descriptor.media_type)) {
-      CRISP_ASSIGN_OR_RETURN(const std::string bytes,
-                             ReadBlob(entry.descriptor, kMaxManifestBytes));
-      CRISP_ASSIGN_OR_RETURN(const ImageIndex inner,
-                             ParseIndex(bytes, entry.descriptor.media_type));
-      CRISP_RETURN_IF_ERROR(FromIndex(inner, depth + 1, own, images));
+  for (const IndexEntry& entry : ForThisNode(candidates)) {
+    absl::StatusOr<std::optional<ArchivedImage>> found = FromEntry(entry, 0);
+    if (!found.ok()) return Annotate(found.status(), absl::StrCat("archive: ", entry.descriptor.digest));
+    if (!found->has_value()) {
+      passed_over.push_back(absl::StrCat(entry.descriptor.digest, " (an artifact)"));
       continue;
     }
-    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromManifest(entry.descriptor));
-    image.names = own;
+    ArchivedImage image = **std::move(found);
+    image.names = NamesOf(entry);
     // `docker save` lists an image once for each of its tags.
-    bool merged = false;
-    for (ArchivedImage& other : images) {
-      if (other.image.manifest.digest != image.image.manifest.digest) continue;
-      other.names.insert(other.names.end(), own.begin(), own.end());
-      merged = true;
+    const auto same = std::find_if(images.begin(), images.end(), [&](const ArchivedImage& other) {
+      return other.image.manifest.digest == image.image.manifest.digest;
+    });
+    if (same != images.end()) {
+      same->names.insert(same->names.end(), image.names.begin(), image.names.end());
+      continue;
     }
-    if (!merged) images.push_back(std::move(image));
+    if (images.size() >= kMaxImages) return absl::ResourceExhaustedError("archive: too many images");
+    images.push_back(std::move(image));
   }
-  return absl::OkStatus();
+  if (!images.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "archive: no container image in it; it has: ", passed_over.empty() ? "nothing" : absl::StrJoin(passed_over, ", ")));
+}
+
+absl::StatusOr<std::optional<ArchivedImage>> ImageArchive::FromEntry(const IndexEntry& entry, int depth) {
+  if (depth > kMaxIndexDepth) return absl::InvalidArgumentError("indexes nested too deep");
+  CRISP_ASSIGN_OR_RETURN(const std::string bytes, ReadBlob(entry.descriptor, kMaxManifestBytes));
+  if (!IsIndexType(entry.descriptor.media_type)) {
+    if (IsArtifact(bytes)) return std::nullopt;
+    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromManifest(entry.descriptor));
+    return image;
+  }
+  CRISP_ASSIGN_OR_RETURN(const ImageIndex index, ParseIndex(bytes, entry.descriptor.media_type));
+  CRISP_ASSIGN_OR_RETURN(const IndexEntry chosen, ChoosePlatform(index, HostPlatform()));
+  CRISP_ASSIGN_OR_RETURN(std::optional<ArchivedImage> image, FromEntry(chosen, depth + 1));
+  if (image) {
+    image->image.target = entry.descriptor;
+    image->image.target_bytes = bytes;
+  }
+  return image;
 }
 
 absl::StatusOr<ArchivedImage> ImageArchive::FromManifest(const Descriptor& descriptor) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace crisp::storage {
 // One image of an archive: its documents and the names that it is to get.
 struct ArchivedImage {
   ResolvedImage image;
-  std::vector<std::string> names;  // repo tags, normalised; may be empty
+  std::vector<std::string> names;  // repo tags and repo digests, normalised; may be empty
 };
 
 // One image as `docker save` lists it in manifest.json.
@@ -35,7 +36,9 @@ class ImageArchive : public RegistrySession {
   // `dir_fd`: the unpacked archive.
   explicit ImageArchive(int dir_fd) : dir_(dir_fd) {}
 
-  // InvalidArgument when it is neither kind or malformed; DataLoss when a digest does not match.
+  // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several platforms
+  // under one name, or without any, it is this node's. InvalidArgument when it is neither kind, malformed or
+  // has no image; DataLoss when a digest does not match.
   absl::StatusOr<std::vector<ArchivedImage>> Images(const Cancel& cancel);
 
   absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
@@ -47,10 +50,9 @@ class ImageArchive : public RegistrySession {
   absl::StatusOr<std::string> ReadDocument(const std::string& path, size_t limit);
   absl::StatusOr<std::string> ReadBlob(const Descriptor& blob, size_t limit);
   absl::StatusOr<ArchivedImage> FromDocker(const DockerArchiveEntry& entry, const Cancel& cancel);
-  absl::Status FromIndex(const ImageIndex& index,
-                         int depth,
-                         const std::vector<std::string>& names,
-                         std::vector<ArchivedImage>& images);
+  absl::Status FromLayout(const ImageIndex& index, std::vector<ArchivedImage>& images);
+  // What an entry of a layout stands for, through indexes of platforms. Nothing: no image.
+  absl::StatusOr<std::optional<ArchivedImage>> FromEntry(const IndexEntry& entry, int depth);
   absl::StatusOr<ArchivedImage> FromManifest(const Descriptor& descriptor);
   absl::StatusOr<Descriptor> DescribeLayer(const std::string& path, const Cancel& cancel);
   absl::Status Stream(const std::string& path,

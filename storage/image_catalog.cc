@@ -1,13 +1,16 @@
 #include "storage/image_catalog.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -28,6 +31,10 @@ constexpr char kSchema[] = R"(
     inodes INTEGER NOT NULL, bytes INTEGER NOT NULL, disk_bytes INTEGER NOT NULL);
   CREATE TABLE IF NOT EXISTS layer_images (
     number INTEGER PRIMARY KEY, size INTEGER NOT NULL, metadata_digest TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS indexes (
+    image TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, bytes TEXT NOT NULL,
+    PRIMARY KEY (image, digest));
+  CREATE TABLE IF NOT EXISTS opaque_layers (number INTEGER PRIMARY KEY);
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 )";
 
@@ -42,6 +49,22 @@ absl::Status NoImage(absl::string_view reference) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::Open(
+    const std::string& path,
+    std::vector<std::string> pinned_patterns,
+    std::function<void()> on_write_failure) {
+  absl::StatusOr<std::unique_ptr<ImageCatalog>> catalog = OpenOnce(path, pinned_patterns, on_write_failure);
+  if (!absl::IsDataLoss(catalog.status())) return catalog;
+  const std::string kept = absl::StrCat(path, ".damaged-", absl::ToUnixSeconds(absl::Now()));
+  for (const char* part : {"", "-wal", "-shm"}) {
+    if (rename((path + part).c_str(), (kept + part).c_str()) != 0 && errno != ENOENT) {
+      return ErrnoError(errno, absl::StrCat("set ", path, part, " aside"));
+    }
+  }
+  LogError("image_catalog_damaged", {{"error", catalog.status().ToString()}, {"kept_as", kept}});
+  return OpenOnce(path, std::move(pinned_patterns), std::move(on_write_failure));
+}
+
+absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::OpenOnce(
     const std::string& path,
     std::vector<std::string> pinned_patterns,
     std::function<void()> on_write_failure) {
@@ -85,6 +108,10 @@ absl::Status ImageCatalog::Load() {
   CRISP_RETURN_IF_ERROR(
       database_->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_layer_image)
           .status());
+  auto on_opaque = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (const auto layer = layers_.find(row.Int(0)); layer != layers_.end()) layer->second.opaque_root = true;
+  };
+  CRISP_RETURN_IF_ERROR(database_->Execute("SELECT number FROM opaque_layers", {}, on_opaque).status());
   CRISP_RETURN_IF_ERROR(database_
                             ->Execute("SELECT id, config, manifest, pulled_at FROM images", {},
                                       [&](const Database::Row& row) {
@@ -240,6 +267,7 @@ std::vector<LayerRecord> ImageCatalog::Layers() const {
 
 absl::Status ImageCatalog::Commit(const std::string& config_bytes,
                                   const std::string& manifest_bytes,
+                                  const std::optional<Index>& index,
                                   const std::vector<std::string>& names,
                                   const std::vector<LayerRecord>& layers,
                                   absl::Time now) {
@@ -253,6 +281,12 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
                       "manifest = excluded.manifest, pulled_at = excluded.pulled_at",
                       {id, config_bytes, manifest_bytes, absl::ToUnixNanos(now)})
             .status());
+    if (index) {
+      CRISP_RETURN_IF_ERROR(database_
+                                ->Execute("INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?)",
+                                          {id, index->digest, index->media_type, index->bytes})
+                                .status());
+    }
     for (const std::string& name : names) {
       CRISP_RETURN_IF_ERROR(
           database_->Execute("INSERT OR REPLACE INTO names VALUES (?, ?)", {name, id}).status());
@@ -265,6 +299,10 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
                          int64_t{layer.blob_kept}, Number(layer.archive_bytes),
                          Number(layer.inodes), Number(layer.bytes), Number(layer.disk_bytes)})
               .status());
+      if (layer.opaque_root) {
+        CRISP_RETURN_IF_ERROR(
+            database_->Execute("INSERT OR REPLACE INTO opaque_layers VALUES (?)", {layer.number}).status());
+      }
       if (!layer.is_image()) continue;
       CRISP_RETURN_IF_ERROR(
           database_
@@ -286,10 +324,23 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
   return absl::OkStatus();
 }
 
+absl::StatusOr<ImageCatalog::Index> ImageCatalog::FindIndex(absl::string_view digest) {
+  Index index;
+  CRISP_RETURN_IF_ERROR(
+      database_
+          ->Execute("SELECT digest, media_type, bytes FROM indexes WHERE digest = ? LIMIT 1",
+                    {digest},
+                    [&](const Database::Row& row) { index = {row.Text(0), row.Text(1), row.Text(2)}; })
+          .status());
+  if (index.digest.empty()) return absl::NotFoundError(absl::StrCat("index ", digest, ": not kept"));
+  return index;
+}
+
 absl::Status ImageCatalog::RemoveImage(const std::string& id) {
   absl::MutexLock writing(&write_mutex_);
   const auto body = [&]() -> absl::Status {
     CRISP_RETURN_IF_ERROR(database_->Execute("DELETE FROM names WHERE image = ?", {id}).status());
+    CRISP_RETURN_IF_ERROR(database_->Execute("DELETE FROM indexes WHERE image = ?", {id}).status());
     return database_->Execute("DELETE FROM images WHERE id = ?", {id}).status();
   };
   CRISP_RETURN_IF_ERROR(Write(body));
@@ -307,6 +358,8 @@ absl::Status ImageCatalog::RemoveLayer(int64_t number) {
   const auto body = [&]() -> absl::Status {
     CRISP_RETURN_IF_ERROR(
         database_->Execute("DELETE FROM layer_images WHERE number = ?", {number}).status());
+    CRISP_RETURN_IF_ERROR(
+        database_->Execute("DELETE FROM opaque_layers WHERE number = ?", {number}).status());
     return database_->Execute("DELETE FROM layers WHERE number = ?", {number}).status();
   };
   CRISP_RETURN_IF_ERROR(Write(body));

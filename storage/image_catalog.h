@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct LayerRecord {
   uint64_t inodes = 0;          // as LayerContent counts; what verification compares
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
+  bool opaque_root = false;     // hides all layers below
   ErofsSummary image;           // of size 0: a directory
   bool is_image() const { return image.size > 0; }
 };
@@ -51,6 +53,8 @@ using ImagePtr = std::shared_ptr<const ImageRecord>;
 // memory that all reads are served from. Thread-safe; readers never wait for the disk.
 class ImageCatalog {
  public:
+  // A file that is no database, or a damaged one, is set aside as <path>.damaged-<time>, which the log says,
+  // and the catalog begins anew, empty.
   // `on_write_failure` is called when a write failed and may make room; the write is tried once more.
   static absl::StatusOr<std::unique_ptr<ImageCatalog>> Open(
       const std::string& path,
@@ -66,11 +70,20 @@ class ImageCatalog {
 
   // Makes the image known, gives it `names` (repo tags and repo digests; taken from whichever image had
   // them) and records `layers`, in one transaction that survives power loss. The bytes must be synced.
+  // `index` is what led to the manifest, if there was one.
+  struct Index {
+    std::string digest;
+    std::string media_type;
+    std::string bytes;
+  };
   absl::Status Commit(const std::string& config_bytes,
                       const std::string& manifest_bytes,
+                      const std::optional<Index>& index,
                       const std::vector<std::string>& names,
                       const std::vector<LayerRecord>& layers,
                       absl::Time now);
+  // An index that an image came by. NotFound; from the disk.
+  absl::StatusOr<Index> FindIndex(absl::string_view digest);
   // Forgets the image and its names. Absent is OK.
   absl::Status RemoveImage(const std::string& id);
   absl::Status RemoveLayer(int64_t number);
@@ -81,6 +94,10 @@ class ImageCatalog {
  private:
   ImageCatalog(std::vector<std::string> pinned, std::function<void()> on_write_failure)
       : pinned_patterns_(std::move(pinned)), on_write_failure_(std::move(on_write_failure)) {}
+  static absl::StatusOr<std::unique_ptr<ImageCatalog>> OpenOnce(
+      const std::string& path,
+      std::vector<std::string> pinned_patterns,
+      std::function<void()> on_write_failure);
   absl::Status Load();
   absl::Status Write(const std::function<absl::Status()>& body);
   absl::StatusOr<ImageRecord> MakeRecord(const std::string& config_bytes,

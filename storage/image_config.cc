@@ -6,13 +6,14 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "storage/digest.h"
 #include "storage/image_manifest.h"
 
 namespace crisp::storage {
 namespace {
 
-constexpr int kMaxDepth = 24;
+constexpr int kMaxDepth = 100;  // of fields that nobody here reads
 
 absl::Status Invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("image config: ", what));
@@ -94,7 +95,9 @@ absl::Status ParseHistory(const Json& history, ImageConfig* config) {
 }  // namespace
 
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes) {
-  CRISP_ASSIGN_OR_RETURN(const Json document, ParseJson(bytes, {kMaxConfigBytes, kMaxDepth}));
+  const JsonLimits limits{kMaxConfigBytes, kMaxDepth};
+  CRISP_ASSIGN_OR_RETURN(const Json document,
+                         IsUtf8(bytes) ? ParseJson(bytes, limits) : ParseJson(ReplaceInvalidUtf8(bytes), limits));
   if (!document.is_object()) return Invalid("no JSON object");
   ImageConfig config;
   CRISP_ASSIGN_OR_RETURN(config.platform.os, JsonString(document, "os"));

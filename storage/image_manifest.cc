@@ -23,7 +23,7 @@ constexpr char kDockerForeign[] = "application/vnd.docker.image.rootfs.foreign.d
 constexpr char kDockerForeignGzip[] = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 constexpr char kDockerLayerZstd[] = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 constexpr char kOctetStream[] = "application/octet-stream";
-// As deep as any real manifest and config nests, several times over.
+// As deep as any real manifest nests, several times over.
 constexpr int kMaxDepth = 24;
 
 absl::Status Invalid(absl::string_view what) { return absl::InvalidArgumentError(what); }
@@ -127,6 +127,35 @@ int VariantRank(absl::string_view architecture, absl::string_view variant) {
   return absl::SimpleAtoi(variant.substr(0, variant.find('.')), &rank) && rank >= 0 ? rank : -1;
 }
 
+// How well an entry suits a platform.
+constexpr int kUnfit = -2;
+constexpr int kAnonymous = -1;
+constexpr int kSameArchitecture = 1000;  // and its variant
+
+int PlatformRank(const Platform& platform, const Platform& is) {
+  if (is.os != platform.os) return kUnfit;
+  const int rank = VariantRank(is.architecture, is.variant);
+  if (rank < 0) return kUnfit;
+  if (is.architecture == platform.architecture) {
+    return rank <= VariantRank(platform.architecture, platform.variant) ? kSameArchitecture + rank : kUnfit;
+  }
+  const bool sibling = (platform.architecture == "amd64" && is.architecture == "386") ||
+                       (platform.architecture == "arm64" && is.architecture == "arm");
+  return sibling && rank < kSameArchitecture ? rank : kUnfit;
+}
+
+constexpr size_t kMaxUrls = 8;
+
+bool IsForeign(absl::string_view type) {
+  return type == kOciForeign || type == kOciForeignGzip || type == kOciForeignZstd || type == kDockerForeign ||
+         type == kDockerForeignGzip;
+}
+
+// The first schema 2 clients pushed configs as octet streams.
+bool IsConfigType(absl::string_view type) {
+  return type == kOciConfig || type == kDockerConfig || type == kOctetStream;
+}
+
 }  // namespace
 
 bool IsIndexType(absl::string_view media_type) {
@@ -211,9 +240,8 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::strin
   if (!IsManifestType(manifest.media_type)) return Invalid("document is an index, not a manifest");
   CRISP_ASSIGN_OR_RETURN(const Json* config, JsonObject(document, "config"));
   CRISP_ASSIGN_OR_RETURN(manifest.config, ParseDescriptor(*config));
-  // The first schema 2 clients pushed configs as octet streams.
   const std::string& type = manifest.config.media_type;
-  if (type != kOciConfig && type != kDockerConfig && type != kOctetStream) {
+  if (!IsConfigType(type)) {
     return Invalid(absl::StrCat("an artifact, no container image: its config is of media type ",
                                 absl::CHexEscape(type.substr(0, 200))));
   }
@@ -228,15 +256,27 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes, absl::strin
   for (const Json& json : *layers) {
     CRISP_ASSIGN_OR_RETURN(Descriptor layer, ParseDescriptor(json));
     CRISP_RETURN_IF_ERROR(LayerCompression(layer.media_type).status());
+    CRISP_ASSIGN_OR_RETURN(const Json* urls, JsonArray(json, "urls"));
+    for (const Json& url : *urls) {
+      if (!IsForeign(layer.media_type) || layer.urls.size() == kMaxUrls) break;
+      if (url.is_string()) layer.urls.push_back(url.get<std::string>());
+    }
     manifest.layers.push_back(std::move(layer));
   }
   return manifest;
 }
 
+bool IsArtifact(absl::string_view manifest_bytes) {
+  const absl::StatusOr<Json> document = ParseJson(manifest_bytes, {kMaxManifestBytes, kMaxDepth});
+  if (!document.ok() || !document->is_object()) return false;
+  const absl::StatusOr<const Json*> config = JsonObject(*document, "config");
+  if (!config.ok() || !Has(*document, "config")) return false;
+  return !IsConfigType(JsonString(**config, "mediaType").value_or(""));
+}
+
 absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platform& platform) {
-  const int limit = VariantRank(platform.architecture, platform.variant);
   const IndexEntry* best = nullptr;
-  int best_rank = -2;  // entries that name no platform rank -1
+  int best_rank = kUnfit;
   std::vector<std::string> offered;
   for (const IndexEntry& entry : index.entries) {
     const std::string& type = entry.descriptor.media_type;
@@ -244,16 +284,16 @@ absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platfor
     const Platform& is = entry.platform;
     const bool anonymous = is.os.empty() && is.architecture.empty();
     if (!anonymous) offered.push_back(PlatformString(is));
-    const bool fits = is.os == platform.os && is.architecture == platform.architecture;
-    const int rank = anonymous ? -1 : fits ? VariantRank(is.architecture, is.variant) : -2;
-    if (rank > best_rank && rank <= limit && (anonymous || rank >= 0)) {
+    const int rank = anonymous ? kAnonymous : PlatformRank(platform, is);
+    if (rank > best_rank) {
       best = &entry;
       best_rank = rank;
     }
   }
   if (best != nullptr) return *best;
-  return absl::NotFoundError(absl::StrCat("no image for ", PlatformString(platform),
-                                          " in the index; it has: ", absl::StrJoin(offered, ", ")));
+  return absl::NotFoundError(
+      absl::StrCat("no image for ", PlatformString(platform), " in the index; it has: ",
+                   offered.empty() ? "nothing" : absl::StrJoin(offered, ", ")));
 }
 
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config) {

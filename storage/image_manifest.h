@@ -46,6 +46,8 @@ struct Descriptor {
   std::string media_type;
   std::string digest;  // "sha256:…" or "sha512:…", always valid in what a parser returned
   uint64_t size = 0;   // bytes
+  // Where else it may be, of layers that must not be distributed; as the image says.
+  std::vector<std::string> urls = {};
 
   bool operator==(const Descriptor&) const = default;
 };
@@ -112,14 +114,19 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes,
                                             absl::string_view declared = "");
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
+// Whether a manifest is of something else than a container image: an SBOM, a signature, a chart. False for
+// what is no manifest.
+bool IsArtifact(absl::string_view manifest_bytes);
+
 // One image's documents fit together: as many layers as diff_ids, and an image for linux.
 // InvalidArgument otherwise. The architecture is not compared: images that are labelled wrongly,
 // and foreign ones under binfmt_misc, run under other runtimes too.
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config);
 
 // The best entry for `platform`: same os and architecture, the highest variant that the platform
-// still runs; the first of equals; entries without a platform come last. Attestations
-// ("unknown/unknown") are never chosen. NotFound, listing the platforms there are.
+// still runs; the first of equals; then its 32-bit sibling (386 beside amd64, arm beside arm64), which the
+// same processors run; entries without a platform come last. Attestations ("unknown/unknown") are never
+// chosen. NotFound, listing the platforms there are.
 absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platform& platform);
 
 // "linux/arm64/v8".

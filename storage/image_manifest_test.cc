@@ -137,7 +137,26 @@ TEST(ChoosePlatformTest, TakesAnonymousEntriesLastAndAttestationsNever) {
   EXPECT_THAT(Chosen(Index({attestation}), {"linux", "amd64", ""}), HasSubstr("NOT_FOUND"));
 }
 
+TEST(ChoosePlatformTest, TakesTheThirtyTwoBitSiblingBeforeNothing) {
+  const Json small = Index({Entry('3', "386"), Entry('7', "arm", "v7"), Entry('6', "arm", "v6")});
+  EXPECT_EQ(Chosen(small, {"linux", "amd64", ""}), Digest('3'));
+  EXPECT_EQ(Chosen(small, {"linux", "arm64", "v8"}), Digest('7'));
+  EXPECT_THAT(Chosen(small, {"linux", "riscv64", ""}), HasSubstr("NOT_FOUND"));
+  EXPECT_EQ(Chosen(Index({Entry('3', "386"), Entry('a', "amd64")}), {"linux", "amd64", ""}), Digest('a'));
+  EXPECT_EQ(Chosen(Index({Desc(kOciManifest, 'f'), Entry('3', "386")}), {"linux", "amd64", ""}), Digest('3'));
+  EXPECT_THAT(Chosen(Index(Json::array()), {"linux", "amd64", ""}), HasSubstr("it has: nothing"));
+}
+
 TEST(ChoosePlatformTest, HostPlatformIsLinux) { EXPECT_EQ(HostPlatform().os, "linux"); }
+
+// As Go's decoder reads it: U+FFFD for each byte that is no character.
+TEST(ImageConfigTest, ReadsBytesThatAreNoText) {
+  ASSERT_OK_AND_ASSIGN(const ImageConfig config,
+                       ParseImageConfig("{\"author\":\"Jos\xe9\",\"config\":{\"User\":\"u\",\"Labels\":{\"\xff\":\"\"}}}"));
+  EXPECT_EQ(config.user, "u");
+  const std::string deep(60, '[');
+  EXPECT_OK(ParseImageConfig("{\"vendor\":" + deep + std::string(60, ']') + "}").status());
+}
 
 TEST(ImageConfigTest, ReadsWhatAContainerNeeds) {
   const std::string text = absl::StrCat(

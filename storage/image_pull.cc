@@ -1,7 +1,7 @@
 // Pulls: joining, making layers in parallel, committing.
 #include <algorithm>
 #include <atomic>
-#include <thread>
+#include <optional>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "storage/digest.h"
 #include "storage/image_store_impl.h"
 #include "storage/inherited_dirs.h"
@@ -48,21 +49,10 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
   std::shared_ptr<PullOperation>& slot = pulls_[key];
   if (slot == nullptr) {
     slot = std::make_shared<PullOperation>();
-    ++running_pulls_;
-    std::thread([this, key, parsed, auth, operation = slot] {
-      std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
-      const Cancel until_nobody_waits(absl::InfiniteFuture(),
-                                      [operation] { return operation->abandoned.load(); });
-      absl::StatusOr<std::string> result = RunPull(parsed, auth, until_nobody_waits, broker);
-      if (!result.ok()) Kick();
-      absl::MutexLock finished(&mutex_);
-      operation->result = std::move(result);
-      operation->done = true;
-      const auto it = pulls_.find(key);
-      if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
-      --running_pulls_;
-      changed_.SignalAll();
-    }).detach();
+    if (absl::Status started = StartPull(key, parsed, auth, slot); !started.ok()) {
+      pulls_.erase(key);  // nobody is to wait for it
+      return Annotate(started, absl::StrCat("pull ", reference));
+    }
   }
   const std::shared_ptr<PullOperation> operation = slot;
   ++operation->waiters;
@@ -79,6 +69,32 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
     pulls_.erase(key);  // a later caller starts anew rather than join a dying one
   }
   return operation->done ? operation->result : left;
+}
+
+absl::Status ImageStoreImpl::StartPull(const std::string& key,
+                                       const ImageReference& reference,
+                                       const RegistryAuth& auth,
+                                       std::shared_ptr<PullOperation> operation) {
+  const int64_t number = next_pull_++;
+  CRISP_ASSIGN_OR_RETURN(Thread thread, Thread::Start("pull", [this, number, key, reference, auth, operation] {
+    std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
+    const Cancel until_nobody_waits(absl::InfiniteFuture(),
+                                    [operation] { return operation->abandoned.load(); });
+    absl::StatusOr<std::string> result = RunPull(reference, auth, until_nobody_waits, broker);
+    if (!result.ok()) Kick();
+    absl::MutexLock finished(&mutex_);
+    operation->result = std::move(result);
+    operation->done = true;
+    const auto it = pulls_.find(key);
+    if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
+    const auto self = pull_threads_.find(number);
+    ended_pulls_.push_back(std::move(self->second));
+    pull_threads_.erase(self);
+    changed_.SignalAll();
+  }));
+  // The thread ends with this lock held by itself, so it finds this.
+  pull_threads_[number] = std::move(thread);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<UnpackBroker>> ImageStoreImpl::Broker() {
@@ -99,12 +115,9 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
                          registry_->Open(reference, auth));
   // There will be layers to unpack: the broker comes up while the registry is asked for them.
-  std::thread starting;
-  const auto started = absl::MakeCleanup([&] {
-    if (starting.joinable()) starting.join();
-  });
+  absl::StatusOr<Thread> starting;  // waited for at the end
   if (!catalog_->Find(reference.Canonical()).ok()) {
-    starting = std::thread([&] {
+    starting = Thread::Start("unpack-broker", [&] {
       absl::StatusOr<std::shared_ptr<UnpackBroker>> first = Broker();
       if (first.ok()) broker = *std::move(first);  // else the first layer says why
     });
@@ -139,9 +152,9 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
     const auto it = wanted.find(layer.digest);
     if (it == wanted.end()) continue;
     auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
-                                              options_.keep_layer_blobs);
-    fetch->Begin(cancel, std::move(it->second));
-    early.Add(layer.digest, std::move(fetch));
+                                              MakesLayerImages(layers.size()), options_.keep_layer_blobs);
+    // Where there is no thread to be had it is not early.
+    if (fetch->Begin(cancel, std::move(it->second)).ok()) early.Add(layer.digest, std::move(fetch));
     wanted.erase(it);
   }
 }
@@ -172,7 +185,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         }
         std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
         if (fetch == nullptr) {
-          fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i], keep_blobs);
+          fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
+                                               MakesLayerImages(image.layers.size()), keep_blobs);
         }
         return fetch->Finish(diff_ids[i], until_failure);
       };
@@ -193,10 +207,14 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   };
   const size_t parallel =
       std::min<size_t>(std::max(1, options_.max_parallel_downloads), diff_ids.size());
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < parallel; ++i) threads.emplace_back(work);
+  std::vector<Thread> threads;
+  for (size_t i = 1; i < parallel; ++i) {
+    absl::StatusOr<Thread> thread = Thread::Start("fetch-layers", work);
+    if (!thread.ok()) break;  // those that are there do it all
+    threads.push_back(*std::move(thread));
+  }
   work();
-  for (std::thread& thread : threads) thread.join();
+  threads.clear();
   CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
   return first_error;
 }
@@ -209,15 +227,19 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
     const LayerRecord& record = leases.at(diff_id).record;
     CRISP_ASSIGN_OR_RETURN(std::vector<std::string> implicit,
                            ReadDirList(paths_.ImplicitDirs(record.number)));
+    CRISP_ASSIGN_OR_RETURN(std::vector<std::string> whiteouts,
+                           ReadDirList(paths_.WhiteoutDirs(record.number)));
     CRISP_ASSIGN_OR_RETURN(std::string fs, layers_->Root(record));
-    chain.push_back({.fs = std::move(fs), .implicit_dirs = std::move(implicit)});
+    chain.push_back({.fs = std::move(fs),
+                     .implicit_dirs = std::move(implicit),
+                     .whiteout_dirs = std::move(whiteouts)});
   }
   InheritedDirs inherited(std::move(chain));
   CRISP_RETURN_IF_ERROR(inherited.Find());
   if (inherited.empty()) return absl::OkStatus();
   const std::string key = InheritedDirsKey(diff_ids);
   auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
-    auto discard = absl::MakeCleanup([&] { (void)layers_->Trash(paths_.LayerDir(number)); });
+    auto discard = absl::MakeCleanup([&] { layers_->TrashSurely(paths_.LayerDir(number)); });
     CRISP_ASSIGN_OR_RETURN(const UniqueFd target, MakeLayerFs(paths_, number));
     CRISP_ASSIGN_OR_RETURN(const TreeCount count, inherited.Make(target.get()));
     std::move(discard).Cancel();
@@ -257,8 +279,12 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   // Everything under the names that are about to appear, once per image.
   if (!fresh.empty()) CRISP_RETURN_IF_ERROR(sync.Finish(numbers, paths_.layers()));
   CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
+  std::optional<ImageCatalog::Index> index;
+  if (image.target.digest != image.manifest.digest) {
+    index = {image.target.digest, image.target.media_type, image.target_bytes};
+  }
   CRISP_RETURN_IF_ERROR(
-      catalog_->Commit(image.config_bytes, image.manifest_bytes, names, fresh, absl::Now()));
+      catalog_->Commit(image.config_bytes, image.manifest_bytes, index, names, fresh, absl::Now()));
   layers_->MarkCommitted(fresh);
   return Sha256Digest(image.config_bytes);
 }

@@ -27,6 +27,10 @@ struct ImageStoreOptions {
   // Without them Export() asks the registry again. What was imported is always kept.
   bool keep_layer_blobs = false;
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
+  // Of one layer, uncompressed; beyond it the pull fails with ResourceExhausted.
+  uint64_t max_layer_bytes = uint64_t{256} << 30;
+  uint64_t max_layer_files = 10'000'000;
+  absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
   // New layers become EROFS images, if this kernel can mount them from files; else directories. What is
   // there stays as it is.
   bool layer_images = false;
@@ -147,9 +151,13 @@ class ImageStore {
   virtual absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const = 0;
 
   // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
-  // images) it brought. Verified exactly like a pull.
-  virtual absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel& cancel) = 0;
-  // Writes a tar that is an OCI layout and `docker load`able at once. Layers that were not kept come from the
+  // images) it brought. Verified exactly like a pull. `name`, which may be empty, is one more tag for the
+  // archive's one image; InvalidArgument when there are several.
+  virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                          const std::string& name,
+                                                          const Cancel& cancel) = 0;
+  // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names that it is
+  // asked for by, by all it has when that is an id. Layers that were not kept come from the
   // registry, without credentials: its errors, see RegistrySession.
   virtual absl::Status Export(const std::vector<std::string>& references,
                               int fd,

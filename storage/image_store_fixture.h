@@ -34,6 +34,7 @@ struct FakeRegistry : Registry {
   std::atomic<int> early{0};        // fetches that a config waits for
   std::atomic<int> early_layers{0};  // that are unpacked before there is a config
   std::atomic<bool> no_config{false};
+  std::atomic<int> liars{0};  // hosts that have other bytes of the same size, asked first
   std::string layers;  // the folder where they appear
 
   // Layers are tars; returns the image id.
@@ -101,7 +102,8 @@ struct FakeSession : RegistrySession {
                          const std::function<absl::Status(absl::string_view)>& sink,
                          const Cancel& cancel) override {
     ++registry.fetches;
-    const std::string& bytes = registry.blobs.at(blob.digest);
+    std::string bytes = registry.blobs.at(blob.digest);
+    if (lies < registry.liars) bytes = std::string(bytes.size(), lies % 2 == 0 ? 'x' : '\0');
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
     if (registry.break_off) return absl::DataLossError("broke off");
     while (registry.hang) {
@@ -110,9 +112,11 @@ struct FakeSession : RegistrySession {
     }
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
     ++registry.delivered;
-    return absl::OkStatus();
+    return lies < registry.liars ? absl::DataLossError("other bytes") : absl::OkStatus();
   }
+  bool Distrust(const Descriptor&) override { return lies++ < registry.liars; }
   FakeRegistry& registry;
+  std::atomic<int> lies{0};
   ImageReference reference;
 };
 

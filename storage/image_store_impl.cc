@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -24,6 +25,7 @@ namespace {
 
 constexpr off_t kReserveBytes = 4 << 20;
 constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
+constexpr absl::Duration kRetryPeriod = absl::Seconds(1);
 
 // Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of their
 // file system: what is above may be one that cannot be written, or synced.
@@ -38,6 +40,22 @@ absl::Status SyncUpwards(const std::string& folder) {
     if (fsync(fd.get()) != 0) return ErrnoError(errno, absl::StrCat("sync ", dir));
     if (dir == "/" || dir.rfind('/') == std::string::npos) return absl::OkStatus();
   }
+}
+
+// What one of so many unpackers may have for a zstd frame's window: a share of half of the memory that is
+// there, and what every frame is entitled to at least.
+uint64_t WindowShare(int unpackers) {
+  constexpr uint64_t kLeast = uint64_t{128} << 20, kMost = uint64_t{2} << 30;
+  uint64_t kib = 0;
+  const std::string text = ReadFile("/proc/meminfo").value_or("");
+  constexpr absl::string_view kKey = "MemAvailable:";
+  const size_t at = absl::string_view(text).find(kKey);
+  if (at != absl::string_view::npos) {
+    absl::string_view value = absl::string_view(text).substr(at + kKey.size());
+    value = absl::StripAsciiWhitespace(value.substr(0, value.find("kB")));
+    (void)absl::SimpleAtoi(value, &kib);
+  }
+  return std::clamp((kib << 10) / 2 / static_cast<uint64_t>(unpackers), kLeast, kMost);
 }
 
 }  // namespace
@@ -96,15 +114,27 @@ absl::Status ImageStoreImpl::Start() {
   layers_ = std::make_unique<LayerStore>(paths_, catalog_.get());
   containers_ = std::make_unique<ContainerStore>(layers_.get(), catalog_.get());
   CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
+  const bool listed = !catalog_->Layers().empty() || !catalog_->List().empty();
   CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
   CRISP_ASSIGN_OR_RETURN(const std::string rooted, catalog_->GetFact("rooted"));
   if (fresh || rooted != "yes") {
     CRISP_RETURN_IF_ERROR(SyncUpwards(paths_.blobs()));
     CRISP_RETURN_IF_ERROR(catalog_->SetFact("rooted", "yes"));
   }
-  CRISP_RETURN_IF_ERROR(containers_->Recover());
+  // Destroying needs to know what containers stand on: they may run on while the catalog is lost.
+  CRISP_ASSIGN_OR_RETURN(const bool all_told, containers_->Recover());
+  CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> found, ListDir(paths_.layers()));
+  if (!listed && !found.empty()) {
+    LogWarning("image_catalog_lost",
+               {{"layers", absl::StrCat(found.size())},
+                {"error", absl::StrCat(options_.root, "/images.db lists nothing: images have to be pulled again")}});
+  }
+  if (!all_told) {
+    LogWarning("unknown_layers_kept", {{"error", "containers stand on layers that nothing tells the numbers of"}});
+  }
+  CRISP_RETURN_IF_ERROR(layers_->TrashStrangers(all_told));
   ChooseLayerForm();
-  background_ = std::thread([this] { Background(); });
+  CRISP_ASSIGN_OR_RETURN(background_, Thread::Start("image-store", [this] { Background(); }));
   return absl::OkStatus();
 }
 
@@ -133,9 +163,10 @@ ImageStoreImpl::~ImageStoreImpl() {
     absl::MutexLock lock(&mutex_);
     closing_ = true;
     changed_.SignalAll();
-    while (running_pulls_ > 0) changed_.Wait(&mutex_);
+    while (!pull_threads_.empty()) changed_.Wait(&mutex_);
   }
-  if (background_.joinable()) background_.join();
+  background_.Join();
+  JoinEndedPulls();
   if (catalog_ != nullptr) (void)catalog_->SetFact("clean", "yes");
 }
 
@@ -143,6 +174,21 @@ void ImageStoreImpl::Kick() {
   absl::MutexLock lock(&mutex_);
   kicked_ = true;
   changed_.SignalAll();
+}
+
+void ImageStoreImpl::JoinEndedPulls() {
+  std::vector<Thread> ended;  // each is waited for when it goes, outside of the lock
+  absl::MutexLock lock(&mutex_);
+  ended.swap(ended_pulls_);
+}
+
+UnpackOptions ImageStoreImpl::UnpackLimits(bool image) const {
+  return {.max_bytes = options_.max_layer_bytes,
+          .max_files = options_.max_layer_files,
+          .max_window = WindowShare(std::max(1, options_.max_parallel_unpacks)),
+          .max_cpu_seconds = static_cast<uint64_t>(absl::ToInt64Seconds(options_.max_unpack_cpu)),
+          .image = image,
+          .stall_timeout = options_.stall_timeout};
 }
 
 // Deleting needs a few pages of the database's journal: a full disk must not refuse them.
@@ -157,10 +203,15 @@ void ImageStoreImpl::Background() {
   // What the first pull would otherwise wait for: configuration and algorithms to load, a filter.
   (void)HttpClient();
   (void)UnpackerFilter(Unpacks::kIntoDirectory);
+  const Cancel until_closing(absl::InfiniteFuture(), [this] {
+    absl::MutexLock lock(&mutex_);
+    return closing_;
+  });
+  absl::Duration period = kBackgroundPeriod;
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
-      const absl::Time until = absl::Now() + kBackgroundPeriod;
+      const absl::Time until = absl::Now() + period;
       while (!closing_ && !kicked_ && !changed_.WaitWithDeadline(&mutex_, until)) {
       }
       if (closing_) return;
@@ -169,8 +220,10 @@ void ImageStoreImpl::Background() {
     if (const absl::Status status = CollectGarbage(); !status.ok()) {
       LogWarning("collect_garbage", {{"error", status.ToString()}});
     }
+    period = containers_->HasReleases() ? kRetryPeriod : kBackgroundPeriod;
     MakeReserve();
-    if (layers_->VerifyNext()) Kick();
+    JoinEndedPulls();
+    if (layers_->VerifyNext(until_closing)) Kick();
   }
 }
 
@@ -263,6 +316,7 @@ absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
 
 absl::Status ImageStoreImpl::CollectGarbage() {
   absl::MutexLock lock(&collecting_);
+  containers_->RetryReleases();
   CRISP_RETURN_IF_ERROR(layers_->Collect());
   const absl::Status status = layers_->EmptyTrash();
   // What is still mounted somewhere goes with a later round.

@@ -4,10 +4,10 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "base/thread.h"
 #include "base/unique_fd.h"
 #include "storage/container_store.h"
 #include "storage/early_fetch.h"
@@ -61,7 +61,9 @@ class ImageStoreImpl : public ImageStore {
   absl::Status ReleaseContainer(absl::string_view key) override;
   std::vector<std::string> PinnedKeys() const override;
   absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const override;
-  absl::StatusOr<std::vector<std::string>> Import(int fd, const Cancel& cancel) override;
+  absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                  const std::string& name,
+                                                  const Cancel& cancel) override;
   absl::Status Export(const std::vector<std::string>& references,
                       int fd,
                       const Cancel& cancel) override;
@@ -79,9 +81,16 @@ class ImageStoreImpl : public ImageStore {
   void MakeReserve();
   void Background();
   void Kick();
+  // Waits for threads of pulls that are at their end.
+  void JoinEndedPulls();
+  UnpackOptions UnpackLimits(bool image) const;
 
   // One for all pulls that run at a time; it ends when the last of them lets go.
   absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
+  absl::Status StartPull(const std::string& key,
+                         const ImageReference& reference,
+                         const RegistryAuth& auth,
+                         std::shared_ptr<PullOperation> operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> RunPull(const ImageReference& reference,
                                       const RegistryAuth& auth,
                                       const Cancel& cancel,
@@ -116,12 +125,19 @@ class ImageStoreImpl : public ImageStore {
                           const Descriptor& layer,
                           const std::function<absl::Status(absl::string_view)>& sink,
                           const Cancel& cancel);
+  absl::StatusOr<std::map<std::string, std::vector<std::string>>> ExportedNames(
+      const std::vector<std::string>& references);
   absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
+                                                         const std::string& tag,
                                                          const Cancel& cancel);
 
   const ImageStoreOptions options_;
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
+  // Of an image's layers; more become directories: each is a descriptor in the one message that hands a
+  // container's root and image volumes to its shim, which the kernel lets have 253.
+  static constexpr size_t kMostLayerImages = 60;
+  bool MakesLayerImages(size_t layers) const { return layer_images_ && layers <= kMostLayerImages; }
   bool layer_images_ = false;  // wanted, and possible
   UniqueFd lock_;
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
@@ -137,10 +153,12 @@ class ImageStoreImpl : public ImageStore {
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;
   std::map<std::string, std::shared_ptr<PullOperation>> pulls_ ABSL_GUARDED_BY(mutex_);
-  int running_pulls_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<int64_t, Thread> pull_threads_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Thread> ended_pulls_ ABSL_GUARDED_BY(mutex_);
+  int64_t next_pull_ ABSL_GUARDED_BY(mutex_) = 0;
   bool kicked_ ABSL_GUARDED_BY(mutex_) = true;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread background_;
+  Thread background_;
 };
 
 }  // namespace crisp::storage

@@ -4,8 +4,10 @@
 
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/test_threads.h"
 #include "storage/dirty_pages.h"
 #include "storage/image_store_fixture.h"
 
@@ -347,6 +349,149 @@ TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
   registry_.no_config = true;
   EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("no config")));
   ExpectClean(0);
+}
+
+// One that could not be begun is not waited for by the next.
+TEST_P(ImageStoreTest, APullWithoutAThreadFailsAlone) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_TRUE(WithoutNewThreads([&] {
+    EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("box")));
+  }));
+  ASSERT_OK(store_->Pull("box", {}, Cancel(absl::Now() + absl::Minutes(1))));
+  ExpectClean(2);
+}
+
+// Containers may run on while the catalog is lost: what they stand on stays until they are gone.
+TEST_P(ImageStoreTest, ALostCatalogLeavesLayersToTheirContainers) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->PrepareContainer("c", id));
+  ASSERT_OK(store_->PrepareView("v", id));
+  ASSERT_OK(store_->PrepareContainer("old-name", id));
+  ASSERT_OK(store_->Rekey("old-name", "d"));
+  store_.reset();
+  for (const char* part : {"", "-wal", "-shm"}) (void)unlink((root_ + "/images.db" + part).c_str());
+  for (int again = 0; again < 2; ++again) {
+    Reopen();
+    EXPECT_OK(store_->CollectGarbage());
+    EXPECT_THAT(store_->List(), IsEmpty());
+    EXPECT_THAT(Entries("layers"), SizeIs(2));
+    EXPECT_THAT(store_->PinnedKeys(), ::testing::UnorderedElementsAre("c", "d", "v"));
+  }
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
+  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+  EXPECT_THAT(root.upper_dir, ::testing::Not(IsEmpty()));
+  ASSERT_OK(Pull("box"));
+  EXPECT_THAT(Entries("layers"), SizeIs(4));
+  for (const char* key : {"c", "d", "v"}) ASSERT_OK(store_->ReleaseContainer(key));
+  ExpectClean(2);
+}
+
+TEST_P(ImageStoreTest, ADamagedCatalogIsSetAside) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->PrepareContainer("c", id));
+  store_.reset();
+  for (const char* part : {"-wal", "-shm"}) (void)unlink((root_ + "/images.db" + part).c_str());
+  ASSERT_OK(AtomicWriteFile(root_ + "/images.db", std::string(8192, 'x'), 0600, Durability::kNone));
+  Reopen();
+  EXPECT_OK(store_->CollectGarbage());
+  EXPECT_THAT(Entries("layers"), SizeIs(2));
+  int set_aside = 0;
+  for (const std::string& name : Entries("")) set_aside += absl::StartsWith(name, "images.db.damaged-");
+  EXPECT_EQ(set_aside, 1);
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  ExpectClean(2);
+}
+
+// Containers of a version that wrote no numbers.
+TEST_P(ImageStoreTest, WhatCannotBeToldToBeUnusedStays) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->PrepareContainer("c", id));
+  store_.reset();
+  const std::string ref = root_ + "/containers/c/ref";
+  const std::string text = *ReadFile(ref);
+  ASSERT_OK(AtomicWriteFile(ref, text.substr(0, text.find("\nnumbers")), 0600, Durability::kNone));
+  for (const char* part : {"", "-wal", "-shm"}) (void)unlink((root_ + "/images.db" + part).c_str());
+  Reopen();
+  EXPECT_OK(store_->CollectGarbage());
+  EXPECT_THAT(Entries("layers"), SizeIs(2));
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  Reopen();
+  ExpectClean(0);
+}
+
+TEST_P(ImageStoreTest, APullHealsALayerThatWasEmptied) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  for (const bool reopen : {false, true}) {
+    for (const std::string& number : Entries("layers")) {
+      const std::string layer = root_ + "/layers/" + number;
+      if (GetParam()) {
+        ASSERT_EQ(truncate((layer + "/image.erofs").c_str(), 0), 0);
+      } else {
+        ASSERT_OK(RemoveTree(layer + "/fs"));
+        ASSERT_OK(MakeDirs(layer + "/fs"));
+      }
+    }
+    if (reopen) Reopen();
+    ASSERT_OK(Pull("box"));
+    ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", store_->Find("box")->id));
+    EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+    ASSERT_OK(store_->ReleaseContainer("c"));
+    ExpectClean(2);
+  }
+}
+
+TEST_P(ImageStoreTest, WhatCannotBeMovedToTheTrashIsMovedLater) {
+  const std::string id = registry_.Put(kBox, {base_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->PrepareContainer("c", id));
+  ASSERT_OK(store_->CollectGarbage());
+  const std::string trash = root_ + "/trash";
+  ASSERT_OK(RemoveTree(trash));
+  ASSERT_OK(AtomicWriteFile(trash, "", 0600, Durability::kNone));  // renames fail
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  EXPECT_THAT(store_->PinnedKeys(), IsEmpty());
+  EXPECT_THAT(Entries("containers"), SizeIs(1));
+  registry_.break_off = true;
+  registry_.Put("docker.io/library/other:latest", {top_});
+  EXPECT_FALSE(Pull("other").ok());
+  EXPECT_THAT(Entries("layers"), SizeIs(2));  // one is rubbish
+  ASSERT_EQ(unlink(trash.c_str()), 0);
+  ASSERT_OK(MakeDirs(trash, 0700));
+  for (int i = 0; i < 1500 && !Entries("containers").empty(); ++i) usleep(10'000);  // by itself
+  EXPECT_THAT(Entries("containers"), IsEmpty());
+  ExpectClean(1);
+}
+
+TEST_P(ImageStoreTest, WrongBytesOfAMirrorSendItToTheNextHost) {
+  registry_.Put(kBox, {base_});
+  registry_.liars = 2;
+  ASSERT_OK(Pull("box"));
+  EXPECT_EQ(registry_.fetches, 3);
+  ExpectClean(1);
+}
+
+// Descriptors of one message are counted over a container's root and its image volumes.
+TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
+  std::vector<std::string> tars;
+  for (int i = 0; i < 61; ++i) tars.push_back(TarBuilder().File(absl::StrCat("f", i)).Build());
+  const std::string many = registry_.Put(kBox, tars);
+  tars.pop_back();
+  tars[0] = TarBuilder().File("own").Build();
+  const std::string few = registry_.Put("docker.io/library/few:latest", tars);
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", many));
+  for (const std::string& lower : root.lower_dirs) EXPECT_THAT(lower, ::testing::StartsWith(root_));
+  ASSERT_OK(store_->ReleaseContainer("c"));
+  ASSERT_OK(store_->Remove("box"));
+  ExpectClean(0);
+  ASSERT_OK(Pull("few"));
+  ASSERT_OK_AND_ASSIGN(const RootFs other, store_->PrepareContainer("c", few));
+  EXPECT_EQ(absl::StartsWith(other.lower_dirs.back(), root_), !GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers,

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -144,10 +145,14 @@ absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
 
 using FetchLayer = std::function<absl::Status(const Descriptor& layer, const TarWriter::Sink& sink)>;
 
+using FindIndex = std::function<absl::StatusOr<ImageCatalog::Index>(absl::string_view digest)>;
+
 absl::Status ExportImage(const ImageRecord& image,
+                         const std::vector<std::string>& names,
                          const std::vector<LayerRecord>& layers,
                          const StorePaths& paths,
                          const FetchLayer& fetch,
+                         const FindIndex& find_index,
                          TarWriter& tar,
                          ExportIndex& index) {
   CRISP_ASSIGN_OR_RETURN(const std::string manifest, ExportManifest(image, layers));
@@ -165,18 +170,28 @@ absl::Status ExportImage(const ImageRecord& image,
   CRISP_RETURN_IF_ERROR(tar.Add(BlobName(image.image.id), image.image.config_json));
   const Descriptor descriptor = Describe(image.manifest.media_type, manifest);
   CRISP_RETURN_IF_ERROR(tar.Add(BlobName(descriptor.digest), manifest));
-  const std::vector<std::string>& tags = image.image.repo_tags;
-  for (size_t i = 0; i < std::max<size_t>(1, tags.size()); ++i) {
+  Json tags = Json::array();
+  const size_t listed = index.oci["manifests"].size();
+  for (const std::string& name : names) {
+    CRISP_ASSIGN_OR_RETURN(const ImageReference reference, ImageReference::Parse(name));
     Json entry = DescriptorJson(descriptor);
-    if (i < tags.size()) {
-      entry["annotations"] = {
-          {"io.containerd.image.name", tags[i]},
-          {"org.opencontainers.image.ref.name", tags[i].substr(tags[i].rfind(':') + 1)}};
+    Json annotations = {{"io.containerd.image.name", name}};
+    if (reference.digest.empty()) {
+      tags.push_back(name);
+      annotations["org.opencontainers.image.ref.name"] = reference.tag;
+    } else if (reference.digest != descriptor.digest) {
+      // It is the index's, or that of a manifest which this archive does not have.
+      const absl::StatusOr<ImageCatalog::Index> kept = find_index(reference.digest);
+      if (!kept.ok() || manifest != image.manifest_bytes) continue;
+      entry = {{"mediaType", kept->media_type}, {"digest", kept->digest}, {"size", kept->bytes.size()}};
+      CRISP_RETURN_IF_ERROR(tar.Add(BlobName(kept->digest), kept->bytes));
     }
+    entry["annotations"] = std::move(annotations);
     index.oci["manifests"].push_back(std::move(entry));
   }
+  if (index.oci["manifests"].size() == listed) index.oci["manifests"].push_back(DescriptorJson(descriptor));
   index.docker.push_back({{"Config", BlobName(image.image.id)},
-                          {"RepoTags", tags},
+                          {"RepoTags", std::move(tags)},
                           {"Layers", std::move(docker_layers)}});
   return absl::OkStatus();
 }
@@ -207,26 +222,49 @@ absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
   return Annotate(last, absl::StrCat("export ", image.image.id, ": fetch a layer, which is not kept, again"));
 }
 
+// By image: what it is asked for by.
+absl::StatusOr<std::map<std::string, std::vector<std::string>>> ImageStoreImpl::ExportedNames(
+    const std::vector<std::string>& references) {
+  std::map<std::string, std::vector<std::string>> wanted;
+  for (const std::string& reference : references) {
+    CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+    std::vector<std::string>& names = wanted[image->image.id];
+    std::vector<std::string> all = image->image.repo_tags;
+    all.insert(all.end(), image->image.repo_digests.begin(), image->image.repo_digests.end());
+    const absl::StatusOr<ImageReference> parsed = ImageReference::Parse(reference);
+    std::string named;
+    if (parsed.ok()) named = parsed->digest.empty() ? parsed->RepoTag() : parsed->RepoDigest(parsed->digest);
+    const bool by_name = std::find(all.begin(), all.end(), named) != all.end();
+    for (const std::string& name : by_name ? std::vector<std::string>{named} : all) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return wanted;
+}
+
 absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
                                     int fd,
                                     const Cancel& cancel) {
   TarWriter tar(fd, cancel);
   ExportIndex index;
   std::set<std::string> done;
+  CRISP_ASSIGN_OR_RETURN(const auto names, ExportedNames(references));
   for (const std::string& reference : references) {
     CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
-    if (!done.insert(image->image.id).second) continue;
+    const auto known = names.find(image->image.id);
+    if (known == names.end() || !done.insert(image->image.id).second) continue;
     // Pinned, so that a removal meanwhile takes no blob away.
     CRISP_ASSIGN_OR_RETURN(const std::vector<LayerRecord> layers,
                            layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
                              CRISP_RETURN_IF_ERROR(catalog_->Find(image->image.id).status());
                              return image->config.diff_ids;
-                           }));
+                           }, cancel));
     auto unpin = absl::MakeCleanup([&] { layers_->Unpin(image->config.diff_ids); });
     const FetchLayer fetch = [&](const Descriptor& layer, const TarWriter::Sink& sink) {
       return FetchAgain(*image, layer, sink, cancel);
     };
-    CRISP_RETURN_IF_ERROR(ExportImage(*image, layers, paths_, fetch, tar, index));
+    const FindIndex find_index = [&](absl::string_view digest) { return catalog_->FindIndex(digest); };
+    CRISP_RETURN_IF_ERROR(ExportImage(*image, known->second, layers, paths_, fetch, find_index, tar, index));
   }
   CRISP_RETURN_IF_ERROR(tar.Add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   CRISP_RETURN_IF_ERROR(tar.Add("index.json", DumpJson(index.oci)));
@@ -234,18 +272,28 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
   return tar.Finish();
 }
 
-absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd, const Cancel& cancel) {
+absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
+                                                               const std::string& name,
+                                                               const Cancel& cancel) {
+  std::string tag;
+  if (!name.empty()) {
+    CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(name));
+    tag = parsed.RepoTag();
+    if (tag.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("import as ", name, ": an image's digest is its own; give a tag"));
+    }
+  }
   // The same confined child that unpacks layers unpacks the archive.
   const std::string dir = absl::StrCat(paths_.ingest(), "/", layers_->NextNumber());
   CRISP_RETURN_IF_ERROR(MakeDirs(dir, 0700));
   auto clean = absl::MakeCleanup([&] {
-    (void)layers_->Trash(dir);
+    layers_->TrashSurely(dir);
     Kick();
   });
   CRISP_ASSIGN_OR_RETURN(const UniqueFd target, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, Broker());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack,
-                         LayerUnpack::Start(*broker, target.get()));
+                         LayerUnpack::Start(*broker, target.get(), UnpackLimits(false)));
   std::vector<char> buffer(256 << 10);
   while (true) {
     CRISP_RETURN_IF_ERROR(cancel.Check("import"));
@@ -253,28 +301,39 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd, const Ca
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "read the archive to import");
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+    CRISP_RETURN_IF_ERROR(
+        Annotate(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel), "read the archive"));
   }
-  CRISP_RETURN_IF_ERROR(unpack->Finish(cancel).status());
-  return ImportArchive(dir, cancel);
+  CRISP_RETURN_IF_ERROR(Annotate(unpack->Finish(cancel).status(), "read the archive"));
+  return ImportArchive(dir, tag, cancel);
 }
 
 absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std::string& dir,
+                                                                       const std::string& tag,
                                                                        const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
   ImageArchive archive(fd.get());
-  CRISP_ASSIGN_OR_RETURN(const std::vector<ArchivedImage> images, archive.Images(cancel));
+  CRISP_ASSIGN_OR_RETURN(std::vector<ArchivedImage> images, archive.Images(cancel));
+  if (!tag.empty() && images.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("import as ", tag, ": the archive has ", images.size(), " images, and one can have the name"));
+  }
+  if (!tag.empty() && !images.empty()) {
+    images[0].names.push_back(tag);
+    images[0].names.push_back(ImageReference::Parse(tag)->RepoDigest(images[0].image.target.digest));
+  }
   std::vector<std::string> brought;
   for (const ArchivedImage& image : images) {
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
     EarlyLayers none;
     CRISP_ASSIGN_OR_RETURN(const std::string id,
                            Ingest(image.image, archive, *sync, none, image.names, true, cancel));
-    if (image.names.empty()) {
-      brought.push_back(id);
-    } else {
-      brought.insert(brought.end(), image.names.begin(), image.names.end());
+    const auto is_tag = [](const std::string& name) { return name.find('@') == std::string::npos; };
+    const bool tagged = std::any_of(image.names.begin(), image.names.end(), is_tag);
+    for (const std::string& brings : image.names) {
+      if (!tagged || is_tag(brings)) brought.push_back(brings);
     }
+    if (image.names.empty()) brought.push_back(id);
   }
   return brought;
 }

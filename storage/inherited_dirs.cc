@@ -93,20 +93,27 @@ InheritedDirs::InheritedDirs(std::vector<Layer> layers) {
 }
 
 absl::Status InheritedDirs::Find() {
-  if (layers_.size() < 2) return absl::OkStatus();
   for (const Layer& layer : layers_) {
     CRISP_ASSIGN_OR_RETURN(UniqueFd fd, Open(layer.fs, O_RDONLY | O_DIRECTORY));
     open_.push_back({.fd = std::move(fd),
-                     .implicit = {layer.implicit_dirs.begin(), layer.implicit_dirs.end()}});
+                     .implicit = {layer.implicit_dirs.begin(), layer.implicit_dirs.end()},
+                     .whiteouts = {layer.whiteout_dirs.begin(), layer.whiteout_dirs.end()}});
   }
   for (const Layer& layer : layers_) {
-    for (std::string path : layer.implicit_dirs) {
+    for (const std::string& path : layer.implicit_dirs) {
       CRISP_ASSIGN_OR_RETURN(const bool wanted, IsWanted(path));
-      if (!wanted) continue;
-      while (wanted_.insert(path).second && path != kRoot) path = ParentOf(path);
+      if (wanted) Want(path);
+    }
+    for (const std::string& path : layer.whiteout_dirs) {
+      CRISP_ASSIGN_OR_RETURN(const bool wanted, ShowsWhiteouts(path));
+      if (wanted) Want(path);
     }
   }
   return absl::OkStatus();
+}
+
+void InheritedDirs::Want(std::string path) {
+  while (wanted_.insert(path).second && path != kRoot) path = ParentOf(path);
 }
 
 // The layers whose directory `path` is part of what the chain shows there, topmost first.
@@ -120,7 +127,11 @@ absl::StatusOr<std::vector<size_t>> InheritedDirs::Providers(const std::string& 
 absl::StatusOr<std::vector<size_t>> InheritedDirs::FindProviders(const std::string& path) {
   std::vector<size_t> found;
   if (path == kRoot) {
-    for (size_t i = 0; i < open_.size(); ++i) found.push_back(i);
+    for (size_t i = 0; i < open_.size(); ++i) {
+      found.push_back(i);
+      CRISP_ASSIGN_OR_RETURN(const bool opaque, IsOpaque(open_[i].fd.get(), path));
+      if (opaque) break;
+    }
     return found;
   }
   CRISP_ASSIGN_OR_RETURN(const std::vector<size_t> above, Providers(ParentOf(path)));
@@ -140,14 +151,34 @@ absl::StatusOr<std::vector<size_t>> InheritedDirs::FindProviders(const std::stri
   return found;
 }
 
-// The layer that says how the directory is to look.
+// The layer that says how the directory is to look. An opaque marker hides what is in the lower
+// directories, not what they are: a directory with nothing but the marker in the archive looks as before.
 absl::StatusOr<size_t> InheritedDirs::Source(const std::string& path) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<size_t> providers, Providers(path));
   if (providers.empty()) return absl::NotFoundError(absl::StrCat(path, ": hidden in this image"));
-  for (const size_t i : providers) {
+  std::vector<size_t> below;
+  if (path == kRoot) {
+    for (size_t i = 0; i < open_.size(); ++i) below.push_back(i);
+  } else {
+    CRISP_ASSIGN_OR_RETURN(below, Providers(ParentOf(path)));
+  }
+  for (const size_t i : below) {
+    struct stat st {};
+    if (fstatat(open_[i].fd.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return ErrnoError(errno, absl::StrCat("stat ", path, " of ", layers_[i].fs));
+    }
+    if (!S_ISDIR(st.st_mode)) break;
     if (open_[i].implicit.count(path) == 0) return i;
   }
   return providers.front();
+}
+
+absl::StatusOr<bool> InheritedDirs::ShowsWhiteouts(const std::string& path) {
+  // A root is always merged, with the container's directory or an empty one.
+  if (path == kRoot || wanted_.count(path) > 0) return false;
+  CRISP_ASSIGN_OR_RETURN(const std::vector<size_t> providers, Providers(path));
+  return providers.size() == 1 && open_[providers.front()].whiteouts.count(path) > 0;
 }
 
 absl::StatusOr<bool> InheritedDirs::IsWanted(const std::string& path) {

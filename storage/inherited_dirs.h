@@ -21,6 +21,8 @@ namespace crisp::storage {
 // parents and shared between images, so none of them can hold what depends on the layers below. It
 // is kept beside them: a layer of directories only, made once per chain of layers that needs it, and
 // put on top of them, where overlayfs takes a merged directory's attributes from.
+// The same layer ends ghosts: overlayfs lists a whiteout in a directory that it has from one layer alone, and
+// leaves it out where it has merged the directory from two.
 //
 // One chain of unpacked layers. Not thread-safe; the layers must not change meanwhile.
 class InheritedDirs {
@@ -28,12 +30,13 @@ class InheritedDirs {
   struct Layer {
     std::string fs;                          // its directory
     std::vector<std::string> implicit_dirs;  // as UnpackResult has them
+    std::vector<std::string> whiteout_dirs;
   };
   // Bottom first; of a layer that comes twice the upper one counts.
   explicit InheritedDirs(std::vector<Layer> layers);
 
   // Finds the directories that the chain would show as a layer made them and not as one below has
-  // them. For the root, whose times every image but the simplest would ask for, only owner, mode and
+  // them, and those that would show whiteouts. For the root, whose times every image but the simplest would ask for, only owner, mode and
   // extended attributes count.
   absl::Status Find();
   bool empty() const { return wanted_.empty(); }
@@ -46,11 +49,14 @@ class InheritedDirs {
   struct OpenLayer {
     UniqueFd fd;
     std::set<std::string> implicit;
+    std::set<std::string> whiteouts;
   };
   absl::StatusOr<std::vector<size_t>> Providers(const std::string& path);
   absl::StatusOr<std::vector<size_t>> FindProviders(const std::string& path);
   absl::StatusOr<size_t> Source(const std::string& path);
   absl::StatusOr<bool> IsWanted(const std::string& path);
+  absl::StatusOr<bool> ShowsWhiteouts(const std::string& path);
+  void Want(std::string path);
 
   std::vector<Layer> layers_;  // topmost first, each once
   std::vector<OpenLayer> open_;

@@ -48,6 +48,7 @@ class InheritedDirsTest : public ::testing::Test {
     EXPECT_OK(inherited.Find());
     if (inherited.empty()) return {};
     target_ = dir_.path() + "/target";
+    EXPECT_OK(RemoveTree(target_));
     EXPECT_OK(MakeDirs(target_));
     absl::StatusOr<UniqueFd> fd = Open(target_, O_RDONLY | O_DIRECTORY);
     absl::StatusOr<TreeCount> count = inherited.Make(fd->get());
@@ -127,10 +128,24 @@ TEST_F(InheritedDirsTest, HiddenDirectoriesGiveAndTakeNothing) {
   ASSERT_EQ(symlink("opaque", (hides + "/link").c_str()), 0);
   AddLayer({{"white", 0755, 0, true}, {"file", 0755, 0, true}, {"link", 0755, 0, true},
             {"up/down", 0755, 0, true}});
-  EXPECT_THAT(Make(), ElementsAre());
+  // An opaque marker hides what is in the directory, not how it looks.
+  EXPECT_THAT(Make(), ElementsAre("opaque"));
+  EXPECT_EQ(Stat("opaque").st_mode & 07777, 0700u);
   const std::string top = AddLayer({});
-  ASSERT_EQ(mknod((top + "/up").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  for (const char* name : {"/up", "/opaque"}) ASSERT_EQ(mknod((top + name).c_str(), S_IFCHR, makedev(0, 0)), 0);
   EXPECT_THAT(Make(), ElementsAre());
+}
+
+TEST_F(InheritedDirsTest, DirectoriesThatWouldShowWhiteoutsAreMerged) {
+  AddLayer({{"alone", 0711, 3}, {"both", 0700}});
+  AddLayer({{"both", 0755}, {"new/sub", 0700}});
+  layers_[0].whiteout_dirs = {".", "alone"};
+  layers_[1].whiteout_dirs = {"both", "new/sub"};
+  EXPECT_THAT(Make(), ElementsAre("alone", "new", "new/sub"));
+  EXPECT_EQ(Stat("alone").st_mode & 07777, 0711u);
+  EXPECT_EQ(Stat("alone").st_uid, 3u);
+  layers_.pop_back();
+  EXPECT_THAT(Make(), ElementsAre("alone"));
 }
 
 TEST_F(InheritedDirsTest, TheRootCountsByOwnerModeAndAttributes) {

@@ -36,7 +36,9 @@ int OpenAt2(int root, const std::string& path, uint64_t flags, uint64_t resolve)
 }
 
 absl::Status Failed(absl::string_view verb, absl::string_view path) {
-  return ErrnoError(errno, absl::StrCat("layer entry '", path.substr(0, 200), "': ", verb));
+  const int error = errno;
+  return ErrnoError(error, absl::StrCat("layer entry '", ShownName(path), "': ", verb,
+                                        error == ENOSPC ? " (df shows bytes, df -i inodes)" : ""));
 }
 
 // A file system without some kind of attribute does not make the image unusable, as in containerd.
@@ -49,6 +51,10 @@ absl::Status SetXattrs(const LayerEntry& entry, const Set& set) {
     }
   }
   return absl::OkStatus();
+}
+
+std::string LinkTo(const LayerEntry& entry) {
+  return absl::StrCat("hard link to '", ShownName(entry.target), "', which must be in the same layer");
 }
 
 bool HasSpecialBits(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
@@ -93,8 +99,8 @@ absl::Status LayerApplier::MakeParents(const std::string& path) {
       if (mkdirat(current.get(), name.base.c_str(), 0755) != 0) return Failed("mkdir", done);
       ++content_.inodes;
       content_.disk_bytes += kBlock;
-      CRISP_RETURN_IF_ERROR(NoteDirectory(current.get(), name.base, &done));
-      CRISP_RETURN_IF_ERROR(ReplaceWhiteout(done));
+      CRISP_ASSIGN_OR_RETURN(const bool fresh, ReplaceWhiteout(done));
+      CRISP_RETURN_IF_ERROR(NoteDirectory(current.get(), name.base, fresh ? nullptr : &done));
       next.reset(OpenAt2(root_, done, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
       if (!next) return Failed("open", done);
       CRISP_RETURN_IF_ERROR(CheckDepth(next.get(), done));
@@ -139,7 +145,7 @@ absl::StatusOr<bool> LayerApplier::Clear(int parent, const LayerName& name, bool
   // The cached parent may be what goes, or may have been reached through it.
   if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) cached_parent_.clear();
   CRISP_RETURN_IF_ERROR(
-      Annotate(RemoveTreeAt(parent, name.base), absl::StrCat("layer entry '", name.path(), "'")));
+      Annotate(RemoveTreeAt(parent, name.base), absl::StrCat("layer entry '", ShownName(name.path()), "'")));
   return false;
 }
 
@@ -199,7 +205,7 @@ absl::Status LayerApplier::Directory(int parent, const LayerName& name, const La
     if (mkdirat(parent, name.base.c_str(), 0700) != 0) return Failed("mkdir", entry.path);
     ++content_.inodes;
     content_.disk_bytes += kBlock;
-    CRISP_RETURN_IF_ERROR(ReplaceWhiteout(name.path()));
+    CRISP_RETURN_IF_ERROR(ReplaceWhiteout(name.path()).status());
   }
   CRISP_RETURN_IF_ERROR(NoteDirectory(parent, name.base, nullptr));
   directories_.push_back(entry);
@@ -216,7 +222,7 @@ absl::Status LayerApplier::Link(int parent,
   UniqueFd opened;
   if (!beside) opened.reset(OpenAt2(root_, target.parent, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
   const int from = beside ? parent : opened.get();
-  if (from < 0) return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
+  if (from < 0) return Failed(LinkTo(entry), entry.path);
   // Without AT_SYMLINK_FOLLOW: a link to a symlink is one more name of the symlink.
   if (linkat(from, target.base.c_str(), parent, name.base.c_str(), 0) != 0) {
     return LinkOver(parent, name, entry, from, target.base);
@@ -232,7 +238,7 @@ absl::Status LayerApplier::LinkOver(int parent,
                                     const std::string& target) {
   struct stat st {};
   if (fstatat(from, target.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
+    return Failed(LinkTo(entry), entry.path);
   }
   if (S_ISDIR(st.st_mode)) return BadEntry(entry.path, "hard link to a directory");
   struct stat own {};
@@ -242,7 +248,7 @@ absl::Status LayerApplier::LinkOver(int parent,
   }
   CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
   if (linkat(from, target.c_str(), parent, name.base.c_str(), 0) != 0) {
-    return Failed(absl::StrCat("hard link to '", entry.target, "'"), entry.path);
+    return Failed(LinkTo(entry), entry.path);
   }
   return absl::OkStatus();
 }
@@ -354,6 +360,7 @@ absl::StatusOr<LayerContent> LayerApplier::Finish() {
   cached_fd_.reset();
   for (const LayerEntry& entry : directories_) CRISP_RETURN_IF_ERROR(FinishDirectory(entry));
   CRISP_RETURN_IF_ERROR(ListImplicit());
+  for (const std::string& path : WhiteoutParents()) CRISP_RETURN_IF_ERROR(HasWhiteouts(path));
   return std::move(content_);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -24,7 +25,7 @@ namespace crisp::storage {
 class LayerApplier : public LayerSink {
  public:
   explicit LayerApplier(int root_fd, ApplyLimits limits = {})
-      : LayerSink(limits), root_(root_fd) {}
+      : LayerSink(std::move(limits)), root_(root_fd) {}
 
   absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) override;
   // Sets what writing would have changed: times, setuid bits, capabilities.
@@ -36,6 +37,9 @@ class LayerApplier : public LayerSink {
   absl::StatusOr<int> Parent(const std::string& path) override;
   absl::StatusOr<Found> Look(int parent, const std::string& base) override;
   absl::Status MakeWhiteout(int parent, const LayerName& name) override;
+  absl::Status SetOnItsOwn(int parent, const std::string& base) override {
+    return NoteDirectory(parent, base, nullptr);
+  }
   absl::Status DescribeRoot(const LayerEntry& entry) override;
   absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) override;
   absl::Status Link(int parent,

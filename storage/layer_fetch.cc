@@ -11,8 +11,11 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "storage/inherited_dirs.h"
 
 namespace crisp::storage {
@@ -63,6 +66,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
                                        StoreSync& sync,
                                        int64_t number,
                                        Descriptor blob,
+                                       bool image,
                                        bool keep_blob)
     : store_(store),
       session_(session),
@@ -70,7 +74,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
       number_(number),
       blob_(std::move(blob)),
       keep_blob_(keep_blob),
-      image_(store.layer_images_),
+      image_(image),
       spool_(absl::StrCat(store.paths_.ingest(), "/", number)) {}
 
 ImageStoreImpl::LayerFetch::~LayerFetch() {
@@ -79,9 +83,10 @@ ImageStoreImpl::LayerFetch::~LayerFetch() {
   if (!settled_) (void)store_.layers_->Discard(number_);
 }
 
-void ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
-  early_ = std::make_unique<EarlyFetch>([this](const Cancel& until) { return Make(until); }, cancel,
-                                        std::move(hold));
+absl::Status ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
+  CRISP_ASSIGN_OR_RETURN(
+      early_, EarlyFetch::Begin([this](const Cancel& until) { return Make(until); }, cancel, std::move(hold)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string& diff_id,
@@ -92,7 +97,28 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string
   return record;
 }
 
+// Where bytes are not what they were to be, another host may have the right ones.
 absl::Status ImageStoreImpl::LayerFetch::Make(const Cancel& cancel) {
+  while (true) {
+    const absl::Status made = MakeOnce(cancel);
+    const bool wrong_bytes = absl::IsDataLoss(made) || absl::IsInvalidArgument(made);
+    if (!wrong_bytes || !session_.Distrust(blob_)) return made;
+    LogWarning("layer_from_another_host", {{"layer", blob_.digest}, {"error", made.ToString()}});
+    StartOver();
+  }
+}
+
+void ImageStoreImpl::LayerFetch::StartOver() {
+  target_.reset();
+  if (file_) (void)unlink(spool_.c_str());
+  file_.reset();
+  (void)store_.layers_->Discard(number_);
+  number_ = store_.layers_->NextNumber();
+  spool_ = absl::StrCat(store_.paths_.ingest(), "/", number_);
+  result_ = {};
+}
+
+absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
                                          : MakeLayerFs(store_.paths_, number_));
   if (image_) CRISP_RETURN_IF_ERROR(sync_.Add(number_, target_.get()));
@@ -121,6 +147,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
                                             result_.diff_id, ", the config says ", diff_id));
   }
   CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
+  CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.WhiteoutDirs(number_), result_.whiteout_dirs));
   if (keep_blob_) {
     const std::string kept = store_.paths_.Blob(blob_.digest);
     if (rename(spool_.c_str(), kept.c_str()) != 0) {
@@ -135,7 +162,8 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
                      .archive_bytes = result_.archive_bytes,
                      .inodes = result_.inodes,
                      .bytes = result_.bytes,
-                     .disk_bytes = result_.disk_bytes};
+                     .disk_bytes = result_.disk_bytes,
+                     .opaque_root = result_.opaque_root};
   if (!image_) return record;
   CRISP_ASSIGN_OR_RETURN(record.image, SummarizeErofs(target_.get()));
   // One that cannot be mounted is to fail the pull, not a container.
@@ -148,6 +176,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
 absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
   std::vector<std::string> paths;
   if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
+  if (!result_.whiteout_dirs.empty()) paths.push_back(store_.paths_.WhiteoutDirs(number_));
   if (keep_blob_) paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
   paths.push_back(store_.paths_.LayerDir(number_));
   for (const std::string& path : paths) {
@@ -159,7 +188,7 @@ absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUnpack() {
   CRISP_ASSIGN_OR_RETURN(broker_, store_.Broker());
-  return LayerUnpack::Start(*broker_, target_.get(), {.image = image_});
+  return LayerUnpack::Start(*broker_, target_.get(), store_.UnpackLimits(image_));
 }
 
 absl::Status ImageStoreImpl::LayerFetch::Fetch(const std::function<absl::Status(absl::string_view)>& sink,
@@ -174,12 +203,26 @@ absl::Status ImageStoreImpl::LayerFetch::Streamed(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
   const auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
-    CRISP_RETURN_IF_ERROR(unpack->Write(bytes, cancel));
+    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write(bytes, cancel)));
     sync_.Wrote(bytes.size());
     return absl::OkStatus();
   };
   CRISP_RETURN_IF_ERROR(Fetch(sink, cancel));
-  CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
+  return FinishUnpack(*unpack, cancel);
+}
+
+absl::Status ImageStoreImpl::LayerFetch::InLayer(const absl::Status& status) const {
+  return Annotate(status, absl::StrCat("layer ", blob_.digest));
+}
+
+absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack, const Cancel& cancel) {
+  absl::StatusOr<UnpackResult> result = unpack.Finish(cancel);
+  if (!result.ok()) return InLayer(result.status());
+  result_ = *std::move(result);
+  if (!result_.dropped_xattrs.empty()) {
+    LogInfo("layer_attributes_dropped", {{"layer", blob_.digest},
+                                         {"attributes", ShownBytes(absl::StrJoin(result_.dropped_xattrs, ","))}});
+  }
   return absl::OkStatus();
 }
 
@@ -196,11 +239,10 @@ absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, absl::StrCat("read ", spool_));
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel));
+    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel)));
     sync_.Wrote(static_cast<uint64_t>(n));
   }
-  CRISP_ASSIGN_OR_RETURN(result_, unpack->Finish(cancel));
-  return absl::OkStatus();
+  return FinishUnpack(*unpack, cancel);
 }
 
 void ImageStoreImpl::EarlyLayers::Add(const std::string& digest, std::unique_ptr<LayerFetch> layer) {

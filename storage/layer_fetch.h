@@ -33,18 +33,21 @@ class ImageStoreImpl::LayerFetch {
              StoreSync& sync,
              int64_t number,
              Descriptor blob,
+             bool image,
              bool keep_blob);
   ~LayerFetch();
   LayerFetch(const LayerFetch&) = delete;
   LayerFetch& operator=(const LayerFetch&) = delete;
 
-  // Begins on a thread of its own. `hold` goes with this object.
-  void Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
+  // Begins on a thread of its own, if there is one to be had. `hold` goes with this object.
+  absl::Status Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
   // Begins unless Begin() did, and ends. Call once. DataLoss when the layer is not `diff_id`.
   absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Cancel& cancel);
 
  private:
   absl::Status Make(const Cancel& cancel);
+  absl::Status MakeOnce(const Cancel& cancel);
+  void StartOver();
   absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
   // Has what the layer consists of made durable at the pull's end.
   absl::Status AddToSync();
@@ -53,15 +56,18 @@ class ImageStoreImpl::LayerFetch {
   absl::Status Streamed(const Cancel& cancel);
   absl::Status Spool(const Cancel& cancel);
   absl::Status UnpackSpooled(const Cancel& cancel);
+  absl::Status FinishUnpack(LayerUnpack& unpack, const Cancel& cancel);
+  // An error of unpacking says which layer it was.
+  absl::Status InLayer(const absl::Status& status) const;
 
   ImageStoreImpl& store_;
   RegistrySession& session_;
   StoreSync& sync_;
-  const int64_t number_;
+  int64_t number_;
   const Descriptor blob_;
   const bool keep_blob_;
   const bool image_;
-  const std::string spool_;
+  std::string spool_;
   std::shared_ptr<UnpackBroker> broker_;  // for the layers after this one, too
   UniqueFd target_;
   UniqueFd file_;

@@ -1,10 +1,14 @@
 #include "storage/layer_sink.h"
 
+#include <algorithm>
+
+#include "absl/container/btree_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace crisp::storage {
 namespace {
@@ -14,10 +18,14 @@ constexpr absl::string_view kOpaqueMarker = ".wh..wh..opq";
 constexpr absl::string_view kWhiteoutMeta =
     ".wh..wh.";  // aufs' own bookkeeping; means nothing here
 
+constexpr size_t kDroppedNames = 16;
+
 }  // namespace
 
+std::string ShownName(absl::string_view name) { return ShownBytes(name); }
+
 absl::Status BadEntry(absl::string_view path, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("layer entry '", path.substr(0, 200), "': ", why));
+  return absl::InvalidArgumentError(absl::StrCat("layer entry '", ShownName(path), "': ", why));
 }
 
 bool IsAllowedXattr(absl::string_view name) {
@@ -32,7 +40,12 @@ absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimi
   std::vector<absl::string_view> parts;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
     if (part == ".") continue;
-    if (part == "..") return BadEntry(path, "name leads upwards");
+    if (part == "..") {
+      // By the name alone, as others do it, not through what the directory may be a symlink to.
+      if (parts.empty()) return BadEntry(path, "name leads upwards");
+      parts.pop_back();
+      continue;
+    }
     if (part.size() > limits.max_component) return BadEntry(path, "component too long");
     parts.push_back(part);
   }
@@ -49,14 +62,26 @@ absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimi
 absl::Status LayerSink::CheckCounts(const LayerEntry& entry) {
   if (++content_.entries > limits_.max_entries) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("layer has more than ", limits_.max_entries, " entries"));
+        absl::StrCat("layer has more than ", limits_.max_entries, " files (image.max_layer_files)"));
+  }
+  if (limits_.look_around && content_.entries % ApplyLimits::kLookAroundEvery == 0) {
+    CRISP_RETURN_IF_ERROR(limits_.look_around());
   }
   size_t xattr_bytes = 0;
-  for (const auto& [name, value] : entry.xattrs) xattr_bytes += name.size() + value.size();
+  for (const auto& [name, value] : entry.xattrs) {
+    xattr_bytes += name.size() + value.size();
+    if (!IsAllowedXattr(name)) NoteDropped(name);
+  }
   if (xattr_bytes > limits_.max_xattr_bytes) {
     return BadEntry(entry.path, "too many extended attributes");
   }
   return absl::OkStatus();
+}
+
+void LayerSink::NoteDropped(const std::string& xattr) {
+  std::vector<std::string>& known = content_.dropped_xattrs;
+  if (known.size() >= kDroppedNames || std::find(known.begin(), known.end(), xattr) != known.end()) return;
+  known.push_back(xattr);
 }
 
 absl::StatusOr<bool> LayerSink::Add(const LayerEntry& entry) {
@@ -105,7 +130,10 @@ absl::Status LayerSink::Whiteout(int parent, const LayerName& name) {
   // What this layer itself brought stays (OCI image spec, layer.md, "Whiteouts"): a whiteout speaks
   // of the layers below. For a directory that means: nothing of theirs shows through.
   CRISP_ASSIGN_OR_RETURN(const Found found, Look(parent, hidden.base));
-  if (found == Found::kDirectory) return Opaque(hidden.path());
+  if (found == Found::kDirectory) {
+    CRISP_RETURN_IF_ERROR(SetOnItsOwn(parent, hidden.base));
+    return Opaque(hidden.path());
+  }
   if (found == Found::kOther) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(MakeWhiteout(parent, hidden));
   ++content_.inodes;
@@ -122,14 +150,30 @@ absl::Status LayerSink::AddLink(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status LayerSink::ReplaceWhiteout(const std::string& directory) {
-  return whiteouts_.erase(directory) > 0 ? Opaque(directory) : absl::OkStatus();
+absl::StatusOr<bool> LayerSink::ReplaceWhiteout(const std::string& directory) {
+  if (whiteouts_.erase(directory) == 0) return false;
+  CRISP_RETURN_IF_ERROR(Opaque(directory));
+  return true;
+}
+
+absl::Status LayerSink::Opaque(const std::string& directory) {
+  content_.opaque_root |= directory.empty();
+  return List(directory, content_.opaque_dirs);
+}
+
+std::vector<std::string> LayerSink::WhiteoutParents() const {
+  absl::btree_set<std::string> parents;
+  for (const std::string& whiteout : whiteouts_) {
+    const size_t slash = whiteout.rfind('/');
+    parents.insert(slash == std::string::npos ? "." : whiteout.substr(0, slash));
+  }
+  return {parents.begin(), parents.end()};
 }
 
 absl::Status LayerSink::List(const std::string& directory, std::vector<std::string>& list) {
   listed_bytes_ += directory.size() + 1;
   if (listed_bytes_ > limits_.max_listed_bytes) {
-    return absl::ResourceExhaustedError("layer has too many opaque or implicit directories");
+    return absl::ResourceExhaustedError("layer has too many directories that are opaque, implied or hold whiteouts");
   }
   list.push_back(directory);
   return absl::OkStatus();

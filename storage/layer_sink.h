@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,18 +45,26 @@ struct LayerContent {
   // Directories that entries needed and no entry described ("." is the root): made root's, 0755,
   // and in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
   std::vector<std::string> implicit_dirs;
+  // Directories that hold whiteouts ("." is the root). Symlinks may lead there.
+  std::vector<std::string> whiteout_dirs;
+  std::vector<std::string> dropped_xattrs;  // names that no layer keeps, each once, the first few
+  // Nothing of the layers below is to be seen.
+  bool opaque_root = false;
 };
 
 struct ApplyLimits {
   uint64_t max_entries = 10'000'000;
+  // Called every so many entries, before the next is made; its error ends the layer.
+  std::function<absl::Status()> look_around;
+  static constexpr uint64_t kLookAroundEvery = 1024;
   size_t max_name = 4096;  // bytes of a path
   size_t max_component = 255;
   int max_depth = 512;                  // components from the layer's root, symlinks resolved
   size_t max_xattr_bytes = 1 << 20;     // of one entry
-  size_t max_listed_bytes = 32u << 20;  // of the names of all opaque and implicit directories
+  size_t max_listed_bytes = 32u << 20;  // of the names of all directories that are listed in LayerContent
 };
 
-// A layer's name, taken apart; no component is empty, "." or "..".
+// A layer's name, taken apart; no component is empty, "." or "..", which takes the one before it away.
 struct LayerName {
   std::string parent;  // "" is the root
   std::string base;    // empty: the root itself
@@ -63,7 +72,9 @@ struct LayerName {
 };
 absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimits& limits);
 
-// "layer entry '…': <why>", shortened.
+// A name of an archive as messages show it: shortened, and what is no printable UTF-8 escaped.
+std::string ShownName(absl::string_view name);
+// "layer entry '…': <why>".
 absl::Status BadEntry(absl::string_view path, absl::string_view why);
 
 // Which extended attributes of an archive a layer keeps: user.*, security.capability and POSIX
@@ -96,13 +107,15 @@ class LayerSink {
   virtual absl::StatusOr<LayerContent> Finish() = 0;
 
  protected:
-  explicit LayerSink(ApplyLimits limits) : limits_(limits) {}
+  explicit LayerSink(ApplyLimits limits) : limits_(std::move(limits)) {}
 
   enum class Found { kNothing, kDirectory, kOther };
   // Parents are handles of the form's own, good until the next call of Parent().
   virtual absl::StatusOr<int> Parent(const std::string& path) = 0;  // made if need be
   virtual absl::StatusOr<Found> Look(int parent, const std::string& base) = 0;
   virtual absl::Status MakeWhiteout(int parent, const LayerName& name) = 0;
+  // The directory there does not inherit, whether an entry described it or not.
+  virtual absl::Status SetOnItsOwn(int parent, const std::string& base) = 0;
   virtual absl::Status DescribeRoot(const LayerEntry& entry) = 0;
   virtual absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) = 0;
   virtual absl::Status Link(int parent,
@@ -112,12 +125,13 @@ class LayerSink {
   virtual absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) = 0;
   virtual absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) = 0;
 
-  // A directory in place of a whiteout is a new one, not a merge with what lies below.
-  absl::Status ReplaceWhiteout(const std::string& directory);
-  absl::Status Opaque(const std::string& directory) {
-    return List(directory, content_.opaque_dirs);
-  }
+  // A directory in place of a whiteout is a new one, not a merge with what lies below. True: it is one.
+  absl::StatusOr<bool> ReplaceWhiteout(const std::string& directory);
+  absl::Status Opaque(const std::string& directory);
   absl::Status Implicit(const std::string& path) { return List(path, content_.implicit_dirs); }
+  absl::Status HasWhiteouts(const std::string& path) { return List(path, content_.whiteout_dirs); }
+  // By the names that the archive gave them, each once, sorted.
+  std::vector<std::string> WhiteoutParents() const;
 
   const ApplyLimits limits_;
   LayerContent content_;
@@ -125,6 +139,7 @@ class LayerSink {
 
  private:
   absl::Status CheckCounts(const LayerEntry& entry);
+  void NoteDropped(const std::string& xattr);
   absl::Status Whiteout(int parent, const LayerName& name);
   absl::Status AddLink(int parent, const LayerName& name, const LayerEntry& entry);
   absl::Status List(const std::string& directory, std::vector<std::string>& list);

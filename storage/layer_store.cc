@@ -30,6 +30,9 @@ std::string StorePaths::LayerImage(int64_t number) const {
 std::string StorePaths::ImplicitDirs(int64_t number) const {
   return absl::StrCat(LayerDir(number), "/implicit_dirs");
 }
+std::string StorePaths::WhiteoutDirs(int64_t number) const {
+  return absl::StrCat(LayerDir(number), "/whiteout_dirs");
+}
 std::string StorePaths::Blob(absl::string_view digest) const {
   return absl::StrCat(blobs(), "/", DigestHex(digest));
 }
@@ -54,9 +57,10 @@ absl::Status LayerStore::Recover(bool suspect) {
       CRISP_RETURN_IF_ERROR(Drop(record));
       continue;
     }
+    const bool whole = LooksWhole(record);
     absl::MutexLock lock(&mutex_);
     layers_[record.diff_id] = {
-        .record = record, .present = true, .committed = true, .suspect = suspect};
+        .record = record, .present = true, .committed = true, .suspect = suspect || !whole};
   }
   // An image without all of its layers could not start anything: the next pull brings it back.
   for (const ImagePtr& image : catalog_->List()) {
@@ -68,16 +72,47 @@ absl::Status LayerStore::Recover(bool suspect) {
       break;
     }
   }
-  return TrashStrangers();
+  return absl::OkStatus();
 }
 
-absl::Status LayerStore::TrashStrangers() {
+std::vector<LayerRecord> LayerStore::Hold(const std::vector<Held>& layers) {
+  std::vector<LayerRecord> records;
+  for (const Held& layer : layers) {
+    LayerRecord record{.diff_id = layer.diff_id, .number = layer.number};
+    struct stat st {};
+    if (stat(paths_.LayerImage(layer.number).c_str(), &st) == 0) record.image.size = static_cast<uint64_t>(st.st_size);
+    if (!IsThere(record)) continue;
+    records.push_back(record);
+    absl::MutexLock lock(&mutex_);
+    ++held_[layer.number];
+  }
+  return records;
+}
+
+void LayerStore::Unhold(const std::vector<LayerRecord>& layers) {
+  for (const LayerRecord& layer : layers) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto it = held_.find(layer.number);
+      if (it == held_.end() || --it->second > 0) continue;
+      held_.erase(it);
+    }
+    (void)Discard(layer.number);
+  }
+}
+
+absl::Status LayerStore::TrashStrangers(bool layers_too) {
   std::set<std::string> known;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [number, holds] : held_) known.insert(paths_.LayerDir(number));
+  }
   for (const LayerRecord& record : Records()) {
     known.insert(paths_.LayerDir(record.number));
     if (record.blob_kept) known.insert(paths_.Blob(record.blob_digest));
   }
   for (const std::string& dir : {paths_.layers(), paths_.blobs(), paths_.ingest()}) {
+    if (dir == paths_.layers() && !layers_too) continue;
     CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir(dir));
     for (const std::string& name : names) {
       const std::string path = absl::StrCat(dir, "/", name);
@@ -90,7 +125,8 @@ absl::Status LayerStore::TrashStrangers() {
 absl::Status LayerStore::Drop(const LayerRecord& record) {
   CRISP_RETURN_IF_ERROR(catalog_->RemoveLayer(record.number));
   CRISP_RETURN_IF_ERROR(Discard(record.number));
-  return record.blob_kept ? Trash(paths_.Blob(record.blob_digest)) : absl::OkStatus();
+  if (record.blob_kept) TrashSurely(paths_.Blob(record.blob_digest));
+  return absl::OkStatus();
 }
 
 absl::Status LayerStore::WaitIdle(const std::string& diff_id, const Cancel& cancel) {
@@ -105,7 +141,8 @@ absl::Status LayerStore::WaitIdle(const std::string& diff_id, const Cancel& canc
 absl::StatusOr<LayerStore::Lease> LayerStore::Acquire(const std::string& diff_id,
                                                       const Build& build,
                                                       const Cancel& cancel) {
-  Verify(diff_id);
+  Suspect(diff_id);
+  CRISP_RETURN_IF_ERROR(Verify(diff_id, cancel));
   {
     absl::MutexLock lock(&mutex_);
     CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, cancel));
@@ -151,9 +188,10 @@ void LayerStore::MarkCommitted(const std::vector<LayerRecord>& layers) {
 }
 
 absl::StatusOr<std::vector<LayerRecord>> LayerStore::Pin(
-    const std::function<absl::StatusOr<std::vector<std::string>>()>& find) {
+    const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
+    const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, find());
-  for (const std::string& diff_id : wanted) Verify(diff_id);
+  for (const std::string& diff_id : wanted) CRISP_RETURN_IF_ERROR(Verify(diff_id, cancel));
   absl::MutexLock lock(&mutex_);
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> diff_ids, find());
   std::vector<LayerRecord> records;
@@ -220,7 +258,8 @@ absl::StatusOr<std::string> LayerStore::Root(const LayerRecord& record) {
 
 absl::Status LayerStore::Discard(int64_t number) {
   mounts_.Forget(number);
-  return Trash(paths_.LayerDir(number));
+  TrashSurely(paths_.LayerDir(number));
+  return absl::OkStatus();
 }
 
 bool LayerStore::IsThere(const LayerRecord& record) const {
@@ -230,14 +269,24 @@ bool LayerStore::IsThere(const LayerRecord& record) const {
   return stat(path.c_str(), &st) == 0;
 }
 
-bool LayerStore::IsIntact(const LayerRecord& record) const {
+bool LayerStore::LooksWhole(const LayerRecord& record) const {
+  struct stat st {};
+  if (record.is_image()) {
+    return stat(paths_.LayerImage(record.number).c_str(), &st) == 0 &&
+           static_cast<uint64_t>(st.st_size) == record.image.size;
+  }
+  return record.inodes == 0 || !IsEmptyDirectory(paths_.LayerFs(record.number)).value_or(true);
+}
+
+absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record, const Cancel& cancel) const {
   if (record.is_image()) {
     const absl::StatusOr<UniqueFd> image = Open(paths_.LayerImage(record.number), O_RDONLY);
     if (!image.ok()) return false;
     const absl::StatusOr<ErofsSummary> summary = SummarizeErofs(image->get());
     if (!summary.ok() || *summary != record.image) return false;
   } else {
-    const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, paths_.LayerFs(record.number));
+    const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, paths_.LayerFs(record.number), cancel);
+    CRISP_RETURN_IF_ERROR(cancel.Check("verify a layer"));
     if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes) return false;
   }
   struct stat st {};
@@ -245,18 +294,34 @@ bool LayerStore::IsIntact(const LayerRecord& record) const {
                                static_cast<uint64_t>(st.st_size) == record.blob_size);
 }
 
-void LayerStore::Verify(const std::string& diff_id) {
+// Somebody emptied it while it was known.
+void LayerStore::Suspect(const std::string& diff_id) {
   LayerRecord record;
   {
     absl::MutexLock lock(&mutex_);
-    (void)WaitIdle(diff_id, Cancel());
     const auto it = layers_.find(diff_id);
-    if (it == layers_.end() || !it->second.suspect) return;
+    if (it == layers_.end() || !it->second.present || it->second.busy) return;
+    record = it->second.record;
+  }
+  if (LooksWhole(record)) return;
+  absl::MutexLock lock(&mutex_);
+  const auto it = layers_.find(diff_id);
+  if (it != layers_.end() && it->second.record.number == record.number) it->second.suspect = true;
+}
+
+absl::Status LayerStore::Verify(const std::string& diff_id, const Cancel& cancel) {
+  LayerRecord record;
+  {
+    absl::MutexLock lock(&mutex_);
+    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, cancel));
+    const auto it = layers_.find(diff_id);
+    if (it == layers_.end() || !it->second.suspect) return absl::OkStatus();
     it->second.busy = true;
     record = it->second.record;
   }
-  const bool intact = IsIntact(record);
-  if (!intact) {
+  const absl::StatusOr<bool> intact = IsIntact(record, cancel);
+  bool dropped = false;
+  if (intact.ok() && !*intact) {
     LogWarning("layer_damaged", {{"layer", diff_id}});
     for (const ImagePtr& image : catalog_->List()) {
       const std::vector<std::string>& uses = image->layers;
@@ -264,20 +329,21 @@ void LayerStore::Verify(const std::string& diff_id) {
         (void)catalog_->RemoveImage(image->image.id);  // its next pull rebuilds it
       }
     }
+    dropped = Drop(record).ok();
   }
-  const bool dropped = !intact && Drop(record).ok();
   absl::MutexLock lock(&mutex_);
   if (dropped) {
     Forget(diff_id);
   } else {
     State& state = layers_[diff_id];
     state.busy = false;
-    state.suspect = !intact;
+    state.suspect = !intact.value_or(false);
   }
   changed_.SignalAll();
+  return intact.status();
 }
 
-bool LayerStore::VerifyNext() {
+bool LayerStore::VerifyNext(const Cancel& cancel) {
   std::string diff_id;
   {
     absl::MutexLock lock(&mutex_);
@@ -285,9 +351,7 @@ bool LayerStore::VerifyNext() {
       if (state.suspect && !state.busy) diff_id = id;
     }
   }
-  if (diff_id.empty()) return false;
-  Verify(diff_id);
-  return true;
+  return !diff_id.empty() && Verify(diff_id, cancel).ok();
 }
 
 absl::Status LayerStore::Trash(const std::string& path) {
@@ -298,7 +362,21 @@ absl::Status LayerStore::Trash(const std::string& path) {
   return absl::OkStatus();
 }
 
+void LayerStore::TrashSurely(const std::string& path) {
+  const absl::Status status = Trash(path);
+  if (status.ok()) return;
+  LogWarning("trash_later", {{"path", path}, {"error", status.ToString()}});
+  absl::MutexLock lock(&mutex_);
+  to_trash_.insert(path);
+}
+
 absl::Status LayerStore::EmptyTrash() {
+  std::set<std::string> again;
+  {
+    absl::MutexLock lock(&mutex_);
+    again.swap(to_trash_);
+  }
+  for (const std::string& path : again) TrashSurely(path);
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir(paths_.trash()));
   absl::Status first;
   for (const std::string& name : names) {

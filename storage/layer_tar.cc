@@ -2,10 +2,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <iconv.h>
+#include <langinfo.h>
 #include <locale.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cwchar>
 #include <limits>
 #include <memory>
 
@@ -17,18 +19,23 @@ namespace crisp::storage {
 namespace {
 
 constexpr size_t kReadSize = 256 << 10;
+constexpr size_t kKept = 8 << 10;
+constexpr size_t kBlock = 512;
+constexpr long kSecond = 1'000'000'000;
 constexpr uint64_t kMaxFileSize = uint64_t{1} << 40;  // apparent; a sparse one may claim anything
 
-// libarchive converts pax names from UTF-8 to the thread's locale; in this one that is no change.
-locale_t Utf8Locale() {
-  static const locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+// libarchive takes pax names for UTF-8 and converts them to the thread's locale. Names are bytes: in this
+// one nothing but ASCII can be converted, and what cannot libarchive hands on as it is, with a warning.
+// (In a UTF-8 locale it would compose characters, too, and so rename files.)
+locale_t BytesLocale() {
+  static const locale_t locale = newlocale(LC_CTYPE_MASK, "C", nullptr);
   return locale;
 }
 
-class ScopedUtf8 {
+class ScopedBytes {
  public:
-  ScopedUtf8() : previous_(Utf8Locale() != nullptr ? uselocale(Utf8Locale()) : nullptr) {}
-  ~ScopedUtf8() {
+  ScopedBytes() : previous_(BytesLocale() != nullptr ? uselocale(BytesLocale()) : nullptr) {}
+  ~ScopedBytes() {
     if (previous_ != nullptr) uselocale(previous_);
   }
 
@@ -36,19 +43,41 @@ class ScopedUtf8 {
   locale_t previous_;
 };
 
+bool IsAboutConversion(struct archive* archive) {
+  const char* why = archive_error_string(archive);
+  return why != nullptr && absl::StrContains(why, "can't be converted");
+}
+
 struct Reader {
   const ByteSource& source;
   const std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(kReadSize);
   absl::Status status;  // of the source
+  uint64_t end = 0;     // what was read of the stream so far
+  size_t held = 0;      // of that in the buffer
+  std::string before;   // what came right before that, a little
+
+  // What is still known of the stream from an offset on, a header's worth; empty: nothing is.
+  std::string Since(uint64_t offset) const {
+    const uint64_t start = end - held;
+    if (offset >= end || offset + before.size() < start) return "";
+    const absl::string_view here(buffer.get(), held);
+    if (offset >= start) return std::string(here.substr(static_cast<size_t>(offset - start), kKept));
+    return absl::StrCat(absl::string_view(before).substr(before.size() - static_cast<size_t>(start - offset)),
+                        here.substr(0, kKept));
+  }
 
   static la_ssize_t Read(struct archive* archive, void* self, const void** data) {
     auto* reader = static_cast<Reader*>(self);
+    const size_t kept = std::min(kKept, reader->held);
+    reader->before.assign(reader->buffer.get() + reader->held - kept, kept);
     absl::StatusOr<size_t> n = reader->source(reader->buffer.get(), kReadSize);
     if (!n.ok()) {
       reader->status = n.status();
       archive_set_error(archive, EIO, "the stream failed");
       return -1;
     }
+    reader->end += *n;
+    reader->held = *n;
     *data = reader->buffer.get();
     return static_cast<la_ssize_t>(*n);
   }
@@ -56,19 +85,22 @@ struct Reader {
 
 using UniqueArchive = std::unique_ptr<struct archive, int (*)(struct archive*)>;
 
-absl::Status TarError(struct archive* archive, const Reader& reader) {
+// `last`: the member that was read last, if any.
+absl::Status TarError(struct archive* archive, const Reader& reader, absl::string_view last) {
   if (!reader.status.ok()) return reader.status;
   const char* why = archive_error_string(archive);
-  return absl::DataLossError(absl::StrCat("layer tar: ", why != nullptr ? why : "malformed"));
+  std::string where = last.empty() ? "at its beginning" : absl::StrCat("at or after member '", ShownName(last), "'");
+  return absl::DataLossError(
+      absl::StrCat("tar: ", where, ": ", why != nullptr && *why != '\0' ? why : "malformed"));
 }
 
 absl::StatusOr<UniqueArchive> OpenTar(Reader& reader) {
   UniqueArchive archive(archive_read_new(), archive_read_free);
-  if (archive == nullptr) return absl::ResourceExhaustedError("layer tar: no memory");
+  if (archive == nullptr) return absl::ResourceExhaustedError("tar: no memory");
   if (archive_read_support_format_tar(archive.get()) != ARCHIVE_OK ||
       archive_read_support_format_empty(archive.get()) != ARCHIVE_OK ||
       archive_read_open(archive.get(), &reader, nullptr, &Reader::Read, nullptr) != ARCHIVE_OK) {
-    return TarError(archive.get(), reader);
+    return TarError(archive.get(), reader, "");
   }
   return archive;
 }
@@ -92,7 +124,7 @@ absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
       return LayerEntry::Type::kFifo;
     default:
       return absl::InvalidArgumentError(absl::StrCat("layer entry '",
-                                                     Text(archive_entry_pathname(entry)),
+                                                     ShownName(Text(archive_entry_pathname(entry))),
                                                      "': unknown type"));
   }
 }
@@ -100,7 +132,7 @@ absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
 absl::StatusOr<uint32_t> Id(int64_t value, absl::string_view path) {
   if (value < 0 || value >= std::numeric_limits<uint32_t>::max()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("layer entry '", path, "': owner ", value, " out of range"));
+        absl::StrCat("layer entry '", ShownName(path), "': owner ", value, " out of range"));
   }
   return static_cast<uint32_t>(value);
 }
@@ -115,22 +147,48 @@ void CopyXattrs(struct archive_entry* from, LayerEntry& to) {
   }
 }
 
-absl::StatusOr<LayerEntry> Convert(struct archive_entry* from) {
+// Whether the pax header that a member's headers begin with has a time with a minus sign.
+bool HasNegativeTime(absl::string_view headers) {
+  while (headers.size() > kBlock) {
+    const char type = headers[156];
+    uint64_t size = 0;
+    for (const char digit : headers.substr(124, 11)) size = size * 8 + static_cast<uint64_t>(digit & 7);
+    if (type == 'x') return absl::StrContains(headers.substr(kBlock, size), " mtime=-");
+    if (type != 'g' && type != 'L' && type != 'K') return false;
+    headers.remove_prefix(std::min<uint64_t>(headers.size(), kBlock + (size + kBlock - 1) / kBlock * kBlock));
+  }
+  return false;
+}
+
+// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later; "-0.25" has lost its sign.
+timespec TimeOf(struct archive* archive, struct archive_entry* from, const Reader& reader) {
+  timespec time = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
+  if (time.tv_nsec < 0 || time.tv_nsec >= kSecond) time.tv_nsec = 0;
+  const auto is_negative = [&] {
+    return HasNegativeTime(reader.Since(static_cast<uint64_t>(archive_read_header_position(archive))));
+  };
+  if (time.tv_nsec > 0 && (time.tv_sec < 0 || (time.tv_sec == 0 && is_negative()))) {
+    --time.tv_sec;
+    time.tv_nsec = kSecond - time.tv_nsec;
+  }
+  return time;
+}
+
+absl::StatusOr<LayerEntry> Convert(struct archive* archive, struct archive_entry* from, const Reader& reader) {
   LayerEntry to;
   CRISP_ASSIGN_OR_RETURN(to.type, TypeOf(from));
   to.path = Text(archive_entry_pathname(from));
-  if (to.path.empty()) return absl::DataLossError("layer tar: a member without a readable name");
+  if (to.path.empty()) return absl::DataLossError("tar: a member without a name");
   to.target = Text(to.type == LayerEntry::Type::kHardlink ? archive_entry_hardlink(from)
                                                           : archive_entry_symlink(from));
   to.mode = archive_entry_perm(from) & 07777;
   CRISP_ASSIGN_OR_RETURN(to.uid, Id(archive_entry_uid(from), to.path));
   CRISP_ASSIGN_OR_RETURN(to.gid, Id(archive_entry_gid(from), to.path));
-  to.mtime = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
-  if (to.mtime.tv_nsec < 0 || to.mtime.tv_nsec >= 1'000'000'000) to.mtime.tv_nsec = 0;
+  to.mtime = TimeOf(archive, from, reader);
   to.device = archive_entry_rdev(from);
   const int64_t size = archive_entry_size(from);
   if (size < 0 || static_cast<uint64_t>(size) > kMaxFileSize) {
-    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", to.path, "': too large"));
+    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", ShownName(to.path), "': too large"));
   }
   to.size = static_cast<uint64_t>(size);
   CopyXattrs(from, to);
@@ -147,10 +205,10 @@ absl::Status CopyData(struct archive* archive,
     la_int64_t offset = 0;
     const int code = archive_read_data_block(archive, &data, &size, &offset);
     if (code == ARCHIVE_EOF) return absl::OkStatus();
-    if (code != ARCHIVE_OK) return TarError(archive, reader);
+    if (code != ARCHIVE_OK) return TarError(archive, reader, entry.path);
     if (offset < 0 || size > entry.size || static_cast<uint64_t>(offset) > entry.size - size) {
       return absl::DataLossError(
-          absl::StrCat("layer tar: data of '", entry.path, "' beyond its size"));
+          absl::StrCat("tar: data of '", ShownName(entry.path), "' beyond its size"));
     }
     CRISP_RETURN_IF_ERROR(sink.Write({static_cast<const char*>(data), size},
                                      static_cast<uint64_t>(offset), entry));
@@ -160,24 +218,27 @@ absl::Status CopyData(struct archive* archive,
 }  // namespace
 
 void PrepareTarReader() {
-  ScopedUtf8 locale;
-  char bytes[8];
-  mbstate_t state{};
-  (void)wcrtomb(bytes, L'\u00e9', &state);
+  ScopedBytes locale;
+  // The converter that libarchive makes; the C library may look for its configuration.
+  const iconv_t converter = iconv_open(nl_langinfo(CODESET), "UTF-8");
+  if (converter != reinterpret_cast<iconv_t>(-1)) (void)iconv_close(converter);
 }
 
 absl::Status ApplyTar(const ByteSource& source, LayerSink& sink) {
-  ScopedUtf8 locale;
+  ScopedBytes locale;
   Reader reader{.source = source};
   CRISP_ASSIGN_OR_RETURN(UniqueArchive archive, OpenTar(reader));
   struct archive_entry* member = nullptr;
+  std::string last;
   while (true) {
     const int code = archive_read_next_header(archive.get(), &member);
     if (code == ARCHIVE_EOF) return absl::OkStatus();
-    // Warnings are about names that cannot be represented and damaged attributes: not to be guessed.
-    if (code != ARCHIVE_OK) return TarError(archive.get(), reader);
-    CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(member));
+    // Other warnings are about damaged attributes: not to be guessed.
+    const bool sound = code == ARCHIVE_OK || (code == ARCHIVE_WARN && IsAboutConversion(archive.get()));
+    if (!sound) return TarError(archive.get(), reader, last);
+    CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(archive.get(), member, reader));
     CRISP_ASSIGN_OR_RETURN(const bool is_file, sink.Add(entry));
+    last = entry.path;
     if (!is_file) continue;
     CRISP_RETURN_IF_ERROR(CopyData(archive.get(), reader, entry, sink));
     CRISP_RETURN_IF_ERROR(sink.FinishFile(entry));

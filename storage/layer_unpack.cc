@@ -9,9 +9,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "storage/layer_sink.h"
@@ -53,29 +56,32 @@ absl::StatusOr<std::string> KernelPath(int fd) {
   return std::string(path, static_cast<size_t>(n));
 }
 
-absl::Status AddImplicit(int root, const std::string& directory, UnpackResult& result) {
+// Nothing: a later entry replaced it, or its path is longer than the kernel can tell, and it inherits nothing.
+absl::StatusOr<std::optional<std::string>> RealPath(int root, const std::string& directory) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenListed(root, directory));
-  if (!fd) return absl::OkStatus();
+  if (!fd) return std::nullopt;
   CRISP_ASSIGN_OR_RETURN(const std::string base, KernelPath(root));
   CRISP_ASSIGN_OR_RETURN(const std::string path, KernelPath(fd.get()));
-  // One whose path is longer than the kernel can tell inherits nothing.
-  if (path.empty()) return absl::OkStatus();
-  if (path == base) {
-    result.implicit_dirs.push_back(".");
-  } else if (absl::StartsWith(path, base + "/")) {
-    result.implicit_dirs.push_back(path.substr(base.size() + 1));
-  }
-  return absl::OkStatus();
+  if (path == base) return ".";
+  if (!absl::StartsWith(path, base + "/")) return std::nullopt;
+  return path.substr(base.size() + 1);
 }
 
 // An image's are real paths already, if the child is to be believed.
-absl::Status AddImplicit(char kind, const std::string& directory, UnpackResult& result) {
+absl::StatusOr<std::optional<std::string>> CheckedPath(const std::string& directory) {
   CRISP_ASSIGN_OR_RETURN(const LayerName name, SplitLayerName(directory, ApplyLimits()));
-  if (kind != 'i' || directory != (name.base.empty() ? "." : name.path())) {
+  if (directory != (name.base.empty() ? "." : name.path())) {
     return absl::InternalError("unpack layer: the unpacker reports what no image has");
   }
-  result.implicit_dirs.push_back(directory);
-  return absl::OkStatus();
+  return directory;
+}
+
+// What the process and its threads have used; nothing of one that is not there.
+absl::Duration CpuTime(pid_t pid) {
+  clockid_t clock;
+  timespec used{};
+  if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) return {};
+  return absl::DurationFromTimespec(used);
 }
 
 absl::Status MarkOpaque(int root, const std::string& directory) {
@@ -92,19 +98,22 @@ absl::Status MarkOpaque(int root, const std::string& directory) {
 LayerUnpack::LayerUnpack(UniqueFd stream,
                          UniqueFd report,
                          UniqueFd target,
-                         bool image,
+                         const UnpackOptions& options,
                          std::shared_ptr<EndedUnpackers> ended)
     : stream_(std::move(stream)),
       report_(std::move(report)),
       target_(std::move(target)),
-      image_(image),
+      image_(options.image),
+      stall_timeout_(options.stall_timeout),
+      max_cpu_seconds_(options.max_cpu_seconds),
       ended_(std::move(ended)) {}
 
 LayerUnpack::~LayerUnpack() {
-  if (!Meet()) return;
+  if (pid_ < 0) return;
+  // One that comes after that finds its stream at its end.
+  if (!Meet(Cancel(absl::Now() + UnpackBroker::kPatience)).value_or(false)) return;
   (void)kill(pid_, SIGKILL);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  if (!ReapChild(pid_, UnpackBroker::kPatience)) ended_->Add(pid_);
 }
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& broker,
@@ -124,35 +133,58 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
   CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(
-      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), options.image, broker.ended()));
+      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), options,
+                      broker.ended()));
 }
 
-// The broker answers at once or is dead, which closes the pipe.
-bool LayerUnpack::Meet() {
-  if (pid_ != 0) return pid_ > 0;
-  ssize_t n;
-  do {
-    n = read(report_.get(), &pid_, sizeof(pid_));
-  } while (n < 0 && errno == EINTR);
-  if (n != sizeof(pid_)) pid_ = -1;
+// The broker answers at once, or is dead, which closes the pipe, or is stuck.
+absl::StatusOr<bool> LayerUnpack::Meet(const Cancel& cancel) {
+  while (pid_ == 0) {
+    pollfd waiting{report_.get(), POLLIN, 0};
+    if (poll(&waiting, 1, kPollMs) <= 0) {
+      CRISP_RETURN_IF_ERROR(Check(cancel));
+      continue;
+    }
+    const ssize_t n = read(report_.get(), &pid_, sizeof(pid_));
+    if (n < 0 && errno == EINTR) continue;
+    if (n != sizeof(pid_)) pid_ = -1;
+  }
   return pid_ > 0;
 }
 
+absl::Status LayerUnpack::Check(const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+  const absl::Time now = absl::Now();
+  if (const absl::Duration used = CpuTime(pid_); used != cpu_) {
+    cpu_ = used;
+    progress_ = now;
+  }
+  if (now - progress_ < stall_timeout_) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("unpack layer: the unpacker made no progress in ",
+                                                  absl::FormatDuration(stall_timeout_),
+                                                  " (is the image store's disk stuck?)"));
+}
+
 absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
+  progress_ = absl::Now();  // until now it had nothing to do
   while (!bytes.empty()) {
     const ssize_t n =
         send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0) {
       bytes.remove_prefix(static_cast<size_t>(n));
+      progress_ = absl::Now();
       continue;
     }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) {
-      // It gave up; the report says why.
+    const int error = errno;
+    if (error == EINTR) continue;
+    if (error != EAGAIN) {
+      // It gave up, and the report says why; or, if it only seems so, says that the stream is cut off.
+      (void)shutdown(stream_.get(), SHUT_RDWR);
       absl::Status status = Report(cancel).status();
-      return status.ok() ? absl::DataLossError("unpack layer: bytes after its end") : status;
+      return status.ok() ? ErrnoError(error, "unpack layer: hand on its bytes") : status;
     }
-    CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+    if (pid_ == 0) CRISP_RETURN_IF_ERROR(Meet(cancel).status());
+    CRISP_RETURN_IF_ERROR(Check(cancel));
     pollfd waiting{stream_.get(), POLLOUT, 0};
     (void)poll(&waiting, 1, kPollMs);
   }
@@ -165,7 +197,7 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
   while (true) {
     pollfd waiting{report_.get(), POLLIN, 0};
     if (poll(&waiting, 1, kPollMs) <= 0) {
-      CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+      CRISP_RETURN_IF_ERROR(Check(cancel));
       continue;
     }
     const ssize_t n = read(report_.get(), buffer, sizeof(buffer));
@@ -181,27 +213,40 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
 
 absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
   if (pid_ < 0) return absl::FailedPreconditionError("unpack layer: finished twice");
-  (void)shutdown(stream_.get(), SHUT_WR);
+  // What else would be waited for would never come.
+  if (shutdown(stream_.get(), SHUT_WR) != 0) return ErrnoError(errno, "unpack layer: end its stream");
+  progress_ = absl::Now();
   return Report(cancel);
 }
 
 absl::StatusOr<UnpackResult> LayerUnpack::Report(const Cancel& cancel) {
-  if (!Meet()) return absl::UnavailableError("unpack layer: no unpacker could be made");
+  CRISP_ASSIGN_OR_RETURN(const bool there, Meet(cancel));
+  if (!there) return absl::UnavailableError("unpack layer: no unpacker could be made");
   CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(cancel));
   if (absl::EndsWith(report, kReportEnd)) {
     ended_->Add(std::exchange(pid_, -1));
     return ParseReport(report);
   }
-  int status = 0;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  return WithoutReport(cancel);
+}
+
+// It is at its end: how it came to it.
+absl::Status LayerUnpack::WithoutReport(const Cancel& cancel) {
+  siginfo_t how{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0) {
+    CRISP_RETURN_IF_ERROR(Check(cancel));
+    absl::SleepFor(absl::Milliseconds(5));
   }
   pid_ = -1;
-  if (WIFSIGNALED(status)) {
-    return absl::InternalError(
-        absl::StrCat("unpack layer: the unpacker died by signal ", WTERMSIG(status)));
+  if (how.si_code == CLD_EXITED) {
+    return absl::InternalError(absl::StrCat("unpack layer: the unpacker exited with ", how.si_status));
+  }
+  if (how.si_status == SIGXCPU) {
+    return absl::ResourceExhaustedError(absl::StrCat("unpack layer: takes more than ", max_cpu_seconds_,
+                                                     " s of processor time (image.max_unpack_cpu)"));
   }
   return absl::InternalError(
-      absl::StrCat("unpack layer: the unpacker exited with ", WEXITSTATUS(status)));
+      absl::StrCat("unpack layer: the unpacker died by signal ", how.si_status));
 }
 
 // See kReportEnd.
@@ -215,6 +260,11 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
   }
   UnpackResult result;
   CRISP_ASSIGN_OR_RETURN(result.diff_id, JsonString(json, "diff_id"));
+  CRISP_ASSIGN_OR_RETURN(const Json* dropped, JsonArray(json, "dropped_xattrs"));
+  for (const Json& name : *dropped) {
+    if (name.is_string()) result.dropped_xattrs.push_back(name.get<std::string>());
+  }
+  CRISP_ASSIGN_OR_RETURN(result.opaque_root, JsonBool(json, "opaque_root"));
   for (auto [key, field] :
        {std::pair{"compressed_bytes", &result.compressed_bytes},
         std::pair{"archive_bytes", &result.archive_bytes}, std::pair{"entries", &result.entries},
@@ -230,11 +280,15 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
       return absl::InternalError("unpack layer: cut-off report");
     }
     const std::string directory(names.substr(1, end - 1));
-    if (image_) {
-      CRISP_RETURN_IF_ERROR(AddImplicit(names[0], directory, result));
+    const char kind = names[0];
+    if (kind == 'o' && !image_) {
+      CRISP_RETURN_IF_ERROR(MarkOpaque(target_.get(), directory));
+    } else if (kind == 'i' || kind == 'w') {
+      CRISP_ASSIGN_OR_RETURN(std::optional<std::string> path,
+                             image_ ? CheckedPath(directory) : RealPath(target_.get(), directory));
+      if (path) (kind == 'i' ? result.implicit_dirs : result.whiteout_dirs).push_back(*std::move(path));
     } else {
-      CRISP_RETURN_IF_ERROR(names[0] == 'o' ? MarkOpaque(target_.get(), directory)
-                                            : AddImplicit(target_.get(), directory, result));
+      return absl::InternalError("unpack layer: the unpacker reports what no layer has");
     }
     names.remove_prefix(end + 1);
   }

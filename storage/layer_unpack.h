@@ -11,6 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
 #include "storage/unpack_broker.h"
@@ -27,6 +29,9 @@ struct UnpackResult {
   uint64_t disk_bytes = 0;
   // LayerContent::implicit_dirs by their real paths, no symlink in them; "." is the root.
   std::vector<std::string> implicit_dirs;
+  std::vector<std::string> whiteout_dirs;  // as well
+  std::vector<std::string> dropped_xattrs;  // see LayerContent
+  bool opaque_root = false;
 };
 
 // One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go in
@@ -44,7 +49,8 @@ class LayerUnpack {
   LayerUnpack(const LayerUnpack&) = delete;
   LayerUnpack& operator=(const LayerUnpack&) = delete;
 
-  // Blocks while the child is behind. `cancel`'s error, or what the child reported when it gave up.
+  // Blocks while the child is behind. `cancel`'s error, what the child reported when it gave up, or
+  // DeadlineExceeded when it neither took a byte nor used the processor for the stall timeout.
   absl::Status Write(absl::string_view bytes, const Cancel& cancel);
   // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
   // those of Decompress, ApplyTar and LayerSink; Internal when the child died without a word.
@@ -54,11 +60,14 @@ class LayerUnpack {
   LayerUnpack(UniqueFd stream,
               UniqueFd report,
               UniqueFd target,
-              bool image,
+              const UnpackOptions& options,
               std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
-  bool Meet();
+  absl::StatusOr<bool> Meet(const Cancel& cancel);
+  // While there is something to wait for: `cancel`'s error, or that the child has stalled.
+  absl::Status Check(const Cancel& cancel);
   absl::StatusOr<UnpackResult> Report(const Cancel& cancel);
+  absl::Status WithoutReport(const Cancel& cancel);
   absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
   absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
 
@@ -67,7 +76,11 @@ class LayerUnpack {
   UniqueFd report_;
   UniqueFd target_;
   const bool image_;
+  const absl::Duration stall_timeout_;
+  const uint64_t max_cpu_seconds_;
   const std::shared_ptr<EndedUnpackers> ended_;
+  absl::Time progress_ = absl::Now();  // when it was last seen to get on
+  absl::Duration cpu_;                 // what it had used then
 };
 
 }  // namespace crisp::storage

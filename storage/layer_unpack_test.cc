@@ -1,10 +1,16 @@
 #include "storage/layer_unpack.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
@@ -14,6 +20,8 @@
 
 namespace crisp::storage {
 namespace {
+
+using ::testing::HasSubstr;
 
 class LayerUnpackTest : public ::testing::Test {
  protected:
@@ -163,6 +171,79 @@ TEST_F(LayerUnpackTest, ADeadBrokerIsAnError) {
 
 TEST_F(LayerUnpackTest, MissingProgramIsNotFound) {
   EXPECT_THAT(UnpackBroker::Start("/nonexistent"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// The children of this process, to play tricks on.
+std::vector<pid_t> Children() {
+  std::vector<pid_t> pids;
+  const std::vector<std::string> tasks = ListDir("/proc/self/task").value_or(std::vector<std::string>());
+  for (const std::string& task : tasks) {
+    const std::string list = ReadFile(absl::StrCat("/proc/self/task/", task, "/children")).value_or("");
+    for (absl::string_view text : absl::StrSplit(list, ' ', absl::SkipEmpty())) {
+      pid_t pid = 0;
+      if (absl::SimpleAtoi(text, &pid)) pids.push_back(pid);
+    }
+  }
+  return pids;
+}
+
+TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
+  ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  const UnpackOptions options{.stall_timeout = absl::Milliseconds(400)};
+  const std::string much = TarBuilder().File("f", std::string(16 << 20, 'x')).Build();
+  for (const bool broker_too : {false, true}) {
+    ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+    ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get(), options));
+    for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+    const std::vector<pid_t> children = Children();
+    ASSERT_EQ(children.size(), 2u);
+    for (const pid_t pid : children) {
+      const bool chosen = broker_too || pid != children.front();
+      ASSERT_TRUE(!chosen || kill(pid, SIGSTOP) == 0);
+    }
+    const absl::Time begin = absl::Now();
+    if (broker_too) {
+      ASSERT_OK_AND_ASSIGN(unpack, LayerUnpack::Start(*broker, target.get(), options));
+      EXPECT_THAT(unpack->Finish(Cancel()), StatusIs(absl::StatusCode::kDeadlineExceeded));
+    } else {
+      EXPECT_THAT(unpack->Write(much, Cancel()),
+                  StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("no progress")));
+    }
+    EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
+  }
+  EXPECT_THAT(Children(), ::testing::IsEmpty());
+}
+
+TEST_F(LayerUnpackTest, BoundsFilesTimeAndInodes) {
+  TarBuilder many;
+  for (int i = 0; i < 3000; ++i) many.File(absl::StrCat(i), "");
+  EXPECT_THAT(Unpack(many.Build(), {.max_files = 2999}),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("image.max_layer_files")));
+  ASSERT_OK(RemoveTree(dir_.path()));
+  ASSERT_OK(MakeDirs(dir_.path()));
+  ASSERT_OK(Unpack(many.Build(), {.max_files = 3000}));
+  const std::string zeros = Gzip(std::string(1 << 30, '\0'));
+  std::string slow;
+  for (int i = 0; i < 30; ++i) slow += zeros;
+  EXPECT_THAT(Unpack(slow, {.max_cpu_seconds = 1}),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("image.max_unpack_cpu")));
+}
+
+// A small file system keeps some of its inodes, and who looks for the cause is told.
+TEST_F(LayerUnpackTest, LeavesInodes) {
+  const std::string small = dir_.path() + "/small";
+  ASSERT_OK(MakeDirs(small));
+  ASSERT_EQ(mount("tmpfs", small.c_str(), "tmpfs", 0, "size=256m,nr_inodes=4000"), 0);
+  const auto unmount = absl::MakeCleanup([&] { umount2(small.c_str(), MNT_DETACH); });
+  ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(small, O_RDONLY | O_DIRECTORY));
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(const auto unpack,
+                       LayerUnpack::Start(*broker, target.get(), {.min_free_bytes = 1 << 20, .min_free_inodes = 2000}));
+  TarBuilder many;
+  for (int i = 0; i < 5000; ++i) many.File(absl::StrCat(i), "");
+  absl::Status status = unpack->Write(many.Build(), Cancel());
+  if (status.ok()) status = unpack->Finish(Cancel()).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("df -i")));
 }
 
 }  // namespace

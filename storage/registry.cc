@@ -1,12 +1,17 @@
 #include "storage/registry.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/hosts_config.h"
@@ -40,11 +45,13 @@ class Session final : public RegistrySession {
   Session(ImageReference reference,
           std::vector<std::unique_ptr<HostClient>> hosts,
           std::unique_ptr<HttpClient> http,
-          std::vector<std::string> secrets)
+          std::vector<std::string> secrets,
+          absl::Duration stall_timeout)
       : reference_(std::move(reference)),
         http_(std::move(http)),
         hosts_(std::move(hosts)),
-        secrets_(std::move(secrets)) {}
+        secrets_(std::move(secrets)),
+        stall_timeout_(stall_timeout) {}
 
   absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
   absl::Status FetchBlob(const Descriptor& blob,
@@ -65,7 +72,13 @@ class Session final : public RegistrySession {
                                   const Descriptor* wanted,
                                   Document* document,
                                   const Cancel& cancel);
+  bool Distrust(const Descriptor& blob) override;
+  absl::Status RunFetch(BlobFetch& fetch, const Descriptor& blob, const Cancel& cancel);
   absl::Status FetchConfig(ResolvedImage* image, const Cancel& cancel);
+  absl::Status FetchFromUrls(const Descriptor& blob,
+                             const std::function<absl::Status(absl::string_view)>& sink,
+                             const absl::Status& of_registry,
+                             const Cancel& cancel);
   // The same error without any of the credentials.
   absl::Status Scrub(const absl::Status& status) const;
 
@@ -73,6 +86,10 @@ class Session final : public RegistrySession {
   const std::unique_ptr<HttpClient> http_;  // the hosts use it
   const std::vector<std::unique_ptr<HostClient>> hosts_;
   const std::vector<std::string> secrets_;
+  const absl::Duration stall_timeout_;
+  absl::Mutex mutex_;
+  std::map<std::string, HostClient*> senders_ ABSL_GUARDED_BY(mutex_);            // of blobs, by digest
+  std::map<std::string, std::set<HostClient*>> distrusted_ ABSL_GUARDED_BY(mutex_);  // as well
 };
 
 absl::Status Session::Scrub(const absl::Status& status) const {
@@ -130,6 +147,13 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
       host->Get(absl::StrCat("manifests/", object), {{"Accept", AcceptHeader()}}, IsDigest(object),
                 collect, cancel);
   if (!outcome.status.ok()) return outcome;
+  const bool encoded = outcome.reply.IsEncoded();
+  const auto explain = absl::MakeCleanup([&] {
+    if (outcome.status.ok() || !encoded) return;
+    outcome.status = absl::UnavailableError(absl::StrCat(
+        "sends it with Content-Encoding: ", absl::CHexEscape(outcome.reply.Header("content-encoding").substr(0, 32)),
+        ", though asked for it as it is (a proxy between?)"));
+  });
   outcome.status =
       VerifyDocument(object, wanted, outcome.reply.Header("docker-content-digest"), document);
   if (!outcome.status.ok()) return outcome;
@@ -163,17 +187,47 @@ absl::StatusOr<Document> Session::FetchDocument(const std::string& object,
       CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(kManifestBackoff * tries, cancel));
     }
   }
-  return attempts.Verdict(absl::StrCat("fetch manifest ", object));
+  return attempts.Verdict(
+      absl::StrCat("fetch manifest ", reference_.Name(), IsDigest(object) ? "@" : ":", object));
+}
+
+// By the hosts that are trusted with this blob.
+absl::Status Session::RunFetch(BlobFetch& fetch, const Descriptor& blob, const Cancel& cancel) {
+  std::vector<HostClient*> hosts = Candidates(&RegistryHost::can_pull);
+  {
+    absl::MutexLock lock(&mutex_);
+    const std::set<HostClient*>& distrusted = distrusted_[blob.digest];
+    std::erase_if(hosts, [&](HostClient* host) { return distrusted.count(host) > 0; });
+  }
+  absl::Status status = fetch.Run(hosts, cancel);
+  absl::MutexLock lock(&mutex_);
+  senders_[blob.digest] = fetch.sender();
+  return status;
+}
+
+bool Session::Distrust(const Descriptor& blob) {
+  const size_t hosts = Candidates(&RegistryHost::can_pull).size();
+  absl::MutexLock lock(&mutex_);
+  HostClient* const sender = senders_[blob.digest];
+  if (sender == nullptr) return false;
+  std::set<HostClient*>& distrusted = distrusted_[blob.digest];
+  distrusted.insert(sender);
+  return distrusted.size() < hosts;
 }
 
 absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
-  image->config_bytes.reserve(image->config.size);
   const BlobFetch::Sink collect = [image](absl::string_view bytes) {
     absl::StrAppend(&image->config_bytes, bytes);  // bounded: no more than the descriptor's size
     return absl::OkStatus();
   };
-  CRISP_ASSIGN_OR_RETURN(BlobFetch fetch, BlobFetch::Create(image->config, collect));
-  CRISP_RETURN_IF_ERROR(fetch.Run(Candidates(&RegistryHost::can_pull), cancel));
+  while (true) {
+    image->config_bytes.clear();
+    image->config_bytes.reserve(image->config.size);
+    CRISP_ASSIGN_OR_RETURN(BlobFetch fetch, BlobFetch::Create(image->config, collect));
+    const absl::Status fetched = RunFetch(fetch, image->config, cancel);
+    if (fetched.ok()) break;
+    if (!absl::IsDataLoss(fetched) || !Distrust(image->config)) return fetched;
+  }
   CRISP_ASSIGN_OR_RETURN(image->image_config, ParseImageConfig(image->config_bytes));
   return absl::OkStatus();
 }
@@ -227,8 +281,42 @@ absl::Status Session::FetchBlob(const Descriptor& blob,
   const BlobFetch::Sink remember = [&](absl::string_view bytes) { return of_sink = sink(bytes); };
   CRISP_ASSIGN_OR_RETURN(BlobFetch fetch, BlobFetch::Create(blob, remember));
   CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("fetch ", blob.digest)));
-  const absl::Status status = fetch.Run(Candidates(&RegistryHost::can_pull), cancel);
+  absl::Status status = RunFetch(fetch, blob, cancel);
+  if (!of_sink.ok()) return of_sink;
+  // A layer that must not be distributed is where the image says; the registry may have it all the same.
+  if (absl::IsNotFound(status) && !fetch.has_begun() && !blob.urls.empty()) {
+    status = FetchFromUrls(blob, remember, status, cancel);
+  }
   return of_sink.ok() ? Scrub(status) : of_sink;
+}
+
+// Without credentials, and over plain http only where the registry itself is spoken to so: what is fetched
+// has a digest, but who is asked is the image's choice.
+absl::Status Session::FetchFromUrls(const Descriptor& blob,
+                                    const BlobFetch::Sink& sink,
+                                    const absl::Status& of_registry,
+                                    const Cancel& cancel) {
+  const bool plain = hosts_.back()->host().scheme == "http";
+  std::string tried(of_registry.message());
+  for (const std::string& url : blob.urls) {
+    if (!absl::StartsWith(url, "https://") && !(plain && absl::StartsWith(url, "http://"))) {
+      absl::StrAppend(&tried, "; ", ScrubUrls(url), ": no https URL");
+      continue;
+    }
+    CRISP_ASSIGN_OR_RETURN(Verifier verifier, Verifier::Create(blob.digest, blob.size));
+    const HttpSink checked = [&](const HttpReply&, absl::string_view bytes) -> absl::Status {
+      CRISP_RETURN_IF_ERROR(verifier.Update(bytes));
+      return sink(bytes);
+    };
+    const HttpReply reply =
+        http_->Send({.url = url, .stall_timeout = stall_timeout_, .follow_to_plain_http = plain}, checked, cancel);
+    if (reply.end == HttpEnd::kComplete && reply.status == 200) return verifier.Finish();
+    if (reply.end == HttpEnd::kCancelled || verifier.bytes_seen() > 0) return reply.error;
+    absl::StrAppend(&tried, "; ", ScrubUrls(url), ": ",
+                    reply.end == HttpEnd::kComplete ? absl::StrCat("HTTP ", reply.status)
+                                                    : std::string(reply.error.message()));
+  }
+  return absl::NotFoundError(tried);
 }
 
 class RegistryImpl final : public Registry {
@@ -256,13 +344,15 @@ absl::StatusOr<std::unique_ptr<RegistrySession>> RegistryImpl::Open(const ImageR
         http.get(), &tokens_, host, trusted ? credentials : Credentials{}, reference.host,
         reference.repository, options_.stall_timeout));
   }
-  std::vector<std::string> secrets = {credentials.password, auth.auth, credentials.identity_token,
-                                      credentials.registry_token};
+  std::vector<std::string> secrets = SecretsOf(credentials);
+  secrets.push_back(auth.auth);
   return std::make_unique<Session>(reference, std::move(clients), std::move(http),
-                                   std::move(secrets));
+                                   std::move(secrets), options_.stall_timeout);
 }
 
 }  // namespace
+
+bool RegistrySession::Distrust(const Descriptor&) { return false; }
 
 absl::StatusOr<std::unique_ptr<Registry>> Registry::Create(RegistryOptions options) {
   if (options.stall_timeout <= absl::ZeroDuration()) {

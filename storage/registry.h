@@ -63,6 +63,9 @@ class RegistrySession {
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
                                  const Cancel& cancel) = 0;
+  // What FetchBlob() gave is not the blob, as it turned out: the host that it came from is not asked for this
+  // one again. True: there is another to ask.
+  virtual bool Distrust(const Descriptor& blob);
 };
 
 struct RegistryOptions {

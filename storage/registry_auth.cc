@@ -7,10 +7,12 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/http_url.h"
+#include "storage/registry_host.h"
 
 namespace crisp::storage {
 namespace {
@@ -23,6 +25,7 @@ constexpr absl::Duration kExpiryMargin = absl::Seconds(5);
 constexpr size_t kMaxTokens = 512;
 constexpr size_t kMaxTokenBytes = 32u << 10;
 constexpr char kClientId[] = "crisp";
+constexpr int kTokenTries = 4;
 
 // May stand in a header behind "Bearer ".
 bool IsTokenText(absl::string_view text) {
@@ -85,6 +88,23 @@ absl::StatusOr<Credentials> DecodeCredentials(const RegistryAuth& auth) {
     credentials.registry_token = auth.registry_token;
   }
   return credentials;
+}
+
+std::vector<std::string> SecretsOf(const Credentials& credentials) {
+  std::vector<std::string> secrets;
+  for (const std::string* text :
+       {&credentials.password, &credentials.identity_token, &credentials.registry_token}) {
+    if (text->empty()) continue;
+    secrets.push_back(*text);
+    secrets.push_back(UrlEscape(*text));
+  }
+  if (!credentials.username.empty()) {
+    // Padding says nothing, and may be left out.
+    const std::string pair = absl::StrCat(credentials.username, ":", credentials.password);
+    secrets.push_back(std::string(absl::StripSuffix(absl::StripSuffix(absl::Base64Escape(pair), "="), "=")));
+    secrets.push_back(std::string(absl::StripSuffix(absl::StripSuffix(absl::WebSafeBase64Escape(pair), "="), "=")));
+  }
+  return secrets;
 }
 
 bool MaySeeCredentials(const RegistryHost& host,
@@ -240,7 +260,14 @@ absl::StatusOr<Token> Authorizer::FetchToken(const std::string& realm,
                                              const std::string& service,
                                              const std::string& scope,
                                              const Cancel& cancel) {
-  const HttpReply reply = client_->Send(TokenRequest(realm, service, scope), nullptr, cancel);
+  HttpReply reply;
+  // As patient as with the registry itself.
+  for (int tries = 1;; ++tries) {
+    reply = client_->Send(TokenRequest(realm, service, scope), nullptr, cancel);
+    const std::optional<absl::Duration> wait = ThrottleWait(reply, true, tries);
+    if (!wait || tries == kTokenTries) break;
+    CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(*wait, cancel));
+  }
   if (reply.end != HttpEnd::kComplete) return Annotate(reply.error, "get a token");
   const std::string where = absl::StrCat("token server ", ScrubUrls(realm));
   if (reply.status >= 500 || reply.status == 429) {

@@ -46,6 +46,10 @@ struct Credentials {
 // stand in a header; the message never repeats it.
 absl::StatusOr<Credentials> DecodeCredentials(const RegistryAuth& auth);
 
+// All forms in which they are sent, and a server may send them back: as they are, in a URL or a form, and a
+// user with a password as base64.
+std::vector<std::string> SecretsOf(const Credentials& credentials);
+
 // Whether `host` may see credentials that were given for images of `registry`: it is the registry
 // itself, or the one that `server_address` names. A server_address of another host than the
 // registry's and its mirrors' therefore takes the credentials out of use.

@@ -274,5 +274,40 @@ TEST_F(AuthFlowTest, ScrubsSecretsFromErrors) {
                                         Not(HasSubstr("abcdef")), Not(HasSubstr("u:p")))));
 }
 
+TEST_F(AuthFlowTest, ScrubsAPairThatIsSentBackEncoded) {
+  challenge_ = "Basic realm=\"x\"";
+  HttpTestServer echo([](const Request& request) {
+    if (request.Header("authorization").empty()) {
+      return Response{.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
+    }
+    return Response{.status = 403,
+                    .body = absl::StrCat(R"({"errors":[{"code":"DENIED","message":"you sent )",
+                                         request.Header("authorization"), R"("}]})")};
+  });
+  for (const std::string password : {"hunter22", "hunter2", "hunter"}) {  // each padding
+    const std::string pair = absl::Base64Escape("me:" + password);
+    EXPECT_THAT(Resolve(echo, {.username = "me", .password = password}),
+                StatusIs(Code::kPermissionDenied,
+                         ::testing::AllOf(HasSubstr("you sent Basic [redacted]"), Not(HasSubstr(pair.substr(0, 10))))));
+  }
+  const std::vector<std::string> secrets = SecretsOf({.username = "me", .password = "a b/c", .identity_token = "t/k"});
+  EXPECT_THAT(secrets, ::testing::IsSupersetOf({"a b/c", "a%20b%2Fc", "t/k", "t%2Fk"}));
+}
+
+TEST_F(AuthFlowTest, WaitsForATokenServerThatIsThrottled) {
+  std::atomic<int> asked = 0;
+  HttpTestServer tokens([&](const Request&) {
+    if (++asked == 1) return Response{.status = 429, .headers = {{"Retry-After", "1"}}};
+    if (asked == 2) return Response{.status = 503};
+    return Response{.body = R"({"token":"t1"})"};
+  });
+  challenge_ = BearerChallenge(tokens);
+  wanted_ = "Bearer t1";
+  const absl::Time start = absl::Now();
+  EXPECT_OK(Resolve(server_, {}));
+  EXPECT_EQ(asked, 3);
+  EXPECT_GE(absl::Now() - start, absl::Seconds(1));
+}
+
 }  // namespace
 }  // namespace crisp::storage

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -49,8 +50,14 @@ absl::Status BlobFetch::CheckHead(const HttpReply& head) {
   uint64_t length = 0;
   const uint64_t wanted = blob_.size - begin;
   // A server may cut a range short, and is then asked for the rest; a whole blob has one length.
-  if (absl::SimpleAtoi(head.Header("content-length"), &length) &&
-      (length > wanted || (length < wanted && head.status == 200))) {
+  const bool sized = absl::SimpleAtoi(head.Header("content-length"), &length);
+  // Of the right size it is only called so.
+  if (head.IsEncoded() && (!sized || length != wanted)) {
+    return absl::UnavailableError(
+        absl::StrCat("sends it with Content-Encoding: ", absl::CHexEscape(head.Header("content-encoding").substr(0, 32)),
+                     ", though asked for it as it is (a proxy between?)"));
+  }
+  if (sized && (length > wanted || (length < wanted && head.status == 200))) {
     return absl::DataLossError(absl::StrCat("offers ", length, " bytes instead of ", wanted));
   }
   skip_ = offset_ - begin;
@@ -83,7 +90,7 @@ HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
   unsuitable_ = false;
   skip_ = 0;
   std::vector<std::pair<std::string, std::string>> headers;
-  if (offset_ > 0) headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
+  if (offset_ > 0 && !whole_only_) headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
   return host->Get(
       absl::StrCat("blobs/", blob_.digest), headers, /*verified=*/true,
       [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); }, cancel);
@@ -91,9 +98,11 @@ HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
 
 std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& cancel) {
   bool delivered = false;
+  whole_only_ = false;
   for (int fruitless = 0;;) {
     const uint64_t before = offset_;
     HostClient::Outcome outcome = Ask(host, cancel);
+    if (offset_ > before) sender_ = host;
     const HttpEnd end = outcome.reply.end;
     // The sink's own error, or bytes that cannot be taken back.
     if (end == HttpEnd::kSinkFailed && !unsuitable_) return outcome.status;
@@ -108,6 +117,11 @@ std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& c
     }
     delivered |= offset_ > before;
     fruitless = offset_ > before ? 0 : fruitless + 1;
+    // After a cut some servers answer so whatever the range is.
+    if (end == HttpEnd::kComplete && outcome.reply.status == 416 && offset_ > 0 && !whole_only_) {
+      whole_only_ = true;
+      continue;
+    }
     const bool failed_in_between = end == HttpEnd::kComplete && outcome.reply.status >= 500;
     const bool cut = end == HttpEnd::kBroken || absl::IsDataLoss(outcome.status);
     const bool lost = delivered && (end == HttpEnd::kNotReached || end == HttpEnd::kTlsFailed);

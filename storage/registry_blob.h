@@ -27,6 +27,9 @@ class BlobFetch {
 
   // As RegistrySession::FetchBlob(), asking `hosts` in this order.
   absl::Status Run(const std::vector<HostClient*>& hosts, const Cancel& cancel);
+  bool has_begun() const { return offset_ > 0; }
+  // Who sent the last bytes; null: nobody any.
+  HostClient* sender() const { return sender_; }
 
  private:
   BlobFetch(const Descriptor& blob, const Sink& sink, Verifier verifier)
@@ -43,9 +46,11 @@ class BlobFetch {
   const Sink& sink_;
   Verifier verifier_;
   Attempts attempts_;
+  HostClient* sender_ = nullptr;
   uint64_t offset_ = 0;     // bytes that the sink has
   uint64_t discarded_ = 0;  // over all replies
   int resumes_ = 0;         // over all hosts
+  bool whole_only_ = false;  // this host refuses ranges: it is asked for all, and what is known is dropped
 
   // Of the reply that is being read.
   bool head_seen_ = false;

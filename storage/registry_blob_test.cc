@@ -259,5 +259,68 @@ TEST(ContentRangeTest, ReadsTheStart) {
   }
 }
 
+TEST_F(BlobTest, AsksForAllWhereARangeIsRefusedAfterACut) {
+  HttpTestServer server([&](const Request& request) {
+    if (!request.Header("range").empty()) return Response{.status = 416};
+    Response response = Serve(image_, request);
+    static std::atomic<int> calls = 0;
+    if (calls++ == 0) response.cut_after = 100000;
+    return response;
+  });
+  EXPECT_OK(Fetch(server));
+  EXPECT_EQ(got_, image_.layer);
+}
+
+TEST_F(BlobTest, SaysThatItIsSentEncoded) {
+  HttpTestServer server([&](const Request& request) {
+    EXPECT_EQ(request.Header("accept-encoding"), "identity");
+    return Response{.headers = {{"Content-Encoding", "gzip"}}, .body = image_.layer + "and more"};
+  });
+  EXPECT_THAT(Fetch(server), StatusIs(Code::kUnavailable, HasSubstr("Content-Encoding: gzip")));
+  // Some only call it so.
+  HttpTestServer liar([&](const Request&) {
+    return Response{.headers = {{"Content-Encoding", "gzip"}}, .body = image_.layer};
+  });
+  Configure("r.example", absl::StrCat("server = \"", liar.url(), "\""));
+  EXPECT_OK(FetchConfigured(Soon()));
+}
+
+TEST_F(BlobTest, AForeignLayerIsWhereTheImageSays) {
+  HttpTestServer elsewhere([&](const Request& request) {
+    EXPECT_EQ(request.Header("authorization"), "");
+    return request.path == "/layer" ? Response{.body = image_.layer} : Response{.status = 404};
+  });
+  HttpTestServer server([](const Request&) { return Response{.status = 404}; });
+  image_.layer_descriptor.urls = {"file:///etc/passwd", elsewhere.url() + "/none", elsewhere.url() + "/layer"};
+  EXPECT_OK(Fetch(server));
+  EXPECT_EQ(got_, image_.layer);
+  image_.layer_descriptor.urls.pop_back();
+  EXPECT_THAT(FetchConfigured(Soon()),
+              StatusIs(Code::kNotFound, ::testing::AllOf(HasSubstr("no https URL"), HasSubstr("/none: HTTP 404"))));
+  // What came is verified, from wherever.
+  image_.layer_descriptor.urls = {elsewhere.url() + "/layer"};
+  image_.layer_descriptor.digest = Sha256Digest("other");
+  EXPECT_THAT(FetchConfigured(Soon()), StatusIs(Code::kDataLoss));
+}
+
+TEST_F(BlobTest, AHostThatSentOtherBytesIsNotAskedAgain) {
+  HttpTestServer liar([&](const Request& request) {
+    Response response = Serve(image_, request);
+    if (absl::StrContains(request.path, "/blobs/")) response.body.back() ^= 1;
+    return response;
+  });
+  HttpTestServer server([&](const Request& request) { return Serve(image_, request); });
+  Configure("r.example",
+            absl::StrCat("server = \"", server.url(), "\"\n[host.\"", liar.url(), "\"]\n"));
+  auto session = Open("r.example/team/app:1");
+  const auto ignore = [](absl::string_view) { return absl::OkStatus(); };
+  EXPECT_FALSE(session->Distrust(image_.layer_descriptor));  // nobody sent it yet
+  EXPECT_THAT(session->FetchBlob(image_.layer_descriptor, ignore, Soon()), StatusIs(Code::kDataLoss));
+  EXPECT_TRUE(session->Distrust(image_.layer_descriptor));
+  EXPECT_OK(session->FetchBlob(image_.layer_descriptor, ignore, Soon()));
+  EXPECT_FALSE(session->Distrust(image_.layer_descriptor));
+  EXPECT_OK(session->Resolve(Soon()));  // the config, too
+}
+
 }  // namespace
 }  // namespace crisp::storage

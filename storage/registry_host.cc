@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kMaxThrottleWaits = 3;
 constexpr int kMaxChallenges = 2;  // one for a stale token, one for its replacement
-constexpr absl::Duration kMaxThrottleWait = absl::Seconds(30);
+constexpr absl::Duration kMaxThrottleWait = absl::Minutes(5);
 constexpr absl::Duration kDefaultThrottleWait = absl::Seconds(1);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 // Long enough for a loopback handshake; a plain-http server may just wait for more of the
@@ -47,15 +47,26 @@ absl::Status StatusOfReply(const HttpReply& reply) {
   if (status == 401) return absl::UnauthenticatedError(text);
   if (status == 403) return absl::PermissionDeniedError(text);
   if (status == 404 || status == 410) return absl::NotFoundError(text);
-  return absl::UnavailableError(text);
-}
-
-bool IsThrottled(const HttpReply& reply) {
-  return reply.end == HttpEnd::kComplete &&
-         (reply.status == 429 || (reply.status == 503 && !reply.Header("retry-after").empty()));
+  const std::string again(reply.Header("retry-after").substr(0, 64));
+  if (again.empty()) return absl::UnavailableError(text);
+  return absl::UnavailableError(
+      absl::StrCat(text, ", come back in ",
+                   absl::FormatDuration(absl::Trunc(RetryAfter(again, absl::Now(), absl::ZeroDuration()),
+                                                    absl::Seconds(1)))));
 }
 
 }  // namespace
+
+std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries) {
+  if (reply.end != HttpEnd::kComplete) return std::nullopt;
+  const bool told = !reply.Header("retry-after").empty();
+  const bool throttled = reply.status == 429 || ((reply.status == 503 || reply.status == 408) && told);
+  if (!throttled && !(hiccups && (reply.status == 408 || reply.status >= 500))) return std::nullopt;
+  const absl::Duration wait =
+      RetryAfter(reply.Header("retry-after"), absl::Now(), kDefaultThrottleWait * tries);
+  if (wait > kMaxThrottleWait) return std::nullopt;
+  return wait;
+}
 
 absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel) {
   const absl::Time end = absl::Now() + duration;
@@ -159,12 +170,10 @@ HostClient::Outcome HostClient::Get(const std::string& path,
       if (absl::IsUnauthenticated(answered)) answered = Annotate(answered, status.message());
       return {std::move(answered), std::move(reply)};
     }
-    if (IsThrottled(reply) && waits < kMaxThrottleWaits) {
-      ++waits;
-      const absl::Duration wait =
-          RetryAfter(reply.Header("retry-after"), absl::Now(), kDefaultThrottleWait);
-      if (wait <= kMaxThrottleWait) {
-        if (absl::Status slept = SleepUnlessCancelled(wait, cancel); !slept.ok()) {
+    if (waits < kMaxThrottleWaits) {
+      if (const std::optional<absl::Duration> wait = ThrottleWait(reply, false, 1)) {
+        ++waits;
+        if (absl::Status slept = SleepUnlessCancelled(*wait, cancel); !slept.ok()) {
           return {std::move(slept), std::move(reply)};
         }
         continue;

@@ -2,6 +2,7 @@
 #define CRISP_STORAGE_REGISTRY_HOST_H_
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,8 +35,8 @@ class HostClient {
   bool unreachable() const { return unreachable_; }
 
   // GETs "manifests/<reference>" or "blobs/<digest>" of the repository. Answers challenges, falls
-  // back to plain http where that is allowed, honours Retry-After of 429 and 503 (three waits of at
-  // most 30 s). `verified`: the caller checks a digest, so a redirect may leave https.
+  // back to plain http where that is allowed, honours Retry-After of 408, 429 and 503 (three waits of at
+  // most five minutes, while somebody waits for the pull). `verified`: the caller checks a digest, so a redirect may leave https.
   struct Outcome {
     absl::Status status;  // OK for 200 and 206, else in RegistrySession's terms
     HttpReply reply;
@@ -69,6 +70,11 @@ class HostClient {
 
 // Sleeps for `duration` or until `cancel` fires, and returns its error then.
 absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel);
+
+// How long to wait before the next try, on a server's word that it is throttled or has a hiccup (429, 503,
+// 408, and with `hiccups` other 5xx). Nothing: it asks for more than a pull should wait, or the reply is of
+// another kind. `tries` were made.
+std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries);
 
 // A Retry-After value (seconds or a date); `fallback` when there is none or it cannot be read.
 absl::Duration RetryAfter(absl::string_view value, absl::Time now, absl::Duration fallback);

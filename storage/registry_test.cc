@@ -1,7 +1,13 @@
 #include "storage/registry.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "storage/registry_test_util.h"
 
@@ -227,6 +233,51 @@ TEST_F(RegistryTest, PassesOnABadHostsFile) {
   ASSERT_OK_AND_ASSIGN(auto registry, Registry::Create({.config_dirs = {certs_.path()}}));
   EXPECT_THAT(registry->Open(*ImageReference::Parse("r.example/a"), {}),
               StatusIs(Code::kInvalidArgument, HasSubstr("hosts.toml:1")));
+}
+
+TEST_F(RegistryTest, SaysWhatItAskedForAndWhenToComeBack) {
+  HttpTestServer server([&](const Request& request) {
+    if (absl::StrContains(request.path, "/late")) {
+      return Response{.status = 429, .headers = {{"Retry-After", "7200"}}};
+    }
+    if (absl::StrContains(request.path, "/packed")) {
+      return Response{.headers = {{"Content-Encoding", "gzip"}}, .body = "\x1f\x8b"};
+    }
+    return Serve(image_, request);
+  });
+  const std::string app = server.host() + "/team/app";
+  EXPECT_THAT(Open(app + ":nope")->Resolve(Soon()),
+              StatusIs(Code::kNotFound, HasSubstr(app + ":nope")));
+  EXPECT_THAT(Open(app + ":late")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, HasSubstr("come back in 2h")));
+  EXPECT_THAT(Open(app + ":packed")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, HasSubstr("Content-Encoding: gzip")));
+}
+
+// The commonest mistake of a first day.
+TEST_F(RegistryTest, SaysThatAServerSpeaksNoTls) {
+  const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener.get(), 4), 0);
+  ASSERT_EQ(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  std::thread server([&] {
+    constexpr absl::string_view kReply = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+    while (true) {
+      const UniqueFd peer(accept(listener.get(), nullptr, nullptr));
+      if (!peer) return;
+      char hello[4096];
+      if (read(peer.get(), hello, sizeof(hello)) > 0) (void)!write(peer.get(), kReply.data(), kReply.size());
+    }
+  });
+  Configure("r.example", absl::StrCat("server = \"https://127.0.0.1:", ntohs(address.sin_port), "\""));
+  EXPECT_THAT(Open("r.example/team/app:plain")->Resolve(Soon()),
+              StatusIs(Code::kUnavailable, AllOf(HasSubstr("speaks no TLS"), HasSubstr("hosts.toml"))));
+  shutdown(listener.get(), SHUT_RDWR);
+  server.join();
 }
 
 }  // namespace

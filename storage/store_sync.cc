@@ -37,13 +37,15 @@ void StoreSync::Stop() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
 }
 
 void StoreSync::Wrote(uint64_t bytes, uint64_t inodes) {
   absl::MutexLock lock(&mutex_);
   unsynced_ += bytes + inodes * kInode;
-  if (unsynced_ >= kEvery && !thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  if (unsynced_ < kEvery || thread_.joinable()) return;
+  absl::StatusOr<Thread> started = Thread::Start("store-sync", [this] { Run(); });
+  if (started.ok()) thread_ = *std::move(started);  // else all is left to Finish()
 }
 
 void StoreSync::Run() {

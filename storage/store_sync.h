@@ -5,13 +5,13 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/thread.h"
 #include "base/unique_fd.h"
 
 namespace crisp::storage {
@@ -58,7 +58,7 @@ class StoreSync {
   uint64_t unsynced_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);  // the kernel tells of a failure once
-  std::thread thread_;  // from the first time on
+  Thread thread_;  // from the first time on
 };
 
 }  // namespace crisp::storage

@@ -19,10 +19,14 @@ namespace {
 
 constexpr uint64_t kBlock = 4096;
 constexpr int kMaxDepth = 2000;
+constexpr uint64_t kCheckEvery = 4096;
 
 class Counter {
  public:
+  explicit Counter(const Cancel& cancel) : cancel_(cancel) {}
+
   absl::Status Visit(int parent, const std::string& name, int depth) {
+    if (++visited_ % kCheckEvery == 0) CRISP_RETURN_IF_ERROR(cancel_.Check("count a layer's files"));
     struct stat st {};
     if (fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoError(errno, absl::StrCat("stat ", name));
@@ -61,6 +65,8 @@ class Counter {
     return absl::OkStatus();
   }
 
+  const Cancel& cancel_;
+  uint64_t visited_ = 0;
   TreeCount count_;
   dev_t device_ = 0;
   std::map<ino_t, nlink_t> names_;  // met so far, of inodes with several
@@ -68,10 +74,20 @@ class Counter {
 
 }  // namespace
 
-absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name) {
-  Counter counter;
+absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name, const Cancel& cancel) {
+  Counter counter(cancel);
   CRISP_RETURN_IF_ERROR(counter.Visit(parent_fd, name, 0));
   return counter.count();
+}
+
+absl::StatusOr<bool> IsEmptyDirectory(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(path.c_str()), closedir);
+  if (dir == nullptr) return ErrnoError(errno, absl::StrCat("list ", path));
+  while (const dirent* entry = readdir(dir.get())) {
+    const absl::string_view name(entry->d_name);
+    if (name != "." && name != "..") return false;
+  }
+  return true;
 }
 
 }  // namespace crisp::storage

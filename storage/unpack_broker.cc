@@ -1,21 +1,30 @@
 #include "storage/unpack_broker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "storage/unpacker_filter.h"
 
 namespace crisp::storage {
 namespace {
+
+constexpr int kPollMs = 100;
+// They have said all, or were killed.
+constexpr absl::Duration kForEnded = absl::Seconds(2);
 
 absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
   posix_spawn_file_actions_t actions;
@@ -72,11 +81,25 @@ absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequ
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(fds));
   memcpy(CMSG_DATA(header), fds, sizeof(fds));
-  ssize_t n;
-  do {
-    n = sendmsg(socket, &message, MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  return n < 0 ? absl::UnavailableError("the unpack broker is gone") : absl::OkStatus();
+  const absl::Time until = absl::Now() + UnpackBroker::kPatience;
+  while (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return absl::UnavailableError("the unpack broker is gone");
+    if (absl::Now() >= until) return absl::UnavailableError("the unpack broker does not answer");
+    pollfd waiting{socket, POLLOUT, 0};
+    (void)poll(&waiting, 1, kPollMs);
+  }
+  return absl::OkStatus();
+}
+
+// What no EndedUnpackers that is there holds.
+struct Orphans {
+  absl::Mutex mutex;
+  std::vector<pid_t> pids ABSL_GUARDED_BY(mutex);
+};
+Orphans& AllOrphans() {
+  static auto* const orphans = new Orphans;
+  return *orphans;
 }
 
 }  // namespace
@@ -100,15 +123,39 @@ UnpackBroker::~UnpackBroker() {
     absl::MutexLock lock(&mutex_);
     socket_.reset();
   }
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  if (ReapChild(pid_, kPatience)) return;
+  LogWarning("unpack_broker_killed", {{"pid", absl::StrCat(pid_)}, {"error", "it did not end"}});
+  (void)kill(pid_, SIGKILL);
+  if (!ReapChild(pid_, kPatience)) ended_->Add(pid_);
+}
+
+bool ReapChild(pid_t pid, absl::Duration patience) {
+  const auto reap = [pid] { return waitpid(pid, nullptr, WNOHANG) != 0; };
+  if (reap()) return true;
+  // It is ours and not reaped, so the number is its own.
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const absl::Time until = absl::Now() + patience;
+  while (absl::Now() < until) {
+    pollfd waiting{process.get(), POLLIN, 0};
+    (void)poll(&waiting, 1, kPollMs);
+    if (reap()) return true;
   }
+  return false;
+}
+
+EndedUnpackers::EndedUnpackers() {
+  Orphans& orphans = AllOrphans();
+  absl::MutexLock lock(&orphans.mutex);
+  absl::MutexLock own(&mutex_);
+  pids_.swap(orphans.pids);
 }
 
 EndedUnpackers::~EndedUnpackers() {
-  for (const pid_t pid : pids_) {
-    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  std::erase_if(pids_, [](pid_t pid) { return ReapChild(pid, kForEnded); });
+  if (pids_.empty()) return;
+  Orphans& orphans = AllOrphans();
+  absl::MutexLock lock(&orphans.mutex);
+  orphans.pids.insert(orphans.pids.end(), pids_.begin(), pids_.end());
 }
 
 void EndedUnpackers::Add(pid_t pid) {
@@ -123,16 +170,22 @@ void EndedUnpackers::Reap() {
 
 absl::Status UnpackBroker::Fork(const UnpackOptions& options, int stream, int target, int report) {
   ended_->Reap();
+  std::shared_ptr<UniqueFd> socket;
+  {
+    absl::MutexLock lock(&mutex_);
+    socket = socket_;
+  }
+  if (socket == nullptr) return absl::UnavailableError("the unpack broker is gone");
+  absl::Status asked = Ask(socket->get(), options, {stream, target, report});
+  if (asked.ok()) return asked;
   absl::MutexLock lock(&mutex_);
-  if (!socket_) return absl::UnavailableError("the unpack broker is gone");
-  absl::Status asked = Ask(socket_.get(), options, {stream, target, report});
-  if (!asked.ok()) socket_.reset();
+  socket_.reset();
   return asked;
 }
 
 bool UnpackBroker::alive() const {
   absl::MutexLock lock(&mutex_);
-  return static_cast<bool>(socket_);
+  return socket_ != nullptr;
 }
 
 }  // namespace crisp::storage

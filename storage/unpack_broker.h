@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 
 namespace crisp::storage {
@@ -20,7 +21,13 @@ namespace crisp::storage {
 struct UnpackOptions {
   uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
   uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
+  // Left on a file system that counts them, or a twentieth of what it has, if that is less.
+  uint64_t min_free_inodes = 20'000;
+  uint64_t max_files = 10'000'000;              // members of the archive
+  uint64_t max_window = uint64_t{128} << 20;    // see DecompressLimits
+  uint64_t max_cpu_seconds = 3600;              // of all its threads
   bool image = false;  // the target is a file that becomes an EROFS image, no directory
+  absl::Duration stall_timeout = absl::Minutes(1);  // without any progress of the unpacker: DeadlineExceeded
 };
 
 // One message to the broker; the stream, the layer's directory or file and the report's pipe go with it. It is
@@ -32,14 +39,14 @@ constexpr int kUnpackRequestFds = 3;
 // in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path, "i" and an
-// implicit one's. Then this, so that one that was cut off is told from a whole one.
+// implicit one's, "w" and that of one with whiteouts. Then this, so that one that was cut off is told from a whole one.
 constexpr absl::string_view kReportEnd("e\0", 2);
 
-// Unpackers that have said all and are being taken down, which takes the kernel longer than their waiter
-// should wait. The last one who holds it does. Thread-safe.
+// Children that are ending, which takes the kernel longer than who is done with them should wait: it may be
+// for ever where a disk hangs. What is left when this goes is passed on to the next one. Thread-safe.
 class EndedUnpackers {
  public:
-  EndedUnpackers() = default;
+  EndedUnpackers();
   ~EndedUnpackers();
   void Add(pid_t pid);
   // Forgets those that are gone.
@@ -55,6 +62,9 @@ class EndedUnpackers {
 // another has read. It ends with this object. Thread-safe.
 class UnpackBroker {
  public:
+  // How long it may take to take a request, and to end.
+  static constexpr absl::Duration kPatience = absl::Seconds(5);
+
   // `program` is crisp-unpacker. NotFound when there is none.
   static absl::StatusOr<std::unique_ptr<UnpackBroker>> Start(const std::string& program);
   ~UnpackBroker();
@@ -63,20 +73,24 @@ class UnpackBroker {
 
   // Asks for an unpacker and does not wait for it. It is confined before it reads its first byte (see
   // ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the caller's.
-  // Unavailable when the broker is dead.
+  // Unavailable when the broker is dead, or takes no request within kPatience, which counts as dead.
   absl::Status Fork(const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;
   const std::shared_ptr<EndedUnpackers>& ended() const { return ended_; }
 
  private:
-  UnpackBroker(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
+  UnpackBroker(pid_t pid, UniqueFd socket)
+      : pid_(pid), socket_(std::make_shared<UniqueFd>(std::move(socket))) {}
 
   const pid_t pid_;
   const std::shared_ptr<EndedUnpackers> ended_ = std::make_shared<EndedUnpackers>();
   mutable absl::Mutex mutex_;
-  UniqueFd socket_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<UniqueFd> socket_ ABSL_GUARDED_BY(mutex_);  // null: dead
 };
+
+// Waits for a child's end and reaps it. False: it lives on.
+bool ReapChild(pid_t pid, absl::Duration patience);
 
 }  // namespace crisp::storage
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -55,6 +56,10 @@ absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
   int error = 0;
   for (const int call : kAllowed) {
     if (error == 0) error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+  }
+  if (error == 0) {  // threads have names
+    error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                             SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
   }
   // Refused rather than deadly into an image: libraries look for optional files.
   const uint32_t for_paths =

@@ -18,13 +18,14 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "storage/byte_ring.h"
 #include "storage/confinement.h"
 #include "storage/decompressor.h"
@@ -55,13 +56,21 @@ absl::StatusOr<size_t> ReadStream(char* buffer, size_t size) {
   }
 }
 
-absl::Status CheckFreeSpace(uint64_t min_free) {
+absl::Status CheckFreeSpace(const UnpackRequest& request) {
   struct statfs fs {};
   if (fstatfs(kTarget, &fs) != 0) return ErrnoError(errno, "look at the file system");
   const uint64_t free = static_cast<uint64_t>(fs.f_bavail) * static_cast<uint64_t>(fs.f_bsize);
-  if (free < min_free) {
+  if (free < request.min_free_bytes) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("unpack layer: only ", free, " bytes are free, ", min_free, " must stay"));
+        absl::StrCat("the image store's disk is full: ", free >> 20, " MiB are free, ",
+                     request.min_free_bytes >> 20, " MiB must stay (remove images, or enlarge the file system)"));
+  }
+  // Zero where the file system makes inodes as they are needed.
+  const uint64_t reserve = std::min<uint64_t>(request.min_free_inodes, fs.f_files / 20);
+  if (fs.f_files > 0 && fs.f_ffree < reserve) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the image store's file system runs out of inodes: ", fs.f_ffree, " of ", fs.f_files,
+                     " are free, ", reserve, " must stay (df -i; remove images, or make it with more inodes)"));
   }
   return absl::OkStatus();
 }
@@ -70,13 +79,15 @@ absl::Status CheckFreeSpace(uint64_t min_free) {
 class Writer {
  public:
   Writer(ByteRing& ring, LayerSink& sink) : ring_(ring), sink_(sink) {}
-  void Begin() {
-    if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
+  absl::Status Begin() {
+    if (thread_.joinable()) return absl::OkStatus();
+    CRISP_ASSIGN_OR_RETURN(thread_, Thread::Start("unpack", [this] { Run(); }));
+    return absl::OkStatus();
   }
   // When the ring is closed.
   absl::StatusOr<LayerContent> Finish() {
     if (thread_.joinable()) {
-      thread_.join();
+      thread_.Join();
     } else {
       Run();
     }
@@ -97,7 +108,7 @@ class Writer {
   ByteRing& ring_;
   LayerSink& sink_;
   absl::Status status_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 struct Inflated {
@@ -105,11 +116,13 @@ struct Inflated {
   DecompressResult bytes;
 };
 
-std::unique_ptr<LayerSink> MakeSink(bool image) {
-  if (!image) return std::make_unique<LayerApplier>(kTarget);
+std::unique_ptr<LayerSink> MakeSink(const UnpackRequest& request) {
+  ApplyLimits limits{.max_entries = request.max_files,
+                     .look_around = [request] { return CheckFreeSpace(request); }};
+  if (!request.image) return std::make_unique<LayerApplier>(kTarget, std::move(limits));
   ErofsImageOptions options;
   (void)getrandom(options.uuid.data(), options.uuid.size(), 0);
-  return std::make_unique<ErofsApplier>(kTarget, options);
+  return std::make_unique<ErofsApplier>(kTarget, options, std::move(limits));
 }
 
 // The first half of the pipeline: read, inflate, hash.
@@ -118,16 +131,16 @@ absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, W
   uint64_t until_check = 0, pushed = 0;
   auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (until_check < bytes.size()) {
-      CRISP_RETURN_IF_ERROR(CheckFreeSpace(request.min_free_bytes));
+      CRISP_RETURN_IF_ERROR(CheckFreeSpace(request));
       until_check = kSpaceCheckEvery;
     }
     until_check -= std::min<uint64_t>(until_check, bytes.size());
-    if ((pushed += bytes.size()) > kWorthAThread) writer.Begin();
+    if ((pushed += bytes.size()) > kWorthAThread) CRISP_RETURN_IF_ERROR(writer.Begin());
     hasher.Update(bytes);
     return ring.Push(bytes);
   };
   absl::StatusOr<DecompressResult> bytes =
-      Decompress(ReadStream, sink, {.max_output = request.max_bytes});
+      Decompress(ReadStream, sink, {.max_output = request.max_bytes, .max_window = request.max_window});
   ring.Close(bytes.status());
   CRISP_RETURN_IF_ERROR(bytes.status());
   return Inflated{.diff_id = hasher.Finish(), .bytes = *bytes};
@@ -136,7 +149,7 @@ absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, W
 absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
   ByteRing ring;
   static_assert(kWorthAThread < ByteRing::kCapacity, "what no thread reads has to fit");
-  const std::unique_ptr<LayerSink> target = MakeSink(request.image);
+  const std::unique_ptr<LayerSink> target = MakeSink(request);
   Writer writer(ring, *target);
   const absl::StatusOr<Inflated> inflated = Inflate(request, ring, writer);
   const absl::StatusOr<LayerContent> content = writer.Finish();
@@ -150,7 +163,12 @@ absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
   for (const std::string& directory : content->implicit_dirs) {
     listed.append("i").append(directory).push_back('\0');
   }
+  for (const std::string& directory : content->whiteout_dirs) {
+    listed.append("w").append(directory).push_back('\0');
+  }
   return Json{{"code", 0},
+              {"opaque_root", content->opaque_root},
+              {"dropped_xattrs", content->dropped_xattrs},
               {"diff_id", inflated->diff_id},
               {"compressed_bytes", inflated->bytes.input_bytes},
               {"archive_bytes", inflated->bytes.output_bytes},
@@ -168,8 +186,10 @@ struct Filters {
 absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
                                       const Filters& filters,
                                       std::string& listed) {
-  CRISP_RETURN_IF_ERROR(request.image ? ConfineUnpacker(Unpacks::kIntoImage, kTarget, filters.image)
-                                      : ConfineUnpacker(Unpacks::kIntoDirectory, kTarget, filters.directory));
+  const UnpackerLimits limits{.more_memory = request.max_window, .cpu_seconds = request.max_cpu_seconds};
+  CRISP_RETURN_IF_ERROR(
+      request.image ? ConfineUnpacker(Unpacks::kIntoImage, kTarget, filters.image, limits)
+                    : ConfineUnpacker(Unpacks::kIntoDirectory, kTarget, filters.directory, limits));
   return Unpack(request, listed);
 }
 

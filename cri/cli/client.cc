@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -78,24 +79,30 @@ absl::StatusOr<::crisp::v1::ImageHistoryResponse> Client::History(const std::str
   return Call(*admin_, &::crisp::v1::Admin::Stub::ImageHistory, request);
 }
 
-absl::StatusOr<std::vector<std::string>> Client::Import(int fd) {
+absl::StatusOr<std::vector<std::string>> Client::Import(int fd, const std::string& name,
+                                                         const std::function<absl::Status()>& at_end) {
   grpc::ClientContext context;
   ::crisp::v1::ImportImageResponse reply;
   auto writer = admin_->ImportImage(&context, &reply);
   std::string buffer(kChunk, '\0');
+  // Half an archive must not look like a whole one.
+  const auto give_up = [&](const absl::Status& error) {
+    context.TryCancel();
+    writer->Finish();
+    return error;
+  };
+  bool first = true;
   while (true) {
     const ssize_t got = read(fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      // Half an archive must not look like a whole one.
-      const absl::Status error = ErrnoError(errno, "read the archive");
-      context.TryCancel();
-      writer->Finish();
-      return error;
+    if (got < 0) return give_up(ErrnoError(errno, "read the archive"));
+    if (got == 0) {
+      if (absl::Status ended = at_end(); !ended.ok()) return give_up(ended);
+      break;
     }
-    if (got == 0) break;
     ::crisp::v1::ImportImageRequest request;
     request.set_chunk(buffer.data(), static_cast<size_t>(got));
+    if (std::exchange(first, false)) request.set_name(name);
     if (!writer->Write(request)) break;  // the daemon has answered already; Finish() says what
   }
   writer->WritesDone();

@@ -3,6 +3,7 @@
 
 #include <grpcpp/channel.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,8 +28,10 @@ class Client {
   absl::StatusOr<::runtime::v1::StatusResponse> Status();
   absl::StatusOr<::runtime::v1::ListImagesResponse> ListImages();
   absl::StatusOr<::crisp::v1::ImageHistoryResponse> History(const std::string& reference);
-  // Sends everything that `fd` gives; returns what the archive brought.
-  absl::StatusOr<std::vector<std::string>> Import(int fd);
+  // Sends everything that `fd` gives; returns what the archive brought. `at_end` is asked after the last byte
+  // whether that is all. `name`: see ImportImageRequest.
+  absl::StatusOr<std::vector<std::string>> Import(int fd, const std::string& name,
+                                                 const std::function<absl::Status()>& at_end);
   absl::Status Export(const std::vector<std::string>& references, int fd);
 
  private:

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cri/cli/archive_source.h"
 #include "cri/cli/client.h"
 #include "cri/cli/doctor.h"
 #include "cri/cli/doctor_collect.h"
@@ -30,6 +32,7 @@ constexpr size_t kDigestPrefix = 7;  // "sha256:"
 struct Arguments {
   std::string address = kDefaultAddress;
   std::string file;
+  std::string name;
   std::string id;
   bool timing = false;
   bool json = false;
@@ -65,12 +68,11 @@ absl::Status List(const Arguments& arguments) {
 }
 
 absl::Status Import(const Arguments& arguments) {
-  UniqueFd file;
-  if (arguments.file != "-") {
-    CRISP_ASSIGN_OR_RETURN(file, Open(arguments.file, O_RDONLY));
-  }
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveSource> source, ArchiveSource::Open(arguments.file));
   CRISP_ASSIGN_OR_RETURN(const auto references,
-                         Client(arguments.address).Import(file ? file.get() : STDIN_FILENO));
+                         Client(arguments.address).Import(source->fd(), arguments.name, [&] {
+                           return source->Finish();
+                         }));
   for (const std::string& reference : references) absl::PrintF("%s\n", reference);
   return absl::OkStatus();
 }
@@ -173,8 +175,11 @@ int Main(int argc, char** argv) {
   CLI::App* images = app.add_subcommand("images", "Images of the node");
   images->require_subcommand(1);
   add(images, "list", "List images", List);
-  add(images, "import", "Read images from an OCI layout or docker save archive", Import)
-      ->add_option("FILE", arguments.file, "The archive, - for standard input")
+  CLI::App* importing = add(images, "import", "Read images from an OCI layout or docker save archive", Import);
+  importing->add_option("--name", arguments.name, "A name for the one image in the archive, beside those it has");
+  importing
+      ->add_option("FILE", arguments.file,
+                   "The archive, plain or compressed (gzip, zstd, xz, bzip2); an OCI layout's directory; - for standard input")
       ->required();
   CLI::App* exporting = add(images, "export", "Write images into an archive", Export);
   exporting->add_option("-o,--output", arguments.file, "The archive (default: standard output)");

@@ -73,6 +73,8 @@ expect "a mirror's image keeps its own name" \
 
 if crictl pull "$plain/test/nothing:1" >"$work/out" 2>&1; then fail "pull of what does not exist"; fi
 echo "ok: an absent image is an error"
+grep 'image pull failed' "$CRISP_DIR/crispd.log" | grep -q "image=\"\?$plain/test/nothing:1" || fail "the log does not name the image"
+echo "ok: the log names the image of a failed pull"
 
 echo '{"metadata": {"name": "images", "namespace": "test", "uid": "images-1"}}' >"$work/pod.json"
 pod=$(crictl runp "$work/pod.json")
@@ -111,6 +113,30 @@ writable"
 expect "the image's user is in its status" \
   "$(crictl inspecti "$plain/test/volume:1" | jq -r '.status.uid.value // .status.uid')" 1000
 
+id=$(crictl inspecti "$plain/test/volume:1" | jq -r .status.id)
+jq -n --arg image "$id" '{metadata: {name: "by-id"}, image: {image: $image}, command: ["sleep", "1000"]}' >"$work/container.json"
+container=$(crictl create "$pod" "$work/container.json" "$work/pod.json")
+expect "a container made by an image's id shows a name" \
+  "$(crictl inspect "$container" | jq -r .status.image.image)" "$plain/test/volume:1"
+expect "in the list as well" \
+  "$(crictl ps -a -o json | jq -r --arg id "$container" '.containers[] | select(.id == $id) | .image.image')" "$plain/test/volume:1"
+
 crictl rmp -f "$pod" >/dev/null
+crisp() { build/bin/crisp --address "unix://$CRISP_SOCKET" "$@"; }
+name="$plain/test/busybox:1"
+crisp images export -o "$work/box.tar" "$name"
+mkdir "$work/layout"
+tar -C "$work/layout" -xf "$work/box.tar"
+xz -k "$work/box.tar"
+bzip2 -k "$work/box.tar"
+for archive in box.tar box.tar.xz box.tar.bz2 layout; do
+  crictl rmi "$name" >/dev/null
+  expect "import of $archive" "$(crisp images import "$work/$archive")" "$name"
+  [[ -n $(crictl inspecti "$name" | jq -r '.status.repoDigests[]') ]] || fail "the digest is lost"
+done
+if crisp images import - <"$work/box.tar.xz" >"$work/out" 2>&1; then fail "import of what is not read"; fi
+grep -q 'xz -dc' "$work/out" || fail "it does not say what would do: $(cat "$work/out")"
+expect "import under a name" "$(crisp images import --name named.test/box "$work/layout" | sort | tr '\n' ' ')" \
+  "$(printf '%s\n' "$name" named.test/box:latest | sort | tr '\n' ' ')"
 crictl rmi --all >/dev/null 2>&1 || fail "removing every image"
 expect "no image is left" "$(crictl images -q | wc -l)" 0

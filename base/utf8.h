@@ -1,0 +1,22 @@
+#ifndef CRISP_BASE_UTF8_H_
+#define CRISP_BASE_UTF8_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace crisp {
+
+// RFC 3629: no overlong forms, no surrogates.
+bool IsUtf8(absl::string_view text);
+
+// The text with U+FFFD in place of each byte that belongs to no character.
+std::string ReplaceInvalidUtf8(absl::string_view text);
+
+// Bytes from outside as messages show them: what is no printable UTF-8 is escaped, and what is longer than
+// `most` bytes is cut.
+std::string ShownBytes(absl::string_view bytes, size_t most = 200);
+
+}  // namespace crisp
+
+#endif  // CRISP_BASE_UTF8_H_
