@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "cri/rpc_call.h"
 #include "cri/status_to_grpc.h"
 
@@ -61,12 +61,13 @@ grpc::Status AdminService::ImportImage(grpc::ServerContext* context,
   auto pipe = MakePipe();
   if (!pipe.ok()) return ToGrpc(pipe.status());
   absl::StatusOr<std::vector<std::string>> imported;
-  std::thread store([&, fd = std::move(pipe->read_end)]() mutable {
+  absl::StatusOr<Thread> store = Thread::Start("import", [&, fd = std::move(pipe->read_end)]() mutable {
     imported = images_.Import(fd.get(), call.cancel());
     fd.reset();  // a feeder that still writes must not wait for a reader that is gone
   });
+  if (!store.ok()) return ToGrpc(store.status());
   Feed(reader, std::move(pipe->write_end));
-  store.join();
+  store->Join();
   // A client that hangs up looks like the end of its archive.
   if (context->IsCancelled()) {
     return grpc::Status(grpc::StatusCode::CANCELLED, "import: cancelled by the client");
@@ -91,12 +92,13 @@ grpc::Status AdminService::ExportImage(grpc::ServerContext* context,
   const std::vector<std::string> references(request->references().begin(),
                                             request->references().end());
   absl::Status exported;
-  std::thread store([&, fd = std::move(pipe->write_end)]() mutable {
+  absl::StatusOr<Thread> store = Thread::Start("export", [&, fd = std::move(pipe->write_end)]() mutable {
     exported = images_.Export(references, fd.get(), call.cancel());
     fd.reset();  // the end of the stream
   });
+  if (!store.ok()) return ToGrpc(store.status());
   const bool delivered = Drain(std::move(pipe->read_end), writer);
-  store.join();
+  store->Join();
   if (!delivered) return grpc::Status(grpc::StatusCode::CANCELLED, "client went away");
   return ToGrpc(exported);
 }
