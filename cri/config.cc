@@ -112,6 +112,9 @@ struct Range {
 };
 
 absl::Status CheckRanges(const Config& config) {
+  if (config.runtime.path_timeout < absl::Seconds(1)) {
+    return config.Refused("runtime.path_timeout", "must be at least 1s");
+  }
   for (const Range& range : {Range{"image.max_parallel_downloads", config.image.max_parallel_downloads, 1, 64},
                              Range{"image.max_parallel_unpacks", config.image.max_parallel_unpacks, 1, 64},
                              Range{"streaming.max_connections", config.streaming.max_connections, 1, 100000},

@@ -49,10 +49,12 @@ std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& 
   return absl::StrCat(pod.log_directory(), "/", container.log_path());
 }
 
-absl::StatusOr<std::optional<std::string>> ReadSeccomp(const v1::LinuxContainerSecurityContext& context) {
+absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths,
+                                                       const v1::LinuxContainerSecurityContext& context) {
   CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
   if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
-  auto text = ReadFile(selection.path, 1u << 20);
+  auto text = paths.Read(selection.path, 1u << 20);
+  if (!text.ok() && IsPathsTrouble(text.status())) return Annotate(text.status(), "seccomp");
   // NotFound would say that the pod or the image is.
   if (!text.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));
@@ -212,7 +214,7 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   CRISP_RETURN_IF_ERROR(ResolveUser(job));
   CRISP_RETURN_IF_ERROR(MakeVolumes(job));
   CRISP_RETURN_IF_ERROR(CheckAppArmor(context, host_));
-  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(context));
+  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(*paths_, context));
   job.timer->Done("resolve");
   if (context.namespace_options().pid() == v1::TARGET) {
     CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
@@ -279,7 +281,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   const state::ContainerRecord& record = *held;
   HostFacts host = host_;
   if (job.config.linux().security_context().privileged()) {
-    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices("/dev", "/dev"));
+    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices(*paths_, "/dev", "/dev"));
   }
   char hostname[HOST_NAME_MAX + 1] = {};
   (void)::gethostname(hostname, HOST_NAME_MAX);
@@ -307,7 +309,8 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   CRISP_RETURN_IF_ERROR(InjectCdiDevices(job));
   CRISP_RETURN_IF_ERROR(ApplyBlockIoClass(job));
   if (!record.log_path().empty()) {
-    CRISP_RETURN_IF_ERROR(MakeDirs(record.log_path().substr(0, record.log_path().rfind('/')), 0755));
+    const std::string directory = record.log_path().substr(0, record.log_path().rfind('/'));
+    CRISP_RETURN_IF_ERROR(Annotate(paths_->MakeDirs(directory), "log directory"));
   }
   job.timer->Done("spec");
   const runtime::Cgroup group = CgroupAt(record.cgroup_path());
