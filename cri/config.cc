@@ -140,7 +140,7 @@ absl::Status CheckChoices(const Config& config) {
        {Choice{"log_level", config.log_level, {"debug", "info", "warn", "error"}},
         Choice{"image.layer_format", config.image.layer_format, {"directories", "erofs"}},
         Choice{"runtime.cgroup_driver", config.runtime.cgroup_driver, {"cgroupfs", "systemd"}},
-        Choice{"runtime.selinux", config.runtime.selinux, {"auto", "off"}}}) {
+        Choice{"runtime.selinux", config.runtime.selinux, {"auto", "required", "off"}}}) {
     if (absl::c_linear_search(choice.among, choice.value)) continue;
     const absl::Span<const absl::string_view> all = choice.among;
     return Invalid(config, choice.key, choice.value,

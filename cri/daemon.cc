@@ -57,6 +57,7 @@ PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
                                : runtime::CgroupDriver::kCgroupfs,
           .handlers = config.runtime.handlers,
           .selinux = config.runtime.selinux != "off",
+          .selinux_required = config.runtime.selinux == "required",
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,

@@ -65,6 +65,10 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   if (manager->host_.apparmor) manager->LoadDefaultAppArmor();
   runtime::SelinuxHost& selinux = manager->host_.selinux;
   selinux.off = !manager->options_.selinux;
+  selinux.required = manager->options_.selinux_required;
+  if (!selinux.enabled && !selinux.off && !selinux.required) {
+    LogInfo("SELinux labels that pods ask for are overlooked", {{"reason", "this kernel has no SELinux"}});
+  }
   if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
     LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
   }

@@ -44,6 +44,7 @@ struct PodManagerOptions {
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
   std::vector<std::string> handlers = {"crisp"};  // besides ""
   bool selinux = true;            // labels, where the kernel has SELinux
+  bool selinux_required = false;  // where it has none, what asks for labels is refused
   int selinux_categories = 1024;  // pods get pairs of the first so many
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
