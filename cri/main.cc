@@ -26,6 +26,7 @@
 #include "cri/config.h"
 #include "cri/config_check.h"
 #include "cri/daemon.h"
+#include "cri/hardening.h"
 #include "cri/node_info.h"
 
 namespace crisp::cri {
@@ -170,6 +171,9 @@ absl::StatusOr<Listener> OpenListener(const Config& config) {
 }
 
 absl::Status Serve(const Config& config) {
+  if (const absl::Status hard = HardenProcess(); !hard.ok()) {
+    LogWarning("crispd is less hardened than it could be", {{"reason", hard.message()}});
+  }
   TuneProcess();
   // Before the first RPC could wait for whoever reads the log.
   CRISP_RETURN_IF_ERROR(StartLogWriter());
