@@ -85,6 +85,7 @@ absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Other(
     process_ = nullptr;
   }
   if (failed != nullptr) {
+    LogWarning("shim broker replaced", {{"pid", failed->pid}});
     (void)kill(failed->pid, SIGKILL);  // its shims are their own
     ended_.Add(failed->pid);
   }
@@ -132,7 +133,6 @@ absl::Status ShimBroker::Send(const WireMessage& message, int control, const Can
     // Of one that takes nothing for so long nobody has anything any more.
     const bool hangs = absl::IsDeadlineExceeded(status) && absl::Now() < cancel.deadline();
     if (!absl::IsUnavailable(status) && !hangs) return status;
-    LogWarning("shim broker replaced", {{"pid", process->pid}, {"reason", status.message()}});
   }
   CRISP_ASSIGN_OR_RETURN(process, Other(process, cancel));
   return SendMessage(process->socket.get(), message, {control}, cancel);
