@@ -8,9 +8,10 @@ TMPDIR=$(mktemp -d)
 export TMPDIR
 failed=0
 finish() {
+  local status=$?
   stop_daemon || failed=1
   rm -rf --one-file-system "$TMPDIR"
-  exit $failed
+  exit $((failed || status))
 }
 trap finish EXIT
 fail() { echo "FAILED: $*"; failed=1; }

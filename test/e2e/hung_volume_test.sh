@@ -9,10 +9,11 @@ TMPDIR=$(mktemp -d)
 export TMPDIR
 failed=0 hung=
 finish() {
+  local status=$?
   [[ -z $hung ]] || { kill "$hung"; wait "$hung"; }
   stop_daemon || failed=1
   rm -rf --one-file-system "$TMPDIR"
-  exit $failed
+  exit $((failed || status))
 }
 trap finish EXIT
 fail() { echo "FAILED: $*"; failed=1; }
