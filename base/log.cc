@@ -5,13 +5,17 @@
 #include <unistd.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/log_queue.h"
+#include "base/log_writer.h"
 
 namespace crisp {
 namespace {
@@ -42,13 +46,28 @@ std::unique_ptr<spdlog::formatter> LineFormatter() {
   return formatter;
 }
 
+// Never destroyed: threads log until the very end.
+LogQueue& Queue() {
+  static LogQueue& queue = *new LogQueue(STDERR_FILENO);
+  return queue;
+}
+
+class QueueSink final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    Queue().Add(absl::string_view(line.data(), line.size()));
+  }
+  void flush_() override {}
+};
+
 spdlog::logger& Logger() {
   static spdlog::logger& logger = *[] {
-    auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    auto sink = std::make_shared<QueueSink>();
     auto* made = new spdlog::logger("crisp", std::move(sink));
     made->set_formatter(LineFormatter());
     made->set_level(spdlog::level::info);
-    made->flush_on(spdlog::level::info);
     return made;
   }();
   return logger;
@@ -95,6 +114,10 @@ absl::Status SetLogLevel(absl::string_view name) {
   }
   return absl::OkStatus();
 }
+
+absl::Status StartLogWriter() { return Queue().Start(); }
+bool FlushLog(absl::Duration limit) { return Queue().Flush(limit); }
+uint64_t DroppedLogLines() { return Queue().dropped(); }
 
 bool LogEnabled(LogLevel level) { return Logger().should_log(SpdlogLevel(level)); }
 

@@ -119,6 +119,9 @@ struct Range {
 };
 
 absl::Status CheckRanges(const Config& config) {
+  if (config.runtime.path_timeout < absl::Seconds(1)) {
+    return config.Refused("runtime.path_timeout", "must be at least 1s");
+  }
   for (const Range& range : {Range{"image.max_parallel_downloads", config.image.max_parallel_downloads, 1, 64},
                              Range{"image.max_parallel_unpacks", config.image.max_parallel_unpacks, 1, 64},
                              Range{"streaming.max_connections", config.streaming.max_connections, 1, 100000},
@@ -149,7 +152,7 @@ absl::Status CheckChoices(const Config& config) {
        {Choice{"log_level", config.log_level, {"debug", "info", "warn", "error"}},
         Choice{"image.layer_format", config.image.layer_format, {"directories", "erofs"}},
         Choice{"runtime.cgroup_driver", config.runtime.cgroup_driver, {"cgroupfs", "systemd"}},
-        Choice{"runtime.selinux", config.runtime.selinux, {"auto", "off"}}}) {
+        Choice{"runtime.selinux", config.runtime.selinux, {"auto", "required", "off"}}}) {
     if (absl::c_linear_search(choice.among, choice.value)) continue;
     const absl::Span<const absl::string_view> all = choice.among;
     return Invalid(config, choice.key, choice.value,

@@ -57,11 +57,14 @@ struct RuntimeConfig {
   // Overlays that are mounted before there is a container for them, for each of the eight images that
   // were used last; 0: none. Not for containers with an SELinux label or a user namespace.
   int64_t spare_roots = 4;
-  // SELinux labels where the kernel has SELinux ("auto"), or never, whatever pods ask for ("off").
+  // SELinux labels where the kernel has SELinux, overlooked where it has none ("auto") or refused there
+  // ("required"), or never, whatever pods ask for ("off").
   std::string selinux = "auto";
   int64_t selinux_category_range = 1024;  // pods get pairs of the first so many categories
   // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
   bool device_ownership_from_security_context = false;
+  // When a path that a pod names (a volume, a log directory) and that does not answer is given up.
+  absl::Duration path_timeout = absl::Seconds(30);
   std::string blockio_config_file;  // named classes of block IO limits; empty: there are none
   // CDI files; a later directory's devices hide those of an earlier one. Empty: no CDI.
   std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};

@@ -49,6 +49,7 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("selinux", config.runtime.selinux);
     v.Key("selinux_category_range", config.runtime.selinux_category_range);
     v.Key("device_ownership_from_security_context", config.runtime.device_ownership_from_security_context);
+    v.Key("path_timeout", config.runtime.path_timeout);
     v.Key("blockio_config_file", config.runtime.blockio_config_file);
     v.Key("cdi_spec_dirs", config.runtime.cdi_spec_dirs);
   });

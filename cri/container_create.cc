@@ -59,10 +59,12 @@ std::string ShimLogPath(const v1::PodSandboxConfig& pod, const state::ContainerR
   return absl::StrCat(trusted, "/./", absl::StripPrefix(absl::StripPrefix(path, trusted), "/"));
 }
 
-absl::StatusOr<std::optional<std::string>> ReadSeccomp(const v1::LinuxContainerSecurityContext& context) {
+absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths,
+                                                       const v1::LinuxContainerSecurityContext& context) {
   CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
   if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
-  auto text = ReadFile(selection.path, 1u << 20);
+  auto text = paths.Read(selection.path, 1u << 20);
+  if (!text.ok() && IsPathsTrouble(text.status())) return Annotate(text.status(), "seccomp");
   // NotFound would say that the pod or the image is.
   if (!text.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));
@@ -224,7 +226,7 @@ absl::Status PodManager::PrepareContainer(CreateJob& job) {
   CRISP_RETURN_IF_ERROR(ResolveUser(job));
   CRISP_RETURN_IF_ERROR(MakeVolumes(job));
   CRISP_RETURN_IF_ERROR(CheckAppArmor(context, host_));
-  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(context));
+  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(*paths_, context));
   job.timer->Done("resolve");
   if (context.namespace_options().pid() == v1::TARGET) {
     CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
@@ -293,7 +295,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
   const state::ContainerRecord& record = *held;
   HostFacts host = host_;
   if (job.config.linux().security_context().privileged()) {
-    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices("/dev", "/dev"));
+    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices(*paths_, "/dev", "/dev"));
   }
   char hostname[HOST_NAME_MAX + 1] = {};
   (void)::gethostname(hostname, HOST_NAME_MAX);

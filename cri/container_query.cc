@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/label_selector.h"
+#include "cri/message_json.h"
 #include "cri/pod_manager.h"
 
 namespace crisp::cri {
@@ -131,6 +132,7 @@ absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& reque
   (*reply->mutable_info())["info"] =
       absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
                    ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
+                   ",\"config\":", DumpJson(MessageToJson(record.config())),
                    ",\"runtimeSpec\":", DumpJson(SpecShown(*container)), "}");
   return absl::OkStatus();
 }

@@ -41,6 +41,13 @@ std::map<std::string, std::string> ToMap(const google::protobuf::Map<std::string
 absl::Status PodManager::ResolveMounts(CreateJob& job) {
   std::optional<std::string> mountinfo;
   int images = 0;
+  std::vector<std::string> sources;
+  for (const v1::Mount& mount : job.config.mounts()) {
+    if (!mount.has_image()) sources.push_back(mount.host_path());
+  }
+  auto resolved_sources = paths_->Resolve(sources);
+  if (!resolved_sources.ok()) return Annotate(resolved_sources.status(), "mounts");
+  auto source = resolved_sources->begin();
   const auto held = job.container->Snapshot();
   const state::ContainerRecord& record = *held;
   for (const v1::Mount& mount : job.config.mounts()) {
@@ -60,7 +67,7 @@ absl::Status PodManager::ResolveMounts(CreateJob& job) {
       job.image_volumes[resolved.image_key] = {.lowers = view->lower_dirs, .sub_path = mount.image_sub_path()};
       shown.mutable_image()->set_image_ref(image->id);
     } else {
-      CRISP_ASSIGN_OR_RETURN(resolved.host_path, ResolveHostPath(mount.host_path()));
+      resolved.host_path = std::move(*source++);
       if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
         if (!mountinfo.has_value()) {
           CRISP_ASSIGN_OR_RETURN(mountinfo, ReadFile("/proc/self/mountinfo"));
@@ -86,7 +93,8 @@ absl::Status PodManager::ResolveDevices(CreateJob& job) {
       return absl::InvalidArgumentError(
           absl::StrCat("devices: permissions \"", device.permissions(), "\" are not of r, w and m"));
     }
-    auto found = ScanDevices(device.host_path(), shown);
+    auto found = ScanDevices(*paths_, device.host_path(), shown);
+    if (!found.ok() && IsPathsTrouble(found.status())) return found.status();
     if (!found.ok()) return absl::InvalidArgumentError(std::string(found.status().message()));
     for (runtime::OciDevice& node : *found) {
       std::string host = absl::StrCat(device.host_path(), node.path.substr(shown.size()));
@@ -113,7 +121,13 @@ absl::Status PodManager::ApplyBlockIoClass(CreateJob& job) {
   if (!classes.ok()) return invalid(absl::StrCat(path, ": ", std::string(classes.status().message())));
   const auto rules = classes->find(name);
   if (rules == classes->end()) return invalid(absl::StrCat("is not among those of ", path));
-  auto limits = runtime::ResolveBlockIo(rules->second, runtime::BlockDevicesOnHost);
+  absl::Status looked;
+  auto limits = runtime::ResolveBlockIo(rules->second, [&](const std::string& pattern) {
+    auto devices = paths_->BlockDevices(pattern);
+    looked.Update(devices.status());
+    return devices.ok() ? *std::move(devices) : std::vector<runtime::DeviceNumber>();
+  });
+  if (!looked.ok()) return Annotate(looked, absl::StrCat("block IO class \"", name, "\""));
   if (!limits.ok()) return Annotate(limits.status(), absl::StrCat("block IO class \"", name, "\""));
   job.spec.linux_.resources.block_io = *std::move(limits);
   return absl::OkStatus();

@@ -52,7 +52,7 @@ network::NetworkOptions NetworkOptionsOf(const Config& config) {
           .mtu = static_cast<int>(config.network.mtu)};
 }
 
-PodManagerOptions PodOptions(const Config& config) {
+PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
   return {.state = config.state,
           .root = config.root,
           .cgroup_driver = config.runtime.cgroup_driver == "systemd"
@@ -61,10 +61,13 @@ PodManagerOptions PodOptions(const Config& config) {
           .handlers = config.runtime.handlers,
           .cgroup_writable_handlers = config.runtime.cgroup_writable_handlers,
           .selinux = config.runtime.selinux != "off",
+          .selinux_required = config.runtime.selinux == "required",
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs,
+          .path_helper = std::move(path_helper),
+          .path_timeout = config.runtime.path_timeout,
           .spare_roots = static_cast<int>(config.runtime.spare_roots),
           .attach_spares = config.network.attach_spares && config.runtime.spare_pods > 0};
 }
@@ -117,7 +120,8 @@ absl::Status Daemon::OpenStores() {
 }
 
 absl::Status Daemon::OpenPods() {
-  auto pods = PodManager::Create(PodOptions(config_), images_.get(), network_.get());
+  CRISP_ASSIGN_OR_RETURN(std::string path_helper, HelperPath("crisp-paths"));
+  auto pods = PodManager::Create(PodOptions(config_, std::move(path_helper)), images_.get(), network_.get());
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
   pods_->Connect(&metrics_);
@@ -208,6 +212,7 @@ void Daemon::LogState() const {
                     {"pods", pods_->PodCount()},
                     {"running", pods_->ContainersIn(state::ContainerRecord::RUNNING)},
                     {"images", images_->List().size()},
+                    {"stuck_paths", pods_->StuckPathHelpers()},
                     {"streams", streaming_ == nullptr ? 0 : streaming_->connections()},
                     {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()}});
   for (const ThreadState& thread : ThreadsOfThisProcess()) {

@@ -1,12 +1,6 @@
 #include "cri/host_facts.h"
 
-#include <climits>
-#include <cstdlib>
-
-#include <dirent.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -39,37 +33,14 @@ std::vector<std::string> HugepageSizes() {
   return sizes;
 }
 
-runtime::OciDevice FromStat(const struct stat& st, std::string path) {
-  return {.type = S_ISBLK(st.st_mode) ? "b" : "c",
+runtime::OciDevice FromNode(const runtime::HostNode& node, std::string path) {
+  return {.type = S_ISBLK(node.mode) ? "b" : "c",
           .path = std::move(path),
-          .major = static_cast<int64_t>(major(st.st_rdev)),
-          .minor = static_cast<int64_t>(minor(st.st_rdev)),
-          .file_mode = st.st_mode & 07777,
-          .uid = st.st_uid,
-          .gid = st.st_gid};
-}
-
-void ScanDirectory(const std::string& path,
-                   const std::string& shown,
-                   int depth,
-                   std::vector<runtime::OciDevice>& devices) {
-  auto names = ListDir(path);
-  // What vanishes or cannot be read is no device for anybody.
-  if (!names.ok() || depth > 8) return;
-  for (const std::string& name : *names) {
-    const std::string child = absl::StrCat(path, "/", name);
-    const std::string as = absl::StrCat(shown, "/", name);
-    struct stat st;
-    if (::lstat(child.c_str(), &st) != 0) continue;
-    if (S_ISDIR(st.st_mode)) {
-      if (name == "pts" || name == "shm" || name == "mqueue" || name == "fd") continue;
-      ScanDirectory(child, as, depth + 1, devices);
-    } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
-      // 0:0 is a whiteout; console and ptmx are the container's own.
-      if (st.st_rdev == 0 || as == "/dev/console" || as == "/dev/ptmx") continue;
-      devices.push_back(FromStat(st, as));
-    }
-  }
+          .major = node.major,
+          .minor = node.minor,
+          .file_mode = node.mode & 07777,
+          .uid = node.uid,
+          .gid = node.gid};
 }
 
 }  // namespace
@@ -82,19 +53,23 @@ HostFacts ReadHostFacts(const runtime::CgroupLayout& layout) {
   return facts;
 }
 
-absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(const std::string& path,
+absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(runtime::HostPaths& paths,
+                                                            const std::string& path,
                                                             const std::string& shown) {
-  struct stat st;
-  if (::stat(path.c_str(), &st) != 0) return ErrnoError(errno, absl::StrCat("devices: stat ", path));
+  auto nodes = paths.Devices(path);
+  if (!nodes.ok()) return Annotate(nodes.status(), "devices");
   std::vector<runtime::OciDevice> devices;
-  if (S_ISDIR(st.st_mode)) {
-    ScanDirectory(path, shown, 0, devices);
-  } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
-    devices.push_back(FromStat(st, shown));
-  } else {
-    return absl::InvalidArgumentError(absl::StrCat("devices: ", path, " is no device node"));
+  for (const runtime::HostNode& node : *nodes) {
+    std::string as = absl::StrCat(shown, node.name);
+    // Console and ptmx are the container's own.
+    if (!node.name.empty() && (as == "/dev/console" || as == "/dev/ptmx")) continue;
+    devices.push_back(FromNode(node, std::move(as)));
   }
   return devices;
+}
+
+bool IsPathsTrouble(const absl::Status& status) {
+  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
 }
 
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
@@ -117,15 +92,6 @@ std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
     }
   }
   return best;
-}
-
-absl::StatusOr<std::string> ResolveHostPath(const std::string& path) {
-  char resolved[PATH_MAX];
-  if (::realpath(path.c_str(), resolved) != nullptr) return std::string(resolved);
-  if (errno != ENOENT) return ErrnoError(errno, absl::StrCat("mounts: resolve ", path));
-  CRISP_RETURN_IF_ERROR(MakeDirs(path, 0755));
-  if (::realpath(path.c_str(), resolved) != nullptr) return std::string(resolved);
-  return ErrnoError(errno, absl::StrCat("mounts: resolve ", path));
 }
 
 }  // namespace crisp::cri

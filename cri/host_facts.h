@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "cri/spec_builder.h"
 #include "runtime/cgroup_layout.h"
+#include "runtime/host_paths.h"
 
 namespace crisp::cri {
 
@@ -19,14 +20,15 @@ HostFacts ReadHostFacts(const runtime::CgroupLayout& layout);
 // The device nodes below `path` (a directory or one node; symlinks are followed for `path` itself
 // only), with `shown` in place of `path`. Ptys, shm and console stay out. NotFound, InvalidArgument
 // for what is no device.
-absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(const std::string& path,
+absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(runtime::HostPaths& paths,
+                                                            const std::string& path,
                                                             const std::string& shown);
+
+// Whether it is the path that does not answer, or no helper that could ask it; not what it answered.
+bool IsPathsTrouble(const absl::Status& status);
 
 // "shared", "slave" or "private": of the mount that holds the absolute, resolved `path`.
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path);
-
-// A host path with its symlinks resolved; made as a directory when it is absent.
-absl::StatusOr<std::string> ResolveHostPath(const std::string& path);
 
 }  // namespace crisp::cri
 

@@ -20,11 +20,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "base/log_writer.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "cri/config.h"
 #include "cri/config_check.h"
 #include "cri/daemon.h"
+#include "cri/hardening.h"
 #include "cri/node_info.h"
 
 namespace crisp::cri {
@@ -169,7 +171,12 @@ absl::StatusOr<Listener> OpenListener(const Config& config) {
 }
 
 absl::Status Serve(const Config& config) {
+  if (const absl::Status hard = HardenProcess(); !hard.ok()) {
+    LogWarning("crispd is less hardened than it could be", {{"reason", hard.message()}});
+  }
   TuneProcess();
+  // Before the first RPC could wait for whoever reads the log.
+  CRISP_RETURN_IF_ERROR(StartLogWriter());
   CRISP_ASSIGN_OR_RETURN(const UniqueFd signals, CatchSignals());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
   CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
@@ -217,4 +224,8 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace crisp::cri
 
-int main(int argc, char** argv) { return crisp::cri::Main(argc, argv); }
+int main(int argc, char** argv) {
+  const int code = crisp::cri::Main(argc, argv);
+  (void)crisp::FlushLog(absl::Seconds(2));  // a journal that takes nothing does not keep us
+  return code;
+}

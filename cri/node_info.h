@@ -6,6 +6,8 @@
 namespace crisp::cri {
 
 inline constexpr char kRuntimeName[] = "crisp";
+// What clients are told of a sandbox image, which crisp neither needs nor pulls: kubeadm looks for its own.
+inline constexpr char kSandboxImage[] = "registry.k8s.io/pause:3.10.2";
 // The version of this build, semver.
 inline constexpr char kVersion[] = CRISP_VERSION;
 

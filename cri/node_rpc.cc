@@ -17,10 +17,11 @@ void AddCondition(v1::RuntimeStatus* status, const char* type, bool holds,
   condition->set_message(message);
 }
 
-// What clients look up below "config"; critest reads stateDir from it.
+// What clients look up below "config"; critest reads stateDir from it, kubeadm sandboxImage.
 std::string VerboseConfig(const Config& config) {
   return DumpJson({{"rootDir", config.root},
                    {"stateDir", config.state},
+                   {"sandboxImage", kSandboxImage},
                    {"listen", "unix://" + config.SocketPath()},
                    {"cgroupDriver", config.runtime.cgroup_driver},
                    {"cniConfDir", config.network.cni_conf_dir},

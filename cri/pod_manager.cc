@@ -29,7 +29,11 @@ PodManager::PodManager(PodManagerOptions options,
     : options_(std::move(options)),
       images_(images),
       network_(network),
-      cdi_(options_.cdi_spec_dirs),
+      cdi_(options_.cdi_spec_dirs,
+           [this](const std::string& path, bool itself) {
+             using Links = runtime::HostPaths::Links;
+             return paths_->Stat(path, itself ? Links::kStay : Links::kFollow);
+           }),
       mcs_(options_.selinux_categories),
       spare_roots_(images_, &cleanup_, options_.spare_roots) {}
 
@@ -46,9 +50,14 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
                                                                storage::ImageStore* images,
                                                                network::PodNetwork* network) {
   std::unique_ptr<PodManager> manager(new PodManager(std::move(options), images, network));
+  CRISP_RETURN_IF_ERROR(manager->cleanup_.Start());
+  CRISP_RETURN_IF_ERROR(manager->quick_.Start());
   const std::string& state = manager->options_.state;
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(state, "/pods"), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(manager->options_.root, "/volumes"), 0711));
+  CRISP_ASSIGN_OR_RETURN(manager->paths_,
+                         runtime::HostPaths::Create({.helper = manager->options_.path_helper,
+                                                     .timeout = manager->options_.path_timeout}));
   CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
   CRISP_ASSIGN_OR_RETURN(manager->layers_, MakeConstantLayers(manager->options_.root));
   manager->spare_roots_.SetBottom(manager->layers_.mount_points);
@@ -61,6 +70,10 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   }
   runtime::SelinuxHost& selinux = manager->host_.selinux;
   selinux.off = !manager->options_.selinux;
+  selinux.required = manager->options_.selinux_required;
+  if (!selinux.enabled && !selinux.off && !selinux.required) {
+    LogInfo("SELinux labels that pods ask for are overlooked", {{"reason", "this kernel has no SELinux"}});
+  }
   if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
     LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
   }

@@ -30,6 +30,7 @@
 #include "network/pod_network.h"
 #include "runtime/cdi_registry.h"
 #include "runtime/cgroup.h"
+#include "runtime/host_paths.h"
 #include "runtime/mcs_pool.h"
 #include "runtime/seccomp_filter.h"
 #include "storage/image_store.h"
@@ -44,10 +45,13 @@ struct PodManagerOptions {
   std::vector<std::string> handlers = {"crisp"};  // besides ""
   std::vector<std::string> cgroup_writable_handlers;  // whose containers may make cgroups of their own
   bool selinux = true;            // labels, where the kernel has SELinux
+  bool selinux_required = false;  // where it has none, what asks for labels is refused
   int selinux_categories = 1024;  // pods get pairs of the first so many
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
+  std::string path_helper;  // crisp-paths: looks at what pods and volumes control
+  absl::Duration path_timeout = absl::Seconds(30);  // when such a path is given up
   int spare_roots = 0;       // overlays that are mounted ahead, for each of the images used last
   bool attach_spares = false;  // the network prepares the pool's spares
   // How often CPU and OOM counters are read while there are pods.
@@ -103,6 +107,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   int ContainersIn(state::ContainerRecord::Stage stage) const;
   uint64_t DroppedEvents() const { return events_.dropped(); }
   uint64_t OomKills() const { return oom_kills_; }
+  size_t StuckPathHelpers() const { return paths_->Stuck(); }
 
   runtime::ShimObserver* observer() override { return this; }
 
@@ -303,6 +308,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   HostFacts host_;
   ConstantLayers layers_;
   std::unique_ptr<RecordStore> records_;
+  std::unique_ptr<runtime::HostPaths> paths_;
   runtime::SeccompCache seccomp_;
   runtime::CdiRegistry cdi_;
   runtime::McsPool mcs_;

@@ -149,6 +149,8 @@ class PodManagerTest : public ::testing::Test {
   void Start() {
     ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state",
                                                        .root = dir_.path() + "/root",
+                                                       .path_helper = CRISP_PATHS_BINARY,
+                                                       .path_timeout = absl::Seconds(10),
                                                        .spare_roots = spare_roots_,
                                                        .attach_spares = attach_spares_},
                                                       images_.get(), &network_));

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -7,6 +9,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "cri/label_selector.h"
+#include "cri/message_json.h"
 #include "cri/pod_manager.h"
 
 namespace crisp::cri {
@@ -36,6 +39,32 @@ std::shared_ptr<const std::string> Listed(const Pod& pod, const std::shared_ptr<
   return pod.listed.bytes;
 }
 
+// The pod as an OCI spec would have it, which is where clients look for its namespaces. A stopped one has
+// none any more.
+Json SandboxSpec(const state::PodRecord& record, pid_t pid) {
+  const v1::PodSandboxConfig& config = record.config();
+  const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
+  Json namespaces = Json::array();
+  const auto add = [&](const char* type, const char* file, bool own) {
+    if (!own) return;
+    Json& added = namespaces.emplace_back(Json{{"type", type}});
+    if (pid != 0 && *file != '\0') added["path"] = absl::StrCat("/proc/", pid, "/ns/", file);
+  };
+  add("pid", "", options.pid() != v1::NODE);
+  add("ipc", "ipc", options.ipc() != v1::NODE);
+  add("uts", "uts", options.network() != v1::NODE);
+  add("mount", "", true);
+  add("network", "net", options.network() != v1::NODE);
+  add("user", "user", !options.userns_options().uids().empty());
+  return {{"ociVersion", runtime::OciSpec().oci_version},
+          {"hostname", config.hostname()},
+          {"annotations", std::map<std::string, std::string>(config.annotations().begin(), config.annotations().end())},
+          {"linux",
+           {{"cgroupsPath", record.cgroup_path()},
+            {"sysctl", std::map<std::string, std::string>(config.linux().sysctls().begin(), config.linux().sysctls().end())},
+            {"namespaces", std::move(namespaces)}}}};
+}
+
 std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
   const v1::NamespaceOption& options = record.config().linux().security_context().namespace_options();
   const pid_t pid = pod.GetShim() == nullptr ? 0 : record.shim_pid();
@@ -44,7 +73,9 @@ std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
                {"netNamespaceClosed", pid == 0},
                {"runtimeHandler", record.runtime_handler()},
                {"cgroupPath", record.cgroup_path()},
-               {"hostNetwork", options.network() == v1::NODE}};
+               {"hostNetwork", options.network() == v1::NODE},
+               {"config", MessageToJson(record.config())},
+               {"runtimeSpec", SandboxSpec(record, pid)}};
   if (pid != 0 && options.network() != v1::NODE) {
     info["networkNamespace"] = absl::StrCat("/proc/", pid, "/ns/net");
   }

@@ -303,7 +303,9 @@ absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
   const v1::PodSandboxConfig config = pod->Snapshot()->config();
   CRISP_RETURN_IF_ERROR(MakeDirs(FilesDir(pod->id), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
-  if (!config.log_directory().empty()) CRISP_RETURN_IF_ERROR(MakeDirs(config.log_directory(), 0755));
+  if (!config.log_directory().empty()) {
+    CRISP_RETURN_IF_ERROR(Annotate(paths_->MakeDirs(config.log_directory()), "log directory"));
+  }
   timer.Done("directories");
   network::Sysctls sysctls;
   CRISP_RETURN_IF_ERROR(StartShim(pod, config, &sysctls));

@@ -77,7 +77,7 @@ absl::Status PodManager::RelabelVolume(const CreateJob& job, const ResolvedMount
   if (!mount.mount.selinux_relabel() || mount.mount.has_image() || !job.selinux.confined) {
     return absl::OkStatus();
   }
-  const absl::Status labelled = runtime::RelabelTree(mount.host_path, job.selinux.mount);
+  const absl::Status labelled = paths_->Relabel(mount.host_path, job.selinux.mount);
   return Annotate(labelled, absl::StrCat("mounts: ", mount.mount.container_path()));
 }
 

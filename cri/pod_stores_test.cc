@@ -6,6 +6,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/test_threads.h"
 #include "cri/event_hub.h"
 #include "cri/id_store.h"
 #include "cri/join_table.h"
@@ -114,6 +115,7 @@ TEST(RecordStore, ASpecGoesWithItsContainer) {
 
 TEST(WorkQueue, TriesUntilItSucceeds) {
   WorkQueue queue(2);
+  ASSERT_OK(queue.Start());
   std::atomic<int> tries = 0;
   queue.UntilDone("test", [&] {
     return ++tries < 3 ? absl::UnavailableError("not yet") : absl::OkStatus();
@@ -122,6 +124,12 @@ TEST(WorkQueue, TriesUntilItSucceeds) {
   while (tries < 3 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
   absl::SleepFor(absl::Milliseconds(300));
   EXPECT_EQ(tries, 3);
+}
+
+TEST(WorkQueue, WithoutThreadsTheStartFails) {
+  WorkQueue queue(2);
+  ASSERT_TRUE(WithoutNewThreads(
+      [&] { EXPECT_THAT(queue.Start(), StatusIs(absl::StatusCode::kResourceExhausted)); }));
 }
 
 TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {

@@ -1,6 +1,5 @@
 #include <atomic>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -11,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "cri/pod_manager.h"
 
 namespace crisp::cri {
@@ -19,16 +19,20 @@ namespace {
 constexpr int kParallel = 8;
 constexpr absl::Duration kAdoptTime = absl::Seconds(10);
 
-// Runs `work` for each index on a few threads; returns when all are done.
+// Runs `work` for each index on this thread and a few more, as there are; returns when all are done.
 void InParallel(size_t count, const std::function<void(size_t)>& work) {
   std::atomic<size_t> next = 0;
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < std::min<size_t>(count, kParallel); ++i) {
-    threads.emplace_back([&] {
-      for (size_t index = next++; index < count; index = next++) work(index);
-    });
+  const auto take_turns = [&] {
+    for (size_t index = next++; index < count; index = next++) work(index);
+  };
+  std::vector<Thread> threads;
+  for (size_t i = 1; i < std::min<size_t>(count, kParallel); ++i) {
+    absl::StatusOr<Thread> thread = Thread::Start("recovery", take_turns);
+    if (!thread.ok()) break;
+    threads.push_back(*std::move(thread));
   }
-  for (std::thread& thread : threads) thread.join();
+  take_turns();
+  for (Thread& thread : threads) thread.Join();
 }
 
 }  // namespace

@@ -47,7 +47,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> grpc = builder.BuildAndStart();
   if (grpc == nullptr) return absl::InternalError("gRPC could not start its server");
-  return std::unique_ptr<Server>(new Server(std::move(listener), std::move(in_flight), std::move(grpc), std::move(wake)));
+  auto server = std::unique_ptr<Server>(
+      new Server(std::move(listener), std::move(in_flight), std::move(grpc), std::move(wake)));
+  CRISP_ASSIGN_OR_RETURN(server->acceptor_, Thread::Start("accept", [s = server.get()] { s->Accept(); }));
+  return server;
 }
 
 Server::Server(Listener listener,
@@ -57,9 +60,7 @@ Server::Server(Listener listener,
     : listener_(std::move(listener)),
       wake_(std::move(wake)),
       in_flight_(std::move(in_flight)),
-      grpc_(std::move(grpc)) {
-  acceptor_ = std::thread([this] { Accept(); });
-}
+      grpc_(std::move(grpc)) {}
 
 void Server::Accept() {
   pollfd waits[] = {{.fd = listener_.fd(), .events = POLLIN}, {.fd = wake_.get(), .events = POLLIN}};
@@ -89,7 +90,7 @@ void Server::Shutdown(absl::Duration grace) {
   if (write(wake_.get(), &one, sizeof(one)) != sizeof(one)) {
     LogError("waking the acceptor failed");  // an eventfd at 0 takes a 1
   }
-  acceptor_.join();
+  acceptor_.Join();
   // gRPC's own grace waits for idle connections too, whose clients may look at them never again.
   const absl::Time deadline = absl::Now() + grace;
   while (in_flight_->load() > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(2));

@@ -5,11 +5,11 @@
 
 #include <atomic>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/thread.h"
 #include "cri/listener.h"
 #include "metrics/registry.h"
 
@@ -47,7 +47,7 @@ class Server {
   UniqueFd wake_;  // eventfd: readable once the acceptor is to end
   std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
   std::unique_ptr<grpc::Server> grpc_;
-  std::thread acceptor_;
+  Thread acceptor_;
 };
 
 }  // namespace crisp::cri

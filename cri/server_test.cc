@@ -134,6 +134,8 @@ TEST_F(ServerTest, StatusTellsConditionsHandlersAndFeatures) {
   EXPECT_TRUE(reply.features().supplemental_groups_policy());
   ASSERT_OK_AND_ASSIGN(const Json config, ParseJson(reply.info().at("config")));
   EXPECT_EQ(config["stateDir"], config_.state);
+  // Of another type or empty, kubeadm warns.
+  EXPECT_EQ(config["sandboxImage"], kSandboxImage);
 }
 
 TEST_F(ServerTest, StatusSaysWhyNoPodCanBeHad) {

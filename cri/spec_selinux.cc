@@ -46,7 +46,12 @@ absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig&
                                                      const std::string& pod_level) {
   const runtime::SelinuxContext options = OptionsOf(pod, container);
   if (host.off) return runtime::SelinuxLabels();
-  if (!host.enabled) return WithoutLabels(options, container.privileged(), "this kernel has no SELinux");
+  // Manifests are written for nodes with and without; there is no policy that a label could loosen.
+  if (!host.enabled && !host.required) return runtime::SelinuxLabels();
+  if (!host.enabled) {
+    return WithoutLabels(options, container.privileged(),
+                         "this kernel has no SELinux (runtime.selinux: auto overlooks them)");
+  }
   if (!host.unusable.empty()) return WithoutLabels(options, container.privileged(), host.unusable);
   if (!options.level.empty() && !host.levels) {
     return absl::FailedPreconditionError(

@@ -53,8 +53,16 @@ TEST_F(SpecSelinuxTest, PrivilegedOnesAndThoseAmongTheHostsProcessesAreUnconfine
   EXPECT_EQ(Select()->process, "system_u:system_r:container_t:s0:c1,c2") << "the network has no owner";
 }
 
-TEST_F(SpecSelinuxTest, AKernelWithoutItRefusesWhatItCannotGive) {
+TEST_F(SpecSelinuxTest, AKernelWithoutItOverlooksWhatIsAskedFor) {
   host_ = {};
+  PodOptions()->set_level("s0:c3,c4");
+  container_.mutable_selinux_options()->set_type("container_t");
+  ASSERT_OK_AND_ASSIGN(const runtime::SelinuxLabels labels, Select());
+  EXPECT_EQ(labels, runtime::SelinuxLabels());
+}
+
+TEST_F(SpecSelinuxTest, WhereItIsRequiredAKernelWithoutItRefusesWhatItCannotGive) {
+  host_ = {.required = true};
   EXPECT_EQ(*Select(), runtime::SelinuxLabels()) << "nothing is asked for";
   container_.mutable_selinux_options()->set_type("container_t");
   EXPECT_THAT(Select(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("container_t")));

@@ -4,11 +4,11 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/thread.h"
 
 namespace crisp::cri {
 namespace {
@@ -43,7 +43,7 @@ runtime::Stdio ToShim(const streaming::SessionStdio& stdio) {
 // A thread of its own enters the namespace and ends there: no other ever sees it.
 absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
   absl::StatusOr<UniqueFd> result = absl::InternalError("no socket");
-  std::thread([&] {
+  CRISP_ASSIGN_OR_RETURN(Thread inside, Thread::Start("pod-socket", [&] {
     if (setns(netns, CLONE_NEWNET) != 0) {
       result = ErrnoError(errno, "enter the pod's network namespace");
       return;
@@ -54,7 +54,8 @@ absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
     } else {
       result = ErrnoError(errno, "make a socket in the pod");
     }
-  }).join();
+  }));
+  inside.Join();
   return result;
 }
 

@@ -5,12 +5,16 @@
 
 #include "absl/time/clock.h"
 #include "base/log.h"
+#include "base/status.h"
 
 namespace crisp::cri {
 
-WorkQueue::WorkQueue(int threads) {
-  threads_.reserve(threads);
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Loop(); });
+absl::Status WorkQueue::Start() {
+  for (int i = 0; i < wanted_; ++i) {
+    CRISP_ASSIGN_OR_RETURN(Thread thread, Thread::Start("work", [this] { Loop(); }));
+    threads_.push_back(std::move(thread));
+  }
+  return absl::OkStatus();
 }
 
 WorkQueue::~WorkQueue() { Stop(); }
@@ -22,9 +26,7 @@ void WorkQueue::Stop() {
     jobs_.clear();
     changed_.SignalAll();
   }
-  for (std::thread& thread : threads_) {
-    if (thread.joinable()) thread.join();
-  }
+  for (Thread& thread : threads_) thread.Join();
 }
 
 void WorkQueue::PostAt(absl::Time when, std::function<void()> job) {

@@ -4,13 +4,13 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/thread.h"
 
 namespace crisp::cri {
 
@@ -19,10 +19,13 @@ namespace crisp::cri {
 // they were to undo is recorded and undone at the next start.
 class WorkQueue {
  public:
-  explicit WorkQueue(int threads);
+  explicit WorkQueue(int threads) : wanted_(threads) {}
   ~WorkQueue();
   WorkQueue(const WorkQueue&) = delete;
   WorkQueue& operator=(const WorkQueue&) = delete;
+
+  // Starts the threads; what is posted before waits for that. RESOURCE_EXHAUSTED without them.
+  absl::Status Start();
 
   void Post(std::function<void()> job) { PostAt(absl::InfinitePast(), std::move(job)); }
   void PostAt(absl::Time when, std::function<void()> job);
@@ -42,7 +45,8 @@ class WorkQueue {
   std::multimap<absl::Time, std::function<void()>> jobs_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   absl::CondVar changed_;
-  std::vector<std::thread> threads_;
+  const int wanted_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace crisp::cri

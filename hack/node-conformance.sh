@@ -229,7 +229,7 @@ inside() {
       "$registry" "$registry" >"$work/certs.d/$host/hosts.toml"
   done
   start_daemon "image: {registry_config_dirs: [$work/certs.d]}
-runtime: {handlers: [test-handler], selinux: \"off\"}"
+runtime: {handlers: [test-handler]}"
   make_runtime_cgroup "$CRISP_PID"
   write_kubelet_config >"$work/kubelet.yaml"
   local skips=() condition pattern

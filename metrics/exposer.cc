@@ -10,7 +10,6 @@
 
 #include <atomic>
 #include <exception>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -18,7 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/host_port.h"
+#include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "base/unique_fd.h"
 
 namespace crisp::metrics {
@@ -33,7 +34,13 @@ class OnOrdinaryStack : public prometheus::Collectable {
 
   std::vector<prometheus::MetricFamily> Collect() const override {
     std::vector<prometheus::MetricFamily> result;
-    std::thread([&] { result = inner_->Collect(); }).join();
+    absl::StatusOr<Thread> collecting =
+        Thread::Start("scrape", [&] { result = inner_->Collect(); });
+    if (!collecting.ok()) {
+      LogWarning("scrape without values", {{"error", collecting.status().message()}});
+      return result;
+    }
+    collecting->Join();
     return result;
   }
 
@@ -100,15 +107,15 @@ Exposer::Exposer(std::unique_ptr<prometheus::Exposer> server, std::string host)
 Exposer::~Exposer() {
   std::atomic<bool> ended = false;
   const int at = port();
-  std::thread knocking([&] {
+  // Without a thread for it, that takes those two seconds.
+  absl::StatusOr<Thread> knocking = Thread::Start("knock", [&] {
     while (!ended) {
       absl::SleepFor(absl::Milliseconds(5));
       Knock(host_, at);
     }
   });
   server_.reset();
-  ended = true;
-  knocking.join();
+  ended = true;  // and the thread is waited for
 }
 
 int Exposer::port() const {

@@ -78,7 +78,7 @@ absl::StatusOr<std::unique_ptr<CniNetwork>> CniNetwork::Create(const NetworkOpti
       entry.attachment = std::move(attachment);
     }
   }
-  network->thread_ = std::thread([n = network.get()] { n->Background(); });
+  CRISP_ASSIGN_OR_RETURN(network->thread_, Thread::Start("cni", [n = network.get()] { n->Background(); }));
   return network;
 }
 
@@ -88,7 +88,7 @@ CniNetwork::~CniNetwork() {
     absl::MutexLock lock(&mutex_);
     wake_ = true;
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
 }
 
 absl::StatusOr<std::shared_ptr<const CniConfig>> CniNetwork::Config() const {

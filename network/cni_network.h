@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -17,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/cancel.h"
+#include "base/thread.h"
 #include "network/cni_attachment.h"
 #include "network/cni_config.h"
 #include "network/pod_network.h"
@@ -102,7 +102,7 @@ class CniNetwork {
   bool collect_garbage_ ABSL_GUARDED_BY(mutex_) = false;
   mutable bool wake_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> stop_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace crisp::network

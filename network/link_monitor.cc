@@ -24,14 +24,14 @@ absl::StatusOr<std::unique_ptr<LinkMonitor>> LinkMonitor::Start(Callbacks callba
   if (!wake) return ErrnoError(errno, "eventfd");
   std::unique_ptr<LinkMonitor> monitor(
       new LinkMonitor(std::move(callbacks), period, std::move(events), std::move(wake)));
-  monitor->thread_ = std::thread([m = monitor.get()] { m->Run(); });
+  CRISP_ASSIGN_OR_RETURN(monitor->thread_, Thread::Start("links", [m = monitor.get()] { m->Run(); }));
   return monitor;
 }
 
 LinkMonitor::~LinkMonitor() {
   stop_ = true;
   Wake();
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
 }
 
 void LinkMonitor::Wake() {

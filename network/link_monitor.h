@@ -5,10 +5,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/thread.h"
 #include "base/unique_fd.h"
 
 namespace crisp::network {
@@ -47,7 +47,7 @@ class LinkMonitor {
   UniqueFd events_;
   UniqueFd wake_;  // eventfd
   std::atomic<bool> stop_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace crisp::network

@@ -28,6 +28,10 @@ profile "NAME" flags=(attach_disconnected, mediate_deleted) {
 
   deny mount,
 
+  # Families that 32-bit programs get past a seccomp filter through socketcall(2): what a filter cannot see.
+  deny network alg,
+  deny network vsock,
+
   # /proc: a process's own files, and the System V shared memory limits of its IPC namespace.
   deny /proc/* w,
   deny /proc/[^0-9s]*/** w,

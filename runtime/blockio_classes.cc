@@ -119,20 +119,6 @@ absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text) {
   return classes;
 }
 
-std::vector<DeviceNumber> BlockDevicesOnHost(const std::string& pattern) {
-  std::vector<DeviceNumber> devices;
-  glob_t found{};
-  if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
-    for (size_t i = 0; i < found.gl_pathc; ++i) {
-      struct stat st;
-      if (::stat(found.gl_pathv[i], &st) != 0 || !S_ISBLK(st.st_mode)) continue;
-      devices.emplace_back(major(st.st_rdev), minor(st.st_rdev));
-    }
-  }
-  ::globfree(&found);
-  return devices;
-}
-
 absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules, const FindBlockDevices& find) {
   OciBlockIo io;
   for (const BlockIoRule& rule : rules) {

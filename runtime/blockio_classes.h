@@ -42,7 +42,6 @@ using DeviceNumber = std::pair<int64_t, int64_t>;  // major, minor
 // The block devices that a pattern names; empty: none.
 using FindBlockDevices = std::function<std::vector<DeviceNumber>(const std::string& pattern)>;
 // The one that looks at the host.
-std::vector<DeviceNumber> BlockDevicesOnHost(const std::string& pattern);
 
 // The class as OCI limits; a later rule for the same device wins. FailedPrecondition for a device that
 // is named without a pattern and is not there. Pure but for `find`.

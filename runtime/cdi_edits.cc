@@ -13,10 +13,11 @@
 namespace crisp::runtime {
 namespace {
 
-absl::Status Missing(int error, absl::string_view path) {
-  // NotFound would say that the pod or the image is.
-  return absl::FailedPreconditionError(
-      absl::StrCat("host path ", path, ": ", std::string(ErrnoError(error, "stat").message())));
+absl::Status Missing(const absl::Status& error, absl::string_view path) {
+  const std::string text = absl::StrCat("host path ", path, ": ", error.message());
+  // A path that does not answer is another matter. NotFound would say that the pod or the image is.
+  if (absl::IsDeadlineExceeded(error) || absl::IsResourceExhausted(error)) return absl::Status(error.code(), text);
+  return absl::FailedPreconditionError(text);
 }
 
 const char* TypeOf(mode_t mode) {
@@ -25,25 +26,23 @@ const char* TypeOf(mode_t mode) {
   return S_ISFIFO(mode) ? "p" : "";
 }
 
-absl::Status CompleteNode(CdiDeviceNode& node) {
+absl::Status CompleteNode(CdiDeviceNode& node, const StatOnHost& stat) {
   if (node.host_path.empty()) node.host_path = node.path;
   if (node.type == "u") node.type = "c";
   const bool said = !node.type.empty() && (node.major != 0 || node.type == "p");
-  struct stat st;
-  if (::lstat(node.host_path.c_str(), &st) != 0) {
-    return said ? absl::OkStatus() : Missing(errno, node.host_path);
-  }
-  if (!node.file_mode.has_value()) node.file_mode = st.st_mode & 07777;
+  const absl::StatusOr<HostNode> found = stat(node.host_path, /*itself=*/true);
+  if (!found.ok()) return said ? absl::OkStatus() : Missing(found.status(), node.host_path);
+  if (!node.file_mode.has_value()) node.file_mode = found->mode & 07777;
   if (said) return absl::OkStatus();
-  const std::string type = TypeOf(st.st_mode);
+  const std::string type = TypeOf(found->mode);
   if (type.empty() || (!node.type.empty() && node.type != type)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "host path ", node.host_path, " is no device", node.type.empty() ? "" : " of type ", node.type));
   }
   node.type = type;
   if (type == "p") return absl::OkStatus();
-  node.major = static_cast<int64_t>(major(st.st_rdev));
-  node.minor = static_cast<int64_t>(minor(st.st_rdev));
+  node.major = found->major;
+  node.minor = found->minor;
   return absl::OkStatus();
 }
 
@@ -108,15 +107,21 @@ absl::Status AddMount(const CdiMount& mount, OciSpec& spec) {
 
 }  // namespace
 
-absl::Status CompleteCdiEdits(CdiEdits& edits) {
-  for (CdiDeviceNode& node : edits.device_nodes) CRISP_RETURN_IF_ERROR(CompleteNode(node));
+absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself) {
+  struct stat st {};
+  if ((itself ? ::lstat(path.c_str(), &st) : ::stat(path.c_str(), &st)) != 0) return ErrnoError(errno, "stat");
+  return HostNode{.mode = st.st_mode, .major = major(st.st_rdev), .minor = minor(st.st_rdev)};
+}
+
+absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat) {
+  for (CdiDeviceNode& node : edits.device_nodes) CRISP_RETURN_IF_ERROR(CompleteNode(node, stat));
   for (const CdiMount& mount : edits.mounts) {
-    struct stat st;
     if (!IsBind(mount)) continue;
     if (mount.host_path[0] != '/') {
       return absl::InvalidArgumentError(absl::StrCat("hostPath \"", mount.host_path, "\" is not absolute"));
     }
-    if (::stat(mount.host_path.c_str(), &st) != 0) return Missing(errno, mount.host_path);
+    const absl::StatusOr<HostNode> found = stat(mount.host_path, /*itself=*/false);
+    if (!found.ok()) return Missing(found.status(), mount.host_path);
   }
   return absl::OkStatus();
 }

@@ -91,7 +91,7 @@ CdiRegistry::Index CdiRegistry::Scan(std::map<std::string, std::string>& errors)
 }
 
 absl::StatusOr<CdiEdits> CdiRegistry::EditsOf(const std::string& device, const Found& found,
-                                              std::vector<const File*>& begun) {
+                                              std::vector<const File*>& begun) const {
   if (!found.conflict.empty()) {
     return Failed(absl::StrCat("device ", device, " is defined by ", found.path, " and by ", found.conflict));
   }
@@ -105,7 +105,8 @@ absl::StatusOr<CdiEdits> CdiRegistry::EditsOf(const std::string& device, const F
     return Failed(absl::StrCat("device ", device, " needs ", absl::StrJoin(edits.unsupported, ", "),
                                ", which crisp does not support"));
   }
-  const absl::Status complete = CompleteCdiEdits(edits);
+  const absl::Status complete = CompleteCdiEdits(edits, stat_);
+  if (absl::IsDeadlineExceeded(complete)) return Annotate(complete, absl::StrCat("device ", device));
   if (!complete.ok()) return Failed(absl::StrCat("device ", device, ": ", std::string(complete.message())));
   return edits;
 }

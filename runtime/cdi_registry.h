@@ -22,7 +22,8 @@ class CdiRegistry {
  public:
   // A device in a later directory hides one of the same name in an earlier one. A directory that is
   // not there has no devices.
-  explicit CdiRegistry(std::vector<std::string> dirs) : dirs_(std::move(dirs)) {}
+  explicit CdiRegistry(std::vector<std::string> dirs, StatOnHost stat = StatDirectly)
+      : dirs_(std::move(dirs)), stat_(std::move(stat)) {}
 
   // What has to be done for `devices` (qualified names; one named twice counts once), completed by a
   // look at the host: a file's own edits once, before those of its first device.
@@ -53,10 +54,11 @@ class CdiRegistry {
 
   std::shared_ptr<const File> Load(const std::string& path);
   Index Scan(std::map<std::string, std::string>& errors);
-  static absl::StatusOr<CdiEdits> EditsOf(const std::string& device, const Found& found,
-                                          std::vector<const File*>& begun);
+  absl::StatusOr<CdiEdits> EditsOf(const std::string& device, const Found& found,
+                                   std::vector<const File*>& begun) const;
 
   const std::vector<std::string> dirs_;
+  const StatOnHost stat_;
   absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<const File>> files_ ABSL_GUARDED_BY(mutex_);
 };

@@ -2,6 +2,7 @@
 #define CRISP_RUNTIME_CDI_SPEC_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "runtime/oci_spec.h"
+#include "runtime/path_wire.h"
 
 namespace crisp::runtime {
 
@@ -68,9 +70,14 @@ absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text);
 // The devices that annotations "cdi.k8s.io/…" ask for, in the order of their keys.
 std::vector<std::string> CdiDevicesOfAnnotations(const std::map<std::string, std::string>& annotations);
 
+// A look at a path of the host: at what is there itself, or at what a symlink there leads to.
+using StatOnHost = std::function<absl::StatusOr<HostNode>(const std::string& path, bool itself)>;
+// By system calls, which hang where the path does.
+absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself);
+
 // Fills in what the device nodes leave to the host, by a look at it, and checks that every path that
-// is to be mounted exists. FailedPrecondition naming what is missing there.
-absl::Status CompleteCdiEdits(CdiEdits& edits);
+// is to be mounted exists. FailedPrecondition naming what is missing there; what else `stat` says.
+absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat = StatDirectly);
 
 // Applies completed edits. Pure. A device or mount at the same place is replaced, and so is a
 // variable of the same name; mounts are put in order, parents first. `device_sources` learns the host

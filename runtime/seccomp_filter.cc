@@ -265,7 +265,7 @@ struct SeccompCache::Entry {
 };
 
 SeccompCache::~SeccompCache() {
-  if (warmer_.joinable()) warmer_.join();
+  warmer_.Join();
 }
 
 absl::StatusOr<std::shared_ptr<const SeccompFilter>> SeccompCache::Get(const OciSeccomp& profile) {
@@ -308,11 +308,16 @@ absl::StatusOr<std::shared_ptr<const SeccompFilter>> SeccompCache::Get(const Oci
 
 void SeccompCache::Warm() {
   if (warmer_.joinable()) return;
-  warmer_ = std::thread([this] {
+  absl::StatusOr<Thread> warmer = Thread::Start("seccomp", [this] {
     const uint64_t capabilities = DefaultCapabilities() & DaemonCapabilities();
     absl::Status status = Get(*HostDefaultSeccomp(capabilities)).status();
     if (!status.ok()) LogWarning("seccomp_warm_failed", {{"error", status.message()}});
   });
+  if (warmer.ok()) {
+    warmer_ = *std::move(warmer);
+  } else {
+    LogWarning("seccomp_warm_failed", {{"error", warmer.status().message()}});
+  }
 }
 
 }  // namespace crisp::runtime

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/thread.h"
 #include "runtime/oci_spec.h"
 
 namespace crisp::runtime {
@@ -43,7 +43,7 @@ class SeccompCache {
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
   uint64_t clock_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::thread warmer_;
+  Thread warmer_;
 };
 
 }  // namespace crisp::runtime

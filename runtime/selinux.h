@@ -11,7 +11,8 @@ namespace crisp::runtime {
 
 // What this kernel's SELinux offers to containers.
 struct SelinuxHost {
-  bool off = false;      // the operator wants no labels: what is asked for is not looked at
+  bool off = false;       // the operator wants no labels: what is asked for is not looked at
+  bool required = false;  // and this one wants them refused where they cannot be had
   bool enabled = false;  // a policy is loaded, enforcing or not
   bool levels = false;   // and it has levels
   SelinuxDefaults defaults;  // `unconfined` has no type where the policy has none such

@@ -2,17 +2,18 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 
 #ifndef MFD_EXEC
@@ -20,6 +21,11 @@
 #endif
 
 namespace crisp::runtime {
+namespace {
+
+constexpr absl::Duration kEndTime = absl::Seconds(1);
+
+}  // namespace
 
 absl::Status ShimBroker::Load(const std::string& binary) {
   CRISP_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(binary, 64u << 20));
@@ -32,51 +38,69 @@ absl::Status ShimBroker::Load(const std::string& binary) {
           0) {
     return ErrnoError(errno, "seal the shim");
   }
-  // Out of the way of the broker's socket, which becomes 3 in the child before the exec.
-  binary_.reset(fcntl(binary_.get(), F_DUPFD_CLOEXEC, 10));
-  absl::MutexLock lock(&mutex_);
-  return Spawn();
+  return Other(nullptr, Cancel()).status();
 }
 
-void ShimBroker::Stop() {
-  socket_.reset();
-  if (pid_ > 0) (void)waitpid(pid_, nullptr, 0);  // it ends when its socket closes
-  pid_ = 0;
+// The broker ends as its socket closes; one that does not is killed.
+ShimBroker::~ShimBroker() {
+  std::shared_ptr<const Process> last;
+  {
+    absl::MutexLock lock(&mutex_);
+    last = std::move(process_);
+  }
+  if (last == nullptr) return;
+  ended_.Add(last->pid);
+  const pid_t pid = last->pid;
+  last.reset();
+  for (absl::Time end = absl::Now() + kEndTime; ended_.Reap() > 0; absl::SleepFor(absl::Milliseconds(1))) {
+    if (absl::Now() > end) {
+      (void)kill(pid, SIGKILL);
+      return;
+    }
+  }
 }
 
-absl::Status ShimBroker::Spawn() {
+absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() const {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return ErrnoError(errno, "make the broker's socket");
   }
-  UniqueFd ours(ends[0]);
-  // Not 3 itself: a dup onto itself would keep close-on-exec.
-  const UniqueFd theirs(fcntl(ends[1], F_DUPFD_CLOEXEC, 10));
-  close(ends[1]);
-  const std::string path = absl::StrCat("/proc/self/fd/", binary_.get());
-  std::string name = "crisp-shim", flag = "--broker", root = storage_root_;
-  std::string log_rate = absl::StrCat(log_rate_);
-  char* argv[] = {name.data(), flag.data(), root.data(), log_rate.data(), nullptr};
-  char* env[] = {nullptr};
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, theirs.get(), 3);
-  posix_spawnattr_init(&attributes);
-  sigset_t none, defaults;
-  sigemptyset(&none);
-  sigfillset(&defaults);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes, argv, env);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return ErrnoError(error, "start the shim broker");
-  socket_ = std::move(ours);
-  pid_ = pid;
-  return absl::OkStatus();
+  auto process = std::make_shared<Process>();
+  process->socket.reset(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  CRISP_ASSIGN_OR_RETURN(process->pid, SpawnHelper(binary_.get(), {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
+                                                   {theirs.get()}, HelperStdio::kDaemons));
+  return process;
+}
+
+absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Other(
+    const std::shared_ptr<const Process>& failed, const Cancel& cancel) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto spawned = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !spawning_; };
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&spawned), cancel.deadline())) {
+      return absl::DeadlineExceededError("start the shim broker: deadline exceeded");
+    }
+    if (process_ != failed) return process_;
+    spawning_ = true;
+    process_ = nullptr;
+  }
+  if (failed != nullptr) {
+    LogWarning("shim broker replaced", {{"pid", failed->pid}});
+    (void)kill(failed->pid, SIGKILL);  // its shims are their own
+    ended_.Add(failed->pid);
+  }
+  (void)ended_.Reap();
+  auto process = Spawn();
+  absl::MutexLock lock(&mutex_);
+  spawning_ = false;
+  if (process.ok()) process_ = *process;
+  return process;
+}
+
+pid_t ShimBroker::pid() {
+  absl::MutexLock lock(&mutex_);
+  return process_ == nullptr ? -1 : process_->pid;
 }
 
 absl::Status ShimBroker::StartShim(uint64_t request_id,
@@ -98,13 +122,21 @@ absl::Status ShimBroker::StartSpare(std::string usual, int control, const Cancel
 }
 
 absl::Status ShimBroker::Send(const WireMessage& message, int control, const Cancel& cancel) {
-  absl::MutexLock lock(&mutex_);
+  std::shared_ptr<const Process> process;
+  {
+    absl::MutexLock lock(&mutex_);
+    process = process_;
+  }
   absl::Status status = absl::UnavailableError("no broker");
-  if (socket_) status = SendMessage(socket_.get(), message, {control}, cancel);
-  if (!absl::IsUnavailable(status)) return status;
-  Stop();
-  CRISP_RETURN_IF_ERROR(Spawn());
-  return SendMessage(socket_.get(), message, {control}, cancel);
+  if (process != nullptr) {
+    const Cancel patient(std::min(cancel.deadline(), absl::Now() + patience_));
+    status = SendMessage(process->socket.get(), message, {control}, patient);
+    // Of one that takes nothing for so long nobody has anything any more.
+    const bool hangs = absl::IsDeadlineExceeded(status) && absl::Now() < cancel.deadline();
+    if (!absl::IsUnavailable(status) && !hangs) return status;
+  }
+  CRISP_ASSIGN_OR_RETURN(process, Other(process, cancel));
+  return SendMessage(process->socket.get(), message, {control}, cancel);
 }
 
 }  // namespace crisp::runtime

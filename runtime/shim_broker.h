@@ -4,27 +4,31 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
+#include "runtime/helper_process.h"
 #include "runtime/shim_link.h"
 
 namespace crisp::runtime {
 
 // Starts shims through one broker process that runs from a sealed copy of the binary: the daemon
-// itself never forks. Owns the copy and the broker, which ends with it. Thread-safe.
+// itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its mutex is never
+// held across a system call that can wait: a broker that hangs delays those who ask it, for a few seconds,
+// and is replaced.
 class ShimBroker {
  public:
-  ShimBroker(std::string storage_root, uint64_t log_rate)
-      : storage_root_(std::move(storage_root)), log_rate_(log_rate) {}
-  ~ShimBroker() {
-    absl::MutexLock lock(&mutex_);
-    Stop();
-  }
+  // `patience`: after which a broker that takes no message is given up.
+  ShimBroker(std::string storage_root, uint64_t log_rate, absl::Duration patience = absl::Seconds(5))
+      : storage_root_(std::move(storage_root)), log_rate_(log_rate), patience_(patience) {}
+  ~ShimBroker();
 
   absl::Status Load(const std::string& binary);
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
@@ -33,17 +37,28 @@ class ShimBroker {
   // `control` later.
   absl::Status StartSpare(std::string usual, int control, const Cancel& cancel);
 
+  // The broker that is there now, for tests.
+  pid_t pid();
+
  private:
+  struct Process {
+    UniqueFd socket;  // it ends when this closes
+    pid_t pid = -1;
+  };
   absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);
-  absl::Status Spawn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Stop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::shared_ptr<const Process>> Spawn() const;
+  // The one that is there, or a new one instead of `failed`.
+  absl::StatusOr<std::shared_ptr<const Process>> Other(const std::shared_ptr<const Process>& failed,
+                                                       const Cancel& cancel);
 
   const std::string storage_root_;
   const uint64_t log_rate_;  // see ShimPoolOptions
+  const absl::Duration patience_;
   UniqueFd binary_;
+  ChildReaper ended_;
   absl::Mutex mutex_;
-  UniqueFd socket_ ABSL_GUARDED_BY(mutex_);
-  pid_t pid_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<const Process> process_ ABSL_GUARDED_BY(mutex_);
+  bool spawning_ ABSL_GUARDED_BY(mutex_) = false;  // by one for all
 };
 
 }  // namespace crisp::runtime

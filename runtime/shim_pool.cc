@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "runtime/shim_broker.h"
 #include "runtime/shim_client.h"
 #include "runtime/shim_connection.h"
@@ -87,7 +87,7 @@ class PoolImpl final : public ShimPool {
   absl::flat_hash_map<uint64_t, std::shared_ptr<ShimConnection>> shims_ ABSL_GUARDED_BY(mutex_);
   const PodPlan usual_;
   SpareShims spares_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 absl::Status PoolImpl::Init(const std::string& binary) {
@@ -98,7 +98,7 @@ absl::Status PoolImpl::Init(const std::string& binary) {
   if (!epoll_ || !wake_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return ErrnoError(errno, "make the shims' epoll set");
   }
-  thread_ = std::thread([this] { Run(); });
+  CRISP_ASSIGN_OR_RETURN(thread_, Thread::Start("shims", [this] { Run(); }));
   AddSpares();
   return absl::OkStatus();
 }
@@ -106,7 +106,7 @@ absl::Status PoolImpl::Init(const std::string& binary) {
 PoolImpl::~PoolImpl() {
   stopping_ = true;
   if (wake_) (void)eventfd_write(wake_.get(), 1);
-  if (thread_.joinable()) thread_.join();
+  thread_.Join();
   absl::MutexLock lock(&mutex_);
   for (auto& [key, shim] : shims_) shim->FailAll();
 }

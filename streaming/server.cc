@@ -7,7 +7,6 @@
 #include <exception>
 #include <list>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +29,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "streaming/http_session.h"
 #include "streaming/listener.h"
 #include "streaming/tls.h"
@@ -82,9 +82,17 @@ class ServerImpl : public Server {
         work_(asio::make_work_guard(context_)),
         accept_strand_(asio::make_strand(context_)),
         listener_(accept_strand_, listener.fd.release()),
-        accept_pause_(accept_strand_) {
+        accept_pause_(accept_strand_) {}
+
+  absl::Status Begin() {
+    for (int i = 0; i < kThreads; ++i) {
+      CRISP_ASSIGN_OR_RETURN(Thread thread, Thread::Start("streaming", [this] { RunThread(); }));
+      threads_.push_back(std::move(thread));
+    }
+    absl::MutexLock lock(&mutex_);
+    accepting_ = true;
     asio::co_spawn(accept_strand_, AcceptLoop(), asio::detached);
-    for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { RunThread(); });
+    return absl::OkStatus();
   }
 
   ~ServerImpl() override {
@@ -108,7 +116,7 @@ class ServerImpl : public Server {
       mutex_.Await(absl::Condition(&all_gone));
     }
     work_.reset();
-    for (std::thread& thread : threads_) thread.join();
+    for (Thread& thread : threads_) thread.Join();
   }
 
   absl::StatusOr<std::string> Prepare(SessionRequest request) override {
@@ -258,7 +266,7 @@ class ServerImpl : public Server {
 
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool accepting_ ABSL_GUARDED_BY(mutex_) = true;
+  bool accepting_ ABSL_GUARDED_BY(mutex_) = false;  // the accepting coroutine is there
   absl::flat_hash_map<const HttpSession*, Entry> sessions_ ABSL_GUARDED_BY(mutex_);
   std::list<const HttpSession*> strangers_ ABSL_GUARDED_BY(mutex_);  // the oldest is in front
   size_t admitted_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -269,7 +277,7 @@ class ServerImpl : public Server {
   asio::strand<asio::io_context::executor_type> accept_strand_;
   asio::posix::stream_descriptor listener_;
   asio::steady_timer accept_pause_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace
@@ -281,8 +289,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, Handler h
     CRISP_ASSIGN_OR_RETURN(
         keys, TlsKeys::Load(options.tls, CertificateNames(options, listener), absl::Now()));
   }
-  return std::make_unique<ServerImpl>(std::move(options), std::move(handler), std::move(listener),
-                                      std::move(keys));
+  auto server = std::make_unique<ServerImpl>(std::move(options), std::move(handler),
+                                             std::move(listener), std::move(keys));
+  CRISP_RETURN_IF_ERROR(server->Begin());
+  return server;
 }
 
 }  // namespace crisp::streaming

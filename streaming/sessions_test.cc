@@ -14,12 +14,14 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include "absl/synchronization/notification.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status_matchers.h"
+#include "base/test_threads.h"
 #include "streaming/fake_client.h"
 #include "streaming/outcome.h"
 
@@ -523,10 +525,31 @@ TEST(Workers, RunsMoreThanItsThreadsAtATime) {
   std::atomic<int> ran{0};
   {
     Workers workers(3);
-    for (int i = 0; i < 50; ++i) workers.Post([&] { ++ran; });
+    for (int i = 0; i < 50; ++i) ASSERT_OK(workers.Post([&] { ++ran; }));
     EXPECT_LE(workers.threads(), 3);
   }
   EXPECT_EQ(ran, 50);
+}
+
+TEST(Workers, WithoutAThreadWhatIsPostedFails) {
+  Workers workers(3);
+  ASSERT_TRUE(WithoutNewThreads([&] {
+    EXPECT_THAT(workers.Post([] { ADD_FAILURE(); }), StatusIs(absl::StatusCode::kResourceExhausted));
+  }));
+  EXPECT_EQ(workers.threads(), 0);
+}
+
+TEST(Workers, WithoutAnotherThreadTheOneThatIsThereDoesIt) {
+  std::atomic<int> ran{0};
+  {
+    absl::Notification go;
+    Workers workers(3);
+    ASSERT_OK(workers.Post([&] { go.WaitForNotification(); }));
+    while (workers.threads() == 0) absl::SleepFor(absl::Milliseconds(1));
+    ASSERT_TRUE(WithoutNewThreads([&] { EXPECT_OK(workers.Post([&] { ++ran; })); }));
+    go.Notify();
+  }
+  EXPECT_EQ(ran, 1);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "streaming/workers.h"
 
 #include "absl/time/time.h"
+#include "base/thread.h"
 
 namespace crisp::streaming {
 namespace {
@@ -16,12 +17,16 @@ Workers::~Workers() {
   mutex_.Await(absl::Condition(&ended));
 }
 
-void Workers::Post(std::function<void()> work) {
+absl::Status Workers::Post(std::function<void()> work) {
   absl::MutexLock lock(&mutex_);
+  if (static_cast<int>(queue_.size()) >= idle_ && threads_ < most_) {
+    const absl::Status started = Thread::StartDetached("stream-call", [this] { Run(); });
+    // Those that there are come to it when they are done with theirs.
+    if (!started.ok() && threads_ == 0) return started;
+    if (started.ok()) ++threads_;
+  }
   queue_.push_back(std::move(work));
-  if (static_cast<int>(queue_.size()) <= idle_ || threads_ >= most_) return;
-  ++threads_;
-  std::thread([this] { Run(); }).detach();
+  return absl::OkStatus();
 }
 
 int Workers::threads() const {

@@ -5,7 +5,6 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "streaming/condition.h"
 
@@ -29,7 +29,8 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  void Post(std::function<void()> work);
+  // RESOURCE_EXHAUSTED, and `work` never runs, when there is no thread and none to be had.
+  absl::Status Post(std::function<void()> work);
   int threads() const;
 
  private:
@@ -43,9 +44,10 @@ class Workers {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Runs `work` on a worker and returns what it returned, on the caller's executor. `work` always runs
-// to its end, and the worker has nothing of the executor any more when this returns: so the loop may
-// end as soon as its coroutines have.
+// Runs `work` on a worker and returns what it returned, on the caller's executor; the error of
+// Workers::Post when it cannot run. `work` that was begun always runs to its end, and the worker has
+// nothing of the executor any more when this returns: so the loop may end as soon as its coroutines
+// have.
 template <typename T>
 asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
   struct State {
@@ -60,7 +62,7 @@ asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
   };
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   State state(executor, std::move(work));
-  workers.Post([state = &state] {
+  const absl::Status posted = workers.Post([state = &state] {
     state->result.emplace(state->work());
     state->work = nullptr;
     const std::lock_guard lock(state->posting);
@@ -69,6 +71,7 @@ asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
       state->changed.Notify();
     });
   });
+  if (!posted.ok()) co_return T(posted);
   co_await state.changed.Wait([&] { return state.done; });
   // The post may have come here before it returned to the worker.
   state.posting.lock();

@@ -105,6 +105,7 @@ void CollectSecurity(const CollectOptions& options, NodeFacts& facts) {
     security.default_profile =
         runtime::ListsAppArmorProfile(*profiles, runtime::kDefaultAppArmorProfile);
   }
+  security.selinux = access((options.prefix + "/sys/fs/selinux/enforce").c_str(), F_OK) == 0;
   security.selinux_enforcing = absl::StartsWith(Text(options, "/sys/fs/selinux/enforce"), "1");
 }
 

@@ -105,6 +105,7 @@ struct SecurityFacts {
   bool apparmor = false;         // the kernel was started with it
   bool apparmor_parser = false;  // the program is installed
   std::optional<bool> default_profile;
+  bool selinux = false;  // the kernel has a policy, enforcing or not
   bool selinux_enforcing = false;
 };
 

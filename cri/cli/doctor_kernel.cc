@@ -118,6 +118,16 @@ Finding CheckAppArmor(const SecurityFacts& security, const DaemonFacts& daemon) 
 }
 
 Finding CheckSelinux(const NodeFacts& facts) {
+  const std::string& mode = facts.config.runtime.selinux;
+  if (!facts.security.selinux && mode == "required") {
+    return {Level::kWarning, "SELinux", "none in this kernel, and runtime.selinux is required",
+            "pods that ask for a label are refused",
+            "set runtime.selinux: auto in /etc/crisp/config.yaml, then: systemctl restart crispd"};
+  }
+  if (!facts.security.selinux) {
+    return Good("SELinux", mode == "off" ? "none in this kernel"
+                                         : "none in this kernel: labels that pods ask for are overlooked");
+  }
   if (!facts.security.selinux_enforcing) return Good("SELinux", "not enforcing");
   if (facts.config.runtime.selinux != "off")
     return Good("SELinux", "enforcing, and pods are labelled");

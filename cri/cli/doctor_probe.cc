@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "network/firewall.h"
 #include "network/links.h"
 #include "network/netlink.h"
@@ -139,7 +139,10 @@ std::vector<std::string> MissingSystemCalls() {
   return missing;
 }
 
-void ProbeNetwork(KernelFacts& kernel) { std::thread(TryAll, std::ref(kernel)).join(); }
+void ProbeNetwork(KernelFacts& kernel) {
+  absl::StatusOr<Thread> trying = Thread::Start("probe", [&kernel] { TryAll(kernel); });
+  if (!trying.ok()) kernel.bridge = kernel.veth = kernel.nftables = Tried(trying.status());
+}
 
 Probe ProbeSystemd() {
   return Tried(runtime::AskSystemd(Cancel(absl::Now() + absl::Seconds(5))));

@@ -176,12 +176,15 @@ TEST(DoctorTest, SecurityModules) {
        [](auto& f) { f.security.default_profile = false; }},
       {"SELinux", kWarning, "runtime.selinux is off", "runtime.selinux: auto",
        [](auto& f) {
-         f.security.selinux_enforcing = true;
+         f.security.selinux = f.security.selinux_enforcing = true;
          f.config.runtime.selinux = "off";
        }},
+      {"SELinux", kWarning, "runtime.selinux is required", "runtime.selinux: auto",
+       [](auto& f) { f.config.runtime.selinux = "required"; }},
   });
   NodeFacts labelled = Healthy();
-  labelled.security.selinux_enforcing = true;
+  EXPECT_THAT(CheckSecurity(labelled)[1].found, ::testing::HasSubstr("overlooked"));
+  labelled.security.selinux = labelled.security.selinux_enforcing = true;
   EXPECT_EQ(CheckSecurity(labelled)[1].level, Level::kOk);
   NodeFacts without = Healthy();
   without.security = {};

@@ -1,0 +1,47 @@
+#ifndef CRISP_BASE_LOG_QUEUE_H_
+#define CRISP_BASE_LOG_QUEUE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace crisp {
+
+// Whole lines on their way to a descriptor. Until Start() whoever adds one writes it; from then on a thread
+// does. Lives as long as the process. Thread-safe.
+class LogQueue {
+ public:
+  static constexpr size_t kMaxBytes = 1 << 20;  // that wait to be written
+
+  explicit LogQueue(int fd) : fd_(fd) {}
+
+  absl::Status Start();
+  void Add(absl::string_view line);
+  bool Flush(absl::Duration limit);
+  uint64_t dropped() const { return dropped_; }
+
+ private:
+  void Run();
+  void Write(absl::string_view bytes) const;
+  // Of a crashing process: gives the writer some time, by no lock.
+  static void OnCrash(int signal);
+
+  const int fd_;
+  absl::Mutex mutex_;
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string waiting_ ABSL_GUARDED_BY(mutex_);
+  uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;  // of dropped_
+  std::atomic<uint64_t> dropped_{0};
+  std::atomic<size_t> unwritten_{0};  // bytes, those that are being written among them
+};
+
+}  // namespace crisp
+
+#endif  // CRISP_BASE_LOG_QUEUE_H_

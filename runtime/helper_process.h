@@ -1,0 +1,45 @@
+#ifndef CRISP_RUNTIME_HELPER_PROCESS_H_
+#define CRISP_RUNTIME_HELPER_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+namespace crisp::runtime {
+
+enum class HelperStdio {
+  kDaemons,  // the daemon's own: what the helper says is in the daemon's log
+  kNone,     // /dev/null
+};
+
+// Starts the open program with an empty environment in a process group of its own. `fds` become 3, 4,
+// …; every other descriptor must be close-on-exec. Who calls reaps it (ChildReaper).
+absl::StatusOr<pid_t> SpawnHelper(int program,
+                                  std::vector<std::string> argv,
+                                  const std::vector<int>& fds,
+                                  HelperStdio stdio);
+
+// Children that were told to end, of which nobody knows when they do. Thread-safe, never waits.
+class ChildReaper {
+ public:
+  ChildReaper() = default;
+  ChildReaper(const ChildReaper&) = delete;
+  ChildReaper& operator=(const ChildReaper&) = delete;
+
+  void Add(pid_t pid);
+  // Reaps those that have ended; how many have not.
+  size_t Reap();
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_HELPER_PROCESS_H_
