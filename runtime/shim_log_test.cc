@@ -254,5 +254,57 @@ TEST_F(ShimLogTest, AKilledWriterIsReplaced) {
   for (int i = 1; i <= 200; ++i) EXPECT_THAT("\n" + log, HasSubstr(absl::StrCat("\n", i, "\n")));
 }
 
+TEST_F(ShimLogTest, WhoLogsFasterThanAllowedWaitsAndLosesNothing) {
+  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
+                                                .storage_root = storage_,
+                                                .log_rate = 4 << 20},
+                                               &observer_));
+  StartPod();
+  const ContainerPlan plan = MakeContainer(absl::StrCat("yes ", std::string(199, 'x'), " | head -c 8000000"));
+  StartContainer(plan);
+  const absl::Time begun = absl::Now();
+  EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
+  EXPECT_GT(absl::Now() - begun, absl::Seconds(1));
+  EXPECT_EQ(LogOf(plan).size(), 8000000u);
+}
+
+TEST_F(ShimLogTest, ReadersThatDoNotReadShareABudget) {
+  StartPod();
+  const ContainerPlan plan = MakeContainer(absl::StrCat(
+      "sleep 0.5; yes ", std::string(199, 'x'), " | head -c 3900000; exec sleep 1000"));
+  StartContainer(plan);
+  std::vector<UniqueFd> readers;
+  for (int i = 0; i < 40; ++i) {
+    int out[2];
+    ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
+    readers.emplace_back(out[0]);
+    const UniqueFd writer(out[1]);
+    ASSERT_OK(shim_->Attach(plan.container_id, {.stdout_fd = writer.get()}));
+  }
+  for (int i = 0; i < 500 && LogOf(plan).size() < 3900000; ++i) usleep(20000);
+  ASSERT_EQ(LogOf(plan).size(), 3900000u);
+  const std::string status = ReadFile(absl::StrCat("/proc/", shim_->pid(), "/status")).value_or("");
+  const size_t at = status.find("RssAnon:");
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_LT(atoi(status.c_str() + at + 8), 20 << 10) << "kB";
+  // Those that were cut off have been told; the others have everything.
+  int cut = 0, whole = 0;
+  for (const UniqueFd& reader : readers) {
+    size_t got = 0;
+    char buffer[65536];
+    bool ended = false;
+    for (pollfd wait = {.fd = reader.get(), .events = POLLIN, .revents = 0};
+         !ended && poll(&wait, 1, 500) > 0;) {
+      const ssize_t n = read(reader.get(), buffer, sizeof(buffer));
+      if (n > 0) got += static_cast<size_t>(n);
+      ended = n <= 0;
+    }
+    if (ended) ++cut;
+    if (!ended && got == 3900000) ++whole;
+  }
+  EXPECT_GE(whole, 3);
+  EXPECT_EQ(cut + whole, 40);
+}
+
 }  // namespace
 }  // namespace crisp::runtime
