@@ -13,7 +13,6 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 #include "base/log_queue.h"
 #include "base/log_writer.h"
 
@@ -46,9 +45,16 @@ std::unique_ptr<spdlog::formatter> LineFormatter() {
   return formatter;
 }
 
+std::string DroppedLine(uint64_t lines) {
+  const std::string text = absl::StrCat("log.dropped lines=", lines, " reason=\"stderr is not read fast enough\"");
+  spdlog::memory_buf_t line;
+  LineFormatter()->format(spdlog::details::log_msg("crisp", spdlog::level::warn, text), line);
+  return std::string(line.data(), line.size());
+}
+
 // Never destroyed: threads log until the very end.
 LogQueue& Queue() {
-  static LogQueue& queue = *new LogQueue(STDERR_FILENO);
+  static LogQueue& queue = *new LogQueue(STDERR_FILENO, DroppedLine);
   return queue;
 }
 

@@ -20,11 +20,6 @@ constexpr int kCrashWaits = 200;  // of 5 ms
 // The one whose lines are written before a crash.
 std::atomic<LogQueue*> g_queue{nullptr};
 
-std::string DroppedLine(uint64_t lines) {
-  return absl::StrCat(absl::FormatTime("%Y-%m-%d%ET%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone()),
-                      " warning log.dropped lines=", lines, " reason=\"stderr is not read fast enough\"\n");
-}
-
 }  // namespace
 
 absl::Status LogQueue::Start() {
@@ -63,7 +58,7 @@ void LogQueue::Run() {
       mutex_.Await(absl::Condition(&something));
       bytes.swap(waiting_);
       if (const uint64_t now = dropped_; now != told_) {
-        lost = DroppedLine(now - told_);
+        lost = dropped_line_(now - told_);
         told_ = now;
       }
     }

@@ -20,7 +20,8 @@ class LogQueue {
  public:
   static constexpr size_t kMaxBytes = 1 << 20;  // that wait to be written
 
-  explicit LogQueue(int fd) : fd_(fd) {}
+  // `dropped_line`: what is written when so many lines were dropped.
+  LogQueue(int fd, std::string (*dropped_line)(uint64_t)) : fd_(fd), dropped_line_(dropped_line) {}
 
   absl::Status Start();
   void Add(absl::string_view line);
@@ -34,6 +35,7 @@ class LogQueue {
   static void OnCrash(int signal);
 
   const int fd_;
+  std::string (*const dropped_line_)(uint64_t);
   absl::Mutex mutex_;
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   std::string waiting_ ABSL_GUARDED_BY(mutex_);

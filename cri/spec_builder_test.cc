@@ -110,7 +110,8 @@ TEST_F(SpecTest, AmbientCapabilitiesAreInheritableAndNothingElseIs) {
   ASSERT_OK_AND_ASSIGN(const runtime::OciSpec dropped, Build());
   EXPECT_THAT(dropped.process.capabilities->ambient, IsEmpty());
   context()->mutable_capabilities()->add_add_ambient_capabilities("FLY");
-  EXPECT_THAT(Build(), StatusIs(kInvalid));
+  ASSERT_OK_AND_ASSIGN(const runtime::OciSpec unknown, Build());
+  EXPECT_THAT(unknown.process.capabilities->ambient, IsEmpty());
 }
 
 TEST_F(SpecTest, AChangeOfOneOfAPairKeepsTheOther) {
