@@ -113,10 +113,16 @@ absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
                             : absl::InfiniteFuture();
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
-  CRISP_ASSIGN_OR_RETURN(
-      const std::shared_ptr<ExecSession> session,
+  // Its time-out is that of its start, too.
+  const Cancel until(std::min(deadline, cancel.deadline()), [&cancel] { return !cancel.Check("exec").ok(); });
+  absl::StatusOr<std::shared_ptr<ExecSession>> begun =
       StartExec(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
-                {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, cancel));
+                {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
+  if (absl::IsDeadlineExceeded(begun.status()) && absl::Now() >= deadline) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("exec: the command did not begin within ", request.timeout(), " s and was killed"));
+  }
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<ExecSession> session, std::move(begun));
   out.write.reset();
   err.write.reset();
 

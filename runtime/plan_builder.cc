@@ -310,6 +310,13 @@ absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec,
   return plan;
 }
 
+namespace {
+bool Sets(const std::vector<std::string>& env, absl::string_view name) {
+  return std::any_of(env.begin(), env.end(),
+                     [name](const std::string& entry) { return absl::StartsWith(entry, name); });
+}
+}  // namespace
+
 absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs) {
   CRISP_RETURN_IF_ERROR(CheckArgv(inputs.argv));
   ExecPlan plan{.exec_id = std::move(inputs.exec_id),
@@ -319,6 +326,8 @@ absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs input
                 .cgroup_v2 = inputs.cgroup_v2};
   plan.process.argv = std::move(inputs.argv);
   plan.process.terminal = inputs.terminal;
+  // A container that was made without a terminal knows none, and programs ask for it there.
+  if (inputs.terminal && !Sets(plan.process.env, "TERM=")) plan.process.env.push_back("TERM=xterm");
   plan.process.seccomp_bpf = std::move(inputs.seccomp_bpf);
   plan.process.seccomp_flags = inputs.seccomp_flags;
   return plan;

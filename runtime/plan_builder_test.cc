@@ -235,10 +235,16 @@ TEST(PlanBuilderTest, AnExecIsItsContainersProcessWithArgumentsOfItsOwn) {
   EXPECT_EQ(plan.exec_id, "e");
   EXPECT_EQ(plan.container_id, "c");
   EXPECT_THAT(plan.process.argv, ElementsAre("ls", "-l"));
-  EXPECT_THAT(plan.process.env, ElementsAre("A=b"));
+  EXPECT_THAT(plan.process.env, ElementsAre("A=b", "TERM=xterm"));
   EXPECT_EQ(plan.process.uid, 7u);
   EXPECT_TRUE(plan.process.terminal);
   EXPECT_EQ(plan.process.seccomp_bpf, "filter");
+  plan = *BuildExecPlan(base, {.exec_id = "e", .container_id = "c", .argv = {"ls"}});
+  EXPECT_THAT(plan.process.env, ElementsAre("A=b"));
+  ProcessPlan own = base;
+  own.env.push_back("TERM=vt100");
+  plan = *BuildExecPlan(own, {.exec_id = "e", .container_id = "c", .argv = {"ls"}, .terminal = true});
+  EXPECT_THAT(plan.process.env, ElementsAre("A=b", "TERM=vt100"));
   EXPECT_THAT(BuildExecPlan(base, {}).status(), StatusIs(kInvalid));
   EXPECT_THAT(BuildExecPlan(base, {.argv = {std::string("a\0b", 3)}}).status(), StatusIs(kInvalid));
 }

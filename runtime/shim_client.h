@@ -33,6 +33,7 @@ struct ContainerReport {
   std::string container_id;
   State state = State::kCreated;
   pid_t pid = 0;           // as seen by the daemon; 0 unless running
+  UniqueFd pidfd;          // of it (a shim of former days passes none)
   absl::Time started_at;
   ExitRecord exit;         // when kExited
 };

@@ -145,9 +145,15 @@ absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
 }
 
 absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
-  const ShimAnswer answer = Call(MessageType::kReport, "", {}, 0, Cancel());
+  ShimAnswer answer = Call(MessageType::kReport, "", {}, 0, Cancel());
   CRISP_RETURN_IF_ERROR(answer.status);
-  return ParseReport(answer.rest);
+  CRISP_ASSIGN_OR_RETURN(std::vector<ContainerReport> reports, ParseReport(answer.rest));
+  auto pidfd = answer.fds.begin();
+  for (ContainerReport& report : reports) {
+    if (report.state != ContainerReport::State::kRunning || pidfd == answer.fds.end()) continue;
+    report.pidfd = std::move(*pidfd++);
+  }
+  return reports;
 }
 
 absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& cancel) {

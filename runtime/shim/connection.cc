@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "runtime/shim/container.h"
+#include "runtime/shim/birth.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/server.h"
@@ -23,8 +23,8 @@ class Connection : public Watch {
 };
 
 Connection g_connection;
-uint64_t g_pending_request = 0;    // of the start under way
-bool g_pending_connected = false;  // whoever asked is still connected
+bool g_report_asked = false;  // and put off until what a former daemon has begun to start is settled
+uint64_t g_report_request = 0;
 
 // What the daemon asked for must reach it; one that does not read for a second is as good as gone.
 void SendReply(Writer* writer) {
@@ -94,20 +94,15 @@ bool Connected() { return g_connection.fd() >= 0; }
 // Nobody is left who could end an exec or wants to know how it ended, so none outlives its daemon.
 void DropConnection() {
   g_connection.Close();
-  g_pending_connected = false;
-  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(Str{exec->id, 0});
+  g_report_asked = false;
+  for (Birth* birth = g_births; birth != nullptr; birth = birth->next) birth->asked = false;
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(exec);
 }
 
 void UseConnection(int socket) {
   DropConnection();
   g_connection.Adopt(socket);
-  g_connection.Read(g_start.fd() < 0 ? uint32_t{EPOLLIN} : 0u);
-}
-
-void AwaitStart(uint64_t request_id) {
-  g_pending_request = request_id;
-  g_pending_connected = true;
-  g_connection.Read(0);
+  g_connection.Read(EPOLLIN);
 }
 
 void ReplyPlain(uint64_t request_id, bool good) {
@@ -148,6 +143,13 @@ void ReplyHello(uint64_t request_id) {
 }
 
 void ReplyReport(uint64_t request_id) {
+  // Whoever has not begun a start hears nothing of how it ends.
+  if (AnyOrphanStart()) {
+    g_report_asked = true;
+    g_report_request = request_id;
+    return;
+  }
+  BookTheDead();
   Writer writer(MessageType::kReply, request_id);
   WriteOk(&writer);
   uint32_t count = 0;
@@ -161,11 +163,18 @@ void ReplyReport(uint64_t request_id) {
     }
     writer.String(c->id);
     writer.U16(static_cast<uint16_t>(c->state == State::kStarting ? State::kCreated : c->state));
-    writer.I32(c->state == State::kRunning ? c->pid : 0);
+    writer.I32(c->state == State::kRunning ? c->process.pid : 0);
     writer.U64(c->started_at);
     WriteEnding(&writer, c->ending);
+    if (c->state == State::kRunning && writer.fds_left() > 0) writer.AddFd(c->process.pidfd.get());
   }
   SendReply(&writer);
+}
+
+void AnswerReport() {
+  if (!g_report_asked || AnyOrphanStart()) return;
+  g_report_asked = false;
+  ReplyReport(g_report_request);
 }
 
 void SendError(int socket, uint64_t request_id) {
@@ -194,23 +203,20 @@ void AnnounceExits() {
   }
 }
 
-void AnswerStart() {
-  if (g_connection.fd() >= 0) g_connection.Read(EPOLLIN);
-  if (!g_pending_connected) return;
-  g_pending_connected = false;
-  if (g_start.failed) {
-    g_error = g_start.error;
-    SendError(g_connection.fd(), g_pending_request);
+void AnswerStart(const Birth& birth) {
+  if (!birth.asked || g_connection.fd() < 0) return;
+  if (birth.failed) {
+    g_error = birth.error;
+    SendError(g_connection.fd(), birth.request_id);
     return;
   }
-  Writer writer(MessageType::kReply, g_pending_request);
+  Writer writer(MessageType::kReply, birth.request_id);
   WriteOk(&writer);
-  writer.I32(g_start.pid);
-  writer.U64(g_start.container != nullptr ? g_start.container->started_at
-                                          : g_start.exec->started_at);
-  if (g_start.pidfd.valid()) writer.AddFd(g_start.pidfd.get());
+  const Process& process = birth.process();
+  writer.I32(process.pid);
+  writer.U64(birth.container != nullptr ? birth.container->started_at : birth.exec->started_at);
+  writer.AddFd(process.pidfd.get());
   SendReply(&writer);
-  g_start.pidfd.Reset();
 }
 
 }  // namespace crisp::shim

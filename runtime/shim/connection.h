@@ -5,25 +5,27 @@
 
 namespace crisp::shim {
 
+class Birth;
+
 // What the shim says to the daemon: the one connection, answers to requests and news of exits.
 // Nothing here waits for a daemon that does not read for more than a second: it is dropped.
 
 bool Connected();
-// Takes the socket; the newest wins. While a start is under way it is not read from.
+// Takes the socket; the newest wins.
 void UseConnection(int socket);
 // Closes it and kills the execs that came over it; containers go on.
 void DropConnection();
-// Answers the start under way as `request_id` with AnswerStart(), and reads no request until then.
-void AwaitStart(uint64_t request_id);
 
 // The answer to a request without a result; not `good`: g_error.
 void ReplyPlain(uint64_t request_id, bool good);
 void ReplyHello(uint64_t request_id);
 // From a spare, which has no connection yet, over its control socket. False: nobody is there.
 bool AnnounceSpare(int control);
+// Put off while a start is under way that a former daemon has asked for: AnswerReport() answers then.
 void ReplyReport(uint64_t request_id);
-// Answers the request that began the start which g_start has settled.
-void AnswerStart();
+void AnswerReport();
+// Answers the request that began a start which is settled.
+void AnswerStart(const Birth& birth);
 // Sends g_error as the answer to a request, on any socket.
 void SendError(int socket, uint64_t request_id);
 

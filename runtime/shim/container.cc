@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "runtime/shim/birth.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
 
@@ -273,7 +274,7 @@ bool RemoveContainer(const Str& id) {
     // an exec that has ended left behind is the container's, and dies with it.)
     for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
       if (exec->container != container) continue;
-      (void)KillExec(Str{exec->id, 0});
+      (void)KillExec(exec);
       exec->container = nullptr;
     }
     *link = container->next;
@@ -296,13 +297,19 @@ bool ReopenLog(const Str& id) {
 bool SignalContainer(const Str& id, int signal) {
   Container* container = FindContainer(id);
   if (container == nullptr) return Refuse(kNotFound, "no container", id.c_str());
-  if (container->state == State::kExited) return true;
-  if (container->state != State::kRunning) {
-    return Refuse(kFailedPrecondition, "not running: container", id.c_str());
+  switch (container->state) {
+    case State::kExited:
+      return true;
+    case State::kCreated:
+      return Refuse(kFailedPrecondition, "not running: container", id.c_str());
+    case State::kStarting:
+      return SignalAtBirth(container, signal);
+    case State::kRunning:
+      if (container->process.Signal(signal)) break;
+      return Fail("signal container", id.c_str());
   }
-  // Not reaped yet, so the pid is nobody else's.
-  return kill(container->pid, signal) == 0 || errno == ESRCH ||
-         Fail("signal container", id.c_str());
+  BookTheDead();
+  return true;
 }
 
 bool AttachContainer(const Str& id, int stdio[3]) {

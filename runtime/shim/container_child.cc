@@ -7,6 +7,7 @@
 
 #include "runtime/shim/container.h"
 #include "runtime/shim/copy_tree.h"
+#include "runtime/shim/inner_proc.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/propagation.h"
@@ -296,14 +297,24 @@ bool JoinHostNamespaces(const ContainerView& plan) {
   return true;
 }
 
+// This process stays outside; the one that it gives birth to will be inside.
+bool JoinPidNamespace(int fd) {
+  return SysSetns(fd, CLONE_NEWPID) == 0 || Fail("enter the PID namespace");
+}
+
 [[noreturn]] void RunInside(const StartPlan& start) {
   const ContainerView& plan = start.prepared->view;
   int slave = -1;
-  if (!LeaveNamespaces(plan) || !AssembleRoot(start, &slave)) ReportAndExit(start.status);
+  const bool joins = start.join_pid >= 0;
+  if (!LeaveNamespaces(plan) || !AssembleRoot(start, &slave) ||
+      (joins && !JoinPidNamespace(start.join_pid))) {
+    ReportAndExit(start.status);
+  }
   const Fd* ends = start.prepared->stdio;
   const int stdio[3] = {slave >= 0 ? slave : ends[0].get(), slave >= 0 ? slave : ends[1].get(),
                         slave >= 0 ? slave : ends[2].get()};
-  RunProcess(plan.process, plan.container_id, stdio, start.status, start.gated);
+  RunProcess(plan.process, plan.container_id, stdio, start.status,
+             {.joins = joins, .gated = start.gated});
 }
 
 }  // namespace
@@ -313,31 +324,37 @@ uint64_t InitCloneFlags(const ContainerView& plan) {
          (plan.pid == NamespaceMode::kPrivate ? CLONE_NEWPID : 0);
 }
 
+namespace {
+
+bool EnterUserns() {
+  return (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) == 0 &&
+          syscall(SYS_setgroups, 0, nullptr) == 0 && syscall(SYS_setresgid, 0, 0, 0) == 0 &&
+          syscall(SYS_setresuid, 0, 0, 0) == 0) ||
+         Fail("enter the user namespace");
+}
+
+}  // namespace
+
 void RunContainerChild(const StartPlan& start) {
   const ContainerView& plan = start.prepared->view;
-  if (!EnterCgroupsAndLimits(plan.process, start.cgroups->tasks(), start.cgroups->task_count()) ||
-      !JoinHostNamespaces(plan)) {
+  const bool joins = start.join_pid >= 0;
+  if ((joins && !SetLabels(plan.process)) ||
+      !EnterCgroupsAndLimits(plan.process, start.cgroups->tasks(), start.cgroups->task_count()) ||
+      !JoinHostNamespaces(plan) || (g_pod.has_userns() && !EnterUserns())) {
     ReportAndExit(start.status);
   }
-  if (!g_pod.has_userns()) RunInside(start);
-  // The container's namespaces belong to the user namespace, so somebody inside it makes them: this
-  // child, whose own child becomes the shim's.
-  if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 || syscall(SYS_setgroups, 0, nullptr) != 0 ||
-      syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0 ||
-      (start.join_pid >= 0 && SysSetns(start.join_pid, CLONE_NEWPID) != 0)) {
-    Fail("enter the user namespace");
-    ReportAndExit(start.status);
+  // The container's namespaces belong to the user namespace, so somebody inside it makes them.
+  const uint64_t flags = g_pod.has_userns() ? InitCloneFlags(plan) : 0;
+  if (joins) {
+    UseProcOf(start.join_pid);
+    if (flags != 0 && SysUnshare(static_cast<int>(flags)) != 0) {
+      Fail("create the container's mount namespace");
+      ReportAndExit(start.status);
+    }
+  } else if (g_pod.has_userns()) {
+    GiveBirth(flags, start.status);
   }
-  clone_args args = {.flags = InitCloneFlags(plan) | CLONE_PARENT, .exit_signal = 0};
-  const int pid = SysClone3(&args);
-  if (pid == 0) RunInside(start);
-  if (pid < 0) {
-    Fail("create the container's process");
-    ReportAndExit(start.status);
-  }
-  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
-  (void)!write(start.status, &report, sizeof(report));
-  _exit(0);
+  RunInside(start);
 }
 
 }  // namespace crisp::shim

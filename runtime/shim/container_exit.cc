@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "runtime/shim/birth.h"
 #include "runtime/shim/connection.h"
 #include "runtime/shim/container.h"
 #include "runtime/shim/pod.h"
@@ -64,10 +65,9 @@ void WriteExitRecord(const Container& container) {
   (void)rename(temporary.data, container.exit_record);
 }
 
-void BookExit(Container* container, int wait_status) {
-  container->ending = EndingOf(wait_status);
+void BookExit(Container* container) {
+  container->ending = EndingOf(container->process.wait_status);
   container->state = State::kExited;
-  container->pid = 0;
   container->settling = true;
   container->settle_by = Now() + kSettleLimit;
   Settle(container);
@@ -84,51 +84,99 @@ void ServeLogs() {
   }
 }
 
-void BookExecExit(Exec* exec, int wait_status) {
-  exec->ending = EndingOf(wait_status);
+void BookExecExit(Exec* exec) {
+  exec->ending = EndingOf(exec->process.wait_status);
   exec->ended = true;
   if (exec->io != nullptr) (void)exec->io->Drain(true);
   AnnounceExits();
 }
 
-// Whether the process being started is this one, dead before its start was settled.
-bool BookStarting(pid_t pid, int wait_status) {
-  if (g_start.fd() < 0) return false;
-  if (g_start.pid == 0) {
-    if (g_start.early < StartWatch::kMostEarly) {
-      g_start.early_pids[g_start.early] = pid;
-      g_start.early_statuses[g_start.early++] = wait_status;
-    }
-    return true;
-  }
-  if (g_start.pid != pid) return false;
-  if (g_start.container != nullptr) {
-    g_start.container->reaped = true;
-    g_start.container->wait_status = wait_status;
-  } else {
-    g_start.exec->reaped = true;
-    g_start.exec->wait_status = wait_status;
-  }
-  return true;
+void FailStart(Container* container) {
+  container->state = State::kExited;
+  container->announced = true;  // by the answer to the request
+  container->ending = {.exit_code = 128, .signal = 0, .at = Now(), .log_truncated = false};
+  delete container->prepared;
+  container->prepared = nullptr;
+  (void)container->io.Drain(true);
+  WriteExitRecord(*container);
 }
 
+namespace {
+
+// A child by its names: what it is and whose.
+struct Known {
+  Process* process = nullptr;
+  Container* container = nullptr;  // whose `process` it is
+  Exec* exec = nullptr;            // likewise
+};
+
+// Calls `use(known)` for every child that has a name and is not reaped, until it says false.
+template <class Use>
+void ForEachChild(const Use& use) {
+  for (Container* c = g_containers; c != nullptr; c = c->next) {
+    if (c->process.alive() && !use(Known{&c->process, c, nullptr})) return;
+    if (c->waiting.alive() && !use(Known{&c->waiting, nullptr, nullptr})) return;
+  }
+  for (Exec* e = g_execs; e != nullptr; e = e->next) {
+    if (e->process.alive() && !use(Known{&e->process, nullptr, e})) return;
+  }
+  for (Birth* birth = g_births; birth != nullptr; birth = birth->next) {
+    if (birth->helper.alive() && !use(Known{&birth->helper, nullptr, nullptr})) return;
+  }
+  if (g_pod.pod_init.alive()) (void)use(Known{&g_pod.pod_init, nullptr, nullptr});
+}
+
+Known Find(pid_t pid) {
+  Known found;
+  ForEachChild([&](const Known& known) {
+    if (known.process->pid == pid) found = known;
+    return found.process == nullptr;
+  });
+  return found;
+}
+
+bool AnyUnknown() {
+  for (const Birth* birth = g_births; birth != nullptr; birth = birth->next) {
+    if (birth->unknown()) return true;
+  }
+  return false;
+}
+
+// Of those being born, Settle() does it.
+void Book(const Known& known) {
+  if (known.container != nullptr && known.container->state == State::kRunning) BookExit(known.container);
+  if (known.exec != nullptr && known.exec->running && !known.exec->ended) BookExecExit(known.exec);
+}
+
+// Those with a name, each by its descriptor.
+void ReapKnown() {
+  ForEachChild([](const Known& known) {
+    if (known.process->Reap()) Book(known);
+    return true;
+  });
+}
+
+}  // namespace
+
+bool IsKnown(pid_t pid) { return Find(pid).process != nullptr; }
+
 void ReapChildren() {
-  int status;
-  pid_t pid;
-  while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-    if (BookStarting(pid, status)) continue;
-    for (Container* container = g_containers; container != nullptr; container = container->next) {
-      if (container->state == State::kRunning && container->pid == pid) {
-        BookExit(container, status);
-      }
-      if (container->state == State::kCreated && container->waiting == pid) {
-        container->reaped = true;
-        container->wait_status = status;
-      }
+  while (const pid_t pid = PeekEnded()) {
+    const Known known = Find(pid);
+    if (known.process != nullptr) {
+      if (!known.process->Reap()) return;
+      Book(known);
+    } else if (AnyUnknown()) {
+      return ReapKnown();
+    } else {
+      ReapStranger(pid);
     }
-    for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
-      if (exec->running && !exec->ended && exec->pid == pid) BookExecExit(exec, status);
-    }
+  }
+}
+
+void BookTheDead() {
+  for (Container* c = g_containers; c != nullptr; c = c->next) {
+    if (c->state == State::kRunning && c->process.Reap()) BookExit(c);
   }
 }
 

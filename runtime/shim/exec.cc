@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "runtime/shim/container.h"
+#include "runtime/shim/birth.h"
 #include "runtime/shim/exec_tree.h"
 #include "runtime/shim/pod.h"
 
@@ -22,9 +22,10 @@ struct ExecEntry {
   bool own_cgroup_ns = false;
 };
 
+// Its PID namespace is then that of this process' next child only, and nothing in there sees this one.
 bool EnterContainer(int pidfd) {
   const int flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS |
-                    (g_pod.has_userns() ? CLONE_NEWUSER : 0);
+                    CLONE_NEWPID | (g_pod.has_userns() ? CLONE_NEWUSER : 0);
   if (SysSetns(pidfd, flags) != 0) return Fail("enter the container's namespaces");
   if (!g_pod.has_userns()) return true;
   return (syscall(SYS_setgroups, 0, nullptr) == 0 && syscall(SYS_setresgid, 0, 0, 0) == 0 &&
@@ -32,16 +33,19 @@ bool EnterContainer(int pidfd) {
          Fail("become root of the user namespace");
 }
 
-[[noreturn]] void RunExecChild(
+// The helper, which becomes what the container may see and only then gives birth to the exec's process.
+[[noreturn]] void RunExecHelper(
     const ExecView& plan, const ExecEntry& entry, int pidfd, const int stdio[3], int status) {
   const CgroupEntry& cgroups = entry.cgroups;
-  if (!EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
+  if (!SetLabels(plan.process) ||
+      !EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
       !EnterContainer(pidfd)) {
     ReportAndExit(status);
   }
   // It has the same root as the container's. Without it there is still the session to know them by.
   if (entry.own_cgroup_ns) (void)SysUnshare(CLONE_NEWCGROUP);
-  if (!plan.process.terminal) RunProcess(plan.process, plan.container_id, stdio, status);
+  constexpr RunOptions kOptions = {.joins = true, .gated = false};
+  if (!plan.process.terminal) RunProcess(plan.process, plan.container_id, stdio, status, kOptions);
   const int devpts =
       SysOpenat2(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
   if (devpts < 0) {
@@ -51,37 +55,20 @@ bool EnterContainer(int pidfd) {
   const int slave = OpenTerminal(devpts, plan.process, status);
   if (slave < 0) ReportAndExit(status);
   const int terminal[3] = {slave, slave, slave};
-  RunProcess(plan.process, plan.container_id, terminal, status);
+  RunProcess(plan.process, plan.container_id, terminal, status, kOptions);
 }
 
-// The child in its PID namespace and cgroup; -1 with g_error.
-pid_t CloneExec(const ExecView& plan,
-                ExecEntry* entry,
-                pid_t init,
-                const int stdio[3],
-                const int ends[2]) {
-  const Fd pidfd(SysPidfdOpen(init));
-  if (!pidfd.valid() || SysSetns(pidfd.get(), CLONE_NEWPID) != 0) {
-    Fail("enter the container's PID namespace");
-    return -1;
-  }
-  pid_t child = CloneSelf(0, nullptr, entry->cgroups.unified());
+// The helper, in the container's cgroup: 0 in it; -1 with g_error.
+pid_t CloneHelper(const ExecView& plan, ExecEntry* entry, pid_t init, Process* helper) {
+  pid_t child = CloneSelf(0, helper, entry->cgroups.unified());
   if (child < 0 && (errno == EBUSY || errno == EOPNOTSUPP) && plan.cgroup_v2) {
     // The container's first process has handed controllers down and moved further down itself. A namespace
     // that begins there would show another root than the container's.
     entry->own_cgroup_ns = false;
-    if (entry->cgroups.OpenWhereInitIs(*plan.cgroup_dirs.begin(), init)) {
-      child = CloneSelf(0, nullptr, entry->cgroups.unified());
-      if (child < 0) Fail("create the exec's process");
-    }
-  } else if (child < 0) {
-    Fail("create the exec's process");
+    if (!entry->cgroups.OpenWhereInitIs(*plan.cgroup_dirs.begin(), init)) return -1;
+    child = CloneSelf(0, helper, entry->cgroups.unified());
   }
-  if (child == 0) {
-    close(ends[0]);
-    RunExecChild(plan, *entry, pidfd.get(), stdio, ends[1]);
-  }
-  (void)SysSetns(g_pod.own_pid.get(), CLONE_NEWPID);
+  if (child < 0) Fail("create the exec's process");
   return child;
 }
 
@@ -114,7 +101,7 @@ Exec* FindExec(const Str& id) {
   return nullptr;
 }
 
-bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
+bool BeginExec(const char* bytes, size_t size, const int stdio[3], uint64_t request_id) {
   ExecView plan;
   if (!ParsePlan(bytes, size, PlanKind::kExec, &plan)) {
     return Refuse(kInvalidArgument, "malformed exec plan");
@@ -134,16 +121,18 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return Fail("make a socket pair");
   }
-  const pid_t child = CloneExec(plan, &entry, container->pid, stdio, ends);
-  close(ends[1]);
-  if (child < 0) {
-    close(ends[0]);
-    return false;
+  Fd status(ends[0]);
+  const Fd theirs(ends[1]);
+  Process helper;
+  const pid_t child = CloneHelper(plan, &entry, container->process.pid, &helper);
+  if (child == 0) {
+    status.Reset();
+    RunExecHelper(plan, entry, container->process.pidfd.get(), stdio, theirs.get());
   }
+  if (child < 0) return false;
   Exec* exec = new Exec;
   exec->id = Duplicate(plan.exec_id.data, plan.exec_id.size);
   exec->container = container;
-  exec->pid = child;
   if (!plan.cgroup_dirs.empty()) {
     const Str cgroup = *plan.cgroup_dirs.begin();
     exec->cgroup = Duplicate(cgroup.data, cgroup.size);
@@ -152,16 +141,22 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3]) {
   if (plan.process.terminal) exec->io = MakeRelay(stdio);
   exec->next = g_execs;
   g_execs = exec;
-  g_start.Begin(ends[0]);
-  g_start.exec = exec;
-  g_start.LearnPid(child);
+  Birth::Begin(nullptr, exec, status.Release(), request_id)->helper.TakeFrom(&helper);
   return true;
 }
 
 bool KillExec(const Str& id) {
   Exec* exec = FindExec(id);
-  if (exec == nullptr || exec->ended) return true;
-  return KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->pid, exec->mark});
+  return exec == nullptr || KillExec(exec);
+}
+
+// A process that its helper has not told of does not go on without the shim's leave.
+bool KillExec(Exec* exec) {
+  if (exec->ended) return true;
+  if (const Birth* birth = FindBirth(exec)) (void)birth->helper.Signal(SIGKILL);
+  if (exec->process.pid == 0) return true;
+  (void)exec->process.Signal(SIGKILL);
+  return KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, exec->mark});
 }
 
 void SweepExecs(bool connected) {

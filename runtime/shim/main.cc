@@ -46,7 +46,7 @@ bool MakeSeed() {
   for (const char* top : tops) {
     if (mkdir(top, 0755) != 0) return Fail("make", top);
   }
-  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotEmpty, kSlotShm, kSlotMasks, kMaskSource, kMaskEmpty,
+  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotShm, kSlotMasks, kMaskSource, kMaskEmpty,
                          kNoSource, "/proc", "/sys"};
   for (const char* slot : slots) {
     Path path;
@@ -128,7 +128,18 @@ void RenewProc() {
                                  : open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
+// Whoever started the daemon may have ignored any, the two that libc keeps for itself (and hides) among them, and
+// programs inherit that.
+void SetAllSignalsToDefault() {
+  constexpr int kLast = 64;
+  const unsigned long all_default[8] = {};
+  for (int signal = 1; signal <= kLast; ++signal) {
+    (void)syscall(SYS_rt_sigaction, signal, all_default, nullptr, kLast / 8);
+  }
+}
+
 bool PrepareProcess() {
+  SetAllSignalsToDefault();
   setsid();
   umask(0);
   prctl(PR_SET_NAME, "crisp-shim");

@@ -39,6 +39,7 @@ class Writer {
   void Bool(bool value);
   void String(const char* value);
   size_t left() const;
+  int fds_left() const { return kMaxMessageFds - fd_count_; }
   // Borrowed until sent.
   void AddFd(int fd) { fds_[fd_count_++] = fd; }
   // 0 or an errno.

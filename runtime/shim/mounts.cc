@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "runtime/shim/inner_proc.h"
 #include "runtime/shim/pod.h"
 
 namespace crisp::shim {
@@ -60,9 +61,10 @@ bool SetAttributes(
 
 int MountFs(const MountView& mount, const char* label) {
   const char* type = mount.kind == MountKind::kDev ? "tmpfs" : mount.type.c_str();
-  const Fd fs(SysFsopen(type));
+  const bool proc = strcmp(type, "proc") == 0;
+  const Fd fs(proc ? OpenProc() : SysFsopen(type));
   if (!fs.valid()) {
-    Fail("open file system", type);
+    if (!proc) Fail("open file system", type);
     return -1;
   }
   const char* source = mount.source.empty() ? type : mount.source.c_str();

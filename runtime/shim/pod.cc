@@ -24,14 +24,13 @@ bool StartsWith(const char* s, const char* prefix) {
   return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-// A new namespace set owned by a new user namespace, held by a child that only waits. -1 and
-// g_error.
+// A new namespace set owned by a new user namespace, held by a child that only waits.
 struct Holder {
-  pid_t pid = -1;
+  Process child;
   Fd gate;  // closing it ends the child
   ~Holder() {
     gate.Reset();
-    if (pid > 0) (void)WaitFor(pid);
+    if (child.pid > 0) (void)WaitFor(child.pid);
   }
 };
 
@@ -42,14 +41,14 @@ bool StartHolder(uint64_t flags, Holder* holder) {
   }
   holder->gate.Reset(ends[0]);
   const Fd theirs(ends[1]);
-  holder->pid = CloneSelf(flags, nullptr, -1);
-  if (holder->pid == 0) {
+  const pid_t pid = CloneSelf(flags, &holder->child, -1);
+  if (pid == 0) {
     holder->gate.Reset();
     char byte;
     (void)!read(theirs.get(), &byte, 1);
     _exit(0);
   }
-  return holder->pid > 0 || Fail("create a user namespace");
+  return pid > 0 || Fail("create a user namespace");
 }
 
 bool WriteMaps(pid_t pid, const char* file, const List<IdMapView>& maps) {
@@ -64,7 +63,7 @@ bool WriteMaps(pid_t pid, const char* file, const List<IdMapView>& maps) {
 }
 
 bool MapHolder(const Holder& holder, const List<IdMapView>& uids, const List<IdMapView>& gids) {
-  return WriteMaps(holder.pid, "uid_map", uids) && WriteMaps(holder.pid, "gid_map", gids);
+  return WriteMaps(holder.child.pid, "uid_map", uids) && WriteMaps(holder.child.pid, "gid_map", gids);
 }
 
 uint32_t HostIdOfRoot(const List<IdMapView>& maps) {
@@ -87,13 +86,12 @@ bool EnterPodNamespaces(const PodView& plan) {
       !MapHolder(holder, plan.uid_maps, plan.gid_maps)) {
     return false;
   }
-  g_pod.userns.Reset(OpenNamespace(holder.pid, "user"));
+  g_pod.userns.Reset(OpenNamespace(holder.child.pid, "user"));
   g_pod.root_uid = HostIdOfRoot(plan.uid_maps);
   g_pod.root_gid = HostIdOfRoot(plan.gid_maps);
   if (!g_pod.userns.valid()) return false;
   if (flags == 0) return true;
-  const Fd pidfd(SysPidfdOpen(holder.pid));
-  return SysSetns(pidfd.get(), flags) == 0 || Fail("enter the pod's namespaces");
+  return SysSetns(holder.child.pidfd.get(), flags) == 0 || Fail("enter the pod's namespaces");
 }
 
 // Which namespace a sysctl belongs to must be the pod's own: the daemon has checked, this is the
@@ -227,18 +225,25 @@ bool OpenPodNetwork() {
 }  // namespace
 
 bool HostScope::inside_ = false;
+bool HostScope::astray_ = false;
 
 HostScope::HostScope() : outermost_(!inside_) {
-  if (outermost_) inside_ = SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) == 0;
+  if (outermost_) inside_ = astray_ || SysSetns(g_pod.host_mnt.get(), CLONE_NEWNS) == 0;
   if (!inside_) Fail("enter the host's mount namespace");
 }
 
 HostScope::~HostScope() {
+  if (!outermost_ || !inside_) return;
   const int error = errno;
-  // Staying among the host's mounts would let a container start from them.
-  if (outermost_ && inside_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) != 0) abort();
-  if (outermost_) inside_ = false;
+  inside_ = false;
+  astray_ = true;
+  (void)ReturnHome();
   errno = error;
+}
+
+bool HostScope::ReturnHome() {
+  if (astray_ && SysSetns(g_pod.own_mnt.get(), CLONE_NEWNS) == 0) astray_ = false;
+  return !astray_;
 }
 
 int OpenNamespace(pid_t pid, const char* name) {
@@ -252,27 +257,7 @@ int OpenNamespace(pid_t pid, const char* name) {
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps) {
   Holder holder;
   if (!StartHolder(CLONE_NEWUSER, &holder) || !MapHolder(holder, uid_maps, gid_maps)) return -1;
-  return OpenNamespace(holder.pid, "user");
-}
-
-pid_t CloneSelf(uint64_t flags, int* pidfd, int cgroup_fd) {
-  clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
-  if (pidfd != nullptr) {
-    args.flags |= CLONE_PIDFD;
-    args.pidfd = reinterpret_cast<uint64_t>(pidfd);
-  }
-  if (cgroup_fd >= 0) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(cgroup_fd);
-  }
-  return SysClone3(&args);
-}
-
-int WaitFor(pid_t pid) {
-  int status = 0;
-  while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {
-  }
-  return status;
+  return OpenNamespace(holder.child.pid, "user");
 }
 
 bool SendFd(int socket, const void* data, size_t size, int fd) {
@@ -354,7 +339,8 @@ bool SetUpPod(const PodView& plan) {
     g_pod.state_dir.Reset(open(plan.state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   }
   if (!g_pod.state_dir.valid()) return Fail("open the state directory", plan.state_dir.c_str());
-  return !plan.shared_pid || StartPodInit(plan);
+  if (!plan.shared_pid) return true;
+  return (HostScope::ReturnHome() || Fail("return to the shim's mount namespace")) && StartPodInit(plan);
 }
 
 }  // namespace crisp::shim

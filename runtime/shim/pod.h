@@ -1,6 +1,7 @@
 #ifndef CRISP_RUNTIME_SHIM_POD_H_
 #define CRISP_RUNTIME_SHIM_POD_H_
 
+#include "runtime/shim/child.h"
 #include "runtime/shim/sys.h"
 
 namespace crisp::shim {
@@ -9,7 +10,6 @@ namespace crisp::shim {
 // container starts from is cheap and shows nothing of the host. Nobody can write to it.
 constexpr char kSlotRoot[] = "/r";     // where a container's root is attached before the pivot
 constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for a moment
-constexpr char kSlotEmpty[] = "/e";    // an empty directory: pid 1's root
 constexpr char kSlotNull[] = "/n";     // a null device of our own
 constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
 // The pod's masks, a file system of its own that nobody can write to, made of the two that follow: a
@@ -42,7 +42,7 @@ struct Pod {
   Fd userns;                            // -1: none
   uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
   Fd pod_pid;                           // the shared PID namespace; -1: none
-  pid_t pod_init = 0;
+  Process pod_init;  // pid 1 there
   Fd idmapped_storage;  // detached clone of storage_root seen through the user namespace
   Fd state_dir;
   Fd null;
@@ -67,9 +67,13 @@ class HostScope {
   HostScope();
   ~HostScope();
   bool entered() const { return inside_; }
+  // Leaving may fail (the kernel needs memory for it), and is tried again here: false and errno when this process is
+  // still among the host's mounts, from where no container may start.
+  static bool ReturnHome();
 
  private:
   static bool inside_;
+  static bool astray_;  // not inside any scope, and not back
   const bool outermost_;
 };
 
@@ -78,11 +82,6 @@ int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps)
 
 // A descriptor of a process' namespace, by its name in /proc; -1 and g_error.
 int OpenNamespace(pid_t pid, const char* name);
-
-// Starts a child that has this process' memory. 0 in the child; -1 and errno.
-pid_t CloneSelf(uint64_t flags, int* pidfd, int cgroup_fd);
-// Waits for one child, whatever signals come. The wait status.
-int WaitFor(pid_t pid);
 
 // Sends bytes and one descriptor (-1: none) over a unix socket.
 bool SendFd(int socket, const void* data, size_t size, int fd);

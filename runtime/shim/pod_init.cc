@@ -1,6 +1,9 @@
 #include "runtime/shim/pod_init.h"
 
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,6 +18,7 @@ namespace crisp::shim {
 namespace {
 
 constexpr uint32_t kNobody = 65535;
+constexpr int kMntDetach = 2;
 
 // Where the label of whoever opens it is set; -1 and g_error.
 int OpenOwnLabel() {
@@ -30,30 +34,87 @@ bool TakeLabel(int fd, const char* label) {
          Fail("give the pod's pid 1 the label", label);
 }
 
+// Its own mount namespace, in which there is nothing but an empty directory: containers that may trace it walk
+// through /proc/1/root as if they were it.
+bool EnterNothing() {
+  const Fd fs(SysFsopen("tmpfs"));
+  if (!fs.valid() || SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "mode", "555", 0) != 0 ||
+      SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "size", "4k", 0) != 0 ||
+      SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "nr_inodes", "2", 0) != 0 ||
+      SysFsconfig(fs.get(), FSCONFIG_SET_FLAG, "ro", nullptr, 0) != 0 ||
+      SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return Fail("make the root of the pod's pid 1");
+  }
+  const Fd mount(SysFsmount(fs.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                          MOUNT_ATTR_NOEXEC));
+  const Fd slot(open(kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return (mount.valid() && slot.valid() && SysMoveMount(mount.get(), slot.get()) == 0 &&
+          fchdir(mount.get()) == 0 && SysPivotRoot(".", ".") == 0 &&
+          SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
+         Fail("enter the root of the pod's pid 1");
+}
+
+// The pod's maps may lack this id; without capabilities it matters little whose process it is.
+bool DropEverything() {
+  (void)syscall(SYS_setgroups, 0, nullptr);
+  (void)syscall(SYS_setresgid, kNobody, kNobody, kNobody);
+  // The change of the user takes what is needed to do it later.
+  if (!DropBounding(0)) return false;
+  (void)syscall(SYS_setresuid, kNobody, kNobody, kNobody);
+  return (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && DropAllCapabilities() &&
+          prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 &&
+          prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0) ||
+         Fail("drop the privileges of the pod's pid 1");
+}
+
+#if defined(__x86_64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
+#else
+#error "the architecture's number for seccomp"
+#endif
+
+// What RunPodInit() calls from there on, and an end.
+bool AllowNothingButReaping() {
+  constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEquals = BPF_JMP | BPF_JEQ | BPF_K,
+                     kReturn = BPF_RET | BPF_K;
+  constexpr uint32_t kDeny = SECCOMP_RET_ERRNO | EPERM;
+  const sock_filter filter[] = {
+      {kLoad, 0, 0, offsetof(seccomp_data, arch)},
+      {kEquals, 0, 7, kArchitecture},
+      {kLoad, 0, 0, offsetof(seccomp_data, nr)},
+      {kEquals, 6, 0, SYS_wait4},
+      {kEquals, 5, 0, SYS_rt_sigtimedwait},
+      {kEquals, 4, 0, SYS_restart_syscall},
+      {kEquals, 3, 0, SYS_exit_group},
+      {kEquals, 2, 0, SYS_rt_sigreturn},
+      {kEquals, 1, 0, SYS_close_range},
+      {kReturn, 0, 0, kDeny},
+      {kReturn, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]),
+                              .filter = const_cast<sock_filter*>(filter)};
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ||
+         Fail("install the filter of the pod's pid 1");
+}
+
 // Pid 1 of a shared PID namespace: reaps, and can do nothing else.
 [[noreturn]] void RunPodInit(const char* label, int status) {
   prctl(PR_SET_NAME, "crisp-pause");
   const Fd own_label(label[0] != '\0' ? OpenOwnLabel() : -1);
   if (label[0] != '\0' && !own_label.valid()) ReportAndExit(status);
-  if (chroot(kSlotEmpty) != 0 || chdir("/") != 0) ReportAndExit(status);
   for (int i = 0; i < 3; ++i) (void)dup2(g_pod.null.get(), i);
-  // The pod's maps may lack this id; without capabilities it matters little whose process it is.
-  (void)syscall(SYS_setgroups, 0, nullptr);
-  (void)syscall(SYS_setresgid, kNobody, kNobody, kNobody);
-  (void)syscall(SYS_setresuid, kNobody, kNobody, kNobody);
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !DropAllCapabilities() ||
-      prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    Fail("set up the pod's pid 1");
-    ReportAndExit(status);
-  }
-  // Last: in the pod's domain it may do no more than wait.
+  if (!EnterNothing() || !DropEverything()) ReportAndExit(status);
+  // In the pod's domain it may do no more than wait.
   if (label[0] != '\0' && !TakeLabel(own_label.get(), label)) ReportAndExit(status);
-  // Closes `status` too, which says that all is well.
-  SysCloseRange(3, ~0u, 0);
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   sigprocmask(SIG_BLOCK, &child, nullptr);
+  if (!AllowNothingButReaping()) ReportAndExit(status);
+  // Closes `status` too, which says that all is well.
+  SysCloseRange(3, ~0u, 0);
   while (true) {
     int signal;
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
@@ -70,29 +131,26 @@ bool TakeLabel(int fd, const char* label) {
     Fail("enter the user namespace");
     ReportAndExit(status);
   }
-  clone_args args = {.flags = CLONE_NEWPID | CLONE_PARENT, .exit_signal = 0};
-  const int pid = SysClone3(&args);
-  if (pid == 0) RunPodInit(label, status);
-  if (pid < 0) {
-    Fail("create the pod's PID namespace");
-    ReportAndExit(status);
-  }
-  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
-  (void)!write(status, &report, sizeof(report));
-  _exit(0);
+  GiveBirth(CLONE_NEWPID | CLONE_NEWNS, status);
+  RunPodInit(label, status);
 }
 
 // Reads until the child's side is closed. False when an error came.
 bool AwaitPodInit(int status) {
   ChildReport report;
-  while (read(status, &report, sizeof(report)) == sizeof(report)) {
-    if (report.type == ChildMessage::kPid) g_pod.pod_init = report.pid;
+  int passed = -1;
+  while (ReceiveFd(status, &report, sizeof(report), &passed) == sizeof(report)) {
+    if (report.type == ChildMessage::kPid && passed >= 0) {
+      g_pod.pod_init.pid = report.pid;
+      g_pod.pod_init.pidfd.Reset(passed);
+      (void)send(status, &kGo, sizeof(kGo), MSG_NOSIGNAL);
+    }
     if (report.type == ChildMessage::kError) {
       g_error = report.error;
       return false;
     }
   }
-  return g_pod.pod_init > 0 || Refuse(kInternal, "the pod's pid 1 died");
+  return g_pod.pod_init.pid > 0 || Refuse(kInternal, "the pod's pid 1 died");
 }
 
 }  // namespace
@@ -106,7 +164,9 @@ bool StartPodInit(const PodView& plan) {
   }
   const Fd ours(ends[0]);
   Fd theirs(ends[1]);
-  const pid_t child = CloneSelf(g_pod.has_userns() ? 0 : CLONE_NEWPID, nullptr, cgroups.unified());
+  Process process;
+  const uint64_t flags = g_pod.has_userns() ? 0 : CLONE_NEWPID | CLONE_NEWNS;
+  const pid_t child = CloneSelf(flags, &process, cgroups.unified());
   if (child == 0) {
     close(ours.get());
     for (int i = 0; i < cgroups.task_count(); ++i) (void)!write(cgroups.tasks()[i], "0", 1);
@@ -116,11 +176,11 @@ bool StartPodInit(const PodView& plan) {
   }
   if (child < 0) return Fail("create the pod's PID namespace");
   theirs.Reset();
-  if (!g_pod.has_userns()) g_pod.pod_init = child;
+  if (!g_pod.has_userns()) g_pod.pod_init.TakeFrom(&process);
   const bool good = AwaitPodInit(ours.get());
   if (g_pod.has_userns()) (void)WaitFor(child);
   if (!good) return false;
-  g_pod.pod_pid.Reset(OpenNamespace(g_pod.pod_init, "pid"));
+  g_pod.pod_pid.Reset(OpenNamespace(g_pod.pod_init.pid, "pid"));
   return g_pod.pod_pid.valid();
 }
 

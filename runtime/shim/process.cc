@@ -29,7 +29,7 @@ struct SockFprog {  // struct sock_fprog of linux/filter.h, without its const tr
 };
 
 bool SetSignalsToDefault() {
-  // Only these differ from the default in the shim; what the program inherits is all default.
+  // Only these differ from the default in the shim; the broker has seen to the others.
   const int signals[] = {SIGHUP, SIGINT, SIGPIPE};
   for (const int signal : signals) ::signal(signal, SIG_DFL);
   sigset_t none;
@@ -86,28 +86,10 @@ bool WriteLabel(const char* attribute, const char* label) {
   return write(file.get(), label, static_cast<size_t>(size)) == size || Fail("set label", label);
 }
 
-bool SetLabels(const ProcessView& process) {
-  if (!process.apparmor_profile.empty()) {
-    Text<512> command;
-    command.Add("exec ").Add(process.apparmor_profile);
-    const char* attribute = "self/attr/apparmor/exec";
-    if (!WriteLabel(attribute, command.data) &&
-        !(g_error.error_number == ENOENT && WriteLabel("self/attr/exec", command.data))) {
-      return false;
-    }
-  }
-  return process.selinux_label.empty() ||
-         WriteLabel("self/attr/exec", process.selinux_label.c_str());
-}
-
 // The daemon's session keyring is not the container's: its processes share one of their own, by name.
-bool JoinKeyring(const ProcessView& process, const Str& container_id) {
+bool JoinKeyring(const Str& container_id) {
   constexpr int kJoinSessionKeyring = 1, kSetPermissions = 5;
   constexpr unsigned kKeyringPermissions = 0x3f1b0000;
-  if (!process.selinux_label.empty() &&
-      !WriteLabel("self/attr/keycreate", process.selinux_label.c_str())) {
-    return false;
-  }
   Text<160> name;
   name.Add("_ses.").Add(container_id);
   if (name.overflow) return Refuse(kInvalidArgument, "too long: the container's id");
@@ -130,18 +112,6 @@ bool EnterDirectory(const ProcessView& process) {
   const char* cwd = process.cwd.empty() ? "/" : process.cwd.c_str();
   if (chdir(cwd) != 0) return Fail("change to working directory", cwd);
   return VerifyInside(cwd);
-}
-
-bool DropBounding(uint64_t keep) {
-  for (int cap = 0; cap < 64; ++cap) {
-    if ((keep >> cap & 1) != 0) continue;
-    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
-      if (errno == EINVAL) break;  // past the kernel's last one
-      // Without CAP_SETPCAP nothing can be dropped; nothing is lost when it is not there anyway.
-      if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1) return Fail("drop a capability");
-    }
-  }
-  return true;
 }
 
 bool SetIds(const ProcessView& process) {
@@ -198,22 +168,33 @@ bool DieWithShim() {
 
 // Without no_new_privs a filter needs CAP_SYS_ADMIN, so that one is kept (when it is there) until
 // the filter stands and is dropped with the last capset, which the filter must then allow.
-bool SetPrivileges(const ProcessView& process) {
+bool FilterNeedsAdmin(const ProcessView& process) {
+  return process.seccomp_bpf.size > 0 && !process.no_new_privileges;
+}
+
+// Down to the program's ids and what its capabilities are until the filter stands.
+bool DropPrivileges(const ProcessView& process) {
   if (process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Fail("set no_new_privs");
   }
   if (!DropBounding(process.cap_bounding) || !SetIds(process)) return false;
-  const bool filter_needs_admin = process.seccomp_bpf.size > 0 && !process.no_new_privileges;
-  const uint64_t extra = filter_needs_admin ? kCapSysAdmin : 0;
-  if (!SetCaps(process.cap_permitted | extra, process.cap_permitted | extra,
-               process.cap_inheritable) ||
-      !RaiseAmbient(process.cap_ambient) || !DieWithShim()) {
-    return false;
-  }
+  const uint64_t extra = FilterNeedsAdmin(process) ? kCapSysAdmin : 0;
+  return SetCaps(process.cap_permitted | extra, process.cap_permitted | extra,
+                 process.cap_inheritable);
+}
+
+bool SetPrivileges(const ProcessView& process) {
+  if (!RaiseAmbient(process.cap_ambient) || !DieWithShim()) return false;
   umask(process.umask);
+  const bool filter_needs_admin = FilterNeedsAdmin(process);
   if (filter_needs_admin && !InstallFilter(process)) return false;
   if (!SetCaps(process.cap_effective, process.cap_permitted, process.cap_inheritable)) return false;
   return filter_needs_admin || InstallFilter(process);
+}
+
+bool BeginSession(const ProcessView& process) {
+  setsid();
+  return !process.terminal || ioctl(0, TIOCSCTTY, 0) == 0 || Fail("take the terminal");
 }
 
 char** MakeVector(const List<Str>& list) {
@@ -267,18 +248,35 @@ void SearchAndExec(const char* name, const char* path, char** argv, char** env) 
 }
 
 // The shim's end is in no other process, so that its death is seen.
-void AwaitGo() {
+void AwaitGo(int status) {
   char go;
   ssize_t n;
   do {
-    n = read(kStatusFd, &go, sizeof(go));
+    n = read(status, &go, sizeof(go));
   } while (n < 0 && errno == EINTR);
   if (n != sizeof(go) || go != kGo) _exit(1);
 }
 
 }  // namespace
 
-bool DropAllCapabilities() { return SetCaps(0, 0, 0); }
+bool DropBounding(uint64_t keep) {
+  for (int cap = 0; cap < 64; ++cap) {
+    if ((keep >> cap & 1) != 0) continue;
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
+      if (errno == EINVAL) break;  // past the kernel's last one
+      // Without CAP_SETPCAP nothing can be dropped; nothing is lost when it is not there anyway.
+      if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1) return Fail("drop a capability");
+    }
+  }
+  return true;
+}
+
+bool DropAllCapabilities() { return DropBounding(0) && SetCaps(0, 0, 0); }
+
+bool DropToCapability(int capability) {
+  const uint64_t one = uint64_t{1} << capability;
+  return DropBounding(one) && SetCaps(one, one, 0);
+}
 
 void ReportAndExit(int status) {
   ChildReport report = {.type = ChildMessage::kError, .pid = 0, .error = g_error};
@@ -343,12 +341,44 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
   return slave;
 }
 
+void GiveBirth(uint64_t flags, int status) {
+  int pidfd = -1;
+  // A sibling's end is told by the signal that this process' own end is.
+  clone_args args = {.flags = flags | CLONE_PARENT | CLONE_PIDFD,
+                     .pidfd = reinterpret_cast<uint64_t>(&pidfd),
+                     .exit_signal = 0};
+  const int pid = SysClone3(&args);
+  // One that the shim does not know of must not go on.
+  if (pid == 0) return AwaitGo(status);
+  if (pid < 0) {
+    Fail("create the process in its namespaces");
+    ReportAndExit(status);
+  }
+  ChildReport report = {.type = ChildMessage::kPid, .pid = pid, .error = {}};
+  if (!SendFd(status, &report, sizeof(report), pidfd)) (void)SysPidfdSignal(pidfd, SIGKILL);
+  _exit(0);
+}
+
+bool SetLabels(const ProcessView& process) {
+  if (!process.apparmor_profile.empty()) {
+    Text<512> command;
+    command.Add("exec ").Add(process.apparmor_profile);
+    const char* attribute = "self/attr/apparmor/exec";
+    if (!WriteLabel(attribute, command.data) &&
+        !(g_error.error_number == ENOENT && WriteLabel("self/attr/exec", command.data))) {
+      return false;
+    }
+  }
+  const char* selinux = process.selinux_label.c_str();
+  return process.selinux_label.empty() ||
+         (WriteLabel("self/attr/keycreate", selinux) && WriteLabel("self/attr/exec", selinux));
+}
+
 void RunProcess(const ProcessView& process,
                 const Str& container_id,
                 const int stdio[3],
                 int status,
-                bool gated) {
-  setsid();
+                RunOptions options) {
   char** argv = MakeVector(process.argv);
   char** env = MakeVector(process.env);
   if (argv[0] == nullptr) {
@@ -356,15 +386,18 @@ void RunProcess(const ProcessView& process,
     ReportAndExit(status);
   }
   if (!ArrangeDescriptors(process, stdio, status)) ReportAndExit(status);
-  if (process.terminal && ioctl(0, TIOCSCTTY, 0) != 0) {
-    Fail("take the terminal");
+  if ((!options.joins && (!BeginSession(process) || !SetLabels(process))) ||
+      !JoinKeyring(container_id) || !EnterDirectory(process) || !SetSignalsToDefault()) {
     ReportAndExit(kStatusFd);
   }
-  if (!JoinKeyring(process, container_id) || !SetLabels(process) ||
-      !EnterDirectory(process) || !SetSignalsToDefault()) {
-    ReportAndExit(kStatusFd);
+  if (options.gated) AwaitGo(kStatusFd);
+  if (!DropPrivileges(process)) ReportAndExit(kStatusFd);
+  if (options.joins) {
+    // The change of ids may have made it what fs.suid_dumpable says.
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    GiveBirth(0, kStatusFd);
+    if (!BeginSession(process)) ReportAndExit(kStatusFd);
   }
-  if (gated) AwaitGo();
   if (!SetPrivileges(process)) ReportAndExit(kStatusFd);
   if (strchr(argv[0], '/') != nullptr) {
     execve(argv[0], argv, env);

@@ -10,14 +10,18 @@ namespace crisp::shim {
 enum class ChildMessage : uint32_t { kError = 1, kTerminal, kPid, kBind, kBound };
 struct ChildReport {
   ChildMessage type;
-  int32_t pid;  // kPid: of the grandchild that will be the container; kBind, kBound: the mount
+  int32_t pid;  // kPid: of the process that a helper has given birth to, with its pidfd; kBind, kBound: the mount
   Error error;  // kError
 };
 
 // What the shim tells a child that waits.
 constexpr char kGo = 'g';
 
+// All but those that are set in `keep`. False and g_error.
+bool DropBounding(uint64_t keep);
+// To none, or to one; the bounding set likewise. False and g_error.
 bool DropAllCapabilities();
+bool DropToCapability(int capability);
 
 // Sends g_error over the status socket and ends the child.
 [[noreturn]] void ReportAndExit(int status);
@@ -30,16 +34,31 @@ bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int tas
 // returns the slave. -1 with g_error.
 int OpenTerminal(int devpts, const ProcessView& process, int status);
 
+// What LSMs are to make of the program and of its keys, told from a procfs of the own PID namespace. False and g_error.
+bool SetLabels(const ProcessView& process);
+
+// Clones a child of the shim's in the PID namespace that setns(2) has chosen, or with `flags` in new ones, and tells
+// the shim of it. Returns in that child only, once the shim has answered kGo; this process, a helper, ends.
+void GiveBirth(uint64_t flags, int status);
+
+struct RunOptions {
+  // The process joins a PID namespace whose other processes may trace it, so a helper gives birth to it once nothing
+  // of the outside is left: descriptors, root, capabilities that are not the program's. SetLabels() has been called.
+  // One capability has to stay until the seccomp filter stands, where no_new_privs is not set: CAP_SYS_ADMIN.
+  bool joins;
+  // With all that done which needs no privilege of the program's own, waits on the status socket for kGo; when that
+  // closes first, the child ends.
+  bool gated;
+};
+
 // The last part of every child, in its final namespaces and root: session, stdio, directory, the
 // container's keyring, labels, ids, capabilities, filter, execve. `stdio` are the descriptors for 0,
-// 1, 2 (-1: null). Only `status` survives of the others. `gated`: with all that done which needs no
-// privilege of the program's own, waits on the status socket for kGo; when that closes first, the
-// child ends. Ends in the program or in ReportAndExit.
+// 1, 2 (-1: null). Only `status` survives of the others. Ends in the program or in ReportAndExit.
 [[noreturn]] void RunProcess(const ProcessView& process,
                              const Str& container_id,
                              const int stdio[3],
                              int status,
-                             bool gated = false);
+                             RunOptions options);
 
 }  // namespace crisp::shim
 

@@ -1,6 +1,7 @@
 #include "runtime/shim/server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -10,13 +11,15 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "runtime/shim/birth.h"
 #include "runtime/shim/connection.h"
-#include "runtime/shim/container.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
 
 namespace crisp::shim {
 namespace {
+
+constexpr uint64_t kInitWait = 8ull * 1000000000u;
 
 class Listener : public Watch {
  public:
@@ -26,16 +29,33 @@ class Listener : public Watch {
 class ChildSignal : public Watch {
  public:
   void Ready(uint32_t) override {
+    Take();
+    ReapChildren();
+  }
+  void Take() {
     signalfd_siginfo info;
     (void)!read(fd(), &info, sizeof(info));
-    ReapChildren();
   }
 };
 
 Listener g_listener;
 ChildSignal g_child_signal;
 
+// It ends when nothing is left in its PID namespace, also no child of the shim's that is not reaped.
+void EndPodInit() {
+  (void)g_pod.pod_init.Signal(SIGKILL);
+  const uint64_t until = Now() + kInitWait;
+  while (g_pod.pod_init.alive() && Now() < until) {
+    ReapChildren();
+    pollfd ends[] = {{.fd = g_pod.pod_init.pidfd.get(), .events = POLLIN, .revents = 0},
+                     {.fd = g_child_signal.fd(), .events = POLLIN, .revents = 0}};
+    (void)poll(ends, 2, 100);
+    g_child_signal.Take();
+  }
+}
+
 void Shutdown(uint64_t request_id) {
+  BookTheDead();
   for (const Container* c = g_containers; c != nullptr; c = c->next) {
     if (c->state == State::kRunning || c->state == State::kStarting) {
       Refuse(kFailedPrecondition, "still running: container", c->id);
@@ -44,16 +64,10 @@ void Shutdown(uint64_t request_id) {
     }
   }
   for (Container* c = g_containers; c != nullptr; c = c->next) EndWaiting(c);
-  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(Str{exec->id, 0});
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(exec);
+  while (g_births != nullptr) GiveUp(g_births, kUnavailable, "the pod ends");
   (void)unlinkat(g_pod.state_dir.get(), kShimSocketName, 0);
-  if (g_pod.pod_init > 0) {
-    (void)kill(g_pod.pod_init, SIGKILL);
-    // It ends when nothing is left in its PID namespace, also no child of the shim's that is not reaped.
-    pid_t ended;
-    do {
-      ended = waitpid(-1, nullptr, __WALL);
-    } while (ended != g_pod.pod_init && (ended > 0 || errno == EINTR));
-  }
+  EndPodInit();
   ReplyPlain(request_id, true);
   _exit(0);
 }
@@ -88,17 +102,18 @@ bool Create(Message* message) {
   return false;
 }
 
-// Begins a start or an exec; its answer comes from AnswerStart() when it has begun.
+// Begins a start or an exec; its answer comes when the program runs.
 bool BeginProcess(Message* message, const Str& id) {
   if (message->type() == MessageType::kStart) {
     Container* container = FindContainer(id);
     if (container == nullptr) return Refuse(kNotFound, "no container", id.c_str());
-    return BeginStart(container);
+    return BeginStart(container, message->header.request_id);
   }
   size_t size = 0;
   int stdio[3];
   char* plan = TakePlan(message, &size);
-  const bool good = plan != nullptr && TakeStdio(*message, stdio) && BeginExec(plan, size, stdio);
+  const bool good = plan != nullptr && TakeStdio(*message, stdio) &&
+                    BeginExec(plan, size, stdio, message->header.request_id);
   free(plan);
   return good;
 }
@@ -194,12 +209,19 @@ bool WatchChildren() {
   return g_child_signal.Want(EPOLLIN) || Fail("watch for children");
 }
 
+// What makes a process or looks at the shim's own mounts.
+bool IsWhereItNeeds(MessageType type) {
+  const bool needs = type == MessageType::kCreate || type == MessageType::kAssemble ||
+                     type == MessageType::kStart || type == MessageType::kExec;
+  return !needs || HostScope::ReturnHome() || Fail("return to the shim's mount namespace");
+}
+
 }  // namespace
 
 void Dispatch(Message* message) {
   const uint64_t id = message->header.request_id;
   Arguments arguments;
-  if (!ReadArguments(*message, &arguments)) {
+  if (!ReadArguments(*message, &arguments) || !IsWhereItNeeds(message->type())) {
     ReplyPlain(id, false);
     return;
   }
@@ -215,11 +237,7 @@ void Dispatch(Message* message) {
       break;
     case MessageType::kStart:
     case MessageType::kExec:
-      if (!BeginProcess(message, arguments.id)) {
-        ReplyPlain(id, false);
-      } else {
-        AwaitStart(id);
-      }
+      if (!BeginProcess(message, arguments.id)) ReplyPlain(id, false);
       break;
     case MessageType::kSignal:
       ReplyPlain(id, SignalContainer(arguments.id, arguments.signal));
@@ -267,23 +285,8 @@ void Serve(int control, uint64_t request_id) {
   // Nobody knows of a shim that could not greet.
   if (!Connected()) _exit(1);
   while (true) {
-    int timeout = -1;
-    if (g_start.fd() >= 0) {
-      const uint64_t now = Now();
-      if (now >= g_start.deadline) {
-        if (!g_start.failed) {
-          g_start.failed = true;
-          Refuse(kDeadlineExceeded, "start: the new process did not reach its program");
-          g_start.error = g_error;
-        }
-        if (g_start.pid > 0) (void)kill(g_start.pid, SIGKILL);
-        g_start.Close();
-        SettleStart();
-        continue;
-      }
-      timeout = static_cast<int>((g_start.deadline - now) / 1000000) + 1;
-    }
     const int log_timeout = LogTimeout();
+    int timeout = SettleOverdue();
     if (log_timeout >= 0 && (timeout < 0 || log_timeout < timeout)) timeout = log_timeout;
     RunOnce(timeout);
     ServeLogs();

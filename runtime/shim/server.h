@@ -9,8 +9,8 @@ struct Message;
 
 // Serves the daemon on `control` (which asked for this shim in request `request_id`) and, after it
 // has gone, whoever connects to the pod's socket: root only, the newest connection wins. Requests
-// are executed one after the other; while a process is on its way to execve the next request waits,
-// but logs, exits and terminals are served. Returns never.
+// are executed one after the other, but for a start or an exec: while its process is on its way to
+// execve, all else is served. Returns never.
 [[noreturn]] void Serve(int control, uint64_t request_id);
 
 // Executes one request and answers it, or begins the start whose answer comes later.

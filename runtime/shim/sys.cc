@@ -51,10 +51,12 @@ int SysPidfdSignal(int pidfd, int signal) {
 }
 int SysOpenat2(int dirfd, const char* path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
-  int fd;
-  do {
+  // EAGAIN: a rename anywhere on the machine raced with "..". Whoever renames without end must not hold this up.
+  int fd = -1;
+  for (int attempt = 0; attempt < 1000; ++attempt) {
     fd = Call(SYS_openat2, dirfd, path, &how, sizeof(how));
-  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));  // EAGAIN: a rename raced with ".."
+    if (fd >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+  }
   return fd;
 }
 int SysOpenTree(int dirfd, const char* path, unsigned flags) {

@@ -29,7 +29,7 @@ enum class MessageType : uint16_t {
   kKillExec,   // string exec id
   kAttach,     // string id; fds: those of StdioFlags
   kResize,     // string id, string exec id, u16 rows, u16 columns
-  kReport,     // → list of container reports
+  kReport,     // → list of container reports; fds: the pidfds of those that run, in their order (as many as fit)
   kShutdown,
   // To the broker, the usual pod plan. Fds: the control socket of a new spare: a shim that has made the
   // namespaces of some pod, set the plan's sysctls, mounted its shm and waits there for its plan. It ends with the socket, and answers as to kHello.

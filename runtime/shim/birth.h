@@ -1,0 +1,60 @@
+#ifndef CRISP_RUNTIME_SHIM_BIRTH_H_
+#define CRISP_RUNTIME_SHIM_BIRTH_H_
+
+#include "runtime/shim/container.h"
+
+namespace crisp::shim {
+
+// A container's first process, or an exec's, on its way to execve: the shim's end of its status socket, which execve
+// closes. There may be several at a time, and other requests are served meanwhile.
+class Birth : public Watch {
+ public:
+  // Takes the socket. The process is the container's (exec's); it is known, or `helper` makes it known.
+  static Birth* Begin(Container* container, Exec* exec, int socket, uint64_t request_id);
+
+  void Ready(uint32_t events) override;
+  void Refuse();  // it has failed, for g_error's reason
+  Process& process() const { return container != nullptr ? container->process : exec->process; }
+  // Whether a child that nobody knows may be this one's process.
+  bool unknown() const { return helper.pid != 0 && process().pid == 0; }
+
+  Container* container = nullptr;
+  Exec* exec = nullptr;
+  // A child in between that does what the process' own namespaces must not see, or has to be done from inside a user
+  // namespace, and gives birth to the process: a child of the shim, too.
+  Process helper;
+  uint64_t request_id = 0;
+  bool asked = true;      // whoever asked for it is still connected
+  uint64_t deadline = 0;  // Now() at which it is given up
+  bool dead = false;      // the child had ended before it was told to go on
+  bool failed = false;
+  Error error;
+  Birth* next = nullptr;
+
+ private:
+  void Learn(pid_t pid, int pidfd);
+  void TakeTerminal(int master);
+  Fd mount_table_;  // the host's, where binds follow it
+};
+
+extern Birth* g_births;
+
+Birth* FindBirth(const Exec* exec);
+
+// The status socket has closed, or the birth has failed: settles the state, answers the request, books an end that
+// came meanwhile, and deletes the birth.
+void Settle(Birth* birth);
+void GiveUp(Birth* birth, Code code, const char* why);
+
+// A program gets the signal when it is there to take it; SIGKILL waits for nothing. False and g_error.
+bool SignalAtBirth(Container* container, int signal);
+
+// Gives up those that are over their time. Milliseconds until the next one is; -1: there is none.
+int SettleOverdue();
+
+// Whether a container is being started that the daemon of today has not asked for.
+bool AnyOrphanStart();
+
+}  // namespace crisp::shim
+
+#endif  // CRISP_RUNTIME_SHIM_BIRTH_H_
