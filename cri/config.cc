@@ -62,9 +62,8 @@ absl::Status CheckAddress(const Config& config, const std::string& key, const st
 // What network/ makes of them at start.
 absl::Status CheckSubnets(const Config& config) {
   const std::vector<std::string>& subnets = config.network.subnets;
-  if (subnets.empty() || subnets.size() > 2) {
-    return config.Refused("network.subnets", "must name one or two subnets");
-  }
+  if (subnets.empty()) return absl::OkStatus();  // some are chosen
+  if (subnets.size() > 2) return config.Refused("network.subnets", "must name at most two subnets");
   const auto parsed = network::ParsePrefixes(subnets);
   if (!parsed.ok()) return config.Refused("network.subnets", parsed.status().message());
   for (size_t i = 0; i < subnets.size(); ++i) {
@@ -95,6 +94,9 @@ absl::Status CheckNetwork(const Config& config) {
   }
   if (network.mtu != 0 && (network.mtu < 576 || network.mtu > 65535)) {
     return Invalid(config, "network.mtu", absl::StrCat(network.mtu), "must be 0 or between 576 and 65535");
+  }
+  if (network.builtin != "auto" && network.builtin != "always" && network.builtin != "never") {
+    return Invalid(config, "network.builtin", network.builtin, "must be auto, always or never");
   }
   return CheckSubnets(config);
 }

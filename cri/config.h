@@ -34,10 +34,12 @@ struct ImageConfig {
 
 struct NetworkConfig {
   std::string name = "crisp0";  // bridge and nftables table of the built-in network
-  std::vector<std::string> subnets = {"10.88.0.0/16", "fd00:88::/64"};
+  std::vector<std::string> subnets;  // none: some of crisp's own that the host does not use
   bool subnets_from_kubelet = true;
   bool masquerade = true;
   int64_t mtu = 0;  // 0: that of the host's default route
+  bool anti_spoofing = true;  // pods send from their own MAC and addresses only
+  std::string builtin = "auto";  // while there is no CNI configuration; or "always", "never"
   bool attach_spares = true;  // the built-in network attaches runtime.spare_pods before they are pods
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};

@@ -34,6 +34,8 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("subnets_from_kubelet", config.network.subnets_from_kubelet);
     v.Key("masquerade", config.network.masquerade);
     v.Key("mtu", config.network.mtu);
+    v.Key("anti_spoofing", config.network.anti_spoofing);
+    v.Key("builtin", config.network.builtin);
     v.Key("attach_spares", config.network.attach_spares);
     v.Key("cni_conf_dir", config.network.cni_conf_dir);
     v.Key("cni_bin_dirs", config.network.cni_bin_dirs);

@@ -189,7 +189,8 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
   expect("network.name", [](Config& c) { c.network.name = "a/b"; });
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
-  expect("network.subnets", [](Config& c) { c.network.subnets = {}; });
+  expect("network.subnets", [](Config& c) { c.network.subnets = {"10.1.0.0/16", "fd00::/64", "fd01::/64"}; });
+  expect("network.builtin", [](Config& c) { c.network.builtin = "sometimes"; });
   expect("runtime.cgroup_writable_handlers",
          [](Config& c) { c.runtime.cgroup_writable_handlers = {"", "nobody"}; });
   expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/host_port.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/programs.h"
@@ -40,6 +41,16 @@ storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpack
           .layer_images = config.image.layer_format == "erofs"};
 }
 
+// Those that are fixed. A port that the kernel chooses is bound before the first pod comes.
+std::vector<uint16_t> OwnPorts(const Config& config) {
+  std::vector<uint16_t> ports;
+  for (const std::string* address : {&config.metrics.address, &config.streaming.address}) {
+    const absl::StatusOr<HostPort> parsed = HostPort::Parse(*address);
+    if (parsed.ok() && parsed->port != 0) ports.push_back(static_cast<uint16_t>(parsed->port));
+  }
+  return ports;
+}
+
 network::NetworkOptions NetworkOptionsOf(const Config& config) {
   return {.root = absl::StrCat(config.root, "/network"),
           .state = absl::StrCat(config.state, "/network"),
@@ -49,7 +60,12 @@ network::NetworkOptions NetworkOptionsOf(const Config& config) {
           .subnets = config.network.subnets,
           .subnets_from_kubelet = config.network.subnets_from_kubelet,
           .masquerade = config.network.masquerade,
-          .mtu = static_cast<int>(config.network.mtu)};
+          .mtu = static_cast<int>(config.network.mtu),
+          .own_ports = OwnPorts(config),
+          .anti_spoofing = config.network.anti_spoofing,
+          .builtin = config.network.builtin == "always"  ? network::NetworkOptions::Builtin::kAlways
+                     : config.network.builtin == "never" ? network::NetworkOptions::Builtin::kNever
+                                                         : network::NetworkOptions::Builtin::kAuto};
 }
 
 PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
@@ -236,8 +252,11 @@ Daemon::~Daemon() {
 }
 
 absl::Status Daemon::RemoveEverything(const Cancel& cancel) {
+  network_->BeginRemoval();
   CRISP_RETURN_IF_ERROR(pods_->RemoveAllPods(cancel));
-  return Annotate(network_->Reset(), "reset the network");
+  const absl::Status reset = network_->Reset();
+  for (const std::string& what : network_->LeftBehind()) LogWarning("reset.left_behind", {{"what", what}});
+  return Annotate(reset, "reset the network");
 }
 
 absl::Status ResetInstance(const Config& config) {

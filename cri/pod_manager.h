@@ -198,6 +198,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status AttachNetwork(const PodPtr& pod,
                              const v1::PodSandboxConfig& config,
                              network::Sysctls sysctls);
+  absl::Status KeepPorts(const Pod& pod, runtime::Shim& shim);
   absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
   absl::Status WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config);
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.

@@ -100,6 +100,14 @@ class OneAddressNetwork : public FakePodNetwork {
     ++detached;
     return absl::OkStatus();
   }
+  std::vector<UniqueFd> TakePortHolds(absl::string_view) override {
+    absl::MutexLock lock(&mutex_);
+    return std::move(holds_);
+  }
+  void GiveToNextPod(UniqueFd hold) {
+    absl::MutexLock lock(&mutex_);
+    holds_.push_back(std::move(hold));
+  }
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) override {
     EXPECT_GE(netns_fd, 0);
     EXPECT_GE(rtnl_fd, 0);
@@ -130,6 +138,7 @@ class OneAddressNetwork : public FakePodNetwork {
   std::set<std::string> keys_;
   std::map<std::string, std::string> prepared_for_;
   std::map<std::string, network::Sysctls> sysctls_for_;
+  std::vector<UniqueFd> holds_;
 };
 
 class PodManagerTest : public ::testing::Test {

@@ -1,6 +1,8 @@
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <thread>
 
@@ -46,6 +48,37 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
     EXPECT_EQ(PodStatusOf(pod).network().ip(), "");
     EXPECT_EQ(PodStatusOf(pod).network().additional_ips_size(), 0);
   }
+}
+
+// What holds a pod's host ports lives as long as the pod, whatever becomes of the daemon.
+TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
+  UniqueFd hold, theirs;
+  {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    hold.reset(ends[0]), theirs.reset(ends[1]);
+  }
+  const auto held = [&] {  // the end of the stream comes when nobody has the other side
+    char byte;
+    return read(theirs.get(), &byte, 1) < 0 && errno == EAGAIN;
+  };
+  network_.GiveToNextPod(std::move(hold));
+  auto request = PodRequest("web");
+  v1::PortMapping* port = request.mutable_config()->add_port_mappings();
+  port->set_container_port(80);
+  port->set_host_port(8080);
+  v1::RunPodSandboxResponse reply;
+  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+  EXPECT_TRUE(held());
+  End();
+  EXPECT_TRUE(held());
+  Start();
+  RunContainer(reply.pod_sandbox_id(), "one", "sleep 1000");
+  EXPECT_TRUE(held());
+  v1::StopPodSandboxRequest stop;
+  stop.set_pod_sandbox_id(reply.pod_sandbox_id());
+  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Cancel()));
+  EXPECT_FALSE(held());
 }
 
 TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {

@@ -372,11 +372,20 @@ absl::Status PodManager::AttachNetwork(const PodPtr& pod,
   request.prepared = shim->prepared_network();
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          network_->Attach(request, Cancel(absl::Now() + kStepTime)));
+  if (!request.ports.empty()) CRISP_RETURN_IF_ERROR(KeepPorts(*pod, *shim));
   absl::MutexLock lock(&pod->mutex);
   pod->Edit([&attachment](state::PodRecord& edited) {
     edited.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
   });
   return absl::OkStatus();
+}
+
+// The daemon may end at any moment; whose ports they are is there as long as the pod.
+absl::Status PodManager::KeepPorts(const Pod& pod, runtime::Shim& shim) {
+  const std::vector<UniqueFd> holds = network_->TakePortHolds(pod.id);
+  std::vector<int> borrowed;
+  for (const UniqueFd& hold : holds) borrowed.push_back(hold.get());
+  return Annotate(shim.Keep(borrowed, Cancel(absl::Now() + kStepTime)), "keep the pod's host ports");
 }
 
 absl::Status PodManager::WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config) {

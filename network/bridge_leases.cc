@@ -1,7 +1,10 @@
 // The record-keeping half of BridgeNetwork: whose an address is, and when it is free again.
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "network/bridge_network.h"
@@ -9,6 +12,11 @@
 #include "network/netlink.h"
 
 namespace crisp::network {
+namespace {
+
+constexpr absl::Duration kCheckPeriod = absl::Seconds(15);
+
+}  // namespace
 
 absl::Status BridgeNetwork::Put(const PodRecord& record) {
   CRISP_RETURN_IF_ERROR(store_->Save(record));
@@ -24,10 +32,11 @@ absl::Status BridgeNetwork::Put(const PodRecord& record) {
 }
 
 void BridgeNetwork::Free(const PodRecord& record) {
-  if (record.state != State::kDraining) port_owners_.Release(record.pod_id);
+  if (record.state != State::kDraining) ReleasePorts(record.pod_id);
   for (const InterfaceAddress& a : record.addresses) {
     for (AddressPool& pool : pools_) pool.Release(a.address);
   }
+  host_->Unguard(record);
   // A row that stays is found again as a draining pod without a link at the next start.
   if (const absl::Status s = store_->Delete(record.host_veth); !s.ok()) {
     LogWarning("network_record_not_deleted", {{"pod", record.pod_name}, {"error", s.message()}});
@@ -37,6 +46,33 @@ void BridgeNetwork::Free(const PodRecord& record) {
   records_.erase(record.host_veth);
   const auto it = veth_of_pod_.find(record.pod_id);
   if (it != veth_of_pod_.end() && it->second == record.host_veth) veth_of_pod_.erase(it);
+}
+
+absl::Status BridgeNetwork::TakePorts(const PodRecord& record) {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<PortTarget> targets, TargetsOf(record));
+  for (const HostPort& port : record.ports) {
+    const std::vector<uint16_t>& own = options_.own_ports;
+    if (port.protocol != Protocol::kTcp ||
+        std::find(own.begin(), own.end(), port.host_port) == own.end()) {
+      continue;
+    }
+    return absl::AlreadyExistsError(
+        absl::StrCat("host port ", port.ToString(), " is one of crispd itself"));
+  }
+  CRISP_RETURN_IF_ERROR(port_owners_.Claim(record.pod_id, record.pod_name, record.ports));
+  absl::Status held = port_holds_.Hold(record.pod_id, targets);
+  if (!held.ok()) port_owners_.Release(record.pod_id);
+  return held;
+}
+
+void BridgeNetwork::ReleasePorts(const std::string& pod_id) {
+  port_owners_.Release(pod_id);
+  port_holds_.Release(pod_id);
+}
+
+std::vector<UniqueFd> BridgeNetwork::TakePortHolds(absl::string_view pod_id) {
+  absl::MutexLock kernel(&kernel_mutex_);
+  return port_holds_.Take(std::string(pod_id));
 }
 
 std::optional<PodRecord> BridgeNetwork::OfPod(absl::string_view pod_id) const {
@@ -114,8 +150,25 @@ void BridgeNetwork::ForgetStaleFlows() {
   }
 }
 
+// A network that comes to the node later, as another runtime's does, may be the pods' as well; one that
+// goes gives it back.
+void BridgeNetwork::CheckNow() {
+  absl::MutexLock kernel(&kernel_mutex_);
+  const absl::Time begin = absl::Now();
+  if (begin < next_check_) return;
+  (void)CheckSubnets();
+  if (host_->ready() && !host_->HasTables()) {
+    LogWarning("network.tables_gone", {{"table", options_.bridge_name}, {"effect", "they are made anew"}});
+    host_->Invalidate();
+    if (const absl::Status s = EnsureHost(); !s.ok()) LogWarning("network.not_mended", {{"error", s.message()}});
+  }
+  // Tables may be the whole Internet's.
+  next_check_ = absl::Now() + std::max(kCheckPeriod, 1000 * (absl::Now() - begin));
+}
+
 void BridgeNetwork::Sweep() {
   ForgetStaleFlows();
+  CheckNow();
   for (const PodRecord& record : InState(State::kDetaching)) {
     absl::MutexLock kernel(&kernel_mutex_);
     const std::optional<PodRecord> now = OfPod(record.pod_id);

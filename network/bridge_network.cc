@@ -38,23 +38,28 @@ Attachment BridgeNetwork::ResultOf(const PodRecord& record) {
 }
 
 BridgeNetwork::BridgeNetwork(const NetworkOptions& options,
+                             BridgeClaim claim,
                              std::unique_ptr<PodRecordStore> store,
                              std::unique_ptr<HostSide> host)
-    : options_(options), store_(std::move(store)), host_(std::move(host)) {}
+    : options_(options), claim_(std::move(claim)), store_(std::move(store)), host_(std::move(host)) {}
 
 BridgeNetwork::~BridgeNetwork() { monitor_.reset(); }
 
 absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Create(
     const NetworkOptions& options) {
+  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<HostSide> host,
+                         HostSide::Create({.bridge = options.bridge_name,
+                                           .masquerade = options.masquerade,
+                                           .mtu = options.mtu,
+                                           .state = options.state,
+                                           .anti_spoofing = options.anti_spoofing}));
+  CRISP_ASSIGN_OR_RETURN(BridgeClaim claim, BridgeClaim::Take(options.bridge_name));
+  CRISP_RETURN_IF_ERROR(host->CheckOwner());
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<PodRecordStore> store,
                          PodRecordStore::Open(options.state));
-  CRISP_ASSIGN_OR_RETURN(
-      std::unique_ptr<HostSide> host,
-      HostSide::Create(
-          {.bridge = options.bridge_name, .masquerade = options.masquerade, .mtu = options.mtu}));
   CRISP_ASSIGN_OR_RETURN(const std::vector<PodRecord> records, store->Load());
   std::unique_ptr<BridgeNetwork> network(
-      new BridgeNetwork(options, std::move(store), std::move(host)));
+      new BridgeNetwork(options, std::move(claim), std::move(store), std::move(host)));
   CRISP_RETURN_IF_ERROR(network->Recover(records));
   BridgeNetwork* self = network.get();
   CRISP_ASSIGN_OR_RETURN(
@@ -74,19 +79,17 @@ absl::Status BridgeNetwork::Recover(const std::vector<PodRecord>& records) {
     if (record.state != State::kDraining) {
       const absl::Status claimed = port_owners_.Claim(record.pod_id, record.pod_name, record.ports);
       if (!claimed.ok()) LogWarning("host_port_record_collides", {{"error", claimed.message()}});
+      const auto targets = TargetsOf(record);
+      if (targets.ok()) port_holds_.HoldAgain(record.pod_id, *targets);
     }
     absl::MutexLock lock(&mutex_);
     records_[record.host_veth] = record;
     if (record.state != State::kDraining) veth_of_pod_[record.pod_id] = record.host_veth;
   }
-  std::vector<IpPrefix> subnets;
-  CRISP_ASSIGN_OR_RETURN(const std::string cidrs, store_->PodCidr());
-  if (options_.subnets_from_kubelet && !cidrs.empty()) {
-    CRISP_ASSIGN_OR_RETURN(subnets, ParsePrefixList(cidrs));
-  } else {
-    CRISP_ASSIGN_OR_RETURN(subnets, ParsePrefixes(options_.subnets));
-  }
-  return UseSubnets(subnets);
+  CRISP_ASSIGN_OR_RETURN(const std::vector<IpPrefix> subnets, Subnets());
+  CRISP_RETURN_IF_ERROR(UseSubnets(subnets));
+  (void)CheckSubnets();  // the node's condition, no reason not to serve what is there
+  return absl::OkStatus();
 }
 
 absl::Status BridgeNetwork::UseSubnets(const std::vector<IpPrefix>& subnets) {
@@ -125,7 +128,6 @@ absl::StatusOr<PodRecord> BridgeNetwork::Plan(const AttachRequest& request,
     }
   }
   if (limit_egress) record.ifb = absl::StrCat("ifb", digits);
-  CRISP_RETURN_IF_ERROR(port_owners_.Claim(record.pod_id, record.pod_name, record.ports));
   absl::Status status;
   for (AddressPool& pool : pools_) {
     if (pool.free_count() == 0) FreeGone();
@@ -139,7 +141,7 @@ absl::StatusOr<PodRecord> BridgeNetwork::Plan(const AttachRequest& request,
   }
   if (status.ok()) {
     record.mac = ToString(MacFor(record.addresses.front().address));
-    status = TargetsOf(record).status();
+    status = TakePorts(record);
   }
   if (status.ok()) status = Put(record);
   if (!status.ok()) {
@@ -171,8 +173,10 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
   }
   CRISP_ASSIGN_OR_RETURN(const PodRecord record,
                          Plan(request, std::move(ports), bandwidth.egress != 0));
-  absl::Status status = Build(
-      record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
+  absl::Status status = CheckRoutes(record);
+  if (status.ok()) {
+    status = Build(record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
+  }
   if (status.ok()) status = cancel.Check("attach");
   CRISP_RETURN_IF_ERROR(Settle(record, State::kAttached, std::move(status)));
   return ResultOf(record);
@@ -192,6 +196,10 @@ absl::Status BridgeNetwork::Settle(PodRecord record, State state, absl::Status s
 
 absl::Status BridgeNetwork::Build(const PodRecord& record, const HostSide::Pod& pod) {
   const MacAddress mac = MacFor(record.addresses.front().address);
+  if (!host_->Guard(record).ok()) {
+    host_->Invalidate();  // somebody flushed the rule set
+    CRISP_RETURN_IF_ERROR(EnsureHost());
+  }
   absl::Status status = host_->BuildPod(record, mac, pod);
   const int error = ErrnoOf(status);
   if (error == EEXIST || error == EINVAL || error == ENODEV) {
@@ -223,7 +231,11 @@ absl::Status BridgeNetwork::ChangePorts(const char* verb, const PodRecord& recor
 }
 
 absl::Status BridgeNetwork::EnsureHost() {
-  return host_->ready() ? absl::OkStatus() : host_->Ensure(Wanted());
+  if (host_->ready()) return absl::OkStatus();
+  const absl::Status subnets = CheckSubnets();
+  // Pods that are there need what serves them all the same.
+  if (!subnets.ok() && InState(State::kAttached).empty()) return subnets;
+  return host_->Ensure(Wanted());
 }
 
 HostSide::Wanted BridgeNetwork::Wanted(absl::string_view published,
@@ -239,6 +251,7 @@ HostSide::Wanted BridgeNetwork::Wanted(absl::string_view published,
         wanted.subnets.push_back(subnet);
       }
     }
+    if (!record.mac.empty()) wanted.pods.push_back(IdentityOf(record));
     const bool built = record.state == State::kAttached || record.state == State::kPrepared;
     if ((!built && veth != published) || veth == unpublished) continue;
     wanted.host_veths.push_back(veth);
@@ -274,7 +287,7 @@ absl::Status BridgeNetwork::DetachLocked(PodRecord record) {
     return Annotate(unpublished, absl::StrCat("host ports of pod ", record.pod_name));
   }
   record.state = State::kDraining;
-  port_owners_.Release(record.pod_id);
+  ReleasePorts(record.pod_id);
   CRISP_RETURN_IF_ERROR(Put(record));
   if (!host_->LinkExists(record.host_veth)) {
     if (record.ifb.empty()) {
@@ -328,6 +341,7 @@ absl::Status BridgeNetwork::SetPodCidr(absl::string_view cidrs) {
   CRISP_RETURN_IF_ERROR(UseSubnets(subnets));
   GiveBackSome();
   CRISP_RETURN_IF_ERROR(store_->SavePodCidr(std::string(cidrs)));
+  (void)CheckSubnets();
   const bool made = host_->ready();
   host_->Invalidate();
   return made ? EnsureHost() : absl::OkStatus();
@@ -343,6 +357,7 @@ absl::Status BridgeNetwork::Reset() {
   for (const PodRecord& record : records) CRISP_RETURN_IF_ERROR(host_->DeletePodLinks(record));
   CRISP_RETURN_IF_ERROR(host_->RemoveAll());
   for (const PodRecord& record : records) Free(record);
+  claim_.Remove();
   return store_->Clear();
 }
 

@@ -15,12 +15,15 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/cancel.h"
 #include "network/address_pool.h"
+#include "network/bridge_claim.h"
 #include "network/host_side.h"
 #include "network/link_monitor.h"
 #include "network/pod_network.h"
 #include "network/pod_record.h"
+#include "network/port_holds.h"
 
 namespace crisp::network {
 
@@ -41,10 +44,13 @@ class BridgeNetwork {
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel);
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd);
   absl::Status Detach(absl::string_view pod_id);
+  std::vector<UniqueFd> TakePortHolds(absl::string_view pod_id);
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live);
   absl::Status SetPodCidr(absl::string_view cidrs);
   absl::Status Reset();
+  // From memory.
+  NetworkCondition Condition() const;
 
   // Undoes what Prepare() has made, if it is there still. Waits for the kernel.
   absl::Status GiveBack(const std::string& key);
@@ -55,10 +61,18 @@ class BridgeNetwork {
  private:
   using State = PodRecord::State;
   BridgeNetwork(const NetworkOptions& options,
+                BridgeClaim claim,
                 std::unique_ptr<PodRecordStore> store,
                 std::unique_ptr<HostSide> host);
   static Attachment ResultOf(const PodRecord& record);
   absl::Status Recover(const std::vector<PodRecord>& records);
+  // The networks that serve now: the kubelet's, the configured ones, or some that are free.
+  absl::StatusOr<std::vector<IpPrefix>> Subnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::StatusOr<std::vector<IpPrefix>> ChooseSubnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Whether they are the bridge's alone; sets the condition.
+  absl::Status CheckSubnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status CheckRoutes(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  void SetProblem(const absl::Status& status);
   absl::Status UseSubnets(const std::vector<IpPrefix>& subnets)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
 
@@ -82,6 +96,9 @@ class BridgeNetwork {
   // Takes away everything of a pod whose namespace may stay open; frees its addresses at once.
   absl::Status Undo(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status DetachLocked(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  // Claims the record's host ports among the pods and against the processes of the node.
+  absl::Status TakePorts(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  void ReleasePorts(const std::string& pod_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status ChangePorts(const char* verb, const PodRecord& record)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status EnsureHost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
@@ -99,16 +116,20 @@ class BridgeNetwork {
   // On the monitor's thread.
   void OnLinkGone(const std::string& name);
   void Sweep();
+  void CheckNow();
   void Release(const PodRecord& record);
   void ForgetStaleFlows();
 
   const NetworkOptions options_;
+  BridgeClaim claim_;
   const std::unique_ptr<PodRecordStore> store_;
 
   absl::Mutex kernel_mutex_;              // taken before mutex_
   const std::unique_ptr<HostSide> host_;  // used under kernel_mutex_
   std::vector<AddressPool> pools_ ABSL_GUARDED_BY(kernel_mutex_);
   HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);
+  absl::Time next_check_ ABSL_GUARDED_BY(kernel_mutex_) = absl::InfinitePast();
+  PortHolds port_holds_ ABSL_GUARDED_BY(kernel_mutex_);
   absl::flat_hash_set<std::string> recovered_ ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
 
   // Held for map operations only. Changed with kernel_mutex_ held too.
@@ -116,6 +137,8 @@ class BridgeNetwork {
   absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
   absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);
   std::vector<IpPrefix> subnets_ ABSL_GUARDED_BY(mutex_);
+  std::string problem_ ABSL_GUARDED_BY(mutex_);  // why the network is not ready; empty: it is
+  mutable std::string told_ ABSL_GUARDED_BY(mutex_);  // what the log knows of it
   std::vector<PortTarget> changed_udp_ports_ ABSL_GUARDED_BY(mutex_);  // for ForgetStaleFlows()
 
   std::unique_ptr<LinkMonitor> monitor_;  // last: its thread uses all of the above

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "network/bridge_test.h"
 #include "network/conntrack.h"
+#include "network/host_side.h"
 
 namespace crisp::network {
 namespace {
@@ -250,6 +252,114 @@ TEST_F(BridgeNetworkTest, PodsCannotReachTheHostsLoopback) {
   EXPECT_EQ(AskFrom(*a.ns, Protocol::kTcp, "127.0.0.1", 8099), "host 10.99.0.2");
 }
 
+// Each pod sends as itself only, to its neighbours and to the host.
+class SpoofTest : public BridgeNetworkTest {
+ protected:
+  void SetUp() override {
+    BridgeNetworkTest::SetUp();
+    host_ = BindUdp(9053);
+    AttachAll();
+  }
+  void AttachAll() {
+    ASSERT_OK(Attach(a_.Request()));
+    ASSERT_OK(Attach(b_.Request()));
+  }
+  // Whether a datagram of a's, sent as `setup` has it, comes to the host.
+  bool Arrives(const std::string& setup, const std::string& source = "") {
+    while (Receives(host_.get(), absl::ZeroDuration())) continue;  // what waited for ARP before
+    a_.ns->Run([&] {
+      EXPECT_EQ(Shell(setup), "");
+      EXPECT_EQ(SendUdp(source, "10.99.0.1", 9053), "");
+    });
+    return Receives(host_.get(), absl::Milliseconds(1500));  // a lost ARP request is repeated after one second
+  }
+  // The MAC of b's entry for the host, after a has sent the frame.
+  std::string NeighbourOfB(const std::string& address, absl::string_view frame) {
+    b_.ns->Run([&] { (void)AskOn(ConnectUdp(address, 9053).get()); });
+    usleep(1'200'000);  // a fresh entry is not changed for a second
+    a_.ns->Run([&] { SendFrame("eth0", frame); });
+    usleep(100'000);
+    std::string entry;
+    b_.ns->Run([&] { entry = Shell("ip neigh show " + address); });
+    return entry;
+  }
+  // An ARP answer to b from a: `ip` is at `mac`.
+  static std::string ArpAnswer(const std::string& sender, const std::string& mac, const std::string& ip) {
+    return absl::HexStringToBytes(
+        absl::StrCat("0a580a630003", sender, "0806", "0001080006040002", mac, ip, "0a580a630003", "0a630003"));
+  }
+  UniqueFd host_;
+  Pod a_{"a"}, b_{"b"};
+};
+
+TEST_F(SpoofTest, AddressesOfOthersDoNotPass) {
+  EXPECT_TRUE(Arrives(""));
+  EXPECT_FALSE(Arrives("ip addr add 10.99.0.3/32 dev eth0", "10.99.0.3")) << "a neighbour's";
+  EXPECT_FALSE(Arrives("ip addr add 8.8.8.8/32 dev eth0", "8.8.8.8")) << "the world's";
+  const std::string loopback = "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet";
+  EXPECT_FALSE(Arrives(loopback, "127.0.0.9"));
+  EXPECT_FALSE(Arrives("ip link set eth0 address 0a:58:0a:63:00:03")) << "a neighbour's MAC";
+  EXPECT_TRUE(Arrives("ip link set eth0 address 0a:58:0a:63:00:02"));
+}
+
+TEST_F(SpoofTest, NobodySpeaksForOthersByArp) {
+  const std::string gateway = ToString(MacFor(IpAddress::Parse("10.99.0.1").value()));
+  EXPECT_THAT(NeighbourOfB("10.99.0.1", ""), HasSubstr(gateway));
+  for (const auto& [sender, mac] : {std::pair{"0a580a630002", "0a580a630002"},
+                                    {"0a580a630002", "0a580a630001"}, {"0a580a630001", "0a580a630002"}}) {
+    EXPECT_THAT(NeighbourOfB("10.99.0.1", ArpAnswer(sender, mac, "0a630001")), HasSubstr(gateway));
+  }
+  // For itself it does, and in no tagged frame either.
+  EXPECT_THAT(NeighbourOfB("10.99.0.2", ArpAnswer("0a580a630002", "0a580a630002", "0a630002")),
+              HasSubstr("0a:58:0a:63:00:02"));
+  std::string tagged = ArpAnswer("0a580a630002", "0a580a630002", "0a630001");
+  tagged.insert(12, std::string("\x81\x00\x00\x00", 4));
+  EXPECT_THAT(NeighbourOfB("10.99.0.1", tagged), HasSubstr(gateway));
+}
+
+TEST_F(SpoofTest, NobodyAdvertisesOthers) {
+  // Unsolicited, override: fd00:99::1 is at a's MAC. Its checksum is right.
+  const std::string gateway = ToString(MacFor(IpAddress::Parse("10.99.0.1").value()));
+  EXPECT_THAT(NeighbourOfB("fd00:99::1", ""), HasSubstr(gateway));
+  for (const char* source : {"fd00:99::1", "fd00:99::2"}) {
+    EXPECT_THAT(NeighbourOfB("fd00:99::1", NeighbourAdvertisement(source, "fd00:99::1")), HasSubstr(gateway));
+  }
+}
+
+TEST_F(SpoofTest, ItCanBeSwitchedOff) {
+  options_.anti_spoofing = false;
+  ASSERT_OK(network_->Reset());
+  Restart();
+  a_.ns.emplace(), b_.ns.emplace();
+  AttachAll();
+  EXPECT_EQ(Shell("nft list tables bridge"), "");
+  EXPECT_TRUE(Arrives("ip addr add 10.99.0.3/32 dev eth0", "10.99.0.3"));
+  // This one is nobody's to send, whatever is switched off.
+  EXPECT_FALSE(Arrives("echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet", "127.0.0.9"));
+  const std::string frame = ArpAnswer("0a580a630002", "0a580a630002", "0a630001");
+  EXPECT_THAT(NeighbourOfB("10.99.0.1", frame), HasSubstr("0a:58:0a:63:00:02")) << "the attack is one";
+}
+
+TEST_F(SpoofTest, SurvivesARestartAndAFlushedRuleSet) {
+  (void)Shell("ip link set crtest0 alias 'crisp " + options_.state + "'; nft flush ruleset");
+  Pod c("c");
+  ASSERT_OK(Attach(c.Request()));
+  EXPECT_FALSE(Arrives("ip addr add 10.99.0.3/32 dev eth0", "10.99.0.3"));
+  (void)Shell("nft delete table bridge crtest0");
+  EXPECT_TRUE(Arrives("", "10.99.0.3"));
+  Restart();
+  ASSERT_OK(network_->Reconcile({"a", "b", "c"}));
+  EXPECT_FALSE(Arrives("", "10.99.0.3"));
+  EXPECT_TRUE(Arrives(""));
+  // What is known of pods goes with them.
+  for (Pod* pod : {&a_, &b_, &c}) {
+    ASSERT_OK(network_->Detach(pod->id, pod->ns->netns_fd(), Cancel()));
+    pod->Close();
+  }
+  EXPECT_TRUE(Eventually([] { return !absl::StrContains(Shell("nft list ruleset"), "0a:58:0a"); }));
+  EXPECT_FALSE(absl::StrContains(Shell("nft list table bridge crtest0"), "elements"));
+}
+
 TEST_F(BridgeNetworkTest, ConflictsNameTheOwnerAndLeaveNothing) {
   Pod a("a"), b("b");
   AttachRequest first = a.Request(), second = b.Request();
@@ -261,6 +371,91 @@ TEST_F(BridgeNetworkTest, ConflictsNameTheOwnerAndLeaveNothing) {
   EXPECT_EQ(Veths(), 1u);
   ASSERT_OK(network_->Detach("a", -1, Cancel()));
   EXPECT_OK(Attach(second));
+}
+
+TEST_F(BridgeNetworkTest, PortsOfTheNodesProcessesAreTheirs) {
+  const TestNamespace host = TestNamespace::Current();
+  TestServer tcp(host, Protocol::kTcp, 8080, "host");
+  const UniqueFd udp = BindUdp(8053), local = ListenOn("127.0.0.1", 8081);
+  Pod a("a"), b("b");
+  options_.own_ports = {8097};  // of crispd, were it not too busy to listen
+  Restart();
+  AttachRequest own = a.Request();
+  own.ports = {{.container_port = 80, .host_port = 8097}};
+  EXPECT_THAT(Attach(own), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("8097 is one of crispd itself")));
+  const std::vector<PortMapping> taken[] = {
+      {{.container_port = 80, .host_port = 8080}},
+      {{.container_port = 80, .host_port = 8080, .host_ip = "127.0.0.1"}},
+      {{.container_port = 80, .host_port = 8080, .host_ip = "::"}},
+      {{.protocol = Protocol::kUdp, .container_port = 53, .host_port = 8053}},
+      {{.container_port = 80, .host_port = 8070}, {.container_port = 80, .host_port = 8081}},
+  };
+  for (const std::vector<PortMapping>& ports : taken) {
+    AttachRequest request = a.Request();
+    request.ports = ports;
+    EXPECT_THAT(Attach(request).status(),
+                StatusIs(absl::StatusCode::kAlreadyExists,
+                         HasSubstr(absl::StrCat(ports.back().host_port, " is taken by a process of the node"))));
+  }
+  EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "host 127.0.0.1");
+  EXPECT_EQ(Elements(), 0u);
+  // Another address of the node is another port, and nothing was left held.
+  AttachRequest request = b.Request();
+  request.ports = {{.container_port = 80, .host_port = 8070},
+                   {.container_port = 80, .host_port = 8081, .host_ip = "10.99.0.1"},
+                   {.protocol = Protocol::kSctp, .container_port = 80, .host_port = 8080}};
+  EXPECT_OK(Attach(request));
+}
+
+TEST_F(BridgeNetworkTest, PortsOfPodsAreTheirs) {
+  Pod a("a");
+  AttachRequest request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080},
+                   {.protocol = Protocol::kUdp, .container_port = 53, .host_port = 8053},
+                   {.container_port = 80, .host_port = 8082, .host_ip = "127.0.0.1"}};
+  ASSERT_OK(Attach(request));
+  TestServer server(*a.ns, Protocol::kTcp, 80, "a"), dns(*a.ns, Protocol::kUdp, 53, "dns");
+  const auto held = [] {
+    EXPECT_FALSE(ListenOn("127.0.0.1", 8080)) << "all addresses";
+    EXPECT_FALSE(ListenOn("0.0.0.0", 8080));
+    EXPECT_FALSE(ListenOn("::", 8080));
+    EXPECT_FALSE(ListenOn("0.0.0.0", 8082));
+    EXPECT_TRUE(ListenOn("127.0.0.2", 8082));
+    EXPECT_FALSE(TakesUdp(8053));
+  };
+  held();
+  EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "a 10.99.0.1");
+  EXPECT_EQ(Ask(Protocol::kUdp, "127.0.0.1", 8053), "dns 10.99.0.1");
+  EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.1", 8080), "a 10.99.0.1");
+  EXPECT_THAT(Ask(Protocol::kTcp, "::1", 8080), HasSubstr("Connection refused"));
+  // The next life takes them again; whoever keeps them meanwhile may go on doing so.
+  Restart();
+  held();
+  {
+    const std::vector<UniqueFd> kept = network_->TakePortHolds("a");
+    EXPECT_EQ(kept.size(), 5u);
+    EXPECT_TRUE(network_->TakePortHolds("a").empty());
+    held();
+    Restart();
+    EXPECT_TRUE(network_->TakePortHolds("a").empty());
+    ASSERT_OK(network_->Detach("a", -1, Cancel()));
+    held();
+  }
+  EXPECT_TRUE(ListenOn("0.0.0.0", 8080));
+  EXPECT_TRUE(TakesUdp(8053));
+}
+
+// The last connections of a server that has ended keep its port for a minute.
+TEST_F(BridgeNetworkTest, APortIsFreeWhenItsServerIsGone) {
+  {
+    TestServer server(TestNamespace::Current(), Protocol::kTcp, 8080, "host");
+    EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "host 127.0.0.1");
+  }
+  ASSERT_THAT(Shell("ss -tan"), HasSubstr("TIME-WAIT"));
+  Pod a("a");
+  AttachRequest request = a.Request();
+  request.ports = {{.container_port = 80, .host_port = 8080}};
+  EXPECT_OK(Attach(request));
 }
 
 TEST_F(BridgeNetworkTest, FailedAttachLeavesNothing) {
@@ -318,7 +513,7 @@ TEST_F(BridgeNetworkTest, RestartFindsTheSame) {
   request.ports = {{.container_port = 80, .host_port = 8080}};
   EXPECT_THAT(Attach(request), StatusIs(absl::StatusCode::kAlreadyExists));
   ASSERT_OK_AND_ASSIGN(const Attachment at_b, Attach(b.Request()));
-  EXPECT_EQ(at_b.addresses.front(), "10.99.0.4");
+  EXPECT_EQ(at_b.addresses.front(), "10.99.0.5");  // the refused one's goes round
 }
 
 TEST_F(BridgeNetworkTest, SurvivesAFlushedRuleSetAndADeletedBridge) {
@@ -365,6 +560,75 @@ TEST_F(BridgeNetworkTest, InstancesLiveSideBySide) {
   ASSERT_OK(second->Reset());
   EXPECT_EQ(Ask(Protocol::kTcp, "10.99.0.2", 80), "a 10.99.0.1");
   EXPECT_EQ(Veths(), 1u);
+}
+
+TEST_F(BridgeNetworkTest, ABridgeIsOneInstances) {
+  NetworkOptions other = options_;
+  other.state = dir_.path() + "/other";
+  EXPECT_THAT(PodNetwork::Create(other), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                  HasSubstr("another crispd of this node")));
+  Pod a("a");
+  ASSERT_OK(Attach(a.Request()));
+  // Also of one whose daemon is down, as after a SIGKILL.
+  network_.reset();
+  EXPECT_THAT(PodNetwork::Create(other),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(options_.state)));
+  Restart();
+  EXPECT_TRUE(GetLink(OpenRtnl()->get(), "crtest0").ok());
+  // What an instance has left that was removed by hand is anybody's.
+  network_.reset();
+  ASSERT_OK(RemoveTree(options_.state));
+  options_.state = other.state;
+  Restart();
+  ASSERT_OK(Attach(Pod("b").Request()));
+}
+
+TEST_F(BridgeNetworkTest, ANetworkOfSomebodyElsesIsNotUsed) {
+  const std::string text = "packets to 10.99.0.0/24 go to other0 by its route to 10.99.0.0/24";
+  (void)Shell("ip link add other0 type bridge; ip addr add 10.99.0.1/24 dev other0; ip link set other0 up");
+  Restart();
+  EXPECT_FALSE(network_->Condition().ready);
+  EXPECT_THAT(network_->Condition().message, HasSubstr(text));
+  Pod a("a");
+  EXPECT_THAT(Attach(a.Request()), StatusIs(absl::StatusCode::kUnavailable, HasSubstr(text)));
+  EXPECT_THAT(GetLink(OpenRtnl()->get(), "crtest0"), StatusIs(absl::StatusCode::kNotFound));
+  (void)Shell("ip link del other0");
+  ASSERT_OK(Attach(a.Request()));
+  EXPECT_TRUE(network_->Condition().ready);
+  // And one that comes later.
+  (void)Shell("ip link add other0 type bridge; ip link set other0 up; ip route add 10.99.0.3/32 dev other0");
+  EXPECT_THAT(Attach(Pod("b").Request()),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("packets to 10.99.0.3 go to other0")));
+  EXPECT_FALSE(network_->Condition().ready);
+  EXPECT_EQ(Veths(), 1u);
+  (void)Shell("ip link del other0");
+  EXPECT_OK(Attach(Pod("b").Request()));
+}
+
+TEST_F(BridgeNetworkTest, TheDefaultNetworkIsOneThatNobodyHas) {
+  const auto first = [this](const char* id) {
+    Pod pod(id);
+    const auto attached = Attach(pod.Request());
+    return attached.ok() ? attached->addresses.front() : std::string(attached.status().message());
+  };
+  options_.subnets = {};
+  Restart();
+  EXPECT_EQ(first("a"), "10.79.0.2");
+  ASSERT_OK(network_->Reset());
+  (void)Shell("ip link add other0 type bridge; ip addr add 10.79.7.1/24 dev other0; ip link set other0 up;"
+              "ip route add 10.63.0.0/16 dev other0");
+  Restart();
+  EXPECT_EQ(first("b"), "10.117.0.2");
+  Restart();  // chosen once
+  (void)Shell("ip link del other0");
+  EXPECT_EQ(first("c"), "10.117.0.3");
+  ASSERT_OK(network_->Reset());
+  // A wide one is no hindrance where all are in it.
+  (void)Shell("ip link add other0 type bridge; ip link set other0 up;"
+              "ip route add 10.0.0.0/8 dev other0; ip route add 172.16.0.0/12 dev other0");
+  Restart();
+  EXPECT_EQ(first("d"), "10.79.0.2");
+  (void)Shell("ip link del other0");
 }
 
 TEST_F(BridgeNetworkTest, CountersAreThePodsOwn) {

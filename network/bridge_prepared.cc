@@ -37,15 +37,15 @@ absl::Status BridgeNetwork::Prepare(const std::string& key, int netns_fd, int rt
 absl::StatusOr<Attachment> BridgeNetwork::Adopt(PodRecord record,
                                                 const AttachRequest& request,
                                                 std::vector<HostPort> ports) {
+  CRISP_RETURN_IF_ERROR(CheckRoutes(record));
   const std::string key = std::exchange(record.pod_id, request.pod_id);
   record.pod_name = absl::StrCat(request.pod_namespace, "/", request.pod_name);
   record.ports = std::move(ports);
-  CRISP_RETURN_IF_ERROR(port_owners_.Claim(record.pod_id, record.pod_name, record.ports));
-  absl::Status status = TargetsOf(record).status();
+  CRISP_RETURN_IF_ERROR(TakePorts(record));
   record.state = record.ports.empty() ? State::kAttached : State::kAttaching;
-  if (status.ok()) status = Put(record);
+  absl::Status status = Put(record);
   if (!status.ok()) {
-    port_owners_.Release(record.pod_id);
+    ReleasePorts(record.pod_id);
     return Annotate(status, absl::StrCat("network of pod ", record.pod_name));
   }
   {

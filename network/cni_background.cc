@@ -36,12 +36,12 @@ void CniNetwork::RetryDue() {
     }
   }
   for (const std::string& pod_id : due) {
-    if (stop_) return;
+    if (stop_ || removing_) return;
     Turn turn(this, pod_id);
     const CniAttachment* known = turn.known();
     if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
-    const absl::Status status = Delete(*known, -1, Cancel());
-    if (status.ok() || stop_) continue;
+    const absl::Status status = Delete(*known, -1, Cancel(absl::InfiniteFuture(), [this] { return removing_.load(); }));
+    if (status.ok() || stop_ || removing_) continue;
     LogWarning("cni_del_retry_failed",
                {{"pod", known->DisplayName()}, {"id", pod_id}, {"error", status.message()}});
   }

@@ -22,6 +22,8 @@ namespace {
 constexpr absl::Duration kPluginTime = absl::Seconds(90);  // a whole DEL, STATUS or GC
 constexpr absl::Duration kStatusPeriod = absl::Seconds(5);
 constexpr absl::Duration kLongestRetry = absl::Seconds(60);
+constexpr absl::Duration kLastTry = absl::Seconds(10);
+constexpr absl::Duration kRemovalTime = absl::Seconds(30);
 
 bool Exists(const std::string& path) { return !path.empty() && access(path.c_str(), F_OK) == 0; }
 
@@ -155,7 +157,6 @@ absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
   return Annotate(result.status(), absl::StrCat("network of pod ", attachment.DisplayName()));
 }
 
-// Runs DEL and, when it succeeds, forgets the pod.
 absl::Status CniNetwork::Delete(const CniAttachment& attachment,
                                 int netns_fd,
                                 const Cancel& cancel) {
@@ -172,12 +173,50 @@ absl::Status CniNetwork::Delete(const CniAttachment& attachment,
   const Cancel bounded(std::min(cancel.deadline(), absl::Now() + kPluginTime),
                        [this, &cancel] { return stop_ || !cancel.Check("").ok(); });
   CRISP_RETURN_IF_ERROR(runner_.Del(attachment, path, bounded));
-  CRISP_RETURN_IF_ERROR(store_->Delete(attachment.pod_id));
+  return Forget(attachment.pod_id);
+}
+
+absl::Status CniNetwork::Forget(const std::string& pod_id) {
+  CRISP_RETURN_IF_ERROR(store_->Delete(pod_id));
   absl::MutexLock lock(&mutex_);
-  Entry& entry = entries_[attachment.pod_id];
+  Entry& entry = entries_[pod_id];
   entry.attachment = CniAttachment();
   entry.failures = 0;
   return absl::OkStatus();
+}
+
+void CniNetwork::BeginRemoval() {
+  absl::MutexLock lock(&mutex_);
+  if (removing_.exchange(true)) return;
+  removal_ends_ = absl::Now() + kRemovalTime;
+}
+
+std::vector<std::string> CniNetwork::LeftBehind() const {
+  absl::MutexLock lock(&mutex_);
+  return left_behind_;
+}
+
+absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
+                                       int netns_fd,
+                                       const Cancel& cancel) {
+  absl::Time end;
+  {
+    absl::MutexLock lock(&mutex_);
+    end = std::min(removal_ends_, absl::Now() + kLastTry);
+  }
+  absl::Status status = absl::DeadlineExceededError("there was no time left to try");
+  if (absl::Now() < end) {
+    status = Delete(attachment, netns_fd,
+                    Cancel(std::min(end, cancel.deadline()), [&cancel] { return !cancel.Check("").ok(); }));
+  }
+  if (status.ok()) return status;
+  {
+    absl::MutexLock lock(&mutex_);
+    left_behind_.push_back(absl::StrCat("the CNI plugins have not undone the network of pod ",
+                                        attachment.DisplayName(), " (", attachment.pod_id,
+                                        "): ", status.message()));
+  }
+  return Forget(attachment.pod_id);
 }
 
 absl::Status CniNetwork::Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) {
@@ -186,6 +225,7 @@ absl::Status CniNetwork::Detach(absl::string_view pod_id, int netns_fd, const Ca
   if (turn.known() == nullptr) return absl::OkStatus();
   CniAttachment attachment = *turn.known();
   attachment.state = CniAttachment::State::kDeleting;
+  if (removing_) return DeleteFinally(attachment, netns_fd, cancel);
   CRISP_RETURN_IF_ERROR(Put(attachment));
   return Annotate(Delete(attachment, netns_fd, cancel),
                   absl::StrCat("network of pod ", attachment.DisplayName()));

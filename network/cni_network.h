@@ -47,6 +47,8 @@ class CniNetwork {
   void Reconcile(const absl::flat_hash_set<std::string>& live);
   // DELs every recorded pod now; the first failure, after trying them all.
   absl::Status Reset();
+  void BeginRemoval();
+  std::vector<std::string> LeftBehind() const;
   // Of the present configuration; starts no plugin (STATUS is asked in the background).
   NetworkCondition Condition() const;
 
@@ -81,7 +83,11 @@ class CniNetwork {
   };
 
   CniNetwork(const NetworkOptions& options, std::unique_ptr<CniAttachmentStore> store);
+  // Runs DEL and, when it succeeds, forgets the pod.
   absl::Status Delete(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
+  absl::Status Forget(const std::string& pod_id);
+  // The one try of a removal; what is left is remembered, the pod is forgotten.
+  absl::Status DeleteFinally(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
   absl::Status Put(const CniAttachment& attachment);
   void Background();
   void RetryDue();
@@ -101,6 +107,9 @@ class CniNetwork {
       absl::NotFoundError("not looked yet");
   bool collect_garbage_ ABSL_GUARDED_BY(mutex_) = false;
   mutable bool wake_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::string> left_behind_ ABSL_GUARDED_BY(mutex_);
+  absl::Time removal_ends_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  std::atomic<bool> removing_ = false;
   std::atomic<bool> stop_ = false;
   Thread thread_;
 };

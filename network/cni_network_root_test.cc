@@ -22,6 +22,7 @@
 namespace crisp::network {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -146,6 +147,63 @@ TEST_F(CniNetworkTest, ResetDetachesEveryPod) {
   ASSERT_OK(network_->Reset());
   EXPECT_EQ(Calls("DEL"), 2u);
   EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// A node is torn down when its plugins are gone, or hang.
+TEST_F(CniNetworkTest, ARemovalTriesOnceAndSaysWhatItLeaves) {
+  UseFakes();
+  TestNamespace a, b, c;
+  ASSERT_OK(network_->Attach(Request("a", a), Cancel()));
+  ASSERT_OK(network_->Attach(Request("b", b), Cancel()));
+  ASSERT_OK(network_->Attach(Request("c", c), Cancel()));
+  Set("fail.DEL.second");
+  network_->BeginRemoval();
+  ASSERT_OK(network_->Detach("a", a.netns_fd(), Cancel()));
+  EXPECT_EQ(Calls("DEL second"), 1u);
+  EXPECT_THAT(network_->LeftBehind(), ElementsAre(AllOf(HasSubstr("default/name-a (a)"), HasSubstr("not today"))));
+  Unset("fail.DEL.second");
+  ASSERT_OK(network_->Detach("b", b.netns_fd(), Cancel()));
+  for (const char* name : {"first", "second"}) (void)unlink((bin_ + "/" + name).c_str());
+  ASSERT_OK(network_->Reset());
+  EXPECT_THAT(network_->LeftBehind(), ElementsAre(HasSubstr("(a)"), HasSubstr("(c)")));
+  Restart();
+  EXPECT_THAT(network_->Find("c"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(CniNetworkTest, ARemovalEndsWhilePluginsHang) {
+  UseFakes();
+  std::vector<std::unique_ptr<TestNamespace>> pods;
+  for (const char* id : {"a", "b", "c", "d", "e", "f"}) {
+    pods.push_back(std::make_unique<TestNamespace>());
+    ASSERT_OK(network_->Attach(Request(id, *pods.back()), Cancel()));
+  }
+  Set("slow.DEL");
+  network_->BeginRemoval();
+  const absl::Time begin = absl::Now();
+  ASSERT_OK(network_->Reset());
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(40));
+  EXPECT_EQ(network_->LeftBehind().size(), 6u);
+}
+
+// The built-in network serves when it is told to, or not.
+TEST_F(CniNetworkTest, WhoServesIsADecision) {
+  TestNamespace a, b;
+  options_.subnets = {"10.99.5.0/24"};
+  options_.builtin = NetworkOptions::Builtin::kNever;
+  Restart();
+  EXPECT_FALSE(network_->Condition().ready);
+  EXPECT_THAT(network_->Attach(Request("a", a), Cancel()), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(network_->Prepare("spare", b.netns_fd(), b.rtnl_fd()),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  UseFakes();
+  EXPECT_TRUE(network_->Condition().ready);
+  EXPECT_OK(network_->Attach(Request("a", a), Cancel()));
+  options_.builtin = NetworkOptions::Builtin::kAlways;
+  Restart();
+  EXPECT_TRUE(network_->Condition().ready);
+  EXPECT_EQ(network_->Attach(Request("b", b), Cancel()).value().addresses.front(), "10.99.5.2");
+  EXPECT_EQ(network_->Find("a").value().addresses.front(), "10.7.0.9");
+  ASSERT_OK(network_->Reset());
 }
 
 TEST_F(CniNetworkTest, FailedAddIsUndoneAndToldInThePluginsWords) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -29,6 +30,7 @@ table inet $TABLE {
   chain loopback {
     type filter hook prerouting priority raw; policy accept;
     iifname "$BRIDGE" ip daddr 127.0.0.0/8 drop
+    iifname "$BRIDGE" ip saddr 127.0.0.0/8 drop
   }
   chain ports {
     meta l4proto != { tcp, udp, sctp } return
@@ -53,6 +55,43 @@ table inet $TABLE {
     ct status dnat ip saddr @pods4 ip daddr @pods4 masquerade
     ct status dnat ip6 saddr @pods6 ip6 daddr @pods6 masquerade
 $MASQUERADE  }
+}
+)";
+
+// Before the bridge learns where a MAC is. A pod may ask whether an address is free, with none of its
+// own yet; `says6` are the same addresses as `own6`, as a raw field of an advertisement.
+constexpr char kGuard[] = R"(add table bridge $BRIDGE
+delete table bridge $BRIDGE
+table bridge $BRIDGE {
+  set ports { type ifname; }
+  set macs { type ifname . ether_addr; }
+  set own4 { type ifname . ipv4_addr; }
+  set own6 { type ifname . ipv6_addr; }
+  set says6 { typeof iifname . @th,64,128; }
+  chain from_pods {
+    type filter hook prerouting priority -350; policy accept;
+    iifname != @ports accept
+    iifname . ether saddr != @macs drop
+    ether type vmap { arp : jump arp_of_pods, ip : jump ip4_of_pods, ip6 : jump ip6_of_pods }
+    drop
+  }
+  chain arp_of_pods {
+    iifname . arp saddr ether != @macs drop
+    iifname . arp saddr ip @own4 accept
+    arp operation request arp saddr ip 0.0.0.0 accept
+    drop
+  }
+  chain ip4_of_pods {
+    iifname . ip saddr @own4 accept
+    drop
+  }
+  chain ip6_of_pods {
+    icmpv6 type { nd-router-advert, nd-redirect } drop
+    icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @says6 drop
+    iifname . ip6 saddr @own6 accept
+    ip6 saddr :: icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld-listener-done, mld2-listener-report } accept
+    drop
+  }
 }
 )";
 
@@ -94,6 +133,27 @@ std::string ReplaceTableCommands(const FirewallRules& rules) {
                                     {"$PODS4", Elements(rules.subnets, false)},
                                     {"$PODS6", Elements(rules.subnets, true)}});
   return text + ElementCommands(rules.bridge, "add", rules.targets);
+}
+
+std::string IdentityCommands(const std::string& bridge, const char* verb, const PodIdentity& pod) {
+  std::string commands;
+  const auto element = [&](const char* set, absl::string_view value) {
+    absl::StrAppend(&commands, verb, " element bridge ", bridge, " ", set, " { \"", pod.port, "\"", value, " }\n");
+  };
+  element("macs", absl::StrCat(" . ", pod.mac));
+  for (const IpAddress& address : pod.addresses) {
+    element(address.is_v6() ? "own6" : "own4", absl::StrCat(" . ", address.ToString()));
+    if (!address.is_v6()) continue;
+    element("says6", absl::StrCat(" . 0x", absl::BytesToHexString({reinterpret_cast<const char*>(address.data()), address.size()})));
+  }
+  element("ports", "");
+  return commands;
+}
+
+std::string ReplaceGuardCommands(const std::string& bridge, const std::vector<PodIdentity>& pods) {
+  std::string text = absl::StrReplaceAll(kGuard, {{"$BRIDGE", bridge}});
+  for (const PodIdentity& pod : pods) text += IdentityCommands(bridge, "add", pod);
+  return text;
 }
 
 absl::StatusOr<std::unique_ptr<Firewall>> Firewall::Create() {

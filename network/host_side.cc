@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "network/bridge_claim.h"
 #include "network/digest.h"
 #include "network/pod_sysctls.h"
 #include "network/traffic.h"
@@ -78,6 +79,17 @@ absl::StatusOr<std::vector<PortTarget>> TargetsOf(const PodRecord& record) {
   return targets;
 }
 
+PodIdentity IdentityOf(const PodRecord& record) {
+  PodIdentity pod{.port = record.host_veth, .mac = record.mac};
+  bool v6 = false;
+  for (const InterfaceAddress& a : record.addresses) {
+    pod.addresses.push_back(a.address);
+    v6 = v6 || a.address.is_v6();
+  }
+  if (v6) pod.addresses.push_back(LinkLocal(MacFor(record.addresses.front().address)).address);
+  return pod;
+}
+
 MacAddress MacFor(const IpAddress& address) {
   uint32_t tail;
   if (address.is_v6()) {
@@ -104,6 +116,66 @@ absl::StatusOr<std::unique_ptr<HostSide>> HostSide::Create(const Options& option
   return std::unique_ptr<HostSide>(new HostSide(options, std::move(rtnl), std::move(firewall)));
 }
 
+absl::Status HostSide::CheckOwner() {
+  const absl::StatusOr<Link> bridge = GetLink(rtnl_.get(), options_.bridge);
+  if (absl::IsNotFound(bridge.status())) return absl::OkStatus();
+  if (!bridge.ok()) return bridge.status();
+  return CheckBridgeAlias(options_.bridge, bridge->alias, options_.state);
+}
+
+absl::Status HostSide::Stolen(absl::string_view what, const Route& route) {
+  std::string by = "no interface";
+  const absl::StatusOr<std::vector<Link>> links = ListLinks(rtnl_.get());
+  for (const Link& link : links.ok() ? *links : std::vector<Link>()) {
+    if (link.index == route.link) by = link.name;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the pod network: the node's packets to ", what, " go to ", by, " by its route to ",
+                   route.to.ToString(), ", not to ", options_.bridge,
+                   "; set network.subnets to one that nothing else on this node uses"));
+}
+
+absl::Status HostSide::CheckSubnets(const std::vector<IpPrefix>& subnets) {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> routes, ListRoutes(rtnl_.get()));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign, WithoutOwn(routes));
+  for (const IpPrefix& subnet : subnets) {
+    const Route* stealer = Stealer(foreign, subnet, 0);
+    if (stealer != nullptr) return Stolen(subnet.ToString(), *stealer);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HostSide::CheckRoute(const InterfaceAddress& address) {
+  const absl::StatusOr<Route> route = RouteTo(rtnl_.get(), address.address);
+  // The kernel may leave out a bridge whose first port is just coming up; nobody else has it then.
+  if (!route.ok() || route->link == bridge_index_ || route->to.length < address.prefix_length) {
+    return absl::OkStatus();
+  }
+  return Stolen(address.address.ToString(), *route);
+}
+
+absl::StatusOr<std::vector<IpPrefix>> HostSide::FreeSubnets() {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> routes, ListRoutes(rtnl_.get()));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign, WithoutOwn(routes));
+  return DefaultSubnets(foreign, 0);
+}
+
+// The bridge's addresses are local ones, which the kernel files under that interface too.
+absl::StatusOr<std::vector<Route>> HostSide::WithoutOwn(std::vector<Route> routes) {
+  const absl::StatusOr<Link> bridge = GetLink(rtnl_.get(), options_.bridge);
+  if (absl::IsNotFound(bridge.status())) return routes;
+  if (!bridge.ok()) return bridge.status();
+  CRISP_ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> own,
+                         ListAddresses(rtnl_.get(), bridge->index));
+  std::erase_if(routes, [&](const Route& route) {
+    return route.link == bridge->index ||
+           std::any_of(own.begin(), own.end(), [&](const InterfaceAddress& a) {
+             return route.to == IpPrefix{.address = a.address, .length = a.address.bits()};
+           });
+  });
+  return routes;
+}
+
 absl::Status HostSide::Ensure(const Wanted& wanted) {
   if (ready_) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(EnsureBridge(wanted));
@@ -113,8 +185,48 @@ absl::Status HostSide::Ensure(const Wanted& wanted) {
                                                              .subnets = wanted.subnets,
                                                              .masquerade = options_.masquerade,
                                                              .targets = wanted.targets})));
+  CRISP_RETURN_IF_ERROR(EnsureGuard(wanted));
   ready_ = true;
   return absl::OkStatus();
+}
+
+absl::Status HostSide::EnsureGuard(const Wanted& wanted) {
+  guards_ = false;
+  const std::string table = absl::StrCat("table bridge ", options_.bridge, "\n");
+  const absl::Status family = firewall_->Run("add " + table);
+  if (!options_.anti_spoofing) {
+    return family.ok() ? firewall_->Run("delete " + table) : absl::OkStatus();
+  }
+  if (!family.ok()) {
+    if (!told_unguarded_) {
+      LogWarning("network.no_anti_spoofing",
+                 {{"error", family.message()}, {"effect", "pods can send in the name of others"}});
+    }
+    told_unguarded_ = true;
+    return absl::OkStatus();
+  }
+  CRISP_RETURN_IF_ERROR(firewall_->Run(ReplaceGuardCommands(options_.bridge, wanted.pods)));
+  guards_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status HostSide::Guard(const PodRecord& record) {
+  if (!guards_) return absl::OkStatus();
+  return firewall_->Run(IdentityCommands(options_.bridge, "add", IdentityOf(record)));
+}
+
+void HostSide::Unguard(const PodRecord& record) {
+  if (!guards_ || !ready_ || record.mac.empty()) return;
+  // Where they are not there, nothing is left to do.
+  (void)firewall_->Run(IdentityCommands(options_.bridge, "delete", IdentityOf(record)));
+}
+
+bool HostSide::HasTables() {
+  const std::string& name = options_.bridge;
+  // Nothing where the chain is there, an error where the table is not.
+  std::string commands = absl::StrCat("add chain inet ", name, " ports\n");
+  if (guards_) absl::StrAppend(&commands, "add chain bridge ", name, " ip4_of_pods\n");
+  return firewall_->Run(commands).ok();
 }
 
 absl::Status HostSide::EnsureBridge(const Wanted& wanted) {
@@ -134,7 +246,9 @@ absl::Status HostSide::EnsureBridge(const Wanted& wanted) {
     return absl::FailedPreconditionError(
         absl::StrCat("interface ", options_.bridge, " exists and is no bridge but ", bridge->kind));
   }
+  CRISP_RETURN_IF_ERROR(CheckBridgeAlias(options_.bridge, bridge->alias, options_.state));
   bridge_index_ = bridge->index;
+  CRISP_RETURN_IF_ERROR(SetAlias(rtnl_.get(), bridge_index_, BridgeAlias(options_.state)));
   NetlinkBatch batch;
   ifinfomsg header{};
   header.ifi_index = bridge_index_;
@@ -232,6 +346,10 @@ bool HostSide::LinkExists(const std::string& name) {
 
 absl::Status HostSide::RemoveAll() {
   ready_ = false;
+  if (const absl::Status owner = CheckOwner(); !owner.ok()) {
+    LogWarning("network.bridge_stays", {{"why", owner.message()}});
+    return absl::OkStatus();
+  }
   const absl::StatusOr<Link> bridge = GetLink(rtnl_.get(), options_.bridge);
   if (bridge.ok() && bridge->kind == "bridge") {
     CRISP_ASSIGN_OR_RETURN(const std::vector<Link> veths, ListLinks(rtnl_.get(), "veth"));
@@ -243,6 +361,8 @@ absl::Status HostSide::RemoveAll() {
   } else if (!bridge.ok() && !absl::IsNotFound(bridge.status())) {
     return bridge.status();
   }
+  const std::string guard = absl::StrCat("table bridge ", options_.bridge, "\n");
+  if (firewall_->Run("add " + guard).ok()) CRISP_RETURN_IF_ERROR(firewall_->Run("delete " + guard));
   return firewall_->Run(absl::StrCat("add table inet ", options_.bridge, "\ndelete table inet ",
                                      options_.bridge, "\n"));
 }

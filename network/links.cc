@@ -105,13 +105,6 @@ void PutDefaultRoute(NetlinkBatch& batch, const IpAddress& gateway, int link_ind
   batch.PutU32(RTA_OIF, static_cast<uint32_t>(link_index));
 }
 
-InterfaceAddress LinkLocal(const MacAddress& mac) {
-  const uint8_t bytes[16] = {
-      0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
-      mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
-  return {.address = IpAddress::FromBytes(bytes, 16).value(), .prefix_length = 64};
-}
-
 // No link-local address of the kernel's own making. What announces one is multicast, and a bridge
 // carries that to every pod of the node: with a thousand it would be most of the work of the next.
 void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name) {
@@ -142,6 +135,13 @@ void PutLoopbackUp(NetlinkBatch& batch) {
 
 }  // namespace
 
+InterfaceAddress LinkLocal(const MacAddress& mac) {
+  const uint8_t bytes[16] = {
+      0xfe,   0x80,   0,    0,    0,      0,      0,     0, static_cast<uint8_t>(mac[0] ^ 2),
+      mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]};
+  return {.address = IpAddress::FromBytes(bytes, 16).value(), .prefix_length = 64};
+}
+
 bool KernelHasIpv6() {
   static const bool has = access("/proc/sys/net/ipv6", F_OK) == 0;
   return has;
@@ -170,6 +170,9 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
         break;
       case IFLA_ADDRESS:
         link.mac = MacOf(attribute);
+        break;
+      case IFLA_IFALIAS:
+        link.alias = StringOf(attribute);
         break;
       case IFLA_LINKINFO:
         link.kind = KindOf(attribute);
@@ -331,6 +334,13 @@ absl::Status CreateVeth(int fd, const VethRequest& request) {
   batch.EndNest(linkinfo);
   if (request.hairpin) PutHairpin(batch, request.host_name);
   PutNoAddressGeneration(batch, request.host_name);
+  return Exchange(fd, batch);
+}
+
+absl::Status SetAlias(int fd, int link_index, const std::string& alias) {
+  NetlinkBatch batch;
+  batch.Begin("note whose an interface is", RTM_SETLINK, 0, LinkHeader(link_index));
+  batch.PutString(IFLA_IFALIAS, alias);
   return Exchange(fd, batch);
 }
 

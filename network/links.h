@@ -30,6 +30,7 @@ struct Link {
   int mtu = 0;
   bool up = false;
   std::string mac;
+  std::string alias;  // what somebody has noted of it
   InterfaceCounters counters;  // as this end sees them
 };
 
@@ -78,8 +79,12 @@ struct VethRequest {
 // One send: the pair with its pod end born in the pod's namespace, the host end up and in the
 // bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
 absl::Status CreateVeth(int fd, const VethRequest& request);
+absl::Status SetAlias(int fd, int link_index, const std::string& alias);
 // Of a port of a bridge.
 absl::Status EnableHairpin(int fd, const std::string& port);
+
+// What an IPv6 pod with that MAC has besides its own.
+InterfaceAddress LinkLocal(const MacAddress& mac);
 
 struct PodSideRequest {
   std::string interface = "eth0";

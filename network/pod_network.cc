@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "network/bridge_network.h"
 #include "network/cni_network.h"
@@ -14,8 +16,12 @@ namespace {
 // A pod belongs to whichever network made it, whatever the configuration directory says later.
 class Composite final : public PodNetwork {
  public:
-  Composite(std::unique_ptr<BridgeNetwork> bridge, std::unique_ptr<CniNetwork> cni, UniqueFd rtnl)
-      : bridge_(std::move(bridge)), cni_(std::move(cni)), rtnl_(std::move(rtnl)) {}
+  using Builtin = NetworkOptions::Builtin;
+  Composite(Builtin builtin,
+            std::unique_ptr<BridgeNetwork> bridge,
+            std::unique_ptr<CniNetwork> cni,
+            UniqueFd rtnl)
+      : builtin_(builtin), bridge_(std::move(bridge)), cni_(std::move(cni)), rtnl_(std::move(rtnl)) {}
 
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
     CRISP_ASSIGN_OR_RETURN(Attachment attachment, AttachInterface(request, cancel));
@@ -24,21 +30,19 @@ class Composite final : public PodNetwork {
   }
   absl::StatusOr<Attachment> AttachInterface(const AttachRequest& request, const Cancel& cancel) {
     if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, cancel);
-    const auto config = cni_->Config();
+    const auto config = Config();
     if (config.ok()) {
       CRISP_RETURN_IF_ERROR(bridge_->GiveBack(request.prepared));
       return cni_->Attach(request, **config, cancel);
     }
     if (const auto attached = cni_->Find(request.pod_id); attached.ok()) return attached;
-    if (!absl::IsNotFound(config.status())) {
-      return absl::UnavailableError(config.status().message());
-    }
+    if (!BuiltinServes(config.status())) return absl::UnavailableError(config.status().message());
     // What a CNI attempt left must be gone before the pod gets another network.
     CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, cancel));
     return bridge_->Attach(request, cancel);
   }
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) override {
-    if (!absl::IsNotFound(cni_->Config().status())) {
+    if (!BuiltinServes(Config().status())) {
       return absl::FailedPreconditionError("prepare a network: CNI plugins serve");
     }
     return bridge_->Prepare(key, netns_fd, rtnl_fd);
@@ -48,18 +52,25 @@ class Composite final : public PodNetwork {
     const absl::Status other = cni_->Detach(pod_id, netns_fd, cancel);
     return status.ok() ? other : status;
   }
+  std::vector<UniqueFd> TakePortHolds(absl::string_view pod_id) override {
+    return bridge_->TakePortHolds(pod_id);
+  }
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const override {
     absl::StatusOr<Attachment> found = bridge_->Find(pod_id);
     return found.ok() ? found : cni_->Find(pod_id);
   }
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) override {
     cni_->Reconcile(live);
+    (void)Condition();  // for the log: who serves, and whether that will do
     return bridge_->Reconcile(live);
   }
   NetworkCondition Condition() const override {
-    if (absl::IsNotFound(cni_->Config().status())) return {.ready = true};
+    const absl::Status config = Config().status();
+    if (BuiltinServes(config)) return bridge_->Condition();
     return cni_->Condition();
   }
+  void BeginRemoval() override { cni_->BeginRemoval(); }
+  std::vector<std::string> LeftBehind() const override { return cni_->LeftBehind(); }
   absl::Status SetPodCidr(absl::string_view cidrs) override { return bridge_->SetPodCidr(cidrs); }
   absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters() const override;
   absl::Status Reset() override {
@@ -69,6 +80,29 @@ class Composite final : public PodNetwork {
   }
 
  private:
+  // The CNI configuration, if plugins may serve. Who serves is told when it changes.
+  absl::StatusOr<std::shared_ptr<const CniConfig>> Config() const {
+    if (builtin_ == Builtin::kAlways) return absl::NotFoundError("network.builtin is always");
+    absl::StatusOr<std::shared_ptr<const CniConfig>> config = cni_->Config();
+    Tell(config.ok()                        ? absl::StrCat("cni ", (*config)->name)
+         : BuiltinServes(config.status())   ? std::string("builtin")
+         : absl::IsNotFound(config.status()) ? std::string("nobody: there is no CNI configuration yet")
+                                            : std::string("nobody: the CNI configuration is bad"));
+    return config;
+  }
+  bool BuiltinServes(const absl::Status& config) const {
+    return builtin_ != Builtin::kNever && absl::IsNotFound(config);
+  }
+  void Tell(const std::string& server) const {
+    absl::MutexLock lock(&server_mutex_);
+    if (server == server_) return;
+    server_ = server;
+    LogInfo("network.served", {{"by", server}});
+  }
+
+  const Builtin builtin_;
+  mutable absl::Mutex server_mutex_;
+  mutable std::string server_ ABSL_GUARDED_BY(server_mutex_);
   const std::unique_ptr<BridgeNetwork> bridge_;
   const std::unique_ptr<CniNetwork> cni_;
   mutable absl::Mutex counters_mutex_;  // of its own: statistics never wait for an Attach()
@@ -106,7 +140,7 @@ absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Create(NetworkOptions op
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<BridgeNetwork> bridge, BridgeNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<CniNetwork> cni, CniNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
-  return std::make_unique<Composite>(std::move(bridge), std::move(cni), std::move(rtnl));
+  return std::make_unique<Composite>(options.builtin, std::move(bridge), std::move(cni), std::move(rtnl));
 }
 
 }  // namespace crisp::network

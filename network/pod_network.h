@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/cancel.h"
+#include "base/unique_fd.h"
 
 namespace crisp::network {
 
@@ -26,11 +27,20 @@ struct NetworkOptions {
   // The built-in network, used while no CNI configuration exists.
   std::string bridge_name =
       "crisp0";  // also names the nftables table: several instances differ here
-  std::vector<std::string> subnets = {"10.88.0.0/16",
-                                      "fd00:88::/64"};  // at most one of each family
+  // At most one of each family; none: the first of a few of our own that overlap with no route of the
+  // host.
+  std::vector<std::string> subnets;
   bool subnets_from_kubelet = true;  // UpdateRuntimeConfig's pod CIDR replaces them
   bool masquerade = true;
   int mtu = 0;  // 0: that of the host's default route, else 1500
+  // TCP ports that the daemon itself listens on, or will: no pod gets one of them.
+  std::vector<uint16_t> own_ports;
+  // What a pod sends must come from its own MAC and addresses, and speak for no others.
+  bool anti_spoofing = true;
+  // When the built-in network serves: while there is no CNI configuration, whether there is or not, or
+  // not at all, so that pods wait for one.
+  enum class Builtin { kAuto, kAlways, kNever };
+  Builtin builtin = Builtin::kAuto;
 };
 
 enum class Protocol { kTcp, kUdp, kSctp };
@@ -98,9 +108,15 @@ class PodNetwork {
   // Attaches the pod: interface eth0 and lo up, addresses, routes, host ports, bandwidth. A second
   // call for an attached pod returns the first one's result. On failure everything is undone, or
   // remains recorded and is undone by Detach()/background retries. Codes: ResourceExhausted (no
-  // address left), AlreadyExists (host port taken: names the owner), Unavailable (no network ready,
+  // address left), AlreadyExists (host port taken: names the pod or says that a process of the node has
+  // it), Unavailable (no network ready,
   // plugin failure), InvalidArgument (bad host_ip, ports, bandwidth or sysctls), DeadlineExceeded.
   virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
+
+  // The sockets that hold the pod's host ports against the processes of the node, for somebody who keeps
+  // them open as long as the pod lives, longer than this daemon; without him they are held here. Once
+  // after an Attach(); those that are taken already are not there.
+  virtual std::vector<UniqueFd> TakePortHolds(absl::string_view) { return {}; }
 
   // Attaches a namespace that no pod has yet, as a pod without host ports and limits is: the Attach()
   // that names `key` (unique among all lives of the daemon) has little left to do then. Of the built-in
@@ -132,6 +148,11 @@ class PodNetwork {
   // network or any veth whose host end is known. One netlink dump for all of them.
   virtual absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters()
       const = 0;
+
+  // From now on Detach() and Reset() give each pod one short try, and all of them together half a minute:
+  // what a plugin does not undo by then is told by LeftBehind() and forgotten, so they succeed.
+  virtual void BeginRemoval() {}
+  virtual std::vector<std::string> LeftBehind() const { return {}; }
 
   // Removes every trace of this instance: bridge, tables, leases. For `crispd reset`, after pods.
   virtual absl::Status Reset() = 0;

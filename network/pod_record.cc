@@ -117,19 +117,31 @@ absl::Status PodRecordStore::Delete(const std::string& host_veth) {
   return database_->Execute("DELETE FROM pods WHERE host_veth = ?", {host_veth}).status();
 }
 
-absl::StatusOr<std::string> PodRecordStore::PodCidr() {
-  std::string cidrs;
+absl::StatusOr<std::string> PodRecordStore::Setting(const char* name) {
+  std::string value;
   CRISP_RETURN_IF_ERROR(database_
-                            ->Execute("SELECT value FROM settings WHERE name = 'pod_cidr'", {},
-                                      [&](const Database::Row& row) { cidrs = row.Text(0); })
+                            ->Execute("SELECT value FROM settings WHERE name = ?", {name},
+                                      [&](const Database::Row& row) { value = row.Text(0); })
                             .status());
-  return cidrs;
+  return value;
 }
 
-absl::Status PodRecordStore::SavePodCidr(const std::string& cidrs) {
+absl::Status PodRecordStore::SaveSetting(const char* name, const std::string& value) {
   return database_
-      ->Execute("INSERT OR REPLACE INTO settings (name, value) VALUES ('pod_cidr', ?)", {cidrs})
+      ->Execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", {name, value})
       .status();
+}
+
+absl::StatusOr<std::string> PodRecordStore::PodCidr() { return Setting("pod_cidr"); }
+
+absl::Status PodRecordStore::SavePodCidr(const std::string& cidrs) {
+  return SaveSetting("pod_cidr", cidrs);
+}
+
+absl::StatusOr<std::string> PodRecordStore::ChosenSubnets() { return Setting("chosen_subnets"); }
+
+absl::Status PodRecordStore::SaveChosenSubnets(const std::string& subnets) {
+  return SaveSetting("chosen_subnets", subnets);
 }
 
 absl::Status PodRecordStore::Clear() {

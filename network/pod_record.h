@@ -48,9 +48,14 @@ class PodRecordStore {
   // The kubelet's pod CIDR; empty when it sent none since boot.
   absl::StatusOr<std::string> PodCidr();
   absl::Status SavePodCidr(const std::string& cidrs);
+  // The networks chosen where none is configured; empty: not yet.
+  absl::StatusOr<std::string> ChosenSubnets();
+  absl::Status SaveChosenSubnets(const std::string& subnets);
   absl::Status Clear();
 
  private:
+  absl::StatusOr<std::string> Setting(const char* name);
+  absl::Status SaveSetting(const char* name, const std::string& value);
   explicit PodRecordStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   std::unique_ptr<Database> database_;
 };

@@ -2,6 +2,9 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -187,6 +190,29 @@ UniqueFd BindUdp(uint16_t port) {
   return fd;
 }
 
+UniqueFd ListenOn(const std::string& address, uint16_t port) {
+  const IpAddress ip = IpAddress::Parse(address).value();
+  UniqueFd fd(socket(ip.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_storage storage;
+  const socklen_t length = Fill(ip, port, storage);
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 || listen(fd.get(), 1) != 0) {
+    fd.reset();
+  }
+  return fd;
+}
+
+bool TakesUdp(uint16_t port) {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+  sockaddr_storage any;
+  const socklen_t length = Fill(IpAddress(), port, any);
+  return bind(fd.get(), reinterpret_cast<sockaddr*>(&any), length) == 0;
+}
+
 void AnswerOne(int socket, const std::string& answer) {
   sockaddr_storage peer{};
   socklen_t length = sizeof(peer);
@@ -195,6 +221,55 @@ void AnswerOne(int socket, const std::string& answer) {
     return;
   }
   (void)sendto(socket, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
+}
+
+std::string SendUdp(const std::string& from, const std::string& to, uint16_t port) {
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage address;
+  if (!from.empty()) {
+    const socklen_t length = Fill(IpAddress::Parse(from).value(), 0, address);
+    if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0) return Error("bind");
+  }
+  const socklen_t length = Fill(IpAddress::Parse(to).value(), port, address);
+  if (sendto(fd.get(), "!", 1, 0, reinterpret_cast<sockaddr*>(&address), length) != 1) return Error("send");
+  return "";
+}
+
+bool Receives(int socket, absl::Duration time) {
+  pollfd waiting{socket, POLLIN, 0};
+  if (poll(&waiting, 1, static_cast<int>(absl::ToInt64Milliseconds(time))) <= 0) return false;
+  char buffer[64];
+  return recv(socket, buffer, sizeof(buffer), 0) > 0;
+}
+
+void SendFrame(const std::string& interface, absl::string_view frame) {
+  if (frame.empty()) return;
+  const UniqueFd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)));
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
+  if (sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) < 0) abort();
+}
+
+std::string NeighbourAdvertisement(const std::string& source, const std::string& target) {
+  const std::string mac("\x0a\x58\x0a\x63\x00\x02", 6);
+  const auto bytes = [](const std::string& text) {
+    const IpAddress ip = IpAddress::Parse(text).value();
+    return std::string(reinterpret_cast<const char*>(ip.data()), ip.size());
+  };
+  const std::string to = bytes("ff02::1");
+  std::string message = std::string("\x88\x00\x00\x00\x20\x00\x00\x00", 8) + bytes(target) +
+                        std::string("\x02\x01", 2) + mac;
+  uint32_t sum = 0;
+  const std::string summed = bytes(source) + to + std::string("\x00\x00\x00\x20\x00\x00\x00\x3a", 8) + message;
+  for (size_t i = 0; i < summed.size(); i += 2) {
+    sum += static_cast<uint32_t>(static_cast<uint8_t>(summed[i])) << 8 | static_cast<uint8_t>(summed[i + 1]);
+  }
+  sum = ~((sum & 0xffff) + (sum >> 16));
+  message[2] = static_cast<char>(sum >> 8 & 0xff);
+  message[3] = static_cast<char>(sum & 0xff);
+  return std::string("\x33\x33\x00\x00\x00\x01", 6) + mac +
+         std::string("\x86\xdd\x60\x00\x00\x00\x00\x20\x3a\xff", 10) + bytes(source) + to + message;
 }
 
 std::string Shell(const std::string& command) {

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "network/pod_network.h"
 
@@ -64,6 +66,20 @@ std::string AskOn(int socket, const std::function<void()>& meanwhile = nullptr);
 // A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets next.
 UniqueFd BindUdp(uint16_t port);
 void AnswerOne(int socket, const std::string& answer);
+
+// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid when it may not.
+UniqueFd ListenOn(const std::string& address, uint16_t port);
+// Whether a UDP socket can have the port, with SO_REUSEADDR too.
+bool TakesUdp(uint16_t port);
+
+// One datagram, from an address that the namespace has ("": its own choice); what failed, if anything.
+std::string SendUdp(const std::string& from, const std::string& to, uint16_t port);
+// Whether one comes.
+bool Receives(int socket, absl::Duration time);
+// An Ethernet frame, as it is; an empty one is not sent.
+void SendFrame(const std::string& interface, absl::string_view frame);
+// One from 0a:58:0a:63:00:02 to all nodes, unsolicited: `target` is at that MAC.
+std::string NeighbourAdvertisement(const std::string& source, const std::string& target);
 
 // Runs a shell command in the calling thread's namespace; its output.
 std::string Shell(const std::string& command);

@@ -113,6 +113,9 @@ class Shim {
 
   virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
 
+  // Has the shim keep copies of these open until it ends, unused. Borrowed during the call.
+  virtual absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) = 0;
+
   // Ends the shim; with it go the pod's namespaces. Every container must have exited
   // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten seconds
   // is killed. Idempotent.

@@ -62,6 +62,7 @@ class ShimConnection final : public Shim {
                               uint16_t rows,
                               uint16_t columns) override;
   absl::StatusOr<std::vector<ContainerReport>> Report() override;
+  absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) override;
   absl::Status Shutdown() override;
 
   // The first exchange. Awaits the answer to a request that went to the broker, or asks now.

@@ -125,6 +125,7 @@ bool ReadArguments(const Message& message, Arguments* arguments) {
   switch (message.type()) {
     case MessageType::kHello:
     case MessageType::kReport:
+    case MessageType::kKeep:
     case MessageType::kShutdown:
       break;
     case MessageType::kCreate:
@@ -241,6 +242,10 @@ void Dispatch(Message* message) {
       break;
     case MessageType::kReport:
       ReplyReport(id);
+      break;
+    case MessageType::kKeep:
+      message->fd_count = 0;  // not closed with the message, and with nothing else
+      ReplyPlain(id, true);
       break;
     case MessageType::kShutdown:
       Shutdown(id);

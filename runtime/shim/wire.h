@@ -36,6 +36,8 @@ enum class MessageType : uint16_t {
   kStartSpare,
   // To a shim, which does not answer: what the plan of kCreate needs is there, its cgroups as well.
   kAssemble,  // string id
+  // To a shim. Fds: what it keeps open until it ends.
+  kKeep = 40,
   // From a shim.
   kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
   kContainerExit,  // string id, exit record
