@@ -166,6 +166,16 @@ absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& can
   return absl::OkStatus();
 }
 
+absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& cancel) {
+  for (size_t sent = 0; sent < fds.size(); sent += kMaxMessageFds) {
+    const auto begin = fds.begin() + static_cast<ptrdiff_t>(sent);
+    const size_t count = std::min<size_t>(kMaxMessageFds, fds.size() - sent);
+    const std::vector<int> some(begin, begin + static_cast<ptrdiff_t>(count));
+    CRISP_RETURN_IF_ERROR(Call(MessageType::kKeep, "", some, 0, cancel).status);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ShimConnection::GreetStarted(uint64_t request_id,
                                           const std::shared_ptr<PendingRequest>& pending,
                                           const Cancel& cancel) {
