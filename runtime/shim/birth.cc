@@ -18,19 +18,17 @@ namespace {
 
 constexpr uint64_t kStartLimit = 120ull * 1000000000u;
 
-// What was to become the process, whether its number has come or not. `cgroup`: where nothing else is.
-void KillAll(Birth* birth, const char* cgroup) {
+// A process whose number has not come does not go on without the shim's leave.
+void KillBoth(Birth* birth) {
   birth->helper.Kill();
   birth->process().Kill();
-  if (birth->unknown() && cgroup != nullptr) (void)KillCgroup(cgroup);
 }
 
 void SettleContainer(Birth* birth) {
   Container* container = birth->container;
   if (!birth->failed && !container->io.Start()) birth->Refuse();
   if (birth->failed) {
-    const List<Str>& cgroups = container->prepared->view.cgroup_dirs;
-    KillAll(birth, cgroups.empty() ? nullptr : (*cgroups.begin()).c_str());
+    KillBoth(birth);
     FailStart(container);
     return;
   }
@@ -44,7 +42,7 @@ void SettleExec(Birth* birth) {
   Exec* exec = birth->exec;
   if (!birth->failed && exec->io != nullptr && !exec->io->Start()) birth->Refuse();
   if (birth->failed) {
-    KillAll(birth, nullptr);
+    KillBoth(birth);
     exec->ended = exec->announced = true;
     return;
   }
