@@ -81,6 +81,8 @@ Daemon::Daemon(const std::string& more) : bin_(BinDir()) {
       number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
   absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(), "/cdi]\n  blockio_config_file: ",
                   dir_.path(), "/blockio.yaml\n");
+  // It must be there; a test may put its classes in it.
+  EXPECT_OK(AtomicWriteFile(dir_.path() + "/blockio.yaml", "Classes: {}\n", 0600, Durability::kNone));
   if (UseSystemd()) absl::StrAppend(&config, "  cgroup_driver: systemd\n");
   absl::StrAppend(&config, more);
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
