@@ -35,6 +35,7 @@ bool EnterContainer(int pidfd) {
 [[noreturn]] void RunExecChild(
     const ExecView& plan, const ExecEntry& entry, int pidfd, const int stdio[3], int status) {
   const CgroupEntry& cgroups = entry.cgroups;
+  if (g_pod.has_userns()) GiveStdio(plan.process, stdio);
   if (!EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
       !EnterContainer(pidfd)) {
     ReportAndExit(status);

@@ -57,7 +57,8 @@ bool ArrangeDescriptors(const ProcessView& process, const int stdio[3], int stat
   for (int i = 0; i < 4; ++i) {
     if (dup2(sources[i], i) < 0) return Fail("place stdio");
     struct stat info;
-    // The program may open /dev/stdout again by name: that takes ownership of the pipe.
+    // The program may open /dev/stdout again by name: that takes ownership of the pipe (GiveStdio() has
+    // given it away where there is a user namespace).
     if (i < 3 && stdio[i] >= 0 && fstat(i, &info) == 0 &&
         (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISCHR(info.st_mode)) &&
         !IsNullDevice(i)) {
@@ -132,6 +133,14 @@ bool EnterDirectory(const ProcessView& process) {
   return VerifyInside(cwd);
 }
 
+// As root. Where root is nobody (an export that squashes it, a FUSE file system, an ACL seen through a user
+// namespace) the user may be somebody: *later is true, and the directory is to be entered with its ids.
+bool EnterDirectoryEarly(const ProcessView& process, bool* later) {
+  if (EnterDirectory(process)) return true;
+  *later = g_error.error_number == EACCES || g_error.error_number == EPERM;
+  return *later;
+}
+
 bool DropBounding(uint64_t keep) {
   for (int cap = 0; cap < 64; ++cap) {
     if ((keep >> cap & 1) != 0) continue;
@@ -198,11 +207,12 @@ bool DieWithShim() {
 
 // Without no_new_privs a filter needs CAP_SYS_ADMIN, so that one is kept (when it is there) until
 // the filter stands and is dropped with the last capset, which the filter must then allow.
-bool SetPrivileges(const ProcessView& process) {
+bool SetPrivileges(const ProcessView& process, bool enter_directory) {
   if (process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Fail("set no_new_privs");
   }
   if (!DropBounding(process.cap_bounding) || !SetIds(process)) return false;
+  if (enter_directory && !EnterDirectory(process)) return false;
   const bool filter_needs_admin = process.seccomp_bpf.size > 0 && !process.no_new_privileges;
   const uint64_t extra = filter_needs_admin ? kCapSysAdmin : 0;
   if (!SetCaps(process.cap_permitted | extra, process.cap_permitted | extra,
@@ -310,6 +320,16 @@ bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int tas
   return true;
 }
 
+void GiveStdio(const ProcessView& process, const int stdio[3]) {
+  if (process.uid >= g_pod.uid_count || process.gid >= g_pod.gid_count) return;
+  for (int i = 0; i < 3; ++i) {
+    struct stat info;
+    if (stdio[i] < 0 || fstat(stdio[i], &info) != 0 || !S_ISFIFO(info.st_mode)) continue;
+    // The group as well: root in there may open what is another's only where both ids are known.
+    (void)fchown(stdio[i], g_pod.root_uid + process.uid, g_pod.root_gid + process.gid);
+  }
+}
+
 int OpenTerminal(int devpts, const ProcessView& process, int status) {
   struct statfs info;
   if (fstatfs(devpts, &info) != 0 || info.f_type != kDevptsSuperMagic) {
@@ -360,12 +380,13 @@ void RunProcess(const ProcessView& process,
     Fail("take the terminal");
     ReportAndExit(kStatusFd);
   }
+  bool enter_later = false;
   if (!JoinKeyring(process, container_id) || !SetLabels(process) ||
-      !EnterDirectory(process) || !SetSignalsToDefault()) {
+      !EnterDirectoryEarly(process, &enter_later) || !SetSignalsToDefault()) {
     ReportAndExit(kStatusFd);
   }
   if (gated) AwaitGo();
-  if (!SetPrivileges(process)) ReportAndExit(kStatusFd);
+  if (!SetPrivileges(process, enter_later)) ReportAndExit(kStatusFd);
   if (strchr(argv[0], '/') != nullptr) {
     execve(argv[0], argv, env);
     FailExec(errno, argv[0]);
