@@ -312,7 +312,7 @@ absl::Status PodManager::BuildAndPlan(CreateJob& job) {
                           .cgroups_path = record.cgroup_path(),
                           .cgroup_writable = CgroupWritable(*job.pod),
                           .root_path = job.root.upper_dir,
-                          .files_dir = FilesDir(job.pod->id),
+                          .files_dir = OlderFilesDir(job.pod->id),
                           .host_hostname = hostname,
                           .mounts = job.mounts,
                           .devices = job.devices,

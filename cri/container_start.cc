@@ -88,7 +88,7 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
   if (!status.ok()) {
     LogWarning("container.start.failed", {{"container", container->id}, {"error", status.ToString()}});
     Publish(container->pod, container->id, v1::CONTAINER_STOPPED_EVENT);
-    return Annotate(status, absl::StrCat("start container ", container->id));
+    return status;
   }
   // An update may have come between creation and start.
   const auto held_now_running = container->Snapshot();

@@ -79,6 +79,7 @@ PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
           .selinux = config.runtime.selinux != "off",
           .selinux_required = config.runtime.selinux == "required",
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
+          .no_user_namespaces = ProbeKernel().no_user_namespaces,
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs,

@@ -38,13 +38,21 @@ bool KernelAtLeast(const std::string& release, int major, int minor) {
   return have_major > major || (have_major == major && have_minor >= minor);
 }
 
+// Overlayfs takes id-mapped layers from Linux 5.19 on; secrets and tokens are volumes on tmpfs.
+std::string WhyNoUserNamespaces(const std::string& release, bool allowed) {
+  if (!KernelAtLeast(release, 6, 3)) {
+    return "its kernel, Linux " + release + ", has no id-mapped tmpfs, which came with 6.3";
+  }
+  return allowed ? "" : "user.max_user_namespaces is 0; sysctl -w user.max_user_namespaces=15000";
+}
+
 KernelFeatures ProbeKernel() {
   KernelFeatures features;
   struct utsname names{};
   if (uname(&names) == 0) features.release = names.release;
   features.recursive_read_only = HasMountSetattr();
-  // Overlayfs on idmapped layers: Linux 5.19. Kubernetes itself asks for 6.3 (idmapped tmpfs).
-  features.user_namespaces = UserNamespacesAllowed() && KernelAtLeast(features.release, 6, 3);
+  features.no_user_namespaces = WhyNoUserNamespaces(features.release, UserNamespacesAllowed());
+  features.user_namespaces = features.no_user_namespaces.empty();
   return features;
 }
 

@@ -14,12 +14,17 @@ inline constexpr char kVersion[] = CRISP_VERSION;
 // What the running kernel can do, as the CRI's Status tells the kubelet.
 struct KernelFeatures {
   bool recursive_read_only = false;  // mount_setattr(2) with AT_RECURSIVE, Linux 5.12
-  bool user_namespaces = false;      // user namespaces are allowed and overlayfs takes idmapped layers
+  bool user_namespaces = false;      // pods with one of their own can run
+  std::string no_user_namespaces;    // otherwise, why not
   std::string release;               // uname's
 };
 
 // Asks the kernel once; changes nothing, spawns nothing.
 KernelFeatures ProbeKernel();
+
+// What a kernel of this release lacks for pods with a user namespace, and what to do; empty: nothing.
+// `allowed`: whether user namespaces may be made at all.
+std::string WhyNoUserNamespaces(const std::string& release, bool allowed);
 
 // Whether `release` ("6.1.0-13-amd64") is at least major.minor.
 bool KernelAtLeast(const std::string& release, int major, int minor);

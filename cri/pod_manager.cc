@@ -105,7 +105,11 @@ void PodManager::LoadDefaultAppArmor() {
 std::string PodManager::PodDir(const std::string& id) const {
   return absl::StrCat(options_.state, "/pods/", id);
 }
-std::string PodManager::FilesDir(const std::string& id) const { return absl::StrCat(PodDir(id), "/files"); }
+
+std::string PodManager::OlderFilesDir(const std::string& id) const {
+  std::string dir = absl::StrCat(PodDir(id), "/files");
+  return access(dir.c_str(), F_OK) == 0 ? dir : "";
+}
 std::string PodManager::ExitRecordPath(const std::string& pod_id, const std::string& id) const {
   return absl::StrCat(PodDir(pod_id), "/exits/", id);
 }

@@ -19,6 +19,7 @@
 #include "cri/id_store.h"
 #include "cri/join_table.h"
 #include "cri/pod.h"
+#include "cri/pod_files.h"
 #include "cri/pod_api.h"
 #include "cri/pod_rpcs.h"
 #include "cri/record_store.h"
@@ -47,6 +48,7 @@ struct PodManagerOptions {
   bool selinux = true;            // labels, where the kernel has SELinux
   bool selinux_required = false;  // where it has none, what asks for labels is refused
   int selinux_categories = 1024;  // pods get pairs of the first so many
+  std::string no_user_namespaces;  // why pods with a user namespace are refused; empty: they are not
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // empty: CDI devices are refused
@@ -148,7 +150,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 
   // Where things are.
   std::string PodDir(const std::string& id) const;
-  std::string FilesDir(const std::string& id) const;
+  // Where a pod has its files for /etc that was made by a version which kept them there; else empty.
+  std::string OlderFilesDir(const std::string& id) const;
   std::string ExitRecordPath(const std::string& pod_id, const std::string& id) const;
   std::string VolumeDir(const std::string& container_id) const;
   // Whether a pod's parent group is ours to remove: it did not exist, or another pod's claim holds.
@@ -192,15 +195,13 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // Gives memory that requests have used back to the kernel, once the rush is over.
   void TrimSoon();
   // `network_sysctls`: what is to be set when there is a network.
-  absl::Status StartShim(const PodPtr& pod,
-                         const v1::PodSandboxConfig& config,
-                         network::Sysctls* network_sysctls);
+  absl::StatusOr<PodFiles> StartShim(const PodPtr& pod,
+                                     const v1::PodSandboxConfig& config,
+                                     network::Sysctls* network_sysctls);
   absl::Status AttachNetwork(const PodPtr& pod,
                              const v1::PodSandboxConfig& config,
                              network::Sysctls sysctls);
   absl::Status KeepPorts(const Pod& pod, runtime::Shim& shim);
-  absl::Status WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config);
-  absl::Status WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config);
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.
   absl::StatusOr<std::string> ExistingPod(const std::string& key, const v1::RunPodSandboxRequest& request);
 
@@ -220,7 +221,6 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   absl::Status ResolveSelinux(CreateJob& job);
   absl::Status RelabelVolume(const CreateJob& job, const ResolvedMount& mount) const;
   // Text that belongs to the pod as a whole, under its label.
-  absl::Status WritePodFile(const Pod& pod, absl::string_view name, absl::string_view text) const;
 
   // container_create.cc
   absl::StatusOr<std::string> MakeContainer(const v1::CreateContainerRequest& request,

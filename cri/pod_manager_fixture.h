@@ -31,7 +31,7 @@ class BusyboxStore : public FakeImageStore {
     }
     EXPECT_OK(AtomicWriteFile(layer + "/bin/busybox", ReadFile("/usr/bin/busybox").value_or(""), 0755,
                               Durability::kNone));
-    for (const char* tool : {"sh", "cat", "echo", "sleep", "id", "true", "false", "touch", "ps"}) {
+    for (const char* tool : {"sh", "cat", "echo", "sleep", "id", "true", "false", "touch", "ps", "dd"}) {
       (void)::symlink("busybox", absl::StrCat(layer, "/bin/", tool).c_str());
     }
     EXPECT_OK(AtomicWriteFile(layer + "/etc/passwd", "root:x:0:0:r:/root:/bin/sh\nweb:x:33:34:w:/srv:/bin/sh\n",
@@ -158,6 +158,7 @@ class PodManagerTest : public ::testing::Test {
   void Start() {
     ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state",
                                                        .root = dir_.path() + "/root",
+                                                       .no_user_namespaces = no_user_namespaces_,
                                                        .path_helper = CRISP_PATHS_BINARY,
                                                        .path_timeout = absl::Seconds(10),
                                                        .spare_roots = spare_roots_,
@@ -259,6 +260,7 @@ class PodManagerTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  std::string no_user_namespaces_;
   int spare_roots_ = 0, spare_pods_ = 0;
   bool attach_spares_ = false;
   std::unique_ptr<BusyboxStore> images_;

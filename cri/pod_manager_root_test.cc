@@ -229,12 +229,85 @@ TEST_F(PodManagerTest, AMissingProgramIsAStartError) {
   request.mutable_config()->clear_command();
   request.mutable_config()->add_command("/no/such");
   const std::string id = Create(request);
-  EXPECT_FALSE(StartOne(id).ok());
+  const absl::Status failed = StartOne(id);
+  EXPECT_FALSE(failed.ok());
+  const std::string text(failed.message());
+  // The client has named the container, and says it again around this text.
+  EXPECT_EQ(text.find(id), std::string::npos) << text;
+  EXPECT_EQ(text.find("start"), text.rfind("start")) << text;
   const v1::ContainerStatus status = StatusOf(id);
   EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
   EXPECT_EQ(status.exit_code(), 128);
   EXPECT_EQ(status.reason(), "StartError");
   EXPECT_THAT(status.message(), HasSubstr("/no/such"));
+}
+
+// What a container may write to without being asked is not where the daemon keeps its records.
+TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
+  for (const bool userns : {false, true}) {
+    v1::RunPodSandboxRequest request = PodRequest(userns ? "mapped" : "plain");
+    request.mutable_config()->mutable_dns_config()->add_servers("192.0.2.53");
+    if (userns) {
+      v1::UserNamespace* maps = request.mutable_config()
+                                    ->mutable_linux()
+                                    ->mutable_security_context()
+                                    ->mutable_namespace_options()
+                                    ->mutable_userns_options();
+      maps->set_mode(v1::POD);
+      for (v1::IDMapping* map : {maps->add_uids(), maps->add_gids()}) {
+        map->set_host_id(200000);
+        map->set_length(65536);
+      }
+    }
+    v1::RunPodSandboxResponse reply;
+    ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+    const std::string pod = reply.pod_sandbox_id();
+    const std::string name = request.config().metadata().name();
+    // With a volume above them as well.
+    ASSERT_OK(MakeDirs(absl::StrCat(dir_.path(), "/etc-", name)));
+    v1::CreateContainerRequest container = ContainerRequest(
+        pod, name, "cat /etc/hostname /etc/resolv.conf /etc/hosts; echo >>/etc/hosts && echo wrote; sleep 1000");
+    v1::Mount* mount = container.mutable_config()->add_mounts();
+    mount->set_container_path("/etc");
+    mount->set_host_path(absl::StrCat(dir_.path(), "/etc-", name));
+    if (userns) {
+      for (v1::IDMapping* map : {mount->add_uidmappings(), mount->add_gidmappings()}) {
+        map->set_host_id(200000);
+        map->set_length(65536);
+      }
+    }
+    const std::string id = Create(container);
+    ASSERT_OK(StartOne(id));
+    for (int i = 0; i < 500 && !absl::StrContains(Log(name), "wrote"); ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("F ", name, "\n")));
+    EXPECT_THAT(Log(name), HasSubstr("F nameserver 192.0.2.53\n"));
+    EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("10.1.2.3\t", name)));
+    EXPECT_THAT(Log(name), HasSubstr("F wrote\n"));
+    const auto filled = Exec(id, "dd if=/dev/zero of=/etc/resolv.conf bs=64k count=100 2>&1; true", 10);
+    ASSERT_OK(filled);
+    EXPECT_THAT(filled->stdout(), HasSubstr("No space left"));
+    const auto usage = MeasureTree(dir_.path() + "/state/pods");
+    ASSERT_OK(usage);
+    EXPECT_LT(usage->bytes, 256u << 10);
+  }
+}
+
+TEST_F(PodManagerTest, APodWithAUserNamespaceIsRefusedWhereNoneCanRun) {
+  End();
+  no_user_namespaces_ = "its kernel has no id-mapped tmpfs";
+  Start();
+  v1::RunPodSandboxRequest request = PodRequest("mapped");
+  v1::UserNamespace* maps = request.mutable_config()
+                                ->mutable_linux()
+                                ->mutable_security_context()
+                                ->mutable_namespace_options()
+                                ->mutable_userns_options();
+  maps->set_mode(v1::POD);
+  for (v1::IDMapping* map : {maps->add_uids(), maps->add_gids()}) map->set_length(65536);
+  v1::RunPodSandboxResponse reply;
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("its kernel has no id-mapped tmpfs")));
+  RunPod("plain");
 }
 
 TEST_F(PodManagerTest, AShorterStopShortensALongerOne) {

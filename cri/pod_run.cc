@@ -49,12 +49,6 @@ bool TakesPreparedNetwork(const v1::PodSandboxConfig& config) {
          !config.annotations().contains(network::kEgressBandwidth);
 }
 
-std::string HostnameOf(const v1::PodSandboxConfig& config) {
-  if (!config.hostname().empty()) return config.hostname();
-  char name[HOST_NAME_MAX + 1] = {};
-  return ::gethostname(name, HOST_NAME_MAX) == 0 ? std::string(name) : std::string();
-}
-
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
                                                          const v1::PodSandboxConfig& config) {
   network::AttachRequest request{.pod_id = id,
@@ -163,6 +157,12 @@ absl::Status PodManager::CheckPodConfig(const v1::RunPodSandboxRequest& request)
     return absl::InvalidArgumentError("linux.cgroup_parent: is longer than the kernel's paths");
   }
   CRISP_RETURN_IF_ERROR(MakeAttachRequest("", config).status());
+  const v1::UserNamespace& userns = context.namespace_options().userns_options();
+  if (!options_.no_user_namespaces.empty() && userns.mode() == v1::POD && userns.uids_size() > 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("userns_options: this node runs no pods with a user namespace (hostUsers: false): ",
+                     options_.no_user_namespaces));
+  }
   return CheckPodNamespaces(context.namespace_options());
 }
 
@@ -301,25 +301,27 @@ bool PodManager::ClaimCgroup(const std::string& path) {
 
 absl::Status PodManager::MakePod(const PodPtr& pod, StepTimer& timer) {
   const v1::PodSandboxConfig config = pod->Snapshot()->config();
-  CRISP_RETURN_IF_ERROR(MakeDirs(FilesDir(pod->id), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(PodDir(pod->id), "/exits"), 0700));
   if (!config.log_directory().empty()) {
     CRISP_RETURN_IF_ERROR(Annotate(paths_->MakeDirs(config.log_directory()), "log directory"));
   }
   timer.Done("directories");
   network::Sysctls sysctls;
-  CRISP_RETURN_IF_ERROR(StartShim(pod, config, &sysctls));
+  CRISP_ASSIGN_OR_RETURN(const PodFiles files, StartShim(pod, config, &sysctls));
   timer.Done("shim");
   if (!HostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config, std::move(sysctls)));
   timer.Done("network");
-  CRISP_RETURN_IF_ERROR(WriteHosts(*pod, config));
+  const auto held = pod->Snapshot();
+  const state::PodRecord& record = *held;
+  CRISP_RETURN_IF_ERROR(
+      files.Write("hosts", HostsOf(config, {record.addresses().begin(), record.addresses().end()})));
   timer.Done("hosts");
   return absl::OkStatus();
 }
 
-absl::Status PodManager::StartShim(const PodPtr& pod,
-                                   const v1::PodSandboxConfig& config,
-                                   network::Sysctls* network_sysctls) {
+absl::StatusOr<PodFiles> PodManager::StartShim(const PodPtr& pod,
+                                               const v1::PodSandboxConfig& config,
+                                               network::Sysctls* network_sysctls) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
@@ -341,23 +343,31 @@ absl::Status PodManager::StartShim(const PodPtr& pod,
   CRISP_ASSIGN_OR_RETURN(runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
   *network_sysctls = TakeNetworkSysctls(plan);
   // The shim's own work does not need what is made here.
+  absl::StatusOr<std::string> resolv_conf;
   const auto meanwhile = [&]() -> absl::Status {
     if (!UsesSystemd() && !inputs.shared_pid) CRISP_RETURN_IF_ERROR(make_group());
-    return WriteResolverFiles(*pod, config);
+    resolv_conf = ResolvConfOf(config);
+    return resolv_conf.status();
   };
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
                          shims_->StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile,
                                           options_.attach_spares && TakesPreparedNetwork(config)));
   const pid_t pid = shim->pid();
+  PodFiles files(shim->TakeFiles(), plan.uid_maps.empty() ? 0 : plan.uid_maps[0].host_id,
+                 plan.gid_maps.empty() ? 0 : plan.gid_maps[0].host_id);
   {
     absl::MutexLock lock(&pod->mutex);
     // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
     pod->Edit([pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
     pod->shim = std::move(shim);
   }
-  if (!UsesSystemd()) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(files.Write("hostname", absl::StrCat(HostnameOf(config), "\n")));
+  CRISP_RETURN_IF_ERROR(files.Write("resolv.conf", *resolv_conf));
+  if (!UsesSystemd()) return files;
   CRISP_ASSIGN_OR_RETURN(const std::string slice, runtime::PodSlice(parent));
-  return runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kScopeTime));
+  CRISP_RETURN_IF_ERROR(
+      runtime::PlaceShim(CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kScopeTime)));
+  return files;
 }
 
 absl::Status PodManager::AttachNetwork(const PodPtr& pod,
@@ -386,36 +396,6 @@ absl::Status PodManager::KeepPorts(const Pod& pod, runtime::Shim& shim) {
   std::vector<int> borrowed;
   for (const UniqueFd& hold : holds) borrowed.push_back(hold.get());
   return Annotate(shim.Keep(borrowed, Cancel(absl::Now() + kStepTime)), "keep the pod's host ports");
-}
-
-absl::Status PodManager::WriteHosts(const Pod& pod, const v1::PodSandboxConfig& config) {
-  const auto held = pod.Snapshot();
-  const state::PodRecord& record = *held;
-  std::string hosts;
-  if (HostNetwork(config)) {
-    auto text = ReadFile("/etc/hosts");
-    if (text.ok()) hosts = *std::move(text);
-  }
-  if (hosts.empty()) {
-    hosts = network::RenderHosts(HostnameOf(config),
-                                 {record.addresses().begin(), record.addresses().end()});
-  }
-  return WritePodFile(pod, "hosts", hosts);
-}
-
-absl::Status PodManager::WriteResolverFiles(const Pod& pod, const v1::PodSandboxConfig& config) {
-  std::string resolv;
-  if (config.has_dns_config()) {
-    const v1::DNSConfig& dns = config.dns_config();
-    CRISP_ASSIGN_OR_RETURN(resolv, network::RenderResolvConf(
-                                       {.servers = {dns.servers().begin(), dns.servers().end()},
-                                        .searches = {dns.searches().begin(), dns.searches().end()},
-                                        .options = {dns.options().begin(), dns.options().end()}}));
-  } else if (auto text = ReadFile("/etc/resolv.conf"); text.ok()) {
-    resolv = *std::move(text);
-  }
-  CRISP_RETURN_IF_ERROR(WritePodFile(pod, "hostname", absl::StrCat(HostnameOf(config), "\n")));
-  return WritePodFile(pod, "resolv.conf", resolv);
 }
 
 }  // namespace crisp::cri

@@ -81,13 +81,4 @@ absl::Status PodManager::RelabelVolume(const CreateJob& job, const ResolvedMount
   return Annotate(labelled, absl::StrCat("mounts: ", mount.mount.container_path()));
 }
 
-absl::Status PodManager::WritePodFile(const Pod& pod,
-                                      absl::string_view name,
-                                      absl::string_view text) const {
-  const std::string path = absl::StrCat(FilesDir(pod.id), "/", name);
-  CRISP_RETURN_IF_ERROR(AtomicWriteFile(path, text, 0644, Durability::kNone));
-  const std::string label = pod.Snapshot()->selinux_mount_label();
-  return label.empty() ? absl::OkStatus() : runtime::SetSelinuxLabel(path, label);
-}
-
 }  // namespace crisp::cri

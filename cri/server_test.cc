@@ -354,6 +354,9 @@ TEST(KernelTest, ComparesReleases) {
   EXPECT_FALSE(KernelAtLeast("5.4.0", 5, 12));
   EXPECT_FALSE(KernelAtLeast("4.19", 5, 0));
   EXPECT_FALSE(KernelAtLeast("", 1, 0));
+  EXPECT_EQ(WhyNoUserNamespaces("6.3.0", true), "");
+  EXPECT_THAT(WhyNoUserNamespaces("6.1.0-57-cloud-amd64", true), HasSubstr("Linux 6.1.0-57-cloud-amd64"));
+  EXPECT_THAT(WhyNoUserNamespaces("6.12.0", false), HasSubstr("user.max_user_namespaces"));
   EXPECT_FALSE(ProbeKernel().release.empty());
 }
 

@@ -62,7 +62,8 @@ struct SpecInputs {
   std::string cgroups_path;
   bool cgroup_writable = false;        // also where the container is not privileged
   std::string root_path;
-  std::string files_dir;               // holds the pod's hostname, hosts and resolv.conf
+  // Holds the pod's hostname, hosts and resolv.conf; empty: the pod's shim does (Shim::TakeFiles()).
+  std::string files_dir;
   std::string host_hostname;
   std::vector<ResolvedMount> mounts;
   std::vector<ResolvedDevice> devices;

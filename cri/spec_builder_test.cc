@@ -338,6 +338,39 @@ TEST_F(SpecTest, MountsReplaceDefaultsAndParentsComeFirst) {
   EXPECT_EQ(spec.mounts[place("/data")].source, "/src");
 }
 
+// A volume above the pod's own does not take them away; one in the very place does.
+TEST_F(SpecTest, ThePodsOwnLiesOnTopOfVolumes) {
+  AddMount("/etc");
+  AddMount("/dev");
+  AddMount("/sys");
+  AddMount("/etc/hosts");
+  volumes_["/dev/shm"] = "/v/0";
+  ASSERT_OK_AND_ASSIGN(auto spec, Build());
+  std::vector<std::string> at = Destinations(spec);
+  const auto place = [&at](const char* path) { return std::find(at.begin(), at.end(), path) - at.begin(); };
+  for (const char* file : {"/etc/hostname", "/etc/resolv.conf"}) {
+    ASSERT_EQ(std::count(at.begin(), at.end(), file), 1) << file;
+    EXPECT_LT(place("/etc"), place(file));
+    EXPECT_THAT(spec.mounts[place(file)].options, Contains(runtime::kOptionOptional));
+  }
+  EXPECT_EQ(spec.mounts[place("/etc/hosts")].source, "/src");
+  EXPECT_EQ(spec.mounts[place("/dev/shm")].source, "/v/0");
+  for (const char* kernels : {"/dev/pts", "/dev/mqueue", "/sys/fs/cgroup"}) {
+    EXPECT_EQ(std::count(at.begin(), at.end(), kernels), 0) << kernels;
+  }
+  volumes_ = {{"/etc", "/v/0"}, {"/dev", "/v/1"}};
+  container_.clear_mounts();
+  ASSERT_OK_AND_ASSIGN(spec, Build());
+  at = Destinations(spec);
+  EXPECT_LT(place("/etc"), place("/etc/hosts"));
+  EXPECT_LT(place("/dev"), place("/dev/shm"));
+  EXPECT_EQ(spec.mounts[place("/dev/shm")].source, runtime::kPodShmSource);
+  volumes_.clear();
+  ASSERT_OK_AND_ASSIGN(spec, Build());
+  at = Destinations(spec);
+  EXPECT_THAT(spec.mounts[place("/etc/hosts")].options, Not(Contains(runtime::kOptionOptional)));
+}
+
 TEST_F(SpecTest, PropagationNeedsASharedHostMount) {
   v1::Mount* mount = AddMount("/data");
   mount->set_propagation(v1::PROPAGATION_BIDIRECTIONAL);

@@ -23,15 +23,53 @@ std::vector<runtime::OciIdMapping> ToOci(const std::vector<runtime::IdMap>& maps
   return mappings;
 }
 
-// The pod's three files, which a config's mount at the same place replaces.
-std::vector<OciMount> PodFiles(const SpecInputs& inputs) {
+constexpr char kShm[] = "/dev/shm";
+
+bool IsBelow(const std::string& path, const std::string& directory) {
+  return absl::StartsWith(path, directory + "/");
+}
+
+// The pod's three files.
+std::vector<OciMount> PodFileMounts(const SpecInputs& inputs) {
   const bool read_only = inputs.container.linux().security_context().readonly_rootfs();
+  const bool older = !inputs.files_dir.empty();
   std::vector<OciMount> mounts;
   for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
-    mounts.push_back({.destination = absl::StrCat("/etc/", name),
-                      .type = "bind",
-                      .source = absl::StrCat(inputs.files_dir, "/", name),
-                      .options = {"bind", "nosuid", "nodev", read_only ? "ro" : "rw"}});
+    OciMount mount{.destination = absl::StrCat("/etc/", name),
+                   .type = "bind",
+                   .source = older ? absl::StrCat(inputs.files_dir, "/", name)
+                                   : absl::StrCat(runtime::kPodFilePrefix, name),
+                   .options = {"bind", "nosuid", "nodev", read_only ? "ro" : "rw"}};
+    // Others belong to the pod's root already.
+    if (older && !inputs.namespaces.uid_maps.empty()) mount.options.push_back("idmap");
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+// What a container has without being asked, but for what was asked for in its place. What is the pod's
+// own (the files, /dev/shm) lies on top of a volume that is mounted above it; the kernel's file systems
+// do not, since whoever mounts the host's /dev or /sys wants what is in there.
+std::vector<OciMount> DefaultsBeside(const std::set<std::string>& taken,
+                                     std::vector<OciMount> kernels,
+                                     std::vector<OciMount> pods) {
+  std::vector<OciMount> mounts;
+  for (OciMount& mount : kernels) {
+    const std::string& path = mount.destination;
+    const bool below = std::any_of(taken.begin(), taken.end(),
+                                   [&path](const std::string& above) { return IsBelow(path, above); });
+    if (path == kShm) pods.push_back(std::move(mount));
+    else if (!below && !taken.contains(path)) mounts.push_back(std::move(mount));
+  }
+  for (OciMount& mount : pods) {
+    const std::string& path = mount.destination;
+    if (taken.contains(path)) continue;
+    // The volume may hold no place for it, and be read-only.
+    if (std::any_of(taken.begin(), taken.end(),
+                    [&path](const std::string& above) { return IsBelow(path, above); })) {
+      mount.options.push_back(runtime::kOptionOptional);
+    }
+    mounts.push_back(std::move(mount));
   }
   return mounts;
 }
@@ -140,19 +178,7 @@ absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec) {
     if (userns) volume.options.push_back("idmap");
     mounts.push_back(std::move(volume));
   }
-  std::vector<OciMount> defaults = std::move(spec.mounts);
-  for (OciMount& file : PodFiles(inputs)) {
-    if (userns) file.options.push_back("idmap");
-    defaults.push_back(std::move(file));
-  }
-  spec.mounts.clear();
-  for (OciMount& mount : defaults) {
-    // Over /dev goes all that we would put into it, except /dev/shm and the like asked for again.
-    const bool below_taken = std::any_of(taken.begin(), taken.end(), [&](const std::string& path) {
-      return mount.destination == path || absl::StartsWith(mount.destination, path + "/");
-    });
-    if (!below_taken) spec.mounts.push_back(std::move(mount));
-  }
+  spec.mounts = DefaultsBeside(taken, std::move(spec.mounts), PodFileMounts(inputs));
   spec.mounts.insert(spec.mounts.end(), mounts.begin(), mounts.end());
   // Parents first, so that no mount hides one that was asked for.
   std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [](const OciMount& a, const OciMount& b) {

@@ -29,17 +29,6 @@ void RemoveMade(const std::vector<std::string>& made) {
   for (auto dir = made.rbegin(); dir != made.rend(); ++dir) (void)rmdir(dir->c_str());
 }
 
-// "/sys/fs/cgroup" when that is the directory that all hierarchies are mounted in.
-std::string CommonParent(const CgroupLayout& layout) {
-  std::string common;
-  for (const CgroupHierarchy& hierarchy : layout.hierarchies) {
-    std::string parent = hierarchy.mount_point.substr(0, hierarchy.mount_point.rfind('/'));
-    if (parent.empty() || (!common.empty() && parent != common)) return "";
-    common = parent;
-  }
-  return common;
-}
-
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
@@ -228,22 +217,20 @@ std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_
                      .recursive = false};
   };
   if (v2()) return {bind(whole ? layout_->Primary().mount_point : PrimaryDir(), destination)};
-  std::vector<MountPlan> mounts;
-  if (std::string parent = CommonParent(*layout_); !parent.empty()) {
-    // It already has a directory for each hierarchy, and the usual symlinks.
-    mounts.push_back(bind(parent, destination));
-    mounts.back().attributes |= MOUNT_ATTR_RDONLY;
-  } else {
-    mounts.push_back({.kind = MountKind::kFs,
-                      .destination = destination,
-                      .source = "tmpfs",
-                      .type = "tmpfs",
-                      .options = {"mode=755"},
-                      .attributes = attributes & ~uint64_t{MOUNT_ATTR_RDONLY}});
-  }
+  // A tmpfs of the container's own, for the host's would be everybody's.
+  std::vector<MountPlan> mounts = {{.kind = MountKind::kFs,
+                                    .destination = destination,
+                                    .source = "tmpfs",
+                                    .type = "tmpfs",
+                                    .options = {"mode=755", "size=64k", "nr_inodes=64"},
+                                    .attributes = attributes}};
   for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
-    mounts.push_back(bind(hierarchy.mount_point + path_,
-                          absl::StrCat(destination, "/", BaseName(hierarchy.mount_point))));
+    const std::string name = BaseName(hierarchy.mount_point);
+    mounts.push_back(bind(hierarchy.mount_point + path_, absl::StrCat(destination, "/", name)));
+    // As hosts have them: "cpu" is a link to "cpu,cpuacct".
+    for (const std::string& controller : hierarchy.controllers) {
+      if (controller != name) mounts[0].lowers.push_back(absl::StrCat(controller, " ", name));
+    }
   }
   return mounts;
 }

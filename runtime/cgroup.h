@@ -78,9 +78,10 @@ class Cgroup {
   absl::StatusOr<uint64_t> OomKills() const;
 
   // What the container sees at `destination` ("/sys/fs/cgroup"): its own group, as bind mounts. v1:
-  // the host's directory of mount points read-only with the container's group bound onto each, so
-  // that limits are readable where programs look for them. With `whole`, on v2, the host's whole tree, for
-  // a container without a cgroup namespace: what /proc/self/cgroup says there is a path in that.
+  // a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy, and
+  // links for controllers that share one, so that limits are readable where programs look for them. With
+  // `whole`, on v2, the host's whole tree, for a container without a cgroup namespace: what
+  // /proc/self/cgroup says there is a path in that.
   std::vector<MountPlan> Mounts(const std::string& destination, bool read_only, bool whole = false) const;
 
   // v2: hands the group to those in it who have a writable mount of it: they may make groups below, a bounded

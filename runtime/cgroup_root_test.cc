@@ -319,6 +319,24 @@ TEST_F(CgroupTest, MountsShowTheGroupsOwnDirectories) {
   }
 }
 
+// Nothing of the host's own directory of hierarchies, which all containers would share.
+TEST(CgroupMountsTest, VersionOneHasATmpfsOfItsOwn) {
+  const auto layout = std::make_shared<const CgroupLayout>(CgroupLayout{
+      .hierarchies = {{"/sys/fs/cgroup/cpu,cpuacct", {"cpu", "cpuacct"}}, {"/sys/fs/cgroup/pids", {"pids"}}}});
+  const Cgroup group(layout, "/pod/c");
+  for (const bool read_only : {true, false}) {
+    const std::vector<MountPlan> mounts = group.Mounts("/sys/fs/cgroup", read_only);
+    ASSERT_EQ(mounts.size(), 3u);
+    EXPECT_EQ(mounts[0].kind, MountKind::kFs);
+    EXPECT_EQ(mounts[0].type, "tmpfs");
+    EXPECT_EQ(mounts[0].lowers, (std::vector<std::string>{"cpu cpu,cpuacct", "cpuacct cpu,cpuacct"}));
+    EXPECT_EQ(mounts[1].source, "/sys/fs/cgroup/cpu,cpuacct/pod/c");
+    EXPECT_EQ(mounts[1].destination, "/sys/fs/cgroup/cpu,cpuacct");
+    EXPECT_EQ(mounts[2].destination, "/sys/fs/cgroup/pids");
+    for (const MountPlan& mount : mounts) EXPECT_EQ((mount.attributes & 1) != 0, read_only) << mount.destination;
+  }
+}
+
 // The unified hierarchy takes device programs wherever it is mounted, hybrid machines too.
 TEST(CgroupDeviceProgramTest, TheKernelTakesItAndObeys) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";

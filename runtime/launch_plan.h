@@ -52,7 +52,8 @@ struct MountPlan {
   std::string source;       // kBind: host path. kFs: source string, often the type's name
   std::string type;         // kFs: file system type
   std::vector<std::string> options;  // kFs: "key" or "key=value" for fsconfig
-  std::vector<std::string> lowers;   // kOverlay: topmost first; as ContainerPlan::lower_dirs
+  // kOverlay: topmost first; as ContainerPlan::lower_dirs. kFs: symlinks to make in it, "name target".
+  std::vector<std::string> lowers;
   std::string sub_path;     // kOverlay: this subdirectory of it, resolved inside, must exist
   uint64_t attributes = 0;  // MOUNT_ATTR_* to set (RDONLY, NOSUID, NODEV, NOEXEC, …)
   bool recursive_attributes = false;   // to submounts as well (recursive read-only)
@@ -60,7 +61,7 @@ struct MountPlan {
   Propagation propagation = Propagation::kPrivate;
   bool idmap = false;       // through the pod's user namespace (or `id_maps` when given)
   std::vector<IdMap> uid_maps, gid_maps;
-  bool optional = false;    // a source that does not exist is skipped
+  bool optional = false;    // left out when its source does not exist or no mount point can be made
   bool copy_up = false;     // kBind of an image volume: fill from the root's same path first
   bool operator==(const MountPlan&) const = default;
 };

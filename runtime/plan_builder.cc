@@ -59,7 +59,9 @@ absl::Status FillBind(const OciMount& mount, const MountOptions& options, MountP
     return absl::InvalidArgumentError(
         absl::StrCat("option \"", options.rest[0], "\" means nothing for a bind mount"));
   }
-  if (mount.source != kPodShmSource && (mount.source.empty() || mount.source[0] != '/')) {
+  const bool of_pod = absl::StartsWith(mount.source, kPodFilePrefix) && mount.source != kPodFilePrefix &&
+                      !absl::StrContains(mount.source, '/');
+  if (!of_pod && (mount.source.empty() || mount.source[0] != '/')) {
     return absl::InvalidArgumentError(
         absl::StrCat("the source \"", mount.source, "\" is not an absolute path"));
   }

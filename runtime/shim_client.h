@@ -66,6 +66,10 @@ class Shim {
   virtual int rtnl_fd() const = 0;
   // The pod's user namespace; -1 when it has none.
   virtual int userns_fd() const = 0;
+  // Once, after StartPod(): the directory in which the pod's files for /etc are to be made ("hostname"
+  // there is the mount source "pod:hostname"), a small file system of the pod's own. Invalid later, and of
+  // shims that have none.
+  virtual UniqueFd TakeFiles() = 0;
   // The key of what PrepareSpares() has made in the pod's network namespace; empty: nothing.
   virtual const std::string& prepared_network() const = 0;
 

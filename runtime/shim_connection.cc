@@ -98,7 +98,8 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
                                                               const Cancel& cancel) {
-  return Started(CallId(MessageType::kStart, id, cancel), absl::StrCat("start container ", id));
+  // Whoever asks knows which, and says so around this.
+  return Started(CallId(MessageType::kStart, id, cancel), "start the container");
 }
 
 absl::Status ShimConnection::Signal(absl::string_view id, int signal) {
@@ -183,7 +184,9 @@ absl::Status ShimConnection::GreetStarted(uint64_t request_id,
 }
 
 absl::Status ShimConnection::GreetAdopted(const Cancel& cancel) {
-  return Greet(Call(MessageType::kHello, "", {}, 0, cancel));
+  const absl::Status greeted = Greet(Call(MessageType::kHello, "", {}, 0, cancel));
+  files_.reset();  // they were written when the pod was made
+  return greeted;
 }
 
 std::vector<int> ShimConnection::Borrow(const Stdio& stdio, uint32_t* flags) {
@@ -267,8 +270,8 @@ absl::Status ShimConnection::Greet(ShimAnswer answer) {
   }
   pid_ = hello.pid;
   size_t next = 0;
-  UniqueFd* const slots[] = {&netns_, &rtnl_, &userns_, &pidfd_};
-  for (int i = 0; i < 4; ++i) {
+  UniqueFd* const slots[] = {&netns_, &rtnl_, &userns_, &pidfd_, &files_};
+  for (int i = 0; i < 5; ++i) {
     if ((hello.fds >> i & 1) == 0) continue;
     if (next == answer.fds.size()) return absl::InternalError("greeting without its descriptors");
     *slots[i] = std::move(answer.fds[next++]);

@@ -41,6 +41,7 @@ class ShimConnection final : public Shim {
   int netns_fd() const override { return netns_.get(); }
   int rtnl_fd() const override { return rtnl_.get(); }
   int userns_fd() const override { return userns_.get(); }
+  UniqueFd TakeFiles() override { return std::move(files_); }
   const std::string& prepared_network() const override { return prepared_network_; }
 
   absl::Status CreateContainer(const ContainerPlan& plan,
@@ -100,7 +101,7 @@ class ShimConnection final : public Shim {
 
   const std::string pod_id_, prepared_network_;
   const UniqueFd socket_;
-  UniqueFd netns_, rtnl_, userns_, pidfd_;  // set once, by Greet()
+  UniqueFd netns_, rtnl_, userns_, pidfd_, files_;  // set once, by Greet()
   pid_t pid_ = 0;
   std::atomic<bool> greeted_{false}, shutting_down_{false};
   absl::Mutex mutex_;

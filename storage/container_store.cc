@@ -64,11 +64,13 @@ absl::Status MakeDir(const std::string& path, mode_t mode) {
   return absl::OkStatus();
 }
 
-// overlayfs shows the upper directory's owner and mode as the root's.
+// overlayfs shows the upper directory's owner and mode as the root's: those of the image, but whatever it
+// says, everybody may look into its root. One of mode 0700 is an accident of how it was built, and no
+// program but root's would start there.
 absl::Status CopyOwner(const std::string& from, const std::string& to) {
   struct stat st {};
   if (stat(from.c_str(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", from));
-  if (chmod(to.c_str(), st.st_mode & 07777) != 0) return ErrnoError(errno, absl::StrCat("chmod ", to));
+  if (chmod(to.c_str(), (st.st_mode & 07777) | 0555) != 0) return ErrnoError(errno, absl::StrCat("chmod ", to));
   if ((st.st_uid != 0 || st.st_gid != 0) && chown(to.c_str(), st.st_uid, st.st_gid) != 0) {
     return ErrnoError(errno, absl::StrCat("chown ", to));
   }

@@ -178,6 +178,22 @@ TEST_P(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   ExpectClean(0);
 }
 
+TEST_P(ImageStoreTest, EverybodyMayLookIntoAnImagesRoot) {
+  const std::pair<mode_t, mode_t> modes[] = {{0700, 0755}, {0555, 0555}, {01777, 01777}, {0750, 0755}};
+  int count = 0;
+  for (const auto& [mode, expected] : modes) {
+    const std::string name = absl::StrCat("docker.io/library/root", ++count, ":latest");
+    const std::string id = registry_.Put(
+        name, {TarBuilder().Add({.name = "./", .type = '5', .mode = mode, .uid = 7}).File("f").Build()});
+    ASSERT_OK(Pull(absl::StrCat("root", count)));
+    ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer(name, id));
+    struct stat st {};
+    ASSERT_EQ(stat(root.upper_dir.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777, expected) << std::oct << mode;
+    EXPECT_EQ(st.st_uid, 7u) << "the owner is the image's";
+  }
+}
+
 TEST_P(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
   const std::string base = TarBuilder().Dir("data", 0700).Build();
   registry_.Put(kBox, {base, TarBuilder().File("data/f").Build()});

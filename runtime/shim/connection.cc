@@ -1,5 +1,6 @@
 #include "runtime/shim/connection.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -127,13 +128,14 @@ bool AnnounceSpare(int control) {
 void ReplyHello(uint64_t request_id) {
   const Fd rtnl(g_pod.pod_net.valid() ? OpenRtnl() : -1);
   const Fd self(SysPidfdOpen(getpid()));
-  const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get()};
+  const Fd files(open(kSlotFiles, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get(), files.get()};
   Writer writer(MessageType::kReply, request_id);
   WriteOk(&writer);
   writer.String(g_pod.id);
   writer.I32(getpid());
   uint32_t mask = 0;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 5; ++i) {
     if (fds[i] < 0) continue;
     mask |= 1u << i;
     writer.AddFd(fds[i]);

@@ -74,7 +74,7 @@ int BuildMount(const ContainerView& plan, const MountView& mount, const LayerFds
 }
 
 bool IsHostBind(const MountView& mount) {
-  return mount.kind == MountKind::kBind && mount.source != "pod:shm";
+  return mount.kind == MountKind::kBind && !IsPodSource(mount);
 }
 
 // -1 with *skip: the source may be missing and is.

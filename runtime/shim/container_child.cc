@@ -31,13 +31,37 @@ bool MountOn(int mount, int target, const char* name) {
   return SysMoveMount(mount, target) == 0 || Fail("mount on", name);
 }
 
-// Image volumes start with what the image has there.
-bool FillVolume(int root, int mount, const MountView& plan) {
-  const Fd source(OpenInRoot(root, plan.destination.c_str(), O_RDONLY | O_DIRECTORY));
-  if (!source.valid()) {
-    return errno == ENOENT || errno == ENOTDIR ||
-           Fail("open the image's directory", plan.destination.c_str());
+// The same of a mount of the plan's. The kernel says of a directory and a file only "Not a directory".
+bool MountPlanned(int mount, int target, const MountView& plan) {
+  const bool directory = IsDirectory(mount);
+  if (directory != IsDirectory(target)) {
+    Text<400> what;
+    what.Add(plan.source.empty() ? plan.type : plan.source).Add(" on ").Add(plan.destination);
+    return Refuse(kInvalidArgument,
+                  directory ? "a directory cannot be mounted on a file:" : "a file cannot be mounted on a directory:",
+                  what.overflow ? plan.destination.c_str() : what.data);
   }
+  return MountOn(mount, target, plan.destination.c_str());
+}
+
+// Image volumes start with what the image has there: looked for before anything is mounted over it. The
+// descriptors, -1 where there is nothing, one for each mount of the plan; nullptr and g_error.
+int* OpenVolumeSources(int root, const ContainerView& plan) {
+  int* sources = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
+  int index = -1;
+  for (const MountView& mount : plan.mounts) {
+    int& source = sources[++index];
+    source = -1;
+    if (!mount.copy_up || mount.kind != MountKind::kBind) continue;
+    source = OpenInRoot(root, mount.destination.c_str(), O_RDONLY | O_DIRECTORY);
+    if (source >= 0 || errno == ENOENT || errno == ENOTDIR) continue;
+    Fail("open the image's directory", mount.destination.c_str());
+    return nullptr;
+  }
+  return sources;
+}
+
+bool FillVolume(Fd source, int mount, const MountView& plan) {
   const Fd target(openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!target.valid()) return Fail("open the volume for", plan.destination.c_str());
   return CopyTree(source.get(), target.get());
@@ -53,8 +77,12 @@ int TakeAhead(const ContainerView& plan, const MountView& mount) {
   return -1;
 }
 
-// Returns the descriptor of what is mounted (for later attributes), or -1 with g_error.
-int AttachOne(int root, const Prepared& prepared, const MountView& plan, int prebuilt) {
+constexpr int kLeftOut = -2;
+
+// Returns the descriptor of what is mounted (for later attributes), or -1 with g_error; kLeftOut when it
+// may be missing and there is no place for it. `source`: of OpenVolumeSources(); taken.
+int AttachOne(int root, const Prepared& prepared, const MountView& plan, int prebuilt, int source) {
+  Fd filling(source);
   Fd mount(prebuilt >= 0 ? fcntl(prebuilt, F_DUPFD_CLOEXEC, 3) : -1);
   if (prebuilt < 0) {
     const ContainerView& view = prepared.view;
@@ -66,12 +94,11 @@ int AttachOne(int root, const Prepared& prepared, const MountView& plan, int pre
     }
     if (!mount.valid() || !ApplyAttributes(mount.get(), plan)) return -1;
   }
-  if (plan.copy_up && plan.kind == MountKind::kBind && !FillVolume(root, mount.get(), plan)) {
-    return -1;
-  }
+  if (filling.valid() && !FillVolume(static_cast<Fd&&>(filling), mount.get(), plan)) return -1;
   const Fd target(EnsureInRoot(root, plan.destination.c_str(), IsDirectory(mount.get())));
-  if (!target.valid() || !MountOn(mount.get(), target.get(), plan.destination.c_str())) return -1;
-  return mount.Release();
+  // A volume above it that cannot be written to.
+  if (!target.valid()) return plan.optional ? kLeftOut : -1;
+  return MountPlanned(mount.get(), target.get(), plan) ? mount.Release() : -1;
 }
 
 // Takes it off its place. As long as it is shared, taking it apart would unmount what is below it on
@@ -89,7 +116,7 @@ int AttachFollowing(int root, const MountView& plan, int index, int status) {
     Fd mount(AskForBind(status, index));
     if (!mount.valid()) return -1;
     const Fd target(EnsureInRoot(root, name, IsDirectory(mount.get())));
-    if (!target.valid() || !MountOn(mount.get(), target.get(), name)) return -1;
+    if (!target.valid() || !MountPlanned(mount.get(), target.get(), plan)) return -1;
     const int changed = AskForChange(status, index);
     if (changed == 0) return mount.Release();
     if (changed < 0 || !TakeOff(mount.get(), name)) return -1;
@@ -238,14 +265,16 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   const Fd slot(open(blank ? "/" : kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!MountOn(root, slot.get(), "the root's slot")) return false;
   int devpts = -1, index = -1;
+  const int* sources = OpenVolumeSources(root, plan);
+  if (sources == nullptr) return false;
   int* attached = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
   for (const MountView& mount : plan.mounts) {
     attached[++index] = -1;
     if (prepared.skipped[index]) continue;
     attached[index] = Follows(mount)
                           ? AttachFollowing(root, mount, index, start.status)
-                          : AttachOne(root, prepared, mount, prepared.mounts[index]);
-    if (attached[index] < 0) return false;
+                          : AttachOne(root, prepared, mount, prepared.mounts[index], sources[index]);
+    if (attached[index] < 0 && attached[index] != kLeftOut) return false;
     if (mount.kind == MountKind::kFs && mount.type == "devpts") devpts = attached[index];
   }
   if (!PlaceDevices(root, prepared)) return false;
@@ -257,8 +286,9 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   // The working directory may have to be made, so the root turns read-only only after that.
   if (!plan.process.cwd.empty()) {
     const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));
-    if (!cwd.valid() && g_error.error_number != ELOOP && g_error.error_number != EEXIST)
-      return false;
+    // What root may not look into may be the user's; what else is the matter is told when it is entered.
+    const int error = cwd.valid() ? 0 : g_error.error_number;
+    if (error != 0 && error != ELOOP && error != EEXIST && error != EACCES && error != EPERM) return false;
   }
   index = -1;
   for (const MountView& mount : plan.mounts) {
@@ -338,6 +368,11 @@ bool EnterUserns() {
 void RunContainerChild(const StartPlan& start) {
   const ContainerView& plan = start.prepared->view;
   const bool joins = start.join_pid >= 0;
+  if (g_pod.has_userns()) {
+    const Fd* ends = start.prepared->stdio;
+    const int stdio[3] = {ends[0].get(), ends[1].get(), ends[2].get()};
+    GiveStdio(plan.process, stdio);
+  }
   if ((joins && !SetLabels(plan.process)) ||
       !EnterCgroupsAndLimits(plan.process, start.cgroups->tasks(), start.cgroups->task_count()) ||
       !JoinHostNamespaces(plan) || (g_pod.has_userns() && !EnterUserns())) {

@@ -37,6 +37,7 @@ bool EnterContainer(int pidfd) {
 [[noreturn]] void RunExecHelper(
     const ExecView& plan, const ExecEntry& entry, int pidfd, const int stdio[3], int status) {
   const CgroupEntry& cgroups = entry.cgroups;
+  if (g_pod.has_userns()) GiveStdio(plan.process, stdio);
   if (!SetLabels(plan.process) ||
       !EnterCgroupsAndLimits(plan.process, cgroups.tasks(), cgroups.task_count()) ||
       !EnterContainer(pidfd)) {

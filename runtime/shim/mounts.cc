@@ -10,6 +10,7 @@
 namespace crisp::shim {
 namespace {
 
+constexpr char kPodSource[] = "pod:";
 constexpr uint64_t kMsPrivate = 1 << 18, kMsSlave = 1 << 19, kMsShared = 1 << 20;
 
 uint64_t PropagationFlag(Propagation propagation) {
@@ -59,6 +60,19 @@ bool SetAttributes(
          Fail("set the attributes of the mount on", name);
 }
 
+// "name target", as plans have them for a fresh file system.
+bool MakeLinks(int mount, const MountView& plan) {
+  for (const Str& link : plan.lowers) {
+    const char* blank = static_cast<const char*>(memchr(link.data, ' ', link.size));
+    Text<256> name;
+    if (blank != nullptr) name.Add(link.data, static_cast<size_t>(blank - link.data));
+    if (name.size == 0 || name.overflow || symlinkat(blank + 1, mount, name.data) != 0) {
+      return Fail("make the link", link.c_str());
+    }
+  }
+  return true;
+}
+
 int MountFs(const MountView& mount, const char* label) {
   const char* type = mount.kind == MountKind::kDev ? "tmpfs" : mount.type.c_str();
   const bool proc = strcmp(type, "proc") == 0;
@@ -81,9 +95,12 @@ int MountFs(const MountView& mount, const char* label) {
     Fail("create the file system for", mount.destination.c_str());
     return -1;
   }
-  const int made = SysFsmount(fs.get(), 0);
-  if (made < 0) Fail("mount the file system for", mount.destination.c_str());
-  return made;
+  Fd made(SysFsmount(fs.get(), 0));
+  if (!made.valid()) {
+    Fail("mount the file system for", mount.destination.c_str());
+    return -1;
+  }
+  return MakeLinks(made.get(), mount) ? made.Release() : -1;
 }
 
 int MountAhead(const char* type) {
@@ -95,12 +112,24 @@ int MountAhead(const char* type) {
   return SysFsmount(fs.get(), 0);
 }
 
+bool IsPodSource(const MountView& mount) {
+  return mount.kind == MountKind::kBind && strncmp(mount.source.c_str(), kPodSource, strlen(kPodSource)) == 0;
+}
+
 int MountBind(const MountView& mount) {
   const unsigned flags =
       OPEN_TREE_CLONE | (mount.recursive ? static_cast<unsigned>(AT_RECURSIVE) : 0u);
   int fd;
-  if (mount.source == "pod:shm") {
-    fd = SysOpenTree(AT_FDCWD, kSlotShm, flags);
+  if (IsPodSource(mount)) {
+    const char* name = mount.source.c_str() + strlen(kPodSource);
+    const bool shm = strcmp(name, "shm") == 0;
+    Path path;
+    path.Add(shm ? kSlotShm : kSlotFiles).Add("/").Add(shm ? "" : name);
+    if (path.overflow || name[0] == '\0' || strchr(name, '/') != nullptr) {
+      Refuse(kInvalidArgument, "the pod has no", mount.source.c_str());
+      return -1;
+    }
+    fd = SysOpenTree(AT_FDCWD, path.data, flags);
   } else {
     const HostScope host;
     if (!host.entered()) return -1;

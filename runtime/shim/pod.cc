@@ -66,11 +66,14 @@ bool MapHolder(const Holder& holder, const List<IdMapView>& uids, const List<IdM
   return WriteMaps(holder.child.pid, "uid_map", uids) && WriteMaps(holder.child.pid, "gid_map", gids);
 }
 
-uint32_t HostIdOfRoot(const List<IdMapView>& maps) {
+// Of the ids from the containers' root on: what they are on the host, and how many.
+void FindRoot(const List<IdMapView>& maps, uint32_t* host_id, uint32_t* count) {
   for (const IdMapView& map : maps) {
-    if (map.container_id == 0) return map.host_id;
+    if (map.container_id != 0) continue;
+    *host_id = map.host_id;
+    *count = map.size;
+    return;
   }
-  return 0;
 }
 
 // The pod's NET, IPC and UTS namespaces become the shim's own, so that its containers simply
@@ -87,8 +90,8 @@ bool EnterPodNamespaces(const PodView& plan) {
     return false;
   }
   g_pod.userns.Reset(OpenNamespace(holder.child.pid, "user"));
-  g_pod.root_uid = HostIdOfRoot(plan.uid_maps);
-  g_pod.root_gid = HostIdOfRoot(plan.gid_maps);
+  FindRoot(plan.uid_maps, &g_pod.root_uid, &g_pod.uid_count);
+  FindRoot(plan.gid_maps, &g_pod.root_gid, &g_pod.gid_count);
   if (!g_pod.userns.valid()) return false;
   if (flags == 0) return true;
   return SysSetns(holder.child.pidfd.get(), flags) == 0 || Fail("enter the pod's namespaces");
@@ -168,6 +171,14 @@ bool MountShm(const PodView& plan) {
   Text<2048> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
   return MountOfPod("shm", "tmpfs", kSlotShm, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options, plan);
+}
+
+// The pod's /etc/hostname, hosts and resolv.conf, whose contents the daemon puts there. Containers may
+// write to them and to nothing else of it: so much is the most that they can fill.
+bool MountFiles(const PodView& plan) {
+  Text<2048> options;
+  options.Add("mode=755,size=256k,nr_inodes=8");
+  return MountOfPod("files", "tmpfs", kSlotFiles, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options, plan);
 }
 
 // What hides paths from the pod's containers. Whoever may mount in there finds nothing to write to: an
@@ -303,7 +314,7 @@ bool MakeSpare(const PodView& usual) {
   if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() ||
       (SysUnshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0 &&
        !Fail("create a pod's namespaces")) ||
-      !OpenPodNetwork() || !MountShm(usual) || !MountMasks(usual) || !ApplySysctls(usual)) {
+      !OpenPodNetwork() || !MountShm(usual) || !MountMasks(usual) || !MountFiles(usual) || !ApplySysctls(usual)) {
     return false;
   }
   g_pod.sysfs.Reset(MountAhead("sysfs"));
@@ -320,10 +331,13 @@ bool SetUpPod(const PodView& plan) {
       return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);
     }
     const bool same_shm = plan.mount_label.empty() && plan.shm_bytes == g_pod.usual.shm_bytes;
-    const bool same_masks = plan.mount_label.empty();
-    if ((!same_shm && !MountShm(plan)) || (!same_masks && !MountMasks(plan)) || !ApplySysctls(plan)) return false;
+    const bool labelled = !plan.mount_label.empty();
+    if ((!same_shm && !MountShm(plan)) || (labelled && (!MountMasks(plan) || !MountFiles(plan))) ||
+        !ApplySysctls(plan)) {
+      return false;
+    }
   } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
-             !MountMasks(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
+             !MountMasks(plan) || !MountFiles(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
              (plan.new_net && !OpenPodNetwork())) {
     return false;
   }

@@ -12,6 +12,7 @@ constexpr char kSlotRoot[] = "/r";     // where a container's root is attached b
 constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for a moment
 constexpr char kSlotNull[] = "/n";     // a null device of our own
 constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
+constexpr char kSlotFiles[] = "/f";    // the pod's own files for /etc
 // The pod's masks, a file system of its own that nobody can write to, made of the two that follow: a
 // directory with an empty one and a null device in it, and an empty one.
 constexpr char kSlotMasks[] = "/k";
@@ -41,6 +42,7 @@ struct Pod {
   PodView usual;                        // what it has done
   Fd userns;                            // -1: none
   uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
+  uint32_t uid_count = 0, gid_count = 0;  // how many ids from there on are theirs
   Fd pod_pid;                           // the shared PID namespace; -1: none
   Process pod_init;  // pid 1 there
   Fd idmapped_storage;  // detached clone of storage_root seen through the user namespace

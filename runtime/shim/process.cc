@@ -57,7 +57,8 @@ bool ArrangeDescriptors(const ProcessView& process, const int stdio[3], int stat
   for (int i = 0; i < 4; ++i) {
     if (dup2(sources[i], i) < 0) return Fail("place stdio");
     struct stat info;
-    // The program may open /dev/stdout again by name: that takes ownership of the pipe.
+    // The program may open /dev/stdout again by name: that takes ownership of the pipe (GiveStdio() has
+    // given it away where there is a user namespace).
     if (i < 3 && stdio[i] >= 0 && fstat(i, &info) == 0 &&
         (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISCHR(info.st_mode)) &&
         !IsNullDevice(i)) {
@@ -112,6 +113,14 @@ bool EnterDirectory(const ProcessView& process) {
   const char* cwd = process.cwd.empty() ? "/" : process.cwd.c_str();
   if (chdir(cwd) != 0) return Fail("change to working directory", cwd);
   return VerifyInside(cwd);
+}
+
+// As root. Where root is nobody (an export that squashes it, a FUSE file system, an ACL seen through a user
+// namespace) the user may be somebody: *later is true, and the directory is to be entered with its ids.
+bool EnterDirectoryEarly(const ProcessView& process, bool* later) {
+  if (EnterDirectory(process)) return true;
+  *later = g_error.error_number == EACCES || g_error.error_number == EPERM;
+  return *later;
 }
 
 bool SetIds(const ProcessView& process) {
@@ -173,11 +182,12 @@ bool FilterNeedsAdmin(const ProcessView& process) {
 }
 
 // Down to the program's ids and what its capabilities are until the filter stands.
-bool DropPrivileges(const ProcessView& process) {
+bool DropPrivileges(const ProcessView& process, bool enter_directory) {
   if (process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Fail("set no_new_privs");
   }
   if (!DropBounding(process.cap_bounding) || !SetIds(process)) return false;
+  if (enter_directory && !EnterDirectory(process)) return false;
   const uint64_t extra = FilterNeedsAdmin(process) ? kCapSysAdmin : 0;
   return SetCaps(process.cap_permitted | extra, process.cap_permitted | extra,
                  process.cap_inheritable);
@@ -308,6 +318,16 @@ bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int tas
   return true;
 }
 
+void GiveStdio(const ProcessView& process, const int stdio[3]) {
+  if (process.uid >= g_pod.uid_count || process.gid >= g_pod.gid_count) return;
+  for (int i = 0; i < 3; ++i) {
+    struct stat info;
+    if (stdio[i] < 0 || fstat(stdio[i], &info) != 0 || !S_ISFIFO(info.st_mode)) continue;
+    // The group as well: root in there may open what is another's only where both ids are known.
+    (void)fchown(stdio[i], g_pod.root_uid + process.uid, g_pod.root_gid + process.gid);
+  }
+}
+
 int OpenTerminal(int devpts, const ProcessView& process, int status) {
   struct statfs info;
   if (fstatfs(devpts, &info) != 0 || info.f_type != kDevptsSuperMagic) {
@@ -386,12 +406,13 @@ void RunProcess(const ProcessView& process,
     ReportAndExit(status);
   }
   if (!ArrangeDescriptors(process, stdio, status)) ReportAndExit(status);
+  bool enter_later = false;
   if ((!options.joins && (!BeginSession(process) || !SetLabels(process))) ||
-      !JoinKeyring(container_id) || !EnterDirectory(process) || !SetSignalsToDefault()) {
+      !JoinKeyring(container_id) || !EnterDirectoryEarly(process, &enter_later) || !SetSignalsToDefault()) {
     ReportAndExit(kStatusFd);
   }
   if (options.gated) AwaitGo(kStatusFd);
-  if (!DropPrivileges(process)) ReportAndExit(kStatusFd);
+  if (!DropPrivileges(process, enter_later)) ReportAndExit(kStatusFd);
   if (options.joins) {
     // The change of ids may have made it what fs.suid_dumpable says.
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

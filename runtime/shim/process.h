@@ -30,6 +30,10 @@ bool DropToCapability(int capability);
 // score and limits.
 bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int task_count);
 
+// With a user namespace, before it is entered: makes the pipes among the descriptors (-1: none) the
+// process', so that it may open them by name (/dev/stdout). Afterwards their owner would be unknown.
+void GiveStdio(const ProcessView& process, const int stdio[3]);
+
 // Opens the slave of a new terminal on `devpts` (verified), sends the master to the shim, and
 // returns the slave. -1 with g_error.
 int OpenTerminal(int devpts, const ProcessView& process, int status);

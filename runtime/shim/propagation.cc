@@ -51,7 +51,7 @@ bool Ask(int status, ChildMessage type, int index, ChildReport* answer, int* fd)
 
 bool Follows(const MountView& mount) {
   return mount.kind == MountKind::kBind && mount.propagation != Propagation::kPrivate &&
-         mount.source != "pod:shm" && !mount.copy_up && mount.sub_path.empty();
+         !IsPodSource(mount) && !mount.copy_up && mount.sub_path.empty();
 }
 
 bool AnyFollows(const ContainerView& plan) {

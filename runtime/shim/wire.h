@@ -56,7 +56,7 @@ enum MessageFlags : uint32_t {
   kLayerFds = 1 << 12,  // kCreate: all others are layers, "fd:<n>" in the plan from 0 on
 };
 
-enum HelloFds : uint32_t { kNetnsFd = 1, kRtnlFd = 2, kUsernsFd = 4, kPidFd = 8 };
+enum HelloFds : uint32_t { kNetnsFd = 1, kRtnlFd = 2, kUsernsFd = 4, kPidFd = 8, kFilesFd = 16 };
 
 struct MessageHeader {
   uint32_t magic;
