@@ -120,6 +120,7 @@ stage_machine() {
     echo "--- ${name}_test"
     "build/tests/${name}_test" --gtest_brief=1 || failed=1
   done
+  test/e2e/machine/cgroups.sh || failed=1
   stage_e2e || failed=1
   stage_critest || failed=1
   return $failed
