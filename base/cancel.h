@@ -1,8 +1,8 @@
 #ifndef CRISP_BASE_CANCEL_H_
 #define CRISP_BASE_CANCEL_H_
 
+#include <algorithm>
 #include <functional>
-
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -23,6 +23,8 @@ class Cancel {
       : deadline_(deadline), cancelled_(std::move(cancelled)) {}
 
   absl::Time deadline() const { return deadline_; }
+  // The same, but until `deadline` at the latest.
+  Cancel Until(absl::Time deadline) const { return Cancel(std::min(deadline, deadline_), cancelled_); }
   absl::Duration remaining() const { return deadline_ - absl::Now(); }
 
   // OK, or DeadlineExceeded / Cancelled with a message that starts with `what`.

@@ -64,6 +64,8 @@ class Cgroup {
   absl::StatusOr<std::vector<int32_t>> Pids() const;
   // Absent counts as empty.
   absl::StatusOr<bool> IsEmpty() const;
+  // Whether that process is in it, or in a group nested in it.
+  bool Contains(int32_t pid) const;
 
   // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel says
   // EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
@@ -101,7 +103,6 @@ class Cgroup {
   absl::Status CheckMemoryFits(const OciResources& change) const;
   absl::Status SignalAll(int signal) const;
   absl::Status KillFrozen() const;
-  bool Contains(int32_t pid) const;
 
   std::shared_ptr<const CgroupLayout> layout_;
   std::string path_;

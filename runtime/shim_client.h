@@ -54,13 +54,19 @@ struct Stdio {
 };
 
 // Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
-// single-threaded, so they queue behind each other, each bounded) or `cancel` fires, in which case
-// the shim still finishes the operation. Unavailable when the shim is gone.
+// single-threaded, so they queue behind each other) or `cancel` fires, in which case the shim still
+// finishes the operation, but a process that it starts then is killed. Calls that take no Cancel have a
+// deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs. Unavailable
+// when the shim is gone or the connection is (alive() tells which).
 class Shim {
  public:
   virtual ~Shim() = default;
 
   virtual pid_t pid() const = 0;
+  // Whether its process lives, by its pidfd. A connection that has ended proves nothing.
+  virtual bool alive() const = 0;
+  // Whether calls can reach it.
+  virtual bool connected() const = 0;
   // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
   virtual int netns_fd() const = 0;
   virtual int rtnl_fd() const = 0;
@@ -125,6 +131,9 @@ class Shim {
   // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten seconds
   // is killed. Idempotent.
   virtual absl::Status Shutdown() = 0;
+  // Ends the shim without asking it, and with it whatever it has started. OK when it is gone, which is
+  // waited for; DeadlineExceeded when that takes too long (a process in uninterruptible sleep).
+  virtual absl::Status Kill() = 0;
 };
 
 // What happens in shims, told from one thread of the pool; handlers must be quick and may call
@@ -141,6 +150,9 @@ class ShimObserver {
   // The shim process is gone without Shutdown(); its containers have been killed by the kernel
   // (PDEATHSIG) or are being so.
   virtual void OnShimDeath(absl::string_view pod_id) = 0;
+  // The connection has ended, the process lives. Calls say Unavailable until AdoptPod() has connected
+  // again; the execs that went over the connection are killed by the shim.
+  virtual void OnShimLost(absl::string_view pod_id) { (void)pod_id; }
 };
 
 struct ShimPoolOptions {
@@ -184,11 +196,15 @@ class ShimPool {
   // ready). The first failure ends it. No pod gets a spare that is being prepared. A spare that ends, or
   // is never taken, takes its namespace along.
   virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
-  // Connects again to a shim that an earlier daemon started. NotFound when it is not alive: its exit
-  // records (ReadExitRecord) then tell what became of the containers.
+  // Connects (again) to a shim that an earlier daemon started, or whose connection has ended. NotFound
+  // when it is proven not to be alive: its exit records (ReadExitRecord) then tell what became of the
+  // containers. FailedPrecondition when it lives but nobody can reach it: its socket is gone.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
                                                          const Cancel& cancel) = 0;
+  // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the kernel
+  // knows it (shim_finder.h). OK when none lives any more.
+  virtual absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) = 0;
 };
 
 // The record that a shim wrote at ContainerPlan::exit_record. NotFound when there is none yet.

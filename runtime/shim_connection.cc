@@ -15,13 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
+#include "runtime/shim_deadlines.h"
 
 namespace crisp::runtime {
 namespace {
-
-constexpr absl::Duration kShutdownWait = absl::Seconds(10);
-// For the shim to have looked through a container's processes, many times if they fork.
-constexpr absl::Duration kKillPatience = absl::Seconds(5);
 
 constexpr char kHeldMount[] = "/proc/self/fd/";
 
@@ -104,16 +101,16 @@ absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view 
 
 absl::Status ShimConnection::Signal(absl::string_view id, int signal) {
   return Call(MessageType::kSignal, PayloadWriter().String(id).Number<int32_t>(signal).Take(), {},
-              0, Cancel())
+              0, Within(kControlTime))
       .status;
 }
 
 absl::Status ShimConnection::RemoveContainer(absl::string_view id) {
-  return CallId(MessageType::kRemove, id, Cancel()).status;
+  return CallId(MessageType::kRemove, id, Within(kControlTime)).status;
 }
 
 absl::Status ShimConnection::ReopenLog(absl::string_view id) {
-  return CallId(MessageType::kReopenLog, id, Cancel()).status;
+  return CallId(MessageType::kReopenLog, id, Within(kControlTime)).status;
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
@@ -121,18 +118,19 @@ absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
                                                     const Cancel& cancel) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
-  return Started(Call(MessageType::kExec, EncodePlan(plan), fds, flags, cancel),
+  return Started(Call(MessageType::kExec, EncodePlan(plan), fds, flags,
+                      cancel.Until(absl::Now() + kExecStartTime)),
                  absl::StrCat("exec in container ", plan.container_id));
 }
 
 absl::Status ShimConnection::KillExec(absl::string_view id) {
-  return CallId(MessageType::kKillExec, id, Cancel(absl::Now() + kKillPatience)).status;
+  return CallId(MessageType::kKillExec, id, Within(kControlTime)).status;
 }
 
 absl::Status ShimConnection::Attach(absl::string_view id, const Stdio& stdio) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
-  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Cancel()).status;
+  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Within(kControlTime)).status;
 }
 
 absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
@@ -141,12 +139,12 @@ absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
                                             uint16_t columns) {
   return Call(MessageType::kResize,
               PayloadWriter().String(id).String(exec_id).Number(rows).Number(columns).Take(), {}, 0,
-              Cancel())
+              Within(kControlTime))
       .status;
 }
 
 absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
-  ShimAnswer answer = Call(MessageType::kReport, "", {}, 0, Cancel());
+  ShimAnswer answer = Call(MessageType::kReport, "", {}, 0, Within(kControlTime));
   CRISP_RETURN_IF_ERROR(answer.status);
   CRISP_ASSIGN_OR_RETURN(std::vector<ContainerReport> reports, ParseReport(answer.rest));
   auto pidfd = answer.fds.begin();
@@ -155,16 +153,6 @@ absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
     report.pidfd = std::move(*pidfd++);
   }
   return reports;
-}
-
-absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& cancel) {
-  for (size_t sent = 0; sent < fds.size(); sent += kMaxMessageFds) {
-    const auto begin = fds.begin() + static_cast<ptrdiff_t>(sent);
-    const size_t count = std::min<size_t>(kMaxMessageFds, fds.size() - sent);
-    const std::vector<int> some(begin, begin + static_cast<ptrdiff_t>(count));
-    CRISP_RETURN_IF_ERROR(Call(MessageType::kKeep, "", some, 0, cancel).status);
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& cancel) {
@@ -223,6 +211,14 @@ std::shared_ptr<PendingRequest> ShimConnection::Expect(uint64_t* request_id) {
   return pending;
 }
 
+bool ShimConnection::alive() const {
+  return pidfd_.valid() && !Readable(pidfd_.get(), absl::ZeroDuration());
+}
+
+Cancel ShimConnection::Within(absl::Duration patience) const {
+  return Cancel(absl::Now() + (silent_ ? std::min(kSilentTime, patience) : patience));
+}
+
 ShimAnswer ShimConnection::Call(MessageType type,
                                 std::string payload,
                                 const std::vector<int>& fds,
@@ -231,6 +227,10 @@ ShimAnswer ShimConnection::Call(MessageType type,
                                 const std::function<void()>& meanwhile) {
   uint64_t request_id = 0;
   const std::shared_ptr<PendingRequest> pending = Expect(&request_id);
+  {
+    absl::MutexLock lock(&mutex_);
+    pending->starts_process = type == MessageType::kStart || type == MessageType::kExec;
+  }
   WireMessage message;
   message.type = type;
   message.request_id = request_id;
@@ -252,9 +252,12 @@ ShimAnswer ShimConnection::Await(uint64_t request_id,
   absl::MutexLock lock(&mutex_);
   // A client's cancellation has no event to wait for: look at it between short waits.
   while (!mutex_.AwaitWithTimeout(absl::Condition(&pending->done), absl::Milliseconds(50))) {
-    const absl::Status status = cancel.Check("wait for the shim");
+    const absl::Status status = cancel.Check(absl::StrCat("wait for the shim of pod ", pod_id_));
     if (!status.ok()) {
-      pending_.erase(request_id);
+      if (absl::IsDeadlineExceeded(status)) silent_ = true;
+      // A process that is started all the same is to be ended.
+      pending->abandoned = pending->starts_process;
+      if (!pending->abandoned) pending_.erase(request_id);
       return ShimAnswer{.status = status, .rest = "", .fds = {}};
     }
   }
@@ -287,6 +290,7 @@ bool ShimConnection::Receive(ShimObserver* observer) {
   absl::StatusOr<WireMessage> message = ReceiveMessage(socket_.get());
   if (absl::IsNotFound(message.status())) return true;
   if (!message.ok()) return false;
+  silent_ = false;
   if (message->type == MessageType::kContainerExit || message->type == MessageType::kExecExit) {
     const absl::StatusOr<ExitEvent> event = ParseExitEvent(message->payload);
     if (!event.ok()) return false;
@@ -304,6 +308,9 @@ bool ShimConnection::Receive(ShimObserver* observer) {
   auto it = pending_.find(message->request_id);
   if (it == pending_.end()) return true;  // whoever asked gave up
   PendingRequest& pending = *it->second;
+  if (pending.abandoned && !message->fds.empty()) {
+    (void)syscall(SYS_pidfd_send_signal, message->fds[0].get(), SIGKILL, nullptr, 0);
+  }
   pending.answer.status = reply.ok() ? reply->status : reply.status();
   if (reply.ok()) pending.answer.rest.assign(reply->rest.data(), reply->rest.size());
   pending.answer.fds = std::move(message->fds);
@@ -324,27 +331,33 @@ void ShimConnection::FailAll() {
 }
 
 absl::Status ShimConnection::Shutdown() {
-  if (Readable(pidfd_.get(), absl::ZeroDuration())) return absl::OkStatus();
+  if (!alive()) return absl::OkStatus();
   shutting_down_ = true;
-  absl::Status status =
-      Call(MessageType::kShutdown, "", {}, 0, Cancel(absl::Now() + kShutdownWait)).status;
-  if (absl::IsDeadlineExceeded(status)) {
-    // It hangs. Nothing but its death is wanted of it, and its containers die with it.
-    (void)syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-    status = absl::OkStatus();
-  }
+  absl::Status status = Call(MessageType::kShutdown, "", {}, 0, Within(kShutdownTime)).status;
+  // It hangs. Nothing but its death is wanted of it, and its containers die with it.
+  if (absl::IsDeadlineExceeded(status)) return Kill();
   // Unavailable may mean that it ended while answering; only the process can say.
   if (!status.ok() && !absl::IsUnavailable(status)) {
     shutting_down_ = false;
     return status;
   }
-  if (Readable(pidfd_.get(), status.ok() ? kShutdownWait : absl::Milliseconds(200))) {
+  if (Readable(pidfd_.get(), status.ok() ? kShutdownTime : absl::Milliseconds(200))) {
     return absl::OkStatus();
   }
   shutting_down_ = false;
   return status.ok() ? absl::DeadlineExceededError(
                            absl::StrCat("the shim of pod ", pod_id_, " does not end"))
                      : status;
+}
+
+absl::Status ShimConnection::Kill() {
+  shutting_down_ = true;
+  if (syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
+    return ErrnoError(errno, absl::StrCat("kill the shim of pod ", pod_id_, ", pid ", pid_));
+  }
+  if (Readable(pidfd_.get(), kKillTime)) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("the shim of pod ", pod_id_, ", pid ", pid_, ", has been killed and is not gone yet"));
 }
 
 }  // namespace crisp::runtime

@@ -24,8 +24,10 @@ struct ShimAnswer {
 
 // A request whose answer is awaited. Outlives the caller that gave up.
 struct PendingRequest {
-  bool done = false;  // guarded by the connection's mutex, as is `answer`
+  bool done = false;  // guarded by the connection's mutex, as is all else
   ShimAnswer answer;
+  bool starts_process = false;  // the answer's first descriptor is a pidfd
+  bool abandoned = false;       // nobody waits any more
 };
 
 // The Shim of the pool: requests go out from their callers' threads, answers and exits come in on
@@ -38,6 +40,11 @@ class ShimConnection final : public Shim {
         socket_(std::move(socket)) {}
 
   pid_t pid() const override { return pid_; }
+  bool alive() const override;
+  bool connected() const override {
+    absl::MutexLock lock(&mutex_);
+    return !ended_;
+  }
   int netns_fd() const override { return netns_.get(); }
   int rtnl_fd() const override { return rtnl_.get(); }
   int userns_fd() const override { return userns_.get(); }
@@ -65,6 +72,7 @@ class ShimConnection final : public Shim {
   absl::StatusOr<std::vector<ContainerReport>> Report() override;
   absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) override;
   absl::Status Shutdown() override;
+  absl::Status Kill() override;
 
   // The first exchange. Awaits the answer to a request that went to the broker, or asks now.
   absl::Status GreetStarted(uint64_t request_id,
@@ -90,6 +98,8 @@ class ShimConnection final : public Shim {
                   uint32_t flags,
                   const Cancel& cancel,
                   const std::function<void()>& meanwhile = nullptr);
+  // For a call that has no caller's deadline.
+  Cancel Within(absl::Duration patience) const;
   ShimAnswer CallId(MessageType type, absl::string_view id, const Cancel& cancel) {
     return Call(type, PayloadWriter().String(id).Take(), {}, 0, cancel);
   }
@@ -104,7 +114,9 @@ class ShimConnection final : public Shim {
   UniqueFd netns_, rtnl_, userns_, pidfd_, files_;  // set once, by Greet()
   pid_t pid_ = 0;
   std::atomic<bool> greeted_{false}, shutting_down_{false};
-  absl::Mutex mutex_;
+  // A call has gone unanswered for its whole time, and nothing has come since.
+  std::atomic<bool> silent_{false};
+  mutable absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t last_request_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<uint64_t, std::shared_ptr<PendingRequest>> pending_ ABSL_GUARDED_BY(mutex_);

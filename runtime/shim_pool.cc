@@ -22,6 +22,7 @@
 #include "runtime/shim_broker.h"
 #include "runtime/shim_client.h"
 #include "runtime/shim_connection.h"
+#include "runtime/shim_finder.h"
 #include "runtime/shim_link.h"
 #include "runtime/spare_shims.h"
 
@@ -34,6 +35,21 @@ bool HasSysctlsOf(const PodPlan& usual, const PodPlan& plan) {
     return std::any_of(plan.sysctls.begin(), plan.sysctls.end(),
                        [&](const auto& other) { return other.first == one.first; });
   });
+}
+
+// Of a pod's state directory: the directory of all pods, the pod's id.
+std::pair<std::string, std::string> Split(const std::string& state_dir) {
+  const size_t slash = state_dir.rfind('/');
+  return {state_dir.substr(0, slash), state_dir.substr(slash + 1)};
+}
+
+// Without a socket the shim may live all the same. NotFound when it does not.
+absl::Status NoSocket(const std::string& state_dir) {
+  const auto [pods, pod_id] = Split(state_dir);
+  CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> found, FindShims(pods, pod_id));
+  if (found.empty()) return absl::NotFoundError(absl::StrCat("no shim is alive in ", state_dir));
+  return absl::FailedPreconditionError(absl::StrCat("the shim in ", state_dir, ", pid ", found[0].pid,
+                                                    ", lives, but its socket is gone"));
 }
 
 class PoolImpl final : public ShimPool {
@@ -58,6 +74,7 @@ class PoolImpl final : public ShimPool {
   absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                  const std::string& state_dir,
                                                  const Cancel& cancel) override;
+  absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) override;
 
  private:
   // A shim that has been sent its plan.
@@ -72,6 +89,7 @@ class PoolImpl final : public ShimPool {
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
   void GiveUp(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
+  void ForgetFormer(const std::shared_ptr<ShimConnection>& shim);
   void Run();
   void HandleReady(uint64_t key);
   void HandleEnd(uint64_t key, const std::shared_ptr<ShimConnection>& shim);
@@ -214,8 +232,12 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
                                                          const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const UniqueFd directory, Open(state_dir, O_PATH | O_DIRECTORY));
-  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  absl::StatusOr<UniqueFd> opened = Open(state_dir, O_PATH | O_DIRECTORY);
+  if (absl::IsNotFound(opened.status())) return NoSocket(state_dir);
+  if (!opened.ok()) return opened.status();
+  const UniqueFd directory = *std::move(opened);
+  // Not to wait for one that accepts nobody.
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return ErrnoError(errno, "make a socket");
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -223,10 +245,13 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_i
   const std::string path = absl::StrCat("/proc/self/fd/", directory.get(), "/", kShimSocketName);
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
-    if (errno == ENOENT || errno == ECONNREFUSED) {
+    const int error = errno;
+    if (error == ENOENT) return NoSocket(state_dir);
+    // Whoever bound a socket and lives listens on it.
+    if (error == ECONNREFUSED) {
       return absl::NotFoundError(absl::StrCat("no shim is alive in ", state_dir));
     }
-    return ErrnoError(errno, absl::StrCat("connect to the shim in ", state_dir));
+    return ErrnoError(error, absl::StrCat("connect to the shim in ", state_dir));
   }
   auto shim = std::make_shared<ShimConnection>(std::string(pod_id), std::move(socket));
   CRISP_RETURN_IF_ERROR(Watch(shim));
@@ -235,7 +260,27 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_i
     Unwatch(shim);
     return Annotate(status, absl::StrCat("adopt the shim of pod ", pod_id));
   }
+  ForgetFormer(shim);
   return shim;
+}
+
+absl::Status PoolImpl::EndPod(const std::string& state_dir, const Cancel& cancel) {
+  const auto [pods, pod_id] = Split(state_dir);
+  return KillShims(pods, pod_id, cancel);
+}
+
+// Its death is told by the new connection.
+void PoolImpl::ForgetFormer(const std::shared_ptr<ShimConnection>& shim) {
+  absl::MutexLock lock(&mutex_);
+  for (auto it = shims_.begin(); it != shims_.end();) {
+    const std::shared_ptr<ShimConnection>& former = it->second;
+    if (former == shim || former->pod_id() != shim->pod_id() || former->connected()) {
+      ++it;
+      continue;
+    }
+    (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, former->pidfd(), nullptr);
+    shims_.erase(it++);
+  }
 }
 
 void PoolImpl::Run() {
@@ -269,16 +314,23 @@ void PoolImpl::HandleReady(uint64_t key) {
   observer_->OnShimDeath(shim->pod_id());
 }
 
-// The connection has ended. Another daemon may have taken the shim over: only its process tells
-// that it died.
+// The connection has ended. Another daemon may have taken the shim over, or the kernel was short of
+// memory: only its process tells that it died.
 void PoolImpl::HandleEnd(uint64_t key, const std::shared_ptr<ShimConnection>& shim) {
   (void)epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, shim->socket(), nullptr);
   const bool watched = shim->watched();
   shim->FailAll();
   epoll_event event = {.events = EPOLLIN, .data = {.u64 = key | 1}};
-  if (watched && epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, shim->pidfd(), &event) == 0) return;
-  absl::MutexLock lock(&mutex_);
-  shims_.erase(key);
+  if (watched && epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, shim->pidfd(), &event) == 0) {
+    if (shim->alive()) observer_->OnShimLost(shim->pod_id());
+    return;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    shims_.erase(key);
+  }
+  // Who connects again learns of its death.
+  if (watched) observer_->OnShimLost(shim->pod_id());
 }
 
 }  // namespace
