@@ -3,14 +3,24 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 
 namespace crisp {
+namespace {
+
+constexpr absl::Duration kReservePause = absl::Seconds(1);
+
+}  // namespace
 
 thread_local const Database* Database::in_transaction_ = nullptr;
 
@@ -46,6 +56,31 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA foreign_keys=ON"));
   CRISP_RETURN_IF_ERROR(database->RunScript(schema));
   return database;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenOrSetAside(const std::string& path,
+                                                                   Sync sync,
+                                                                   const std::string& schema) {
+  absl::StatusOr<std::unique_ptr<Database>> database = Open(path, sync, schema);
+  absl::Status state = database.status();
+  if (database.ok()) {
+    std::string verdict;
+    state = (*database)
+                ->Execute("PRAGMA quick_check(1)", {}, [&](const Row& row) { verdict = row.Text(0); })
+                .status();
+    if (state.ok() && verdict == "ok") return database;
+    if (state.ok()) state = absl::DataLossError(absl::StrCat("database ", path, ": ", verdict));
+  }
+  if (!absl::IsDataLoss(state)) return state;
+  database = state;  // closes it
+  const std::string aside = absl::StrCat(path, ".bad-", absl::ToUnixSeconds(absl::Now()));
+  for (const char* part : {"", "-wal", "-shm"}) {
+    if (rename((path + part).c_str(), (aside + part).c_str()) != 0 && errno != ENOENT) {
+      return ErrnoError(errno, absl::StrCat("set the malformed database ", path, " aside"));
+    }
+  }
+  LogError("database.set_aside", {{"path", path}, {"now", aside}, {"error", state.message()}});
+  return Open(path, sync, schema);
 }
 
 Database::Database(sqlite3* connection, std::string path)
@@ -119,6 +154,39 @@ absl::StatusOr<int64_t> Database::Execute(const char* sql,
   sqlite3_clear_bindings(statement);
   if (!status.ok()) return status;
   return sqlite3_changes64(connection_);
+}
+
+void Database::KeepReserve(std::string path, int64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  reserve_path_ = std::move(path);
+  reserve_bytes_ = bytes;
+  MakeReserve();
+}
+
+void Database::MakeReserve() {
+  if (reserve_path_.empty() || reserved_ || absl::Now() < next_reserve_) return;
+  next_reserve_ = absl::Now() + kReservePause;
+  const absl::StatusOr<UniqueFd> file = crisp::Open(reserve_path_, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  reserved_ = file.ok() && fallocate(file->get(), 0, 0, reserve_bytes_) == 0;
+  if (!reserved_) (void)unlink(reserve_path_.c_str());
+}
+
+absl::StatusOr<int64_t> Database::ExecuteUrgently(const char* sql, const std::vector<Value>& parameters) {
+  absl::StatusOr<int64_t> changed = Execute(sql, parameters);
+  const Lock lock(this);
+  if (!absl::IsResourceExhausted(changed.status())) {
+    MakeReserve();
+    return changed;
+  }
+  if (reserved_) LogWarning("database.reserve_used", {{"path", path_}});
+  (void)unlink(reserve_path_.c_str());
+  reserved_ = false;
+  next_reserve_ = absl::Now() + kReservePause;
+  // The mutex is this thread's, as in a transaction.
+  const Database* outer = std::exchange(in_transaction_, this);
+  changed = Execute(sql, parameters);
+  in_transaction_ = outer;
+  return changed;
 }
 
 absl::Status Database::Transaction(const std::function<absl::Status()>& body) {

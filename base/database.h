@@ -8,10 +8,12 @@
 
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -32,6 +34,11 @@ class Database {
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         Sync sync,
                                                         const std::string& schema);
+  // The same, but a file that is malformed, anywhere in it, is renamed to <path>.bad-<seconds since the
+  // epoch> and logged as an error, and an empty database serves in its place. For what can be found again.
+  static absl::StatusOr<std::unique_ptr<Database>> OpenOrSetAside(const std::string& path,
+                                                                  Sync sync,
+                                                                  const std::string& schema);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -70,6 +77,12 @@ class Database {
                                   const std::vector<Value>& parameters = {},
                                   const std::function<void(const Row&)>& on_row = nullptr);
 
+  // Has a file of that size take up space beside the database, for ExecuteUrgently().
+  void KeepReserve(std::string path, int64_t bytes);
+  // Execute() for what must succeed on a full disk, because it leads to space: where there is none, the
+  // reserve is given up and made anew when there is room again.
+  absl::StatusOr<int64_t> ExecuteUrgently(const char* sql, const std::vector<Value>& parameters);
+
   // Runs `body` in one transaction; rolled back when it returns an error, which is then returned.
   // Inside, use Execute() as usual (same thread).
   absl::Status Transaction(const std::function<absl::Status()>& body);
@@ -79,6 +92,7 @@ class Database {
   absl::Status Error(absl::string_view what) const;
   absl::StatusOr<sqlite3_stmt*> Prepare(const char* sql);
   absl::Status RunScript(const std::string& sql);
+  void MakeReserve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   class Lock;
   absl::Mutex mutex_;
@@ -86,6 +100,10 @@ class Database {
   static thread_local const Database* in_transaction_;
   sqlite3* connection_;
   std::string path_;
+  std::string reserve_path_ ABSL_GUARDED_BY(mutex_);
+  int64_t reserve_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool reserved_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time next_reserve_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::vector<std::pair<std::string, sqlite3_stmt*>> statements_;  // prepared once, by text
 };
 

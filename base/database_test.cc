@@ -53,5 +53,28 @@ TEST(DatabaseTest, GarbageFileIsDataLoss) {
               StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST(DatabaseTest, AMalformedFileIsSetAsideAndKept) {
+  TempDir dir;
+  const std::string path = dir.path() + "/d";
+  {
+    ASSERT_OK_AND_ASSIGN(auto db, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
+    ASSERT_OK(db->Execute("INSERT INTO t VALUES('a','',0)"));
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(auto db, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
+    EXPECT_THAT(db->Execute("INSERT INTO t VALUES('a','',0)"), StatusIs(absl::StatusCode::kAlreadyExists));
+  }
+  const std::string garbage(4096, 'x');
+  ASSERT_OK(AtomicWriteFile(path, garbage, 0600, Durability::kNone));
+  ASSERT_OK_AND_ASSIGN(auto db, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
+  EXPECT_OK(db->Execute("INSERT INTO t VALUES('a','',0)"));
+  ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(dir.path()));
+  int kept = 0;
+  for (const std::string& name : names) {
+    if (name.starts_with("d.bad-") && ReadFile(dir.path() + "/" + name).value_or("") == garbage) ++kept;
+  }
+  EXPECT_EQ(kept, 1);
+}
+
 }  // namespace
 }  // namespace crisp

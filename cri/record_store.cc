@@ -15,27 +15,32 @@ constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS specs(id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS quarantine(id TEXT, kind TEXT, data BLOB);";
 
+// Some hundred rows: every pod can be stopped and removed on a full tmpfs, which then is not full.
+constexpr int64_t kReserve = 2 << 20;
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RecordStore>> RecordStore::Open(const std::string& path) {
-  CRISP_ASSIGN_OR_RETURN(auto database, Database::Open(path, Database::Sync::kOff, kSchema));
+  CRISP_ASSIGN_OR_RETURN(auto database, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
+  database->KeepReserve(path + "-reserve", kReserve);
   return std::unique_ptr<RecordStore>(new RecordStore(std::move(database)));
 }
 
-absl::Status RecordStore::Write(const std::string& id, const char* kind, const std::string& data) {
-  return database_
-      ->Execute("INSERT INTO records(id, kind, data) VALUES(?, ?, ?)"
-                " ON CONFLICT(id) DO UPDATE SET data = excluded.data",
-                {id, kind, data})
-      .status();
+absl::Status RecordStore::Write(const std::string& id, const char* kind, const std::string& data, bool urgent) {
+  constexpr char kWrite[] = "INSERT INTO records(id, kind, data) VALUES(?, ?, ?)"
+                            " ON CONFLICT(id) DO UPDATE SET data = excluded.data";
+  return urgent ? database_->ExecuteUrgently(kWrite, {id, kind, data}).status()
+                : database_->Execute(kWrite, {id, kind, data}).status();
 }
 
 absl::Status RecordStore::Put(const state::PodRecord& record) {
-  return Write(record.id(), "pod", record.SerializeAsString());
+  const bool ends = record.stage() == state::PodRecord::NOT_READY || record.stage() == state::PodRecord::REMOVING;
+  return Write(record.id(), "pod", record.SerializeAsString(), ends);
 }
 
 absl::Status RecordStore::Put(const state::ContainerRecord& record) {
-  return Write(record.id(), "container", record.SerializeAsString());
+  const bool ends = record.stage() == state::ContainerRecord::EXITED || record.stage() == state::ContainerRecord::REMOVING;
+  return Write(record.id(), "container", record.SerializeAsString(), ends);
 }
 
 absl::Status RecordStore::PutSpec(const std::string& id, const std::string& json) {
@@ -56,10 +61,19 @@ absl::StatusOr<std::string> RecordStore::Spec(const std::string& id) {
   return json;
 }
 
+absl::StatusOr<bool> RecordStore::Has(const std::string& id) {
+  bool found = false;
+  CRISP_RETURN_IF_ERROR(database_
+                            ->Execute("SELECT 1 FROM records WHERE id = ?", {id},
+                                      [&](const Database::Row&) { found = true; })
+                            .status());
+  return found;
+}
+
 // The spec goes first: without its record nobody would ever erase it.
 absl::Status RecordStore::Erase(const std::string& id) {
-  CRISP_RETURN_IF_ERROR(database_->Execute("DELETE FROM specs WHERE id = ?", {id}).status());
-  return database_->Execute("DELETE FROM records WHERE id = ?", {id}).status();
+  CRISP_RETURN_IF_ERROR(database_->ExecuteUrgently("DELETE FROM specs WHERE id = ?", {id}).status());
+  return database_->ExecuteUrgently("DELETE FROM records WHERE id = ?", {id}).status();
 }
 
 absl::StatusOr<RecordStore::Records> RecordStore::LoadAll() {

@@ -21,6 +21,7 @@ class RecordStore {
     std::vector<state::ContainerRecord> containers;
   };
 
+  // A malformed database is set aside and an empty one made: see RecordCopies for its rows.
   static absl::StatusOr<std::unique_ptr<RecordStore>> Open(const std::string& path);
 
   absl::Status Put(const state::PodRecord& record);
@@ -29,6 +30,7 @@ class RecordStore {
   absl::Status PutSpec(const std::string& id, const std::string& json);
   // NotFound when there is none.
   absl::StatusOr<std::string> Spec(const std::string& id);
+  absl::StatusOr<bool> Has(const std::string& id);
   // With its spec. Absent is OK.
   absl::Status Erase(const std::string& id);
 
@@ -38,7 +40,7 @@ class RecordStore {
 
  private:
   explicit RecordStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
-  absl::Status Write(const std::string& id, const char* kind, const std::string& data);
+  absl::Status Write(const std::string& id, const char* kind, const std::string& data, bool urgent);
 
   std::unique_ptr<Database> database_;
 };

@@ -9,6 +9,7 @@
 namespace crisp::network {
 namespace {
 
+constexpr int64_t kReserve = 512 << 10;
 constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS pods (host_veth TEXT PRIMARY KEY, record TEXT NOT NULL);"
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);";
@@ -83,7 +84,8 @@ absl::StatusOr<PodRecord> Decode(const std::string& text) {
 absl::StatusOr<std::unique_ptr<PodRecordStore>> PodRecordStore::Open(const std::string& directory) {
   CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0700));
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
-                         Database::Open(directory + "/pods.db", Database::Sync::kOff, kSchema));
+                         Database::OpenOrSetAside(directory + "/pods.db", Database::Sync::kOff, kSchema));
+  database->KeepReserve(directory + "/pods.db-reserve", kReserve);
   return std::unique_ptr<PodRecordStore>(new PodRecordStore(std::move(database)));
 }
 
@@ -107,14 +109,15 @@ absl::StatusOr<std::vector<PodRecord>> PodRecordStore::Load() {
 
 absl::Status PodRecordStore::Save(const PodRecord& record) {
   const std::string text = Encode(record);
-  return database_
-      ->Execute("INSERT OR REPLACE INTO pods (host_veth, record) VALUES (?, ?)",
-                {record.host_veth, text})
-      .status();
+  constexpr char kWrite[] = "INSERT OR REPLACE INTO pods (host_veth, record) VALUES (?, ?)";
+  // What is being given back must not fail for want of space.
+  return record.state == PodRecord::State::kDetaching || record.state == PodRecord::State::kDraining
+             ? database_->ExecuteUrgently(kWrite, {record.host_veth, text}).status()
+             : database_->Execute(kWrite, {record.host_veth, text}).status();
 }
 
 absl::Status PodRecordStore::Delete(const std::string& host_veth) {
-  return database_->Execute("DELETE FROM pods WHERE host_veth = ?", {host_veth}).status();
+  return database_->ExecuteUrgently("DELETE FROM pods WHERE host_veth = ?", {host_veth}).status();
 }
 
 absl::StatusOr<std::string> PodRecordStore::Setting(const char* name) {
