@@ -5,6 +5,7 @@
 #include <climits>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -154,6 +155,8 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
                                                       const PodPtr& pod,
                                                       const std::string& key) {
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, FindReadyPod(pod->id));
+  CRISP_RETURN_IF_ERROR(BeginCreation(*pod));
+  const auto creation = absl::MakeCleanup([&pod] { EndCreation(*pod); });
   CreateJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot()->config()};
   CRISP_ASSIGN_OR_RETURN(job.image, images_->Find(request.config().image().image()));
   CRISP_ASSIGN_OR_RETURN(state::ContainerRecord record, InitialRecord(job));
@@ -180,6 +183,7 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
     timer.Done("shim");
     made = RecordMade(job);
   }
+  if (made.ok()) made = ShowMade(container);
   if (!made.ok()) {
     LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
     if (!TearDownContainer(container).ok()) {
@@ -192,7 +196,6 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
     absl::MutexLock lock(&names_mutex_);
     names_[key] = container->id;
   }
-  ShowContainer(container);
   Publish(pod, container->id, v1::CONTAINER_CREATED_EVENT);
   timer.Done("publish");
   return container->id;
@@ -280,14 +283,16 @@ absl::Status PodManager::RecordMade(const CreateJob& job) {
     absl::MutexLock lock(&container.mutex);
     container.exec_base = job.exec_base;
   }
-  CRISP_RETURN_IF_ERROR(records_->PutSpec(container.id, SpecToRow(job.spec, job.config)));
-  return Change(container, [&job](state::ContainerRecord& r) {
+  const std::string spec = SpecToRow(job.spec, job.config);
+  CRISP_RETURN_IF_ERROR(records_->PutSpec(container.id, spec));
+  CRISP_RETURN_IF_ERROR(Change(container, [&job](state::ContainerRecord& r) {
     r.set_stage(state::ContainerRecord::CREATED);
     r.mutable_user()->set_uid(job.user.uid);
     r.mutable_user()->set_gid(job.user.gid);
     r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
     r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
-  });
+  }));
+  return copies_.Write(*container.Snapshot(), spec);
 }
 
 absl::Status PodManager::BuildAndPlan(CreateJob& job) {

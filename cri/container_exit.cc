@@ -39,7 +39,9 @@ void PodManager::HandleExit(const ContainerPtr& container,
       container->early_exit = exit;
       return;
     }
-    if (container->record->stage() != state::ContainerRecord::RUNNING) return;
+    // Several may know of it: the shim, a look at its records, who has killed it.
+    if (container->record->stage() != state::ContainerRecord::RUNNING || container->exiting) return;
+    container->exiting = true;
     container->written = true;
   }
   const auto held_before = container->Snapshot();
@@ -62,6 +64,11 @@ void PodManager::HandleExit(const ContainerPtr& container,
     record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
     record.set_reason(!reason.empty() ? reason : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0));
   });
+  {
+    absl::MutexLock lock(&container->mutex);
+    container->pidfd = nullptr;
+    container->exiting = false;
+  }
   LogInfo("container.exited", {{"container", container->id}, {"code", exit.exit_code}});
   Publish(container->pod, container->id, v1::CONTAINER_STOPPED_EVENT);
 }
@@ -76,11 +83,27 @@ void PodManager::OnShimDeath(absl::string_view pod_id) {
     quick_.Post([this, pod = *std::move(pod)] { HandleShimDeath(pod); });
     return;
   }
-  // Perhaps it is about to become visible.
-  quick_.PostAt(absl::Now() + absl::Seconds(1), [this, id = std::string(pod_id)] {
-    absl::StatusOr<PodPtr> late = pods_.Find(id);
-    if (late.ok()) HandleShimDeath(*late);
-  });
+  // Whoever is making it looks when it becomes visible.
+}
+
+void PodManager::OnShimLost(absl::string_view pod_id) {
+  absl::StatusOr<PodPtr> pod = pods_.Find(pod_id);
+  if (pod.ok()) quick_.Post([this, pod = *std::move(pod)] { HandleShimLost(pod); });
+}
+
+void PodManager::HandleShimLost(const PodPtr& pod) {
+  LogWarning("shim.connection_lost", {{"pod", pod->id}});
+  {
+    absl::MutexLock lock(&pod->mutex);
+    if (pod->shim != nullptr && pod->shim->connected()) return;  // already made again
+    pod->shim = nullptr;
+    pod->adopting = true;
+  }
+  for (const ContainerPtr& container : ContainersOf(*pod)) {
+    // The shim kills what came over the connection.
+    execs_.FinishAllOf(container->id, {.exit_code = 137, .signal = 9, .exited_at = absl::Now()});
+  }
+  AdoptSoon(pod);
 }
 
 void PodManager::HandleShimDeath(const PodPtr& pod) {
@@ -88,6 +111,7 @@ void PodManager::HandleShimDeath(const PodPtr& pod) {
   {
     absl::MutexLock lock(&pod->mutex);
     pod->shim = nullptr;
+    pod->adopting = false;
   }
   (void)Change(*pod, [](state::PodRecord& record) {
     if (record.stage() == state::PodRecord::READY) record.set_stage(state::PodRecord::NOT_READY);

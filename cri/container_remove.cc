@@ -37,6 +37,7 @@ absl::Status PodManager::RemoveOne(const ContainerPtr& container, const Cancel& 
       container->removing = false;
       return status;
     }
+    copies_.ForgetContainer(container->pod->id, container->id);
     timer.Done("record");
     if (!HideContainer(*container)) return true;
     ForgetName(container->name_key, container->id);
@@ -71,7 +72,8 @@ absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
   timer.Done("storage");
   CRISP_RETURN_IF_ERROR(RemoveTree(VolumeDir(container->id)));
   CRISP_RETURN_IF_ERROR(RemoveTree(ExitRecordPath(container->pod->id, container->id)));
-  CRISP_RETURN_IF_ERROR(records_->Erase(container->id));
+  copies_.ForgetContainer(container->pod->id, container->id);
+  CRISP_RETURN_IF_ERROR(EraseRow(*container));
   mcs_.Release(record.selinux_level());
   return absl::OkStatus();
 }

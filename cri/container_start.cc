@@ -10,6 +10,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::Duration kStartTime = absl::Minutes(4);
+// What a start that is being killed may take to fail by itself, which tells more.
+constexpr absl::Duration kStoppedStart = absl::Seconds(1);
 
 const char* StageName(state::ContainerRecord::Stage stage) {
   switch (stage) {
@@ -18,6 +20,12 @@ const char* StageName(state::ContainerRecord::Stage stage) {
     case state::ContainerRecord::CREATED: return "created";
     default: return "being removed";
   }
+}
+
+bool StopWanted(const Container& container) {
+  if (!container.pod->Ready()) return true;
+  absl::MutexLock lock(&container.mutex);
+  return absl::Now() >= container.kill_at;
 }
 
 }  // namespace
@@ -42,9 +50,14 @@ absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request
       container->starting = true;
     }
     StepTimer timer("StartContainer", container->steps, metrics_);
-    const auto started = shim->StartContainer(container->id, Cancel(absl::Now() + kStartTime));
+    // Who stops it does not wait for a shim that does not answer.
+    const auto stopped = [container] {
+      absl::MutexLock lock(&container->mutex);
+      return absl::Now() >= container->kill_at + kStoppedStart;
+    };
+    auto started = shim->StartContainer(container->id, Cancel(absl::Now() + kStartTime, stopped));
     timer.Done("shim");
-    const absl::Status status = FinishStart(container, started);
+    const absl::Status status = FinishStart(container, std::move(started));
     if (!status.ok()) return status;
     timer.Done("publish");
     return true;
@@ -53,9 +66,13 @@ absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request
 }
 
 absl::Status PodManager::FinishStart(const ContainerPtr& container,
-                                     const absl::StatusOr<runtime::StartedProcess>& started) {
+                                     absl::StatusOr<runtime::StartedProcess> started) {
   const int64_t now = absl::ToUnixNanos(absl::Now());
   absl::Status status = started.status();
+  if (!status.ok() && StopWanted(*container)) {
+    status = absl::FailedPreconditionError(
+        absl::StrCat("it or its pod sandbox was stopped meanwhile (", status.message(), ")"));
+  }
   if (!status.ok()) {
     // Also after an answer that never came: whatever runs there is nobody's.
     const absl::Status killed = CgroupAt(container->Snapshot()->cgroup_path()).KillOnce();
@@ -75,15 +92,22 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
     record.set_message(std::string(status.message()));
   });
   std::optional<runtime::ExitRecord> early;
+  int signal = 0;
   {
     absl::MutexLock lock(&container->mutex);
     container->starting = false;
     // A fresh group has used nothing: the first statistics can already tell a rate.
     if (status.ok()) {
+      if (started->pidfd) container->pidfd = std::make_shared<const UniqueFd>(std::move(started->pidfd));
       container->cpu.Add(started->started_at, 0);
       container->oom_kills_seen = 0;
     }
     early = std::exchange(container->early_exit, std::nullopt);
+    // A stop that came too early to signal it.
+    if (status.ok() && container->kill_at != absl::InfiniteFuture() && !container->signalled) {
+      signal = container->record->stop_signal();
+      container->signalled = true;
+    }
   }
   if (!status.ok()) {
     LogWarning("container.start.failed", {{"container", container->id}, {"error", status.ToString()}});
@@ -97,6 +121,10 @@ absl::Status PodManager::FinishStart(const ContainerPtr& container,
   // A row that could not be written is made good by the next one; the container runs.
   (void)saved;
   Publish(container->pod, container->id, v1::CONTAINER_STARTED_EVENT);
+  if (signal != 0) {
+    const absl::Status sent = SignalInit(*container, signal);
+    if (!sent.ok()) LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
+  }
   if (early.has_value()) {
     quick_.Post([this, container, record = *early] { HandleExit(container, record, ""); });
   }

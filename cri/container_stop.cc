@@ -1,3 +1,7 @@
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 
 #include <algorithm>
@@ -10,6 +14,12 @@
 #include "cri/pod_manager.h"
 
 namespace crisp::cri {
+namespace {
+
+// What a shim may take to tell of an exit. With nothing left of a container it has ended, told or not.
+constexpr absl::Duration kNewsTime = absl::Seconds(2);
+
+}  // namespace
 
 absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request,
                                        v1::StopContainerResponse*,
@@ -45,16 +55,31 @@ void PodManager::RequestStop(const ContainerPtr& container, absl::Duration timeo
     }
   }
   ThawPod(*container->pod);
-  if (signal_now) {
-    const std::shared_ptr<runtime::Shim> shim = container->pod->GetShim();
-    const absl::Status sent = shim == nullptr ? absl::UnavailableError("the shim is gone")
-                                              : shim->Signal(container->id, signal);
-    if (!sent.ok()) {
-      LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
-    }
-  }
   if (timeout <= absl::ZeroDuration()) return Escalate(container, 0);
+  // First: the signal may have to wait for a shim.
   quick_.PostAt(due, [this, container] { Escalate(container, 0); });
+  if (!signal_now) return;
+  const absl::Status sent = SignalInit(*container, signal);
+  if (!sent.ok()) {
+    LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
+  }
+}
+
+absl::Status PodManager::SignalInit(Container& container, int signal) {
+  std::shared_ptr<const UniqueFd> pidfd;
+  {
+    absl::MutexLock lock(&container.mutex);
+    pidfd = container.pidfd;
+  }
+  if (pidfd != nullptr) {
+    if (syscall(SYS_pidfd_send_signal, pidfd->get(), signal, nullptr, 0) == 0 || errno == ESRCH) {
+      return absl::OkStatus();
+    }
+    return ErrnoError(errno, absl::StrCat("send signal ", signal, " to container ", container.id));
+  }
+  const std::shared_ptr<runtime::Shim> shim = container.pod->GetShim();
+  return shim == nullptr ? absl::UnavailableError("the shim is gone or cannot be reached")
+                         : shim->Signal(container.id, signal);
 }
 
 void PodManager::Escalate(const ContainerPtr& container, int round) {
@@ -67,8 +92,8 @@ void PodManager::Escalate(const ContainerPtr& container, int round) {
     cgroup = container->record->cgroup_path();
   }
   absl::Status killed = CgroupAt(cgroup).KillOnce();
-  const std::shared_ptr<runtime::Shim> shim = container->pod->GetShim();
-  if (!killed.ok() && shim != nullptr) killed = shim->Signal(container->id, SIGKILL);
+  if (!killed.ok() && SignalInit(*container, SIGKILL).ok()) killed = absl::OkStatus();
+  if (ConcludeExit(container)) return;
   if (round == 100) {
     LogWarning("container.unkillable", {{"container", container->id}, {"error", killed.ToString()}});
   }
@@ -78,6 +103,25 @@ void PodManager::Escalate(const ContainerPtr& container, int round) {
   }
   const absl::Duration pause = std::min(absl::Milliseconds(10) * (round + 1), absl::Seconds(1));
   quick_.PostAt(absl::Now() + pause, [this, container, round] { Escalate(container, round + 1); });
+}
+
+bool PodManager::ConcludeExit(const ContainerPtr& container) {
+  std::string cgroup;
+  {
+    absl::MutexLock lock(&container->mutex);
+    const bool running = container->record->stage() == state::ContainerRecord::RUNNING;
+    if (!running || container->starting || absl::Now() < container->kill_at + kNewsTime) return false;
+    cgroup = container->record->cgroup_path();
+  }
+  const absl::StatusOr<bool> empty = CgroupAt(cgroup).IsEmpty();
+  if (!empty.ok() || !*empty) return false;
+  const auto written = runtime::ReadExitRecord(ExitRecordPath(container->pod->id, container->id));
+  if (!written.ok()) LogWarning("container.exit_untold", {{"container", container->id}});
+  HandleExit(container,
+             written.ok() ? *written
+                          : runtime::ExitRecord{.exit_code = 128 + SIGKILL, .signal = SIGKILL, .exited_at = absl::Now()},
+             "");
+  return true;
 }
 
 absl::Status PodManager::AwaitExit(const ContainerPtr& container, const Cancel& cancel) {

@@ -39,8 +39,14 @@ struct Pod {
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
   mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
-  // Null: not started, stopped, or dead.
+  // Null: not started, stopped, dead, or not connected (any more).
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
+  // The shim is being connected to in the background.
+  bool adopting ABSL_GUARDED_BY(mutex) = false;
+  // How many containers are being made in it. None begins once the pod is not ready any more.
+  int creations ABSL_GUARDED_BY(mutex) = 0;
+  // The row has been erased and must not come back.
+  bool erased ABSL_GUARDED_BY(save_mutex) = false;
   // Those that clients can see; each keeps its pod.
   std::vector<std::weak_ptr<Container>> containers ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
@@ -55,14 +61,26 @@ struct Pod {
     absl::MutexLock lock(&mutex);
     return record;
   }
-  // Without a row being written.
-  void Edit(absl::FunctionRef<void(state::PodRecord&)> edit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    auto edited = std::make_shared<state::PodRecord>(*record);
+  // Without a row being written: the next one that is tells it too.
+  void Edit(absl::FunctionRef<void(state::PodRecord&)> edit) ABSL_LOCKS_EXCLUDED(save_mutex, mutex) {
+    absl::MutexLock save(&save_mutex);
+    auto edited = std::make_shared<state::PodRecord>(*Snapshot());
     edit(*edited);
+    absl::MutexLock lock(&mutex);
     record = std::move(edited);
   }
   std::shared_ptr<runtime::Shim> GetShim() const {
     absl::MutexLock lock(&mutex);
+    return shim;
+  }
+  // The same; while it is being connected to, waits so long for that.
+  std::shared_ptr<runtime::Shim> AwaitShim(absl::Duration patience) const {
+    absl::MutexLock lock(&mutex);
+    const auto settled = [this] {
+      mutex.AssertReaderHeld();
+      return shim != nullptr || !adopting;
+    };
+    mutex.AwaitWithTimeout(absl::Condition(&settled), patience);
     return shim;
   }
   bool Ready() const {
@@ -93,6 +111,12 @@ struct Container {
   std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
   bool starting ABSL_GUARDED_BY(mutex) = false;
   bool removing ABSL_GUARDED_BY(mutex) = false;
+  // Its end is being told: by the first who knew.
+  bool exiting ABSL_GUARDED_BY(mutex) = false;
+  // Of its first process, while it runs; null when it was not to be had.
+  std::shared_ptr<const UniqueFd> pidfd ABSL_GUARDED_BY(mutex);
+  // As in Pod.
+  bool erased ABSL_GUARDED_BY(save_mutex) = false;
   // An exit that was told while the start had not returned.
   std::optional<runtime::ExitRecord> early_exit ABSL_GUARDED_BY(mutex);
   // The earliest time that any StopContainer set for SIGKILL.

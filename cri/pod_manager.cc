@@ -19,7 +19,13 @@
 namespace crisp::cri {
 namespace {
 
+// What a request waits for a shim that is just being connected to.
+constexpr absl::Duration kAdoptionPatience = absl::Seconds(5);
 constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_parser
+
+absl::Status NotReady(const Pod& pod) {
+  return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod.id, " is not ready"));
+}
 
 }  // namespace
 
@@ -29,6 +35,7 @@ PodManager::PodManager(PodManagerOptions options,
     : options_(std::move(options)),
       images_(images),
       network_(network),
+      copies_(options_.state + "/pods"),
       cdi_(options_.cdi_spec_dirs,
            [this](const std::string& path, bool itself) {
              using Links = runtime::HostPaths::Links;
@@ -40,7 +47,9 @@ PodManager::PodManager(PodManagerOptions options,
 PodManager::~PodManager() { Stop(); }
 
 void PodManager::Stop() {
+  stopping_ = true;
   events_.Stop();
+  adoptions_.Stop();
   quick_.Stop();
   cleanup_.Stop();
   spare_roots_.DropAll();
@@ -142,6 +151,7 @@ bool PodManager::CgroupWritable(const Pod& pod) const {
 
 absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRecord&)>& change) {
   absl::MutexLock save(&pod.save_mutex);
+  if (pod.erased) return absl::NotFoundError(absl::StrCat("pod sandbox ", pod.id, " has been removed"));
   auto record = std::make_shared<state::PodRecord>(*pod.Snapshot());
   change(*record);
   absl::Status status = records_->Put(*record);
@@ -154,6 +164,7 @@ absl::Status PodManager::Change(Pod& pod, const std::function<void(state::PodRec
 absl::Status PodManager::Change(Container& container,
                                 const std::function<void(state::ContainerRecord&)>& change) {
   absl::MutexLock save(&container.save_mutex);
+  if (container.erased) return absl::NotFoundError(absl::StrCat("container ", container.id, " has been removed"));
   auto record = std::make_shared<state::ContainerRecord>(*container.Snapshot());
   change(*record);
   absl::Status status = records_->Put(*record);
@@ -163,10 +174,53 @@ absl::Status PodManager::Change(Container& container,
   return status;
 }
 
+absl::Status PodManager::EraseRow(Pod& pod) {
+  absl::MutexLock save(&pod.save_mutex);
+  CRISP_RETURN_IF_ERROR(records_->Erase(pod.id));
+  pod.erased = true;
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::EraseRow(Container& container) {
+  absl::MutexLock save(&container.save_mutex);
+  CRISP_RETURN_IF_ERROR(records_->Erase(container.id));
+  container.erased = true;
+  return absl::OkStatus();
+}
+
 void PodManager::ForgetName(const std::string& key, const std::string& id) {
   absl::MutexLock lock(&names_mutex_);
   auto it = names_.find(key);
   if (it != names_.end() && it->second == id) names_.erase(it);
+}
+
+absl::Status PodManager::ShowMade(const ContainerPtr& container) {
+  absl::MutexLock lock(&container->pod->mutex);
+  if (container->pod->record->stage() != state::PodRecord::READY) return NotReady(*container->pod);
+  containers_.Insert(container->id, container);
+  container->pod->containers.push_back(container);
+  return absl::OkStatus();
+}
+
+absl::Status PodManager::BeginCreation(Pod& pod) {
+  absl::MutexLock lock(&pod.mutex);
+  if (pod.record->stage() != state::PodRecord::READY) return NotReady(pod);
+  ++pod.creations;
+  return absl::OkStatus();
+}
+
+void PodManager::EndCreation(Pod& pod) {
+  absl::MutexLock lock(&pod.mutex);
+  --pod.creations;
+}
+
+bool PodManager::AwaitCreations(const Pod& pod, absl::Duration patience) {
+  absl::MutexLock lock(&pod.mutex);
+  const auto none = [&pod] {
+    pod.mutex.AssertReaderHeld();
+    return pod.creations == 0;
+  };
+  return pod.mutex.AwaitWithTimeout(absl::Condition(&none), patience);
 }
 
 void PodManager::ShowContainer(const ContainerPtr& container) {
@@ -204,21 +258,20 @@ absl::StatusOr<PodManager::RunningContainer> PodManager::FindRunning(
   }
   RunningContainer running{.id = container->id,
                            .pod_id = container->pod->id,
-                           .shim = container->pod->GetShim(),
+                           .shim = container->pod->AwaitShim(kAdoptionPatience),
                            .terminal = record.config().tty(),
                            .stdin_open = record.config().stdin()};
   if (running.shim == nullptr) {
-    return absl::UnavailableError(absl::StrCat("the shim of container ", container->id, " is gone"));
+    return absl::UnavailableError(
+        absl::StrCat("the shim of container ", container->id, " is gone or cannot be reached"));
   }
   return running;
 }
 
 absl::StatusOr<std::shared_ptr<runtime::Shim>> PodManager::FindReadyPod(absl::string_view pod_id) const {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(pod_id));
-  std::shared_ptr<runtime::Shim> shim = pod->GetShim();
-  if (!pod->Ready()) {
-    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is not ready"));
-  }
+  if (!pod->Ready()) return NotReady(*pod);
+  std::shared_ptr<runtime::Shim> shim = pod->AwaitShim(kAdoptionPatience);
   if (shim == nullptr) {
     return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", pod->id, " cannot be reached"));
   }

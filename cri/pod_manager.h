@@ -22,6 +22,7 @@
 #include "cri/pod_files.h"
 #include "cri/pod_api.h"
 #include "cri/pod_rpcs.h"
+#include "cri/record_copies.h"
 #include "cri/record_store.h"
 #include "cri/spare_roots.h"
 #include "cri/spec_builder.h"
@@ -86,6 +87,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void Connect(metrics::Registry* metrics) { metrics_ = metrics; }
   // Begins what is only made ahead of need; once, when requests are being answered, which it would delay.
   void WarmUp();
+  // Ends event streams.
+  void EndStreams() { events_.Stop(); }
   // No background work is running any more when it returns. The containers go on.
   void Stop();
 
@@ -140,6 +143,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
                   absl::string_view exec_id,
                   const runtime::ExitRecord& record) override;
   void OnShimDeath(absl::string_view pod_id) override;
+  void OnShimLost(absl::string_view pod_id) override;
 
  private:
   using PodPtr = std::shared_ptr<Pod>;
@@ -166,6 +170,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim.
   absl::Status RemovePodGroups(const state::PodRecord& record, const Cancel& cancel);
   // Gives a claim back; the last one removes the group, or fails while something is still in it.
+  // Ends containers' groups in a group of ours that no row tells of.
+  absl::Status RemoveOrphans(const runtime::Cgroup& group);
   absl::Status ReleaseCgroup(const runtime::Cgroup& group);
   runtime::Cgroup CgroupAt(const std::string& path) const { return {layout_, path}; }
   runtime::PodNamespaces NamespacesOf(const Pod& pod) const;
@@ -175,7 +181,19 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // decides whether to go on (an exit is true, written or not).
   absl::Status Change(Pod& pod, const std::function<void(state::PodRecord&)>& change);
   absl::Status Change(Container& container, const std::function<void(state::ContainerRecord&)>& change);
+  // The last of it: no later Change() brings the row back.
+  absl::Status EraseRow(Pod& pod);
+  absl::Status EraseRow(Container& container);
   void ForgetName(const std::string& key, const std::string& id);
+  // A container is being made in the pod: FailedPrecondition unless it is ready. Whoever stops a pod
+  // first makes it not ready and then waits for those that have begun, so none is made behind its back.
+  static absl::Status BeginCreation(Pod& pod);
+  static void EndCreation(Pod& pod);
+  // Whether there is none left.
+  static bool AwaitCreations(const Pod& pod, absl::Duration patience);
+  // As ShowContainer(), for one that has just been made. FailedPrecondition when its pod has been stopped
+  // meanwhile: it is to be undone.
+  absl::Status ShowMade(const ContainerPtr& container);
   // Clients can see the container, by itself and as its pod's.
   void ShowContainer(const ContainerPtr& container);
   // Whether they could until now.
@@ -207,6 +225,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 
   // pod_stop.cc, pod_remove.cc
   absl::Status StopPod(const PodPtr& pod);
+  // Ends the pod's shim, by asking or else by force, and with it what it still has.
+  absl::Status EndShim(const PodPtr& pod);
   absl::Status KillContainers(const PodPtr& pod, const Cancel& cancel);
   absl::Status RemovePod(const PodPtr& pod);
   absl::Status TearDownPod(const PodPtr& pod);
@@ -249,9 +269,13 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 
   // container_start.cc, container_stop.cc, container_remove.cc
   absl::Status FinishStart(const ContainerPtr& container,
-                           const absl::StatusOr<runtime::StartedProcess>& started);
+                           absl::StatusOr<runtime::StartedProcess> started);
   void RequestStop(const ContainerPtr& container, absl::Duration timeout);
+  // By the pidfd, or by the shim where there is none.
+  absl::Status SignalInit(Container& container, int signal);
   void Escalate(const ContainerPtr& container, int round);
+  // Says that a killed container has ended when nothing of it is left and its shim does not say so.
+  bool ConcludeExit(const ContainerPtr& container);
   absl::Status AwaitExit(const ContainerPtr& container, const Cancel& cancel);
   absl::Status RemoveOne(const ContainerPtr& container, const Cancel& cancel);
   absl::Status TearDownContainer(const ContainerPtr& container);
@@ -264,6 +288,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void HandleExit(const ContainerPtr& container, const runtime::ExitRecord& record,
                   const std::string& reason);
   void HandleShimDeath(const PodPtr& pod);
+  // Connects again, in the background.
+  void HandleShimLost(const PodPtr& pod);
   void Publish(const PodPtr& pod, const std::string& id, v1::ContainerEventType type);
 
   // pod_query.cc, container_query.cc
@@ -294,8 +320,22 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   void LoadDefaultAppArmor();
 
   // recovery.cc
-  void RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
-  absl::Status AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers);
+  class Countdown;
+  void RecoverPod(const PodPtr& pod,
+                  const std::vector<ContainerPtr>& containers,
+                  const std::shared_ptr<Countdown>& adoptions);
+  // Connects to the shim and takes over what it says of the pod's containers. OK as well when that has
+  // become needless or impossible for good.
+  absl::Status AdoptShim(const PodPtr& pod, absl::Duration patience);
+  // The same in the background until it is done. `first` is told when it was tried once.
+  // Shows what only the shim knows of, so that it can be ended.
+  void ShowUnknown(const PodPtr& pod, const runtime::ContainerReport& report);
+  // Shows the pods of shims that no row and no directory leads to.
+  void ShowStrays();
+  absl::Status AddUnknownPods(RecordStore::Records* records);
+  std::string DefaultGroup(const std::string& pod_id) const;
+  void AdoptSoon(const PodPtr& pod, std::function<void()> first = nullptr);
+  void HoldProcess(Container& container, pid_t pid);
   void Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report);
   void SweepLeftovers(const absl::flat_hash_set<std::string>& keys, const absl::flat_hash_set<std::string>& live);
 
@@ -309,6 +349,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   HostFacts host_;
   ConstantLayers layers_;
   std::unique_ptr<RecordStore> records_;
+  RecordCopies copies_;
   std::unique_ptr<runtime::HostPaths> paths_;
   runtime::SeccompCache seccomp_;
   runtime::CdiRegistry cdi_;
@@ -334,6 +375,7 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   std::atomic<bool> preparing_spares_ = false;
   std::atomic<bool> trimming_ = false;
   std::atomic<uint64_t> oom_kills_ = 0;
+  std::atomic<bool> stopping_ = false;
   SpareRoots spare_roots_;
   // Declared last, so stopped first: their jobs use everything above.
   mutable absl::Mutex systemd_mutex_;
@@ -341,6 +383,8 @@ class PodManager : public PodApi, public runtime::ShimObserver {
 
   WorkQueue cleanup_{2};
   WorkQueue quick_{4};
+  // Waits for shims, so that nobody else does.
+  WorkQueue adoptions_{8};
 };
 
 }  // namespace crisp::cri

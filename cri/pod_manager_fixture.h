@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -44,6 +45,7 @@ class BusyboxStore : public FakeImageStore {
          .command = {"/bin/sh"}});
   }
   absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key, absl::string_view) override {
+    if (on_prepare) on_prepare();
     absl::MutexLock lock(&mutex_);
     pinned_.insert(std::string(key));
     storage::RootFs root{.lower_dirs = {root_ + "/layer"},
@@ -75,6 +77,7 @@ class BusyboxStore : public FakeImageStore {
     absl::MutexLock lock(&mutex_);
     return {pinned_.begin(), pinned_.end()};
   }
+  std::function<void()> on_prepare;  // may wait
 
  private:
   const std::string root_;
@@ -88,6 +91,7 @@ class OneAddressNetwork : public FakePodNetwork {
   absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request, const Cancel&) override {
     if (fail) return absl::UnavailableError("no network today");
     EXPECT_GE(request.netns_fd, 0);
+    if (on_attach) on_attach(request);
     ++attached;
     {
       absl::MutexLock lock(&mutex_);
@@ -130,6 +134,7 @@ class OneAddressNetwork : public FakePodNetwork {
     absl::MutexLock lock(&mutex_);
     return keys_.size();
   }
+  std::function<void(const network::AttachRequest&)> on_attach;  // may wait
   std::atomic<bool> fail = false;
   std::atomic<int> attached = 0, detached = 0;
 
@@ -232,6 +237,16 @@ class PodManagerTest : public ::testing::Test {
     v1::ContainerStatusResponse reply;
     EXPECT_OK(manager_->ContainerStatus(request, &reply, Cancel()));
     return reply.status();
+  }
+  absl::Status StopPod(const std::string& id) {
+    v1::StopPodSandboxRequest request;
+    request.set_pod_sandbox_id(id);
+    return manager_->StopPodSandbox(request, nullptr, Cancel());
+  }
+  absl::Status RemovePod(const std::string& id) {
+    v1::RemovePodSandboxRequest request;
+    request.set_pod_sandbox_id(id);
+    return manager_->RemovePodSandbox(request, nullptr, Cancel());
   }
   v1::PodSandboxStatus PodStatusOf(const std::string& id) {
     v1::PodSandboxStatusRequest request;

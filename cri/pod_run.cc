@@ -233,6 +233,7 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   AddSparesSoon();
   TrimSoon();
   if (made.ok()) made = Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::READY); });
+  if (made.ok()) made = copies_.Write(*pod->Snapshot());
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
     if (!TearDownPod(pod).ok()) {
@@ -245,6 +246,13 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
     names_[key] = pod->id;
   }
   pods_.Insert(pod->id, pod);
+  // Before that nobody could be told that it had died, or the connection.
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (shim == nullptr || !shim->alive()) {
+    HandleShimDeath(pod);
+  } else if (!shim->connected()) {
+    HandleShimLost(pod);
+  }
   ArmSampler();
   Publish(pod, pod->id, v1::CONTAINER_CREATED_EVENT);
   Publish(pod, pod->id, v1::CONTAINER_STARTED_EVENT);
@@ -355,10 +363,10 @@ absl::StatusOr<PodFiles> PodManager::StartShim(const PodPtr& pod,
   const pid_t pid = shim->pid();
   PodFiles files(shim->TakeFiles(), plan.uid_maps.empty() ? 0 : plan.uid_maps[0].host_id,
                  plan.gid_maps.empty() ? 0 : plan.gid_maps[0].host_id);
+  // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
+  pod->Edit([pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
   {
     absl::MutexLock lock(&pod->mutex);
-    // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
-    pod->Edit([pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
     pod->shim = std::move(shim);
   }
   CRISP_RETURN_IF_ERROR(files.Write("hostname", absl::StrCat(HostnameOf(config), "\n")));
@@ -383,7 +391,6 @@ absl::Status PodManager::AttachNetwork(const PodPtr& pod,
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          network_->Attach(request, Cancel(absl::Now() + kStepTime)));
   if (!request.ports.empty()) CRISP_RETURN_IF_ERROR(KeepPorts(*pod, *shim));
-  absl::MutexLock lock(&pod->mutex);
   pod->Edit([&attachment](state::PodRecord& edited) {
     edited.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
   });

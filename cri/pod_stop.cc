@@ -1,8 +1,10 @@
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/pod_manager.h"
@@ -13,6 +15,11 @@ namespace {
 // For killed processes to be gone, and for a plugin to answer.
 constexpr absl::Duration kKillTime = absl::Minutes(1);
 constexpr absl::Duration kDetachTime = absl::Minutes(2);
+// For containers that are being made in the pod; those that take longer are undone by themselves.
+constexpr absl::Duration kCreationTime = absl::Seconds(2);
+// For a shim that is just being connected to; one that is not is ended all the same.
+constexpr absl::Duration kAdoptTime = absl::Seconds(1);
+constexpr absl::Duration kEndTime = absl::Seconds(10);
 
 bool HostNetwork(const state::PodRecord& record) {
   return record.config().linux().security_context().namespace_options().network() == v1::NODE;
@@ -44,9 +51,10 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
   }
   ThawPod(*pod);
   StepTimer timer("StopPodSandbox", pod->steps, metrics_);
+  (void)AwaitCreations(*pod, kCreationTime);
   CRISP_RETURN_IF_ERROR(KillContainers(pod, Cancel(absl::Now() + kKillTime)));
   timer.Done("containers");
-  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  const std::shared_ptr<runtime::Shim> shim = pod->AwaitShim(kAdoptTime);
   if (!HostNetwork(*pod->Snapshot())) {
     // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
     // work on it at the next try.
@@ -54,15 +62,7 @@ absl::Status PodManager::StopPod(const PodPtr& pod) {
                                            Cancel(absl::Now() + kDetachTime)));
   }
   timer.Done("network");
-  if (shim != nullptr) {
-    for (const ContainerPtr& container : ContainersOf(*pod)) {
-      // Those never started: nothing is known of them in the shim's end otherwise.
-      CRISP_RETURN_IF_ERROR(shim->RemoveContainer(container->id));
-    }
-    CRISP_RETURN_IF_ERROR(shim->Shutdown());
-    absl::MutexLock lock(&pod->mutex);
-    pod->shim = nullptr;
-  }
+  CRISP_RETURN_IF_ERROR(EndShim(pod));
   timer.Done("shim");
   CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord& r) { r.set_stopped(true); }));
   timer.Done("record");
@@ -80,6 +80,29 @@ void PodManager::ThawPod(const Pod& pod) {
     thawed.Update(scope.ok() ? CgroupAt(*scope).ThawIfFrozen() : scope.status());
   }
   if (!thawed.ok()) LogWarning("pod.thaw", {{"pod", pod.id}, {"error", thawed.ToString()}});
+}
+
+absl::Status PodManager::EndShim(const PodPtr& pod) {
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (shim == nullptr) {
+    // Dead, or never connected to: the kernel knows.
+    CRISP_RETURN_IF_ERROR(shims_->EndPod(PodDir(pod->id), Cancel(absl::Now() + kEndTime)));
+  } else {
+    for (const ContainerPtr& container : ContainersOf(*pod)) {
+      // Those never started: nothing is known of them in the shim's end otherwise.
+      if (!shim->RemoveContainer(container->id).ok()) break;
+    }
+    const absl::Status ended = shim->Shutdown();
+    if (!ended.ok()) {
+      // All that we know of has ended; what it says beside that is no reason to keep the pod.
+      LogWarning("shim.killed", {{"pod", pod->id}, {"error", ended.ToString()}});
+      CRISP_RETURN_IF_ERROR(shim->Kill());
+    }
+  }
+  absl::MutexLock lock(&pod->mutex);
+  pod->shim = nullptr;
+  pod->adopting = false;
+  return absl::OkStatus();
 }
 
 absl::Status PodManager::KillContainers(const PodPtr& pod, const Cancel& cancel) {
@@ -122,6 +145,7 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
   }
   CRISP_RETURN_IF_ERROR(
       Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::REMOVING); }));
+  copies_.ForgetPod(pod->id);
   timer.Done("containers");
   if (!pods_.Erase(pod->id)) return absl::OkStatus();
   ForgetName(pod->name_key, pod->id);
@@ -134,24 +158,29 @@ absl::Status PodManager::RemovePod(const PodPtr& pod) {
 absl::Status PodManager::TearDownPod(const PodPtr& pod) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
-  StepTimer timer("TearDownPod", pod->steps, metrics_);
-  std::shared_ptr<runtime::Shim> shim = pod->GetShim();
-  if (shim == nullptr && !record.stopped()) {
-    auto adopted = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + absl::Seconds(10)));
-    // Only "there is none" proves that there is none.
-    if (!adopted.ok() && !absl::IsNotFound(adopted.status())) return adopted.status();
-    if (adopted.ok()) shim = *std::move(adopted);
+  if (!AwaitCreations(*pod, absl::ZeroDuration())) {
+    return absl::UnavailableError(absl::StrCat("a container is still being made in pod sandbox ", pod->id));
   }
+  StepTimer timer("TearDownPod", pod->steps, metrics_);
+  if (pod->GetShim() == nullptr && !record.stopped()) {
+    // For its network namespace; it is ended also when it does not answer.
+    auto adopted = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
+    if (adopted.ok()) {
+      absl::MutexLock lock(&pod->mutex);
+      pod->shim = *std::move(adopted);
+    }
+  }
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   if (!HostNetwork(record) && !record.stopped()) {
     CRISP_RETURN_IF_ERROR(network_->Detach(pod->id, shim == nullptr ? -1 : shim->netns_fd(),
                                            Cancel(absl::Now() + kDetachTime)));
   }
-  if (shim != nullptr) CRISP_RETURN_IF_ERROR(shim->Shutdown());
+  if (!record.stopped()) CRISP_RETURN_IF_ERROR(EndShim(pod));
   timer.Done("shim");
   CRISP_RETURN_IF_ERROR(RemovePodGroups(record, Cancel(absl::Now() + absl::Seconds(5))));
   timer.Done("cgroup");
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
-  CRISP_RETURN_IF_ERROR(records_->Erase(pod->id));
+  CRISP_RETURN_IF_ERROR(EraseRow(*pod));
   mcs_.Release(record.selinux_level());
   return absl::OkStatus();
 }
@@ -172,9 +201,30 @@ absl::Status PodManager::RemovePodGroups(const state::PodRecord& record, const C
   CRISP_ASSIGN_OR_RETURN(const std::string own,
                          runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent,
                                                       record.id(), record.id()));
+  CRISP_RETURN_IF_ERROR(CgroupAt(own).Kill(cancel));
   CRISP_RETURN_IF_ERROR(CgroupAt(own).Remove(cancel));
+  if (record.owns_cgroup()) CRISP_RETURN_IF_ERROR(RemoveOrphans(CgroupAt(record.cgroup_path())));
   // Other pods may be in it; the last one takes it away.
   return record.owns_cgroup() ? ReleaseCgroup(CgroupAt(record.cgroup_path())) : absl::OkStatus();
+}
+
+absl::Status PodManager::RemoveOrphans(const runtime::Cgroup& group) {
+  absl::flat_hash_set<std::string> names;
+  for (const std::string& dir : group.Dirs()) {
+    const auto below = ListDir(dir);
+    if (below.ok()) names.insert(below->begin(), below->end());
+  }
+  for (const std::string& name : names) {
+    if (name.size() != 64 || !IsIdPrefix(name)) continue;  // the group's own files, and what others have made in it
+    CRISP_ASSIGN_OR_RETURN(const bool known, records_->Has(name));
+    if (known) continue;
+    const runtime::Cgroup orphan = CgroupAt(absl::StrCat(group.path(), "/", name));
+    LogWarning("cgroup.orphan", {{"path", orphan.path()}});
+    const Cancel soon(absl::Now() + absl::Seconds(2));
+    CRISP_RETURN_IF_ERROR(orphan.Kill(soon));
+    CRISP_RETURN_IF_ERROR(orphan.Remove(soon));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PodManager::ReleaseCgroup(const runtime::Cgroup& group) {

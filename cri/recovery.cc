@@ -1,45 +1,79 @@
-#include <atomic>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "base/thread.h"
 #include "cri/pod_manager.h"
+#include "runtime/shim_finder.h"
 
 namespace crisp::cri {
 namespace {
 
-constexpr int kParallel = 8;
+// For a shim to answer; the first time, while others wait for their turn, and later.
+constexpr absl::Duration kFirstAdoptTime = absl::Seconds(2);
 constexpr absl::Duration kAdoptTime = absl::Seconds(10);
+// As long as shims answer one after the other in such short times, serving waits for them.
+constexpr absl::Duration kAdoptionPause = absl::Milliseconds(250);
 
-// Runs `work` for each index on this thread and a few more, as there are; returns when all are done.
-void InParallel(size_t count, const std::function<void(size_t)>& work) {
-  std::atomic<size_t> next = 0;
-  const auto take_turns = [&] {
-    for (size_t index = next++; index < count; index = next++) work(index);
-  };
-  std::vector<Thread> threads;
-  for (size_t i = 1; i < std::min<size_t>(count, kParallel); ++i) {
-    absl::StatusOr<Thread> thread = Thread::Start("recovery", take_turns);
-    if (!thread.ok()) break;
-    threads.push_back(*std::move(thread));
+// Where the kernel has the process, in the hierarchy that decides; "" when that cannot be said.
+std::string GroupOfProcess(const runtime::CgroupLayout& layout, pid_t pid) {
+  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
+  if (pid <= 0 || !text.ok()) return "";
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
+    const bool primary = layout.v2 ? parts[1].empty()
+                                   : !parts[1].empty() && layout.Find(controllers[0]) == &layout.Primary();
+    if (primary) return parts[2].size() > 1 ? std::string(parts[2]) : "";
   }
-  take_turns();
-  for (Thread& thread : threads) thread.Join();
+  return "";
 }
 
 }  // namespace
 
+// How many adoptions have not been tried yet.
+class PodManager::Countdown {
+ public:
+  explicit Countdown(size_t count) : left_(count) {}
+  void Done() {
+    absl::MutexLock lock(&mutex_);
+    --left_;
+  }
+  // Until there is none left, or for `pause` none comes in.
+  void Await(absl::Duration pause) {
+    absl::MutexLock lock(&mutex_);
+    while (left_ > 0) {
+      const size_t before = left_;
+      const auto fewer = [this, before] {
+        mutex_.AssertReaderHeld();
+        return left_ < before;
+      };
+      if (!mutex_.AwaitWithTimeout(absl::Condition(&fewer), pause)) return;
+    }
+  }
+
+ private:
+  absl::Mutex mutex_;
+  size_t left_ ABSL_GUARDED_BY(mutex_);
+};
+
 absl::Status PodManager::Recover() {
   const absl::Time begin = absl::Now();
   CRISP_ASSIGN_OR_RETURN(RecordStore::Records records, records_->LoadAll());
+  copies_.Restore(*records_, &records);
+  CRISP_RETURN_IF_ERROR(AddUnknownPods(&records));
   struct Work {
     PodPtr pod;
     std::vector<ContainerPtr> containers;
@@ -73,7 +107,12 @@ absl::Status PodManager::Recover() {
   }
   std::vector<const Work*> work;
   for (const auto& [id, item] : by_id) work.push_back(&item);
-  InParallel(work.size(), [&](size_t i) { RecoverPod(work[i]->pod, work[i]->containers); });
+  const auto adoptions = std::make_shared<Countdown>(work.size());
+  for (const Work* item : work) RecoverPod(item->pod, item->containers, adoptions);
+  // Nearly all answer at once, and whoever asks then finds things as they are. Who does not answer
+  // delays nobody else.
+  adoptions->Await(kAdoptionPause);
+  adoptions_.Post([this] { ShowStrays(); });
   SweepLeftovers(keys, live);
   LogInfo("recovered", {{"pods", pods_.size()},
                         {"containers", containers_.size()},
@@ -81,7 +120,61 @@ absl::Status PodManager::Recover() {
   return absl::OkStatus();
 }
 
-void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& containers) {
+// Before a directory is swept away, the kernel is asked whether a shim of it lives.
+absl::Status PodManager::AddUnknownPods(RecordStore::Records* records) {
+  const std::vector<std::string> unknown = copies_.WithoutRecord(*records);
+  if (unknown.empty()) return absl::OkStatus();
+  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
+                         runtime::FindShims(options_.state + "/pods", ""));
+  for (const std::string& id : unknown) {
+    const bool lives = std::any_of(shims.begin(), shims.end(),
+                                   [&id](const runtime::FoundShim& shim) { return shim.pod_id == id; });
+    if (!lives) continue;
+    LogError("recover.unknown_pod", {{"pod", id}});
+    records->pods.push_back(UnknownPod(id, DefaultGroup(id)));
+    CRISP_RETURN_IF_ERROR(records_->Put(records->pods.back()));
+  }
+  return absl::OkStatus();
+}
+
+std::string PodManager::DefaultGroup(const std::string& pod_id) const {
+  return runtime::PodCgroupPath(options_.cgroup_driver, "", pod_id).value_or("");
+}
+
+void PodManager::ShowStrays() {
+  const auto shims = runtime::FindShims(options_.state + "/pods", "");
+  if (!shims.ok()) return;
+  for (const runtime::FoundShim& shim : *shims) {
+    // A pod has its row before its shim, and loses it after it.
+    const absl::StatusOr<bool> known = records_->Has(shim.pod_id);
+    if (!known.ok() || *known) continue;
+    LogError("recover.unknown_pod", {{"pod", shim.pod_id}, {"pid", shim.pid}});
+    state::PodRecord record = UnknownPod(shim.pod_id, DefaultGroup(shim.pod_id));
+    if (!records_->Put(record).ok()) continue;
+    const std::string key = PodNameKey(record.config().metadata());
+    pods_.Insert(shim.pod_id, std::make_shared<Pod>(std::move(record), key));
+  }
+}
+
+void PodManager::ShowUnknown(const PodPtr& pod, const runtime::ContainerReport& report) {
+  const absl::StatusOr<bool> known = records_->Has(report.container_id);
+  if (!known.ok() || *known) return;  // being undone
+  LogError("recover.unknown_container", {{"pod", pod->id}, {"container", report.container_id}});
+  const auto path = runtime::ContainerCgroupPath(
+      options_.cgroup_driver, pod->Snapshot()->config().linux().cgroup_parent(), pod->id, report.container_id);
+  const std::string group = GroupOfProcess(*layout_, report.pid);
+  state::ContainerRecord record =
+      UnknownContainer(pod->id, report.container_id, group.empty() ? path.value_or("") : group);
+  const std::string key = ContainerNameKey(pod->id, record.config().metadata());
+  auto container = std::make_shared<Container>(std::move(record), key, pod);
+  if (!Change(*container, [](state::ContainerRecord&) {}).ok()) return;
+  ShowContainer(container);
+  Reconcile(container, &report);
+}
+
+void PodManager::RecoverPod(const PodPtr& pod,
+                            const std::vector<ContainerPtr>& containers,
+                            const std::shared_ptr<Countdown>& adoptions) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   const bool visible =
@@ -104,13 +197,13 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   if (visible) pods_.Insert(pod->id, pod);
   for (const ContainerPtr& container : kept) ShowContainer(container);
   if (visible && !record.stopped()) {
-    const absl::Status adopted = AdoptShim(pod, kept);
-    if (!adopted.ok()) {
-      // Nothing is proven: the pod stays as it is recorded, and the shim is asked again.
-      LogError("recover.adopt", {{"pod", pod->id}, {"error", adopted.ToString()}});
-      cleanup_.UntilDone(absl::StrCat("adoption of pod ", pod->id),
-                         [this, pod, kept] { return AdoptShim(pod, kept); });
+    {
+      absl::MutexLock lock(&pod->mutex);
+      pod->adopting = true;
     }
+    AdoptSoon(pod, [adoptions] { adoptions->Done(); });
+  } else {
+    adoptions->Done();
   }
   if (visible) {
     absl::MutexLock lock(&names_mutex_);
@@ -127,41 +220,86 @@ void PodManager::RecoverPod(const PodPtr& pod, const std::vector<ContainerPtr>& 
   }
 }
 
-absl::Status PodManager::AdoptShim(const PodPtr& pod, const std::vector<ContainerPtr>& containers) {
-  auto shim = shims_->AdoptPod(pod->id, PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
-  if (absl::IsNotFound(shim.status())) {
-    CRISP_RETURN_IF_ERROR(Change(*pod, [](state::PodRecord& record) {
-      record.set_stage(state::PodRecord::NOT_READY);
-      record.set_shim_pid(0);
-    }));
-    for (const ContainerPtr& container : containers) Reconcile(container, nullptr);
-    return absl::OkStatus();
+void PodManager::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
+  adoptions_.Post([this, pod, first = std::move(first)] {
+    const absl::Status adopted = AdoptShim(pod, kFirstAdoptTime);
+    if (first != nullptr) first();
+    if (adopted.ok()) return;
+    // Nothing is proven: the pod stays as it is recorded, and the shim is asked again.
+    LogError("recover.adopt", {{"pod", pod->id}, {"error", adopted.ToString()}});
+    adoptions_.UntilDone(absl::StrCat("adoption of pod ", pod->id),
+                         [this, pod] { return AdoptShim(pod, kAdoptTime); });
+  });
+}
+
+absl::Status PodManager::AdoptShim(const PodPtr& pod, absl::Duration patience) {
+  const auto settle = [&pod](std::shared_ptr<runtime::Shim> shim) {
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = std::move(shim);
+    pod->adopting = false;
+  };
+  {
+    absl::MutexLock lock(&pod->mutex);
+    if (!pod->adopting) return absl::OkStatus();  // stopped meanwhile
+  }
+  const Cancel cancel(absl::Now() + patience, [this] { return stopping_.load(); });
+  auto shim = shims_->AdoptPod(pod->id, PodDir(pod->id), cancel);
+  const bool dead = absl::IsNotFound(shim.status());
+  if (dead || absl::IsFailedPrecondition(shim.status())) {
+    // Nobody will reach it any more. What it runs goes on until the pod is stopped.
+    if (!dead) LogError("recover.unreachable", {{"pod", pod->id}, {"error", shim.status().ToString()}});
+    settle(nullptr);
+    absl::Status changed = Change(*pod, [dead](state::PodRecord& record) {
+      if (record.stage() == state::PodRecord::READY) record.set_stage(state::PodRecord::NOT_READY);
+      if (dead) record.set_shim_pid(0);
+    });
+    if (!dead) return absl::OkStatus();
+    for (const ContainerPtr& container : ContainersOf(*pod)) Reconcile(container, nullptr);
+    return absl::IsNotFound(changed) ? absl::OkStatus() : changed;
   }
   if (!shim.ok()) return shim.status();
   CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> reports, (*shim)->Report());
-  {
-    absl::MutexLock lock(&pod->mutex);
-    pod->shim = *shim;
-    pod->Edit([&shim](state::PodRecord& edited) { edited.set_shim_pid((*shim)->pid()); });
-  }
+  pod->Edit([&shim](state::PodRecord& edited) { edited.set_shim_pid((*shim)->pid()); });
+  settle(*shim);
   std::map<std::string, const runtime::ContainerReport*> by_id;
   for (const runtime::ContainerReport& report : reports) by_id[report.container_id] = &report;
-  for (const ContainerPtr& container : containers) {
+  for (const ContainerPtr& container : ContainersOf(*pod)) {
     auto it = by_id.find(container->id);
     Reconcile(container, it == by_id.end() ? nullptr : it->second);
+    if (it != by_id.end()) by_id.erase(it);
   }
+  for (const auto& [id, report] : by_id) ShowUnknown(pod, *report);
+  // It may have been lost before anybody could be told.
+  if (!(*shim)->connected()) HandleShimLost(pod);
   return absl::OkStatus();
+}
+
+// The pid is the container's if its process is in the container's group after the pidfd has pinned it.
+void PodManager::HoldProcess(Container& container, pid_t pid) {
+  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd || !CgroupAt(container.Snapshot()->cgroup_path()).Contains(pid)) return;
+  absl::MutexLock lock(&container.mutex);
+  container.pidfd = std::make_shared<const UniqueFd>(std::move(pidfd));
 }
 
 void PodManager::Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report) {
   using State = runtime::ContainerReport::State;
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;
+  {
+    absl::MutexLock lock(&container->mutex);
+    if (container->starting) return;  // whoever starts it will say
+  }
   const bool live = record.stage() == state::ContainerRecord::RUNNING ||
                     record.stage() == state::ContainerRecord::CREATED;
-  if (!live) return;
+  if (!live) {
+    // A start that was given up, or an answer to it that was lost: what runs is nobody's.
+    if (report != nullptr && report->state == State::kRunning) (void)CgroupAt(record.cgroup_path()).KillOnce();
+    return;
+  }
   if (report != nullptr && report->state == State::kCreated) return;
   if (report != nullptr && report->state == State::kRunning) {
+    HoldProcess(*container, report->pid);
     if (record.stage() == state::ContainerRecord::RUNNING && record.pid() == report->pid) return;
     (void)Change(*container, [report](state::ContainerRecord& r) {
       r.set_stage(state::ContainerRecord::RUNNING);
