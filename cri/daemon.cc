@@ -12,6 +12,7 @@
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/pod_reset.h"
 #include "cri/programs.h"
 #include "cri/thread_states.h"
 #include "metrics/process.h"
@@ -68,12 +69,15 @@ network::NetworkOptions NetworkOptionsOf(const Config& config) {
                                                          : network::NetworkOptions::Builtin::kAuto};
 }
 
+runtime::CgroupDriver DriverOf(const Config& config) {
+  return config.runtime.cgroup_driver == "systemd" ? runtime::CgroupDriver::kSystemd
+                                                   : runtime::CgroupDriver::kCgroupfs;
+}
+
 PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
   return {.state = config.state,
           .root = config.root,
-          .cgroup_driver = config.runtime.cgroup_driver == "systemd"
-                               ? runtime::CgroupDriver::kSystemd
-                               : runtime::CgroupDriver::kCgroupfs,
+          .cgroup_driver = DriverOf(config),
           .handlers = config.runtime.handlers,
           .cgroup_writable_handlers = config.runtime.cgroup_writable_handlers,
           .selinux = config.runtime.selinux != "off",
@@ -103,25 +107,24 @@ streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
           .pod_cap = static_cast<size_t>(config.max_connections_per_pod)};
 }
 
+absl::StatusOr<UniqueFd> LockInstance(const std::string& state) {
+  CRISP_RETURN_IF_ERROR(MakeDirs(state, 0711));
+  const std::string path = absl::StrCat(state, "/lock");
+  CRISP_ASSIGN_OR_RETURN(UniqueFd lock, Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
+  return absl::FailedPreconditionError(absl::StrCat("another crispd serves the state directory ", state));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Config config) {
   auto daemon = std::unique_ptr<Daemon>(new Daemon(std::move(config)));
-  CRISP_RETURN_IF_ERROR(daemon->Lock());
+  CRISP_ASSIGN_OR_RETURN(daemon->lock_, LockInstance(daemon->config_.state));
   CRISP_RETURN_IF_ERROR(daemon->OpenStores());
   CRISP_RETURN_IF_ERROR(daemon->OpenPods());
   daemon->AddMetrics();
   return daemon;
-}
-
-absl::Status Daemon::Lock() {
-  CRISP_RETURN_IF_ERROR(MakeDirs(config_.state, 0711));
-  const std::string path = absl::StrCat(config_.state, "/lock");
-  CRISP_ASSIGN_OR_RETURN(lock_, Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
-  return absl::FailedPreconditionError(
-      absl::StrCat("another crispd serves the state directory ", config_.state));
 }
 
 absl::Status Daemon::OpenStores() {
@@ -238,7 +241,12 @@ void Daemon::LogState() const {
 }
 
 void Daemon::Shutdown(absl::Duration grace) {
-  if (server_ != nullptr) server_->Shutdown(grace);
+  if (server_ == nullptr) return;
+  // Who asks now is to ask the next daemon, who listens is to know; then those who wait are let go.
+  // What they wait for goes on: it is recorded, and the next daemon ends it.
+  server_->StopAccepting();
+  pods_->EndStreams();
+  server_->Shutdown(grace);
 }
 
 Daemon::~Daemon() {
@@ -252,21 +260,23 @@ Daemon::~Daemon() {
   shims_.reset();
 }
 
-absl::Status Daemon::RemoveEverything(const Cancel& cancel) {
-  network_->BeginRemoval();
-  CRISP_RETURN_IF_ERROR(pods_->RemoveAllPods(cancel));
-  const absl::Status reset = network_->Reset();
-  for (const std::string& what : network_->LeftBehind()) LogWarning("reset.left_behind", {{"what", what}});
-  return Annotate(reset, "reset the network");
-}
-
-absl::Status ResetInstance(const Config& config) {
-  {
-    CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
-    CRISP_RETURN_IF_ERROR(daemon->RemoveEverything(Cancel(absl::Now() + kResetLimit)));
+absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd lock, LockInstance(config.state));
+  auto opened = network::PodNetwork::Create(NetworkOptionsOf(config));
+  network::PodNetwork* const network = opened.ok() ? opened->get() : nullptr;
+  if (network != nullptr) network->BeginRemoval();
+  std::vector<std::string> undone =
+      EndEveryPod({.state = config.state, .cgroup_driver = DriverOf(config)}, network,
+                  Cancel(absl::Now() + kResetLimit));
+  const absl::Status reset = opened.ok() ? network->Reset() : opened.status();
+  if (!reset.ok()) undone.push_back(absl::StrCat("take the network down: ", reset.message()));
+  if (network != nullptr) {
+    for (const std::string& what : network->LeftBehind()) undone.push_back(what);
   }
+  opened = absl::UnavailableError("reset");  // lets go of its files
   CRISP_RETURN_IF_ERROR(RemoveTree(config.root));
-  return RemoveTree(config.state);
+  CRISP_RETURN_IF_ERROR(RemoveTree(config.state));
+  return undone;
 }
 
 }  // namespace crisp::cri

@@ -33,7 +33,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr char kDefaultConfig[] = "/etc/crisp/config.yaml";
-constexpr absl::Duration kShutdownGrace = absl::Seconds(5);
+// For short RPCs; who waits for more is told to ask the next daemon.
+constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
 
 // What the command line may say; it wins over the files.
 struct Flags {
@@ -195,6 +196,16 @@ int Report(const absl::Status& status) {
   return 1;
 }
 
+// What is left elsewhere is worth a warning: the instance is gone.
+int Reset(const Config& config) {
+  const absl::StatusOr<std::vector<std::string>> undone = ResetInstance(config);
+  if (!undone.ok()) return Report(undone.status());
+  for (const std::string& what : *undone) {
+    fprintf(stderr, "crispd reset: warning: not undone: %s\n", what.c_str());
+  }
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("crispd: a Kubernetes container runtime (CRI v1) in one daemon");
   app.set_version_flag("--version", std::string("crispd ") + kVersion);
@@ -212,7 +223,7 @@ int Main(int argc, char** argv) {
   const auto config = EffectiveConfig(app, flags);
   if (!config.ok()) return Report(config.status());
   // An instance is reset also where a file that its configuration names has gone.
-  if (reset->parsed()) return Report(ResetInstance(*config));
+  if (reset->parsed()) return Reset(*config);
   if (const absl::Status usable = CheckConfig(*config); !usable.ok()) return Report(usable);
   if (dump->parsed()) {
     fputs(DumpConfig(*config).c_str(), stdout);

@@ -61,6 +61,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   std::unique_ptr<PodManager> manager(new PodManager(std::move(options), images, network));
   CRISP_RETURN_IF_ERROR(manager->cleanup_.Start());
   CRISP_RETURN_IF_ERROR(manager->quick_.Start());
+  CRISP_RETURN_IF_ERROR(manager->adoptions_.Start());
   const std::string& state = manager->options_.state;
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(state, "/pods"), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(absl::StrCat(manager->options_.root, "/volumes"), 0711));

@@ -84,13 +84,20 @@ void Server::Accept() {
   }
 }
 
-void Server::Shutdown(absl::Duration grace) {
+void Server::StopAccepting() {
   if (!acceptor_.joinable()) return;
   const uint64_t one = 1;
   if (write(wake_.get(), &one, sizeof(one)) != sizeof(one)) {
     LogError("waking the acceptor failed");  // an eventfd at 0 takes a 1
   }
   acceptor_.Join();
+  const Listener closed = std::move(listener_);
+}
+
+void Server::Shutdown(absl::Duration grace) {
+  if (shut_down_) return;
+  shut_down_ = true;
+  StopAccepting();
   // gRPC's own grace waits for idle connections too, whose clients may look at them never again.
   const absl::Time deadline = absl::Now() + grace;
   while (in_flight_->load() > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(2));

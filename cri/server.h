@@ -32,7 +32,9 @@ class Server {
                                                        const ServerOptions& options = {});
   ~Server();
 
-  // Takes no more connections, gives RPCs in flight until `grace` to end, then cancels them.
+  // Closes the socket: whoever connects from now on is refused, not kept waiting. Idempotent.
+  void StopAccepting();
+  // StopAccepting(), then gives RPCs in flight until `grace` to end, then cancels them.
   // Idempotent. The destructor does it with a grace of a second.
   void Shutdown(absl::Duration grace);
 
@@ -44,6 +46,7 @@ class Server {
   void Accept();
 
   Listener listener_;
+  bool shut_down_ = false;
   UniqueFd wake_;  // eventfd: readable once the acceptor is to end
   std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
   std::unique_ptr<grpc::Server> grpc_;

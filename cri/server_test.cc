@@ -281,6 +281,25 @@ TEST_F(ServerTest, ShutdownEndsAnEventStream) {
   reader->Finish();
 }
 
+TEST_F(ServerTest, WhoComesWhileItStopsIsRefusedAtOnce) {
+  auto stub = Stub();
+  std::thread caller([&] {
+    grpc::ClientContext context;
+    v1::StopContainerResponse reply;
+    stub->StopContainer(&context, {}, &reply);
+  });
+  while (pods_.waiting < 1) absl::SleepFor(absl::Milliseconds(5));
+  std::thread stopper([&] { server_->Shutdown(absl::Seconds(2)); });
+  absl::SleepFor(absl::Milliseconds(200));  // within the grace
+  const UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  EXPECT_NE(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  stopper.join();
+  caller.join();
+}
+
 TEST_F(ServerTest, TakesMessagesBeyondSixteenMebibytes) {
   grpc::ClientContext context;
   v1::UpdateRuntimeConfigRequest request;
