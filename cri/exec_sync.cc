@@ -114,7 +114,7 @@ absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
   // Its time-out is that of its start, too.
-  const Cancel until(std::min(deadline, cancel.deadline()), [&cancel] { return !cancel.Check("exec").ok(); });
+  const Cancel until = cancel.Until(deadline);
   absl::StatusOr<std::shared_ptr<ExecSession>> begun =
       StartExec(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
                 {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
