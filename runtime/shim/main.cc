@@ -46,7 +46,7 @@ bool MakeSeed() {
   for (const char* top : tops) {
     if (mkdir(top, 0755) != 0) return Fail("make", top);
   }
-  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotEmpty, kSlotShm, kSlotFiles, kSlotMasks, kMaskSource, kMaskEmpty,
+  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotShm, kSlotFiles, kSlotMasks, kMaskSource, kMaskEmpty,
                          kNoSource, "/proc", "/sys"};
   for (const char* slot : slots) {
     Path path;
