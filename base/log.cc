@@ -121,7 +121,10 @@ absl::Status SetLogLevel(absl::string_view name) {
   return absl::OkStatus();
 }
 
-absl::Status StartLogWriter() { return Queue().Start(); }
+absl::Status StartLogWriter() {
+  Logger().set_formatter(LineFormatter());  // by what stderr is now
+  return Queue().Start();
+}
 bool FlushLog(absl::Duration limit) { return Queue().Flush(limit); }
 uint64_t DroppedLogLines() { return Queue().dropped(); }
 

@@ -87,27 +87,30 @@ TEST(LogTest, WithoutAWriterALineIsThereWhenItIsLogged) {
   EXPECT_THAT(ended.written, HasSubstr(" info at once key=\"two words\"\n"));
 }
 
-// Says in this process that its stderr is the journal, or another file that is not.
-void NameJournal(bool right) {
+// Says in this process that its stderr is the journal, or another file that is not; then logs as a daemon does.
+void LogBesideJournal(bool right) {
   struct stat about;
   if (fstat(STDERR_FILENO, &about) != 0) _exit(1);
   setenv("JOURNAL_STREAM", absl::StrCat(about.st_dev, ":", about.st_ino + (right ? 0 : 1)).c_str(), 1);
+  if (!StartLogWriter().ok()) _exit(1);
 }
 
 TEST(LogTest, TheJournalIsToldPriorities) {
   const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
-    NameJournal(true);
+    LogBesideJournal(true);
     LogInfo("one");
     LogWarning("two", {{"why", "a b"}});
     LogError("three");
+    (void)FlushLog(absl::Seconds(10));
   });
   EXPECT_EQ(ended.written, "<6>info one\n<4>warning two why=\"a b\"\n<3>error three\n");
 }
 
 TEST(LogTest, OthersAreToldTheTime) {
   const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
-    NameJournal(false);
+    LogBesideJournal(false);
     LogWarning("two");
+    (void)FlushLog(absl::Seconds(10));
   });
   EXPECT_THAT(ended.written, MatchesRegex("[0-9-]+T[0-9:.]+Z warning two\n"));
 }

@@ -29,13 +29,13 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
     v.Key("max_unpack_cpu", config.image.max_unpack_cpu);
   });
   visitor.Section("network", [&](Visitor& v) {
+    v.Key("builtin", config.network.builtin);
     v.Key("name", config.network.name);
     v.Key("subnets", config.network.subnets);
     v.Key("subnets_from_kubelet", config.network.subnets_from_kubelet);
     v.Key("masquerade", config.network.masquerade);
     v.Key("mtu", config.network.mtu);
     v.Key("anti_spoofing", config.network.anti_spoofing);
-    v.Key("builtin", config.network.builtin);
     v.Key("attach_spares", config.network.attach_spares);
     v.Key("cni_conf_dir", config.network.cni_conf_dir);
     v.Key("cni_bin_dirs", config.network.cni_bin_dirs);

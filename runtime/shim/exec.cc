@@ -156,8 +156,10 @@ bool KillExec(Exec* exec) {
   if (exec->ended) return true;
   if (const Birth* birth = FindBirth(exec)) (void)birth->helper.Signal(SIGKILL);
   if (exec->process.pid == 0) return true;
+  // Its process last: whose parent has died is nobody's descendant any more.
+  const bool done = KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, exec->mark});
   (void)exec->process.Signal(SIGKILL);
-  return KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, exec->mark});
+  return done;
 }
 
 void SweepExecs(bool connected) {
