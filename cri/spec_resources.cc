@@ -36,6 +36,9 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
   for (const v1::HugepageLimit& page : resources.hugepage_limits()) {
     const bool known = std::find(host.hugepage_sizes.begin(), host.hugepage_sizes.end(),
                                  page.page_size()) != host.hugepage_sizes.end();
+    if (page.page_size().empty()) {
+      return absl::InvalidArgumentError("linux.resources.hugepage_limits: a limit names no page size");
+    }
     // Kubelets send a zero limit for every size that they know of.
     if (!known && page.limit() == 0) continue;
     // Without the controller nobody's huge pages are limited on this machine.

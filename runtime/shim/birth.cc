@@ -47,7 +47,7 @@ void SettleExec(Birth* birth) {
     return;
   }
   exec->running = true;
-  if (exec->own_cgroup_ns) exec->mark = CgroupNamespaceOf(exec->process.pid);
+  if (exec->own_cgroup_ns) exec->cgroup_namespace.Reset(OpenNamespace(exec->process.pid, "cgroup"));
   exec->started_at = Now();
 }
 

@@ -67,7 +67,7 @@ struct Exec {
   bool announced = false;
   char* cgroup = nullptr;    // the container's
   bool own_cgroup_ns = false;  // it has unshared one
-  uint64_t mark = 0;           // that one, once the exec runs
+  Fd cgroup_namespace;         // that one, once the exec runs: while it is held no other has its number
   Io* io = nullptr;      // with a terminal only
   Exec* next = nullptr;
   ~Exec();

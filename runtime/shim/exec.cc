@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "runtime/shim/birth.h"
@@ -157,7 +158,9 @@ bool KillExec(Exec* exec) {
   if (const Birth* birth = FindBirth(exec)) (void)birth->helper.Signal(SIGKILL);
   if (exec->process.pid == 0) return true;
   // Its process last: whose parent has died is nobody's descendant any more.
-  const bool done = KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, exec->mark});
+  struct stat mark = {};
+  if (exec->cgroup_namespace.valid()) (void)fstat(exec->cgroup_namespace.get(), &mark);
+  const bool done = KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, mark.st_ino});
   (void)exec->process.Signal(SIGKILL);
   return done;
 }

@@ -12,7 +12,7 @@ struct ExecTree {
   pid_t pid = 0;            // the exec's own process, and the session that it has begun
   // The inode of the cgroup namespace that only they are in: it is inherited, however a process forks
   // away, and to leave it takes CAP_SYS_ADMIN. 0: they have none of their own, then they are those of the
-  // session and all their descendants.
+  // session and all their descendants. Who asks holds the namespace, or its number is another's by now.
   uint64_t mark = 0;
 };
 

@@ -194,6 +194,9 @@ bool Log::Put(LogCommand command, bool is_stderr, uint64_t value) {
 }
 
 bool Log::BeginOpen(const char* path, uint32_t limit) {
+  if (path != nullptr && strlen(path) >= sizeof(Path::data)) {
+    return Refuse(kInvalidArgument, "no path for a log: it is too long");
+  }
   if (!StartLogWriter()) return false;
   if (path != nullptr && id_ == 0) {
     path_ = Duplicate(path, strlen(path));

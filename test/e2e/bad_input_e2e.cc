@@ -92,8 +92,8 @@ TEST_F(BadInput, ContainersThatCannotBe) {
   refuse("no metadata", [](auto& c) { c.clear_metadata(); });
   refuse("absent image", [](auto& c) { c.mutable_image()->set_image("no.such/image:1"); });
   refuse("no image", [](auto& c) { c.clear_image(); });
-  refuse("unknown capability", [](auto& c) {
-    c.mutable_linux()->mutable_security_context()->mutable_capabilities()->add_add_capabilities("FLY");
+  refuse("unknown capability that is to be dropped", [](auto& c) {
+    c.mutable_linux()->mutable_security_context()->mutable_capabilities()->add_drop_capabilities("FLY");
   });
   refuse("absent seccomp profile", [](auto& c) {
     auto* s = c.mutable_linux()->mutable_security_context()->mutable_seccomp();

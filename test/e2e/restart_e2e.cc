@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/status_matchers.h"
 #include "base/test_time.h"
+#include "base/json.h"
 #include "daemon.h"
 #include "node.h"
 
@@ -179,16 +180,16 @@ std::string LogOf(const Daemon& daemon) { return ReadFile(daemon.log_path()).val
 TEST(Restart, SignalsThatStopNothingAreNoted) {
   Daemon daemon;
   daemon.Start();
-  for (const int signal : {SIGUSR1, SIGUSR2, SIGHUP, SIGUSR1}) ASSERT_EQ(kill(daemon.pid(), signal), 0);
-  const auto states = [&] {
-    const std::string log = LogOf(daemon);
-    const size_t first = log.find(" state ");
-    return first != std::string::npos && log.find(" state ", first + 1) != std::string::npos;
-  };
+  for (const int signal : {SIGUSR2, SIGHUP, SIGUSR1}) ASSERT_EQ(kill(daemon.pid(), signal), 0);
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while (!states() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
-  const std::string log = LogOf(daemon);
-  EXPECT_TRUE(states()) << log;
+  std::string log;
+  const auto told = [&log](const char* text) { return log.find(text) != std::string::npos; };
+  do {
+    absl::SleepFor(absl::Milliseconds(10));
+    log = LogOf(daemon);
+  } while (!(told(" state version=") && told("Hangup") && told("signal 2") && told("name=crispd state=")) &&
+           absl::Now() < deadline);
+  EXPECT_THAT(log, ::testing::HasSubstr(" state version="));
   EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=\"User defined signal 2\""));
   EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=Hangup"));
   EXPECT_THAT(log, ::testing::HasSubstr("name=crispd state="));
@@ -210,10 +211,10 @@ TEST(Restart, AKilledShimMakesThePodNotReadyAndCanBeRemoved) {
   cri::PodSandboxStatusResponse response;
   grpc::ClientContext context;
   ASSERT_TRUE(daemon.runtime().PodSandboxStatus(&context, request, &response).ok());
-  const std::string& info = response.info().at("info");
-  const size_t at = info.find("\"pid\":");
-  ASSERT_NE(at, std::string::npos) << info;
-  ASSERT_EQ(kill(atoi(info.c_str() + at + 6), SIGKILL), 0);
+  const Json info = Json::parse(response.info().at("info"));
+  const pid_t shim = info.at("pid").get<pid_t>();
+  ASSERT_GT(shim, 1) << info;
+  ASSERT_EQ(kill(shim, SIGKILL), 0);
   EXPECT_EQ(node.Await(id, cri::CONTAINER_EXITED).state(), cri::CONTAINER_EXITED);
   const absl::Time deadline = absl::Now() + absl::Seconds(5);
   while (node.PodStatus(pod).state() == cri::SANDBOX_READY && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
