@@ -36,9 +36,8 @@ bool NamesId(absl::string_view text, absl::string_view id) {
 // id it is a name of that image, as others show it, while it has one.
 v1::ImageSpec ShownImage(const state::ContainerRecord& record, const storage::ImageStore& images) {
   v1::ImageSpec image = record.config().image();
-  if (!image.user_specified_image().empty()) {
-    image.set_image(image.user_specified_image());
-  } else if (NamesId(image.image(), record.image_id())) {
+  if (!image.user_specified_image().empty()) image.set_image(image.user_specified_image());
+  if (NamesId(image.image(), record.image_id())) {
     const absl::StatusOr<storage::Image> found = images.Find(record.image_id());
     if (found.ok() && !found->repo_tags.empty()) {
       image.set_image(found->repo_tags[0]);

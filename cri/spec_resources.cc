@@ -1,9 +1,11 @@
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/spec_builder.h"
+#include "runtime/cgroup_resources.h"
 
 namespace crisp::cri {
 
@@ -36,8 +38,9 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
   for (const v1::HugepageLimit& page : resources.hugepage_limits()) {
     const bool known = std::find(host.hugepage_sizes.begin(), host.hugepage_sizes.end(),
                                  page.page_size()) != host.hugepage_sizes.end();
-    if (page.page_size().empty()) {
-      return absl::InvalidArgumentError("linux.resources.hugepage_limits: a limit names no page size");
+    if (!runtime::IsHugePageSize(page.page_size())) {
+      return absl::InvalidArgumentError(absl::StrCat("linux.resources.hugepage_limits: \"",
+                                                     absl::CHexEscape(page.page_size()), "\" is no page size"));
     }
     // Kubelets send a zero limit for every size that they know of.
     if (!known && page.limit() == 0) continue;

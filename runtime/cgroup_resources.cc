@@ -36,8 +36,7 @@ absl::Status Check(const OciResources& r) {
     }
   }
   for (const OciHugepageLimit& page : r.hugepage_limits) {
-    if (page.page_size.empty() || !absl::EndsWith(page.page_size, "B") ||
-        page.page_size.find_first_not_of("0123456789KMGB") != std::string::npos) {
+    if (!IsHugePageSize(page.page_size)) {
       return Invalid("hugepageLimits", absl::StrCat("\"", page.page_size, "\" is no page size"));
     }
   }
@@ -240,6 +239,10 @@ void PutList(std::vector<T>& into, const std::vector<T>& value) {
 }
 
 }  // namespace
+
+bool IsHugePageSize(absl::string_view text) {
+  return absl::EndsWith(text, "B") && text.find_first_not_of("0123456789KMGB") == absl::string_view::npos;
+}
 
 uint64_t SharesToWeight(uint64_t shares) {
   if (shares == 0) return 0;

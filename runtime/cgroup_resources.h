@@ -10,6 +10,9 @@
 
 namespace crisp::runtime {
 
+// Whether it is a size as the hugetlb controller names them: "2MB", "1GB", "64KB".
+bool IsHugePageSize(absl::string_view text);
+
 // Limits → what is written where. Pure.
 
 struct CgroupWrite {
