@@ -25,11 +25,15 @@ absl::StatusOr<BridgeClaim> BridgeClaim::Take(const std::string& bridge) {
   struct stat netns {};
   if (stat("/proc/thread-self/ns/net", &netns) != 0) return ErrnoError(errno, "look at the network namespace");
   std::string path = absl::StrCat(kLocks, "/", bridge, "-", netns.st_ino);
-  absl::Status made = MakeDirs(kLocks, 0700);
+  absl::Status made;
   absl::StatusOr<UniqueFd> lock = absl::UnavailableError("");
-  if (made.ok()) {
+  // The folder may go in between, with the last claim of another instance.
+  for (int tries = 0; tries < 3; ++tries) {
+    made = MakeDirs(kLocks, 0700);
+    if (!made.ok()) break;
     lock = Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
     made = lock.status();
+    if (!absl::IsNotFound(made)) break;
   }
   if (!made.ok()) {
     LogWarning("network.unclaimed", {{"bridge", bridge}, {"error", made.message()}});
@@ -43,7 +47,9 @@ absl::StatusOr<BridgeClaim> BridgeClaim::Take(const std::string& bridge) {
 }
 
 void BridgeClaim::Remove() {
-  if (lock_) (void)unlink(path_.c_str());
+  if (!lock_) return;
+  (void)unlink(path_.c_str());
+  (void)rmdir(kLocks);  // unless other instances have theirs in it
 }
 
 std::string BridgeAlias(const std::string& state) { return absl::StrCat(kMark, state); }

@@ -31,7 +31,7 @@ look_into() {
   bad=$(dpkg-deb -c "$1" | awk '$1 !~ /^drwxr-xr-x|^-rw-r--r--|^-rwxr-xr-x/')
   same "odd modes" "$bad" ""
   same "programs" "$(dpkg-deb -c "$1" | awk '$1 ~ /^-rwx/ {print $6}' | sort | xargs)" \
-    "./usr/bin/crisp ./usr/bin/crispd ./usr/libexec/crisp/crisp-shim ./usr/libexec/crisp/crisp-unpacker"
+    "./usr/bin/crisp ./usr/bin/crispd ./usr/libexec/crisp/crisp-paths ./usr/libexec/crisp/crisp-shim ./usr/libexec/crisp/crisp-unpacker"
   same "conffiles" "$(dpkg-deb -I "$1" conffiles)" /etc/crisp/config.yaml
   for field in libcurl4 libseccomp2 libnftables1 libc6; do
     dpkg-deb -f "$1" Depends | grep -qF "$field" || fail "no dependency on $field"
