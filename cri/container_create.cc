@@ -186,6 +186,8 @@ absl::StatusOr<std::string> PodManager::MakeContainer(const v1::CreateContainerR
   if (made.ok()) made = ShowMade(container);
   if (!made.ok()) {
     LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
+    // So that a restart goes on with the undoing.
+    (void)Change(*container, [](state::ContainerRecord& r) { r.set_stage(state::ContainerRecord::REMOVING); });
     if (!TearDownContainer(container).ok()) {
       cleanup_.UntilDone(absl::StrCat("undo of container ", container->id),
                          [this, container] { return TearDownContainer(container); });

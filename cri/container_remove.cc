@@ -57,10 +57,15 @@ absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
   StepTimer timer("TearDownContainer", container->steps, metrics_);
   CRISP_RETURN_IF_ERROR(group.Kill(soon));
   timer.Done("kill");
-  // A shim that is gone has let go of the mounts.
+  // Only a shim that is gone has let go of the mounts by itself. One that is still to be connected to
+  // would tell of the container later, when nothing else does.
+  if (container->pod->Adopting()) {
+    return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", container->pod->id,
+                                               " is still being connected to"));
+  }
   if (auto shim = container->pod->GetShim(); shim != nullptr) {
     const absl::Status removed = shim->RemoveContainer(container->id);
-    if (!removed.ok() && !absl::IsUnavailable(removed)) return removed;
+    if (!removed.ok() && (shim->alive() || !absl::IsUnavailable(removed))) return removed;
   }
   timer.Done("shim");
   CRISP_RETURN_IF_ERROR(group.Remove(soon));
@@ -72,6 +77,7 @@ absl::Status PodManager::TearDownContainer(const ContainerPtr& container) {
   timer.Done("storage");
   CRISP_RETURN_IF_ERROR(RemoveTree(VolumeDir(container->id)));
   CRISP_RETURN_IF_ERROR(RemoveTree(ExitRecordPath(container->pod->id, container->id)));
+  // While there is a row to say that it is being removed: a copy alone would bring it back.
   copies_.ForgetContainer(container->pod->id, container->id);
   CRISP_RETURN_IF_ERROR(EraseRow(*container));
   mcs_.Release(record.selinux_level());

@@ -83,6 +83,10 @@ struct Pod {
     mutex.AwaitWithTimeout(absl::Condition(&settled), patience);
     return shim;
   }
+  bool Adopting() const {
+    absl::MutexLock lock(&mutex);
+    return adopting;
+  }
   bool Ready() const {
     absl::MutexLock lock(&mutex);
     return record->stage() == state::PodRecord::READY;

@@ -328,13 +328,18 @@ class PodManager : public PodApi, public runtime::ShimObserver {
   // become needless or impossible for good.
   absl::Status AdoptShim(const PodPtr& pod, absl::Duration patience);
   // The same in the background until it is done. `first` is told when it was tried once.
-  // Shows what only the shim knows of, so that it can be ended.
-  void ShowUnknown(const PodPtr& pod, const runtime::ContainerReport& report);
-  // Shows the pods of shims that no row and no directory leads to.
-  void ShowStrays();
-  absl::Status AddUnknownPods(RecordStore::Records* records);
-  std::string DefaultGroup(const std::string& pod_id) const;
   void AdoptSoon(const PodPtr& pod, std::function<void()> first = nullptr);
+  // Those of the reports whose containers have no row: it was lost.
+  absl::StatusOr<std::vector<runtime::ContainerReport>> UnknownOf(
+      runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const;
+  // Shows such a container if it runs, so that it can be ended; else undoes it.
+  void TakeUnknown(const PodPtr& pod, const runtime::ContainerReport& report);
+  // The same with pods: those of shims that no row and no directory leads to, those that have a
+  // directory and no row.
+  void TakeStrays();
+  absl::Status AddUnknownPods(RecordStore::Records* records);
+  // `lives`: it is to be shown; else to be undone.
+  state::PodRecord RecordOfUnknown(const std::string& pod_id, bool lives) const;
   void HoldProcess(Container& container, pid_t pid);
   void Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report);
   void SweepLeftovers(const absl::flat_hash_set<std::string>& keys, const absl::flat_hash_set<std::string>& live);

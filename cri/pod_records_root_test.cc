@@ -32,6 +32,34 @@ class PodRecordsTest : public PodFaultsTest {
     ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/record")));
     ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/records")));
   }
+  void Erase(const std::string& id) {
+    ASSERT_OK_AND_ASSIGN(auto rows, Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
+    ASSERT_OK(rows->Execute("DELETE FROM records WHERE id = ?", {id}).status());
+  }
+  // As a daemon leaves it that is killed in the middle of making or removing the container.
+  void Interrupt(const std::string& id, state::ContainerRecord::Stage stage) {
+    ASSERT_OK_AND_ASSIGN(auto rows, Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
+    state::ContainerRecord record;
+    ASSERT_OK(rows->Execute("SELECT data FROM records WHERE id = ?", {id}, [&](const Database::Row& row) {
+                    ASSERT_TRUE(record.ParseFromString(row.Text(0)));
+                  }).status());
+    record.set_stage(stage);
+    ASSERT_OK(rows->Execute("UPDATE records SET data = ? WHERE id = ?", {record.SerializeAsString(), id}).status());
+  }
+  // Neither clients nor the pod's shim know any container, nor has the kernel a group of one.
+  void ExpectNoContainer(const std::string& pod, const std::vector<std::string>& ids) {
+    size_t held = 1;
+    for (int i = 0; i < 300 && held > 0; ++i) {
+      EXPECT_EQ(Containers(), 0u);
+      ASSERT_OK_AND_ASSIGN(const auto shim, manager_->FindReadyPod(pod));
+      ASSERT_OK_AND_ASSIGN(const auto reports, shim->Report());
+      held = reports.size();
+      for (const std::string& id : ids) held += ::access(GroupOf(pod, id).PrimaryDir().c_str(), F_OK) == 0;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    EXPECT_EQ(held, 0u);
+    EXPECT_EQ(Containers(), 0u);
+  }
   // Everything is as before, and goes on.
   void ExpectAllThere(const std::string& pod, const std::string& running, const std::string& ended) {
     EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_READY);
@@ -127,6 +155,58 @@ TEST_F(PodRecordsTest, APodThatOnlyItsShimKnowsCanBeEnded) {
     EXPECT_OK(RemovePod(id));
     EXPECT_TRUE(GroupsGone(id));
   }
+}
+
+TEST_F(PodRecordsTest, AContainerThatOnlyTheShimKnowsAndDoesNotRunIsUndone) {
+  const std::string pod = RunPod("web");
+  const std::string created = Create(ContainerRequest(pod, "created", "true"));
+  const std::string ended = RunContainer(pod, "ended", "exit 4");
+  AwaitExited(ended);
+  End();
+  for (const std::string& id : {created, ended}) Erase(id);
+  ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/records")));
+  Start();
+  ExpectNoContainer(pod, {created, ended});
+}
+
+TEST_F(PodRecordsTest, WhatWasBeingMadeOrRemovedIsUndoneInTheShimToo) {
+  for (int round = 0; round < 5; ++round) {
+    const std::string pod = RunPod(absl::StrCat("web-", round));
+    const std::string made = Create(ContainerRequest(pod, "made", "true"));
+    const std::string removed = RunContainer(pod, "removed", "exit 4");
+    AwaitExited(removed);
+    End();
+    Interrupt(made, state::ContainerRecord::MAKING);
+    ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/records/", made)));
+    Interrupt(removed, state::ContainerRecord::REMOVING);
+    Start();
+    ExpectNoContainer(pod, {made, removed});
+    EXPECT_OK(RemovePod(pod));
+  }
+  End();
+  Start();
+  EXPECT_EQ(manager_->PodCount(), 0);
+}
+
+TEST_F(PodRecordsTest, APodThatNoRecordTellsOfAndInWhichNothingLivesIsUndone) {
+  const std::string pod = RunPod("web"), bare = RunPod("bare"), dead = RunPod("dead");
+  AwaitExited(RunContainer(pod, "ended", "exit 4"));
+  ASSERT_EQ(::kill(ShimOf(dead), SIGKILL), 0);
+  End();
+  LoseDatabase();
+  for (const std::string& id : {pod, dead}) LoseCopies(id);
+  ASSERT_OK(RemoveTree(State() + "/pods/" + bare));
+  Start();
+  for (const std::string& id : {pod, bare, dead}) {
+    for (int i = 0; i < 500 && HasShim(id); ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_FALSE(HasShim(id));
+    EXPECT_TRUE(GroupsGone(id));
+    const std::string directory = State() + "/pods/" + id;
+    for (int i = 0; i < 500 && ::access(directory.c_str(), F_OK) == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_NE(::access(directory.c_str(), F_OK), 0);
+  }
+  EXPECT_EQ(manager_->PodCount(), 0);
+  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(10))));
 }
 
 TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {

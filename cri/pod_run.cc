@@ -236,6 +236,8 @@ absl::StatusOr<std::string> PodManager::RunPod(const v1::RunPodSandboxRequest& r
   if (made.ok()) made = copies_.Write(*pod->Snapshot());
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
+    // So that a restart goes on with the undoing.
+    (void)Change(*pod, [](state::PodRecord& r) { r.set_stage(state::PodRecord::REMOVING); });
     if (!TearDownPod(pod).ok()) {
       cleanup_.UntilDone(absl::StrCat("undo of pod ", pod->id), [this, pod] { return TearDownPod(pod); });
     }

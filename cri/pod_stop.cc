@@ -179,6 +179,7 @@ absl::Status PodManager::TearDownPod(const PodPtr& pod) {
   timer.Done("shim");
   CRISP_RETURN_IF_ERROR(RemovePodGroups(record, Cancel(absl::Now() + absl::Seconds(5))));
   timer.Done("cgroup");
+  // With the copy of the row, while the row still says that the pod is being removed.
   CRISP_RETURN_IF_ERROR(RemoveTree(PodDir(pod->id)));
   CRISP_RETURN_IF_ERROR(EraseRow(*pod));
   mcs_.Release(record.selinux_level());

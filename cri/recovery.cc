@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -112,7 +113,7 @@ absl::Status PodManager::Recover() {
   // Nearly all answer at once, and whoever asks then finds things as they are. Who does not answer
   // delays nobody else.
   adoptions->Await(kAdoptionPause);
-  adoptions_.Post([this] { ShowStrays(); });
+  adoptions_.Post([this] { TakeStrays(); });
   SweepLeftovers(keys, live);
   LogInfo("recovered", {{"pods", pods_.size()},
                         {"containers", containers_.size()},
@@ -120,53 +121,92 @@ absl::Status PodManager::Recover() {
   return absl::OkStatus();
 }
 
-// Before a directory is swept away, the kernel is asked whether a shim of it lives.
+state::PodRecord PodManager::RecordOfUnknown(const std::string& pod_id, bool lives) const {
+  state::PodRecord record = UnknownPod(
+      pod_id, runtime::PodCgroupPath(options_.cgroup_driver, "", pod_id).value_or(""));
+  if (lives) {
+    LogError("recover.unknown_pod", {{"pod", pod_id}});
+  } else {
+    LogWarning("recover.undone_pod", {{"pod", pod_id}, {"reason", "no record tells of it, and no process is in it"}});
+    record.set_stage(state::PodRecord::REMOVING);
+  }
+  return record;
+}
+
+// Before a directory is undone, the kernel is asked what lives in it.
 absl::Status PodManager::AddUnknownPods(RecordStore::Records* records) {
   const std::vector<std::string> unknown = copies_.WithoutRecord(*records);
   if (unknown.empty()) return absl::OkStatus();
   CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
                          runtime::FindShims(options_.state + "/pods", ""));
   for (const std::string& id : unknown) {
-    const bool lives = std::any_of(shims.begin(), shims.end(),
-                                   [&id](const runtime::FoundShim& shim) { return shim.pod_id == id; });
-    if (!lives) continue;
-    LogError("recover.unknown_pod", {{"pod", id}});
-    records->pods.push_back(UnknownPod(id, DefaultGroup(id)));
+    if (id.size() != 64 || !IsIdPrefix(id)) continue;  // no pod's: swept
+    const bool lives = std::any_of(shims.begin(), shims.end(), [&id](const runtime::FoundShim& shim) {
+      return shim.pod_id == id && shim.has_children;
+    });
+    records->pods.push_back(RecordOfUnknown(id, lives));
     CRISP_RETURN_IF_ERROR(records_->Put(records->pods.back()));
   }
   return absl::OkStatus();
 }
 
-std::string PodManager::DefaultGroup(const std::string& pod_id) const {
-  return runtime::PodCgroupPath(options_.cgroup_driver, "", pod_id).value_or("");
-}
-
-void PodManager::ShowStrays() {
+void PodManager::TakeStrays() {
   const auto shims = runtime::FindShims(options_.state + "/pods", "");
   if (!shims.ok()) return;
   for (const runtime::FoundShim& shim : *shims) {
-    // A pod has its row before its shim, and loses it after it.
+    // A pod has its row before its shim, and loses it after it: one that has been removed since the
+    // shims were looked for has neither.
     const absl::StatusOr<bool> known = records_->Has(shim.pod_id);
-    if (!known.ok() || *known) continue;
-    LogError("recover.unknown_pod", {{"pod", shim.pod_id}, {"pid", shim.pid}});
-    state::PodRecord record = UnknownPod(shim.pod_id, DefaultGroup(shim.pod_id));
+    if (!known.ok() || *known || shim.HasEnded()) continue;
+    state::PodRecord record = RecordOfUnknown(shim.pod_id, shim.has_children);
     if (!records_->Put(record).ok()) continue;
     const std::string key = PodNameKey(record.config().metadata());
-    pods_.Insert(shim.pod_id, std::make_shared<Pod>(std::move(record), key));
+    const auto pod = std::make_shared<Pod>(std::move(record), key);
+    if (shim.has_children) {
+      pods_.Insert(pod->id, pod);
+    } else {
+      cleanup_.UntilDone(absl::StrCat("undo of pod ", pod->id), [this, pod] { return TearDownPod(pod); });
+    }
   }
 }
 
-void PodManager::ShowUnknown(const PodPtr& pod, const runtime::ContainerReport& report) {
-  const absl::StatusOr<bool> known = records_->Has(report.container_id);
-  if (!known.ok() || *known) return;  // being undone
-  LogError("recover.unknown_container", {{"pod", pod->id}, {"container", report.container_id}});
+absl::StatusOr<std::vector<runtime::ContainerReport>> PodManager::UnknownOf(
+    runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const {
+  absl::flat_hash_set<std::string> without_row;
+  for (const runtime::ContainerReport& report : reports) {
+    const absl::StatusOr<bool> known = records_->Has(report.container_id);
+    if (known.ok() && !*known) without_row.insert(report.container_id);
+  }
+  std::vector<runtime::ContainerReport> unknown;
+  if (without_row.empty()) return unknown;
+  // A container has its row before the shim knows it, and loses it after that: one whose undoing ended
+  // since the first report is not in a second one.
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> again, shim.Report());
+  for (runtime::ContainerReport& report : again) {
+    if (without_row.contains(report.container_id)) unknown.push_back(std::move(report));
+  }
+  return unknown;
+}
+
+void PodManager::TakeUnknown(const PodPtr& pod, const runtime::ContainerReport& report) {
+  const bool lives = report.state == runtime::ContainerReport::State::kRunning;
   const auto path = runtime::ContainerCgroupPath(
       options_.cgroup_driver, pod->Snapshot()->config().linux().cgroup_parent(), pod->id, report.container_id);
   const std::string group = GroupOfProcess(*layout_, report.pid);
   state::ContainerRecord record =
       UnknownContainer(pod->id, report.container_id, group.empty() ? path.value_or("") : group);
+  if (!lives) record.set_stage(state::ContainerRecord::REMOVING);
   const std::string key = ContainerNameKey(pod->id, record.config().metadata());
   auto container = std::make_shared<Container>(std::move(record), key, pod);
+  if (!lives) {
+    LogWarning("recover.undone_container", {{"pod", pod->id}, {"container", container->id},
+                                            {"reason", "no record tells of it, and it does not run"}});
+    (void)Change(*container, [](state::ContainerRecord&) {});
+    cleanup_.UntilDone(absl::StrCat("undo of container ", container->id),
+                       [this, container] { return TearDownContainer(container); });
+    return;
+  }
+  LogError("recover.unknown_container", {{"pod", pod->id}, {"container", container->id}});
   if (!Change(*container, [](state::ContainerRecord&) {}).ok()) return;
   ShowContainer(container);
   Reconcile(container, &report);
@@ -259,6 +299,7 @@ absl::Status PodManager::AdoptShim(const PodPtr& pod, absl::Duration patience) {
   }
   if (!shim.ok()) return shim.status();
   CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> reports, (*shim)->Report());
+  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> unknown, UnknownOf(**shim, reports));
   pod->Edit([&shim](state::PodRecord& edited) { edited.set_shim_pid((*shim)->pid()); });
   settle(*shim);
   std::map<std::string, const runtime::ContainerReport*> by_id;
@@ -266,9 +307,8 @@ absl::Status PodManager::AdoptShim(const PodPtr& pod, absl::Duration patience) {
   for (const ContainerPtr& container : ContainersOf(*pod)) {
     auto it = by_id.find(container->id);
     Reconcile(container, it == by_id.end() ? nullptr : it->second);
-    if (it != by_id.end()) by_id.erase(it);
   }
-  for (const auto& [id, report] : by_id) ShowUnknown(pod, *report);
+  for (const runtime::ContainerReport& report : unknown) TakeUnknown(pod, report);
   // It may have been lost before anybody could be told.
   if (!(*shim)->connected()) HandleShimLost(pod);
   return absl::OkStatus();

@@ -51,7 +51,20 @@ bool HasEnded(const UniqueFd& pidfd, absl::Duration wait) {
   return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0;
 }
 
+// All its threads are looked at: each has children of its own.
+bool HasChildren(const std::string& process) {
+  const absl::StatusOr<std::vector<std::string>> threads = ListDir(process + "/task");
+  if (!threads.ok()) return true;
+  for (const std::string& thread : *threads) {
+    const absl::StatusOr<std::string> children = ReadFile(absl::StrCat(process, "/task/", thread, "/children"));
+    if (!children.ok() || !children->empty()) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool FoundShim::HasEnded() const { return runtime::HasEnded(pidfd, absl::ZeroDuration()); }
 
 absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id) {
   // As the kernel names it: without links on the way.
@@ -69,8 +82,9 @@ absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, co
     if (!shim.pidfd) continue;
     shim.pod_id = PodHeldBy(process, prefix);
     if (shim.pod_id.empty() || (!pod_id.empty() && shim.pod_id != pod_id)) continue;
+    shim.has_children = HasChildren(process);
     // The pid was the same process's from before the look to after it.
-    if (!HasEnded(shim.pidfd, absl::ZeroDuration())) found.push_back(std::move(shim));
+    if (!shim.HasEnded()) found.push_back(std::move(shim));
   }
   return found;
 }

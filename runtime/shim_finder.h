@@ -19,6 +19,10 @@ struct FoundShim {
   std::string pod_id;
   pid_t pid = 0;
   UniqueFd pidfd;
+  // It has a process: a container's, or the pod's first. True as well where the kernel does not tell.
+  bool has_children = false;
+
+  bool HasEnded() const;
 };
 
 // The processes that run a shim's binary and hold a directory <pods_dir>/<pod id> open, there or
