@@ -65,7 +65,9 @@ absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths
   CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
   if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
   auto text = paths.Read(selection.path, 1u << 20);
-  if (!text.ok() && IsPathsTrouble(text.status())) return Annotate(text.status(), "seccomp");
+  if (absl::IsDeadlineExceeded(text.status()) || absl::IsUnavailable(text.status())) {
+    return Annotate(text.status(), "seccomp");
+  }
   // NotFound would say that the pod or the image is.
   if (!text.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));

@@ -95,7 +95,8 @@ void PodManager::HandleShimLost(const PodPtr& pod) {
   LogWarning("shim.connection_lost", {{"pod", pod->id}});
   {
     absl::MutexLock lock(&pod->mutex);
-    if (pod->shim != nullptr && pod->shim->connected()) return;  // already made again
+    // Under way, and looks at the connection when it is done; or already made again.
+    if (pod->adopting || (pod->shim != nullptr && pod->shim->connected())) return;
     pod->shim = nullptr;
     pod->adopting = true;
   }

@@ -12,7 +12,7 @@ namespace crisp::cri {
 namespace {
 
 constexpr int kNeedless[] = {CAP_SYS_MODULE,  CAP_SYS_BOOT,      CAP_SYS_TIME,      CAP_SYS_RAWIO,
-                             CAP_SYS_PACCT,   CAP_SYS_TTY_CONFIG, CAP_SYS_NICE,     CAP_SYSLOG,
+                             CAP_SYS_PACCT,   CAP_SYS_TTY_CONFIG, CAP_SYSLOG,  // not SYS_NICE: shims are moved between v1 cpusets
                              CAP_AUDIT_WRITE, CAP_AUDIT_CONTROL, CAP_AUDIT_READ,    CAP_MAC_ADMIN,
                              CAP_MAC_OVERRIDE, CAP_NET_BROADCAST, CAP_IPC_LOCK,     CAP_IPC_OWNER,
                              CAP_LEASE,       CAP_LINUX_IMMUTABLE, CAP_WAKE_ALARM,  CAP_BLOCK_SUSPEND,

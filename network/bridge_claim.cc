@@ -39,7 +39,12 @@ absl::StatusOr<BridgeClaim> BridgeClaim::Take(const std::string& bridge) {
     LogWarning("network.unclaimed", {{"bridge", bridge}, {"error", made.message()}});
     return BridgeClaim("", UniqueFd());
   }
-  if (flock(lock->get(), LOCK_EX | LOCK_NB) == 0) return BridgeClaim(std::move(path), *std::move(lock));
+  if (flock(lock->get(), LOCK_EX | LOCK_NB) == 0) {
+    // A reset may have removed the file between the two steps; what others find there now is another one.
+    struct stat locked {};
+    if (fstat(lock->get(), &locked) == 0 && locked.st_nlink == 0) return Take(bridge);
+    return BridgeClaim(std::move(path), *std::move(lock));
+  }
   if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
   return absl::FailedPreconditionError(
       absl::StrCat("another crispd of this node serves the bridge ", bridge,

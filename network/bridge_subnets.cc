@@ -50,6 +50,7 @@ absl::Status BridgeNetwork::CheckSubnets() {
     if (cidrs.ok() && (cidrs->empty() || !options_.subnets_from_kubelet)) {
       CRISP_ASSIGN_OR_RETURN(const std::vector<IpPrefix> others, ChooseSubnets());
       CRISP_RETURN_IF_ERROR(UseSubnets(others));
+      host_->Invalidate();  // the bridge has the former ones' gateways
       status = host_->CheckSubnets(others);
     }
   }

@@ -220,7 +220,7 @@ absl::StatusOr<std::vector<std::string>> HostPaths::Do(const std::vector<PathReq
   const std::string frame = EncodeStrings(EncodeRequests(requests));
   const absl::Time begin = absl::Now(), deadline = begin + timeout;
   // A helper may have been killed while it was idle. All requests can be made twice.
-  for (int tries = 2;; --tries) {
+  for (int tries = kIdle + 1;; --tries) {  // all that are kept, and a new one
     CRISP_ASSIGN_OR_RETURN(std::unique_ptr<Helper> helper, Take());
     const absl::StatusOr<std::string> reply = Exchange(*helper, frame, deadline);
     if (absl::IsDeadlineExceeded(reply.status())) {

@@ -279,11 +279,15 @@ bool ContainerStore::RecoverOne(const std::string& name) {
     const size_t count = lines.size() - (numbers.empty() ? 0 : 1);
     for (size_t i = 0; i < count; ++i) {
       std::vector<LayerRecord> layer = layers_->Repin({lines[i]});
+      int64_t number = 0;
+      const bool numbered = numbers.size() == count && absl::SimpleAtoi(numbers[i], &number);
+      if (!layer.empty() && numbered && layer[0].number != number) {
+        layers_->Unpin({lines[i]});  // pulled again since; the container stands on the former one
+        layer.clear();
+      }
       if (!layer.empty()) {
         entry.diff_ids.push_back(lines[i]);
       } else {
-        int64_t number = 0;
-        const bool numbered = numbers.size() == count && absl::SimpleAtoi(numbers[i], &number);
         told &= numbered || lines[i] == kNumbersLine;
         if (numbered) layer = layers_->Hold({{lines[i], number}});
         entry.held.insert(entry.held.end(), layer.begin(), layer.end());

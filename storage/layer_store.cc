@@ -275,7 +275,9 @@ bool LayerStore::LooksWhole(const LayerRecord& record) const {
     return stat(paths_.LayerImage(record.number).c_str(), &st) == 0 &&
            static_cast<uint64_t>(st.st_size) == record.image.size;
   }
-  return record.inodes == 0 || !IsEmptyDirectory(paths_.LayerFs(record.number)).value_or(true);
+  // What cannot be looked at now (no descriptor is left) says nothing of the layer.
+  const absl::StatusOr<bool> empty = IsEmptyDirectory(paths_.LayerFs(record.number));
+  return record.inodes == 0 || (empty.ok() ? !*empty : !absl::IsNotFound(empty.status()));
 }
 
 absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record, const Cancel& cancel) const {

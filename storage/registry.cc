@@ -311,7 +311,10 @@ absl::Status Session::FetchFromUrls(const Descriptor& blob,
     const HttpReply reply =
         http_->Send({.url = url, .stall_timeout = stall_timeout_, .follow_to_plain_http = plain}, checked, cancel);
     if (reply.end == HttpEnd::kComplete && reply.status == 200) return verifier.Finish();
-    if (reply.end == HttpEnd::kCancelled || verifier.bytes_seen() > 0) return reply.error;
+    if (reply.end == HttpEnd::kCancelled || verifier.bytes_seen() > 0) {
+      return reply.error.ok() ? absl::DataLossError(absl::StrCat("a part of the layer came, unasked, from ", ScrubUrls(url)))
+                              : reply.error;
+    }
     absl::StrAppend(&tried, "; ", ScrubUrls(url), ": ",
                     reply.end == HttpEnd::kComplete ? absl::StrCat("HTTP ", reply.status)
                                                     : std::string(reply.error.message()));

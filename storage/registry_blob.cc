@@ -102,7 +102,9 @@ std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& c
   for (int fruitless = 0;;) {
     const uint64_t before = offset_;
     HostClient::Outcome outcome = Ask(host, cancel);
-    if (offset_ > before) sender_ = host;
+    // Who began is the likelier culprit of wrong bytes.
+    const bool refused = outcome.reply.end == HttpEnd::kSinkFailed && !unsuitable_;
+    if (sender_ == nullptr && (offset_ > before || refused)) sender_ = host;
     const HttpEnd end = outcome.reply.end;
     // The sink's own error, or bytes that cannot be taken back.
     if (end == HttpEnd::kSinkFailed && !unsuitable_) return outcome.status;

@@ -47,7 +47,11 @@ void SettleExec(Birth* birth) {
     return;
   }
   exec->running = true;
-  if (exec->own_cgroup_ns) exec->cgroup_namespace.Reset(OpenNamespace(exec->process.pid, "cgroup"));
+  // Not the container's own, where the helper could not leave that one.
+  if (exec->own_cgroup_ns && exec->process.alive() && exec->container != nullptr &&
+      CgroupNamespaceOf(exec->process.pid) != CgroupNamespaceOf(exec->container->process.pid)) {
+    exec->cgroup_namespace.Reset(OpenNamespace(exec->process.pid, "cgroup"));
+  }
   exec->started_at = Now();
 }
 
@@ -97,7 +101,11 @@ void Birth::Learn(pid_t pid, int pidfd) {
   if (!unknown() || pid <= 0 || IsKnown(pid) || !mine.valid() || !IsChild(mine.get())) return;
   process().pid = pid;
   process().pidfd.Reset(mine.Release());
-  (void)send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL);
+  if (killed) {
+    (void)process().Signal(SIGKILL);
+  } else {
+    (void)send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL);
+  }
   ReapChildren();
 }
 
@@ -190,8 +198,10 @@ bool SignalAtBirth(Container* container, int signal) {
     return true;
   }
   if (container->process.pid > 0) return container->process.Signal(SIGKILL);
-  for (const Birth* birth = g_births; birth != nullptr; birth = birth->next) {
-    if (birth->container == container) return birth->helper.Signal(SIGKILL);
+  for (Birth* birth = g_births; birth != nullptr; birth = birth->next) {
+    if (birth->container != container) continue;
+    birth->killed = true;
+    return birth->helper.Signal(SIGKILL);
   }
   return true;
 }

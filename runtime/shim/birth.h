@@ -28,6 +28,7 @@ class Birth : public Watch {
   uint64_t deadline = 0;  // Now() at which it is given up
   bool dead = false;      // the child had ended before it was told to go on
   bool failed = false;
+  bool killed = false;    // its process gets no leave to go on
   Error error;
   Birth* next = nullptr;
 

@@ -155,8 +155,11 @@ bool KillExec(const Str& id) {
 // A process that its helper has not told of does not go on without the shim's leave.
 bool KillExec(Exec* exec) {
   if (exec->ended) return true;
-  if (const Birth* birth = FindBirth(exec)) (void)birth->helper.Signal(SIGKILL);
-  if (exec->process.pid == 0) return true;
+  if (Birth* birth = FindBirth(exec)) {
+    birth->killed = true;
+    (void)birth->helper.Signal(SIGKILL);
+  }
+  if (!exec->process.alive()) return true;
   // Its process last: whose parent has died is nobody's descendant any more.
   struct stat mark = {};
   if (exec->cgroup_namespace.valid()) (void)fstat(exec->cgroup_namespace.get(), &mark);

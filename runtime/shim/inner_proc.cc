@@ -41,13 +41,14 @@ bool BecomeHarmless(int socket) {
       SysCloseRange(kNamespace + 1, ~0u, 0) != 0 || SysCloseRange(0, kSocket - 1, 0) != 0) {
     return Fail("close descriptors");
   }
+  // To enter by a process' descriptor takes the right to trace it. Only the next child will be inside.
+  if (SysSetns(kNamespace, CLONE_NEWPID) != 0) return Fail("enter the PID namespace");
   return DropToCapability(CAP_SYS_ADMIN);
 }
 
 // Opens it from inside: a child of this process does, for which nothing of the outside is left.
 [[noreturn]] void RunOpener(int socket) {
   if (!BecomeHarmless(socket)) Tell(false, -1);
-  if (SysSetns(kNamespace, CLONE_NEWPID) != 0) Tell(Fail("enter the PID namespace"), -1);
   close(kNamespace);
   const pid_t inside = CloneSelf(0, nullptr, -1);
   if (inside == 0) {
