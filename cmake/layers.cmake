@@ -52,7 +52,7 @@ function(crisp_test name)
     list(APPEND ARG_LABEL sanitized)
     add_dependencies(sanitizer_tests ${name})
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 120)
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300)
 endfunction()
 
 # crisp_fuzzer(NAME [LIBS lib...] SOURCES file...): a libFuzzer target, built by the fuzz preset only.
