@@ -50,7 +50,7 @@ struct RuntimeConfig {
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
   // Handlers, "" among them, whose containers have a writable /sys/fs/cgroup without being privileged, as
-  // systemd or a container engine in a container needs it. Only on cgroup v2 mounted with nsdelegate.
+  // a container engine in a container needs it. Only on cgroup v2 mounted with nsdelegate.
   std::vector<std::string> cgroup_writable_handlers;
   // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an
   // IPC and a UTS namespace of their own and no user namespace take them.
