@@ -136,8 +136,8 @@ absl::Status HostSide::Stolen(absl::string_view what, const Route& route) {
 }
 
 absl::Status HostSide::CheckSubnets(const std::vector<IpPrefix>& subnets) {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> routes, ListRoutes(rtnl_.get()));
-  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign, WithoutOwn(routes));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign,
+                         ListForeignRoutes(rtnl_.get(), options_.bridge));
   for (const IpPrefix& subnet : subnets) {
     const Route* stealer = Stealer(foreign, subnet, 0);
     if (stealer != nullptr) return Stolen(subnet.ToString(), *stealer);
@@ -155,25 +155,9 @@ absl::Status HostSide::CheckRoute(const InterfaceAddress& address) {
 }
 
 absl::StatusOr<std::vector<IpPrefix>> HostSide::FreeSubnets() {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> routes, ListRoutes(rtnl_.get()));
-  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign, WithoutOwn(routes));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Route> foreign,
+                         ListForeignRoutes(rtnl_.get(), options_.bridge));
   return DefaultSubnets(foreign, 0);
-}
-
-// The bridge's addresses are local ones, which the kernel files under that interface too.
-absl::StatusOr<std::vector<Route>> HostSide::WithoutOwn(std::vector<Route> routes) {
-  const absl::StatusOr<Link> bridge = GetLink(rtnl_.get(), options_.bridge);
-  if (absl::IsNotFound(bridge.status())) return routes;
-  if (!bridge.ok()) return bridge.status();
-  CRISP_ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> own,
-                         ListAddresses(rtnl_.get(), bridge->index));
-  std::erase_if(routes, [&](const Route& route) {
-    return route.link == bridge->index ||
-           std::any_of(own.begin(), own.end(), [&](const InterfaceAddress& a) {
-             return route.to == IpPrefix{.address = a.address, .length = a.address.bits()};
-           });
-  });
-  return routes;
 }
 
 absl::Status HostSide::Ensure(const Wanted& wanted) {

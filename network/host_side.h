@@ -84,7 +84,6 @@ class HostSide {
       : options_(std::move(options)), rtnl_(std::move(rtnl)), firewall_(std::move(firewall)) {}
   absl::Status EnsureGuard(const Wanted& wanted);
   absl::Status Stolen(absl::string_view what, const Route& route);
-  absl::StatusOr<std::vector<Route>> WithoutOwn(std::vector<Route> routes);
   absl::Status EnsureBridge(const Wanted& wanted);
   absl::Status EnsureAddresses(const Wanted& wanted);
   absl::Status EnsureSysctls(const Wanted& wanted);

@@ -70,6 +70,22 @@ absl::StatusOr<std::vector<Route>> ListRoutes(int fd) {
   return routes;
 }
 
+// The bridge's addresses are local ones, which the kernel files under that interface too.
+absl::StatusOr<std::vector<Route>> ListForeignRoutes(int fd, const std::string& bridge) {
+  CRISP_ASSIGN_OR_RETURN(std::vector<Route> routes, ListRoutes(fd));
+  const absl::StatusOr<Link> link = GetLink(fd, bridge);
+  if (absl::IsNotFound(link.status())) return routes;
+  if (!link.ok()) return link.status();
+  CRISP_ASSIGN_OR_RETURN(const std::vector<InterfaceAddress> own, ListAddresses(fd, link->index));
+  std::erase_if(routes, [&](const Route& route) {
+    return route.link == link->index ||
+           std::any_of(own.begin(), own.end(), [&](const InterfaceAddress& a) {
+             return route.to == IpPrefix{.address = a.address, .length = a.address.bits()};
+           });
+  });
+  return routes;
+}
+
 absl::StatusOr<Route> RouteTo(int fd, const IpAddress& address) {
   NetlinkBatch batch;
   rtmsg header{};

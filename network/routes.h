@@ -19,6 +19,8 @@ struct Route {
 // Those of the host's main and local tables, without default routes, multicast and link-local ones.
 // Walks the tables: not on the path of a request.
 absl::StatusOr<std::vector<Route>> ListRoutes(int fd);
+// Of them, those that are not the built-in network's own: not to `bridge`, nor to its addresses.
+absl::StatusOr<std::vector<Route>> ListForeignRoutes(int fd, const std::string& bridge);
 // The route that a packet of the host to `address` takes; NotFound when there is none.
 absl::StatusOr<Route> RouteTo(int fd, const IpAddress& address);
 

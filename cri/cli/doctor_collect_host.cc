@@ -17,11 +17,15 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
+#include "base/status.h"
 #include "base/unique_fd.h"
 #include "cri/cli/doctor_collect.h"
 #include "cri/cli/doctor_parse.h"
 #include "cri/host_facts.h"
 #include "network/cni_config.h"
+#include "network/links.h"
+#include "network/netlink.h"
+#include "network/routes.h"
 
 namespace crisp::cli {
 namespace {
@@ -110,6 +114,22 @@ void CollectCni(NodeFacts& facts) {
   for (const network::CniPlugin& plugin : config->plugins) cni.types.push_back(plugin.type);
 }
 
+absl::Status FindSubnets(const std::string& bridge, SubnetFacts& subnets) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd rtnl, network::OpenRtnl());
+  CRISP_ASSIGN_OR_RETURN(subnets.routes, network::ListForeignRoutes(rtnl.get(), bridge));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<network::Link> links, network::ListLinks(rtnl.get()));
+  for (const network::Link& link : links) {
+    subnets.links[link.index] = link.name;
+    if (link.name != bridge) continue;
+    CRISP_ASSIGN_OR_RETURN(const auto addresses, network::ListAddresses(rtnl.get(), link.index));
+    for (const network::InterfaceAddress& a : addresses) {
+      const network::IpPrefix subnet{a.address.Masked(a.prefix_length), a.prefix_length};
+      if (subnet.ToString() != "fe80::/64") subnets.in_use.push_back(subnet);
+    }
+  }
+  return absl::OkStatus();
+}
+
 // The name of the program that has one of these sockets open.
 std::string HolderOf(const CollectOptions& options, const std::vector<uint64_t>& inodes) {
   for (const Process& process : ListProcesses(options)) {
@@ -184,6 +204,8 @@ void CollectKubelet(const CollectOptions& options, NodeFacts& facts) {
 
 void CollectNetwork(const CollectOptions& options, NodeFacts& facts) {
   CollectCni(facts);
+  facts.network.subnets.error =
+      std::string(FindSubnets(facts.config.network.name, facts.network.subnets).message());
   const std::string tables =
       absl::StrCat(ReadFile(options.prefix + "/proc/net/tcp").value_or(""), "\n",
                    ReadFile(options.prefix + "/proc/net/tcp6").value_or(""));

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "cri/config.h"
+#include "network/ip_address.h"
+#include "network/routes.h"
 
 namespace crisp::cli {
 
@@ -96,8 +98,17 @@ struct PortFacts {
   std::string holder;   // the program that listens on the port; empty: nobody
 };
 
+// Who else on this host has addresses of the built-in network.
+struct SubnetFacts {
+  std::string error;                      // why it could not be found out
+  std::vector<network::IpPrefix> in_use;  // the bridge's; empty: there is none
+  std::vector<network::Route> routes;     // the host's main and local ones, but the bridge's own
+  std::map<int, std::string> links;       // names
+};
+
 struct NetworkFacts {
   CniFacts cni;
+  SubnetFacts subnets;
   std::vector<PortFacts> ports;
 };
 

@@ -1,9 +1,10 @@
-// Checks of CNI, ports and the kernel's limits.
+// Checks of CNI, the built-in network's subnets, ports and the kernel's limits.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cri/cli/doctor_checks.h"
+#include "network/routes.h"
 
 namespace crisp::cli {
 namespace {
@@ -43,6 +44,71 @@ Finding CheckCni(const CniFacts& cni) {
                          absl::StrJoin(cni.files.begin() + 1, cni.files.end(), ", "))};
   }
   return Good(kName, absl::StrCat(file, " with ", absl::StrJoin(cni.types, ", ")));
+}
+
+bool BuiltInServes(const NodeFacts& facts) {
+  const std::string& builtin = facts.config.network.builtin;
+  return builtin == "always" || (builtin == "auto" && facts.network.cni.files.empty());
+}
+
+// Those that pods have, or would have from the next start on.
+std::vector<network::IpPrefix> PodSubnets(const NodeFacts& facts) {
+  const SubnetFacts& subnets = facts.network.subnets;
+  if (!subnets.in_use.empty()) return subnets.in_use;
+  auto configured = network::ParsePrefixes(facts.config.network.subnets);
+  if (configured.ok() && !configured->empty()) return *std::move(configured);
+  return network::DefaultSubnets(subnets.routes, 0);
+}
+
+std::string Describe(const SubnetFacts& facts, const network::Route& route) {
+  const auto link = facts.links.find(route.link);
+  return absl::StrCat("the node's route to ", route.to.ToString(), " by ",
+                      link == facts.links.end() ? "no interface" : link->second);
+}
+
+std::string AnotherSubnet(const std::vector<network::Route>& routes, const network::IpPrefix& subnet) {
+  const network::IpPrefix free = network::DefaultSubnets(routes, 0).front();
+  const bool helps = !subnet.address.is_v6() && !network::Overlaps(routes, free, 0);
+  return absl::StrCat("set network.subnets to one that nothing else on this node uses",
+                      helps ? absl::StrCat(" (", free.ToString(), " is free)") : "",
+                      " and restart crispd; where the subnet is the pod CIDR that the kubelet tells "
+                      "(network.subnets_from_kubelet), give the cluster another; or end what made the route");
+}
+
+// What the longest prefix gets: a narrower route takes addresses from pods, pods take them from a wider.
+Finding CheckSubnet(const NodeFacts& facts, const network::IpPrefix& subnet) {
+  const SubnetFacts& subnets = facts.network.subnets;
+  const std::string check = absl::StrCat("pod subnet ", subnet.ToString());
+  const std::string todo = AnotherSubnet(subnets.routes, subnet);
+  if (const network::Route* stealer = network::Stealer(subnets.routes, subnet, 0)) {
+    return {Level::kError, check, absl::StrCat(Describe(subnets, *stealer), " has addresses of it"),
+            "what the node sends to pods with these addresses goes elsewhere, probes fail, and crispd makes "
+            "no pods with a network of their own",
+            todo};
+  }
+  for (const network::Route& route : subnets.routes) {
+    if (!network::Overlaps({route}, subnet, 0)) continue;
+    const std::string found = absl::StrCat("is within ", Describe(subnets, route));
+    // So a cluster's nodes reach each other's pods.
+    const bool of_cluster = facts.config.network.subnets_from_kubelet && facts.kubelet.installed &&
+                            !subnets.in_use.empty();
+    if (of_cluster) return Good(check, found);
+    return {Level::kWarning, check, found,
+            "neither this node nor its pods reach what has one of these addresses elsewhere", todo};
+  }
+  return Good(check, "no other route of the node overlaps with it");
+}
+
+std::vector<Finding> CheckSubnets(const NodeFacts& facts) {
+  if (!BuiltInServes(facts)) return {};
+  if (!facts.network.subnets.error.empty()) {
+    return {{Level::kWarning, "pod subnet", facts.network.subnets.error,
+             "whether another network of the node has pods' addresses is not known",
+             "compare `ip route` with network.subnets"}};
+  }
+  std::vector<Finding> findings;
+  for (const network::IpPrefix& subnet : PodSubnets(facts)) findings.push_back(CheckSubnet(facts, subnet));
+  return findings;
 }
 
 Finding CheckPort(const PortFacts& port) {
@@ -90,7 +156,7 @@ std::vector<Finding> CheckForwarding(const NodeFacts& facts) {
   constexpr char kIPv4[] = "net.ipv4.ip_forward";
   constexpr char kIPv6[] = "net.ipv6.conf.all.forwarding";
   std::vector<Finding> findings;
-  const bool built_in = facts.network.cni.files.empty();
+  const bool built_in = BuiltInServes(facts);
   const char* const turned_on = "off; the built-in network turns it on with its first pod";
   if (Value(facts, kIPv4, 0) > 0) {
     findings.push_back(Good(kIPv4, "on"));
@@ -126,6 +192,7 @@ Finding CheckBridgeFilter(const NodeFacts& facts) {
 std::vector<Finding> CheckNetwork(const NodeFacts& facts) {
   std::vector<Finding> findings = {CheckCni(facts.network.cni), CheckBridgeFilter(facts)};
   for (Finding& finding : CheckForwarding(facts)) findings.push_back(std::move(finding));
+  for (Finding& finding : CheckSubnets(facts)) findings.push_back(std::move(finding));
   for (const PortFacts& port : facts.network.ports) findings.push_back(CheckPort(port));
   return findings;
 }

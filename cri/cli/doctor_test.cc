@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <utility>
 
 #include "base/status_matchers.h"
 
@@ -87,6 +88,25 @@ NodeFacts Healthy() {
                   .cgroup_driver = "systemd",
                   .pods = 3,
                   .conditions = {{"RuntimeReady", true, ""}}};
+  return facts;
+}
+
+std::vector<network::IpPrefix> Prefixes(const std::vector<std::string>& texts) {
+  std::vector<network::IpPrefix> prefixes;
+  for (const std::string& text : texts) prefixes.push_back(network::IpPrefix::Parse(text).value());
+  return prefixes;
+}
+
+constexpr int kVpn = 7;
+
+// One whose pods have the built-in network, and which has these routes besides.
+NodeFacts BuiltIn(const std::vector<std::pair<std::string, int>>& routes) {
+  NodeFacts facts = Healthy();
+  facts.network.cni.files = {};
+  facts.network.subnets.links = {{kVpn, "tun0"}};
+  for (const auto& [to, link] : routes) {
+    facts.network.subnets.routes.push_back({network::IpPrefix::Parse(to).value(), link});
+  }
   return facts;
 }
 
@@ -324,13 +344,67 @@ TEST(DoctorTest, NetworkAndLimits) {
       {"fs.file-max", kWarning, "1024", "=262144",
        [](auto& f) { f.sysctls["fs.file-max"] = 1024; }},
   });
-  NodeFacts built_in = Healthy();
-  built_in.network.cni.files = {};
+  NodeFacts built_in = BuiltIn({});
   built_in.sysctls.erase("net.ipv6.conf.all.forwarding");
   built_in.sysctls["net.ipv4.ip_forward"] = 0;
   built_in.network.ports[0].holder = "";
   for (const Finding& finding : CheckNetwork(built_in))
     EXPECT_EQ(finding.level, Level::kOk) << finding.found;
+}
+
+TEST(DoctorTest, SubnetsThatOthersHave) {
+  // Narrower than the subnet, and wider.
+  Expect({
+      {"pod subnet 10.79.0.0/16", kError, "route to 10.79.3.0/24 by tun0", "network.subnets to one",
+       [](auto& f) {
+         f = BuiltIn({{"10.79.3.0/24", kVpn}});
+         f.network.subnets.in_use = Prefixes({"10.79.0.0/16"});
+       }},
+      {"pod subnet 10.79.0.0/16", kError, "10.79.0.0/16 by tun0", "10.63.0.0/16 is free",
+       [](auto& f) {
+         f = BuiltIn({{"10.79.0.0/16", kVpn}});
+         f.config.network.subnets = {"10.79.0.0/16"};
+       }},
+      {"pod subnet 10.79.0.0/16", kWarning, "within the node's route to 10.0.0.0/8 by tun0",
+       "172.29.0.0/16 is free",
+       [](auto& f) {
+         f = BuiltIn({{"10.0.0.0/8", kVpn}});
+         f.config.network.subnets = {"10.79.0.0/16"};
+       }},
+      {"pod subnet 10.79.0.0/16", kError, "10.79.9.0/24 by no interface", "network.subnets",
+       [](auto& f) {
+         f = BuiltIn({{"10.0.0.0/8", kVpn}, {"10.79.9.0/24", 0}});
+         f.config.network.subnets = {"10.79.0.0/16"};
+       }},
+      {"pod subnet fd00:1::/64", kError, "fd00:1::/80 by tun0", "uses and restart",
+       [](auto& f) {
+         f = BuiltIn({{"fd00:1::/80", kVpn}});
+         f.config.network.subnets = {"fd00:1::/64"};
+       }},
+      {"pod subnet", kWarning, "no socket", "ip route",
+       [](auto& f) {
+         f = BuiltIn({});
+         f.network.subnets.error = "no socket";
+       }},
+  });
+}
+
+TEST(DoctorTest, SubnetsThatNobodyElseNeeds) {
+  const std::vector<std::pair<std::string, int>> taken = {{"10.79.0.0/16", kVpn}};
+  NodeFacts by_default = BuiltIn(taken);  // crispd takes another then
+  NodeFacts plugins = Healthy();
+  plugins.network.subnets = BuiltIn(taken).network.subnets;
+  plugins.config.network.subnets = {"10.79.0.0/16"};
+  NodeFacts never = plugins;
+  never.config.network.builtin = "never";
+  NodeFacts of_cluster = BuiltIn({{"10.244.0.0/16", kVpn}});
+  of_cluster.network.subnets.in_use = Prefixes({"10.244.1.0/24"});
+  for (const NodeFacts& facts : {by_default, plugins, never, of_cluster}) {
+    for (const Finding& finding : CheckNetwork(facts))
+      EXPECT_EQ(finding.level, Level::kOk) << finding.check << ": " << finding.found;
+  }
+  plugins.config.network.builtin = "always";
+  EXPECT_THAT(CheckNetwork(plugins), ::testing::Contains(::testing::Field(&Finding::level, kError)));
 }
 
 TEST(DoctorTest, DaemonAndOtherRuntimes) {
