@@ -22,10 +22,12 @@ root=$(readlink -f "$(dirname "$0")/..")
 . "$root/test/e2e/lib/registry.sh"
 
 work=$(readlink -m "${CRISP_CLUSTER_DIR:-/var/lib/crisp-cluster}")
+# By a cluster of this network namespace or, as its cgroups tell, of another.
+taken() { { ip link show "crk$1" || ls -d /sys/fs/cgroup/{*/,}"crisp-cluster-$1" | grep .; } >/dev/null 2>&1; }
 # Names and addresses follow from a number that no other cluster has, which `up` keeps in the folder.
 id=$(cat "$work/id" 2>/dev/null) || {
   id=$(($(printf %s "$work" | cksum | cut -d' ' -f1) % 250 + 1))
-  while ip link show "crk$id" >/dev/null 2>&1; do id=$((id % 250 + 1)); done
+  while taken "$id"; do id=$((id % 250 + 1)); done
 }
 node=crisp
 node_ip=10.213.$id.1 pod_net=10.214.$id service_net=10.215.$id
@@ -41,6 +43,10 @@ crisp_bin=${CRISP_BIN:-$root/build/bin}
 kube_bin=$root/build/tools/kubernetes/bin
 export PATH=$PATH:$kube_bin
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler crispd kubelet)
+# With CRISP_CLUSTER_SERVICES, services have addresses that lead to pods, and names. kube-proxy rules a network
+# namespace alone, so only a cluster in one of its own may have that: hack/conformance.sh.
+services=${CRISP_CLUSTER_SERVICES:-}
+[[ -z $services ]] || components+=(kube-proxy coredns)
 
 say() { echo "cluster: $*"; }
 fail() { echo "cluster: $*" >&2; exit 1; }
@@ -134,7 +140,11 @@ start_kube-apiserver() {
     --kubelet-certificate-authority="$pki/ca.crt" --kubelet-client-certificate="$pki/apiserver-kubelet-client.crt" \
     --kubelet-client-key="$pki/apiserver-kubelet-client.key" --kubelet-preferred-address-types=InternalIP \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$pki/sa.pub" \
-    --service-account-signing-key-file="$pki/sa.key" --service-cluster-ip-range="$service_net.0/24"
+    --service-account-signing-key-file="$pki/sa.key" --service-cluster-ip-range="$service_net.0/24" \
+    --requestheader-client-ca-file="$pki/ca.crt" --requestheader-allowed-names=front-proxy-client \
+    --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
+    --requestheader-extra-headers-prefix=X-Remote-Extra- \
+    --proxy-client-cert-file="$pki/front-proxy-client.crt" --proxy-client-key-file="$pki/front-proxy-client.key"
   await kube-apiserver 180 kubectl get --raw /readyz
 }
 
@@ -165,6 +175,16 @@ start_kubelet() {
     --kubeconfig="$work/kubelet.kubeconfig" --root-dir="$work/kubelet" --cert-dir="$work/kubelet/pki" \
     --hostname-override="$node" --node-ip="$node_ip" --v="${CRISP_CLUSTER_VERBOSITY:-2}"
   await kubelet 60 curl -fsS "http://$node_ip:10248/healthz"
+}
+
+start_kube-proxy() {
+  launch kube-proxy "$kube_bin/kube-proxy" --config="$work/kube-proxy.yaml"
+  await kube-proxy 60 curl -fsS "http://$node_ip:10256/healthz"
+}
+
+start_coredns() {
+  launch coredns "$kube_bin/coredns" -conf "$work/Corefile" -dns.port 53
+  await coredns 60 curl -fsS "http://$node_ip:8181/ready"
 }
 
 # ---- up and down -------------------------------------------------------------------------------
@@ -249,10 +269,12 @@ up() {
   kubeconfig controller-manager "$work/controller-manager.kubeconfig"
   kubeconfig scheduler "$work/scheduler.kubeconfig"
   kubeconfig kubelet "$work/kubelet.kubeconfig"
+  kubeconfig proxy "$work/proxy.kubeconfig"
   start_namespace
   make_registry
   write_crispd_config
   write_kubelet_config
+  write_services_config
   local name
   for name in "${components[@]}"; do
     if ! pid_of "$name" >/dev/null; then
@@ -290,7 +312,7 @@ down() {
   [[ -d $work ]] || return 0
   exec 9>"$work/lock"
   flock 9
-  for name in kubelet crispd; do end $name; done
+  for name in coredns kube-proxy kubelet crispd; do end $name; done
   if [[ -f $work/crispd.yaml ]] && pid_of namespace >/dev/null; then
     nsenter --mount="/proc/$(pid_of namespace)/ns/mnt" "$crisp_bin/crispd" --config "$work/crispd.yaml" reset \
       >>"$work/logs/crispd.log" 2>&1 || { say "crispd reset failed: $(tail -1 "$work/logs/crispd.log")" >&2; status=1; }
@@ -340,6 +362,7 @@ cluster: up. Next:
   hack/cluster.sh down
 TEXT
     ;;
+  build) build ;; # what a later `up` needs, and no network any more
   down) down ;;
   status) status ;;
   kubectl) shift; kubectl "$@" ;;

@@ -90,11 +90,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 registry=$(start_registry --storage "$storage")
-for host in registry.k8s.io k8s.gcr.io gcr.io; do
-  mkdir -p "$certs/$host"
-  printf 'server = "http://%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
-    "$registry" "$registry" >"$certs/$host/hosts.toml"
-done
+mirror_registry "$registry" "$certs" registry.k8s.io k8s.gcr.io gcr.io
 
 endpoint=${CRITEST_ENDPOINT:-}
 if [[ -z $endpoint ]]; then

@@ -19,6 +19,7 @@ case ${1:-} in
   --serial) mode=serial processes=1 filter=Serial ;;
 esac
 logs=$root/build/node-conformance/$mode
+. "$root/hack/lib/suites.sh"
 
 say() { echo "node-conformance: $*"; }
 cgroup_hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" {print $2}' /proc/self/mounts; }
@@ -59,7 +60,7 @@ remove_cgroups() {
 
 outside() {
   [[ $EUID == 0 ]] || { say "not root" >&2; exit 1; }
-  "$root/hack/deps.sh"
+  "$root/hack/deps.sh" cluster
   "$root/hack/tools.sh" >/dev/null
   "$root/hack/kubernetes.sh" tests >/dev/null
   "$root/hack/node-images.sh" >/dev/null
@@ -83,22 +84,6 @@ outside() {
   wait $! || status=$?
   summarize || status=1
   return $status
-}
-
-# What the suite's report says. A test that the filter or a --skip left out gives no reason.
-summarize() {
-  [[ -s $logs/report.json ]] || { say "the suite did not run; see $logs/ginkgo.log"; return 1; }
-  local specs='.[].SpecReports[] | . + {name: ((.ContainerHierarchyTexts // []) + [.LeafNodeText] | join(" "))}'
-  jq -r "$specs | select(.State | IN(\"passed\", \"skipped\", \"pending\") | not) |
-    \"FAILED: \(if .LeafNodeType == \"It\" then .name else .LeafNodeType end)\"" "$logs/report.json"
-  jq -r "$specs | select(.LeafNodeType == \"It\" and .State == \"skipped\" and (.Failure.Message // \"\") != \"\") |
-    \"\(.Failure.Message | gsub(\"\\n\"; \" \"))\t\(.name)\"" "$logs/report.json" | sort >"$logs/skipped.txt"
-  if [[ -s $logs/skipped.txt ]]; then
-    say "skipped by the tests themselves:"
-    cut -f1 "$logs/skipped.txt" | uniq -c
-  fi
-  say "$(jq -r '[.[].SpecReports[] | select(.LeafNodeType == "It") | .State] | "\(map(select(. == "passed")) | length) passed, \(
-    map(select(IN("passed", "skipped", "pending") | not)) | length) failed"' "$logs/report.json"), $(wc -l <"$logs/skipped.txt") skipped by themselves"
 }
 
 # ---- inside -------------------------------------------------------------------------------------
@@ -140,27 +125,6 @@ replace_systemd() {
   fi
 }
 
-# A node has an address, a route by which the kubelet finds it, and a neighbour with which it has talked.
-# Beyond that nothing is there, and no name server is there to be waited for.
-make_network() {
-  local neighbour=()
-  printf '127.0.0.1 localhost\n10.99.0.2 crisp\n' >"$work/hosts"
-  echo 'nameserver 127.0.0.1' >"$work/resolv.conf"
-  mount --bind "$work/hosts" /etc/hosts
-  mount --bind "$work/resolv.conf" "$(readlink -f /etc/resolv.conf)"
-  unshare --net sleep 1000000 &
-  until [[ $(readlink "/proc/$!/ns/net") != "$(readlink /proc/self/ns/net)" ]]; do sleep 0.05; done
-  neighbour=(nsenter --net="/proc/$!/ns/net")
-  ip link set lo up
-  ip link add eth0 type veth peer name eth0 netns "$!"
-  "${neighbour[@]}" ip address add 10.99.0.1/24 dev eth0
-  "${neighbour[@]}" ip link set eth0 up
-  ip address add 10.99.0.2/24 dev eth0
-  ip link set eth0 up
-  ip route add default via 10.99.0.1
-  busybox ping -q -c 20 -s 60000 -i 0.1 10.99.0.1 >/dev/null
-}
-
 # The suite wants to see crispd's cgroup as that of the runtime.
 runtime_cgroup=/runtime
 make_runtime_cgroup() {
@@ -194,22 +158,11 @@ evictionMinimumReclaim: {nodefs.available: 5%, nodefs.inodesFree: 5%}
 YAML
 }
 
-# holds CONDITION: one of the first column of hack/node-conformance-skips.txt.
-holds() {
-  case $1 in
-    always) ;;
-    cgroup1) [[ -d /sys/fs/cgroup/memory ]] ;;
-    nodummy) ! ip link add dummy-test type dummy 2>/dev/null || { ip link delete dummy-test; return 1; } ;;
-    bounded) ! (echo -900 >/proc/self/oom_score_adj) 2>/dev/null ;;
-    *) say "node-conformance-skips.txt: $1?" >&2; return 1 ;;
-  esac
-}
-
 inside() {
   source "$root/test/e2e/lib/registry.sh"
   source "$root/test/e2e/lib/daemon.sh"
   source "$root/hack/lib/kernel_settings.sh"
-  local tools=$root/build/tools/bin kubernetes=$root/build/tools/kubernetes/bin registry host status=0
+  local tools=$root/build/tools/bin kubernetes=$root/build/tools/kubernetes/bin registry status=0
   work=$1
   shift
   mount --make-rprivate /
@@ -223,20 +176,12 @@ inside() {
   command -v sudo >/dev/null || { printf '#!/bin/sh\nexec "$@"\n' >"$work/bin/sudo"; chmod 755 "$work/bin/sudo"; }
   export PATH=$work/bin:$kubernetes:$PATH TMPDIR=$work
   registry=$(start_registry --storage "$root/build/node-images/storage")
-  for host in registry.k8s.io gcr.io; do
-    mkdir -p "$work/certs.d/$host"
-    printf 'server = "http://%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
-      "$registry" "$registry" >"$work/certs.d/$host/hosts.toml"
-  done
+  mirror_registry "$registry" "$work/certs.d" registry.k8s.io gcr.io
   start_daemon "image: {registry_config_dirs: [$work/certs.d]}
 runtime: {handlers: [test-handler]}"
   make_runtime_cgroup "$CRISP_PID"
   write_kubelet_config >"$work/kubelet.yaml"
-  local skips=() condition pattern
-  while read -r condition pattern; do
-    [[ $condition != '#'* && -n $condition ]] || continue
-    if holds "${condition%:}"; then skips+=("--skip=${pattern%% # *}"); fi
-  done <"$root/hack/node-conformance-skips.txt"
+  read_skips "$root/hack/node-conformance-skips.txt"
   # The suite leaves files beside itself, and expects the kubelet there.
   ln -s "$kubernetes"/{e2e_node.test,kubelet} "$work/run/"
   cd "$work/run"

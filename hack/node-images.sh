@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the images that Kubernetes' node tests (hack/node-conformance.sh) pull, from Debian's packages
-# and sources and Kubernetes' own test programs, into the storage of a docker-registry under the paths
-# that they have upstream. Prints that storage folder. Cached in build/node-images.
+# Builds the images that Kubernetes' own tests (hack/node-conformance.sh, hack/conformance.sh) pull, from
+# Debian's packages and sources and Kubernetes' own test programs, into the storage of a docker-registry
+# under the paths that they have upstream. Prints that storage folder. Cached in build/node-images.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/node-images
@@ -9,24 +9,27 @@ source "$root/hack/lib/trees.sh"
 source "$root/hack/lib/upstream_images.sh"
 source "$root/test/e2e/lib/registry.sh"
 bin=$("$root/hack/tools.sh")
-programs=$("$root/hack/kubernetes.sh" tests)
+programs=$("$root/hack/kubernetes.sh" images)
 mkdir -p "$out"
 exec 9>"$out/lock"
 flock 9
 
-stamp=$(cat "$0" "$root"/hack/lib/{trees,upstream_images}.sh "$bin/mkimage" "$programs/agnhost" | sha256sum)
+stamp=$(cat "$0" "$root"/hack/lib/{trees,upstream_images}.sh "$bin/mkimage" "$programs"/{agnhost,sample-apiserver} \
+  /usr/bin/etcd | sha256sum)
 if [[ $(cat "$out/stamp" 2>/dev/null) == "$stamp" ]]; then
   echo "$out/storage"
   exit 0
 fi
 
-# The files beside agnhost's source.
-agnhost_source() {
-  (cd "$root/hack/tools/kubernetes" && GOFLAGS=-mod=readonly "$root/hack/go.sh" list -f '{{.Dir}}' k8s.io/kubernetes/test/images/agnhost)
+# Where the sources of upstream's images are.
+images_source() {
+  (cd "$root/hack/tools/kubernetes" && GOFLAGS=-mod=readonly "$root/hack/go.sh" list -f '{{.Module.Dir}}/test/images' \
+    k8s.io/kubernetes/test/images/agnhost)
 }
 
 build_trees() {
-  local program
+  local program source name
+  source=$(images_source)
   rm -rf "$out/trees"
   busybox_tree "$out/trees/busybox" "$out/busybox"
   nginx_tree "$out/trees/nginx" 80
@@ -34,17 +37,28 @@ build_trees() {
   install -m 755 "$out/pause" "$out/trees/pause/pause"
   install -m 755 "$programs/agnhost" "$out/trees/agnhost/agnhost"
   ln -s agnhost "$out/trees/agnhost/agnhost-2"
-  install -m 644 "$(agnhost_source)"/porter/localhost.{crt,key} "$out/trees/agnhost/"
+  install -m 644 "$source"/agnhost/porter/localhost.{crt,key} "$out/trees/agnhost/"
   cp "$out"/trees/busybox/etc/{passwd,group} "$out/trees/agnhost/etc/"
   echo user-defined-in-image:x:1000:1000::/home:/bin/sh >>"$out/trees/agnhost/etc/passwd"
   printf '%s\n' user-defined-in-image:x:1000: group-defined-in-image:x:50000:user-defined-in-image \
     >>"$out/trees/agnhost/etc/group"
-  for program in /usr/bin/curl /bin/bash; do copy_program "$out/trees/agnhost" "$program"; done
+  for program in /usr/bin/{curl,dig,getent} /bin/bash; do copy_program "$out/trees/agnhost" "$program"; done
   for program in /usr/bin/{ipcs,ipcmk,ipcrm,lscpu}; do copy_program "$out/trees/linux" "$program"; done
+  # Pages for agnhost to serve. Tests mount these images, too, and look for the name of upstream's system then.
+  for name in kitten nautilus; do
+    mkdir -p "$out/trees/$name/etc"
+    install -m 644 "$source/$name"/html/* "$out/trees/$name/"
+    echo 'NAME="Alpine Linux"' >"$out/trees/$name/etc/os-release"
+  done
+  mkdir -p "$out/trees/apiserver"
+  install -m 755 "$programs/sample-apiserver" "$out/trees/apiserver/sample-apiserver"
+  copy_program "$out/trees/etcd" /usr/bin/etcd
+  mkdir -p "$out/trees/etcd/usr/local"
+  ln -s ../bin "$out/trees/etcd/usr/local/bin"
   # The resolver of glibc, not busybox's own.
   account_files "$out/trees/glibc"
   ln -s usr/bin "$out/trees/glibc/bin"
-  for program in /usr/bin/{bash,cat,getent,hostname,sleep}; do copy_program "$out/trees/glibc" "$program"; done
+  for program in /usr/bin/{bash,cat,dig,getent,hostname,seq,sleep}; do copy_program "$out/trees/glibc" "$program"; done
   ln -s bash "$out/trees/glibc/usr/bin/sh"
   echo 'hosts: files dns' >"$out/trees/glibc/etc/nsswitch.conf"
 }
@@ -67,7 +81,7 @@ agnhost_registry() {
 }
 
 publish_all() {
-  local e2e=e2e-test-images
+  local e2e=e2e-test-images page
   local path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
   local shell="{\"Cmd\":[\"sh\"],$path}"
   local nginx="{\"Cmd\":[\"nginx\",\"-g\",\"daemon off;\"],\"ExposedPorts\":{\"80/tcp\":{}},\"StopSignal\":\"SIGQUIT\",$path}"
@@ -82,6 +96,11 @@ publish_all() {
   image "$nginx" busybox nginx '{"entries": [{"path": "newer", "content": "1.28"}]}' | publish "$e2e/nginx:1.28.0-2"
   image "$agnhost" busybox agnhost registry | publish "$e2e/agnhost:2.66.1"
   image "$agnhost" busybox agnhost registry '{"entries": [{"path": "older", "content": "2.55"}]}' | publish "$e2e/agnhost:2.55"
+  for page in kitten nautilus; do
+    image "{\"Entrypoint\":[\"/agnhost\"],\"Cmd\":[\"test-webserver\"],$path}" busybox agnhost "$page" | publish "$e2e/$page:1.8"
+  done
+  image '{"Entrypoint":["/sample-apiserver"]}' busybox apiserver | publish "$e2e/sample-apiserver:1.29.2"
+  image "{\"Cmd\":[\"etcd\"],$path}" busybox etcd | publish etcd:3.7.0-0
   image "{\"Cmd\":[\"nnp\"],$path}" busybox "$(jq -n --arg source "$out/nnp" \
     '{entries: [{path: "usr/local/bin/nnp", source: $source, mode: "6755"}]}')" | publish "$e2e/nonewprivs:1.4"
 }

@@ -18,6 +18,7 @@
 # and, when they are named or with --all, for they take more than half an hour:
 #
 #   node       Kubernetes' own node tests, those that are neither slow nor serial (hack/node-conformance.sh)
+#   conformance   Kubernetes' own conformance tests, those that one node can run (hack/conformance.sh --all)
 #   vm         the tests of pods, cgroups and networks, e2e and critest in an emulated machine with
 #              cgroup v2, systemd and AppArmor, with either cgroup driver, and in one with SELinux
 #              enforcing (hack/vm.sh); and a node that moves from containerd to the package and back
@@ -26,7 +27,7 @@ cd "$(dirname "$0")/.."
 stages=(deps build unit tools proto e2e scripts critest cluster asan tsan fuzz)
 cluster_options=()
 if [[ ${1:-} == --all ]]; then
-  stages+=(node vm)
+  stages+=(node conformance vm)
   cluster_options=(--all)
 elif [[ $# -gt 0 ]]; then
   stages=("$@")
@@ -98,6 +99,8 @@ stage_cluster() {
 }
 
 stage_node() { hack/node-conformance.sh; }
+
+stage_conformance() { hack/conformance.sh --all; }
 
 stage_vm() {
   hack/deps.sh vm && hack/tools.sh && hack/critest-images.sh && hack/kubernetes.sh && hack/package.sh dev || return 1
@@ -190,6 +193,7 @@ for stage in "${stages[@]}"; do
   fi
   case $stage in
     critest | machine | labelled | vm) grep -E '^(--- machine|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
+    node | conformance) grep -E '^(node-)?conformance: [0-9]+ passed' "$log_dir/$stage.log" ;;
     cluster) grep -E '(passed|FAILED) in|^up in' "$log_dir/$stage.log" ;;
   esac
   summary+=$(printf '%-10s %-7s %5ds' "$stage" "$result" $((SECONDS - started)))$'\n'

@@ -37,6 +37,8 @@ make_certificates() {
     issue admin /O=system:masters/CN=kubernetes-admin
     issue controller-manager /CN=system:kube-controller-manager
     issue scheduler /CN=system:kube-scheduler
+    issue proxy /CN=system:kube-proxy
+    issue front-proxy-client /CN=front-proxy-client
   )
 }
 
@@ -86,6 +88,7 @@ authorization: {mode: Webhook}
 tlsCertFile: $pki/kubelet.crt
 tlsPrivateKeyFile: $pki/kubelet.key
 clusterDomain: cluster.local
+clusterDNS: [${services:+$node_ip}]
 cgroupDriver: $cgroup_driver
 cgroupRoot: $cgroup
 failCgroupV1: false
@@ -108,6 +111,33 @@ YAML
     grep -E '^(nameserver|search|options) ' /etc/resolv.conf >"$work/resolv.conf" 2>/dev/null ||
       echo "nameserver 127.0.0.1" >"$work/resolv.conf"
   fi
+}
+
+# Of kube-proxy, and of a name server that knows the cluster's names only.
+write_services_config() {
+  cat >"$work/Corefile" <<CONF
+. {
+  bind $node_ip
+  ready $node_ip:8181
+  errors
+  cache 5
+  kubernetes cluster.local in-addr.arpa ip6.arpa {
+    kubeconfig $work/admin.kubeconfig
+    pods insecure
+  }
+}
+CONF
+  cat >"$work/kube-proxy.yaml" <<YAML
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+clientConnection: {kubeconfig: $work/proxy.kubeconfig}
+clusterCIDR: $pod_net.0/24
+hostnameOverride: $node
+healthzBindAddress: $node_ip:10256
+metricsBindAddress: $node_ip:10249
+conntrack: {maxPerCore: 0}
+YAML
 }
 
 # Images come from the registry beside the cluster first; what is not there is looked for upstream.

@@ -3,6 +3,7 @@
 #
 #   address=$(start_registry [--tls] [--auth USER:PASSWORD] [--storage FOLDER])
 #   folder=$(registry_folder "$address")     # log; with --tls also ca.crt
+#   mirror_registry "$address" FOLDER HOST...  # in place of HOST
 #   stop_registry "$address"                 # and forget all but --storage
 
 registry_folder() { readlink -f "${TMPDIR:-/tmp}/crisp-registry.${1##*:}"; }
@@ -57,6 +58,18 @@ stop_registry() {
   folder=$(registry_folder "$1") || return 0
   [[ -f $folder/pid ]] && kill "$(cat "$folder/pid")" 2>/dev/null
   rm -rf "$folder" "${TMPDIR:-/tmp}/crisp-registry.${1##*:}"
+}
+
+# mirror_registry ADDRESS FOLDER HOST...: writes what makes a runtime whose registry_config_dirs have FOLDER
+# take HOST's images from the registry at ADDRESS.
+mirror_registry() {
+  local address=$1 folder=$2 host
+  shift 2
+  for host; do
+    mkdir -p "$folder/$host"
+    printf 'server = "http://%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
+      "$address" "$address" >"$folder/$host/hosts.toml"
+  done
 }
 
 _registry_certificate() {
