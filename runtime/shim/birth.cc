@@ -137,6 +137,7 @@ void Birth::Ready(uint32_t) {
     case ChildMessage::kError:
       failed = true;
       error = report.error;
+      error.text[sizeof(error.text) - 1] = '\0';  // a container may have traced whoever sent it
       break;
     case ChildMessage::kTerminal:
       if (passed >= 0) TakeTerminal(passed);

@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 
+#include "runtime/shim/call_filter.h"
 #include "runtime/shim/child.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/process.h"
@@ -17,6 +20,7 @@ int g_proc_of = -1;
 
 constexpr unsigned long kPidNamespaceOf = _IO(0xff, 5);  // PIDFD_GET_PID_NAMESPACE
 constexpr int kSocket = 3, kNamespace = 4;
+constexpr long kProcSuperMagic = 0x9fa0;
 
 struct OpenerReport {
   int failed;
@@ -29,7 +33,8 @@ struct OpenerReport {
   _exit(good ? 0 : 1);
 }
 
-// What those inside may see of it for a moment: an empty root, one descriptor, one capability.
+// What those inside may see of it for a moment: an empty root, one descriptor, one capability. Whoever traces it has
+// the capability as well, so all that can be done with it is to open a file system and to hand that over.
 bool BecomeHarmless(int socket) {
   // A user namespace's containers cannot trace what has the host's memory.
   if (!g_pod.has_userns() &&
@@ -43,13 +48,16 @@ bool BecomeHarmless(int socket) {
   }
   // To enter by a process' descriptor takes the right to trace it. Only the next child will be inside.
   if (SysSetns(kNamespace, CLONE_NEWPID) != 0) return Fail("enter the PID namespace");
-  return DropToCapability(CAP_SYS_ADMIN);
+  close(kNamespace);
+  constexpr uint32_t kCalls[] = {SYS_clone3,     SYS_wait4, SYS_fsopen, SYS_sendmsg, SYS_restart_syscall,
+                                 SYS_exit_group, SYS_close};
+  return DropToCapability(CAP_SYS_ADMIN) &&
+         (AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) || Fail("install the filter of what opens a procfs"));
 }
 
 // Opens it from inside: a child of this process does, for which nothing of the outside is left.
 [[noreturn]] void RunOpener(int socket) {
   if (!BecomeHarmless(socket)) Tell(false, -1);
-  close(kNamespace);
   const pid_t inside = CloneSelf(0, nullptr, -1);
   if (inside == 0) {
     const int fs = SysFsopen("proc");
@@ -83,6 +91,7 @@ int OpenFromInside() {
     Refuse(kInternal, "open a procfs inside the PID namespace: the process died");
   } else if (report.failed != 0) {
     g_error = report.error;
+    g_error.text[sizeof(g_error.text) - 1] = '\0';
   }
   return fs;
 }
@@ -90,6 +99,12 @@ int OpenFromInside() {
 }  // namespace
 
 void UseProcOf(int fd) { g_proc_of = fd; }
+
+bool IsProc(int mount) {
+  struct statfs info;
+  if (fstatfs(mount, &info) != 0) return Fail("look at the mounted procfs");
+  return info.f_type == kProcSuperMagic || Refuse(kInternal, "what came from the PID namespace is no procfs");
+}
 
 int OpenProc() {
   Fd fs(SysFsopen("proc"));

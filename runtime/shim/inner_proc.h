@@ -12,6 +12,9 @@ void UseProcOf(int fd);
 // fsopen("proc") of the namespace that UseProcOf() has named, or else of the own one. -1 with g_error.
 int OpenProc();
 
+// Whether that is what has been mounted: somebody inside may have got between. False and g_error.
+bool IsProc(int mount);
+
 }  // namespace crisp::shim
 
 #endif  // CRISP_RUNTIME_SHIM_INNER_PROC_H_

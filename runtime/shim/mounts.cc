@@ -100,7 +100,7 @@ int MountFs(const MountView& mount, const char* label) {
     Fail("mount the file system for", mount.destination.c_str());
     return -1;
   }
-  return MakeLinks(made.get(), mount) ? made.Release() : -1;
+  return (!proc || IsProc(made.get())) && MakeLinks(made.get(), mount) ? made.Release() : -1;
 }
 
 int MountAhead(const char* type) {

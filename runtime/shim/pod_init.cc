@@ -1,15 +1,13 @@
 #include "runtime/shim/pod_init.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "runtime/shim/call_filter.h"
 #include "runtime/shim/cgroup.h"
 #include "runtime/shim/pod.h"
 #include "runtime/shim/process.h"
@@ -67,36 +65,11 @@ bool DropEverything() {
          Fail("drop the privileges of the pod's pid 1");
 }
 
-#if defined(__x86_64__)
-constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
-#else
-#error "the architecture's number for seccomp"
-#endif
-
 // What RunPodInit() calls from there on, and an end.
 bool AllowNothingButReaping() {
-  constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEquals = BPF_JMP | BPF_JEQ | BPF_K,
-                     kReturn = BPF_RET | BPF_K;
-  constexpr uint32_t kDeny = SECCOMP_RET_ERRNO | EPERM;
-  const sock_filter filter[] = {
-      {kLoad, 0, 0, offsetof(seccomp_data, arch)},
-      {kEquals, 0, 7, kArchitecture},
-      {kLoad, 0, 0, offsetof(seccomp_data, nr)},
-      {kEquals, 6, 0, SYS_wait4},
-      {kEquals, 5, 0, SYS_rt_sigtimedwait},
-      {kEquals, 4, 0, SYS_restart_syscall},
-      {kEquals, 3, 0, SYS_exit_group},
-      {kEquals, 2, 0, SYS_rt_sigreturn},
-      {kEquals, 1, 0, SYS_close_range},
-      {kReturn, 0, 0, kDeny},
-      {kReturn, 0, 0, SECCOMP_RET_ALLOW},
-  };
-  const sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]),
-                              .filter = const_cast<sock_filter*>(filter)};
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ||
-         Fail("install the filter of the pod's pid 1");
+  constexpr uint32_t kCalls[] = {SYS_wait4,      SYS_rt_sigtimedwait, SYS_restart_syscall,
+                                 SYS_exit_group, SYS_rt_sigreturn,    SYS_close_range};
+  return AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) || Fail("install the filter of the pod's pid 1");
 }
 
 // Pid 1 of a shared PID namespace: reaps, and can do nothing else.

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "runtime/shim/call_filter.h"
 #include "runtime/shim/pod.h"
 
 namespace crisp::shim {
@@ -193,6 +194,30 @@ bool DropPrivileges(const ProcessView& process, bool enter_directory) {
                  process.cap_inheritable);
 }
 
+// What is called from a joining process' birth to its program, if its filter stands by then. The birth itself is
+// clone(2): a filter cannot look into clone3(2), so most forbid that.
+constexpr uint64_t kBirthFlags = CLONE_PARENT | CLONE_PIDFD;
+bool FilterLetsThroughABirth(const ProcessView& process) {
+  constexpr KernelCall kCalls[] = {
+      {SYS_capset},
+      {SYS_clone, kBirthFlags},
+      {SYS_sendmsg, kStatusFd},
+      {SYS_read, kStatusFd},
+      {SYS_setsid},
+      {SYS_ioctl},
+      {SYS_prctl, PR_SET_PDEATHSIG},
+#ifdef SYS_poll
+      {SYS_poll},
+#else
+      {SYS_ppoll},
+#endif
+      {SYS_execve},
+      {SYS_write, kStatusFd},
+      {SYS_exit_group},
+  };
+  return FilterAllows(process.seccomp_bpf.data, process.seccomp_bpf.size, kCalls, sizeof(kCalls) / sizeof(kCalls[0]));
+}
+
 bool SetPrivileges(const ProcessView& process) {
   if (!RaiseAmbient(process.cap_ambient) || !DieWithShim()) return false;
   umask(process.umask);
@@ -200,6 +225,14 @@ bool SetPrivileges(const ProcessView& process) {
   if (filter_needs_admin && !InstallFilter(process)) return false;
   if (!SetCaps(process.cap_effective, process.cap_permitted, process.cap_inheritable)) return false;
   return filter_needs_admin || InstallFilter(process);
+}
+
+// A helper's, whose child is to have no more than its program from its birth on: all of SetPrivileges() but that it
+// dies with the shim, which is nobody's heritage.
+bool SetPrivilegesAhead(const ProcessView& process) {
+  if (!RaiseAmbient(process.cap_ambient)) return false;
+  umask(process.umask);
+  return InstallFilter(process) && SetCaps(process.cap_effective, process.cap_permitted, process.cap_inheritable);
 }
 
 bool BeginSession(const ProcessView& process) {
@@ -364,10 +397,7 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
 void GiveBirth(uint64_t flags, int status) {
   int pidfd = -1;
   // A sibling's end is told by the signal that this process' own end is.
-  clone_args args = {.flags = flags | CLONE_PARENT | CLONE_PIDFD,
-                     .pidfd = reinterpret_cast<uint64_t>(&pidfd),
-                     .exit_signal = 0};
-  const int pid = SysClone3(&args);
+  const int pid = static_cast<int>(syscall(SYS_clone, flags | kBirthFlags, nullptr, &pidfd, nullptr, nullptr));
   // One that the shim does not know of must not go on.
   if (pid == 0) return AwaitGo(status);
   if (pid < 0) {
@@ -413,13 +443,17 @@ void RunProcess(const ProcessView& process,
   }
   if (options.gated) AwaitGo(kStatusFd);
   if (!DropPrivileges(process, enter_later)) ReportAndExit(kStatusFd);
+  bool ready = false;
   if (options.joins) {
     // The change of ids may have made it what fs.suid_dumpable says.
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    // Whoever traces it inside would have the capability that its filter takes.
+    ready = FilterNeedsAdmin(process) && FilterLetsThroughABirth(process);
+    if (ready && !SetPrivilegesAhead(process)) ReportAndExit(kStatusFd);
     GiveBirth(0, kStatusFd);
     if (!BeginSession(process)) ReportAndExit(kStatusFd);
   }
-  if (!SetPrivileges(process)) ReportAndExit(kStatusFd);
+  if (!(ready ? DieWithShim() : SetPrivileges(process))) ReportAndExit(kStatusFd);
   if (strchr(argv[0], '/') != nullptr) {
     execve(argv[0], argv, env);
     FailExec(errno, argv[0]);

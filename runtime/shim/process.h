@@ -48,7 +48,8 @@ void GiveBirth(uint64_t flags, int status);
 struct RunOptions {
   // The process joins a PID namespace whose other processes may trace it, so a helper gives birth to it once nothing
   // of the outside is left: descriptors, root, capabilities that are not the program's. SetLabels() has been called.
-  // One capability has to stay until the seccomp filter stands, where no_new_privs is not set: CAP_SYS_ADMIN.
+  // Without no_new_privs a filter takes CAP_SYS_ADMIN. The helper sets it, too, if it lets through what is left to be
+  // done; one that does not is the process' own to set, which has that capability until then.
   bool joins;
   // With all that done which needs no privilege of the program's own, waits on the status socket for kGo; when that
   // closes first, the child ends.
