@@ -14,17 +14,19 @@ work=$(mktemp -d) run=/run/crisp-cgroups
 mkdir -p "$run"
 
 start() {
-  start_daemon || exit 1
+  CRISP_RUNTIME='{handlers: [crisp, writable], cgroup_writable_handlers: [writable]}' start_daemon || exit 1
   [[ -f $work/busybox.tar ]] || make_busybox_tar "$work/busybox.tar" "$image" >/dev/null || exit 1
   "$CRISP_BIN/crisp" --address "unix://$CRISP_SOCKET" images import "$work/busybox.tar" >/dev/null || exit 1
 }
 
-# pod NAME PRIVILEGED [PARENT]: sets pod.
+# What is done to configurations besides, in jq: to both, and to a container's.
+amend=. amend_container=.
+# pod NAME PRIVILEGED [PARENT [HANDLER]]: sets pod.
 pod() {
   jq -n --arg name "$1" --argjson privileged "$2" --arg parent "${3:-}" '{metadata: {name: $name, namespace: "v2",
     uid: $name}, hostname: $name, log_directory: "'"$work"'/logs", linux: {cgroup_parent: $parent,
-    security_context: {privileged: $privileged, namespace_options: {network: 2, pid: 1}}}}' >"$work/pod.json"
-  pod=$(crictl runp "$work/pod.json" 2>"$work/log") || { cat "$work/log"; fail "runp of $1"; return 1; }
+    security_context: {privileged: $privileged, namespace_options: {network: 2, pid: 1}}}} | '"$amend" >"$work/pod.json"
+  pod=$(crictl runp --runtime "${4:-}" "$work/pod.json" 2>"$work/log") || { cat "$work/log"; fail "runp of $1"; return 1; }
 }
 
 # container NAME PRIVILEGED COMMAND...: the machine's own programs in a container, on folders of its own; sets
@@ -48,7 +50,8 @@ container() {
     --argjson command "$(printf '%s\n' "$@" | jq -R . | jq -s .)" \
     '{metadata: {name: $name}, image: {image: $image}, log_path: ($name + ".log"), command: $command,
     envs: [{key: "container", value: "crisp"}, {key: "PATH", value: "/usr/sbin:/usr/bin:/sbin:/bin"}], mounts: $mounts,
-    linux: {resources: {memory_limit_in_bytes: 1073741824}, security_context: {privileged: $privileged, namespace_options: {network: 2, pid: 1}}}}' >"$work/container.json"
+    linux: {resources: {memory_limit_in_bytes: 1073741824}, security_context: {privileged: $privileged, namespace_options: {network: 2, pid: 1}}}} |
+    '"$amend | $amend_container" >"$work/container.json"
   container=$(crictl create "$pod" "$work/container.json" "$work/pod.json") || { fail "create of $name"; return 1; }
   crictl start "$container" >/dev/null || { fail "start of $name"; return 1; }
 }
@@ -85,6 +88,39 @@ test_systemd_in_a_privileged_container() {
   shell 'cat /proc/self/cgroup' | grep -q '^0::/.*/init.scope$' || fail "an exec is not where systemd is: $(shell 'cat /proc/self/cgroup')"
   same "podman with systemd" "$(nested_podman systemd)" 52428800
   gone systemd
+}
+
+# unprivileged_systemd NAME: as a manifest has it: memory at /run, /run/lock and /tmp, a terminal for what systemd says
+# before it has a journal, the default seccomp and AppArmor profiles.
+unprivileged_systemd() {
+  local amend_container=$amend_container state
+  mkdir -p "$run/lock"
+  amend_container='.tty = true | .mounts += [{host_path: "'"$run"'/lock", container_path: "/run/lock"}] |
+    .linux.security_context.seccomp = {profile_type: 0} | '$amend_container
+  pod "$1" false '' writable && container "$1" false /lib/systemd/systemd --unit=basic.target || return
+  systemd_runs "an unprivileged container ($1)"
+  # What is the container's own stays as it was given.
+  shell 'echo max >/sys/fs/cgroup/memory.max' >/dev/null && fail "a container writes its own limit"
+  same "limit of the container" "$(shell 'cat /sys/fs/cgroup/memory.max')" 1073741824
+  shell 'kill -s RTMIN+3 1' || fail "the signal that ends systemd"
+  for _ in {1..60}; do
+    state=$(crictl inspect -o json "$container" | jq -r .status.state)
+    [[ $state == CONTAINER_EXITED ]] && break
+    sleep 1
+  done
+  same "state after SIGRTMIN+3" "$state" CONTAINER_EXITED
+  gone "$1"
+}
+test_systemd_in_an_unprivileged_container() { unprivileged_systemd unprivileged; }
+
+test_systemd_in_a_user_namespace() {
+  # hack/vm.sh run --kernel backports
+  [[ $(printf '%s\n' 6.3 "$(uname -r)" | sort -V | head -1) == 6.3 ]] || return
+  local ids='[{host_id: 200000, container_id: 0, length: 65536}]' amend amend_container
+  amend='.linux.security_context.namespace_options |=
+    . + {network: 0, userns_options: {mode: 0, uids: '$ids', gids: '$ids'}}'
+  amend_container='.mounts |= map(if .readonly then . else . + {uidMappings: '$ids', gidMappings: '$ids'} end)'
+  unprivileged_systemd userns
 }
 
 # nested_podman MANAGER: podman's container has a limit, which it says.
@@ -159,7 +195,8 @@ test_a_bus_that_is_gone_is_told() {
 start
 lines() { dmesg | grep -c 'overlayfs: unrecognized'; }
 before=$(lines)
-for name in $(compgen -A function test_); do
+# With arguments, those alone.
+for name in ${*:-$(compgen -A function test_)}; do
   echo "$name"
   "$name"
 done
