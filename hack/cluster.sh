@@ -236,7 +236,7 @@ make_cgroups() {
   while read -r hierarchy; do
     # Where all is cgroup v2, a controller has to be handed down to be there.
     if [[ $hierarchy == /sys/fs/cgroup ]]; then
-      for name in $(cat "$hierarchy/cgroup.controllers"); do
+      for name in $(<"$hierarchy/cgroup.controllers"); do
         echo "+$name" >"$hierarchy/cgroup.subtree_control" || true
       done
     fi

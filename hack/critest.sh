@@ -67,7 +67,7 @@ if [[ ${1:-} == --vm || ${1:-} == --all ]]; then
   if [[ $mode == --vm ]]; then run_in_machine "$@" || status=1; else run_all "$@" || status=1; fi
   echo "=== all runs"
   cat "$work/summary"
-  exit $status
+  exit "$status"
 fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-critest.XXXXXXXX")

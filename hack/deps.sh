@@ -7,8 +7,8 @@ set -euo pipefail
 # What cmake/dependencies.cmake looks for.
 libraries=(
   libabsl-dev libarchive-dev libboost-dev libboost-system-dev libcap-dev libcli11-dev
-  libcurl4-openssl-dev libdeflate-dev libgmock-dev libgrpc++-dev libgtest-dev libisal-dev libmnl-dev
-  libnftables-dev libnl-3-dev libnl-route-3-dev libprotobuf-dev libseccomp-dev libselinux1-dev
+  libcurl4-openssl-dev libgmock-dev libgrpc++-dev libgtest-dev libisal-dev libmnl-dev
+  libnftables-dev libprotobuf-dev libseccomp-dev libselinux1-dev
   libspdlog-dev
   libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev libyaml-cpp-dev libzstd-dev
   nlohmann-json3-dev prometheus-cpp-dev zlib1g-dev
@@ -16,7 +16,7 @@ libraries=(
 # Compilers and what drives them. Debian's Go only fetches the newer one (hack/go.sh).
 build=(
   ca-certificates ccache clang-14 cmake g++ git libclang-rt-14-dev lld-14 make mold musl-tools
-  ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc
+  ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc shellcheck
 )
 # What the tests talk to, and what the test images are made of.
 test=(

@@ -5,7 +5,9 @@
 # it.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-wanted=$(sed -n "s/^go //p" "$here/tools/go.mod" $([[ ! -f go.mod ]] || echo go.mod) | sort -V | tail -1)
+modules=("$here/tools/go.mod")
+[[ ! -f go.mod ]] || modules+=(go.mod)
+wanted=$(sed -n "s/^go //p" "${modules[@]}" | sort -V | tail -1)
 
 # at_least A B: whether version A is B or newer.
 at_least() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -1) == "$2" ]]; }

@@ -3,6 +3,7 @@
 # stages run in this order; a failing one does not stop those behind it, but the exit code tells.
 #
 #   deps       installs what building and testing takes
+#   lint       what can be said of the sources without building them (hack/lint.sh)
 #   build      configures and builds the dev preset in build/
 #   unit       unit tests and the tests that make their own namespaces (ctest)
 #   tools      crictl, critest and our helpers from pinned Go modules
@@ -23,8 +24,8 @@
 #              cgroup v2, systemd and AppArmor, with either cgroup driver, and in one with SELinux
 #              enforcing (hack/vm.sh); and a node that moves from containerd to the package and back
 set -uo pipefail
-cd "$(dirname "$0")/.."
-stages=(deps build unit tools proto e2e scripts critest cluster asan tsan fuzz)
+cd "$(dirname "$0")/.." || exit
+stages=(deps lint build unit tools proto e2e scripts critest cluster asan tsan fuzz)
 cluster_options=()
 if [[ ${1:-} == --all ]]; then
   stages+=(node conformance vm)
@@ -38,12 +39,24 @@ fuzz_seconds=${CRISP_FUZZ_SECONDS:-5}
 
 stage_deps() { hack/deps.sh; }
 
+stage_lint() { hack/lint.sh; }
+
 stage_build() {
   cmake --preset dev >"$log_dir/configure.log" || { tail -20 "$log_dir/configure.log"; return 1; }
   cmake --build --preset dev -j "$jobs"
 }
 
-stage_unit() { ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs" --no-tests=error; }
+# with_reports NAME COMMAND...: where no test fails, none may have been skipped without a reason that is known.
+with_reports() {
+  local reports=$PWD/$log_dir/reports/$1
+  shift
+  rm -rf "$reports"
+  GTEST_OUTPUT=xml:$reports/ "$@" && hack/skips.sh "$reports"
+}
+
+stage_unit() {
+  with_reports unit ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs" --no-tests=error
+}
 
 stage_tools() { hack/tools.sh; }
 
@@ -147,7 +160,7 @@ sanitized() {
   cmake --build --preset "$preset" -j "$jobs" --target sanitizer_tests || return 1
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
   TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/hack/tsan.supp" \
-    ctest --test-dir "build/$preset" -L sanitized --timeout 300 --output-on-failure -j "$jobs" --no-tests=error
+    with_reports "$preset" ctest --test-dir "build/$preset" -L sanitized --timeout 300 --output-on-failure -j "$jobs" --no-tests=error
 }
 stage_asan() { sanitized asan; }
 stage_tsan() { sanitized tsan; }
@@ -180,7 +193,7 @@ failures=()
 summary=
 for stage in "${stages[@]}"; do
   if ! declare -F "stage_$stage" >/dev/null; then
-    echo "test: no stage '$stage'; there are: deps build unit tools proto e2e scripts critest cluster asan tsan fuzz vm" >&2
+    echo "test: no stage '$stage'; there are: deps lint build unit tools proto e2e scripts critest cluster asan tsan fuzz node vm, and machine and labelled inside the machine" >&2
     exit 2
   fi
   echo "=== $stage"

@@ -45,7 +45,7 @@ need_programs() {
 # The packages that own the shared libraries of what is built here.
 library_packages() {
   local file
-  find "$root"/build/{bin,e2e,tests} -maxdepth 1 -type f -executable 2>/dev/null | xargs -r ldd 2>/dev/null |
+  find "$root"/build/{bin,e2e,tests} -maxdepth 1 -type f -executable -print0 2>/dev/null | xargs -0 -r ldd 2>/dev/null |
     grep -o '=> /[^ ]*' | cut -c4- | sort -u | while read -r file; do
       # Debian names what is in /usr/lib by /lib, or not.
       dpkg -S "$file" "$(readlink -f "$file")" "/usr$file" 2>/dev/null || true

@@ -45,7 +45,7 @@ make_small_images() {
 
 # Programs and libraries compress as those in images do.
 make_big_image() {
-  local image=big layer file
+  local image=big layer
   find /usr/lib /usr/bin /usr/libexec /usr/local -xdev -type f -size +32k 2>/dev/null | sort >"$1/files"
   for ((layer = 0; layer < 10; ++layer)); do
     mkdir -p "$1/big$layer/opt/layer$layer"

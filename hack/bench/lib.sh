@@ -146,7 +146,7 @@ remove_run() {
     ip netns del "crb$id"
   fi
   for pid in $(jobs -p); do kill -9 "$pid" 2>/dev/null; done
-  grep -o " $folder[^ ]*" /proc/self/mountinfo | sort -ru | xargs -r -n1 umount -l 2>/dev/null
+  grep -o " ${folder}[^ ]*" /proc/self/mountinfo | sort -ru | xargs -r -n1 umount -l 2>/dev/null
   for dir in $(losetup -n -O NAME,BACK-FILE | awk -v f="$folder/" 'index($2, f) == 1 {print $1}'); do
     losetup -d "$dir"
   done

@@ -2,7 +2,7 @@
 # Pods through Debian's CNI plugins (bridge + host-local + portmap + bandwidth), and through plugins
 # that fail: addresses released, nothing left behind.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 . test/e2e/lib/daemon.sh
 . hack/bench/image.sh
 TMPDIR=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # crispd as it is looked at: what it may do itself, and what `crictl inspectp`, `inspect`, `info` show.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 . test/e2e/lib/daemon.sh
 . hack/bench/image.sh
 TMPDIR=$(mktemp -d)

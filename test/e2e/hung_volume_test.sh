@@ -2,7 +2,7 @@
 # A volume, a log directory and a device path whose file system answers nobody: the request fails in time
 # and names the path, nothing of crispd hangs there, and crispd can be ended and started beside it.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 . test/e2e/lib/daemon.sh
 . hack/bench/image.sh
 TMPDIR=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Where crispd can have no more threads, requests fail with an error, and crispd is there afterwards.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 . test/e2e/lib/daemon.sh
 . hack/bench/image.sh
 TMPDIR=$(mktemp -d)

@@ -2,7 +2,7 @@
 # Pulls from real registries: names, digests, TLS, credentials, mirrors, compressions, an index,
 # many layers; the shape of what was unpacked; removal, history, import and export; bad content.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 . test/e2e/lib/daemon.sh
 . test/e2e/lib/registry.sh
 export TMPDIR

@@ -14,4 +14,4 @@ if ! eventually 120 none; then
   failed=1
 fi
 rm -rf "$scratch"
-exit $failed
+exit "$failed"

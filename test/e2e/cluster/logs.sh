@@ -19,13 +19,13 @@ ready chatty
 timeout 120 kubectl logs -f chatty >"$scratch/followed" &
 follower=$!
 folder=$(echo "$CRISP_CLUSTER_DIR/logs/pods/${theme}_chatty_"*/c)
-rotated() { ls "$folder" | grep -q '^0\.log\.2'; }
+rotated() { compgen -G "$folder/0.log.2*" >/dev/null; }
 eventually 60 rotated || fail "no rotated file in $folder: $(ls "$folder")"
 all() { grep -q "^$lines " "$scratch/followed"; }
 eventually 60 all || fail "the last line followed is $(tail -1 "$scratch/followed")"
 kill $follower 2>/dev/null
 same "lines followed, in their order" "$(grep -v still "$scratch/followed" | cut -d' ' -f1 | cmp - <(seq $lines) 2>&1)" ""
-compressed() { ls "$folder" | grep -q '\.gz$'; }
+compressed() { compgen -G "$folder/*.gz" >/dev/null; }
 eventually 30 compressed || fail "nothing was compressed: $(ls "$folder")"
 [[ $(ls "$folder" | wc -l) -le 5 ]] || fail "files: $(ls "$folder")"
 # The newest file is empty for a moment after each rotation.

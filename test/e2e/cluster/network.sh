@@ -78,7 +78,7 @@ same "address" "$(field pod/host .status.podIP)" "$node_address"
 
 echo "- names"
 same "hostname" "$(inside server hostname)" called.sub.network.svc.cluster.local
-matches "own name" "$(inside server cat /etc/hosts)" "$address[[:space:]]+called.sub"
+matches "own name" "$(inside server cat /etc/hosts)" "${address}[[:space:]]+called.sub"
 matches "aliases" "$(inside server cat /etc/hosts)" "192.0.2.77[[:space:]]+alias.test[[:space:]]+other.test"
 same "hostname of the client" "$(inside client hostname)" client
 # The kubelet keeps options in no order.

@@ -50,7 +50,7 @@ load() {
 }
 load a &
 load b &
-for round in 1 2 3; do
+for _ in 1 2 3; do
   sleep 2
   cluster kill crispd
   sleep 0.$((RANDOM % 10))

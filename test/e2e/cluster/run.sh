@@ -20,7 +20,7 @@ keep=
 evented=
 while [[ ${1:-} == --* ]]; do
   case $1 in
-    --all) slow=($(cd "$here" && ls slow/*.sh | sed 's/\.sh$//')) ;;
+    --all) mapfile -t slow < <(cd "$here" && printf '%s\n' slow/*.sh | sed 's/\.sh$//') ;;
     --keep) keep=1 ;;
     --evented) evented=1 ;;
     --vm)

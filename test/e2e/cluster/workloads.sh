@@ -89,7 +89,7 @@ echo "- OnFailure restarts in the same pod"
 succeeded retried
 same "restarts" "$(field pod/retried '.status.containerStatuses[0].restartCount')" 1
 same "exit code before" "$(field pod/retried '.status.containerStatuses[0].lastState.terminated.exitCode')" 7
-same "message" "$(field pod/retried '.status.containerStatuses[0].state.terminated.message')" done
+same "message" "$(field pod/retried '.status.containerStatuses[0].state.terminated.message')" "done"
 
 echo "- the log's end is the message of one that left none"
 becomes 60 pod/message .status.phase Failed

@@ -3,7 +3,7 @@
 # systemd, podman and a crispd in containers, execs into them, pods of systemd's slices, a frozen pod, a bus
 # that is gone. CRISP_CGROUP_DRIVER names the driver.
 set -uo pipefail
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../../.." || exit
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
 . hack/bench/image.sh
 . test/e2e/lib/daemon.sh

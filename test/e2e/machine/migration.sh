@@ -5,7 +5,7 @@
 #
 # With a kubelet in build/tools/bin, that one runs the pod, as a static one; else crictl does.
 set -uo pipefail
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../../.." || exit
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
 . hack/bench/image.sh
 failed=0 starts=0 slice=crisptest.slice

@@ -2,7 +2,7 @@
 # A crispd of its own, in whatever container this is; prints the memory limit that its container sees.
 set -uo pipefail
 exec 2>&1  # in the order of what is said
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../../.." || exit
 . hack/bench/image.sh
 . test/e2e/lib/daemon.sh
 image=crisp.test/busybox:latest work=$(mktemp -d)

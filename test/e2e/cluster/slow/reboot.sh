@@ -27,7 +27,7 @@ same "the init container has run again" "$(kubectl exec "$pod" -c c -- grep -c s
 
 echo "- all of them, with crispd, the kubelet, and what is on the runtime's tmpfs"
 cluster kill kubelet crispd
-kill -KILL $(shims)
+shims | xargs kill -KILL
 rm -rf "$CRISP_CLUSTER_DIR/run"
 cluster start crispd kubelet
 eventually 120 restarted 5 || fail "restarts: $(restarts), $(kubectl get pods)"

@@ -97,7 +97,7 @@ same "processes: the loop, and nginx with its worker" "$(pod_of .process_stats.p
 echo "- events instead of lists"
 kubectl run crash --image="$busybox" --restart=OnFailure -- sh -c 'sleep 1; exit 4' >/dev/null
 becomes 30 pod/crash '.status.containerStatuses[0].lastState.terminated.exitCode' 4
-kubectl run done --image="$busybox" --restart=Never -- true >/dev/null
+kubectl run "done" --image="$busybox" --restart=Never -- true >/dev/null
 succeeded "done" 30
 kubectl delete pod crash "done" --wait=true --grace-period=1 >/dev/null
 metric() { scrape metrics | sed -n "s/^$1 //p"; }

@@ -1,0 +1,46 @@
+#!/bin/bash
+# hack/lint.sh [check...]: what can be said of the sources without building them. Prints what is wrong.
+#
+#   shell    shellcheck's errors and warnings, over every script (.shellcheckrc)
+#   links    the pages' links to files, and the files that they name, are there
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+checks=("$@")
+[[ $# -gt 0 ]] || checks=(shell links)
+
+check_shell() {
+  local scripts
+  mapfile -t scripts < <({ git ls-files '*.sh'; git grep -lE '^#!/bin/(ba)?sh' -- ':!*.sh'; } | sort -u)
+  shellcheck -S warning -f gcc "${scripts[@]}"
+}
+
+# `folder/file` in a page's text is a file of ours when its first folder is; a unit may go without its endings.
+named_files() { # PAGE
+  grep -oE '`[a-z0-9_.-]+(/[A-Za-z0-9_.-]+)+/?`' "$1" | tr -d '`' | sort -u |
+    while read -r path; do [[ $path != .* && -d ${path%%/*} && ${path%%/*} != build ]] && echo "$path"; done
+}
+
+links_of() { # PAGE
+  grep -oE '\]\([^)]+\)' "$1" | sed -E 's/^\]\(//; s/\)$//; s/#.*//' | grep -vE '^([a-z]+:|$)' | sort -u
+}
+
+check_links() {
+  local page path failed=0
+  while read -r page; do
+    while read -r path; do
+      [[ -e $(dirname "$page")/$path ]] || { echo "$page: link to $path, which is not there"; failed=1; }
+    done < <(links_of "$page")
+    while read -r path; do
+      [[ -e $path || -e $path.h || -e $path.cc ]] || { echo "$page: names $path, which is not there"; failed=1; }
+    done < <(named_files "$page")
+  done < <(git ls-files '*.md')
+  return $failed
+}
+
+failed=()
+for check in "${checks[@]}"; do
+  declare -F "check_$check" >/dev/null || { echo "lint: no check '$check'" >&2; exit 2; }
+  "check_$check" || failed+=("$check")
+done
+[[ ${#failed[@]} == 0 ]] || { echo "lint: failed: ${failed[*]}" >&2; exit 1; }
+echo "lint: nothing to say"
