@@ -11,7 +11,7 @@ namespace crisp {
 // 64 lower-case hex digits from the kernel's random source, the form every CRI client expects.
 std::string GenerateId();
 
-// Whether `id` could be (a prefix of) such an id: 1 to 64 lower-case hex digits.
+// True if `id` can be such an id or a prefix of one: 1 to 64 lower-case hex digits.
 bool IsIdPrefix(absl::string_view id);
 
 }  // namespace crisp

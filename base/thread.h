@@ -33,7 +33,7 @@ class Thread {
   Thread& operator=(const Thread&) = delete;
   ~Thread() { Join(); }
 
-  // Whether there is a thread that was not joined yet.
+  // True if there is a thread that was not joined yet.
   bool joinable() const { return running_; }
   // Waits for the thread's end; returns at once where there is none.
   void Join();

@@ -17,7 +17,7 @@ class CpuWindow {
   // is ignored.
   void Add(absl::Time at, uint64_t usage_ns);
 
-  // Whether the newest kept reading said the same: nothing has run in between.
+  // True if the newest kept reading said the same: nothing has run in between.
   bool Says(uint64_t usage_ns) const { return newer_.has_value() && newer_->usage_ns == usage_ns; }
 
   // Nano cores up to this reading, from the newest kept one that is at least kLeast old; a counter

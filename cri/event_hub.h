@@ -23,7 +23,7 @@ class EventHub {
   static constexpr size_t kMaxPending = 1000;
   using Event = ::runtime::v1::ContainerEventResponse;
 
-  // Whether somebody listens: making an event costs more than dropping it.
+  // True if somebody listens. Ask first: making an event costs more than dropping it.
   bool HasReaders() const;
   void Publish(std::shared_ptr<const Event> event);
 

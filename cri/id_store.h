@@ -34,7 +34,7 @@ class IdStore {
     if (it->first.size() != prefix.size() && next != objects_.end() &&
         absl::StartsWith(next->first, prefix)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(noun_, " id ", prefix, " is ambiguous: more than one begins so"));
+          absl::StrCat(noun_, " id ", prefix, " is ambiguous: several begin with it"));
     }
     return it->second;
   }
@@ -44,7 +44,7 @@ class IdStore {
     objects_[id] = std::move(object);
   }
 
-  // Whether it was there.
+  // True if it was there.
   bool Erase(const std::string& id) {
     absl::MutexLock lock(&mutex_);
     return objects_.erase(id) > 0;

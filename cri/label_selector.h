@@ -7,7 +7,7 @@
 
 namespace crisp::cri {
 
-// Whether `labels` has every pair of `selector`; an empty selector matches all.
+// True if `labels` has every pair of `selector`. An empty selector matches all.
 inline bool MatchesLabels(const google::protobuf::Map<std::string, std::string>& selector,
                           const google::protobuf::Map<std::string, std::string>& labels) {
   for (const auto& [key, value] : selector) {

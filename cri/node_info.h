@@ -26,7 +26,7 @@ KernelFeatures ProbeKernel();
 // `allowed`: whether user namespaces may be made at all.
 std::string WhyNoUserNamespaces(const std::string& release, bool allowed);
 
-// Whether `release` ("6.1.0-13-amd64") is at least major.minor.
+// True if `release` ("6.1.0-13-amd64") is at least major.minor.
 bool KernelAtLeast(const std::string& release, int major, int minor);
 
 }  // namespace crisp::cri

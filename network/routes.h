@@ -26,7 +26,7 @@ absl::StatusOr<Route> RouteTo(int fd, const IpAddress& address);
 
 // The widest of `routes` that takes packets to some of `subnet` elsewhere than to `link`; nullptr: none.
 const Route* Stealer(const std::vector<Route>& routes, const IpPrefix& subnet, int link);
-// Whether any of `routes`, but those to `link`, has an address of `subnet`.
+// True if any of `routes`, other than those to `link`, has an address of `subnet`.
 bool Overlaps(const std::vector<Route>& routes, const IpPrefix& subnet, int link);
 
 // The networks that serve when none is configured, in the order in which they are tried. Not

@@ -19,10 +19,10 @@ inline constexpr char kDefaultAppArmorProfile[] = "crisp-default";
 // so that it needs no abstractions installed.
 std::string DefaultAppArmorText();
 
-// Whether this kernel was started with AppArmor.
+// True if this kernel was started with AppArmor.
 bool HasAppArmor();
 
-// Whether the text of the kernel's list of profiles ("NAME (enforce)" lines) names this one.
+// True if the text of the kernel's list of profiles ("NAME (enforce)" lines) names this one.
 bool ListsAppArmorProfile(absl::string_view profiles, absl::string_view name);
 
 // OK when the kernel has it at this moment; NotFound with the name when not.

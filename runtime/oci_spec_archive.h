@@ -20,7 +20,7 @@ namespace crisp::runtime {
 
 // Reading and writing JSON with one description per type, so that the two cannot drift apart:
 //   template <class A> void Describe(A& a, OciRoot& v) { a.Required("path", v.path); … }
-// Internal to oci_spec_json.cc.
+// Internal to oci_spec.cc.
 
 class JsonReader;
 class JsonWriter;

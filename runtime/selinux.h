@@ -31,8 +31,8 @@ absl::Status CheckSelinuxContext(const std::string& context);
 // Gives the file itself (no symlink is followed) the label; a file system without labels is OK.
 absl::Status SetSelinuxLabel(const std::string& path, const std::string& label);
 
-// Whether a volume at this absolute path, its symlinks resolved, must never be relabelled as a whole:
-// the system's own directories, whose programs would lose their files.
+// True if a volume at this absolute path, its symlinks resolved, must never be relabelled as a whole. The
+// system's own directories are such: programs of the node would lose their files.
 bool IsSystemPath(absl::string_view path);
 
 // Gives everything in the tree at `path` (a directory or a file, its symlinks resolved) the label, going

@@ -58,8 +58,8 @@ absl::StatusOr<SelinuxLabels> MakeSelinuxLabels(const SelinuxDefaults& defaults,
                                                 const SelinuxRequest& request,
                                                 absl::string_view level);
 
-// Whether this type is one that nothing is forbidden to, so that a kernel without SELinux gives what it
-// asks for.
+// True if nothing is forbidden to this type. A kernel without SELinux then gives what the type asks
+// for.
 bool IsUnconfinedSelinuxType(absl::string_view type);
 
 }  // namespace crisp::runtime

@@ -23,8 +23,8 @@ inline constexpr uint32_t kMaxId = 4294967294u;
 // Decimal digits only, the whole string, at most kMaxId. nullopt for "", "-1", "+1", " 1", "1:",
 // "4294967295", "4294967296". Leading zeros are fine ("01" is 1).
 std::optional<uint32_t> ParseId(absl::string_view text);
-// Whether the text can only be meant as a number (an optional sign and digits): such a text that
-// ParseId() refuses is an error, never a name.
+// True if the text can only be meant as a number (an optional sign and digits). If ParseId() refuses
+// such a text, it is an error, never a name.
 bool LooksNumeric(absl::string_view text);
 
 // The two files' contents.

@@ -14,10 +14,11 @@
 
 namespace crisp::storage {
 
-// The directories containers/<key>/{upper,work,ref} and the pins that go with them; `ref` lists the
-// pinned layers, so that a restarted daemon pins them again, with their numbers, so that one that has lost
-// its catalog knows what not to touch, and the key when it has become another than the directory's name. Nothing here is synced: no container
-// outlives the machine. Thread-safe; the mutex is not held across disk access.
+// The directories containers/<key>/{upper,work,ref} and the pins that go with them. `ref` lists the
+// pinned layers, so that a restarted daemon pins them again. It lists their numbers too, so that a daemon
+// which has lost its catalog knows what not to touch. It ends with the key, if that is no longer the
+// directory's name. Nothing here is synced: no container outlives the machine. Thread-safe; the mutex is not
+// held across disk access.
 class ContainerStore {
  public:
   ContainerStore(LayerStore* layers, const ImageCatalog* catalog)

@@ -28,7 +28,7 @@ inline std::optional<uint64_t> UnsyncedPages(const std::string& path) {
   return counts.dirty + counts.writeback;
 }
 
-// Whether files below `dir` have unsynced pages at all: a tmpfs's have not, or have for ever.
+// True if files below `dir` can have unsynced pages. On a tmpfs no page is ever synced.
 inline bool CanTellUnsynced(const std::string& dir) {
   const std::string path = dir + "/probe";
   if (!AtomicWriteFile(path, "x", 0600, Durability::kNone).ok()) return false;

@@ -19,13 +19,13 @@
 
 namespace crisp::storage {
 
-// Which blobs are being fetched. Thread-safe; outlives what it hands out.
+// The blobs that are being fetched. Thread-safe. It must outlive the holds that it hands out.
 class BlobsUnderWay {
  public:
   // Counts as a fetch of the blob while it lives.
   using Hold = std::shared_ptr<const void>;
   Hold Add(const std::string& digest);
-  // Null when somebody fetches it already. While it lives nobody but its owner knows what the blob becomes.
+  // Null if the blob is being fetched already. While the hold lives only its owner knows what the blob becomes.
   Hold AddFirst(const std::string& digest);
   // Waits until nobody has it from AddFirst(). `cancel`'s error.
   absl::Status AwaitFirst(const std::string& digest, const Cancel& cancel);
@@ -38,8 +38,8 @@ class BlobsUnderWay {
   std::set<std::string> first_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Work that is begun, on a thread of its own, before it is known whether it is of use. Destroying it ends
-// the work.
+// Work that begins, on a thread of its own, before anybody knows if it is of use. Destroying the object
+// ends the work.
 class EarlyFetch {
  public:
   using Work = std::function<absl::Status(const Cancel& cancel)>;
@@ -51,7 +51,7 @@ class EarlyFetch {
   EarlyFetch(const EarlyFetch&) = delete;
   EarlyFetch& operator=(const EarlyFetch&) = delete;
 
-  // It is of use: waits for its end. Call once; `cancel` counts beside the constructor's.
+  // Call once, if the work is of use. Waits for its end. `cancel` counts beside the constructor's.
   absl::Status Wait(const Cancel& cancel);
 
  private:

@@ -29,8 +29,8 @@ mode_t ModeWithAcl(mode_t mode, absl::string_view value, bool* kept);
 // "" for none. ResourceExhausted when there are more than an inode can have.
 absl::StatusOr<std::string> EncodeErofsXattrs(const XattrMap& xattrs);
 
-// Whether such bytes are well-formed, and hold nothing but what a layer may have: what
-// IsAllowedXattr() lets in, and the mark of an opaque directory.
+// True if such bytes are well-formed and hold nothing but attributes that a layer may have: those
+// that IsAllowedXattr() lets in, and the mark of an opaque directory.
 bool AreErofsLayerXattrs(absl::string_view bytes);
 
 }  // namespace crisp::storage

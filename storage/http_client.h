@@ -59,7 +59,7 @@ struct HttpReply {
 
   // The first value of a header, or "".
   absl::string_view Header(absl::string_view name) const;
-  // Whether the body is not what was asked for, but that encoded: it is always asked for as it is.
+  // True if the server has encoded the body. Requests always ask for it as it is.
   bool IsEncoded() const;
 };
 

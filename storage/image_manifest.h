@@ -59,7 +59,7 @@ struct Platform {
 
   bool operator==(const Platform&) const = default;
 };
-// What this program was built for.
+// The platform that this program was built for.
 Platform HostPlatform();
 
 struct IndexEntry {
@@ -114,8 +114,8 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes,
                                             absl::string_view declared = "");
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
-// Whether a manifest is of something else than a container image: an SBOM, a signature, a chart. False for
-// what is no manifest.
+// True if the manifest describes something other than a container image: an SBOM, a signature, a chart.
+// False if the bytes are no manifest.
 bool IsArtifact(absl::string_view manifest_bytes);
 
 // One image's documents fit together: as many layers as diff_ids, and an image for linux.

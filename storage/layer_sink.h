@@ -38,9 +38,9 @@ struct LayerContent {
   uint64_t bytes = 0;    // sum of the sizes of its regular files, each inode once
   // Of directories: the same in blocks of 4 KiB, and one per directory. Of an image: its size.
   uint64_t disk_bytes = 0;
-  // Directories that hide what is below them; the caller marks them (trusted.overlay.opaque needs
-  // CAP_SYS_ADMIN, which who reads archives must not have). Relative to the layer's root. Empty
-  // when they are marked already.
+  // Directories that hide what is below them. The caller marks them: trusted.overlay.opaque needs
+  // CAP_SYS_ADMIN, and a process that reads archives must not have that. Relative to the layer's
+  // root. Empty if they are marked already.
   std::vector<std::string> opaque_dirs;
   // Directories that entries needed and no entry described ("." is the root): made root's, 0755,
   // and in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.

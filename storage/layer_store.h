@@ -46,7 +46,7 @@ struct StorePaths {
 };
 
 // Which layers exist and who needs them. A layer goes only when no image, lease (a pull under way) or
-// pin (a container) holds it. Thread-safe; no lock is held across disk access.
+// pin (a container) holds it. Thread-safe. No lock is held across disk access, but by Recover().
 class LayerStore {
  public:
   LayerStore(StorePaths paths, ImageCatalog* catalog) : paths_(std::move(paths)), catalog_(catalog) {}

@@ -28,7 +28,7 @@ class BlobFetch {
   // As RegistrySession::FetchBlob(), asking `hosts` in this order.
   absl::Status Run(const std::vector<HostClient*>& hosts, const Cancel& cancel);
   bool has_begun() const { return offset_ > 0; }
-  // Who sent the last bytes; null: nobody any.
+  // The host that sent the last bytes; null: no host sent any.
   HostClient* sender() const { return sender_; }
 
  private:
@@ -39,7 +39,7 @@ class BlobFetch {
   std::optional<absl::Status> TryHost(HostClient* host, const Cancel& cancel);
   HostClient::Outcome Ask(HostClient* host, const Cancel& cancel);
   absl::Status Take(const HttpReply& head, absl::string_view bytes);
-  // Whether this reply can continue the blob at offset_, judged by its headers; sets skip_.
+  // OK if this reply can continue the blob at offset_, judged by its headers. Sets skip_.
   absl::Status CheckHead(const HttpReply& head);
 
   const Descriptor& blob_;

@@ -23,7 +23,7 @@ struct TreeCount {
 // `cancel`'s error within some thousand files.
 absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name, const Cancel& cancel = Cancel());
 
-// Whether there is nothing in the directory.
+// True if there is nothing in the directory.
 absl::StatusOr<bool> IsEmptyDirectory(const std::string& path);
 
 }  // namespace crisp::storage

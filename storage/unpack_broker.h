@@ -42,8 +42,8 @@ constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // implicit one's, "w" and that of one with whiteouts. Then this, so that one that was cut off is told from a whole one.
 constexpr absl::string_view kReportEnd("e\0", 2);
 
-// Children that are ending, which takes the kernel longer than who is done with them should wait: it may be
-// for ever where a disk hangs. What is left when this goes is passed on to the next one. Thread-safe.
+// Children that are ending. The kernel may take longer for that than their user should wait, and for ever
+// if a disk hangs. Those that are left when this object goes are passed on to the next one. Thread-safe.
 class EndedUnpackers {
  public:
   EndedUnpackers();

@@ -26,7 +26,7 @@ class ByteSocket {
   virtual boost::asio::awaitable<void> ShutdownWrite() = 0;
   // Closes the descriptor; what is under way fails.
   virtual void Abort() = 0;
-  // Whether the peer has hung up, for when nothing can be read because of back-pressure.
+  // True if the peer has hung up. For the time when back-pressure keeps anything from being read.
   virtual bool PeerGone() const = 0;
 };
 

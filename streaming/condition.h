@@ -33,7 +33,7 @@ class Condition {
     }
   }
 
-  // Whether the predicate held within `limit`.
+  // True if the predicate held within `limit`.
   template <typename Predicate>
   asio::awaitable<bool> WaitFor(absl::Duration limit, Predicate predicate) {
     const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(limit);

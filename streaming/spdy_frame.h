@@ -68,7 +68,7 @@ class SpdyDecoder {
   SpdyDecoder& operator=(const SpdyDecoder&) = delete;
 
   void Feed(absl::string_view bytes);
-  // Whether `frame` was set; false asks for more bytes. InvalidArgument for what breaks the
+  // True if `frame` was set. False: more bytes are needed. InvalidArgument for what breaks the
   // protocol: then the connection cannot go on, since the compressor's state is lost. Frames of
   // unknown type are skipped, as the protocol asks.
   absl::StatusOr<bool> Next(SpdyFrame& frame);

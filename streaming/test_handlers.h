@@ -20,7 +20,7 @@ struct HandlerLog {
   // The reason that the last finished handler's Accept() gave.
   void SetEnd(absl::Status status);
   absl::Status end();
-  // Whether `count` handlers finished within ten seconds.
+  // True if `count` handlers finished within ten seconds.
   bool WaitFinished(int count);
 
   absl::Mutex mutex;

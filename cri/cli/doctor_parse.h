@@ -25,7 +25,7 @@ std::vector<std::string> EnvironmentWords(absl::string_view text, absl::string_v
 // The names by which modules.builtin, modules.dep and /proc/modules know modules, '-' and '_'
 // alike.
 bool ListsModule(absl::string_view text, absl::string_view name);
-// Whether /proc/filesystems names it.
+// True if the text of /proc/filesystems names it.
 bool ListsFileSystem(absl::string_view text, absl::string_view name);
 
 // The inodes of the sockets that listen where HOST:PORT would, of /proc/net/tcp or tcp6. Host names
