@@ -63,6 +63,12 @@ last() {
   output=$("$@") || printf '%s\n' "$output" >&2
   tail -1 <<<"$output"
 }
+# exec_is_in GROUP: beside the container's first process, in the group of this name.
+exec_is_in() {
+  local group
+  group=$(shell 'cat /proc/self/cgroup')
+  [[ $group == 0::*/"$1" ]] || fail "an exec is not in $1: $group"
+}
 gone() { crictl rmp -f "$pod" >/dev/null || fail "removal of pod $1"; }
 
 # systemd_runs NAME: the container's systemd has booted, and its units are limited.
@@ -85,7 +91,7 @@ test_systemd_in_a_privileged_container() {
   pod systemd true && container systemd true /lib/systemd/systemd --unit=basic.target || return
   systemd_runs "a privileged container"
   # Its own cgroup hands controllers down, so an exec joins its first process.
-  shell 'cat /proc/self/cgroup' | grep -q '^0::/.*/init.scope$' || fail "an exec is not where systemd is: $(shell 'cat /proc/self/cgroup')"
+  exec_is_in init.scope
   same "podman with systemd" "$(nested_podman systemd)" 52428800
   gone systemd
 }
@@ -99,6 +105,7 @@ unprivileged_systemd() {
     .linux.security_context.seccomp = {profile_type: 0} | '$amend_container
   pod "$1" false '' writable && container "$1" false /lib/systemd/systemd --unit=basic.target || return
   systemd_runs "an unprivileged container ($1)"
+  exec_is_in init.scope
   # What is the container's own stays as it was given.
   shell 'echo max >/sys/fs/cgroup/memory.max' >/dev/null && fail "a container writes its own limit"
   same "limit of the container" "$(shell 'cat /sys/fs/cgroup/memory.max')" 1073741824
@@ -147,7 +154,7 @@ test_an_exec_that_hands_controllers_down_stays_killable() {
   shell 'own=/sys/fs/cgroup$(sed -n s/^0:://p /proc/1/cgroup); mkdir $own/init; echo 1 > $own/init/cgroup.procs
     echo $$ > $own/init/cgroup.procs; echo +memory > $own/cgroup.subtree_control || cat $own/cgroup.procs /proc/1/cgroup
     grep -q memory $own/cgroup.subtree_control' || fail "the container's controllers"
-  shell 'cat /proc/self/cgroup' | grep -q '/init$' || fail "an exec beside a process below: $(shell 'cat /proc/self/cgroup')"
+  exec_is_in init
   crictl exec -s --timeout 2 "$container" sh -c 'sleep 4001 & (sleep 4002 &); sleep 4003' >/dev/null 2>&1 && fail "the exec's time-out"
   same "what is left of the exec" "$(shell 'pgrep -f "sleep 40[0-9][0-9]" || true')" ''
   gone moved

@@ -185,7 +185,7 @@ says ok "cgroup driver"
 serves "with crispd beside it"
 (eval "$(grep -o 'ctr -n k8s.io images export.*' docs/migrating.md | head -1)") >"$work/import.log" 2>&1 ||
   fail "images cannot be carried over: $(cat "$work/import.log")"
-crisp images list | grep -q crisp.test/busybox:latest || fail "the image did not arrive: $(crisp images list)"
+[[ $(crisp images list) == *crisp.test/busybox:latest* ]] || fail "the image did not arrive: $(crisp images list)"
 
 echo "- the move"
 [[ -z $kubelet ]] || systemctl stop kubelet
