@@ -93,6 +93,7 @@ TEST_F(Devices, CdiDevicesOfFieldAndAnnotationAreInjected) {
 }
 
 TEST_F(Devices, CdiDevicesInAUserNamespace) {
+  if (!node_->RunsUserNamespaces()) GTEST_SKIP() << "no user namespaces on this node";
   const std::string host = daemon_->scratch() + "/gpulib";
   ASSERT_OK(MakeDirs(host));
   WriteCdi("gpu.yaml", GpuSpec(host));

@@ -256,6 +256,7 @@ TEST_F(Lifecycle, SharedPidPodHasAHolderAsPidOne) {
 }
 
 TEST_F(Lifecycle, UserNamespaceMapsRoot) {
+  if (!node_->RunsUserNamespaces()) GTEST_SKIP() << "no user namespaces on this node";
   const auto userns = [](auto& c) {
     auto* options = c.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options();
     options->set_mode(cri::NamespaceMode::POD);

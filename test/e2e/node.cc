@@ -67,6 +67,12 @@ grpc::Status Node::TryRunPod(const cri::PodSandboxConfig& config, std::string* i
   return status;
 }
 
+bool Node::RunsUserNamespaces() {
+  cri::StatusResponse response;
+  ExpectOk(Call(daemon_.runtime(), &Runtime::Status, {}, &response), "Status");
+  return response.features().user_namespaces_host_network();
+}
+
 std::string Node::RunPod(const cri::PodSandboxConfig& config) {
   std::string id;
   ExpectOk(TryRunPod(config, &id), "RunPodSandbox");

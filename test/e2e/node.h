@@ -31,6 +31,9 @@ class Node {
                                        std::vector<std::string> command,
                                        const ContainerEdit& edit = nullptr) const;
 
+  // Whether this node runs pods with a user namespace; before Linux 6.3 it refuses them, and says why.
+  bool RunsUserNamespaces();
+
   std::string RunPod(const cri::PodSandboxConfig& config);
   std::string Create(const std::string& pod,
                      const cri::PodSandboxConfig& pod_config,

@@ -322,6 +322,7 @@ TEST_F(Surface, AmbientCapabilitiesReachAProgramThatIsNotRoot) {
 }
 
 TEST_F(Surface, AUserNamespaceMayUseTheHostsNetwork) {
+  if (!node_->RunsUserNamespaces()) GTEST_SKIP() << "no user namespaces on this node";
   const auto mapped = [](auto* options) {
     options->set_network(cri::NODE);
     auto* userns = options->mutable_userns_options();

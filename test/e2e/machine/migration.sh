@@ -121,6 +121,7 @@ YAML
 
 # A node as kubeadm leaves it.
 set_up_node() {
+  rm -f /etc/cni/net.d/*  # podman's
   mkdir -p /etc/containerd /etc/cni/net.d /var/lib/kubelet "$work/tree"
   cat >/etc/containerd/config.toml <<'TOML'
 version = 2
