@@ -49,16 +49,11 @@ class Reader {
   }
 
   template <typename T>
-  void Key(const char* name, T& value) {
-    YAML::Node node;
-    if (!Take(name, node)) return;
-    if (!Parse(node, value)) {
-      Fail(node.Mark(), absl::StrCat(Full(name), " must be ", Kind(value)));
-    }
-    places_[Full(name)] = Place(file_, node.Mark());
+  void Key(const char* name, T& value, const Rule&, const char*) {
+    Read(name, value);
   }
 
-  void Section(const char* name, const std::function<void(Reader&)>& visit) {
+  void Section(const char* name, const std::function<void(Reader&)>& visit, const char*) {
     YAML::Node node;
     if (!Take(name, node)) return;
     Reader section(node, file_, Full(name), places_, status_);
@@ -73,6 +68,16 @@ class Reader {
   }
 
  private:
+  template <typename T>
+  void Read(const char* name, T& value) {
+    YAML::Node node;
+    if (!Take(name, node)) return;
+    if (!Parse(node, value)) {
+      Fail(node.Mark(), absl::StrCat(Full(name), " must be ", Kind(value)));
+    }
+    places_[Full(name)] = Place(file_, node.Mark());
+  }
+
   bool Take(const char* name, YAML::Node& node) {
     const auto found = entries_.find(name);
     if (found == entries_.end()) return false;
@@ -131,20 +136,11 @@ class Reader {
 
 class Printer {
  public:
-  void Key(const char* name, const std::string& value) {
-    out_ << YAML::Key << name << YAML::Value << YAML::DoubleQuoted << value;
+  template <typename T>
+  void Key(const char* name, const T& value, const Rule&, const char*) {
+    Print(name, value);
   }
-  void Key(const char* name, bool value) { out_ << YAML::Key << name << YAML::Value << value; }
-  void Key(const char* name, int64_t value) { out_ << YAML::Key << name << YAML::Value << value; }
-  void Key(const char* name, absl::Duration value) {
-    out_ << YAML::Key << name << YAML::Value << absl::FormatDuration(value);
-  }
-  void Key(const char* name, const std::vector<std::string>& value) {
-    out_ << YAML::Key << name << YAML::Value << YAML::Flow << YAML::BeginSeq;
-    for (const std::string& item : value) out_ << YAML::DoubleQuoted << item;
-    out_ << YAML::EndSeq;
-  }
-  void Section(const char* name, const std::function<void(Printer&)>& visit) {
+  void Section(const char* name, const std::function<void(Printer&)>& visit, const char*) {
     out_ << YAML::Key << name << YAML::Value << YAML::BeginMap;
     visit(*this);
     out_ << YAML::EndMap;
@@ -152,6 +148,20 @@ class Printer {
   YAML::Emitter& out() { return out_; }
 
  private:
+  void Print(const char* name, const std::string& value) {
+    out_ << YAML::Key << name << YAML::Value << YAML::DoubleQuoted << value;
+  }
+  void Print(const char* name, bool value) { out_ << YAML::Key << name << YAML::Value << value; }
+  void Print(const char* name, int64_t value) { out_ << YAML::Key << name << YAML::Value << value; }
+  void Print(const char* name, absl::Duration value) {
+    out_ << YAML::Key << name << YAML::Value << absl::FormatDuration(value);
+  }
+  void Print(const char* name, const std::vector<std::string>& value) {
+    out_ << YAML::Key << name << YAML::Value << YAML::Flow << YAML::BeginSeq;
+    for (const std::string& item : value) out_ << YAML::DoubleQuoted << item;
+    out_ << YAML::EndSeq;
+  }
+
   YAML::Emitter out_;
 };
 
