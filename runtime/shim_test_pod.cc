@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "base/status_matchers.h"
 
 #ifndef CRISP_SHIM_BINARY
@@ -42,6 +44,19 @@ std::string CommOf(pid_t pid) {
   return comm.substr(0, comm.find('\n'));
 }
 
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time until = absl::Now() + absl::Minutes(1);
+  while (!condition()) {
+    if (absl::Now() > until) return false;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  return true;
+}
+
+bool Gone(pid_t pid) {
+  return Eventually([pid] { return kill(pid, 0) != 0; });
+}
+
 constexpr uint64_t kMountRdonly = 1, kNoSuid = 2, kNoDev = 4, kNoExec = 8;
 
 void RecordingObserver::OnContainerExit(absl::string_view,
@@ -65,7 +80,7 @@ ExitRecord RecordingObserver::Wait(absl::flat_hash_map<std::string, ExitRecord>*
                                    const std::string& id) {
   absl::MutexLock lock(&mutex_);
   auto there = [map, &id] { return map->contains(id); };
-  if (!mutex_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(10))) {
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&there), absl::Minutes(1))) {
     return ExitRecord{.exit_code = -1};
   }
   return (*map)[id];
@@ -74,6 +89,10 @@ ExitRecord RecordingObserver::WaitContainer(const std::string& id) {
   return Wait(&containers_, id);
 }
 ExitRecord RecordingObserver::WaitExec(const std::string& id) { return Wait(&execs_, id); }
+bool RecordingObserver::HasExec(const std::string& id) {
+  absl::MutexLock lock(&mutex_);
+  return execs_.contains(id);
+}
 bool RecordingObserver::WaitDeath(const std::string& pod) {
   return Wait(&deaths_, pod).exit_code == 0;
 }
@@ -113,11 +132,10 @@ void ShimTest::TearDown() {
   for (const std::string& id : containers_) {
     (void)shim_->Signal(id, SIGKILL);
   }
-  for (int i = 0; i < 200; ++i) {
-    absl::Status status = shim_->Shutdown();
-    if (status.ok() || absl::IsUnavailable(status)) break;
-    usleep(10000);
-  }
+  EXPECT_TRUE(Eventually([this] {
+    const absl::Status status = shim_->Shutdown();
+    return status.ok() || absl::IsUnavailable(status);
+  }));
 }
 
 std::string ShimTest::MakeDir(const std::string& name) {
@@ -198,7 +216,9 @@ ContainerPlan ShimTest::MakeContainer(const std::string& script) {
 std::string ShimTest::LogOf(const ContainerPlan& plan, bool raw) {
   absl::StatusOr<std::string> text = ReadFile(plan.log_path);
   EXPECT_OK(text);
-  if (raw || !text.ok()) return text.value_or("");
+  if (!text.ok()) return "";
+  text->resize(text->rfind('\n') + 1);
+  if (raw) return *text;
   std::string out;
   for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
     const size_t at = line.find(' ', line.find(' ') + 1);
@@ -206,6 +226,10 @@ std::string ShimTest::LogOf(const ContainerPlan& plan, bool raw) {
     if (line[at + 1] == 'F') out += '\n';
   }
   return out;
+}
+
+bool ShimTest::AwaitLog(const ContainerPlan& plan, const std::string& text) {
+  return Eventually([&] { return absl::StrContains(LogOf(plan), text); });
 }
 
 std::string ShimTest::Run(const ContainerPlan& plan, int expected_exit) {

@@ -1,6 +1,7 @@
 #ifndef CRISP_RUNTIME_SHIM_TEST_POD_H_
 #define CRISP_RUNTIME_SHIM_TEST_POD_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace crisp::runtime {
 
 std::vector<pid_t> ChildrenOf(pid_t pid);
 std::string CommOf(pid_t pid);  // empty when it has ended
+// Whether it comes true within a minute, which nothing takes that does not hang.
+bool Eventually(const std::function<bool()>& condition);
+bool Gone(pid_t pid);  // eventually
 
 // Collects what shims report.
 class RecordingObserver : public ShimObserver {
@@ -24,10 +28,11 @@ class RecordingObserver : public ShimObserver {
                        const ExitRecord& record) override;
   void OnExecExit(absl::string_view pod, absl::string_view id, const ExitRecord& record) override;
   void OnShimDeath(absl::string_view pod) override;
-  // Waits up to ten seconds; exit_code -1 when nothing came.
+  // Waits up to a minute; exit_code -1 when nothing came.
   ExitRecord WaitContainer(const std::string& id);
   ExitRecord WaitExec(const std::string& id);
   bool WaitDeath(const std::string& pod);
+  bool HasExec(const std::string& id);  // by now
 
  private:
   ExitRecord Wait(absl::flat_hash_map<std::string, ExitRecord>* map, const std::string& id);
@@ -55,7 +60,13 @@ class ShimTest : public ::testing::Test {
   ExecPlan MakeExec(const std::string& container_id, const std::string& script);
   // Runs an exec to its end; its stdout and stderr together.
   std::string RunExec(const ExecPlan& plan, int expected_exit = 0);
+  // Its whole lines: the last one may be on its way.
   std::string LogOf(const ContainerPlan& plan, bool raw = false);
+  // Whether it has come to hold the text.
+  bool AwaitLog(const ContainerPlan& plan, const std::string& text);
+  // At the beginning of a script: it waits for Go().
+  const std::string kOnGo = "while test ! -e /tmp/go; do sleep 0.02; done; ";
+  void Go(const ContainerPlan& plan) { EXPECT_EQ(RunExec(MakeExec(plan.container_id, "touch /tmp/go")), ""); }
   // A directory below the storage root.
   std::string MakeDir(const std::string& name);
   std::string MakeBusybox(const std::string& name);  // a layer with a shell

@@ -73,21 +73,18 @@ void BookWhatCameMeanwhile(Container* container) {
 
 }  // namespace
 
-Birth* Birth::Begin(Container* container, Exec* exec, int socket, uint64_t request_id) {
-  Birth* birth = new Birth;
-  birth->container = container;
-  birth->exec = exec;
-  birth->request_id = request_id;
-  birth->deadline = Now() + kStartLimit;
-  birth->Adopt(socket);
-  birth->next = g_births;
-  g_births = birth;
-  if (!birth->Want(EPOLLIN)) {
-    Fail("wait for the new process");
-    birth->Refuse();
-    birth->deadline = 0;  // it is ended at once
-  }
-  return birth;
+void Birth::Begin(Container* for_container, Exec* for_exec, int socket, uint64_t request) {
+  container = for_container;
+  exec = for_exec;
+  request_id = request;
+  deadline = Now() + kStartLimit;
+  Adopt(socket);
+  next = g_births;
+  g_births = this;
+  if (Want(EPOLLIN)) return;
+  Fail("wait for the new process");
+  Refuse();
+  deadline = 0;  // it is ended at once
 }
 
 void Birth::Refuse() {
@@ -96,63 +93,65 @@ void Birth::Refuse() {
 }
 
 // The number is the helper's word; the descriptor must be of a child, so nobody else is ever signalled.
-void Birth::Learn(pid_t pid, int pidfd) {
-  Fd mine(pidfd);
-  if (!unknown() || pid <= 0 || IsKnown(pid) || !mine.valid() || !IsChild(mine.get())) return;
+bool Birth::Learn(pid_t pid, Fd pidfd) {
+  if (!pidfd.valid()) return FailWith(EMFILE, "receive the new process' descriptor");
+  if (!unknown() || pid <= 0 || IsKnown(pid) || !IsChild(pidfd.get())) return true;
   process().pid = pid;
-  process().pidfd.Reset(mine.Release());
+  process().pidfd.Reset(pidfd.Release());
   if (killed) {
     (void)process().Signal(SIGKILL);
-  } else {
-    (void)send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL);
+  } else if (send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET) {
+    return Fail("let the new process go on");
   }
   ReapChildren();
+  return true;
 }
 
-void Birth::TakeTerminal(int master) {
+bool Birth::TakeTerminal(Fd master) {
   Io* io = container != nullptr ? &container->io : exec->io;
-  if (io == nullptr || !io->terminal) {
-    close(master);
-    return;
+  if (io == nullptr || !io->terminal) return true;
+  if (!master.valid()) return FailWith(EMFILE, "receive the terminal");
+  const int copy = fcntl(master.get(), F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) return Fail("duplicate the terminal");
+  io->in.Adopt(copy);
+  io->out.Adopt(master.Release());
+  return true;
+}
+
+bool Birth::Heed(const ChildReport& report, Fd passed) {
+  switch (report.type) {
+    case ChildMessage::kError:
+      g_error = report.error;
+      g_error.text[sizeof(g_error.text) - 1] = '\0';  // a container may have traced whoever sent it
+      Refuse();
+      return true;
+    case ChildMessage::kTerminal:
+      return TakeTerminal(static_cast<Fd&&>(passed));
+    case ChildMessage::kPid:
+      return Learn(report.pid, static_cast<Fd&&>(passed));
+    case ChildMessage::kBind:
+    case ChildMessage::kBound:
+      return container == nullptr || ServeBind(fd(), *container->prepared, report, &mount_table_);
   }
-  io->in.Adopt(fcntl(master, F_DUPFD_CLOEXEC, 3));
-  io->out.Adopt(master);
+  return true;
 }
 
 void Birth::Ready(uint32_t) {
   ChildReport report;
   int passed = -1;
   const ssize_t n = ReceiveFd(fd(), &report, sizeof(report), &passed);
-  if (n < 0 && errno == ECONNRESET) {
+  const int receive_error = n < 0 ? errno : 0;
+  Fd descriptor(passed);
+  if (receive_error == EAGAIN || IsShortage(receive_error)) return;  // it is still there
+  if (receive_error == ECONNRESET) {
     // The child ended without having read that it may go on. What it said is still there.
     dead = true;
-    return;
-  }
-  if (n != sizeof(report)) {
-    if (passed >= 0) close(passed);
+  } else if (n != sizeof(report)) {
     Settle(this);
-    return;
+  } else if (!Heed(report, static_cast<Fd&&>(descriptor))) {
+    Refuse();
+    Settle(this);
   }
-  switch (report.type) {
-    case ChildMessage::kError:
-      failed = true;
-      error = report.error;
-      error.text[sizeof(error.text) - 1] = '\0';  // a container may have traced whoever sent it
-      break;
-    case ChildMessage::kTerminal:
-      if (passed >= 0) TakeTerminal(passed);
-      passed = -1;
-      break;
-    case ChildMessage::kPid:
-      Learn(report.pid, passed);
-      passed = -1;
-      break;
-    case ChildMessage::kBind:
-    case ChildMessage::kBound:
-      if (container != nullptr) ServeBind(fd(), *container->prepared, report, &mount_table_);
-      break;
-  }
-  if (passed >= 0) close(passed);
 }
 
 Birth* FindBirth(const Exec* exec) {

@@ -7,10 +7,11 @@ namespace crisp::shim {
 
 // A container's first process, or an exec's, on its way to execve: the shim's end of its status socket, which execve
 // closes. There may be several at a time, and other requests are served meanwhile.
-class Birth : public Watch {
+class Birth : public Watch, public Fallible {
  public:
   // Takes the socket. The process is the container's (exec's); it is known, or `helper` makes it known.
-  static Birth* Begin(Container* container, Exec* exec, int socket, uint64_t request_id);
+  // From here on it is among g_births.
+  void Begin(Container* for_container, Exec* for_exec, int socket, uint64_t request);
 
   void Ready(uint32_t events) override;
   void Refuse();  // it has failed, for g_error's reason
@@ -33,8 +34,10 @@ class Birth : public Watch {
   Birth* next = nullptr;
 
  private:
-  void Learn(pid_t pid, int pidfd);
-  void TakeTerminal(int master);
+  // False and g_error: the process will not go on.
+  bool Heed(const ChildReport& report, Fd passed);
+  bool Learn(pid_t pid, Fd pidfd);
+  bool TakeTerminal(Fd master);
   Fd mount_table_;  // the host's, where binds follow it
 };
 

@@ -36,6 +36,11 @@ void SendReply(Writer* writer) {
     (void)poll(&wait, 1, 1000);
     error = writer->Send(g_connection.fd(), MSG_DONTWAIT);
   }
+  constexpr int kTries = 100;  // the kernel has no memory for a moment
+  for (int i = 0; i < kTries && IsShortage(error); ++i) {
+    (void)poll(nullptr, 0, 1);
+    error = writer->Send(g_connection.fd(), MSG_DONTWAIT);
+  }
   if (error != 0) DropConnection();
 }
 
@@ -60,7 +65,7 @@ bool SendEvent(MessageType type, const char* id, const Ending& ending) {
   writer.String(id);
   WriteEnding(&writer, ending);
   const int error = writer.Send(g_connection.fd(), MSG_DONTWAIT);
-  if (error == EAGAIN) {
+  if (error == EAGAIN || IsShortage(error)) {
     if (!g_connection.Want(g_connection.wanted() | EPOLLOUT)) DropConnection();
     return false;
   }
@@ -97,7 +102,10 @@ void DropConnection() {
   g_connection.Close();
   g_report_asked = false;
   for (Birth* birth = g_births; birth != nullptr; birth = birth->next) birth->asked = false;
-  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(exec);
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
+    exec->asker_count = 0;
+    KillExec(exec);
+  }
 }
 
 void UseConnection(int socket) {

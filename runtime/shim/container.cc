@@ -84,10 +84,23 @@ int CloneBind(const MountView& mount, bool* skip) {
   return fd;
 }
 
-// All that come from the host, in one visit to its mount namespace.
-bool CloneHostBinds(Prepared* prepared) {
+bool OpenExitDirectory(const Str& path, Container* container) {
+  const char* const slash = strrchr(path.c_str(), '/');
+  const char* const name = slash == nullptr ? "" : slash + 1;
+  container->exit_name = Duplicate(name, strlen(name));
+  if (container->exit_name == nullptr) return false;
+  if (*name == '\0') return path.empty() || Refuse(kInvalidArgument, "no path for an exit record:", path.c_str());
+  Path directory;
+  directory.Add(path.data, static_cast<size_t>(slash - path.data));
+  container->exit_directory.Reset(open(directory.size == 0 ? "/" : directory.data, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return container->exit_directory.valid() || Fail("open the directory for the exit record", path.c_str());
+}
+
+// All that comes from the host, in one visit to its mount namespace.
+bool TakeFromHost(Container* container) {
+  Prepared* const prepared = container->prepared;
   const HostScope host;
-  if (!host.entered()) return false;
+  if (!host.entered() || !OpenExitDirectory(prepared->view.exit_record, container)) return false;
   int index = -1;
   for (const MountView& mount : prepared->view.mounts) {
     ++index;
@@ -98,13 +111,19 @@ bool CloneHostBinds(Prepared* prepared) {
   return true;
 }
 
-bool BuildMounts(Prepared* prepared, const LayerFds& layers) {
+// `count` times -1; nullptr and g_error.
+int* NoDescriptors(size_t count) {
+  int* const fds = static_cast<int*>(Allocate(count * sizeof(int)));
+  for (size_t i = 0; fds != nullptr && i < count; ++i) fds[i] = -1;
+  return fds;
+}
+
+bool BuildMounts(Container* container, const LayerFds& layers) {
+  Prepared* const prepared = container->prepared;
   const ContainerView& plan = prepared->view;
-  const size_t count = plan.mounts.size();
-  prepared->mounts = static_cast<int*>(Allocate(count * sizeof(int)));
-  prepared->skipped = static_cast<bool*>(Allocate(count * sizeof(bool)));
-  for (size_t i = 0; i < count; ++i) prepared->mounts[i] = -1;
-  if (!CloneHostBinds(prepared)) return false;
+  prepared->mounts = NoDescriptors(plan.mounts.size());
+  prepared->skipped = static_cast<bool*>(Allocate(plan.mounts.size() * sizeof(bool)));
+  if (prepared->mounts == nullptr || prepared->skipped == nullptr || !TakeFromHost(container)) return false;
   int index = -1;
   for (const MountView& mount : plan.mounts) {
     ++index;
@@ -145,9 +164,8 @@ int BindDevice(const DeviceView& device) {
 }
 
 bool BuildDevices(Prepared* prepared) {
-  const size_t count = prepared->view.devices.size();
-  prepared->device_binds = static_cast<int*>(Allocate(count * sizeof(int)));
-  for (size_t i = 0; i < count; ++i) prepared->device_binds[i] = -1;
+  prepared->device_binds = NoDescriptors(prepared->view.devices.size());
+  if (prepared->device_binds == nullptr) return false;
   if (!g_pod.has_userns()) return true;
   int index = -1;
   for (const DeviceView& device : prepared->view.devices) {
@@ -204,7 +222,7 @@ bool Prepare(Container* container, const LayerFds& layers) {
     prepared->root.Reset(MountOverlay(plan.lower_dirs, layers, plan.upper_dir.c_str(),
                                       plan.work_dir.c_str(), plan.mount_label.c_str()));
   }
-  return prepared->root.valid() && BuildMounts(prepared, layers) && BuildDevices(prepared) &&
+  return prepared->root.valid() && BuildMounts(container, layers) && BuildDevices(prepared) &&
          BuildMasks(prepared) && OpenStdio(container) && (plan.log_path.empty() || log.AwaitOpen());
 }
 
@@ -227,7 +245,7 @@ Container::~Container() {
   EndWaiting(this);
   delete prepared;
   free(id);
-  free(exit_record);
+  free(exit_name);
 }
 
 Container* FindContainer(const Str& id) {
@@ -245,18 +263,17 @@ bool CreateContainer(char* bytes, size_t size, Fd* root, const LayerFds& layers)
   if (FindContainer(view.container_id) != nullptr) {
     return Refuse(kAlreadyExists, "the shim has container", view.container_id.c_str());
   }
-  Container* container = new Container;
-  container->id = Duplicate(view.container_id.data, view.container_id.size);
-  container->exit_record = Duplicate(view.exit_record.data, view.exit_record.size);
-  container->own_pid_ns = view.pid == NamespaceMode::kPrivate;
-  container->own_cgroup_ns = view.private_cgroup_namespace;
-  container->prepared = new Prepared;
-  container->prepared->view = view;
-  container->prepared->root.Reset(root->Release());
-  if (!Prepare(container, layers)) {
-    delete container;
-    return false;
-  }
+  Owner<Container> made(new Container);
+  if (made.get() == nullptr) return false;
+  made->id = Duplicate(view.container_id.data, view.container_id.size);
+  made->own_pid_ns = view.pid == NamespaceMode::kPrivate;
+  made->own_cgroup_ns = view.private_cgroup_namespace;
+  made->prepared = new Prepared;
+  if (made->id == nullptr || made->prepared == nullptr) return false;
+  made->prepared->view = view;
+  made->prepared->root.Reset(root->Release());
+  if (!Prepare(made.get(), layers)) return false;
+  Container* const container = made.Release();
   container->prepared->plan = bytes;
   container->next = g_containers;
   g_containers = container;
@@ -274,7 +291,7 @@ bool RemoveContainer(const Str& id) {
     // an exec that has ended left behind is the container's, and dies with it.)
     for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
       if (exec->container != container) continue;
-      (void)KillExec(exec);
+      KillExec(exec);
       exec->container = nullptr;
     }
     *link = container->next;

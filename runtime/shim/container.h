@@ -18,7 +18,7 @@ struct Ending {
 };
 
 // What only exists between Create and Start: the plan and the detached mounts.
-struct Prepared {
+struct Prepared : Fallible {
   char* plan = nullptr;  // malloc'ed; `view` points into it
   ContainerView view;
   Fd root;
@@ -32,7 +32,7 @@ struct Prepared {
 
 enum class State : uint16_t { kCreated = 0, kRunning = 1, kExited = 2, kStarting = 3 };
 
-struct Container {
+struct Container : Fallible {
   char* id = nullptr;
   State state = State::kCreated;
   Process process;  // its first, from its birth to its end
@@ -47,7 +47,10 @@ struct Container {
   bool settling = false, drained = false;
   uint64_t settle_by = 0;
   bool announced = false;  // the daemon has been told of the exit
-  char* exit_record = nullptr;
+  // Where its exit is written, reached without a look at the host's mounts; "": nowhere.
+  Fd exit_directory;
+  char* exit_name = nullptr;
+  bool unrecorded = false;  // that has failed, and is tried again
   bool own_pid_ns = true;
   bool own_cgroup_ns = true;
   Prepared* prepared = nullptr;
@@ -56,7 +59,7 @@ struct Container {
   ~Container();
 };
 
-struct Exec {
+struct Exec : Fallible {
   char* id = nullptr;
   Container* container = nullptr;
   Process process;
@@ -69,6 +72,11 @@ struct Exec {
   bool own_cgroup_ns = false;  // it has unshared one
   Fd cgroup_namespace;         // that one, once the exec runs: while it is held no other has its number
   Io* io = nullptr;      // with a terminal only
+  // Its tree is to be killed, or is being so; who is told when it is done.
+  bool dying = false;
+  static constexpr int kMostAskers = 4;
+  uint64_t askers[kMostAskers];
+  int asker_count = 0;
   Exec* next = nullptr;
   ~Exec();
 };
@@ -96,8 +104,15 @@ bool AttachContainer(const Str& id, int stdio[3]);  // takes the descriptors on 
 bool ResizeTerminal(const Str& id, const Str& exec_id, uint16_t rows, uint16_t columns);
 
 bool BeginExec(const char* plan, size_t size, const int stdio[3], uint64_t request_id);
-bool KillExec(const Str& id);
-bool KillExec(Exec* exec);
+// Begins to end an exec and all that it has begotten, of which the loop does a part in each turn.
+void KillExec(Exec* exec);
+// The same, and answers the request: once it is done, or now.
+void KillExec(const Str& id, uint64_t request_id);
+void ServeKills();
+// Milliseconds until it is to be called again; -1: nothing is to be killed.
+int KillTimeout();
+// Goes on with them until there is none left; not for longer than that.
+void FinishKills(uint64_t nanoseconds);
 
 // Reaps the children that have ended and books what they were. One that nobody knows yet is left while a process is
 // being born whose number has not come: it may be that one, and until it is reaped its number is nobody else's.
@@ -110,9 +125,9 @@ bool IsKnown(pid_t pid);
 // Books the end of every running container whose process has ended, whatever has been said of it.
 void BookTheDead();
 
-// Between birth.cc, container_start.cc and container_exit.cc. A record that cannot be written is left out:
-// the daemon still learns of the exit from Report or the event.
-void WriteExitRecord(const Container& container);
+// Between birth.cc, container_start.cc and container_exit.cc. A record that cannot be written now is written
+// later; until then the daemon learns of the exit from Report or the event.
+void WriteExitRecord(Container* container);
 // Of one whose process has been reaped.
 void BookExit(Container* container);
 // Whatever waited for the log writer and may go on: exits, and output that had no room.

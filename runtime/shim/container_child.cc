@@ -48,6 +48,7 @@ bool MountPlanned(int mount, int target, const MountView& plan) {
 // descriptors, -1 where there is nothing, one for each mount of the plan; nullptr and g_error.
 int* OpenVolumeSources(int root, const ContainerView& plan) {
   int* sources = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
+  if (sources == nullptr) return nullptr;
   int index = -1;
   for (const MountView& mount : plan.mounts) {
     int& source = sources[++index];
@@ -268,6 +269,7 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   const int* sources = OpenVolumeSources(root, plan);
   if (sources == nullptr) return false;
   int* attached = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
+  if (attached == nullptr) return false;
   for (const MountView& mount : plan.mounts) {
     attached[++index] = -1;
     if (prepared.skipped[index]) continue;

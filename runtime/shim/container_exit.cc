@@ -39,30 +39,30 @@ void Settle(Container* container) {
   }
   container->settling = false;
   container->ending.log_truncated = io.log.truncated();
-  WriteExitRecord(*container);
+  WriteExitRecord(container);
   AnnounceExits();
+}
+
+bool ReplaceFile(int directory, const char* name, const char* data, size_t size) {
+  Text<300> temporary;
+  temporary.Add(name).Add(".new");
+  const Fd fd(openat(directory, temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  return fd.valid() && write(fd.get(), data, size) == static_cast<ssize_t>(size) &&
+         renameat(directory, temporary.data, directory, name) == 0;
 }
 
 }  // namespace
 
-void WriteExitRecord(const Container& container) {
-  if (container.exit_record[0] == '\0') return;
+void WriteExitRecord(Container* container) {
+  if (container->exit_name[0] == '\0') return;
   Text<160> text;
-  const Ending& ending = container.ending;
+  const Ending& ending = container->ending;
   text.Add("crisp-exit 1 ").AddNumber(ending.exit_code).Add(" ").AddNumber(ending.signal).Add(" ");
   text.AddNumber(static_cast<int64_t>(ending.at)).Add(" ").AddNumber(ending.log_truncated ? 1 : 0);
   text.Add("\n");
-  Path temporary;
-  temporary.Add(container.exit_record).Add(".new");
-  const HostScope host;
-  if (!host.entered()) return;
-  {
-    const Fd fd(open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd.valid() || write(fd.get(), text.data, text.size) != static_cast<ssize_t>(text.size)) {
-      return;  // the daemon still learns of it from Report or the event
-    }
-  }
-  (void)rename(temporary.data, container.exit_record);
+  container->unrecorded =
+      !ReplaceFile(container->exit_directory.get(), container->exit_name, text.data, text.size);
+  if (container->unrecorded) AwaitLogs();  // which looks here as well
 }
 
 void BookExit(Container* container) {
@@ -81,6 +81,7 @@ void ServeLogs() {
   for (Container* c = g_containers; c != nullptr; c = c->next) {
     c->io.Resume();
     if (c->settling) Settle(c);
+    if (c->unrecorded) WriteExitRecord(c);
   }
 }
 
@@ -98,7 +99,7 @@ void FailStart(Container* container) {
   delete container->prepared;
   container->prepared = nullptr;
   (void)container->io.Drain(true);
-  WriteExitRecord(*container);
+  WriteExitRecord(container);
 }
 
 namespace {

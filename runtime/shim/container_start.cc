@@ -61,6 +61,16 @@ bool CloneChild(const Prepared& prepared, bool gated, Fd* status, Process* proce
   return child > 0;
 }
 
+// The child that waits, or a new one.
+bool LetGo(Container* container) {
+  if (container->waiting.pid == 0) {
+    return CloneChild(*container->prepared, false, &container->gate, &container->waiting);
+  }
+  // One that has ended has left an error behind, or nothing when it was killed.
+  return send(container->gate.get(), &kGo, sizeof(kGo), MSG_NOSIGNAL) == sizeof(kGo) || errno == EPIPE ||
+         errno == ECONNRESET || Fail("let the container's process go on");
+}
+
 }  // namespace
 
 // What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
@@ -86,23 +96,17 @@ bool BeginStart(Container* container, uint64_t request_id) {
   if (container->state != State::kCreated) {
     return Refuse(kFailedPrecondition, "not in state created: container", container->id);
   }
-  if (!container->io.Watch()) {
+  Owner<Birth> owner(new Birth);
+  if (owner.get() == nullptr || !container->io.Watch() || !LetGo(container)) {
     const Error error = g_error;
     EndWaiting(container);
     FailStart(container);
     g_error = error;
     return false;
   }
-  if (container->waiting.pid > 0) {
-    // One that has ended has left an error behind, or nothing when it was killed.
-    (void)send(container->gate.get(), &kGo, sizeof(kGo), MSG_NOSIGNAL);
-  } else if (!CloneChild(*container->prepared, false, &container->gate, &container->waiting)) {
-    container->gate.Reset();
-    FailStart(container);
-    return false;
-  }
   container->state = State::kStarting;
-  Birth* birth = Birth::Begin(container, nullptr, container->gate.Release(), request_id);
+  Birth* const birth = owner.Release();
+  birth->Begin(container, nullptr, container->gate.Release(), request_id);
   birth->dead = container->waiting.reaped;
   Process* born = NeedsHelper(container->prepared->view) ? &birth->helper : &container->process;
   born->TakeFrom(&container->waiting);

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -7,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "runtime/shim/birth.h"
+#include "runtime/shim/connection.h"
 #include "runtime/shim/exec_tree.h"
 #include "runtime/shim/pod.h"
 
@@ -75,17 +77,33 @@ pid_t CloneHelper(const ExecView& plan, ExecEntry* entry, pid_t init, Process* h
 }
 
 // The relay between the terminal's master and the daemon's descriptors, which it duplicates.
-Io* MakeRelay(const int stdio[3]) {
-  Io* io = new Io;
+bool MakeRelay(const int stdio[3], Exec* exec) {
+  Io* const io = exec->io = new Io;
+  if (io == nullptr) return false;
   io->terminal = true;
   io->lossless = true;
-  int copies[2] = {-1, -1};
+  int* const copies[2] = {&io->relay_stdin, &io->relay_stdout};
   for (int i = 0; i < 2; ++i) {
-    if (stdio[i] >= 0) copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+    if (stdio[i] < 0) continue;
+    *copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+    if (*copies[i] < 0) return Fail("duplicate the stdio of the exec");
   }
-  io->relay_stdin = copies[0];
-  io->relay_stdout = copies[1];
-  return io;
+  return true;
+}
+
+// All that the shim will hold of it; nullptr and g_error.
+Exec* MakeExec(const ExecView& plan, Container* container, const int stdio[3]) {
+  Owner<Exec> exec(new Exec);
+  if (exec.get() == nullptr) return nullptr;
+  exec->container = container;
+  exec->id = Duplicate(plan.exec_id.data, plan.exec_id.size);
+  if (exec->id == nullptr) return nullptr;
+  if (!plan.cgroup_dirs.empty()) {
+    const Str cgroup = *plan.cgroup_dirs.begin();
+    exec->cgroup = Duplicate(cgroup.data, cgroup.size);
+    if (exec->cgroup == nullptr) return nullptr;
+  }
+  return !plan.process.terminal || MakeRelay(stdio, exec.get()) ? exec.Release() : nullptr;
 }
 
 }  // namespace
@@ -116,6 +134,10 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3], uint64_t requ
   if (FindExec(plan.exec_id) != nullptr) {
     return Refuse(kAlreadyExists, "the shim has exec", plan.exec_id.c_str());
   }
+  Owner<Exec> owner(MakeExec(plan, container, stdio));
+  if (owner.get() == nullptr) return false;
+  Owner<Birth> birth(new Birth);
+  if (birth.get() == nullptr) return false;
   ExecEntry entry;
   entry.own_cgroup_ns = container->own_cgroup_ns && !plan.cgroup_dirs.empty();
   if (!entry.cgroups.Open(plan.cgroup_dirs, plan.cgroup_v2)) return false;
@@ -132,40 +154,92 @@ bool BeginExec(const char* bytes, size_t size, const int stdio[3], uint64_t requ
     RunExecHelper(plan, entry, container->process.pidfd.get(), stdio, theirs.get());
   }
   if (child < 0) return false;
-  Exec* exec = new Exec;
-  exec->id = Duplicate(plan.exec_id.data, plan.exec_id.size);
-  exec->container = container;
-  if (!plan.cgroup_dirs.empty()) {
-    const Str cgroup = *plan.cgroup_dirs.begin();
-    exec->cgroup = Duplicate(cgroup.data, cgroup.size);
-  }
+  Exec* const exec = owner.Release();
   exec->own_cgroup_ns = entry.own_cgroup_ns;
-  if (plan.process.terminal) exec->io = MakeRelay(stdio);
   exec->next = g_execs;
   g_execs = exec;
-  Birth::Begin(nullptr, exec, status.Release(), request_id)->helper.TakeFrom(&helper);
+  birth->helper.TakeFrom(&helper);
+  birth.Release()->Begin(nullptr, exec, status.Release(), request_id);
   return true;
 }
 
-bool KillExec(const Str& id) {
-  Exec* exec = FindExec(id);
-  return exec == nullptr || KillExec(exec);
-}
-
 // A process that its helper has not told of does not go on without the shim's leave.
-bool KillExec(Exec* exec) {
-  if (exec->ended) return true;
+void KillExec(Exec* exec) {
+  if (exec->ended || exec->dying) return;
   if (Birth* birth = FindBirth(exec)) {
     birth->killed = true;
     (void)birth->helper.Signal(SIGKILL);
   }
-  if (!exec->process.alive()) return true;
-  // Its process last: whose parent has died is nobody's descendant any more.
+  exec->dying = exec->process.alive();
+}
+
+void KillExec(const Str& id, uint64_t request_id) {
+  Exec* const exec = FindExec(id);
+  if (exec != nullptr) KillExec(exec);
+  if (exec == nullptr || !exec->dying) {
+    ReplyPlain(request_id, true);
+  } else if (exec->asker_count == Exec::kMostAskers) {
+    ReplyPlain(request_id, Refuse(kUnavailable, "it is being killed already: exec", id.c_str()));
+  } else {
+    exec->askers[exec->asker_count++] = request_id;
+  }
+}
+
+namespace {
+
+Exec* g_killed = nullptr;  // whose tree is being killed; the others wait for their turn
+
+// False: there is nothing to kill, or g_error. Once its process has been reaped its number tells nothing, and what it
+// has left behind is the container's.
+bool BeginKill(Exec* exec, bool* good) {
   struct stat mark = {};
   if (exec->cgroup_namespace.valid()) (void)fstat(exec->cgroup_namespace.get(), &mark);
-  const bool done = KillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, mark.st_ino});
+  *good = true;
+  if (!exec->process.alive() && mark.st_ino == 0) return false;
+  return *good = BeginKillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, mark.st_ino});
+}
+
+// Its process last: whose parent has died is nobody's descendant any more.
+void EndKill(Exec* exec, bool good) {
+  const Error error = g_error;
   (void)exec->process.Signal(SIGKILL);
-  return done;
+  g_error = error;
+  exec->dying = false;
+  while (exec->asker_count > 0) ReplyPlain(exec->askers[--exec->asker_count], good);
+}
+
+}  // namespace
+
+void ServeKills() {
+  if (g_killed == nullptr) {
+    Exec* next = g_execs;
+    while (next != nullptr && !next->dying) next = next->next;
+    if (next == nullptr) return;
+    bool good;
+    if (!BeginKill(next, &good)) return EndKill(next, good);
+    g_killed = next;
+  }
+  const Killing killing = KillSome();
+  if (killing == Killing::kGoesOn) return;
+  Exec* const exec = g_killed;
+  g_killed = nullptr;
+  EndKill(exec, killing == Killing::kDone);
+}
+
+int KillTimeout() {
+  if (g_killed != nullptr) return KillPause();
+  for (const Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
+    if (exec->dying) return 0;
+  }
+  return -1;
+}
+
+void FinishKills(uint64_t nanoseconds) {
+  const uint64_t until = Now() + nanoseconds;
+  for (int pause = KillTimeout(); pause >= 0 && Now() < until; pause = KillTimeout()) {
+    (void)poll(nullptr, 0, pause);
+    ServeKills();
+  }
 }
 
 void SweepExecs(bool connected) {
@@ -173,7 +247,7 @@ void SweepExecs(bool connected) {
   while (*link != nullptr) {
     Exec* exec = *link;
     const bool told = exec->announced || !connected;
-    if (exec->ended && told && (exec->io == nullptr || exec->io->flushed())) {
+    if (exec->ended && !exec->dying && told && (exec->io == nullptr || exec->io->flushed())) {
       *link = exec->next;
       delete exec;
     } else {

@@ -1,12 +1,11 @@
 #include "runtime/shim/exec_tree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/syscall.h>
 
 #include "runtime/shim/pod.h"
 
@@ -18,17 +17,39 @@ constexpr int kMostGroups = 2000;
 constexpr int kMostDepth = 16;
 constexpr int kRounds = 100;
 constexpr int kPatientRounds = 4;  // before the cgroup is frozen
+constexpr int kAtOnce = 64;        // processes that are looked at, or signalled, in one go
+constexpr uint64_t kFreezeTime = 20ull * 1000000u;
+constexpr uint64_t kLimit = 4ull * 1000000000u;  // whoever asks waits for five seconds
+
+enum class Whose : uint8_t { kUnknown, kBeingSought, kOthers, kOurs };
 
 struct Process {
   pid_t pid = 0, parent = 0, session = 0;
-  uint64_t started = 0;  // with the pid: whose it is
-  bool ours = false;
+  Whose whose = Whose::kUnknown;
+  bool told = false;     // it has its SIGKILL
+  uint64_t started = 0;  // with the pid: whose it is; 0: it has ended
 };
 
-// Of one round, and what has its SIGKILL from an earlier one and so begets nobody. They are not touched,
-// and so no memory, until there is something to kill.
+// Of one round, and what has its SIGKILL from an earlier one and so begets nobody: both in the order of their
+// numbers. They are not touched, and so no memory, until there is something to kill.
 Process g_listed[kMostProcesses], g_told[kMostProcesses];
 int g_listed_count, g_told_count;
+
+enum class Step { kFreeze, kList, kLook, kSignal };
+
+struct Job {
+  ExecTree tree;
+  Fd dir;  // invalid: the tree has no cgroup
+  int round = 0;
+  Step step = Step::kFreeze;
+  int at = 0;             // in g_listed, of kLook and kSignal
+  int fresh = 0;          // how many got it in this round for the first time
+  bool incomplete = false;  // not all could be seen
+  uint64_t until = 0, frozen_until = 0;
+  // The file with which the cgroup was frozen, and what thaws it; nullptr: it was not, or by somebody else.
+  const char *freeze_file = nullptr, *thaw = nullptr;
+};
+Job g_job;
 
 // The numbers in /proc/<pid>/stat behind the name. False when it has ended.
 bool Look(pid_t pid, Process* process) {
@@ -37,7 +58,10 @@ bool Look(pid_t pid, Process* process) {
   const Fd file(open(path.data, O_RDONLY | O_CLOEXEC));
   char text[1024];
   const ssize_t n = file.valid() ? read(file.get(), text, sizeof(text) - 1) : -1;
-  if (n <= 0) return false;
+  if (n <= 0) {
+    if (n < 0 && errno != ENOENT && errno != ESRCH) g_job.incomplete = true;
+    return false;
+  }
   text[n] = '\0';
   const char* at = strrchr(text, ')');
   if (at == nullptr || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X') return false;
@@ -54,65 +78,109 @@ bool Look(pid_t pid, Process* process) {
   return process->started != 0;
 }
 
-bool Belongs(const ExecTree& tree, const Process& process) {
+bool Belongs(const Process& process) {
+  const ExecTree& tree = g_job.tree;
   if (tree.mark != 0) return CgroupNamespaceOf(process.pid) == tree.mark;
   return process.pid == tree.pid || process.session == tree.pid;
 }
 
-void ListOne(const ExecTree& tree, pid_t pid) {
-  Process process;
-  if (pid <= 0 || g_listed_count == kMostProcesses || !Look(pid, &process)) return;
-  process.ours = Belongs(tree, process);
-  g_listed[g_listed_count++] = process;
+void ListOne(pid_t pid) {
+  if (pid <= 0) return;
+  if (g_listed_count == kMostProcesses) {
+    g_job.incomplete = true;
+    return;
+  }
+  g_listed[g_listed_count] = Process();
+  g_listed[g_listed_count++].pid = pid;
 }
 
-// Whoever is in the cgroup and in those below it: what an exec starts may have moved down.
-void ListGroup(const ExecTree& tree, int parent, const char* name, int depth, int* left) {
-  if (depth > kMostDepth || --*left < 0) return;
-  const int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (dir < 0) return;
-  const Fd file(openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC));
-  char buffer[4096];
+void ListProcesses(int group) {
+  const Fd file(openat(group, "cgroup.procs", O_RDONLY | O_CLOEXEC));
+  static char buffer[4096];
   pid_t pid = 0;
-  ssize_t n;
+  ssize_t n = -1;
   while (file.valid() && (n = read(file.get(), buffer, sizeof(buffer))) > 0) {
     for (ssize_t i = 0; i < n; ++i) {
       if (buffer[i] != '\n') {
         pid = pid * 10 + (buffer[i] - '0');
         continue;
       }
-      ListOne(tree, pid);
+      ListOne(pid);
       pid = 0;
     }
   }
-  DIR* entries = fdopendir(dir);
-  if (entries == nullptr) {
-    close(dir);
+  if (n < 0 && errno != ENOENT && errno != ENODEV) g_job.incomplete = true;
+}
+
+void ListGroup(int parent, const char* name, int depth, int* left);
+
+// Whoever is in the cgroups below it: what an exec starts may have moved down.
+void ListBelow(int group, int depth, int* left) {
+  struct Entry {  // linux_dirent64
+    uint64_t inode, offset;
+    uint16_t size;
+    uint8_t type;
+    char name[1];  // and more
+  };
+  constexpr uint8_t kDirectory = 4;
+  alignas(Entry) char buffer[1024];
+  long n;
+  while ((n = syscall(SYS_getdents64, group, buffer, sizeof(buffer))) > 0) {
+    for (long at = 0; at < n;) {
+      const Entry* const entry = reinterpret_cast<const Entry*>(buffer + at);
+      if (entry->type == kDirectory && entry->name[0] != '.') ListGroup(group, entry->name, depth + 1, left);
+      at += entry->size;
+    }
+  }
+  if (n < 0 && errno != ENOENT) g_job.incomplete = true;
+}
+
+void ListGroup(int parent, const char* name, int depth, int* left) {
+  if (depth > kMostDepth || --*left < 0) {
+    g_job.incomplete = true;
     return;
   }
-  while (const dirent* entry = readdir(entries)) {
-    if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
-    ListGroup(tree, dir, entry->d_name, depth + 1, left);
+  const Fd group(openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!group.valid()) {
+    if (errno != ENOENT && errno != ENODEV) g_job.incomplete = true;
+    return;
   }
-  closedir(entries);
+  ListProcesses(group.get());
+  ListBelow(group.get(), depth, left);
 }
 
-const Process* Find(const Process* list, int count, pid_t pid) {
-  for (int i = 0; i < count; ++i) {
-    if (list[i].pid == pid) return &list[i];
-  }
-  return nullptr;
+int ByNumber(const void* a, const void* b) {
+  const pid_t one = static_cast<const Process*>(a)->pid, other = static_cast<const Process*>(b)->pid;
+  return one < other ? -1 : (one > other ? 1 : 0);
 }
 
-// Children of what is ours are as well, although they are in another session or namespace.
-void AddDescendants() {
-  for (bool more = true; more;) {
-    more = false;
-    for (int i = 0; i < g_listed_count; ++i) {
-      Process& process = g_listed[i];
-      if (process.ours) continue;
-      const Process* parent = Find(g_listed, g_listed_count, process.parent);
-      if (parent != nullptr && parent->ours) process.ours = more = true;
+void List() {
+  int left = kMostGroups;
+  g_listed_count = 0;
+  ListGroup(g_job.dir.get(), ".", 0, &left);
+  qsort(g_listed, static_cast<size_t>(g_listed_count), sizeof(Process), ByNumber);
+}
+
+Process* Find(Process* list, int count, pid_t pid) {
+  Process key;
+  key.pid = pid;
+  return static_cast<Process*>(bsearch(&key, list, static_cast<size_t>(count), sizeof(Process), ByNumber));
+}
+
+// Children of what is ours are as well, although they are in another session or namespace. Each process is passed
+// once: what is found out at the end of a line of parents holds for all on the way. Numbers that were given out anew
+// while they were looked at may make a circle, which nobody has begun.
+void FindDescendants() {
+  for (int i = 0; i < g_listed_count; ++i) {
+    Process* end = &g_listed[i];
+    while (end != nullptr && end->whose == Whose::kUnknown) {
+      end->whose = Whose::kBeingSought;
+      end = Find(g_listed, g_listed_count, end->parent);
+    }
+    const Whose whose = end != nullptr && end->whose == Whose::kOurs ? Whose::kOurs : Whose::kOthers;
+    for (Process* process = &g_listed[i]; process != nullptr && process->whose == Whose::kBeingSought;) {
+      process->whose = whose;
+      process = Find(g_listed, g_listed_count, process->parent);
     }
   }
 }
@@ -121,65 +189,103 @@ void AddDescendants() {
 // what the pidfd means.
 bool Signal(const Process& process) {
   const Fd pidfd(SysPidfdOpen(process.pid));
+  if (!pidfd.valid() && errno != ESRCH) g_job.incomplete = true;
   Process now;
   return pidfd.valid() && Look(process.pid, &now) && now.started == process.started &&
          SysPidfdSignal(pidfd.get(), SIGKILL) == 0;
 }
 
-// How many were sent it for the first time.
-int SignalListed() {
-  int fresh = 0;
+bool WasTold(const Process& process) {
+  const Process* const told = Find(g_told, g_told_count, process.pid);
+  return told != nullptr && told->started == process.started;
+}
+
+// Freezes the cgroup, unless somebody else has. Whether there is such a file.
+bool FreezeBy(const char* file, const char* thawed, const char* frozen) {
+  const Fd state(openat(g_job.dir.get(), file, O_RDONLY | O_CLOEXEC));
+  char first = 0;
+  if (!state.valid() || read(state.get(), &first, 1) != 1) return false;
+  if (first == thawed[0] && WriteFileAt(g_job.dir.get(), file, frozen)) {
+    g_job.freeze_file = file;
+    g_job.thaw = thawed;
+  }
+  return true;
+}
+
+void Thaw() {
+  if (g_job.thaw != nullptr) (void)WriteFileAt(g_job.dir.get(), g_job.freeze_file, g_job.thaw);
+  g_job.thaw = nullptr;
+}
+
+// Whether all of them stand still; true as well where that takes too long, of one in uninterruptible sleep.
+bool StandStill() {
+  if (g_job.thaw == nullptr || Now() >= g_job.frozen_until) return true;
+  const bool v2 = strcmp(g_job.freeze_file, "cgroup.freeze") == 0;
+  const Fd file(openat(g_job.dir.get(), v2 ? "cgroup.events" : "freezer.state", O_RDONLY | O_CLOEXEC));
+  char text[256];
+  const ssize_t n = file.valid() ? read(file.get(), text, sizeof(text) - 1) : -1;
+  if (n <= 0) return true;
+  text[n] = '\0';
+  return v2 ? strstr(text, "frozen 1") != nullptr : strncmp(text, "FROZEN", 6) == 0;
+}
+
+// A round: stand still, if they have been too quick so far; list; look at each; signal each of ours.
+void GoOn() {
+  const int last = g_job.at + kAtOnce < g_listed_count ? g_job.at + kAtOnce : g_listed_count;
+  switch (g_job.step) {
+    case Step::kFreeze:
+      if (g_job.round >= kPatientRounds && g_job.frozen_until == 0) {
+        g_job.frozen_until = Now() + kFreezeTime;
+        if (!FreezeBy("cgroup.freeze", "0", "1")) (void)FreezeBy("freezer.state", "THAWED", "FROZEN");
+      }
+      if (StandStill()) g_job.step = Step::kList;
+      return;
+    case Step::kList:
+      List();
+      g_job.step = Step::kLook;
+      g_job.at = 0;
+      return;
+    case Step::kLook:
+      for (; g_job.at < last; ++g_job.at) {
+        Process& process = g_listed[g_job.at];
+        process.whose = Look(process.pid, &process) && Belongs(process) ? Whose::kOurs : Whose::kUnknown;
+      }
+      if (g_job.at < g_listed_count) return;
+      FindDescendants();
+      g_job.step = Step::kSignal;
+      g_job.at = 0;
+      return;
+    case Step::kSignal:
+      for (; g_job.at < last; ++g_job.at) {
+        Process& process = g_listed[g_job.at];
+        if (process.whose != Whose::kOurs) continue;
+        process.told = WasTold(process);
+        if (process.told || !Signal(process)) continue;
+        process.told = true;
+        ++g_job.fresh;
+      }
+      return;
+  }
+}
+
+// What is not listed any more has ended.
+void EndRound() {
+  Thaw();
+  g_told_count = 0;
   for (int i = 0; i < g_listed_count; ++i) {
-    const Process& process = g_listed[i];
-    if (!process.ours) continue;
-    const Process* told = Find(g_told, g_told_count, process.pid);
-    if (told != nullptr && told->started == process.started) continue;
-    if (!Signal(process)) continue;
-    ++fresh;
-    if (g_told_count < kMostProcesses) g_told[g_told_count++] = process;
+    if (g_listed[i].told) g_told[g_told_count++] = g_listed[i];
   }
-  return fresh;
+  ++g_job.round;
+  g_job.step = Step::kFreeze;
+  g_job.at = g_job.fresh = g_listed_count = 0;
+  g_job.incomplete = false;
+  g_job.frozen_until = 0;
 }
 
-// Freezes a cgroup while in scope; one that is frozen already stays so.
-class Frozen {
- public:
-  explicit Frozen(int dir) : dir_(dir) {
-    if (Freeze("cgroup.freeze", "0", "1")) return;
-    (void)Freeze("freezer.state", "THAWED", "FROZEN");
-  }
-  ~Frozen() {
-    if (thaw_ != nullptr) (void)WriteFileAt(dir_, file_, thaw_);
-  }
-
- private:
-  // Whether there is such a file.
-  bool Freeze(const char* file, const char* thawed, const char* frozen) {
-    const Fd state(openat(dir_, file, O_RDONLY | O_CLOEXEC));
-    char first = 0;
-    if (!state.valid() || read(state.get(), &first, 1) != 1) return false;
-    if (first == thawed[0] && WriteFileAt(dir_, file, frozen)) {
-      file_ = file;
-      thaw_ = thawed;
-    }
-    return true;
-  }
-
-  const int dir_;
-  const char *file_ = nullptr, *thaw_ = nullptr;
-};
-
-void Pause() {
-  const timespec millisecond = {.tv_sec = 0, .tv_nsec = 1000000};
-  nanosleep(&millisecond, nullptr);
-}
-
-int KillRound(const ExecTree& tree, int dir) {
-  int left = kMostGroups;
-  g_listed_count = 0;
-  ListGroup(tree, dir, ".", 0, &left);
-  AddDescendants();
-  return SignalListed();
+Killing Conclude(Killing killing) {
+  Thaw();
+  g_job.dir.Reset();
+  return killing;
 }
 
 }  // namespace
@@ -191,31 +297,35 @@ uint64_t CgroupNamespaceOf(pid_t pid) {
   return stat(path.data, &about) == 0 ? about.st_ino : 0;
 }
 
-bool KillTree(const ExecTree& tree) {
-  Fd dir;
-  if (tree.cgroup[0] != '\0') {
-    const HostScope host;
-    if (!host.entered()) return false;
-    dir.Reset(open(tree.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!dir.valid() && errno == ENOENT) return true;
-    if (!dir.valid()) return Fail("open the cgroup", tree.cgroup);
-  }
-  if (!dir.valid()) {
-    (void)kill(-tree.pid, SIGKILL);
-    (void)kill(tree.pid, SIGKILL);
-    return true;
-  }
-  g_told_count = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    if (round < kPatientRounds) {
-      if (KillRound(tree, dir.get()) == 0) return true;
-      continue;
-    }
-    const Frozen frozen(dir.get());
-    Pause();
-    if (KillRound(tree, dir.get()) == 0) return true;
-  }
-  return Refuse(kDeadlineExceeded, "processes go on forking in the cgroup", tree.cgroup);
+bool BeginKillTree(const ExecTree& tree) {
+  g_job = Job();
+  g_job.tree = tree;
+  g_job.until = Now() + kLimit;
+  g_listed_count = g_told_count = 0;
+  if (tree.cgroup[0] == '\0') return true;
+  const HostScope host;
+  if (!host.entered()) return false;
+  g_job.dir.Reset(open(tree.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Where it is gone, nothing is in it.
+  return g_job.dir.valid() || errno == ENOENT || Fail("open the cgroup", tree.cgroup);
 }
+
+Killing KillSome() {
+  const ExecTree& tree = g_job.tree;
+  if (!g_job.dir.valid()) {
+    if (tree.cgroup[0] == '\0') (void)kill(-tree.pid, SIGKILL);
+    return Killing::kDone;
+  }
+  GoOn();
+  if (g_job.step == Step::kSignal && g_job.at == g_listed_count) {
+    if (g_job.fresh == 0 && !g_job.incomplete) return Conclude(Killing::kDone);
+    EndRound();
+  }
+  if (g_job.round < kRounds && Now() < g_job.until) return Killing::kGoesOn;
+  Refuse(kDeadlineExceeded, "processes go on forking in the cgroup", tree.cgroup);
+  return Conclude(Killing::kFailed);
+}
+
+int KillPause() { return g_job.dir.valid() && g_job.frozen_until != 0 && g_job.step == Step::kFreeze ? 1 : 0; }
 
 }  // namespace crisp::shim

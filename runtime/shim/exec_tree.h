@@ -20,8 +20,14 @@ struct ExecTree {
 uint64_t CgroupNamespaceOf(pid_t pid);
 
 // SIGKILLs them all, until a look finds none that was not sent it before; freezes the cgroup in between
-// when they fork faster than that. False and g_error when they still do after that.
-bool KillTree(const ExecTree& tree);
+// when they fork faster than that. Begins it, for one tree at a time, whose cgroup's name must last: false
+// and g_error when that cannot be.
+bool BeginKillTree(const ExecTree& tree);
+enum class Killing { kGoesOn, kDone, kFailed };  // kFailed: g_error
+// Goes on with it for a millisecond or two, however many they are: others are served in between.
+Killing KillSome();
+// Milliseconds until there is something to do again.
+int KillPause();
 
 }  // namespace crisp::shim
 

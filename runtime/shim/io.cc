@@ -287,7 +287,7 @@ bool Io::Start() {
 
 bool Io::Attach(int stdin_fd, int stdout_fd, int stderr_fd) {
   Attachment* attachment = new Attachment(this);
-  if (attachment == nullptr) return Fail("attach");
+  if (attachment == nullptr) return false;
   const int outputs[] = {stdout_fd, stderr_fd};
   Copy* const copies[] = {&attachment->out, &attachment->err};
   for (int i = 0; i < 2; ++i) {
@@ -304,6 +304,13 @@ bool Io::Attach(int stdin_fd, int stdout_fd, int stderr_fd) {
   if (stdin_fd >= 0) {
     MakeNonblocking(stdin_fd);
     attachment->in.Adopt(stdin_fd);
+    if (!attachment->in.Want(in.fd() >= 0 && !in.busy() ? uint32_t{EPOLLIN} : 0u) && errno != EPERM) {
+      Fail("wait for the client's input");
+      for (Copy* copy : copies) copy->Release();
+      attachment->in.Release();
+      delete attachment;
+      return false;
+    }
     if (in.fd() < 0) attachment->in.Close();
   }
   attachment->next = attachments_;

@@ -91,7 +91,7 @@ struct Attachment : Fallible {
 
 // The stdio of one container, or of one exec with a terminal: drained by the event loop, written to
 // the log, copied to whoever is attached.
-class Io {
+class Io : public Fallible {
  public:
   Io() : out(this, false), err(this, true), in(this) {}
   ~Io();

@@ -152,6 +152,11 @@ void LineSplitter::Line(
     if (size == 0) return;
     log->Flush();
     if (held_ == nullptr) held_ = static_cast<char*>(Allocate(limit_));
+    if (held_ == nullptr) {  // the rest of the line will be a record of its own
+      log->Add(is_stderr, true, data, size, nullptr, 0);
+      log->Flush();
+      return;
+    }
     memcpy(held_ + held_size_, data, size);
     held_size_ += size;
     return;

@@ -79,7 +79,8 @@ LogAnswers g_writer;
 void LogAnswers::Receive() {
   static LogAnswer answer;
   const ssize_t n = recv(fd(), &answer, sizeof(answer), MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  // Its end is told by nothing else: another writer beside one that lives would spoil the ring.
+  if (n < 0 && errno != ECONNRESET) return;
   g_woken = true;
   if (n <= 0) {  // it was killed: the next one goes on where it was
     Close();
@@ -97,8 +98,11 @@ void LogAnswers::Receive() {
 }
 
 void LogAnswers::Kick() {
-  // A full socket holds kicks enough.
-  if (g_ring.TakeTakersWish()) (void)send(fd(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (!g_ring.TakeTakersWish() || send(fd(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return;
+  // A full socket holds kicks enough, and a dead writer needs none.
+  if (!IsShortage(errno)) return;
+  g_ring.TakerSleeps();
+  AwaitLogs();
 }
 
 bool StartLogWriter() {
@@ -147,6 +151,7 @@ bool LogsMoved() {
   const uint64_t tick = g_throttled ? kTick / 5 : kTick;
   if (!g_awaited || (!g_woken && now - g_looked_at < tick)) return false;
   if (g_writer.fd() < 0 && now - g_started_at >= kTick) (void)StartLogWriter();
+  g_writer.Kick();  // one may have been lost
   g_awaited = g_writer.fd() < 0;
   g_woken = false;
   g_looked_at = now;
@@ -200,6 +205,7 @@ bool Log::BeginOpen(const char* path, uint32_t limit) {
   if (!StartLogWriter()) return false;
   if (path != nullptr && id_ == 0) {
     path_ = Duplicate(path, strlen(path));
+    if (path_ == nullptr) return false;
     limit_ = limit;
     id_ = ++g_last_id;
     next_ = g_logs;
@@ -235,6 +241,7 @@ bool Log::AwaitOpen() {
     }
     pollfd wait = {.fd = g_writer.fd(), .events = POLLIN, .revents = 0};
     if (poll(&wait, 1, kTickMs) > 0) g_writer.Receive();
+    g_writer.Kick();
   }
   return !refused_;
 }

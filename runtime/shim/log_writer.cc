@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "runtime/shim/log.h"
 #include "runtime/shim/log_ring.h"
@@ -15,7 +16,7 @@
 namespace crisp::shim {
 namespace {
 
-struct OpenLog {
+struct OpenLog : Fallible {
   uint32_t id = 0;
   LogFile file;
   LineSplitter lines[2];  // stdout, stderr
@@ -40,8 +41,10 @@ class Writer {
   OpenLog* logs_ = nullptr;
 };
 
+// nullptr and g_error.
 OpenLog* Writer::Add(uint32_t id) {
   OpenLog* log = new OpenLog;
+  if (log == nullptr) return nullptr;
   log->id = id;
   log->next = logs_;
   logs_ = log;
@@ -54,6 +57,7 @@ OpenLog* Writer::Find(uint32_t id) {
     if (log->id == id) return log;
   }
   OpenLog* const log = Add(id);
+  if (log == nullptr) _exit(1);  // the next one does what is in the ring
   uint32_t limit = 0;
   const char* const path = PathOfLog(id, &limit);
   for (LineSplitter& lines : log->lines) lines.SetLimit(limit);
@@ -65,6 +69,10 @@ void Writer::Open(const LogRecord& record) {
   OpenLog* log = logs_;
   while (log != nullptr && log->id != record.log) log = log->next;
   if (log == nullptr) log = Add(record.log);
+  if (log == nullptr) {
+    Answer(record, false, false);
+    return;
+  }
   uint32_t limit;
   memcpy(&limit, ring_->payload(), sizeof(limit));
   for (LineSplitter& lines : log->lines) lines.SetLimit(limit);
@@ -89,7 +97,10 @@ void Writer::Answer(const LogRecord& record, bool good, bool truncated) {
             .good = good,
             .truncated = truncated,
             .error = g_error};
-  (void)send(socket_, &answer, sizeof(answer), MSG_NOSIGNAL);
+  while (send(socket_, &answer, sizeof(answer), MSG_NOSIGNAL) < 0 && IsShortage(errno)) {
+    const timespec millisecond = {.tv_sec = 0, .tv_nsec = 1000000};
+    nanosleep(&millisecond, nullptr);
+  }
 }
 
 void Writer::Do(const LogRecord& record) {

@@ -235,7 +235,7 @@ int TakeControl(Message* message) {
     Message message;
     const Received received = Receive(kBrokerSocket, 0, &message);
     if (received == Received::kClosed) _exit(0);  // the daemon has gone; the shims stay
-    if (received != Received::kMessage) continue;
+    if (received != Received::kMessage || message.truncated) continue;
     const bool spare = message.type() == MessageType::kStartSpare;
     if (!spare && message.type() != MessageType::kStartPod) continue;
     RenewProc();

@@ -52,29 +52,23 @@ Received Receive(int socket, int flags, Message* out) {
   do {
     n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  if (n < 0) return errno == EAGAIN ? Received::kNothing : Received::kClosed;
+  if (n < 0) return errno == EAGAIN || IsShortage(errno) ? Received::kNothing : Received::kClosed;
   TakeFds(&message, out);
   if (n == 0) return Received::kClosed;
   if (static_cast<size_t>(n) < sizeof(MessageHeader)) return Received::kMalformed;
   memcpy(&out->header, g_in, sizeof(MessageHeader));
   out->payload = g_in + sizeof(MessageHeader);
+  out->truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   const bool good = out->header.magic == kWireMagic && out->header.version == kWireVersion &&
                     out->header.size == static_cast<size_t>(n) - sizeof(MessageHeader) &&
-                    (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+                    (message.msg_flags & MSG_TRUNC) == 0;
   return good ? Received::kMessage : Received::kMalformed;
 }
 
 char* TakePlan(Message* message, size_t* size) {
   if ((message->header.flags & kPlanInMemfd) == 0) {
     *size = message->header.size;
-    char* plan = static_cast<char*>(malloc(*size + 1));
-    if (plan == nullptr) {
-      Fail("keep the plan");
-      return nullptr;
-    }
-    memcpy(plan, message->payload, *size);
-    plan[*size] = '\0';
-    return plan;
+    return Duplicate(message->payload, *size);
   }
   if (message->fd_count == 0) {
     Refuse(kInvalidArgument, "plan without its memfd");
@@ -92,11 +86,8 @@ char* TakePlan(Message* message, size_t* size) {
     return nullptr;
   }
   *size = static_cast<size_t>(status.st_size);
-  char* plan = static_cast<char*>(malloc(*size));
-  if (plan == nullptr) {
-    Fail("read the plan");
-    return nullptr;
-  }
+  char* const plan = static_cast<char*>(Allocate(*size));
+  if (plan == nullptr) return nullptr;
   if (pread(memfd.get(), plan, *size, 0) != static_cast<ssize_t>(*size)) {
     Fail("read the plan");
     free(plan);

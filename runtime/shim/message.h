@@ -12,6 +12,7 @@ struct Message {
   const char* payload = nullptr;  // in a buffer that the next Receive overwrites
   int fds[kMaxMessageFds];
   int fd_count = 0;
+  bool truncated = false;  // this process had no room for all of its descriptors
   Message() = default;
   Message(const Message&) = delete;
   Message& operator=(const Message&) = delete;

@@ -146,8 +146,16 @@ bool TakesOptionsOnly(int fs) {
   return answer == 1;
 }
 
+// The kernel knows the way and has failed on it: another one would not end better, and not say why.
+constexpr int kNoOtherWay = -2;
+
+int GiveUp(const OverlayDirs& dirs) {
+  Fail("mount an overlay", dirs.upper);
+  return kNoOtherWay;
+}
+
 // -1 without g_error: the kernel does not know this way, or it failed and the other way will say
-// why.
+// why. kNoOtherWay with g_error.
 int TryFsopen(const OverlayDirs& dirs) {
   if (g_pod.has_userns() && !g_pod.idmapped_storage.valid()) {
     g_pod.idmapped_storage.Reset(CloneStorageIdmapped());
@@ -158,6 +166,7 @@ int TryFsopen(const OverlayDirs& dirs) {
   const MounterIds ids;
   Held held;
   const Fd fs(SysFsopen("overlay"));
+  if (!fs.valid() && IsShortage(errno)) return GiveUp(dirs);
   if (!fs.valid() || TakesOptionsOnly(fs.get())) return -1;
   (void)SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
   for (const Str& lower : dirs.lowers) {
@@ -172,8 +181,12 @@ int TryFsopen(const OverlayDirs& dirs) {
       SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "context", dirs.label, 0) != 0) {
     return -1;
   }
-  if (SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return -1;
-  return SysFsmount(fs.get(), 0);
+  if (SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return IsShortage(errno) ? GiveUp(dirs) : -1;
+  }
+  // From now on a writable layer is used, which no second overlay takes.
+  const int mount = SysFsmount(fs.get(), 0);
+  return mount >= 0 ? mount : GiveUp(dirs);
 }
 
 // The longest directory that all layers are in: options relative to it let some hundred layers fit
@@ -347,6 +360,7 @@ int MountOverlay(const List<Str>& lowers,
   }
   const OverlayDirs dirs = {lowers, layers, upper, work, label};
   int fd = TryFsopen(dirs);
+  if (fd == kNoOtherWay) return -1;
   if (fd < 0 && descriptors) {
     Fail("mount an overlay of layers that are mounts");  // which no older way takes
     return -1;

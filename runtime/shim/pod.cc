@@ -326,6 +326,7 @@ bool MakeSpare(const PodView& usual) {
 
 bool SetUpPod(const PodView& plan) {
   g_pod.id = Duplicate(plan.pod_id.data, plan.pod_id.size);
+  if (g_pod.id == nullptr) return false;
   if (g_pod.spare) {
     if (!plan.new_net || !plan.new_ipc || !plan.new_uts || !plan.uid_maps.empty()) {
       return Refuse(kInvalidArgument, "a spare shim cannot be pod", g_pod.id);

@@ -126,6 +126,7 @@ bool EnterDirectoryEarly(const ProcessView& process, bool* later) {
 
 bool SetIds(const ProcessView& process) {
   uint32_t* groups = static_cast<uint32_t*>(Allocate(process.groups.size() * sizeof(uint32_t)));
+  if (groups == nullptr) return false;
   size_t count = 0;
   for (const uint32_t group : process.groups) groups[count++] = group;
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return Fail("keep capabilities");
@@ -240,8 +241,10 @@ bool BeginSession(const ProcessView& process) {
   return !process.terminal || ioctl(0, TIOCSCTTY, 0) == 0 || Fail("take the terminal");
 }
 
+// nullptr and g_error.
 char** MakeVector(const List<Str>& list) {
   char** vector = static_cast<char**>(Allocate((list.size() + 1) * sizeof(char*)));
+  if (vector == nullptr) return nullptr;
   size_t count = 0;
   for (const Str& item : list) vector[count++] = const_cast<char*>(item.c_str());
   return vector;
@@ -323,8 +326,11 @@ bool DropToCapability(int capability) {
 
 void ReportAndExit(int status) {
   ChildReport report = {.type = ChildMessage::kError, .pid = 0, .error = g_error};
-  // write(2), not sendmsg(2): more likely to be allowed by a filter that stands already.
-  (void)!write(status, &report, sizeof(report));
+  // write(2), not sendmsg(2): more likely to be allowed by a filter that stands already. Unheard, this would
+  // look like a program that has ended.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries && write(status, &report, sizeof(report)) < 0 && IsShortage(errno); ++i) {
+  }
   _exit(127);
 }
 
@@ -431,6 +437,7 @@ void RunProcess(const ProcessView& process,
                 RunOptions options) {
   char** argv = MakeVector(process.argv);
   char** env = MakeVector(process.env);
+  if (argv == nullptr || env == nullptr) ReportAndExit(status);
   if (argv[0] == nullptr) {
     Refuse(kInvalidArgument, "execute: no command");
     ReportAndExit(status);

@@ -61,7 +61,7 @@ bool AnyFollows(const ContainerView& plan) {
   return false;
 }
 
-void ServeBind(int socket, const Prepared& prepared, const ChildReport& asked, Fd* table) {
+bool ServeBind(int socket, const Prepared& prepared, const ChildReport& asked, Fd* table) {
   ChildReport answer = {.type = asked.type, .pid = 0, .error = {}};
   Fd clone;
   if (asked.type == ChildMessage::kBind) {
@@ -73,7 +73,9 @@ void ServeBind(int socket, const Prepared& prepared, const ChildReport& asked, F
   } else {
     answer.pid = Changed(*table);
   }
-  (void)SendFd(socket, &answer, sizeof(answer), clone.get());
+  // One that has ended needs no answer, and what it said before is to be read.
+  return SendFd(socket, &answer, sizeof(answer), clone.get()) || g_error.error_number == EPIPE ||
+         g_error.error_number == ECONNRESET;
 }
 
 int AskForBind(int status, int index) {

@@ -17,7 +17,7 @@ bool AnyFollows(const ContainerView& plan);
 
 // In the shim: answers kBind and kBound of the child at the other end of `socket`. `table` is the
 // host's /proc/self/mountinfo, of the one start; opened by the first.
-void ServeBind(int socket, const Prepared& prepared, const ChildReport& asked, Fd* table);
+bool ServeBind(int socket, const Prepared& prepared, const ChildReport& asked, Fd* table);
 
 // In the child. Of the plan's mount number `index`; -1 and g_error.
 int AskForBind(int status, int index);

@@ -19,7 +19,7 @@
 namespace crisp::shim {
 namespace {
 
-constexpr uint64_t kInitWait = 8ull * 1000000000u;
+constexpr uint64_t kInitWait = 8ull * 1000000000u, kKillWait = 1000000000u;
 
 class Listener : public Watch {
  public:
@@ -64,7 +64,8 @@ void Shutdown(uint64_t request_id) {
     }
   }
   for (Container* c = g_containers; c != nullptr; c = c->next) EndWaiting(c);
-  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) (void)KillExec(exec);
+  for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) KillExec(exec);
+  FinishKills(kKillWait);
   while (g_births != nullptr) GiveUp(g_births, kUnavailable, "the pod ends");
   (void)unlinkat(g_pod.state_dir.get(), kShimSocketName, 0);
   EndPodInit();
@@ -209,6 +210,9 @@ bool WatchChildren() {
   return g_child_signal.Want(EPOLLIN) || Fail("watch for children");
 }
 
+// Of two times to wait, of which -1 is for ever.
+int Sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
+
 // What makes a process or looks at the shim's own mounts.
 bool IsWhereItNeeds(MessageType type) {
   const bool needs = type == MessageType::kCreate || type == MessageType::kAssemble ||
@@ -221,6 +225,10 @@ bool IsWhereItNeeds(MessageType type) {
 void Dispatch(Message* message) {
   const uint64_t id = message->header.request_id;
   Arguments arguments;
+  if (message->truncated) {
+    ReplyPlain(id, Refuse(kResourceExhausted, "the shim may have no more open files"));
+    return;
+  }
   if (!ReadArguments(*message, &arguments) || !IsWhereItNeeds(message->type())) {
     ReplyPlain(id, false);
     return;
@@ -249,7 +257,7 @@ void Dispatch(Message* message) {
       ReplyPlain(id, ReopenLog(arguments.id));
       break;
     case MessageType::kKillExec:
-      ReplyPlain(id, KillExec(arguments.id));
+      KillExec(arguments.id, id);
       break;
     case MessageType::kAttach:
       ReplyPlain(id, Attach(message, arguments.id));
@@ -285,11 +293,9 @@ void Serve(int control, uint64_t request_id) {
   // Nobody knows of a shim that could not greet.
   if (!Connected()) _exit(1);
   while (true) {
-    const int log_timeout = LogTimeout();
-    int timeout = SettleOverdue();
-    if (log_timeout >= 0 && (timeout < 0 || log_timeout < timeout)) timeout = log_timeout;
-    RunOnce(timeout);
+    RunOnce(Sooner(SettleOverdue(), Sooner(LogTimeout(), KillTimeout())));
     ServeLogs();
+    ServeKills();
     if (g_execs != nullptr) {
       AnnounceExits();
       SweepExecs(Connected());

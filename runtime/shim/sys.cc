@@ -6,8 +6,7 @@
 #include <time.h>
 
 #ifdef CRISP_SHIM_FREESTANDING
-// No C++ library is linked: these are all of it that the shim uses.
-void* operator new(size_t size) { return crisp::shim::Allocate(size); }
+// No C++ library is linked: these are all of it that the shim uses, and a plain `new` does not link.
 void operator delete(void* memory) noexcept { free(memory); }
 void operator delete(void* memory, size_t) noexcept { free(memory); }
 extern "C" void __cxa_pure_virtual() { abort(); }
@@ -111,18 +110,18 @@ uint64_t Now() {
   return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
-void* Fallible::operator new(size_t size) noexcept { return malloc(size); }
+void* Fallible::operator new(size_t size) noexcept { return Allocate(size); }
 void Fallible::operator delete(void* memory) { free(memory); }
 
 void* Allocate(size_t size) {
-  void* memory = calloc(1, size > 0 ? size : 1);
-  if (memory == nullptr) abort();
+  void* const memory = calloc(1, size > 0 ? size : 1);
+  if (memory == nullptr) FailWith(ENOMEM, "get memory in the shim");
   return memory;
 }
 
 char* Duplicate(const char* data, size_t size) {
-  char* copy = static_cast<char*>(Allocate(size + 1));
-  memcpy(copy, data, size);
+  char* const copy = static_cast<char*>(Allocate(size + 1));
+  if (copy != nullptr) memcpy(copy, data, size);
   return copy;
 }
 

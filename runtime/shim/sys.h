@@ -24,6 +24,7 @@ enum Code : uint32_t {  // the canonical status codes
   kDeadlineExceeded = 4,
   kNotFound = 5,
   kAlreadyExists = 6,
+  kResourceExhausted = 8,
   kFailedPrecondition = 9,
   kInternal = 13,
   kUnavailable = 14,
@@ -134,15 +135,41 @@ bool WriteFileAt(int dirfd, const char* path, const char* data);
 // Nanoseconds since the epoch.
 uint64_t Now();
 
-// malloc'ed copy; the shim ends when memory is gone (its pod is lost then anyway).
-char* Duplicate(const char* data, size_t size);
-void* Allocate(size_t size);
+// Where memory is gone one request fails and the shim goes on: everything that takes some can say so, and
+// there is no other `new`. What must not fail (exits, logs) takes none.
 
-// `new` of what is derived from it says nullptr when memory is gone: then one request fails.
+// malloc'ed, and a copy that is (with a NUL behind it). nullptr and g_error.
+void* Allocate(size_t size);  // zeroed
+char* Duplicate(const char* data, size_t size);
+
+// `new` of what is derived from it says nullptr and g_error.
 struct Fallible {
   static void* operator new(size_t size) noexcept;
   static void operator delete(void* memory);
 };
+
+// Deletes what it holds unless that is released.
+template <class T>
+class Owner {
+ public:
+  explicit Owner(T* object) : object_(object) {}
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+  ~Owner() { delete object_; }
+  T* operator->() const { return object_; }
+  T* get() const { return object_; }
+  T* Release() {
+    T* const object = object_;
+    object_ = nullptr;
+    return object;
+  }
+
+ private:
+  T* object_;
+};
+
+// Whether the kernel had no memory for a call that may be made again.
+inline bool IsShortage(int error) { return error == ENOMEM || error == ENOBUFS; }
 
 }  // namespace crisp::shim
 
