@@ -39,6 +39,9 @@ class Tenant {
     child_ = fork();
     if (child_ == 0) Enter(init, look);
     close(ends_[1]);
+    // It looks from now on.
+    char ready = 0;
+    EXPECT_EQ(read(ends_[0], &ready, 1), 1);
   }
   // What it has found, as bits.
   int Found() {
@@ -62,7 +65,7 @@ class Tenant {
     sigaddset(&end, SIGTERM);
     sigprocmask(SIG_BLOCK, &end, nullptr);
     const pid_t inside = fork();
-    if (inside == 0) Watch(look);
+    if (inside == 0) Watch(look, ends_[1]);
     int signal = 0, status = 0;
     sigwait(&end, &signal);
     (void)kill(inside, SIGTERM);
@@ -70,9 +73,10 @@ class Tenant {
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 0);
   }
   // Numbers are given out in their order.
-  static void Watch(const std::function<void(int, int*)>& look) {
+  static void Watch(const std::function<void(int, int*)>& look, int ready) {
     int found = 0;
     sigset_t pending;
+    (void)!write(ready, "", 1);
     for (int last = getpid(); sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 0;) {
       for (int pid = last + 1; pid < last + 4; ++pid) {
         char path[32];

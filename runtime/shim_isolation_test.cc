@@ -171,8 +171,7 @@ TEST_F(ShimTest, ContainersHaveKeyringsOfTheirOwn) {
   ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
   observer_.WaitContainer(plan.container_id);
   // The kernel collects it in its own time.
-  for (int i = 0; i < 200 && Keyrings(plan.container_id) > 0; ++i) absl::SleepFor(absl::Milliseconds(50));
-  EXPECT_EQ(Keyrings(plan.container_id), 0u);
+  EXPECT_TRUE(Eventually([&] { return Keyrings(plan.container_id) == 0; }));
 }
 
 TEST_F(ShimTest, SixtyLayersAndTheOldWay) {
@@ -367,9 +366,7 @@ TEST_F(ShimTest, UserNamespace) {
   ASSERT_EQ(stat(absl::StrCat("/proc/", started.pid, "/cmdline").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 200000u);
   // The shell becomes what it was told to run, in its own time.
-  const std::string comm = absl::StrCat("/proc/", started.pid, "/comm");
-  const absl::Time until = absl::Now() + absl::Seconds(10);
-  while (ReadFile(comm).value_or("") != "sleep\n" && absl::Now() < until) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return CommOf(started.pid) == "sleep"; }));
   EXPECT_EQ(RunExec(MakeExec(host.container_id, "id -u; cat /proc/1/comm")), "0\nsleep\n");
 }
 

@@ -161,15 +161,15 @@ TEST_F(CgroupShimTest, ALargeTreeIsKilledALittleAtATime) {
 
 TEST_F(CgroupShimTest, AForkBombIsKilledWhileAnotherContainerIsServed) {
   if (MakeCgroup("freezer").empty() && MakeCgroup("").empty()) GTEST_SKIP() << "no cgroup to make";
-  if (!LimitProcesses(150)) GTEST_SKIP() << "no pids controller";
+  if (!LimitProcesses(2000)) GTEST_SKIP() << "no pids controller";
   StartPod();
   const ContainerPlan sibling = MakeContainer("exec sleep 1000");
   ASSERT_OK(shim_->CreateContainer(sibling, Cancel()));
   ASSERT_OK(shim_->StartContainer(sibling.container_id, Cancel()));
-  const ContainerPlan plan = StartInCgroup("exec sleep 1000");
+  const ContainerPlan plan = StartInCgroup("while :; do sleep 1; done");  // it reaps
   // Each of them forks the next one and ends: whoever was seen is not there any more.
-  const ExecPlan bomb = ExecIn(plan, "f() { f & }; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do f; done 2>/dev/null;"
-                                     "exec sleep 1000");
+  const ExecPlan bomb = ExecIn(plan, "export F='sh -c \"$F\" &'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do "
+                                     "sh -c \"$F\"; done; exec sleep 1000");
   ASSERT_OK(shim_->Exec(bomb, {}, Cancel()));
   const auto processes = [&] {
     const std::string procs = ReadFile(cgroup_ + "/cgroup.procs").value_or("");
@@ -192,7 +192,7 @@ TEST_F(CgroupShimTest, AForkBombIsKilledWhileAnotherContainerIsServed) {
   EXPECT_OK(killed);
   EXPECT_LT(longest, absl::Seconds(3)) << "an exec in another container";
   EXPECT_EQ(observer_.WaitExec(bomb.exec_id).exit_code, 137);
-  EXPECT_TRUE(Eventually([&] { return processes() == 1; })) << CommandLines(plan);
+  EXPECT_TRUE(Eventually([&] { return processes() <= 2; })) << CommandLines(plan);
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,7 +32,8 @@ std::string LinkOf(pid_t pid, const std::string& name) {
   return target;
 }
 
-// A file system of its own, on which everything that writes or opens can be made to wait.
+// A file system of its own, on which everything that writes or opens can be made to wait. Whatever becomes of the
+// test, it does not stay so: a process of its own has frozen it, which thaws it when its parent dies.
 class FrozenDisk {
  public:
   explicit FrozenDisk(const std::string& dir) : mount_(dir + "/disk") {
@@ -49,16 +52,49 @@ class FrozenDisk {
   }
   bool ready() const { return ready_; }
   const std::string& path() const { return mount_; }
-  bool Freeze() { return frozen_ = ioctl(fd_.get(), FIFREEZE, 0) == 0; }
+  bool Freeze() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return false;
+    const UniqueFd ours(ends[0]);
+    UniqueFd theirs(ends[1]);
+    const pid_t parent = getpid();
+    freezer_ = fork();
+    if (freezer_ == 0) BeFreezer(parent, theirs.get());
+    theirs.reset();
+    char frozen = 0;
+    return freezer_ > 0 && read(ours.get(), &frozen, 1) == 1;
+  }
   void Thaw() {
-    if (frozen_) (void)ioctl(fd_.get(), FITHAW, 0);
-    frozen_ = false;
+    if (freezer_ <= 0) return;
+    (void)kill(freezer_, SIGTERM);
+    (void)waitpid(freezer_, nullptr, 0);
+    freezer_ = -1;
+  }
+  bool frozen() const {
+    if (ioctl(fd_.get(), FIFREEZE, 0) != 0) return true;
+    (void)ioctl(fd_.get(), FITHAW, 0);
+    return false;
   }
 
  private:
+  [[noreturn]] void BeFreezer(pid_t parent, int ready) const {
+    setsid();  // whoever kills the test kills its group
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGTERM);
+    sigprocmask(SIG_BLOCK, &end, nullptr);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || ioctl(fd_.get(), FIFREEZE, 0) != 0) _exit(1);
+    (void)!write(ready, "", 1);
+    int signal = 0;
+    (void)sigwait(&end, &signal);
+    _exit(ioctl(fd_.get(), FITHAW, 0) == 0 ? 0 : 1);
+  }
+
   const std::string mount_;
   UniqueFd fd_;
-  bool ready_ = false, frozen_ = false;
+  pid_t freezer_ = -1;
+  bool ready_ = false;
 };
 
 class ShimLogTest : public ShimTest {
@@ -119,14 +155,13 @@ TEST_F(ShimLogTest, WhatAppearsAtARotationIsRefusedAndTheOldFileGoesOn) {
   ContainerPlan plan = MakeContainer("while :; do echo tick; sleep 0.02; done");
   plan.log_path = absl::StrCat(dir_.path(), "/./0.log");
   StartContainer(plan);
-  for (int i = 0; i < 200 && LogOf(plan).empty(); ++i) usleep(10000);
+  ASSERT_TRUE(AwaitLog(plan, "tick\n"));
   const std::string old = plan.log_path + ".1";
   ASSERT_EQ(rename(plan.log_path.c_str(), old.c_str()), 0);
   ASSERT_EQ(mkfifo(plan.log_path.c_str(), 0600), 0);
   EXPECT_THAT(shim_->ReopenLog(plan.container_id).ToString(), HasSubstr("a FIFO"));
   const size_t before = ReadFile(old).value_or("").size();
-  for (int i = 0; i < 200 && ReadFile(old).value_or("").size() <= before; ++i) usleep(10000);
-  EXPECT_GT(ReadFile(old).value_or("").size(), before);
+  EXPECT_TRUE(Eventually([&] { return ReadFile(old).value_or("").size() > before; }));
   ASSERT_EQ(unlink(plan.log_path.c_str()), 0);
   EXPECT_OK(shim_->ReopenLog(plan.container_id));
 }
@@ -139,11 +174,32 @@ TEST_F(ShimLogTest, ReopenMakesDirectoryAndFileAnew) {
   StartContainer(plan);
   ASSERT_EQ(system(absl::StrCat("rm -r ", dir_.path(), "/pods").c_str()), 0);
   ASSERT_OK(shim_->ReopenLog(plan.container_id));
-  for (int i = 0; i < 200 && LogOf(plan).empty(); ++i) usleep(10000);
-  EXPECT_THAT(LogOf(plan), HasSubstr("tick\n"));
+  EXPECT_TRUE(AwaitLog(plan, "tick\n"));
   struct stat status;
   ASSERT_EQ(stat(plan.log_path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0640u);
+}
+
+TEST_F(ShimLogTest, NoDiskStaysFrozenWhenATestIsKilled) {
+  FrozenDisk disk(dir_.path());
+  if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  const pid_t test = fork();
+  if (test == 0) {
+    (void)!write(theirs.get(), disk.Freeze() ? "f" : "-", 1);
+    while (true) pause();
+  }
+  theirs.reset();
+  char frozen = 0;
+  EXPECT_EQ(read(ours.get(), &frozen, 1), 1);
+  EXPECT_EQ(frozen, 'f');
+  EXPECT_TRUE(disk.frozen());
+  ASSERT_EQ(kill(test, SIGKILL), 0);
+  ASSERT_EQ(waitpid(test, nullptr, 0), test);
+  EXPECT_TRUE(Eventually([&] { return !disk.frozen(); }));
 }
 
 TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
@@ -155,7 +211,7 @@ TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
   const ContainerPlan quiet = MakeContainer("exec sleep 1000");
   StartContainer(chatty);
   StartContainer(quiet);
-  for (int i = 0; i < 500 && LogOf(chatty).empty(); ++i) usleep(10000);
+  ASSERT_TRUE(AwaitLog(chatty, "1\n"));
   ASSERT_TRUE(disk.Freeze());
   absl::SleepFor(absl::Seconds(2));  // the buffers fill
   const auto quick = [](const char* what, absl::Duration most, const std::function<void()>& act) {
@@ -203,25 +259,24 @@ TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
   quick("end the shim", absl::Seconds(2), [&] { EXPECT_OK(shim_->Shutdown()); });
   shim_ = nullptr;
   disk.Thaw();
-  for (int i = 0; i < 500 && CommOf(writer) == "crisp-log"; ++i) usleep(10000);
-  EXPECT_NE(CommOf(writer), "crisp-log");
+  EXPECT_TRUE(Eventually([&] { return CommOf(writer) != "crisp-log"; }));
 }
 
 TEST_F(ShimLogTest, AfterALongHangTheLogSaysWhatIsMissing) {
   FrozenDisk disk(dir_.path());
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   StartPod();
-  ContainerPlan plan = MakeContainer("while :; do seq 1 20000; sleep 0.1; done");
+  ContainerPlan plan = MakeContainer("while :; do seq 1 20000; echo >>/tmp/rounds; sleep 0.1; done");
   plan.log_path = disk.path() + "/./0.log";
   StartContainer(plan);
+  const auto rounds = [&] { return ReadFile(plan.upper_dir + "/tmp/rounds").value_or("").size(); };
+  ASSERT_TRUE(Eventually([&] { return rounds() > 0; }));
   ASSERT_TRUE(disk.Freeze());
-  // The container waits for some seconds, and then goes on without its log.
-  absl::SleepFor(absl::Seconds(7));
+  // The container waits for some seconds, and then goes on without its log: this is twice what may wait.
+  const size_t frozen = rounds();
+  EXPECT_TRUE(Eventually([&] { return rounds() > frozen + 20; }));
   disk.Thaw();
-  for (int i = 0; i < 500 && !absl::StrContains(LogOf(plan), "bytes of log dropped"); ++i) usleep(10000);
-  ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
-  (void)observer_.WaitContainer(plan.container_id);
-  EXPECT_THAT(LogOf(plan), HasSubstr("bytes of log dropped\n"));
+  EXPECT_TRUE(AwaitLog(plan, "bytes of log dropped\n"));
 }
 
 TEST_F(ShimLogTest, AShortHangLosesNothing) {
@@ -246,7 +301,7 @@ TEST_F(ShimLogTest, AKilledWriterIsReplaced) {
   const ContainerPlan plan =
       MakeContainer("i=0; while test $i -lt 200; do i=$((i+1)); echo $i; sleep 0.01; done");
   StartContainer(plan);
-  for (int i = 0; i < 500 && LogOf(plan).empty(); ++i) usleep(10000);
+  ASSERT_TRUE(AwaitLog(plan, "1\n"));
   const pid_t writer = WriterOf(shim_->pid());
   ASSERT_GT(writer, 0);
   ASSERT_EQ(kill(writer, SIGKILL), 0);
@@ -262,8 +317,8 @@ TEST_F(ShimLogTest, WhoLogsFasterThanAllowedWaitsAndLosesNothing) {
                                                &observer_));
   StartPod();
   const ContainerPlan plan = MakeContainer(absl::StrCat("yes ", std::string(199, 'x'), " | head -c 8000000"));
-  StartContainer(plan);
   const absl::Time begun = absl::Now();
+  StartContainer(plan);
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
   EXPECT_GT(absl::Now() - begun, absl::Seconds(1));
   EXPECT_EQ(LogOf(plan).size(), 8000000u);
@@ -272,7 +327,7 @@ TEST_F(ShimLogTest, WhoLogsFasterThanAllowedWaitsAndLosesNothing) {
 TEST_F(ShimLogTest, ReadersThatDoNotReadShareABudget) {
   StartPod();
   const ContainerPlan plan = MakeContainer(absl::StrCat(
-      "sleep 0.5; yes ", std::string(199, 'x'), " | head -c 3900000; exec sleep 1000"));
+      kOnGo, "yes ", std::string(199, 'x'), " | head -c 3900000; exec sleep 1000"));
   StartContainer(plan);
   std::vector<UniqueFd> readers;
   for (int i = 0; i < 40; ++i) {
@@ -282,7 +337,8 @@ TEST_F(ShimLogTest, ReadersThatDoNotReadShareABudget) {
     const UniqueFd writer(out[1]);
     ASSERT_OK(shim_->Attach(plan.container_id, {.stdout_fd = writer.get()}));
   }
-  for (int i = 0; i < 500 && LogOf(plan).size() < 3900000; ++i) usleep(20000);
+  Go(plan);
+  ASSERT_TRUE(Eventually([&] { return LogOf(plan).size() >= 3900000; }));
   ASSERT_EQ(LogOf(plan).size(), 3900000u);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // those keep what was freed
   const std::string status = ReadFile(absl::StrCat("/proc/", shim_->pid(), "/status")).value_or("");

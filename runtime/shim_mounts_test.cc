@@ -128,6 +128,7 @@ TEST_F(ShimMountsTest, TheUserEntersADirectoryThatRootMayNot) {
   exec.process.cwd = plan.process.cwd;
   exec.process.uid = exec.process.gid = 1000;
   EXPECT_EQ(RunExec(exec), "/vol/home\n");
+  EXPECT_TRUE(AwaitLog(plan, "\n"));
   ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
   observer_.WaitContainer(plan.container_id);
   EXPECT_EQ(LogOf(plan), "/vol/home\n");

@@ -35,8 +35,8 @@ class ShimPropagationTest : public ShimTest {
 
   // Mounts below the source, one after another, until it is told to stop or has made them all.
   void MountBelow(const std::atomic<bool>& stop) {
-    for (mounted_ = 0; mounted_ < kMounts && !stop;) {
-      const std::string target = absl::StrCat(shared_, "/", mounted_);
+    while (mounted_ < kMounts && !stop) {
+      const std::string target = absl::StrCat(shared_, "/", mounted_.load());
       ASSERT_OK(MakeDirs(target));
       ASSERT_EQ(mount("none", target.c_str(), "tmpfs", 0, "size=4k"), 0);
       ++mounted_;
@@ -65,7 +65,9 @@ class ShimPropagationTest : public ShimTest {
       plan.mounts.push_back(
           {.destination = "/mounts", .source = shared_, .recursive = true, .propagation = propagation});
       std::atomic<bool> stop = false;
+      mounted_ = 0;
       std::thread host([&] { MountBelow(stop); });
+      EXPECT_TRUE(Eventually([this] { return mounted_ > 0; }));
       ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
       const absl::StatusOr<StartedProcess> started = shim_->StartContainer(plan.container_id, Cancel());
       usleep(2000);
@@ -84,7 +86,7 @@ class ShimPropagationTest : public ShimTest {
   }
 
   std::string shared_;
-  int mounted_ = 0;
+  std::atomic<int> mounted_ = 0;
 };
 
 TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
@@ -96,7 +98,7 @@ TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
       {.destination = "/shared", .source = shared_, .propagation = Propagation::kShared});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
-  for (int i = 0; i < 100 && access((shared_ + "/sub/f").c_str(), F_OK) != 0; ++i) usleep(10000);
+  EXPECT_TRUE(Eventually([&] { return access((shared_ + "/sub/f").c_str(), F_OK) == 0; }));
   EXPECT_EQ(ReadFile(shared_ + "/sub/f").value_or("missing"), "seen\n");
   EXPECT_EQ(umount2((shared_ + "/sub").c_str(), 0), 0);
 }

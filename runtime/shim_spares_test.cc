@@ -25,8 +25,7 @@ using ::testing::IsEmpty;
 // when it comes to it.
 std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
   std::vector<pid_t> spares;
-  for (int i = 0; i < 500 && spares.size() != count; ++i) {
-    if (i > 0) usleep(10000);
+  (void)Eventually([&] {
     spares.clear();
     for (const pid_t broker : ChildrenOf(getpid())) {
       for (const pid_t shim : ChildrenOf(broker)) {
@@ -36,7 +35,8 @@ std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
         }
       }
     }
-  }
+    return spares.size() == count;
+  });
   return spares;
 }
 
@@ -144,8 +144,7 @@ TEST_F(ShimSparesTest, EndWithTheirPool) {
   ASSERT_EQ(spares.size(), 3u);
   pool_.reset();
   for (const pid_t spare : spares) {
-    for (int i = 0; i < 500 && kill(spare, 0) == 0; ++i) usleep(10000);
-    EXPECT_NE(kill(spare, 0), 0);
+    EXPECT_TRUE(Gone(spare));
   }
 }
 
@@ -217,11 +216,8 @@ TEST_F(ShimSparesTest, AShimWhoseGreetingIsLostEnds) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
   // It comes to life after all, and is nobody's.
-  for (int i = 0; i < 500 && access((plan.state_dir + "/shim.sock").c_str(), F_OK) != 0; ++i) {
-    usleep(1000);
-  }
-  for (int i = 0; i < 500 && !ChildrenOf(brokers[0]).empty(); ++i) usleep(10000);
-  EXPECT_THAT(ChildrenOf(brokers[0]), IsEmpty());
+  ASSERT_TRUE(Eventually([&] { return access((plan.state_dir + "/shim.sock").c_str(), F_OK) == 0; }));
+  EXPECT_TRUE(Eventually([&] { return ChildrenOf(brokers[0]).empty(); }));
 }
 
 TEST_F(ShimSparesTest, NobodyGetsOneThatIsBeingPrepared) {
@@ -249,7 +245,7 @@ TEST_F(ShimSparesTest, ADeadOneIsNobodys) {
   const std::vector<pid_t> spares = AwaitSpares(2, {});
   ASSERT_EQ(spares.size(), 2u);
   ASSERT_EQ(kill(spares[0], SIGKILL), 0);
-  for (int i = 0; i < 500 && kill(spares[0], 0) == 0; ++i) usleep(10000);
+  EXPECT_TRUE(Gone(spares[0]));
   shim_ = Start(true);
   EXPECT_EQ(shim_->pid(), spares[1]);
   EXPECT_THAT(RunScript("hostname"), HasSubstr("testpod"));

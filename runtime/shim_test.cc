@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/status_matchers.h"
 #include "runtime/shim/wire.h"
 #include "runtime/shim_test_pod.h"
@@ -29,6 +30,17 @@ int64_t Micros(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() -
                                                                since)
       .count();
+}
+
+// The processes of the node whose command line is this, with blanks between the words.
+std::vector<std::string> ProcessesOf(absl::string_view command) {
+  std::vector<std::string> found;
+  for (const std::string& pid : ListDir("/proc").value_or(std::vector<std::string>())) {
+    std::string line = ReadFile(absl::StrCat("/proc/", pid, "/cmdline")).value_or("");
+    std::replace(line.begin(), line.end(), '\0', ' ');
+    if (absl::StripSuffix(line, " ") == command) found.push_back(pid);
+  }
+  return found;
 }
 
 TEST_F(ShimTest, RunsAContainerToItsEnd) {
@@ -114,7 +126,7 @@ TEST_F(ShimTest, SignalsAndExitCodes) {
   EXPECT_THAT(shim_->RemoveContainer(plan.container_id),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(shim_->Shutdown(), StatusIs(absl::StatusCode::kFailedPrecondition));
-  for (int i = 0; i < 100 && LogOf(plan).empty(); ++i) usleep(20000);
+  ASSERT_TRUE(AwaitLog(plan, "up\n"));
   ASSERT_OK(shim_->Signal(plan.container_id, SIGTERM));
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 7);
 
@@ -174,7 +186,7 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
   }
   shim_.reset();
   pool_.reset();  // closes every socket, as the kernel does for a killed daemon
-  usleep(400000);
+  ASSERT_TRUE(Eventually([&] { return ReadExitRecord(brief.exit_record).ok(); }));
   ASSERT_OK_AND_ASSIGN(const ExitRecord missed, ReadExitRecord(brief.exit_record));
   EXPECT_EQ(missed.exit_code, 6);
   StartPool();
@@ -190,8 +202,7 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
               running ? ContainerReport::State::kRunning : ContainerReport::State::kExited);
     EXPECT_EQ(report.pid > 0, running);
   }
-  for (int i = 0; i < 100 && LogOf(plan).size() <= before; ++i) usleep(10000);
-  EXPECT_GT(LogOf(plan).size(), before);
+  EXPECT_TRUE(Eventually([&] { return LogOf(plan).size() > before; }));
   EXPECT_THAT(pool_->AdoptPod("other", pod.state_dir, Cancel()),
               StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
@@ -208,16 +219,15 @@ TEST_F(ShimTest, ExecsEndWithTheirDaemon) {
   const ContainerPlan plan = MakeContainer("while true; do sleep 0.02; done");
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
-  const ExecPlan exec = MakeExec(plan.container_id, "sleep 4321 & sleep 4321");
+  // No other test's.
+  const std::string sleeper = absl::StrCat("sleep ", 10000000 + getpid());
+  const ExecPlan exec = MakeExec(plan.container_id, absl::StrCat(sleeper, " & ", sleeper));
   ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
-  const auto lives = [] {
-    return system("grep -qsz '[4]321' /proc/[0-9]*/cmdline 2>/dev/null") == 0;
-  };
-  EXPECT_TRUE(lives());
+  const auto sleepers = [&sleeper] { return ProcessesOf(sleeper).size(); };
+  EXPECT_TRUE(Eventually([&] { return sleepers() == 2; }));
   shim_.reset();
   pool_.reset();
-  for (int i = 0; i < 200 && lives(); ++i) usleep(10000);
-  EXPECT_FALSE(lives());
+  EXPECT_TRUE(Eventually([&] { return sleepers() == 0; }));
   StartPool();
   ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
@@ -293,8 +303,7 @@ TEST_F(ShimTest, ContainersDieWithTheirShim) {
                        shim_->StartContainer(plan.container_id, Cancel()));
   ASSERT_EQ(kill(shim_->pid(), SIGKILL), 0);
   EXPECT_TRUE(observer_.WaitDeath(pod.pod_id));
-  for (int i = 0; i < 200 && kill(started.pid, 0) == 0; ++i) usleep(10000);
-  EXPECT_NE(kill(started.pid, 0), 0);
+  EXPECT_TRUE(Gone(started.pid));
   EXPECT_THAT(shim_->Report(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()),
               StatusIs(absl::StatusCode::kNotFound));

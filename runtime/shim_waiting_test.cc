@@ -17,21 +17,16 @@ class ShimWaitingTest : public ShimTest {
  protected:
   // The child that waits for the start of the pod's only container, once it waits.
   pid_t AwaitWaiting() {
-    for (int i = 0; i < 500; ++i) {
+    pid_t waiting = -1;
+    (void)Eventually([&] {
       const std::vector<pid_t> children = ChildrenOf(shim_->pid());
-      if (children.size() == 1) {
-        // In read(2), x86-64's system call 0, of descriptor 3.
-        const std::string call =
-            ReadFile(absl::StrCat("/proc/", children[0], "/syscall")).value_or("");
-        if (call.rfind("0 0x3 ", 0) == 0) return children[0];
-      }
-      usleep(10000);
-    }
-    return -1;
-  }
-  bool Gone(pid_t pid) {
-    for (int i = 0; i < 500 && kill(pid, 0) == 0; ++i) usleep(10000);
-    return kill(pid, 0) != 0;
+      if (children.size() != 1) return false;
+      // In read(2), x86-64's system call 0, of descriptor 3.
+      const std::string call = ReadFile(absl::StrCat("/proc/", children[0], "/syscall")).value_or("");
+      if (call.rfind("0 0x3 ", 0) == 0) waiting = children[0];
+      return waiting > 0;
+    });
+    return waiting;
   }
 };
 
@@ -68,7 +63,7 @@ TEST_F(ShimWaitingTest, EndsWithItsContainer) {
   const pid_t waiting = AwaitWaiting();
   ASSERT_GT(waiting, 0);
   ASSERT_OK(shim_->RemoveContainer(plan.container_id));
-  EXPECT_NE(kill(waiting, 0), 0);
+  EXPECT_TRUE(Gone(waiting));
   EXPECT_OK(shim_->Shutdown());
 }
 
@@ -129,7 +124,7 @@ TEST_F(ShimWaitingTest, ItsErrorComesWithTheStart) {
   ContainerPlan plan = MakeContainer("true");
   plan.process.cwd = "/bin/busybox";
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  for (int i = 0; i < 500 && !ChildrenOf(shim_->pid()).empty(); ++i) usleep(10000);
+  EXPECT_TRUE(Eventually([&] { return ChildrenOf(shim_->pid()).empty(); }));
   EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/bin/busybox")));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
