@@ -9,11 +9,9 @@
 #include "base/file.h"
 #include "base/safe_path.h"
 #include "base/status.h"
-#include "cri/container_create.h"
+#include "cri/container_maker.h"
 #include "cri/host_facts.h"
-#include "cri/pod_manager.h"
-#include "runtime/blockio_classes.h"
-#include "runtime/cdi_spec.h"
+#include "runtime/selinux.h"
 
 namespace crisp::cri {
 namespace {
@@ -32,20 +30,16 @@ bool SubPathMayExist(const std::vector<std::string>& lowers, const std::string& 
   return false;
 }
 
-std::map<std::string, std::string> ToMap(const google::protobuf::Map<std::string, std::string>& map) {
-  return {map.begin(), map.end()};
-}
-
 }  // namespace
 
-absl::Status PodManager::ResolveMounts(CreateJob& job) {
+absl::Status ContainerMaker::ResolveMounts(ContainerJob& job) {
   std::optional<std::string> mountinfo;
   int images = 0;
   std::vector<std::string> sources;
   for (const v1::Mount& mount : job.config.mounts()) {
     if (!mount.has_image()) sources.push_back(mount.host_path());
   }
-  auto resolved_sources = paths_->Resolve(sources);
+  auto resolved_sources = node_.paths->Resolve(sources);
   if (!resolved_sources.ok()) return Annotate(resolved_sources.status(), "mounts");
   auto source = resolved_sources->begin();
   const auto held = job.container->Snapshot();
@@ -55,9 +49,9 @@ absl::Status PodManager::ResolveMounts(CreateJob& job) {
     v1::Mount shown = mount;
     if (mount.has_image()) {
       resolved.image_key = record.view_keys(images++);
-      absl::StatusOr<storage::Image> image = images_->Find(mount.image().image());
+      absl::StatusOr<storage::Image> image = node_.images->Find(mount.image().image());
       if (!image.ok()) return ImageVolumeError(image.status());
-      absl::StatusOr<storage::RootFs> view = images_->PrepareView(resolved.image_key, image->id);
+      absl::StatusOr<storage::RootFs> view = node_.images->PrepareView(resolved.image_key, image->id);
       if (!view.ok()) return ImageVolumeError(view.status());
       if (!mount.image_sub_path().empty() && !SubPathMayExist(view->lower_dirs, mount.image_sub_path())) {
         return ImageVolumeError(absl::InvalidArgumentError(
@@ -82,7 +76,7 @@ absl::Status PodManager::ResolveMounts(CreateJob& job) {
   return absl::OkStatus();
 }
 
-absl::Status PodManager::ResolveDevices(CreateJob& job) {
+absl::Status ContainerMaker::ResolveDevices(ContainerJob& job) {
   for (const v1::Device& device : job.config.devices()) {
     const std::string shown = device.container_path().empty() ? device.host_path() : device.container_path();
     if (shown.empty() || shown[0] != '/' || device.host_path().empty() || device.host_path()[0] != '/') {
@@ -93,7 +87,7 @@ absl::Status PodManager::ResolveDevices(CreateJob& job) {
       return absl::InvalidArgumentError(
           absl::StrCat("devices: permissions \"", device.permissions(), "\" are not of r, w and m"));
     }
-    auto found = ScanDevices(*paths_, device.host_path(), shown);
+    auto found = ScanDevices(*node_.paths, device.host_path(), shown);
     if (!found.ok() && IsPathsTrouble(found.status())) return found.status();
     if (!found.ok()) return absl::InvalidArgumentError(std::string(found.status().message()));
     for (runtime::OciDevice& node : *found) {
@@ -105,65 +99,20 @@ absl::Status PodManager::ResolveDevices(CreateJob& job) {
   return absl::OkStatus();
 }
 
-absl::Status PodManager::ApplyBlockIoClass(CreateJob& job) {
-  const std::string name = runtime::SelectBlockIoClass(
-      job.config.metadata().name(), ToMap(job.config.annotations()), ToMap(job.pod_config.annotations()));
-  if (name.empty()) return absl::OkStatus();
-  const std::string& path = options_.blockio_config_file;
-  const auto invalid = [&name](absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("block IO class \"", name, "\": ", why));
-  };
-  if (path.empty()) return invalid("this node has no classes (runtime.blockio_config_file is not set)");
-  // Read each time: a few kilobytes, and an edit counts from the next container on.
-  absl::StatusOr<std::string> text = ReadFile(path, 1u << 20);
-  if (!text.ok()) return invalid(text.status().message());
-  absl::StatusOr<runtime::BlockIoClasses> classes = runtime::ParseBlockIoClasses(*text);
-  if (!classes.ok()) return invalid(absl::StrCat(path, ": ", std::string(classes.status().message())));
-  const auto rules = classes->find(name);
-  if (rules == classes->end()) return invalid(absl::StrCat("is not among those of ", path));
-  absl::Status looked;
-  auto limits = runtime::ResolveBlockIo(rules->second, [&](const std::string& pattern) {
-    auto devices = paths_->BlockDevices(pattern);
-    looked.Update(devices.status());
-    return devices.ok() ? *std::move(devices) : std::vector<runtime::DeviceNumber>();
-  });
-  if (!looked.ok()) return Annotate(looked, absl::StrCat("block IO class \"", name, "\""));
-  if (!limits.ok()) return Annotate(limits.status(), absl::StrCat("block IO class \"", name, "\""));
-  job.spec.linux_.resources.block_io = *std::move(limits);
-  return absl::OkStatus();
-}
-
-absl::Status PodManager::InjectCdiDevices(CreateJob& job) {
-  std::vector<std::string> devices;
-  for (const v1::CDIDevice& device : job.config.cdi_devices()) devices.push_back(device.name());
-  for (std::string& device : runtime::CdiDevicesOfAnnotations(ToMap(job.config.annotations()))) {
-    devices.push_back(std::move(device));
-  }
-  if (devices.empty()) return absl::OkStatus();
-  if (options_.cdi_spec_dirs.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("CDI device ", devices[0], ": CDI is off (runtime.cdi_spec_dirs is empty)"));
-  }
-  CRISP_ASSIGN_OR_RETURN(const runtime::CdiEdits edits, cdi_.Resolve(devices));
-  CRISP_RETURN_IF_ERROR(runtime::ApplyCdiEdits(edits, job.spec, job.device_sources));
-  job.user.groups = job.spec.process.user.additional_gids;
-  return absl::OkStatus();
-}
-
-absl::Status PodManager::ResolveUser(CreateJob& job) {
+absl::Status ContainerMaker::ResolveUser(ContainerJob& job) {
   CRISP_ASSIGN_OR_RETURN(const runtime::UserRequest request, MakeUserRequest(job.config, job.image));
   CRISP_ASSIGN_OR_RETURN(const runtime::AccountFiles files, runtime::ReadAccountFiles(job.root.lower_dirs));
   CRISP_ASSIGN_OR_RETURN(job.user, runtime::ResolveUser(request, files));
   return absl::OkStatus();
 }
 
-absl::Status PodManager::MakeVolumes(CreateJob& job) {
+absl::Status ContainerMaker::MakeVolumes(ContainerJob& job) {
   std::vector<std::string> taken;
   for (const v1::Mount& mount : job.config.mounts()) taken.push_back(CleanAbsolutePath(mount.container_path()));
   for (size_t i = 0; i < job.image.volumes.size(); ++i) {
     const std::string path = CleanAbsolutePath(job.image.volumes[i]);
     if (path == "/" || std::find(taken.begin(), taken.end(), path) != taken.end()) continue;
-    const std::string directory = absl::StrCat(VolumeDir(job.container->id), "/", i);
+    const std::string directory = absl::StrCat(node_.VolumeDir(job.container->id), "/", i);
     CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0755));
     if (!job.selinux.mount.empty()) {
       CRISP_RETURN_IF_ERROR(runtime::SetSelinuxLabel(directory, job.selinux.mount));
@@ -171,6 +120,15 @@ absl::Status PodManager::MakeVolumes(CreateJob& job) {
     job.volumes[path] = directory;
   }
   return absl::OkStatus();
+}
+
+absl::Status ContainerMaker::RelabelVolume(const ContainerJob& job, const ResolvedMount& mount) const {
+  // Whoever is not confined needs no label, and others in the pod may have theirs on it.
+  if (!mount.mount.selinux_relabel() || mount.mount.has_image() || !job.selinux.confined) {
+    return absl::OkStatus();
+  }
+  const absl::Status labelled = node_.paths->Relabel(mount.host_path, job.selinux.mount);
+  return Annotate(labelled, absl::StrCat("mounts: ", mount.mount.container_path()));
 }
 
 }  // namespace crisp::cri

@@ -12,6 +12,7 @@
 #include "base/host_port.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/pod_inputs.h"
 #include "cri/pod_reset.h"
 #include "cri/programs.h"
 #include "cri/thread_states.h"
@@ -141,21 +142,23 @@ absl::Status Daemon::OpenStores() {
 
 absl::Status Daemon::OpenPods() {
   CRISP_ASSIGN_OR_RETURN(std::string path_helper, HelperPath("crisp-paths"));
-  auto pods = PodManager::Create(PodOptions(config_, std::move(path_helper)), images_.get(), network_.get());
+  CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, UsualPodPlan());
+  const runtime::ShimPoolOptions shims{.shim_binary = shim,
+                                       .storage_root = config_.root,
+                                       .spares = static_cast<int>(config_.runtime.spare_pods),
+                                       .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
+                                       .usual = std::move(usual)};
+  const auto make_shims = [&shims](runtime::ShimObserver* observer) {
+    auto pool = runtime::ShimPool::Create(shims, observer);
+    if (!pool.ok()) pool = Annotate(pool.status(), "prepare the shims");
+    return pool;
+  };
+  auto pods = PodManager::Create(
+      PodOptions(config_, std::move(path_helper)),
+      {.images = images_.get(), .network = network_.get(), .make_shims = make_shims, .metrics = &metrics_});
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
-  pods_->Connect(&metrics_);
-  CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
-  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, PodManager::UsualPlan());
-  auto shims = runtime::ShimPool::Create({.shim_binary = shim,
-                                          .storage_root = config_.root,
-                                          .spares = static_cast<int>(config_.runtime.spare_pods),
-                                          .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
-                                          .usual = std::move(usual)},
-                                         pods_->observer());
-  if (!shims.ok()) return Annotate(shims.status(), "prepare the shims");
-  shims_ = *std::move(shims);
-  pods_->Connect(shims_.get());
   return Annotate(pods_->Recover(), "recover the pods");
 }
 
@@ -175,12 +178,12 @@ void Daemon::AddPodMetrics() {
   using Stage = state::ContainerRecord;
   for (const auto& [name, ready] : {std::pair{"ready", true}, {"notready", false}}) {
     scrapes_.push_back(metrics_.OnScrape(
-        metrics::kPods, [this, ready = ready] { return pods_->PodsThat(ready); }, {name}));
+        metrics::kPods, [this, ready = ready] { return pods_->queries().PodsThat(ready); }, {name}));
   }
   for (const auto& [name, stage] : {std::pair{"created", Stage::CREATED},
                                     {"running", Stage::RUNNING}, {"exited", Stage::EXITED}}) {
     scrapes_.push_back(metrics_.OnScrape(
-        metrics::kContainers, [this, stage = stage] { return pods_->ContainersIn(stage); }, {name}));
+        metrics::kContainers, [this, stage = stage] { return pods_->queries().ContainersIn(stage); }, {name}));
   }
   scrapes_.push_back(metrics_.OnScrape(
       metrics::kEventsDropped, [this] { return static_cast<double>(pods_->DroppedEvents()); }));
@@ -190,7 +193,7 @@ void Daemon::AddPodMetrics() {
 
 absl::Status Daemon::ServeStreams() {
   if (config_.streaming.address.empty()) return absl::OkStatus();
-  streaming_backend_ = std::make_unique<StreamingBackend>(*pods_);
+  streaming_backend_ = std::make_unique<StreamingBackend>(pods_->table(), pods_->executions());
   sessions_ = std::make_unique<streaming::Sessions>(
       *streaming_backend_, metrics_,
       streaming::SessionOptions{.creation_timeout = config_.streaming.creation_timeout});
@@ -198,7 +201,7 @@ absl::Status Daemon::ServeStreams() {
       streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
   if (!server.ok()) return Annotate(server.status(), "start the streaming server");
   streaming_ = *std::move(server);
-  pods_->Connect(streaming_.get());
+  session_rpcs_ = std::make_unique<SessionRpcs>(pods_->table(), *streaming_);
   return absl::OkStatus();
 }
 
@@ -208,7 +211,7 @@ absl::Status Daemon::Serve(Listener listener) {
   }
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
-  runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, features);
+  runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, *session_rpcs_, features);
   image_service_ = std::make_unique<ImageService>(
       *images_, metrics_, [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
   admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
@@ -228,9 +231,9 @@ absl::Status Daemon::Serve(Listener listener) {
 
 void Daemon::LogState() const {
   LogInfo("state", {{"version", kVersion},
-                    {"pods_ready", pods_->PodsThat(true)},
+                    {"pods_ready", pods_->queries().PodsThat(true)},
                     {"pods", pods_->PodCount()},
-                    {"running", pods_->ContainersIn(state::ContainerRecord::RUNNING)},
+                    {"running", pods_->queries().ContainersIn(state::ContainerRecord::RUNNING)},
                     {"images", images_->List().size()},
                     {"stuck_paths", pods_->StuckPathHelpers()},
                     {"streams", streaming_ == nullptr ? 0 : streaming_->connections()},
@@ -255,9 +258,6 @@ Daemon::~Daemon() {
   sessions_.reset();
   metrics_server_.reset();
   scrapes_.clear();
-  // The pods' background work uses the shims, the shims' thread calls the pods.
-  if (pods_ != nullptr) pods_->Stop();
-  shims_.reset();
 }
 
 absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config) {

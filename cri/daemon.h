@@ -18,6 +18,7 @@
 #include "cri/pod_manager.h"
 #include "cri/runtime_service.h"
 #include "cri/server.h"
+#include "cri/session_rpcs.h"
 #include "cri/streaming_backend.h"
 #include "metrics/registry.h"
 #include "streaming/server.h"
@@ -56,10 +57,10 @@ class Daemon {
   std::unique_ptr<storage::ImageStore> images_;
   std::unique_ptr<network::PodNetwork> network_;
   std::unique_ptr<PodManager> pods_;
-  std::unique_ptr<runtime::ShimPool> shims_;  // tells exits to pods_
   std::unique_ptr<StreamingBackend> streaming_backend_;
   std::unique_ptr<streaming::Sessions> sessions_;
   std::unique_ptr<streaming::Server> streaming_;
+  std::unique_ptr<SessionApi> session_rpcs_ = std::make_unique<SessionApi>();
   std::unique_ptr<RuntimeService> runtime_service_;
   std::unique_ptr<ImageService> image_service_;
   std::unique_ptr<AdminService> admin_service_;

@@ -22,9 +22,12 @@ namespace crisp::cri {
 // process: who gives up calls Kill().
 class ExecSession {
  public:
-  // Takes an eventfd.
-  ExecSession(std::string id, std::string container_id, UniqueFd exited)
-      : id_(std::move(id)), container_id_(std::move(container_id)), exited_(std::move(exited)) {}
+  // `exited`: an eventfd.
+  ExecSession(std::string id, std::string container_id, UniqueFd exited, std::shared_ptr<runtime::Shim> shim)
+      : id_(std::move(id)),
+        container_id_(std::move(container_id)),
+        exited_(std::move(exited)),
+        shim_(std::move(shim)) {}
 
   const std::string& id() const { return id_; }
   const std::string& container_id() const { return container_id_; }
@@ -42,14 +45,13 @@ class ExecSession {
 
  private:
   friend class ExecTable;
-  friend class PodManager;
   void Exited(const runtime::ExitRecord& record);
 
   const std::string id_, container_id_;
   const UniqueFd exited_;
+  const std::shared_ptr<runtime::Shim> shim_;
   mutable absl::Mutex mutex_;
   std::optional<runtime::ExitRecord> exit_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<runtime::Shim> shim_;           // set before the session is handed out
 };
 
 // Running execs by id. Thread-safe.

@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
 #include "cri/cpu_window.h"
+#include "cri/level_lease.h"
 #include "cri/ready_items.h"
 #include "cri/step_timer.h"
 #include "runtime/launch_plan.h"
@@ -28,9 +28,9 @@ namespace v1 = ::runtime::v1;
 struct Container;
 
 // A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
-// whoever reads it takes no copy; `mutex` guards the members for
-// moments only and is never held across a call that waits. `save_mutex` orders the writes of rows;
-// it is taken before `mutex`.
+// whoever reads it takes no copy. Only PodTable replaces it. `mutex` guards the members for moments only
+// and is never held across a call that waits. `save_mutex` orders the writes of rows; it is taken before
+// `mutex`.
 struct Pod {
   const std::string id;
   const std::string name_key;
@@ -50,6 +50,8 @@ struct Pod {
   // Those that clients can see; each keeps its pod.
   std::vector<std::weak_ptr<Container>> containers ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  // As long as there is a row.
+  LevelLease level ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
   Pod(state::PodRecord initial, std::string key)
@@ -60,14 +62,6 @@ struct Pod {
   std::shared_ptr<const state::PodRecord> Snapshot() const {
     absl::MutexLock lock(&mutex);
     return record;
-  }
-  // Without a row being written: the next one that is tells it too.
-  void Edit(absl::FunctionRef<void(state::PodRecord&)> edit) ABSL_LOCKS_EXCLUDED(save_mutex, mutex) {
-    absl::MutexLock save(&save_mutex);
-    auto edited = std::make_shared<state::PodRecord>(*Snapshot());
-    edit(*edited);
-    absl::MutexLock lock(&mutex);
-    record = std::move(edited);
   }
   std::shared_ptr<runtime::Shim> GetShim() const {
     absl::MutexLock lock(&mutex);
@@ -99,7 +93,7 @@ struct ExecBase {
   std::shared_ptr<const runtime::SeccompFilter> seccomp;  // null: no filter
 };
 
-// A container in memory; the same rules. Its spec is not: see PodManager::SpecOf().
+// A container in memory; the same rules. Its spec is not: see PodTable::SpecOf().
 struct Container {
   const std::string id;
   const std::string name_key;
@@ -111,12 +105,16 @@ struct Container {
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
   mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
-  // What an exec starts with; after a restart unset until the first one: see PodManager::BaseOf().
+  // What an exec starts with; after a restart unset until the first one: see Executions.
   std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
-  bool starting ABSL_GUARDED_BY(mutex) = false;
+  // Who has the word beside what the stage says: PodTable::BeginStart(), BeginEnd().
+  enum class Phase {
+    kSettled,
+    kStarting,  // whoever starts it says what becomes of it
+    kEnding,    // its end is being told: by the first who knew
+  };
+  Phase phase ABSL_GUARDED_BY(mutex) = Phase::kSettled;
   bool removing ABSL_GUARDED_BY(mutex) = false;
-  // Its end is being told: by the first who knew.
-  bool exiting ABSL_GUARDED_BY(mutex) = false;
   // Of its first process, while it runs; null when it was not to be had.
   std::shared_ptr<const UniqueFd> pidfd ABSL_GUARDED_BY(mutex);
   // As in Pod.
@@ -133,6 +131,8 @@ struct Container {
   bool written ABSL_GUARDED_BY(mutex) = true;
   // How many of its OOM kills are counted; unset: it ran before this daemon did.
   std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
+  // As in Pod, if it is not the pod's.
+  LevelLease level ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
   Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
@@ -148,6 +148,10 @@ struct Container {
   state::ContainerRecord::Stage Stage() const {
     absl::MutexLock lock(&mutex);
     return record->stage();
+  }
+  // Or will in a moment, if its start succeeds.
+  bool Runs() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
+    return record->stage() == state::ContainerRecord::RUNNING || phase == Phase::kStarting;
   }
 };
 

@@ -25,12 +25,8 @@ absl::StatusOr<Json> PodApi::Explain(absl::string_view container_id) {
 
 absl::Status PodApi::Recover() { return absl::OkStatus(); }
 
-absl::Status PodApi::RemoveAllPods(const Cancel&) { return absl::OkStatus(); }
-
 absl::Status PodApi::Ready() const { return absl::OkStatus(); }
 
 int PodApi::PodCount() const { return 0; }
-
-::crisp::runtime::ShimObserver* PodApi::observer() { return nullptr; }
 
 }  // namespace crisp::cri

@@ -11,14 +11,14 @@
 #include "base/json.h"
 #include "cri/api/api.pb.h"
 #include "cri/pod_rpcs.h"
-#include "runtime/shim_client.h"
 
 namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
 // The pod and container half of the CRI, without gRPC: RuntimeService forwards every RPC here and
-// maps the status (status_to_grpc.h). Thread-safe; calls block, each on a thread of its own. A
+// maps the status (status_to_grpc.h). The RPCs that give the URL of a
+// session are SessionApi's. Thread-safe; calls block, each on a thread of its own. A
 // method that is not overridden answers Unimplemented. `cancel` ends with the RPC: it may be copied
 // and outlive the call, and then says Cancelled. Of list and stream pairs only the unary form is
 // here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and ListContainers
@@ -45,15 +45,10 @@ class PodApi {
   // Reads the records of an earlier daemon and adopts its pods; called once, before serving. One
   // bad record is logged and never fails it.
   virtual absl::Status Recover();
-  // For `crispd reset`, after Recover(): kills and removes every pod with all of its resources.
-  // Goes on after an error and returns the first.
-  virtual absl::Status RemoveAllPods(const Cancel& cancel);
   // OK, or why no new pod can be had, whatever the network says. From memory.
   virtual absl::Status Ready() const;
   // How many pods are known, for `crisp info` and metrics.
   virtual int PodCount() const;
-  // Where the shim pool tells exits; nullptr: nowhere.
-  virtual runtime::ShimObserver* observer();
 };
 
 }  // namespace crisp::cri

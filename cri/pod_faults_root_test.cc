@@ -141,7 +141,7 @@ TEST_F(PodFaultsTest, AContainerThatIsBeingMadeIsNoGhostOfAStoppedPod) {
   EXPECT_FALSE(made.ok());
   EXPECT_EQ(Containers(), 0u);
   EXPECT_TRUE(GroupsGone(pod));
-  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(10))));
+  EXPECT_OK(RemoveEveryPod());
   // Nor does one begin afterwards.
   v1::CreateContainerResponse reply;
   EXPECT_FALSE(manager_->CreateContainer(ContainerRequest(pod, "later", "true"), &reply, Cancel()).ok());
@@ -190,7 +190,7 @@ TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
   v1::CreateContainerRequest request = ContainerRequest(pod, "one", "sleep 1000");
   request.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::POD);
   const std::string id = Create(request);
-  ASSERT_OK_AND_ASSIGN(const auto shim, manager_->FindReadyPod(pod));
+  ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
   ASSERT_EQ(::kill(shim->pid(), SIGSTOP), 0);
   absl::Status started;
   std::thread starter([&] { started = StartOne(id); });

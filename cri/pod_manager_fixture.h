@@ -155,7 +155,7 @@ class PodManagerTest : public ::testing::Test {
   }
   void TearDown() override {
     if (manager_ == nullptr) return;
-    EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(20))));
+    EXPECT_OK(RemoveEveryPod());
     End();
     EXPECT_TRUE(images_->PinnedKeys().empty());
   }
@@ -168,18 +168,29 @@ class PodManagerTest : public ::testing::Test {
                                                        .path_timeout = absl::Seconds(10),
                                                        .spare_roots = spare_roots_,
                                                        .attach_spares = attach_spares_},
-                                                      images_.get(), &network_));
-    ASSERT_OK_AND_ASSIGN(pool_, runtime::ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
-                                                           .storage_root = dir_.path() + "/root",
-                                                           .spares = spare_pods_},
-                                                          manager_->observer()));
-    manager_->Connect(pool_.get());
+                                                      {.images = images_.get(),
+                                                       .network = &network_,
+                                                       .make_shims = [this](runtime::ShimObserver* observer) {
+                                                         return MakePool(observer);
+                                                       }}));
     ASSERT_OK(manager_->Recover());
   }
-  void End() {
-    manager_->Stop();
-    pool_.reset();
-    manager_.reset();
+  void End() { manager_.reset(); }
+  absl::StatusOr<std::unique_ptr<runtime::ShimPool>> MakePool(runtime::ShimObserver* observer) {
+    return runtime::ShimPool::Create(
+        {.shim_binary = CRISP_SHIM_BINARY, .storage_root = dir_.path() + "/root", .spares = spare_pods_},
+        observer);
+  }
+  // OK when nothing is recorded of any pod any more.
+  absl::Status RemoveEveryPod() {
+    for (const PodPtr& pod : manager_->table().Pods()) CRISP_RETURN_IF_ERROR(RemovePod(pod->id));
+    const Cancel cancel(absl::Now() + absl::Seconds(20));
+    for (;;) {
+      CRISP_ASSIGN_OR_RETURN(const RecordStore::Records rows, manager_->table().Load());
+      if (rows.pods.empty() && rows.containers.empty()) return absl::OkStatus();
+      CRISP_RETURN_IF_ERROR(cancel.Check("undoing of all pods"));
+      absl::SleepFor(absl::Milliseconds(20));
+    }
   }
 
   v1::RunPodSandboxRequest PodRequest(const std::string& name) {
@@ -281,7 +292,6 @@ class PodManagerTest : public ::testing::Test {
   std::unique_ptr<BusyboxStore> images_;
   OneAddressNetwork network_;
   std::unique_ptr<PodManager> manager_;
-  std::unique_ptr<runtime::ShimPool> pool_;
 };
 
 }  // namespace crisp::cri

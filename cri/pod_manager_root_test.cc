@@ -370,7 +370,7 @@ TEST_F(PodManagerTest, ARestartChangesNothing) {
 TEST_F(PodManagerTest, ADeadShimMakesThePodNotReady) {
   const std::string pod = RunPod("web");
   const std::string id = RunContainer(pod, "one", "sleep 1000");
-  ASSERT_OK_AND_ASSIGN(const auto shim, manager_->FindReadyPod(pod));
+  ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
   ASSERT_EQ(::kill(shim->pid(), SIGKILL), 0);
   const v1::ContainerStatus status = AwaitExited(id);
   EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
@@ -407,7 +407,7 @@ TEST_F(PodManagerTest, RemovingAPodRemovesAll) {
   container.set_container_id(id);
   v1::ContainerStatusResponse reply;
   EXPECT_THAT(manager_->ContainerStatus(container, &reply, Cancel()), StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(10))));
+  EXPECT_OK(RemoveEveryPod());
   EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());
 }
 

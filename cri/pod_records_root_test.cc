@@ -51,7 +51,7 @@ class PodRecordsTest : public PodFaultsTest {
     size_t held = 1;
     for (int i = 0; i < 300 && held > 0; ++i) {
       EXPECT_EQ(Containers(), 0u);
-      ASSERT_OK_AND_ASSIGN(const auto shim, manager_->FindReadyPod(pod));
+      ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
       ASSERT_OK_AND_ASSIGN(const auto reports, shim->Report());
       held = reports.size();
       for (const std::string& id : ids) held += ::access(GroupOf(pod, id).PrimaryDir().c_str(), F_OK) == 0;
@@ -206,7 +206,7 @@ TEST_F(PodRecordsTest, APodThatNoRecordTellsOfAndInWhichNothingLivesIsUndone) {
     EXPECT_NE(::access(directory.c_str(), F_OK), 0);
   }
   EXPECT_EQ(manager_->PodCount(), 0);
-  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(10))));
+  EXPECT_OK(RemoveEveryPod());
 }
 
 TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {
@@ -245,7 +245,7 @@ TEST_F(PodRecordsTest, AFullTmpfsKeepsNoPod) {
   fill.reset();
   EXPECT_EQ(::unlink((State() + "/fill").c_str()), 0);
   EXPECT_FALSE(RunPod("more").empty());
-  EXPECT_OK(manager_->RemoveAllPods(Cancel(absl::Now() + absl::Seconds(20))));
+  EXPECT_OK(RemoveEveryPod());
   End();
   EXPECT_EQ(::umount2(State().c_str(), 0), 0);
   Start();

@@ -29,7 +29,7 @@
   M(ListPodSandboxMetrics)        \
   M(UpdatePodSandboxResources)
 
-// Each gives the URL of a streaming session.
+// Each gives the URL of a streaming session: SessionApi.
 #define CRISP_POD_SESSION_RPCS(M) \
   M(Exec)                         \
   M(Attach)                       \
@@ -42,7 +42,6 @@
 
 #define CRISP_POD_RPCS(M)   \
   CRISP_POD_MANAGER_RPCS(M) \
-  CRISP_POD_SESSION_RPCS(M) \
   CRISP_POD_CHECKPOINT_RPCS(M)
 
 #endif  // CRISP_CRI_POD_RPCS_H_

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,23 +24,26 @@ class RecordStore {
 
   // A malformed database is set aside and an empty one made: see RecordCopies for its rows.
   static absl::StatusOr<std::unique_ptr<RecordStore>> Open(const std::string& path);
+  virtual ~RecordStore() = default;
 
-  absl::Status Put(const state::PodRecord& record);
-  absl::Status Put(const state::ContainerRecord& record);
+  virtual absl::Status Put(const state::PodRecord& record);
+  virtual absl::Status Put(const state::ContainerRecord& record);
   // A container's OCI spec, in a row of its own: it is as long as ten records, and seldom wanted.
-  absl::Status PutSpec(const std::string& id, const std::string& json);
+  virtual absl::Status PutSpec(const std::string& id, const std::string& json);
   // NotFound when there is none.
-  absl::StatusOr<std::string> Spec(const std::string& id);
-  absl::StatusOr<bool> Has(const std::string& id);
+  virtual absl::StatusOr<std::string> Spec(const std::string& id);
+  virtual absl::StatusOr<bool> Has(const std::string& id);
   // With its spec. Absent is OK.
-  absl::Status Erase(const std::string& id);
+  virtual absl::Status Erase(const std::string& id);
 
   // All rows of pods and containers. One that cannot be read is logged and moved to the table
   // `quarantine`; its spec goes.
-  absl::StatusOr<Records> LoadAll();
+  virtual absl::StatusOr<Records> LoadAll();
+
+ protected:
+  explicit RecordStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
 
  private:
-  explicit RecordStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   absl::Status Write(const std::string& id, const char* kind, const std::string& data, bool urgent);
 
   std::unique_ptr<Database> database_;

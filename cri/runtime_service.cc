@@ -51,6 +51,14 @@ grpc::Status StreamList(grpc::ServerContext* context,
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
+#define CRISP_POD_RPC(name)                                                                 \
+  grpc::Status RuntimeService::name(grpc::ServerContext*, const v1::name##Request* request, \
+                                    v1::name##Response* reply) {                            \
+    return ToGrpc(sessions_.name(*request, reply));                                         \
+  }
+CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+
 grpc::Status RuntimeService::StreamPodSandboxes(
     grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* request,
     grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) {

@@ -9,19 +9,21 @@
 #include "cri/node_info.h"
 #include "cri/pod_api.h"
 #include "cri/pod_rpcs.h"
+#include "cri/session_api.h"
 #include "network/pod_network.h"
 
 namespace crisp::cri {
 
 // runtime.v1.RuntimeService. The node's own RPCs (Version, Status, RuntimeConfig,
-// UpdateRuntimeConfig) are answered here; every pod and container RPC is handed to a PodApi.
+// UpdateRuntimeConfig) are answered here; every pod and container RPC is handed to a PodApi or
+// a SessionApi.
 // Thread-safe.
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
   // All must outlive the service.
-  RuntimeService(const Config& config, network::PodNetwork& network, PodApi& pods,
+  RuntimeService(const Config& config, network::PodNetwork& network, PodApi& pods, SessionApi& sessions,
                  const KernelFeatures& features)
-      : config_(config), network_(network), pods_(pods), features_(features) {}
+      : config_(config), network_(network), pods_(pods), sessions_(sessions), features_(features) {}
 
   grpc::Status Version(grpc::ServerContext*, const v1::VersionRequest*,
                        v1::VersionResponse*) override;
@@ -36,6 +38,7 @@ class RuntimeService final : public v1::RuntimeService::Service {
   grpc::Status name(grpc::ServerContext* context, const v1::name##Request* request, \
                     v1::name##Response* reply) override;
   CRISP_POD_RPCS(CRISP_POD_RPC)
+  CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
   grpc::Status StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest*,
@@ -57,6 +60,7 @@ class RuntimeService final : public v1::RuntimeService::Service {
   const Config& config_;
   network::PodNetwork& network_;
   PodApi& pods_;
+  SessionApi& sessions_;
   const KernelFeatures features_;
 };
 

@@ -96,8 +96,9 @@ class ServerTest : public ::testing::Test {
   FakePodNetwork network_;
   BlockingPods pods_;
   metrics::Registry registry_;
-  RuntimeService service_{config_, network_, pods_,
-                          {.recursive_read_only = true, .user_namespaces = false}};
+  SessionApi sessions_;
+  RuntimeService service_{
+      config_, network_, pods_, sessions_, {.recursive_read_only = true, .user_namespaces = false}};
   ImageService images_service_{images_, registry_};
   std::unique_ptr<Server> server_;
 };

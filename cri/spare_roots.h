@@ -4,6 +4,7 @@
 #include <list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -30,11 +31,10 @@ class SpareRoots {
     UniqueFd mount;   // the overlay, attached nowhere
   };
 
-  // `each`: how many per image; 0: none. Both outlive this.
-  SpareRoots(storage::ImageStore* images, WorkQueue* queue, int each)
-      : images_(images), queue_(queue), each_(each) {}
-  // The layer below every image's; before the first Take().
-  void SetBottom(std::string layer) { bottom_ = std::move(layer); }
+  // `each`: how many per image; 0: none. `bottom`: the layer below every image's; "": there is none. The
+  // others outlive this.
+  SpareRoots(storage::ImageStore* images, WorkQueue* queue, int each, std::string bottom)
+      : images_(images), queue_(queue), each_(each), bottom_(std::move(bottom)) {}
 
   // One of the image's, if there is one. Either way some are made in the background, and those of an
   // image that was not used for long are released there.
@@ -60,7 +60,7 @@ class SpareRoots {
   storage::ImageStore* const images_;
   WorkQueue* const queue_;
   const int each_;
-  std::string bottom_;
+  const std::string bottom_;
   absl::Mutex mutex_;
   std::list<Shelf> shelves_ ABSL_GUARDED_BY(mutex_);  // the one that was used last is first
   bool able_ ABSL_GUARDED_BY(mutex_) = true;          // this kernel mounts them

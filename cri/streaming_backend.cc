@@ -63,22 +63,21 @@ absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
 
 absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
     const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) {
-  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<ExecSession> session,
-                         pods_.StartExec(request.id, request.argv, request.tty, ToShim(stdio),
-                                         Cancel(absl::Now() + kStartLimit)));
+  CRISP_ASSIGN_OR_RETURN(
+      std::shared_ptr<ExecSession> session,
+      executions_.Start(request.id, request.argv, request.tty, ToShim(stdio), Cancel(absl::Now() + kStartLimit)));
   return std::make_shared<ExecProcess>(std::move(session));
 }
 
 absl::Status StreamingBackend::Attach(const streaming::SessionRequest& request,
                                       const streaming::SessionStdio& stdio) {
-  CRISP_ASSIGN_OR_RETURN(const PodManager::RunningContainer running,
-                         pods_.FindRunning(request.id));
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(request.id));
   return running.shim->Attach(running.id, ToShim(stdio));
 }
 
 absl::Status StreamingBackend::WhyDetached(const std::string& container_id) {
   const absl::Time deadline = absl::Now() + kExitNews;
-  while (pods_.FindRunning(container_id).ok()) {
+  while (table_.FindRunning(container_id).ok()) {
     if (absl::Now() > deadline) {
       return absl::ResourceExhaustedError(
           "attach: the container's output came faster than this client took it");
@@ -91,13 +90,12 @@ absl::Status StreamingBackend::WhyDetached(const std::string& container_id) {
 absl::Status StreamingBackend::ResizeContainer(const std::string& container_id,
                                                uint16_t rows,
                                                uint16_t columns) {
-  CRISP_ASSIGN_OR_RETURN(const PodManager::RunningContainer running,
-                         pods_.FindRunning(container_id));
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(container_id));
   return running.shim->ResizeTerminal(running.id, "", rows, columns);
 }
 
 absl::StatusOr<UniqueFd> StreamingBackend::OpenPodSocket(const std::string& pod_id, int family) {
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, pods_.FindReadyPod(pod_id));
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(pod_id));
   if (shim->netns_fd() >= 0) return SocketInside(shim->netns_fd(), family);
   UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return ErrnoError(errno, "make a socket");

@@ -4,7 +4,8 @@
 #include <memory>
 #include <string>
 
-#include "cri/pod_manager.h"
+#include "cri/executions.h"
+#include "cri/pod_table.h"
 #include "streaming/backend.h"
 
 namespace crisp::cri {
@@ -12,8 +13,8 @@ namespace crisp::cri {
 // What the streaming server's sessions ask of the pods. Thread-safe.
 class StreamingBackend final : public streaming::Backend {
  public:
-  // The manager must outlive this.
-  explicit StreamingBackend(PodManager& pods) : pods_(pods) {}
+  // Both outlive it.
+  StreamingBackend(const PodTable& table, Executions& executions) : table_(table), executions_(executions) {}
 
   absl::StatusOr<std::shared_ptr<streaming::Process>> StartExec(
       const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) override;
@@ -26,7 +27,8 @@ class StreamingBackend final : public streaming::Backend {
   absl::StatusOr<UniqueFd> OpenPodSocket(const std::string& pod_id, int family) override;
 
  private:
-  PodManager& pods_;
+  const PodTable& table_;
+  Executions& executions_;
 };
 
 }  // namespace crisp::cri
