@@ -19,8 +19,21 @@ namespace crisp {
 namespace {
 
 constexpr absl::Duration kReservePause = absl::Seconds(1);
+constexpr int64_t kBreak = 1000;  // what a step that breaks counts, see Schema
+constexpr int64_t kLastMark = 1000 * kBreak;  // no database has come so far: what says more is malformed
 
 }  // namespace
+
+Database::Schema::Schema(const char* first) {
+  if (*first != '\0') steps_.push_back({.sql = first, .breaks = false});
+}
+
+int64_t Database::Schema::MarkOf(size_t count) const {
+  if (count == 0) return 0;
+  int64_t mark = kBreak;
+  for (size_t i = 1; i < count; ++i) mark = steps_[i].breaks ? (mark / kBreak + 1) * kBreak : mark + 1;
+  return mark;
+}
 
 thread_local const Database* Database::in_transaction_ = nullptr;
 
@@ -41,7 +54,7 @@ class Database::Lock {
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
                                                          Sync sync,
-                                                         const std::string& schema) {
+                                                         const Schema& schema) {
   // SQLite would create it with the umask's mode.
   CRISP_RETURN_IF_ERROR(crisp::Open(path, O_RDWR | O_CREAT, 0600).status());
   sqlite3* connection = nullptr;
@@ -50,17 +63,56 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   std::unique_ptr<Database> database(new Database(connection, path));
   if (code != SQLITE_OK) return database->Error("open");
   sqlite3_busy_timeout(connection, 5000);
+  CRISP_ASSIGN_OR_RETURN(const int64_t mark, database->Mark());
+  CRISP_RETURN_IF_ERROR(database->CheckUsable(schema, mark));
   CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA journal_mode=WAL"));
   CRISP_RETURN_IF_ERROR(database->RunScript(
       sync == Sync::kFull ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF"));
   CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA foreign_keys=ON"));
-  CRISP_RETURN_IF_ERROR(database->RunScript(schema));
+  CRISP_RETURN_IF_ERROR(database->Migrate(schema, mark));
   return database;
+}
+
+absl::Status Database::CheckUsable(const Schema& schema, int64_t mark) {
+  const int64_t known = schema.MarkOf(schema.steps_.size());
+  if (mark < 0 || mark > kLastMark) {
+    return absl::DataLossError(absl::StrCat("database ", path_, ": its schema is said to be ", mark));
+  }
+  if (known == 0 || mark / kBreak <= known / kBreak) return absl::OkStatus();
+  // Not even what a close writes by itself.
+  (void)sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  std::string verdict;
+  CRISP_RETURN_IF_ERROR(
+      Execute("PRAGMA quick_check(1)", {}, [&verdict](const Row& row) { verdict = row.Text(0); }).status());
+  if (verdict != "ok") return absl::DataLossError(absl::StrCat("database ", path_, ": ", verdict));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "database ", path_, " is of a later release of crisp: its schema is ", mark, ", and this program knows ", known,
+      ". Nothing was changed. Start that release, or remove what it has made (docs/on-disk.md)"));
+}
+
+absl::StatusOr<int64_t> Database::Mark() {
+  int64_t mark = 0;
+  CRISP_RETURN_IF_ERROR(
+      Execute("PRAGMA user_version", {}, [&mark](const Row& row) { mark = row.Int(0); }).status());
+  return mark;
+}
+
+absl::Status Database::Migrate(const Schema& schema, int64_t mark) {
+  const int64_t known = schema.MarkOf(schema.steps_.size());
+  // Also where a later program has added to it what does not concern this one.
+  if (mark >= known) return absl::OkStatus();
+  return Transaction([&]() -> absl::Status {
+    for (size_t i = 0; i < schema.steps_.size(); ++i) {
+      if (schema.MarkOf(i + 1) <= mark) continue;
+      CRISP_RETURN_IF_ERROR(RunScript(schema.steps_[i].sql));
+    }
+    return RunScript(absl::StrCat("PRAGMA user_version=", known));
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::OpenOrSetAside(const std::string& path,
                                                                    Sync sync,
-                                                                   const std::string& schema) {
+                                                                   const Schema& schema) {
   absl::StatusOr<std::unique_ptr<Database>> database = Open(path, sync, schema);
   absl::Status state = database.status();
   if (database.ok()) {

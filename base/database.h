@@ -3,9 +3,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
-
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -29,16 +30,42 @@ class Database {
     kFull,  // a committed transaction survives power loss
   };
 
-  // Creates the file (mode 0600) when it is absent, then runs `schema` (idempotent statements).
-  // DataLoss when the file is no database.
+  // What a database has, as the steps that lead there; they are only ever added to. The first one makes the
+  // tables of the first release. It runs on empty files and on those of that release, which do not say how far
+  // they are, so its statements leave alone what is there. Each other step runs once. How far a file has come
+  // is written into it (PRAGMA user_version: a thousand for the first step and for each that breaks, one for
+  // each that does not).
+  class Schema {
+   public:
+    struct Step {
+      std::string sql;
+      // Whether a program that does not know this step may no longer use the file. Not so for a step that adds
+      // tables, or columns with defaults: an older program then reads and writes what it knows.
+      bool breaks = false;
+    };
+    // One step. Empty: none, the file is taken as it is.
+    Schema(const char* first);  // NOLINT(google-explicit-constructor)
+    Schema(std::initializer_list<Step> steps) : steps_(steps) {}
+
+   private:
+    friend class Database;
+    // The mark of a file that has done the first `count` steps.
+    int64_t MarkOf(size_t count) const;
+
+    std::vector<Step> steps_;
+  };
+
+  // Creates the file (mode 0600) when it is absent, then does the steps of `schema` that it lacks, all or none.
+  // DataLoss when the file is no database. FailedPrecondition, with nothing changed, when a later program has
+  // done a step to it that breaks.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         Sync sync,
-                                                        const std::string& schema);
+                                                        const Schema& schema);
   // The same, but a file that is malformed, anywhere in it, is renamed to <path>.bad-<seconds since the
   // epoch> and logged as an error, and an empty database serves in its place. For what can be found again.
   static absl::StatusOr<std::unique_ptr<Database>> OpenOrSetAside(const std::string& path,
                                                                   Sync sync,
-                                                                  const std::string& schema);
+                                                                  const Schema& schema);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -92,6 +119,9 @@ class Database {
   absl::Status Error(absl::string_view what) const;
   absl::StatusOr<sqlite3_stmt*> Prepare(const char* sql);
   absl::Status RunScript(const std::string& sql);
+  absl::StatusOr<int64_t> Mark();
+  absl::Status CheckUsable(const Schema& schema, int64_t mark);
+  absl::Status Migrate(const Schema& schema, int64_t mark);
   void MakeReserve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   class Lock;

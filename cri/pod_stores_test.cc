@@ -88,6 +88,7 @@ TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
     ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
     ASSERT_OK(database->Execute("INSERT INTO records VALUES('bad', 'pod', 'garbage')"));
     ASSERT_OK(database->Execute("INSERT INTO specs VALUES('bad', '{}')"));
+    ASSERT_OK(database->Execute("INSERT INTO records VALUES('later', 'checkpoint', 'unknown')"));
   }
   ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
   ASSERT_OK_AND_ASSIGN(auto records, store->LoadAll());
@@ -96,6 +97,31 @@ TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
   ASSERT_EQ(records.containers.size(), 1u);
   EXPECT_EQ(records.containers[0].id(), "c");
   EXPECT_THAT(store->Spec("bad"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const bool kept, store->Has("later"));
+  EXPECT_TRUE(kept);
+}
+
+// A later release's rows: what it knows more of stays with what an older one writes again.
+TEST(RecordStore, AnOlderReleaseKeepsWhatItDoesNotKnowOfARow) {
+  TempDir dir;
+  const std::string path = dir.path() + "/state.db";
+  const std::string later("\xfa\x3e\x03new", 6);  // field 1007, three bytes
+  {
+    ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
+    ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
+    state::PodRecord pod;
+    pod.set_id("p");
+    ASSERT_OK(database->Execute("INSERT INTO records VALUES('p', 'pod', ?)", {pod.SerializeAsString() + later}));
+  }
+  ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
+  ASSERT_OK_AND_ASSIGN(auto records, store->LoadAll());
+  ASSERT_EQ(records.pods.size(), 1u);
+  records.pods[0].set_stage(state::PodRecord::NOT_READY);
+  ASSERT_OK(store->Put(records.pods[0]));
+  ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
+  std::string data;
+  ASSERT_OK(database->Execute("SELECT data FROM records", {}, [&](const Database::Row& row) { data = row.Text(0); }));
+  EXPECT_THAT(data, ::testing::HasSubstr(later));
 }
 
 TEST(RecordStore, ASpecGoesWithItsContainer) {

@@ -92,6 +92,9 @@ absl::StatusOr<RecordStore::Records> RecordStore::LoadAll() {
                         state::ContainerRecord& container = records.containers.emplace_back();
                         if (container.ParseFromString(data) && container.id() == id) return;
                         records.containers.pop_back();
+                      } else {
+                        LogWarning("record.of_a_kind_unknown", {{"id", id}, {"kind", kind}});
+                        return;
                       }
                       bad.push_back(id);
                     })

@@ -37,7 +37,7 @@ class RecordStore {
   virtual absl::Status Erase(const std::string& id);
 
   // All rows of pods and containers. One that cannot be read is logged and moved to the table
-  // `quarantine`; its spec goes.
+  // `quarantine`; its spec goes. One of another kind, which a later release has added, stays.
   virtual absl::StatusOr<Records> LoadAll();
 
  protected:
