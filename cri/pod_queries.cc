@@ -55,6 +55,10 @@ std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
                {"hostNetwork", options.network() == v1::NODE},
                {"config", MessageToJson(record.config())},
                {"runtimeSpec", SandboxSpec(record, pid)}};
+  if (const auto shim = pod.GetShim(); shim != nullptr) {
+    const runtime::ShimVersions versions = shim->versions();
+    info["shimVersions"] = {{"wire", versions.wire}, {"plan", versions.plan}};
+  }
   if (pid != 0 && options.network() != v1::NODE) {
     info["networkNamespace"] = absl::StrCat("/proc/", pid, "/ns/net");
   }

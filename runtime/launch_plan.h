@@ -43,6 +43,7 @@ struct ProcessPlan {
   uint32_t seccomp_flags = 0;      // SECCOMP_FILTER_FLAG_*
   std::string apparmor_profile;    // empty: none
   std::string selinux_label;
+  uint16_t io_priority = 0;        // as ioprio_set(2) takes it, class and level; 0: the kernel's default
   bool operator==(const ProcessPlan&) const = default;
 };
 
@@ -145,13 +146,20 @@ struct PodPlan {
   bool operator==(const PodPlan&) const = default;
 };
 
-// Flat forms; the layout is versioned and described in shim/plan_schema.h. Encoding cannot fail, but
+// Flat forms of this version; the layout is described in shim/plan_schema.h. Encoding cannot fail, but
 // a string with a NUL inside makes a plan that decoding (and the shim) refuses.
 std::string EncodePlan(const PodPlan& plan);
 std::string EncodePlan(const ContainerPlan& plan);
 std::string EncodePlan(const ExecPlan& plan);
 
-// InvalidArgument when the buffer is malformed, of another version or of another kind.
+// The same for a shim that reads `version`, from kFirstPlanVersion on; one that reads later ones than this
+// program writes gets this program's. FailedPrecondition naming what is asked for and that version lacks.
+absl::StatusOr<std::string> EncodePlan(const PodPlan& plan, uint16_t version);
+absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan, uint16_t version);
+absl::StatusOr<std::string> EncodePlan(const ExecPlan& plan, uint16_t version);
+
+// Of any version up to this program's. InvalidArgument when the buffer is malformed, of a later version or of
+// another kind.
 absl::StatusOr<PodPlan> DecodePodPlan(absl::string_view bytes);
 absl::StatusOr<ContainerPlan> DecodeContainerPlan(absl::string_view bytes);
 absl::StatusOr<ExecPlan> DecodeExecPlan(absl::string_view bytes);

@@ -273,6 +273,23 @@ TEST(PlanBuilderTest, RefusesProcessesThatMakeNoSense) {
               StatusIs(kInvalid, HasSubstr("subset")));
   EXPECT_THAT(with([](OciProcess& p) { p.other["scheduler"] = 1; }),
               StatusIs(absl::StatusCode::kUnimplemented));
+  const auto with_io = [&with](const Json& io) {
+    return with([&io](OciProcess& p) { p.other["ioPriority"] = io; });
+  };
+  EXPECT_OK(with_io({{"class", "IOPRIO_CLASS_RT"}, {"priority", 0}}));
+  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_NONE"}, {"priority", 0}}), StatusIs(kInvalid, HasSubstr("class")));
+  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_BE"}, {"priority", 8}}), StatusIs(kInvalid, HasSubstr("0 and 7")));
+  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_BE"}, {"priority", "1"}}), StatusIs(kInvalid));
+  EXPECT_THAT(with_io("idle"), StatusIs(kInvalid));
+}
+
+TEST(PlanBuilderTest, AnIoPriorityIsClassAndLevel) {
+  OciProcess process;
+  process.args = {"a"};
+  process.cwd = "/";
+  process.other["ioPriority"] = {{"class", "IOPRIO_CLASS_IDLE"}, {"priority", 4}};
+  ASSERT_OK_AND_ASSIGN(const ProcessPlan plan, BuildProcessPlan(process, ~uint64_t{0}));
+  EXPECT_EQ(plan.io_priority, 3 << 13 | 4);
 }
 
 TEST(PlanBuilderTest, RefusesToCoverTheRootOrRelativePaths) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <type_traits>
@@ -6,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "runtime/launch_plan.h"
 #include "runtime/shim/plan_schema.h"
 #include "runtime/shim/plan_view.h"
@@ -34,6 +36,8 @@ CRISP_DESCRIBE(PodPlan, DescribePod)
 
 class Encoder {
  public:
+  explicit Encoder(uint16_t version) : version_(version) {}
+
   template <class T>
   requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void operator()(const T& value) {
     out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
@@ -59,16 +63,29 @@ class Encoder {
   }
   template <class T>
   requires(std::is_class_v<T>) void operator()(const T& value) { DescribePart(*this, value); }
+  template <class Owner, class T>
+  void Since(uint16_t version, const char* what, const Owner& owner, T Owner::*member) {
+    if (version_ >= version) {
+      (*this)(owner.*member);
+    } else if (lacks_.ok() && !(owner.*member == Owner{}.*member)) {
+      lacks_ = absl::FailedPreconditionError(
+          absl::StrCat("plans of version ", version_, " have no place for ", what, ", which came with version ", version));
+    }
+  }
 
   std::string& out() { return out_; }
+  const absl::Status& lacks() const { return lacks_; }
 
  private:
+  const uint16_t version_;
   std::string out_;
+  absl::Status lacks_;  // the first of what is asked for and this version cannot say
 };
 
 class Decoder {
  public:
-  explicit Decoder(absl::string_view bytes) : reader_(bytes.data(), bytes.data() + bytes.size()) {}
+  Decoder(absl::string_view bytes, uint16_t version)
+      : reader_(bytes.data(), bytes.data() + bytes.size()), version_(version) {}
 
   template <class T>
   requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void operator()(T& value) {
@@ -96,19 +113,29 @@ class Decoder {
   }
   template <class T>
   requires(std::is_class_v<T>) void operator()(T& value) { DescribePart(*this, value); }
+  template <class Owner, class T>
+  void Since(uint16_t version, const char*, Owner& owner, T Owner::*member) {
+    if (version_ >= version) (*this)(owner.*member);
+  }
   bool ok() const { return reader_.ok() && reader_.at_end(); }
 
  private:
   PlanReader reader_;
+  const uint16_t version_;
 };
 
 template <class Plan>
-std::string Encode(const Plan& plan, PlanKind kind) {
-  Encoder encoder;
+absl::StatusOr<std::string> Encode(const Plan& plan, PlanKind kind, uint16_t version) {
+  version = std::min(version, kPlanVersion);
+  if (version < kFirstPlanVersion) {
+    return absl::InvalidArgumentError(absl::StrCat("there are no plans of version ", version));
+  }
+  Encoder encoder(version);
   PlanHeader header = {
-      .magic = kPlanMagic, .version = kPlanVersion, .kind = static_cast<uint16_t>(kind), .size = 0};
+      .magic = kPlanMagic, .version = version, .kind = static_cast<uint16_t>(kind), .size = 0};
   encoder.out().append(reinterpret_cast<const char*>(&header), sizeof(header));
   encoder(plan);
+  CRISP_RETURN_IF_ERROR(encoder.lacks());
   header.size = static_cast<uint32_t>(encoder.out().size());
   std::memcpy(encoder.out().data(), &header, sizeof(header));
   return std::move(encoder.out());
@@ -119,11 +146,17 @@ template <class Plan, class View>
 absl::StatusOr<Plan> Decode(absl::string_view bytes, PlanKind kind) {
   View view;
   if (!ParsePlan(bytes.data(), bytes.size(), kind, &view)) {
+    if (IsLaterPlan(bytes.data(), bytes.size())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the launch plan is of a later version than ", kPlanVersion, ", the last that is known here"));
+    }
     return absl::InvalidArgumentError(
         absl::StrCat("malformed launch plan of ", bytes.size(), " bytes"));
   }
+  PlanHeader header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
   Plan plan;
-  Decoder decoder(bytes.substr(sizeof(PlanHeader)));
+  Decoder decoder(bytes.substr(sizeof(PlanHeader)), header.version);
   decoder(plan);
   if (!decoder.ok()) return absl::InternalError("launch plan: the two readers disagree");
   return plan;
@@ -131,9 +164,20 @@ absl::StatusOr<Plan> Decode(absl::string_view bytes, PlanKind kind) {
 
 }  // namespace
 
-std::string EncodePlan(const PodPlan& plan) { return Encode(plan, PlanKind::kPod); }
-std::string EncodePlan(const ContainerPlan& plan) { return Encode(plan, PlanKind::kContainer); }
-std::string EncodePlan(const ExecPlan& plan) { return Encode(plan, PlanKind::kExec); }
+absl::StatusOr<std::string> EncodePlan(const PodPlan& plan, uint16_t version) {
+  return Encode(plan, PlanKind::kPod, version);
+}
+absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan, uint16_t version) {
+  return Encode(plan, PlanKind::kContainer, version);
+}
+absl::StatusOr<std::string> EncodePlan(const ExecPlan& plan, uint16_t version) {
+  return Encode(plan, PlanKind::kExec, version);
+}
+
+// This version has a place for everything.
+std::string EncodePlan(const PodPlan& plan) { return *EncodePlan(plan, kPlanVersion); }
+std::string EncodePlan(const ContainerPlan& plan) { return *EncodePlan(plan, kPlanVersion); }
+std::string EncodePlan(const ExecPlan& plan) { return *EncodePlan(plan, kPlanVersion); }
 
 absl::StatusOr<PodPlan> DecodePodPlan(absl::string_view bytes) {
   return Decode<PodPlan, PodView>(bytes, PlanKind::kPod);

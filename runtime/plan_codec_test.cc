@@ -109,9 +109,11 @@ TEST(PlanCodec, EveryTruncationIsRefused) {
 TEST(PlanCodec, RefusesOtherKindVersionAndNulInStrings) {
   const std::string bytes = EncodePlan(SampleContainer());
   EXPECT_THAT(DecodePodPlan(bytes), StatusIs(absl::StatusCode::kInvalidArgument));
-  std::string version = bytes;
-  version[4] ^= 0x40;
-  EXPECT_THAT(DecodeContainerPlan(version), StatusIs(absl::StatusCode::kInvalidArgument));
+  for (const char other : {0, kFirstPlanVersion - 1, kPlanVersion + 1, 0x40}) {
+    std::string version = bytes;
+    version[offsetof(PlanHeader, version)] = other;
+    EXPECT_THAT(DecodeContainerPlan(version), StatusIs(absl::StatusCode::kInvalidArgument)) << int{other};
+  }
   ContainerPlan plan = SampleContainer();
   plan.upper_dir = std::string("/a\0b", 4);
   EXPECT_THAT(DecodeContainerPlan(EncodePlan(plan)), StatusIs(absl::StatusCode::kInvalidArgument));

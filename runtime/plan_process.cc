@@ -2,10 +2,13 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "base/json.h"
 #include "base/safe_path.h"
 #include "base/status.h"
 #include "runtime/capabilities.h"
@@ -36,7 +39,7 @@ absl::Status CheckStrings(const OciProcess& process) {
 }
 
 absl::Status RefuseUnmodelled(const OciProcess& process) {
-  for (const char* key : {"ioPriority", "scheduler", "execCPUAffinity"}) {
+  for (const char* key : {"scheduler", "execCPUAffinity"}) {
     if (process.other.is_object() && process.other.contains(key)) {
       return absl::UnimplementedError(absl::StrCat("process.", key, " is not supported"));
     }
@@ -89,6 +92,22 @@ absl::Status FillRlimits(const std::vector<OciRlimit>& limits, ProcessPlan& plan
     }
     plan.rlimits.push_back({resource, {limit.soft, limit.hard}});
   }
+  return absl::OkStatus();
+}
+
+// ioprio_set(2) takes a class and a level in it as one number.
+absl::Status FillIoPriority(const Json& process, ProcessPlan& plan) {
+  constexpr char kMember[] = "ioPriority";
+  if (!process.is_object() || !process.contains(kMember)) return absl::OkStatus();
+  const Json& wanted = process[kMember];
+  if (!wanted.is_object()) return Invalid(kMember, "is no object");
+  CRISP_ASSIGN_OR_RETURN(const std::string name, JsonString(wanted, "class"));
+  CRISP_ASSIGN_OR_RETURN(const int64_t level, JsonInt(wanted, "priority"));
+  constexpr const char* kClasses[] = {"", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"};
+  const auto* const found = std::find(std::begin(kClasses) + 1, std::end(kClasses), name);
+  if (found == std::end(kClasses)) return Invalid("ioPriority.class", absl::StrCat("\"", name, "\" is none"));
+  if (level < 0 || level > 7) return Invalid("ioPriority.priority", "is not between 0 and 7");
+  plan.io_priority = static_cast<uint16_t>((found - kClasses) << 13 | level);
   return absl::OkStatus();
 }
 
@@ -145,6 +164,7 @@ absl::StatusOr<ProcessPlan> BuildProcessPlan(const OciProcess& process, uint64_t
     CRISP_RETURN_IF_ERROR(FillCapabilities(*process.capabilities, available, plan));
   }
   CRISP_RETURN_IF_ERROR(FillRlimits(process.rlimits, plan));
+  CRISP_RETURN_IF_ERROR(FillIoPriority(process.other, plan));
   return plan;
 }
 

@@ -1,13 +1,16 @@
 #include "runtime/shim_broker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,8 +30,28 @@ constexpr absl::Duration kEndTime = absl::Seconds(1);
 
 }  // namespace
 
+ShimVersions VersionsIn(absl::string_view program) {
+  const size_t at = program.find(absl::string_view(kVersionStamp.mark, sizeof(kVersionStamp.mark)));
+  VersionStamp stamp;
+  if (at == absl::string_view::npos || program.size() - at < sizeof(stamp)) return {};
+  std::memcpy(&stamp, program.data() + at, sizeof(stamp));
+  return {.wire = stamp.wire, .plan = stamp.plan};
+}
+
+absl::StatusOr<std::string> ShimBroker::Encode(const PodPlan& plan) const {
+  absl::StatusOr<std::string> bytes = EncodePlan(plan, versions_.plan);
+  if (bytes.ok()) return bytes;
+  return Annotate(bytes.status(), absl::StrCat(path_, " is of an earlier release than this crispd"));
+}
+
 absl::Status ShimBroker::Load(const std::string& binary) {
   CRISP_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(binary, 64u << 20));
+  path_ = binary;
+  versions_ = VersionsIn(bytes);
+  if (const ShimVersions own{.wire = kWireVersion, .plan = kPlanVersion}; versions_ != own) {
+    LogWarning("shim.of_another_release", {{"path", binary}, {"wire", versions_.wire}, {"plan", versions_.plan},
+                                           {"wire_here", own.wire}, {"plan_here", own.plan}});
+  }
   binary_.reset(memfd_create("crisp-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
   if (!binary_) binary_.reset(memfd_create("crisp-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!binary_) return ErrnoError(errno, "create memfd for the shim");
@@ -136,7 +159,43 @@ absl::Status ShimBroker::Send(const WireMessage& message, int control, const Can
     if (!absl::IsUnavailable(status) && !hangs) return status;
   }
   CRISP_ASSIGN_OR_RETURN(process, Other(process, cancel));
-  return SendMessage(process->socket.get(), message, {control}, cancel);
+  status = SendMessage(process->socket.get(), message, {control}, cancel);
+  return absl::IsUnavailable(status) ? WhyEnded(*process) : status;
+}
+
+absl::Status ShimBroker::CheckAlive() {
+  std::shared_ptr<const Process> process;
+  {
+    absl::MutexLock lock(&mutex_);
+    process = process_;
+  }
+  if (process == nullptr) return absl::UnavailableError("there is no shim broker");
+  pollfd end = {.fd = process->socket.get(), .events = 0, .revents = 0};
+  return poll(&end, 1, 0) == 1 ? WhyEnded(*process) : absl::OkStatus();
+}
+
+absl::Status ShimBroker::WhyEnded(const Process& process) const {
+  std::string why;
+  // It may have said so itself.
+  if (const absl::StatusOr<WireMessage> last = ReceiveMessage(process.socket.get()); last.ok()) {
+    const absl::StatusOr<ReplyStatus> reply = ParseReply(last->payload);
+    why = std::string(reply.ok() ? reply->status.message() : reply.status().message());
+  }
+  // Its socket closes before it can be waited for.
+  siginfo_t info = {};
+  const absl::Time until = absl::Now() + absl::Milliseconds(100);
+  while (why.empty() && absl::Now() < until &&
+         waitid(P_PID, static_cast<id_t>(process.pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+    if (info.si_pid == 0) {
+      absl::SleepFor(absl::Milliseconds(1));
+    } else {
+      why = absl::StrCat(info.si_code == CLD_EXITED ? "exit status " : "signal ", info.si_status);
+    }
+  }
+  return absl::UnavailableError(absl::StrCat("the shim broker, started from ", path_, ", has ended",
+                                             why.empty() ? "" : ": ", why,
+                                             "; where that program is not of this crispd's release, install that one "
+                                             "and restart crispd"));
 }
 
 }  // namespace crisp::runtime

@@ -19,6 +19,9 @@
 
 namespace crisp::runtime {
 
+// What the shims read that run from a program with these bytes.
+ShimVersions VersionsIn(absl::string_view program);
+
 // Starts shims through one broker process that runs from a sealed copy of the binary: the daemon
 // itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its mutex is never
 // held across a system call that can wait: a broker that hangs delays those who ask it, for a few seconds,
@@ -30,12 +33,20 @@ class ShimBroker {
       : storage_root_(std::move(storage_root)), log_rate_(log_rate), patience_(patience) {}
   ~ShimBroker();
 
+  // Once, before all else.
   absl::Status Load(const std::string& binary);
+  // What the shims read that run from that binary, which may have come with another release than this program:
+  // between the two halves of an upgrade, or because the configuration names another. Once loaded.
+  const ShimVersions& versions() const { return versions_; }
+  // The plan as they read it. FailedPrecondition when it asks for what they do not know.
+  absl::StatusOr<std::string> Encode(const PodPlan& plan) const;
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
   absl::Status StartShim(uint64_t request_id, std::string plan, int control, const Cancel& cancel);
   // The same with a new spare, which does what it can of the `usual` plan and takes its pod's from
   // `control` later.
   absl::Status StartSpare(std::string usual, int control, const Cancel& cancel);
+  // OK while the broker lives. Otherwise Unavailable with why it ended, as far as that can be told.
+  absl::Status CheckAlive();
 
   // The broker that is there now, for tests.
   pid_t pid();
@@ -47,6 +58,7 @@ class ShimBroker {
   };
   absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);
   absl::StatusOr<std::shared_ptr<const Process>> Spawn() const;
+  absl::Status WhyEnded(const Process& process) const;
   // The one that is there, or a new one instead of `failed`.
   absl::StatusOr<std::shared_ptr<const Process>> Other(const std::shared_ptr<const Process>& failed,
                                                        const Cancel& cancel);
@@ -54,7 +66,9 @@ class ShimBroker {
   const std::string storage_root_;
   const uint64_t log_rate_;  // see ShimPoolOptions
   const absl::Duration patience_;
+  std::string path_;  // what was loaded
   UniqueFd binary_;
+  ShimVersions versions_;
   ChildReaper ended_;
   absl::Mutex mutex_;
   std::shared_ptr<const Process> process_ ABSL_GUARDED_BY(mutex_);

@@ -44,6 +44,13 @@ struct StartedProcess {
   absl::Time started_at;
 };
 
+// What a shim reads, see shim/wire.h and shim/plan_schema.h. Shims of the first release do not say it.
+struct ShimVersions {
+  uint16_t wire = 1;
+  uint16_t plan = 3;
+  bool operator==(const ShimVersions&) const = default;
+};
+
 // The stdio of an exec or an attach; borrowed during the call, the shim gets duplicates. -1: none
 // (/dev/null for an exec). With a terminal, stdin_fd and stdout_fd may be the same socket and
 // stderr_fd is -1.
@@ -57,7 +64,8 @@ struct Stdio {
 // single-threaded, so they queue behind each other) or `cancel` fires, in which case the shim still
 // finishes the operation, but a process that it starts then is killed. Calls that take no Cancel have a
 // deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs. Unavailable
-// when the shim is gone or the connection is (alive() tells which).
+// when the shim is gone or the connection is (alive() tells which). FailedPrecondition naming what is asked for
+// and a shim of an earlier release does not know: such a shim is replaced only with its pod.
 class Shim {
  public:
   virtual ~Shim() = default;
@@ -67,6 +75,7 @@ class Shim {
   virtual bool alive() const = 0;
   // Whether calls can reach it.
   virtual bool connected() const = 0;
+  virtual ShimVersions versions() const { return {}; }
   // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
   virtual int netns_fd() const = 0;
   virtual int rtnl_fd() const = 0;

@@ -52,7 +52,27 @@ bool Readable(int fd, absl::Duration wait) {
   return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0;
 }
 
+// What to do about a shim that lacks something.
+absl::Status Older(const absl::Status& lacks, const std::string& pod_id) {
+  return Annotate(lacks, absl::StrCat("the shim of pod ", pod_id, " is of an earlier release, and will be until the "
+                                      "pod is deleted and made again"));
+}
+
 }  // namespace
+
+absl::Status KnowsRequest(const ShimVersions& versions, MessageType type) {
+  const uint16_t since = SinceWire(type);
+  if (versions.wire >= since) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("it speaks version ", versions.wire, " of the wire, and request ",
+                                                    static_cast<int>(type), " came with version ", since));
+}
+
+template <class Plan>
+absl::StatusOr<std::string> ShimConnection::Encode(const Plan& plan) const {
+  absl::StatusOr<std::string> bytes = EncodePlan(plan, versions_.plan);
+  if (!bytes.ok()) return Older(bytes.status(), pod_id_);
+  return bytes;
+}
 
 absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
                                              int root,
@@ -74,11 +94,13 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
                      fds.size() - first_layer, " layers that are EROFS images, and ", kMaxMessageFds - 2,
                      " is what a container can have (image.layer_format: directories has no such limit)"));
   }
+  absl::StatusOr<std::string> bytes = Encode(changed.has_value() ? *changed : plan);
+  if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat("create container ", plan.container_id));
   const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
                          (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);
   absl::Status beside;
   const absl::Status made =
-      Call(MessageType::kCreate, EncodePlan(changed.has_value() ? *changed : plan), fds, flags, cancel,
+      Call(MessageType::kCreate, *std::move(bytes), fds, flags, cancel,
            [&] { if (meanwhile != nullptr) beside = meanwhile(); })
           .status;
   if (!made.ok()) return Annotate(made, absl::StrCat("create container ", plan.container_id));
@@ -118,9 +140,11 @@ absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
                                                     const Cancel& cancel) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
-  return Started(Call(MessageType::kExec, EncodePlan(plan), fds, flags,
-                      cancel.Until(absl::Now() + kExecStartTime)),
-                 absl::StrCat("exec in container ", plan.container_id));
+  const std::string what = absl::StrCat("exec in container ", plan.container_id);
+  absl::StatusOr<std::string> bytes = Encode(plan);
+  if (!bytes.ok()) return Annotate(bytes.status(), what);
+  return Started(Call(MessageType::kExec, *std::move(bytes), fds, flags, cancel.Until(absl::Now() + kExecStartTime)),
+                 what);
 }
 
 absl::Status ShimConnection::KillExec(absl::string_view id) {
@@ -225,6 +249,9 @@ ShimAnswer ShimConnection::Call(MessageType type,
                                 uint32_t flags,
                                 const Cancel& cancel,
                                 const std::function<void()>& meanwhile) {
+  if (const absl::Status knows = KnowsRequest(versions_, type); !knows.ok()) {
+    return ShimAnswer{.status = Older(knows, pod_id_), .rest = "", .fds = {}};
+  }
   uint64_t request_id = 0;
   const std::shared_ptr<PendingRequest> pending = Expect(&request_id);
   {
@@ -272,6 +299,7 @@ absl::Status ShimConnection::Greet(ShimAnswer answer) {
         absl::StrCat("the shim in the directory of pod ", pod_id_, " is of pod ", hello.pod_id));
   }
   pid_ = hello.pid;
+  versions_ = hello.versions;
   size_t next = 0;
   UniqueFd* const slots[] = {&netns_, &rtnl_, &userns_, &pidfd_, &files_};
   for (int i = 0; i < 5; ++i) {

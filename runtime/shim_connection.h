@@ -30,6 +30,9 @@ struct PendingRequest {
   bool abandoned = false;       // nobody waits any more
 };
 
+// FailedPrecondition when shims of these versions do not know the request.
+absl::Status KnowsRequest(const ShimVersions& versions, MessageType type);
+
 // The Shim of the pool: requests go out from their callers' threads, answers and exits come in on
 // the pool's poll thread. Owns the socket and the pod's namespace descriptors.
 class ShimConnection final : public Shim {
@@ -41,6 +44,7 @@ class ShimConnection final : public Shim {
 
   pid_t pid() const override { return pid_; }
   bool alive() const override;
+  ShimVersions versions() const override { return versions_; }
   bool connected() const override {
     absl::MutexLock lock(&mutex_);
     return !ended_;
@@ -92,6 +96,9 @@ class ShimConnection final : public Shim {
 
  private:
   absl::Status Greet(ShimAnswer answer);
+  // The plan as the shim reads it.
+  template <class Plan>
+  absl::StatusOr<std::string> Encode(const Plan& plan) const;
   ShimAnswer Call(MessageType type,
                   std::string payload,
                   const std::vector<int>& fds,
@@ -113,6 +120,7 @@ class ShimConnection final : public Shim {
   const UniqueFd socket_;
   UniqueFd netns_, rtnl_, userns_, pidfd_, files_;  // set once, by Greet()
   pid_t pid_ = 0;
+  ShimVersions versions_;  // as pid_
   std::atomic<bool> greeted_{false}, shutting_down_{false};
   // A call has gone unanswered for its whole time, and nothing has come since.
   std::atomic<bool> silent_{false};

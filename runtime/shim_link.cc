@@ -98,11 +98,11 @@ absl::Status SendMessage(int socket,
                          const std::vector<int>& fds,
                          const Cancel& cancel) {
   MessageHeader header = {.magic = kWireMagic,
-                          .version = kWireVersion,
+                          .version = kHeaderForm,
                           .type = static_cast<uint16_t>(message.type),
                           .request_id = message.request_id,
                           .size = static_cast<uint32_t>(message.payload.size()),
-                          .flags = message.flags};
+                          .flags = message.flags | static_cast<uint32_t>(kWireVersion) << kSpeaksShift};
   std::vector<int> all;
   UniqueFd memfd;
   absl::string_view payload = message.payload;
@@ -149,7 +149,7 @@ absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
   MessageHeader header;
   if (static_cast<size_t>(n) < sizeof(header)) return absl::InvalidArgumentError("short message");
   std::memcpy(&header, buffer, sizeof(header));
-  if (header.magic != kWireMagic || header.version != kWireVersion ||
+  if (header.magic != kWireMagic || header.version != kHeaderForm ||
       header.size != static_cast<size_t>(n) - sizeof(header) ||
       (raw.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     return absl::InvalidArgumentError("malformed message from the shim");
@@ -189,7 +189,14 @@ absl::StatusOr<HelloReply> ParseHello(absl::string_view rest) {
   reader(pod_id);
   reader(pid);
   reader(hello.fds);
-  if (!reader.ok() || !reader.at_end()) return Malformed("greeting");
+  if (!reader.at_end()) {
+    reader(hello.versions.wire);
+    reader(hello.versions.plan);
+  }
+  if (!reader.ok() || !reader.at_end() || hello.versions.wire < kFirstWireVersion ||
+      hello.versions.plan < kFirstPlanVersion) {
+    return Malformed("greeting");
+  }
   hello.pod_id.assign(pod_id.data, pod_id.size);
   hello.pid = pid;
   return hello;

@@ -63,7 +63,9 @@ struct HelloReply {
   std::string pod_id;
   pid_t pid = 0;
   uint32_t fds = 0;
+  ShimVersions versions;
 };
+// With or without versions.
 absl::StatusOr<HelloReply> ParseHello(absl::string_view rest);
 struct StartReply {
   pid_t pid = 0;

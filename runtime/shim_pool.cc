@@ -163,6 +163,7 @@ void PoolImpl::GiveUp(const std::shared_ptr<ShimConnection>& shim) {
 absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
                                                     Spares spares,
                                                     const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const std::string bytes, broker_.Encode(plan));
   Launched launched;
   const auto open = [&](UniqueFd socket, std::string prepared) {
     launched.shim =
@@ -176,7 +177,7 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
     launched.was_spare = true;
     const WireMessage message{.type = MessageType::kStartPod,
                               .request_id = launched.request_id,
-                              .payload = EncodePlan(plan)};
+                              .payload = bytes};
     const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, cancel);
     if (sent.ok()) return launched;
     // Unavailable: that spare has died.
@@ -186,7 +187,7 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
   open(std::move(pair.ours), "");
   launched.was_spare = false;
   CRISP_RETURN_IF_ERROR(
-      broker_.StartShim(launched.request_id, EncodePlan(plan), pair.theirs.get(), cancel));
+      broker_.StartShim(launched.request_id, bytes, pair.theirs.get(), cancel));
   return launched;
 }
 
@@ -226,7 +227,9 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
     GiveUp(launched->shim);
   }
   if (!beside.ok()) return beside;
-  return Annotate(status, what);
+  // A broker that ends takes the plans along that it has not read.
+  const absl::Status broker = absl::IsUnavailable(status) ? broker_.CheckAlive() : absl::OkStatus();
+  return Annotate(broker.ok() ? status : broker, what);
 }
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_id,

@@ -265,7 +265,7 @@ TEST_F(ShimTest, GarbageOnTheSocketIsRefused) {
     }
     const MessageHeader header = {
         .magic = round % 7 == 0 ? 0u : kWireMagic,
-        .version = kWireVersion,
+        .version = kHeaderForm,
         // Every request but the one that ends the shim, and some that do not exist.
         .type = static_cast<uint16_t>(round % 12 + 2),
         .request_id = 1,

@@ -59,10 +59,11 @@ bool SpareShims::Order() {
 void SpareShims::Add() {
   while (Order()) {
     absl::StatusOr<SocketPair> pair = MakeShimSockets();
+    absl::StatusOr<std::string> usual = broker_->Encode(usual_);
     // A broker that is busy is no reason for pods to wait for the mutex.
     const bool started =
-        pair.ok() &&
-        broker_->StartSpare(usual_, pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
+        pair.ok() && usual.ok() &&
+        broker_->StartSpare(*std::move(usual), pair->theirs.get(), Cancel(absl::Now() + kSpareTime)).ok();
     auto spare = std::make_shared<Spare>();
     spare->key = GenerateId();
     absl::MutexLock lock(&mutex_);

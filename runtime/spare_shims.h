@@ -20,7 +20,7 @@ class SpareShims {
  public:
   // `broker` outlives them.
   SpareShims(ShimBroker* broker, int wanted, const PodPlan& usual)
-      : broker_(broker), wanted_(static_cast<size_t>(wanted)), usual_(EncodePlan(usual)) {}
+      : broker_(broker), wanted_(static_cast<size_t>(wanted)), usual_(usual) {}
 
   struct Taken {
     UniqueFd socket;           // its control socket; invalid: there is none
@@ -49,7 +49,7 @@ class SpareShims {
 
   ShimBroker* const broker_;
   const size_t wanted_;
-  const std::string usual_;
+  const PodPlan usual_;
   absl::Mutex mutex_;
   size_t ordered_ ABSL_GUARDED_BY(mutex_) = 0;
   // Oldest first. One that is being prepared is its preparer's but for its state.

@@ -133,12 +133,12 @@ bool AnnounceSpare(int control) {
   return writer.Send(control, 0) == 0;
 }
 
-void ReplyHello(uint64_t request_id) {
+void ReplyHello(const MessageHeader& request) {
   const Fd rtnl(g_pod.pod_net.valid() ? OpenRtnl() : -1);
   const Fd self(SysPidfdOpen(getpid()));
   const Fd files(open(kSlotFiles, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const int fds[] = {g_pod.pod_net.get(), rtnl.get(), g_pod.userns.get(), self.get(), files.get()};
-  Writer writer(MessageType::kReply, request_id);
+  Writer writer(MessageType::kReply, request.request_id);
   WriteOk(&writer);
   writer.String(g_pod.id);
   writer.I32(getpid());
@@ -149,6 +149,11 @@ void ReplyHello(uint64_t request_id) {
     writer.AddFd(fds[i]);
   }
   writer.U32(mask);
+  // Daemons of the first release refuse a greeting with more in it.
+  if (Speaks(request) >= 2) {
+    writer.U16(kWireVersion);
+    writer.U16(kPlanVersion);
+  }
   SendReply(&writer);
 }
 

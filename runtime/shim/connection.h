@@ -3,8 +3,11 @@
 
 #include <stdint.h>
 
+#include "runtime/shim/wire.h"
+
 namespace crisp::shim {
 
+using runtime::MessageHeader;
 class Birth;
 
 // What the shim says to the daemon: the one connection, answers to requests and news of exits.
@@ -18,7 +21,8 @@ void DropConnection();
 
 // The answer to a request without a result; not `good`: g_error.
 void ReplyPlain(uint64_t request_id, bool good);
-void ReplyHello(uint64_t request_id);
+// With no more in it than a daemon reads that speaks what `request` says.
+void ReplyHello(const MessageHeader& request);
 // From a spare, which has no connection yet, over its control socket. False: nobody is there.
 bool AnnounceSpare(int control);
 // Put off while a start is under way that a former daemon has asked for: AnswerReport() answers then.

@@ -257,9 +257,7 @@ Container* FindContainer(const Str& id) {
 
 bool CreateContainer(char* bytes, size_t size, Fd* root, const LayerFds& layers) {
   ContainerView view;
-  if (!ParsePlan(bytes, size, PlanKind::kContainer, &view)) {
-    return Refuse(kInvalidArgument, "malformed container plan");
-  }
+  if (!ReadPlan(bytes, size, PlanKind::kContainer, &view)) return false;
   if (FindContainer(view.container_id) != nullptr) {
     return Refuse(kAlreadyExists, "the shim has container", view.container_id.c_str());
   }

@@ -123,9 +123,7 @@ Exec* FindExec(const Str& id) {
 
 bool BeginExec(const char* bytes, size_t size, const int stdio[3], uint64_t request_id) {
   ExecView plan;
-  if (!ParsePlan(bytes, size, PlanKind::kExec, &plan)) {
-    return Refuse(kInvalidArgument, "malformed exec plan");
-  }
+  if (!ReadPlan(bytes, size, PlanKind::kExec, &plan)) return false;
   Container* container = FindContainer(plan.container_id);
   if (container == nullptr) return Refuse(kNotFound, "no container", plan.container_id.c_str());
   if (container->state != State::kRunning) {

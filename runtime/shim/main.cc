@@ -180,18 +180,14 @@ int TakeControl(Message* message) {
   return control;
 }
 
-[[noreturn]] void ServePod(int control, uint64_t request_id, char* bytes, size_t size) {
+[[noreturn]] void ServePod(int control, const MessageHeader& request, char* bytes, size_t size) {
   PodView plan;
-  if (bytes != nullptr && !ParsePlan(bytes, size, PlanKind::kPod, &plan)) {
-    Refuse(kInvalidArgument, "malformed pod plan");
-    bytes = nullptr;
-  }
-  if (bytes == nullptr || !SetUpPod(plan)) {
-    SendError(control, request_id);
+  if (bytes == nullptr || !ReadPlan(bytes, size, PlanKind::kPod, &plan) || !SetUpPod(plan)) {
+    SendError(control, request.request_id);
     _exit(1);
   }
   free(bytes);
-  Serve(control, request_id);
+  Serve(control, request);
 }
 
 [[noreturn]] void BecomeShim(Message* message) {
@@ -200,7 +196,7 @@ int TakeControl(Message* message) {
   char* bytes = TakePlan(message, &size);
   const int control = TakeControl(message);
   if (control < 0) _exit(1);
-  ServePod(control, message->header.request_id, bytes, size);
+  ServePod(control, message->header, bytes, size);
 }
 
 // Nobody waits for a spare: one that fails just ends, and whoever wanted it starts a shim instead.
@@ -221,7 +217,7 @@ int TakeControl(Message* message) {
   }
   size_t size = 0;
   char* bytes = TakePlan(&claim, &size);
-  ServePod(control, claim.header.request_id, bytes, size);
+  ServePod(control, claim.header, bytes, size);
 }
 
 [[noreturn]] void RunBroker(const char* storage_root, const char* log_rate) {
@@ -252,8 +248,12 @@ int TakeControl(Message* message) {
 }  // namespace
 }  // namespace crisp::shim
 
+// For the daemon to find in this file.
+[[gnu::used, gnu::retain]] static const crisp::runtime::VersionStamp g_stamp = crisp::runtime::kVersionStamp;
+
+// The daemon may be of another release: what it does not say has a default, what it says further is nothing to us.
 int main(int argc, char** argv) {
-  if (argc == 4 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2], argv[3]);
+  if (argc >= 3 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2], argc > 3 ? argv[3] : "0");
   static const char kUsage[] = "crisp-shim is started by crispd\n";
   (void)!write(2, kUsage, sizeof(kUsage) - 1);
   return 2;

@@ -59,7 +59,7 @@ Received Receive(int socket, int flags, Message* out) {
   memcpy(&out->header, g_in, sizeof(MessageHeader));
   out->payload = g_in + sizeof(MessageHeader);
   out->truncated = (message.msg_flags & MSG_CTRUNC) != 0;
-  const bool good = out->header.magic == kWireMagic && out->header.version == kWireVersion &&
+  const bool good = out->header.magic == kWireMagic && out->header.version == kHeaderForm &&
                     out->header.size == static_cast<size_t>(n) - sizeof(MessageHeader) &&
                     (message.msg_flags & MSG_TRUNC) == 0;
   return good ? Received::kMessage : Received::kMalformed;
@@ -98,7 +98,7 @@ char* TakePlan(Message* message, size_t* size) {
 
 Writer::Writer(MessageType type, uint64_t request_id) : size_(sizeof(MessageHeader)) {
   const MessageHeader header = {.magic = kWireMagic,
-                                .version = kWireVersion,
+                                .version = kHeaderForm,
                                 .type = static_cast<uint16_t>(type),
                                 .request_id = request_id,
                                 .size = 0,

@@ -7,14 +7,22 @@ namespace crisp::runtime {
 
 // The flat form of a plan, in one place for both sides: the daemon describes launch_plan.h's
 // structs with these functions, the shim its views (plan_view.h). The order of the fields is the
-// format; any change of it needs another kPlanVersion.
+// format.
 //
 //   plan    = PlanHeader field*
 //   integer = little endian, its own width, unaligned      bool, enum = one byte
 //   string  = u32 size, bytes, NUL (not counted)            list = u32 count, u32 bytes, element*
+//
+// A shim outlives the daemon that started it, so a daemon writes a plan for what the shim at hand reads, and a
+// shim reads plans of every version up to its own. Fields are only ever added, each at the end of its struct:
+//   1. raise kPlanVersion, unless no release has had it yet;
+//   2. add the field here as `io.Since(<that version>, "<its name in messages>", thing, &T::field)`;
+//   3. give it a default that means "as before" in launch_plan.h, and let plan_golden_test write the new bytes.
+// A plan whose field an older shim lacks is refused by that name, unless the field has its default.
 
 constexpr uint32_t kPlanMagic = 0x4e4c5043;  // "CPLN"
-constexpr uint16_t kPlanVersion = 3;
+constexpr uint16_t kFirstPlanVersion = 3;  // of the first release; its shims do not say it
+constexpr uint16_t kPlanVersion = 4;
 
 enum class PlanKind : uint16_t { kPod = 1, kContainer = 2, kExec = 3 };
 
@@ -56,6 +64,7 @@ void DescribeProcess(Io& io, T& process) {
   io(process.seccomp_flags);
   io(process.apparmor_profile);
   io(process.selinux_label);
+  io.Since(4, "an I/O priority (process.ioPriority)", process, &T::io_priority);
 }
 
 template <class Io, class T>

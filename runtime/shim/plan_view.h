@@ -34,8 +34,8 @@ template <class T>
 class List {
  public:
   class Iterator;
-  Iterator begin() const { return Iterator(begin_, end_, count_); }
-  Iterator end() const { return Iterator(end_, end_, 0); }
+  Iterator begin() const { return Iterator(begin_, end_, count_, version_); }
+  Iterator end() const { return Iterator(end_, end_, 0, version_); }
   uint32_t size() const { return count_; }
   bool empty() const { return count_ == 0; }
 
@@ -44,6 +44,7 @@ class List {
   const char* begin_ = nullptr;
   const char* end_ = nullptr;
   uint32_t count_ = 0;
+  uint16_t version_ = kPlanVersion;
 };
 
 struct IdMapView {
@@ -74,6 +75,7 @@ struct ProcessView {
   Bytes seccomp_bpf;
   uint32_t seccomp_flags = 0;
   Str apparmor_profile, selinux_label;
+  uint16_t io_priority = 0;
 };
 
 struct MountView {
@@ -186,11 +188,12 @@ void Describe(Io& io, RlimitView& value) {
   io(value.hard);
 }
 
-// A cursor over plan bytes. After the first thing that does not fit, ok() is false and every later
+// A cursor over the bytes of a plan of `version`, or of a message, whose fields have no versions. After the first thing that does not fit, ok() is false and every later
 // read leaves its target as it was.
 class PlanReader {
  public:
-  PlanReader(const char* begin, const char* end) : at_(begin), end_(end) {}
+  PlanReader(const char* begin, const char* end, uint16_t version = kPlanVersion)
+      : at_(begin), end_(end), version_(version) {}
   bool ok() const { return ok_; }
   bool at_end() const { return at_ == end_; }
   const char* position() const { return at_; }
@@ -226,6 +229,11 @@ class PlanReader {
     if (ok_) value = Str{bytes.data, bytes.size};
   }
   void operator()(ProcessView& value) { DescribeProcess(*this, value); }
+  // What an older plan does not have keeps its default.
+  template <class View, class T>
+  void Since(uint16_t version, const char*, View& view, T View::*member) {
+    if (version_ >= version) (*this)(view.*member);
+  }
   template <class T>
   void operator()(List<T>& list) {
     uint32_t count = 0, bytes = 0;
@@ -233,7 +241,7 @@ class PlanReader {
     Scalar(bytes);
     Check(static_cast<size_t>(end_ - at_) >= bytes && count <= bytes);
     if (!ok_) return;
-    PlanReader elements(at_, at_ + bytes);
+    PlanReader elements(at_, at_ + bytes, version_);
     for (uint32_t i = 0; i < count && elements.ok(); ++i) {
       T element{};
       Describe(elements, element);
@@ -243,6 +251,7 @@ class PlanReader {
     list.begin_ = at_;
     list.end_ = at_ + bytes;
     list.count_ = count;
+    list.version_ = version_;
     at_ += bytes;
   }
 
@@ -265,13 +274,15 @@ class PlanReader {
 
   const char* at_;
   const char* end_;
+  uint16_t version_;
   bool ok_ = true;
 };
 
 template <class T>
 class List<T>::Iterator {
  public:
-  Iterator(const char* begin, const char* end, uint32_t left) : reader_(begin, end), left_(left) {
+  Iterator(const char* begin, const char* end, uint32_t left, uint16_t version)
+      : reader_(begin, end, version), left_(left) {
     Load();
   }
   const T& operator*() const { return value_; }
@@ -293,17 +304,25 @@ class List<T>::Iterator {
   T value_{};
 };
 
-// Whether [data, data+size) is a well-formed plan of `kind`; fills `view` if so.
+// Whether [data, data+size) begins as a plan of a later version than this program reads.
+inline bool IsLaterPlan(const char* data, size_t size) {
+  PlanHeader header;
+  if (size < sizeof(header)) return false;
+  memcpy(&header, data, sizeof(header));
+  return header.magic == kPlanMagic && header.version > kPlanVersion;
+}
+
+// Whether [data, data+size) is a well-formed plan of `kind`, of this version or an earlier one; fills `view` if so.
 template <class View>
 bool ParsePlan(const char* data, size_t size, PlanKind kind, View* view) {
   PlanHeader header;
   if (size < sizeof(header)) return false;
   memcpy(&header, data, sizeof(header));
-  if (header.magic != kPlanMagic || header.version != kPlanVersion || header.size != size ||
-      header.kind != static_cast<uint16_t>(kind)) {
+  if (header.magic != kPlanMagic || header.version < kFirstPlanVersion || header.version > kPlanVersion ||
+      header.size != size || header.kind != static_cast<uint16_t>(kind)) {
     return false;
   }
-  PlanReader reader(data + sizeof(header), data + size);
+  PlanReader reader(data + sizeof(header), data + size, header.version);
   Describe(reader, *view);
   return reader.ok() && reader.at_end();
 }

@@ -23,6 +23,7 @@ namespace {
 constexpr long kProcSuperMagic = 0x9fa0, kDevptsSuperMagic = 0x1cd1;
 constexpr int kStatusFd = 3;
 constexpr uint64_t kCapSysAdmin = 1u << 21;
+constexpr int kIoprioWhoProcess = 1;
 
 struct SockFprog {  // struct sock_fprog of linux/filter.h, without its const trouble
   unsigned short len;
@@ -343,6 +344,10 @@ bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int tas
   if (!WriteFileAt(AT_FDCWD, "/proc/self/oom_score_adj", score.data) &&
       g_error.error_number != EACCES) {
     return false;
+  }
+  if (process.io_priority != 0 &&
+      syscall(SYS_ioprio_set, kIoprioWhoProcess, 0, static_cast<int>(process.io_priority)) != 0) {
+    return Fail("set the I/O priority");
   }
   rlimit64 nofile = {.rlim_cur = g_pod.original_nofile[0], .rlim_max = g_pod.original_nofile[1]};
   (void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &nofile, nullptr);

@@ -235,7 +235,7 @@ void Dispatch(Message* message) {
   }
   switch (message->type()) {
     case MessageType::kHello:
-      ReplyHello(id);
+      ReplyHello(message->header);
       break;
     case MessageType::kCreate:
       ReplyPlain(id, Create(message));
@@ -282,14 +282,14 @@ void Dispatch(Message* message) {
   }
 }
 
-void Serve(int control, uint64_t request_id) {
+void Serve(int control, const MessageHeader& request) {
   // A spare has its loop and its log writer already.
   if (!StartLoop() || !StartLogWriter() || !WatchChildren() || !Listen()) {
-    SendError(control, request_id);
+    SendError(control, request.request_id);
     _exit(1);
   }
   UseConnection(control);
-  ReplyHello(request_id);
+  ReplyHello(request);
   // Nobody knows of a shim that could not greet.
   if (!Connected()) _exit(1);
   while (true) {

@@ -42,6 +42,14 @@ bool FailWith(int error_number, const char* step, const char* object = "");
 // Records an error that no system call made.
 bool Refuse(Code code, const char* step, const char* object = "");
 
+// ParsePlan() that says in g_error why not.
+template <class View>
+bool ReadPlan(const char* bytes, size_t size, PlanKind kind, View* view) {
+  if (ParsePlan(bytes, size, kind, view)) return true;
+  if (IsLaterPlan(bytes, size)) return Refuse(kFailedPrecondition, "the plan is of a later version than this shim reads");
+  return Refuse(kInvalidArgument, "malformed plan");
+}
+
 // Owns one descriptor.
 class Fd {
  public:
