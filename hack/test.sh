@@ -132,7 +132,7 @@ stage_vm() {
 # Inside the machine of hack/vm.sh.
 stage_machine() {
   local failed=0 name
-  for name in apparmor_root selinux_root cgroup_root hardening_root host_paths_root shim_broker_root shim \
+  for name in apparmor_root selinux_root cgroup_root hardening_root host_paths_root shim_broker_root shim shim_versions \
       bridge_network_root cni_network_root pod_manager_root; do
     echo "--- ${name}_test"
     "build/tests/${name}_test" --gtest_brief=1 || failed=1

@@ -71,7 +71,7 @@ void FindCgroups(const std::string& dir,
 
 }  // namespace
 
-Daemon::Daemon(const std::string& more) : bin_(BinDir()) {
+Daemon::Daemon(const std::string& more) : bin_(BinDir()), started_bin_(bin_) {
   static int instances = 0;
   const int number = (getpid() * 7 + ++instances) % 4096;
   bridge_ = absl::StrCat("ct", number);
@@ -114,14 +114,20 @@ std::string Daemon::cgroup_parent() const {
   return absl::StrCat("/", bridge_, UseSystemd() ? ".slice" : "");
 }
 
+void Daemon::UsePrograms(const std::string& bin, const std::string& shim) {
+  started_bin_ = bin.empty() ? bin_ : bin;
+  shim_ = shim;
+}
+
 void Daemon::Start() {
   const std::string socket = dir_.path() + "/crisp.sock";
-  const std::vector<std::string> argv = {
-      bin_ + "/crispd",    "--config",          dir_.path() + "/config.yaml",
+  std::vector<std::string> argv = {
+      started_bin_ + "/crispd",    "--config",          dir_.path() + "/config.yaml",
       "--root",            dir_.path() + "/root", "--state",
       dir_.path() + "/state", "--listen",       "unix://" + socket,
       "--metrics-address", "127.0.0.1:0",       "--log-level",
       "debug"};
+  if (!shim_.empty()) argv.insert(argv.end(), {"--shim", shim_});
   std::vector<char*> pointers;
   for (const std::string& s : argv) pointers.push_back(const_cast<char*>(s.c_str()));
   pointers.push_back(nullptr);

@@ -27,6 +27,9 @@ class Daemon {
 
   // Starts crispd and returns once Version answers (fails the test after 20 s).
   void Start();
+  // What Start() starts from now on: another release's programs (a directory; "": this build's), and another
+  // crisp-shim ("": the one that belongs to it).
+  void UsePrograms(const std::string& bin, const std::string& shim);
   void Terminate();  // SIGTERM and wait: pods stay
   void Kill();       // SIGKILL and wait: pods stay
   pid_t pid() const { return pid_; }
@@ -53,7 +56,7 @@ class Daemon {
   int Run(const std::vector<std::string>& argv) const;
 
   TempDir dir_;
-  std::string bin_;
+  std::string bin_, started_bin_, shim_;
   std::string bridge_;
   pid_t pid_ = -1;
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
