@@ -33,10 +33,10 @@ if [[ -n $musl ]]; then
   flags+=(-DCRISP_SHIM_FREESTANDING -fPIE -ffunction-sections -fno-asynchronous-unwind-tables -nostdinc -nostdinc++
     -isystem "/usr/include/$(basename "$musl")" -idirafter "$($cxx -print-file-name=include)"
     -idirafter /usr/include -idirafter "/usr/include/$($cxx -print-multiarch)")
-  link=(-nostdlib -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now "$musl"/{rcrt1,crti}.o -L"$musl")
+  link=(-nostdlib -static-pie "-Wl,--gc-sections" "-Wl,-z,relro,-z,now" "$musl"/{rcrt1,crti}.o -L"$musl")
   # mold gives it by itself.
-  if command -v mold >/dev/null; then link+=(-fuse-ld=mold); else link+=(-Wl,--defsym=__dso_handle=0); fi
-  libraries=(-Wl,--start-group -lc -lgcc -Wl,--end-group "$musl/crtn.o")
+  if command -v mold >/dev/null; then link+=(-fuse-ld=mold); else link+=("-Wl,--defsym=__dso_handle=0"); fi
+  libraries=("-Wl,--start-group" -lc -lgcc "-Wl,--end-group" "$musl/crtn.o")
 fi
 sources=()
 for source in "$work"/runtime/shim/*.cc; do
