@@ -58,7 +58,7 @@ kubectl() { "$kube_bin/kubectl" --kubeconfig "$work/admin.kubeconfig" "$@"; }
 pid_of() {
   local pid
   pid=$(cat "$work/pids/$1" 2>/dev/null) && [[ -n $pid ]] || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$work" || return 1
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$work" || return 1
   echo "$pid"
 }
 

@@ -9,7 +9,7 @@
 #
 # The cluster runs in namespaces of its own for network, processes and mounts, below CRISP_CLUSTER_DIR
 # (/var/lib/crisp-conformance), and is gone with the run. CONFORMANCE_PROCESSES says how many tests run at
-# a time (4). hack/conformance-skips.txt says what is left out and why. The exit status says whether a test
+# a time (8). hack/conformance-skips.txt says what is left out and why. The exit status says whether a test
 # failed. Logs and the report are in build/conformance.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
@@ -17,9 +17,11 @@ logs=$root/build/conformance
 . "$root/hack/lib/suites.sh"
 . "$root/test/e2e/lib/registry.sh"
 
+export CRISP_CLUSTER_SERVICES=yes CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/lib/crisp-conformance}
+
 say() { echo "conformance: $*"; }
 
-filter='Conformance && !Serial && !Disruptive' processes=${CONFORMANCE_PROCESSES:-4}
+filter='Conformance && !Serial && !Disruptive' processes=${CONFORMANCE_PROCESSES:-8}
 focus='(EmptyDir volumes should support|Subpath).*\[Conformance\]' options=()
 parse() {
   while [[ $# -gt 0 ]]; do
@@ -36,12 +38,14 @@ parse() {
 
 outside() {
   [[ $EUID == 0 ]] || { say "not root" >&2; exit 1; }
+  local lock status=0
+  exec {lock}>"/run/lock/crisp-conformance${CRISP_CLUSTER_DIR//\//-}"
+  flock -n "$lock" || { say "another run uses $CRISP_CLUSTER_DIR" >&2; exit 1; }
   "$root/hack/cluster.sh" build
   "$root/hack/kubernetes.sh" conformance >/dev/null
   "$root/hack/node-images.sh" >/dev/null
   rm -rf "$logs"
   mkdir -p "$logs"
-  local status=0
   unshare --mount --net --pid --fork --kill-child --mount-proc "$0" --inside "$@" || status=$?
   summarize || status=1
   return $status
@@ -49,9 +53,10 @@ outside() {
 
 inside() {
   local kubernetes=$root/build/tools/kubernetes/bin registry status=0
-  export CRISP_CLUSTER_SERVICES=yes CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/lib/crisp-conformance}
   work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-conformance.XXXXXXXX")
-  "$root/hack/cluster.sh" down # what a run that was killed has left
+  # What a run that was killed has left: no process.
+  rm -rf "$CRISP_CLUSTER_DIR/pids"
+  "$root/hack/cluster.sh" down
   trap clean_up EXIT
   trap 'exit 130' INT TERM
   make_network

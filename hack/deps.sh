@@ -20,8 +20,9 @@ build=(
 )
 # What the tests talk to, and what the test images are made of.
 test=(
-  apache2-utils attr bind9-dnsutils iptables busybox-static bzip2 containernetworking-plugins curl docker-registry dpkg-dev
-  erofs-utils iproute2 jq libcap2-bin nftables nginx-light openssl procps prometheus util-linux xz-utils zstd
+  apache2-utils attr bind9-dnsutils busybox-static bzip2 containernetworking-plugins curl docker-registry dpkg-dev
+  erofs-utils iproute2 iptables jq libcap2-bin netcat-openbsd nftables nginx-light openssl procps prometheus
+  util-linux xz-utils zstd
 )
 extra=()
 case ${1:-} in

@@ -42,7 +42,8 @@ build_trees() {
   echo user-defined-in-image:x:1000:1000::/home:/bin/sh >>"$out/trees/agnhost/etc/passwd"
   printf '%s\n' user-defined-in-image:x:1000: group-defined-in-image:x:50000:user-defined-in-image \
     >>"$out/trees/agnhost/etc/group"
-  for program in /usr/bin/{curl,dig,getent} /bin/bash; do copy_program "$out/trees/agnhost" "$program"; done
+  for program in /usr/bin/{curl,dig,getent} /bin/{bash,nc.openbsd}; do copy_program "$out/trees/agnhost" "$program"; done
+  ln -s /bin/nc.openbsd "$out/trees/agnhost/usr/bin/nc" # before busybox's, which lacks options
   for program in /usr/bin/{ipcs,ipcmk,ipcrm,lscpu}; do copy_program "$out/trees/linux" "$program"; done
   # Pages for agnhost to serve. Tests mount these images, too, and look for the name of upstream's system then.
   for name in kitten nautilus; do

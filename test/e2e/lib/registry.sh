@@ -54,9 +54,10 @@ start_registry() {
 }
 
 stop_registry() {
-  local folder
+  local folder pid
   folder=$(registry_folder "$1") || return 0
-  [[ -f $folder/pid ]] && kill "$(cat "$folder/pid")" 2>/dev/null
+  # It may have ended before, and its number be another's.
+  pid=$(cat "$folder/pid" 2>/dev/null) && grep -qsx docker-registry "/proc/$pid/comm" && kill "$pid" 2>/dev/null || true
   rm -rf "$folder" "${TMPDIR:-/tmp}/crisp-registry.${1##*:}"
 }
 
