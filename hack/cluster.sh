@@ -23,7 +23,10 @@ root=$(readlink -f "$(dirname "$0")/..")
 
 work=$(readlink -m "${CRISP_CLUSTER_DIR:-/var/lib/crisp-cluster}")
 # By a cluster of this network namespace or, as its cgroups tell, of another.
-taken() { { ip link show "crk$1" || ls -d /sys/fs/cgroup/{*/,}"crisp-cluster-$1" | grep .; } >/dev/null 2>&1; }
+taken() {
+  ip link show "crk$1" >/dev/null 2>&1 || compgen -G "/sys/fs/cgroup/*/crisp-cluster-$1" >/dev/null ||
+    [[ -d /sys/fs/cgroup/crisp-cluster-$1 ]]
+}
 # Names and addresses follow from a number that no other cluster has, which `up` keeps in the folder.
 id=$(cat "$work/id" 2>/dev/null) || {
   id=$(($(printf %s "$work" | cksum | cut -d' ' -f1) % 250 + 1))

@@ -193,7 +193,7 @@ failures=()
 summary=
 for stage in "${stages[@]}"; do
   if ! declare -F "stage_$stage" >/dev/null; then
-    echo "test: no stage '$stage'; there are: deps lint build unit tools proto e2e scripts critest cluster asan tsan fuzz node vm, and machine and labelled inside the machine" >&2
+    echo "test: no stage '$stage'; there are: deps lint build unit tools proto e2e scripts critest cluster asan tsan fuzz node conformance vm, and machine and labelled inside the machine" >&2
     exit 2
   fi
   echo "=== $stage"
