@@ -7,6 +7,7 @@ cd "$(dirname "$0")/../../.." || exit
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
 . hack/bench/image.sh
 . test/e2e/lib/daemon.sh
+tests=()
 failed=0 driver=${CRISP_CGROUP_DRIVER:-cgroupfs} image=crisp.test/busybox:latest
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
@@ -202,8 +203,8 @@ test_a_bus_that_is_gone_is_told() {
 start
 lines() { dmesg | grep -c 'overlayfs: unrecognized'; }
 before=$(lines)
-# With arguments, those alone.
-for name in ${*:-$(compgen -A function test_)}; do
+[[ $# -gt 0 ]] || mapfile -t tests < <(compgen -A function test_)
+for name in "$@" "${tests[@]}"; do
   echo "$name"
   "$name"
 done
