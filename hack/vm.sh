@@ -3,13 +3,14 @@
 # tests that the machine at hand cannot run.
 #
 #   hack/vm.sh run [--driver cgroupfs|systemd] [--lsm apparmor|selinux|permissive] [--timeout SECONDS]
-#              [--keep FOLDER] -- COMMAND...
+#              [--kernel backports] [--keep FOLDER] -- COMMAND...
 #       boots, runs COMMAND as root in this tree's path and ends with its exit status (124 when the
 #       time was up, 125 when the machine gave no status). --driver is what CRISP_CGROUP_DRIVER says
 #       to the tests' daemons. What COMMAND leaves in $CRISP_VM_OUT is put in FOLDER afterwards.
 #       selinux is enforcing Debian's default policy with hack/selinux/container.cil; permissive only
-#       notes what it would forbid (in the journal, which is among what is kept).
-#   hack/vm.sh build [apparmor|selinux]    only makes the disk that it boots from
+#       notes what it would forbid (in the journal, which is among what is kept). --kernel backports is a
+#       newer Linux than Debian 12's own (6.1), on which pods with a user namespace cannot be.
+#   hack/vm.sh build [apparmor|selinux [backports]]    only makes the disk that it boots from
 #
 # The processor is emulated (tcg): about ten times slower than the real one, and the same everywhere.
 # The disk is made from Debian's packages without booting an installer and kept in build/vm until
@@ -52,37 +53,51 @@ library_packages() {
     done | cut -d: -f1 | sort -u
 }
 
+# Of what apt_options names.
+apt_options=()
 kernel_package() {
-  apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' |
+  { apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 2>/dev/null || true; } | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' |
     head -1
 }
 
-# build_root apparmor|selinux: prints the KEY of $out/{root-KEY.img,vmlinuz-KEY,initrd-KEY}, which it
+# Lists of a suite alone, beside the system's.
+use_suite() {
+  local lists=$out/apt-$1
+  mkdir -p "$lists/partial"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${DEBIAN_MIRROR:-http://deb.debian.org/debian} $1 main" \
+    >"$lists.list"
+  apt_options=(-o "Dir::Etc::sourcelist=$lists.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists"
+    -o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=")
+}
+
+# build_root apparmor|selinux [backports]: prints the KEY of $out/{root-KEY.img,vmlinuz-KEY,initrd-KEY}, which it
 # has made where they were missing.
 build_root() {
-  local lsm=$1
+  local lsm=$1 suite=${2:-} name=$1${2:++$2}
   need_programs
   mkdir -p "$out"
   exec 9>"$out/lock"
   flock 9
   local kernel all key
+  [[ -z $suite ]] || use_suite "bookworm-$suite"
   kernel=$(kernel_package)
   if [[ -z $kernel ]]; then
-    apt-get update -qq >&2
+    apt-get "${apt_options[@]}" update -qq >&2
     kernel=$(kernel_package)
   fi
   [[ -n $kernel ]] || fail "apt knows no linux-image-cloud-amd64"
   [[ $lsm != selinux ]] || packages+=("${selinux_packages[@]}")
   mapfile -t all < <({ printf '%s\n' "${packages[@]}"; library_packages; } | sort -u)
-  key=$lsm-$({
+  key=$name-$({
     sed -n '/^build_root()/,/^make_payload()/p' "$0"
-    apt-cache show --no-all-versions "$kernel" "${all[@]}" 2>/dev/null | grep -E '^(Package|Version):'
+    { apt-cache "${apt_options[@]}" show --no-all-versions "$kernel"
+      apt-cache show --no-all-versions "${all[@]}"; } 2>/dev/null | grep -E '^(Package|Version):'
     echo "${modules[*]}"
     [[ $lsm != selinux ]] || cat "$root/hack/selinux/container.cil"
   } | sha256sum | cut -c1-16)
   if [[ ! -f $out/root-$key.img ]]; then
     echo "vm: building the disk from $kernel and Debian's packages ($lsm)" >&2
-    rm -rf "$out"/{root,vmlinuz,initrd}-"$lsm"-* "$out/tree"
+    rm -rf "$out"/{root,vmlinuz,initrd}-"$name"-* "$out/tree"
     make_tree "$lsm" "$kernel" "${all[@]}" >"$out/build.log" 2>&1 ||
       { tail -20 "$out/build.log" >&2; fail "the disk could not be built (build/vm/build.log)"; }
     mv "$out/tree/boot/vmlinuz" "$out/vmlinuz-$key"
@@ -106,7 +121,7 @@ make_tree() {
   (
     mkdir -p "$out/kernel.tmp"
     cd "$out/kernel.tmp"
-    apt-get download -qq -o APT::Sandbox::User=root "$kernel"
+    apt-get "${apt_options[@]}" download -qq -o APT::Sandbox::User=root "$kernel"
     dpkg-deb -x "$kernel"_*.deb .
     rm -rf "$tree/usr/lib/modules"
     mv lib/modules "$tree/usr/lib/modules"
@@ -161,7 +176,9 @@ UNIT
   ln -sfn ../crisp-vm.service "$tree/etc/systemd/system/multi-user.target.wants/crisp-vm.service"
   cat >"$tree/usr/local/sbin/crisp-vm" <<'SCRIPT'
 #!/bin/bash
-# ttyS1 is the command's output; the second disk is the tree; the third takes a tar with the result.
+# ttyS1 is the command's output; one disk is the tree; another takes a tar with the result.
+disk() { readlink -f "/dev/disk/by-id/virtio-crisp-$1"; }
+udevadm settle
 stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1 2>&1 </dev/null
 mkdir -p /tree
@@ -169,9 +186,9 @@ if [[ -e /sys/fs/selinux/enforce ]]; then
   echo "vm: SELinux, enforcing $(cat /sys/fs/selinux/enforce), as $(tr -d '\0' </proc/self/attr/current)"
   # Programs, as what /usr/local/bin has.
   cp /bin/mount /run/our-mount && chcon system_u:object_r:bin_t:s0 /run/our-mount  # as who we are, not as mount_t
-  /run/our-mount -o context=system_u:object_r:bin_t:s0 /dev/vdb /tree
+  /run/our-mount -o context=system_u:object_r:bin_t:s0 "$(disk tree)" /tree
 else
-  mount /dev/vdb /tree
+  mount "$(disk tree)" /tree
 fi
 source /tree/.vm/environment
 mkdir -p "$CRISP_VM_ROOT" /vm-out
@@ -182,7 +199,7 @@ export HOME=/root CRISP_VM_OUT=/vm-out
 /bin/bash .vm/command
 echo $? >/vm-out/.status
 journalctl -b --no-pager -o short-monotonic >/vm-out/journal 2>/dev/null
-tar -C /vm-out -cf /dev/vdc . && sync
+tar -C /vm-out -cf "$(disk result)" . && sync
 SCRIPT
   # critest loads its AppArmor profiles through it.
   printf '%s\n' '#!/bin/sh' 'exec "$@"' >"$tree/usr/local/bin/sudo"
@@ -194,20 +211,34 @@ make_initrd() {
   local tree=$out/tree initrd=$out/initrd.tmp release file order=()
   release=$(ls "$tree/usr/lib/modules")
   rm -rf "$initrd"
-  mkdir -p "$initrd"/{bin,dev,proc,root}
+  mkdir -p "$initrd"/{bin,dev,proc,root,sys}
   cp "$tree/bin/busybox" "$initrd/bin/busybox"
   mapfile -t order < <(for file in "${boot_modules[@]}"; do
     modprobe -S "$release" -d "$tree" --show-depends "$file"
   done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++')
-  for file in "${order[@]}"; do cp "$file" "$initrd/"; done
+  # Newer kernels have them packed.
+  for file in "${order[@]}"; do
+    if [[ $file == *.xz ]]; then xz -dc "$file" >"$initrd/$(basename "$file" .xz)"; else cp "$file" "$initrd/"; fi
+  done
   {
     echo '#!/bin/busybox sh'
     echo 'bb=/bin/busybox'
     echo '$bb mount -t devtmpfs dev /dev'
-    for file in "${order[@]}"; do echo "\$bb insmod /$(basename "$file")"; done
-    echo 'until [ -b /dev/vda ]; do $bb sleep 0.05; done'
-    echo '$bb mount -t ext4 /dev/vda /root || exec $bb sh'
-    echo '$bb umount /dev'
+    for file in "${order[@]}"; do echo "\$bb insmod /$(basename "$file" .xz)"; done
+    # Newer kernels find disks in any order.
+    cat <<'INIT'
+$bb mount -t sysfs sys /sys
+disk=''
+until [ -n "$disk" ]; do
+  $bb sleep 0.05
+  for one in /sys/block/vd*; do
+    [ ! -e "$one/serial" ] || [ "$($bb cat "$one/serial")" != crisp-root ] || disk=/dev/${one##*/}
+  done
+done
+$bb mount -t ext4 "$disk" /root || exec $bb sh
+$bb umount /sys
+$bb umount /dev
+INIT
     echo 'exec $bb switch_root /root /lib/systemd/systemd'
   } >"$initrd/init"
   chmod 755 "$initrd/init"
@@ -250,11 +281,12 @@ make_payload() {
 }
 
 run() {
-  local driver=cgroupfs lsm=apparmor limit=3600 keep='' key status=0 security
+  local driver=cgroupfs lsm=apparmor suite='' limit=3600 keep='' key status=0 security
   while [[ $# -gt 0 ]]; do
     case $1 in
       --driver) driver=$2; shift 2 ;;
       --lsm) lsm=$2; shift 2 ;;
+      --kernel) suite=$2; shift 2 ;;
       --timeout) limit=$2; shift 2 ;;
       --keep) keep=$2; shift 2 ;;
       --) shift; break ;;
@@ -262,6 +294,7 @@ run() {
     esac
   done
   [[ $driver == cgroupfs || $driver == systemd ]] || fail "--driver $driver: cgroupfs or systemd"
+  [[ -z $suite || $suite == backports ]] || fail "--kernel $suite: backports, or none"
   [[ $# -gt 0 ]] || fail "run: no command"
   case $lsm in
     apparmor) security='apparmor=1 security=apparmor' ;;
@@ -269,25 +302,31 @@ run() {
     permissive) security='selinux=1 security=selinux enforcing=0' lsm=selinux ;;
     *) fail "--lsm $lsm: apparmor, selinux or permissive" ;;
   esac
-  key=$(build_root "$lsm")
+  # Debian's qemu emulates cmpxchg16b in a way on which newer kernels die.
+  local cpu=max${suite:+,-cx16}
+  key=$(build_root "$lsm" "$suite")
   work=$(mktemp -d "$out/run.XXXXXXXX")
   trap 'rm -rf --one-file-system "$work"' EXIT
   make_payload "$work/tree.img" "$driver" "$@"
   truncate -s 512M "$work/result.img"
   # The disks' changes go to deleted files in TMPDIR.
-  TMPDIR=$work timeout --kill-after=10 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+  TMPDIR=$work timeout --kill-after=10 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu "$cpu" \
     -smp "${CRISP_VM_CPUS:-2}" -m "${CRISP_VM_MEMORY:-4G}" -nodefaults -display none -no-reboot \
     -kernel "$out/vmlinuz-$key" -initrd "$out/initrd-$key" \
     -append "console=ttyS0 quiet loglevel=4 mitigations=off random.trust_cpu=on rdinit=/init \
 $security cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 systemd.show_status=no panic=-1" \
-    -drive "file=$out/root-$key.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
-    -drive "file=$work/tree.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
-    -drive "file=$work/result.img,format=raw,if=virtio,cache=unsafe" \
+    -drive "id=root,if=none,file=$out/root-$key.img,format=raw,snapshot=on,cache=unsafe" \
+    -drive "id=tree,if=none,file=$work/tree.img,format=raw,snapshot=on,cache=unsafe" \
+    -drive "id=result,if=none,file=$work/result.img,format=raw,cache=unsafe" \
+    -device virtio-blk-pci,drive=root,serial=crisp-root \
+    -device virtio-blk-pci,drive=tree,serial=crisp-tree \
+    -device virtio-blk-pci,drive=result,serial=crisp-result \
     -serial "file:$work/console" -serial stdio </dev/null || status=$?
   if [[ $status == 124 || $status == 137 ]]; then
     echo "vm: not done after $limit s" >&2
     status=124
-  elif mkdir "$work/result" && tar -C "$work/result" -xf "$work/result.img" 2>/dev/null; then
+  elif mkdir "$work/result" && tar -C "$work/result" -xf "$work/result.img" 2>/dev/null &&
+      [[ -f $work/result/.status ]]; then
     status=$(cat "$work/result/.status")
   else
     tail -20 "$work/console" >&2
@@ -303,7 +342,7 @@ $security cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 systemd.show_statu
 }
 
 case ${1:-} in
-  build) build_root "${2:-apparmor}" >/dev/null ;;
+  build) build_root "${2:-apparmor}" "${3:-}" >/dev/null ;;
   run) shift; run "$@" ;;
   *) sed -n '2,/^set /p' "$0" | sed '$d; s/^# \{0,1\}//' >&2; exit 2 ;;
 esac
