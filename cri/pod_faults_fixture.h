@@ -23,8 +23,13 @@ namespace crisp::cri {
 class PodFaultsTest : public PodManagerTest {
  protected:
   std::string State() const { return dir_.path() + "/state"; }
+  // A child of its that has not reached its program is found for a moment, too.
   pid_t ShimOf(const std::string& pod) {
-    const auto found = runtime::FindShims(dir_.path() + "/state/pods", pod);
+    auto found = runtime::FindShims(dir_.path() + "/state/pods", pod);
+    for (int i = 0; i < 500 && found.ok() && found->size() > 1; ++i) {
+      absl::SleepFor(absl::Milliseconds(10));
+      found = runtime::FindShims(dir_.path() + "/state/pods", pod);
+    }
     EXPECT_OK(found);
     EXPECT_EQ(found->size(), 1u);
     return found->empty() ? -1 : found->front().pid;
@@ -52,7 +57,8 @@ class PodFaultsTest : public PodManagerTest {
   }
   // Ends the connection to a shim as the kernel may: the shim lives on. One of an adopted shim.
   void BreakConnection(pid_t shim) {
-    int broken = 0;
+    // All are looked at before one is ended, for the next connection is made at once.
+    std::vector<int> connections;
     ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir("/proc/self/fd"));
     for (const std::string& name : names) {
       int fd = -1, type = 0;
@@ -62,10 +68,10 @@ class PodFaultsTest : public PodManagerTest {
       struct ucred peer {};
       size = sizeof(peer);
       if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid != shim) continue;
-      ASSERT_EQ(::shutdown(fd, SHUT_RDWR), 0);
-      ++broken;
+      connections.push_back(fd);
     }
-    ASSERT_EQ(broken, 1);
+    ASSERT_EQ(connections.size(), 1u);
+    ASSERT_EQ(::shutdown(connections[0], SHUT_RDWR), 0);
   }
   v1::RunPodSandboxRequest SharedPidRequest(const std::string& name) {
     v1::RunPodSandboxRequest request = PodRequest(name);
