@@ -23,12 +23,7 @@ constexpr absl::Duration kNewsTime = absl::Seconds(2);
 }  // namespace
 
 absl::Status SignalInit(const Container& container, int signal) {
-  std::shared_ptr<const UniqueFd> pidfd;
-  {
-    absl::MutexLock lock(&container.mutex);
-    pidfd = container.pidfd;
-  }
-  if (pidfd != nullptr) {
+  if (const std::shared_ptr<const UniqueFd> pidfd = container.Pidfd(); pidfd != nullptr) {
     if (syscall(SYS_pidfd_send_signal, pidfd->get(), signal, nullptr, 0) == 0 || errno == ESRCH) {
       return absl::OkStatus();
     }

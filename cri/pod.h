@@ -145,6 +145,10 @@ struct Container {
     absl::MutexLock lock(&mutex);
     return record;
   }
+  std::shared_ptr<const UniqueFd> Pidfd() const {
+    absl::MutexLock lock(&mutex);
+    return pidfd;
+  }
   state::ContainerRecord::Stage Stage() const {
     absl::MutexLock lock(&mutex);
     return record->stage();

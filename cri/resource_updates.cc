@@ -22,11 +22,13 @@ void AdjustOomScores(const runtime::Cgroup& group, int64_t former, int64_t wante
     const auto pids = group.Pids();
     if (!pids.ok()) return;
     for (const int32_t pid : *pids) {
-      const std::string path = absl::StrCat("/proc/", pid, "/oom_score_adj");
-      const auto text = ReadFile(path, 64);
+      // The number may be another's by now.
+      const auto process = group.OpenProcess(pid);
+      if (!process.ok()) continue;
+      const auto text = ReadFileAt(process->get(), "oom_score_adj", 64);
       int64_t now = 0;
       if (!text.ok() || !absl::SimpleAtoi(*text, &now) || now != former) continue;
-      const absl::Status written = WriteKernelFile(path, absl::StrCat(wanted));
+      const absl::Status written = WriteKernelFileAt(process->get(), "oom_score_adj", absl::StrCat(wanted));
       if (absl::IsPermissionDenied(written)) {
         LogWarning("oom_score_adj cannot be lowered", {{"pid", pid}, {"error", written.ToString()}});
         return;

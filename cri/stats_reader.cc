@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <optional>
 #include <utility>
@@ -37,24 +39,35 @@ Attributes MakeAttributes(const Record& record) {
   return attributes;
 }
 
-// What proc tells of some processes.
-void CountProcesses(const std::vector<int32_t>& pids, MetricsReading& reading) {
-  reading.processes = pids.size();
-  for (const int32_t pid : pids) {
-    if (auto tasks = ListDir(absl::StrCat("/proc/", pid, "/task")); tasks.ok()) {
-      reading.threads += tasks->size();
-    }
-    auto fds = ListDir(absl::StrCat("/proc/", pid, "/fd"));
+// What proc tells of the processes of a group.
+void CountProcesses(const runtime::Cgroup& group, MetricsReading& reading) {
+  const auto pids = group.Pids();
+  if (!pids.ok()) return;
+  reading.processes = pids->size();
+  for (const int32_t pid : *pids) {
+    const auto process = group.OpenProcess(pid);
+    if (!process.ok()) continue;
+    const std::string directory = absl::StrCat("/proc/self/fd/", process->get());
+    if (auto tasks = ListDir(directory + "/task"); tasks.ok()) reading.threads += tasks->size();
+    auto fds = ListDir(directory + "/fd");
     if (!fds.ok()) continue;
     reading.file_descriptors += fds->size();
     for (const std::string& fd : *fds) {
       char target[8] = {};
-      const std::string link = absl::StrCat("/proc/", pid, "/fd/", fd);
+      const std::string link = absl::StrCat(directory, "/fd/", fd);
       if (::readlink(link.c_str(), target, sizeof(target) - 1) > 0 && absl::StartsWith(target, "socket:")) {
         ++reading.sockets;
       }
     }
   }
+}
+
+// The limit of a process that is still alive behind its pidfd afterwards, so that the number was its own.
+std::optional<uint64_t> OpenFilesLimit(pid_t pid, const UniqueFd* pidfd) {
+  struct rlimit files;
+  if (pid <= 0 || pidfd == nullptr || ::prlimit(pid, RLIMIT_NOFILE, nullptr, &files) != 0) return std::nullopt;
+  if (::syscall(SYS_pidfd_send_signal, pidfd->get(), 0, nullptr, 0) != 0) return std::nullopt;
+  return files.rlim_cur;
 }
 
 void FillFileSystem(const storage::FsUsage& usage, MetricsReading& reading) {
@@ -166,12 +179,9 @@ void StatsReader::AddMetricsOf(const ContainerReading& container, const v1::PodS
                          .started_at = absl::FromUnixNanos(record.started_at()),
                          .resources = record.resources()};
   if (container.writable_layer.has_value()) FillFileSystem(*container.writable_layer, reading);
-  auto pids = node_.CgroupAt(record.cgroup_path()).Pids();
-  if (pids.ok()) CountProcesses(*pids, reading);
-  struct rlimit files;
-  if (record.pid() > 0 && ::prlimit(record.pid(), RLIMIT_NOFILE, nullptr, &files) == 0) {
-    reading.open_files_limit = files.rlim_cur;
-  }
+  CountProcesses(node_.CgroupAt(record.cgroup_path()), reading);
+  const auto pidfd = (*found)->Pidfd();
+  if (auto limit = OpenFilesLimit(record.pid(), pidfd.get())) reading.open_files_limit = *limit;
   v1::ContainerMetrics* of_container = metrics->add_container_metrics();
   of_container->set_container_id(record.id());
   for (v1::Metric& sample : ContainerMetricSamples(reading)) {

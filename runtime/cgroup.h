@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/cancel.h"
+#include "base/unique_fd.h"
 #include "runtime/cgroup_layout.h"
 #include "runtime/launch_plan.h"
 #include "runtime/oci_spec.h"
@@ -66,6 +67,10 @@ class Cgroup {
   absl::StatusOr<bool> IsEmpty() const;
   // Whether that process is in it, or in a group nested in it.
   bool Contains(int32_t pid) const;
+  // The directory of that process in proc; NotFound when it has ended or is not in the group (any more).
+  // What is opened below it is this process', or cannot be opened: whoever has the number next is not
+  // found there.
+  absl::StatusOr<UniqueFd> OpenProcess(int32_t pid) const;
 
   // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel says
   // EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
@@ -101,6 +106,7 @@ class Cgroup {
   absl::Status Apply(const OciResources& resources, bool fresh) const;
   absl::Status RemoveOnce() const;
   absl::Status CheckMemoryFits(const OciResources& change) const;
+  bool IsNamedIn(absl::string_view proc_cgroup) const;
   absl::Status SignalAll(int signal) const;
   absl::Status KillFrozen() const;
 

@@ -62,15 +62,25 @@ absl::StatusOr<bool> Cgroup::IsEmpty() const {
   return pids.empty();
 }
 
-bool Cgroup::Contains(int32_t pid) const {
-  absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
-  if (!text.ok()) return false;
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+bool Cgroup::IsNamedIn(absl::string_view proc_cgroup) const {
+  for (absl::string_view line : absl::StrSplit(proc_cgroup, '\n')) {
     std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
     if (parts.size() != 3) continue;
     if (parts[2] == path_ || absl::StartsWith(parts[2], absl::StrCat(path_, "/"))) return true;
   }
   return false;
+}
+
+bool Cgroup::Contains(int32_t pid) const {
+  absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
+  return text.ok() && IsNamedIn(*text);
+}
+
+absl::StatusOr<UniqueFd> Cgroup::OpenProcess(int32_t pid) const {
+  CRISP_ASSIGN_OR_RETURN(UniqueFd process, Open(absl::StrCat("/proc/", pid), O_PATH | O_DIRECTORY));
+  const absl::StatusOr<std::string> groups = ReadFileAt(process.get(), "cgroup");
+  if (groups.ok() && IsNamedIn(*groups)) return process;
+  return absl::NotFoundError(absl::StrCat("process ", pid, " is not in cgroup ", path_));
 }
 
 // The pid may have been given to somebody else since it was listed; the pidfd pins it, and only then

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <linux/bpf.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -192,6 +193,34 @@ TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
   ASSERT_OK(group_->Kill(Within(absl::Seconds(10))));
   EXPECT_TRUE(*group_->IsEmpty());
   EXPECT_OK(group_->Remove(Within(absl::Seconds(10))));
+}
+
+// A process of this number, which nobody may have.
+pid_t SpawnAs(pid_t pid) {
+  clone_args args = {.exit_signal = SIGCHLD, .set_tid = reinterpret_cast<uint64_t>(&pid), .set_tid_size = 1};
+  const pid_t child = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
+  if (child == 0) {
+    while (true) pause();
+  }
+  return child;
+}
+
+TEST_F(CgroupTest, WhatIsOpenedOfAProcessIsNeverAnothers) {
+  ASSERT_OK(group_->Create());
+  const pid_t pid = Spawn(group_->Dirs());
+  ASSERT_OK_AND_ASSIGN(const UniqueFd process, group_->OpenProcess(pid));
+  EXPECT_OK(WriteKernelFileAt(process.get(), "oom_score_adj", "100"));
+  EXPECT_EQ(ReadFile(absl::StrCat("/proc/", pid, "/oom_score_adj")).value_or(""), "100\n");
+  EXPECT_THAT(group_->OpenProcess(getpid()), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  ASSERT_EQ(waitpid(pid, nullptr, 0), pid);
+  const pid_t other = SpawnAs(pid);
+  ASSERT_EQ(other, pid) << "somebody else has the number already";
+  EXPECT_FALSE(WriteKernelFileAt(process.get(), "oom_score_adj", "200").ok());
+  EXPECT_FALSE(ReadFileAt(process.get(), "oom_score_adj").ok());
+  EXPECT_NE(ReadFile(absl::StrCat("/proc/", pid, "/oom_score_adj")).value_or(""), "200\n");
+  EXPECT_THAT(group_->OpenProcess(pid), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_EQ(kill(other, SIGKILL), 0);
 }
 
 TEST_F(CgroupTest, KillsAForkBomb) {
