@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -59,6 +60,10 @@ class PodRecordsTest : public PodFaultsTest {
     }
     EXPECT_EQ(held, 0u);
     EXPECT_EQ(Containers(), 0u);
+  }
+  void ExpectReleased() {
+    for (int i = 0; i < 3000 && !images_->PinnedKeys().empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_TRUE(images_->PinnedKeys().empty());
   }
   // Everything is as before, and goes on.
   void ExpectAllThere(const std::string& pod, const std::string& running, const std::string& ended) {
@@ -137,6 +142,37 @@ TEST_F(PodRecordsTest, AContainerThatOnlyTheShimKnowsCanBeEnded) {
   EXPECT_TRUE(GroupsGone(pod));
 }
 
+// Whether or not the shim can be asked before what is left over is swept away.
+TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
+  for (const bool hangs : {false, true}) {
+    const std::string pod = RunPod(absl::StrCat("web-", hangs));
+    const std::string running = RunContainer(pod, "running", "echo mine >/mine; sleep 1000");
+    const std::string upper = absl::StrCat(dir_.path(), "/root/c/", running, "/upper");
+    const std::string view = running + "-image-0", volume = absl::StrCat(dir_.path(), "/root/volumes/", running);
+    const std::string stale = std::string(64, '0');
+    for (const std::string& key : {view, stale}) ASSERT_OK(images_->PrepareView(key, "").status());
+    ASSERT_OK(MakeDirs(volume + "/0"));
+    for (int i = 0; i < 1000 && ::access((upper + "/mine").c_str(), F_OK) != 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    const pid_t shim = ShimOf(pod);
+    End();
+    Erase(running);
+    ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/records")));
+    ASSERT_EQ(::kill(shim, hangs ? SIGSTOP : 0), 0);
+    Start();
+    const std::vector<std::string> pinned = images_->PinnedKeys();
+    EXPECT_EQ(std::set<std::string>(pinned.begin(), pinned.end()), (std::set<std::string>{running, view}));
+    EXPECT_EQ(ReadFile(upper + "/mine").value_or(""), "mine\n");
+    EXPECT_EQ(::access((volume + "/0").c_str(), F_OK), 0);
+    ASSERT_EQ(::kill(shim, SIGCONT), 0);
+    for (int i = 0; i < 3000 && Containers() == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_EQ(StatusOf(running).state(), v1::CONTAINER_RUNNING);
+    EXPECT_OK(RemovePod(pod));
+    ExpectReleased();
+    for (int i = 0; i < 3000 && ::access(volume.c_str(), F_OK) == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_NE(::access(volume.c_str(), F_OK), 0);
+  }
+}
+
 TEST_F(PodRecordsTest, APodThatOnlyItsShimKnowsCanBeEnded) {
   const std::string pod = RunPod("web"), other = RunPod("other");
   const std::string running = RunContainer(pod, "running", "sleep 1000");
@@ -155,6 +191,7 @@ TEST_F(PodRecordsTest, APodThatOnlyItsShimKnowsCanBeEnded) {
     EXPECT_OK(RemovePod(id));
     EXPECT_TRUE(GroupsGone(id));
   }
+  ExpectReleased();
 }
 
 TEST_F(PodRecordsTest, AContainerThatOnlyTheShimKnowsAndDoesNotRunIsUndone) {

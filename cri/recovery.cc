@@ -1,11 +1,15 @@
 #include "cri/recovery.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
@@ -19,6 +23,31 @@ namespace {
 
 // As long as shims answer one after the other in such short times, serving waits for them.
 constexpr absl::Duration kAdoptionPause = absl::Milliseconds(250);
+constexpr size_t kIdSize = 64;  // of pods and containers
+
+// The containers that have processes, as the kernel knows it: the name of a container's group has its id.
+class RunningContainers {
+ public:
+  // By a key that begins with its id. One that cannot be said counts as running.
+  bool Has(absl::string_view key) {
+    if (key.size() < kIdSize) return false;
+    if (!groups_.has_value()) groups_ = AllGroups();
+    return !groups_->ok() || absl::StrContains(**groups_, key.substr(0, kIdSize));
+  }
+
+ private:
+  static absl::StatusOr<std::string> AllGroups() {
+    CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir("/proc"));
+    std::string groups;
+    for (const std::string& name : names) {
+      if (!absl::ascii_isdigit(static_cast<unsigned char>(name[0]))) continue;
+      // One that ends meanwhile has none.
+      absl::StrAppend(&groups, ReadFile(absl::StrCat("/proc/", name, "/cgroup")).value_or(""));
+    }
+    return groups;
+  }
+  std::optional<absl::StatusOr<std::string>> groups_;  // looked at once, when there is anything to ask
+};
 
 }  // namespace
 
@@ -185,23 +214,49 @@ void Recovery::TakeStrays() {
   }
 }
 
+absl::Status Recovery::ReleaseUnrecorded(std::vector<std::string>& keys) {
+  RunningContainers running;
+  std::erase_if(keys, [&](const std::string& key) {
+    const absl::StatusOr<bool> known = table_.HasRow(key.substr(0, kIdSize));
+    if (known.ok() && *known) return true;  // its shim has told of it: whoever removes it releases that too
+    return known.ok() && !running.Has(key) && node_.images->ReleaseContainer(key).ok() &&
+           RemoveTree(node_.VolumeDir(key)).ok();
+  });
+  if (keys.empty()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("containers that no record tells of run: ", absl::StrJoin(keys, ", ")));
+}
+
+// That no row tells of a container proves nothing: its shim may not have been asked yet, or hang.
 void Recovery::SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
                               const absl::flat_hash_set<std::string>& live) {
+  RunningContainers running;
+  std::vector<std::string> kept;
+  const auto in_use = [&running, &kept](const std::string& key) {
+    if (!running.Has(key)) return false;
+    LogError("recover.in_use", {{"key", key}, {"reason", "no record tells of the container, and it runs"}});
+    kept.push_back(key);
+    return true;
+  };
   for (const std::string& key : node_.images->PinnedKeys()) {
-    if (keys.contains(key)) continue;
+    if (keys.contains(key) || in_use(key)) continue;
     const absl::Status released = node_.images->ReleaseContainer(key);
     if (!released.ok()) LogError("recover.release", {{"key", key}, {"error", released.ToString()}});
   }
-  for (const auto& [directory, known] :
-       {std::pair{node_.VolumesDir(), &keys}, std::pair{node_.PodsDir(), &live}}) {
-    auto names = ListDir(directory);
-    if (!names.ok()) continue;
-    for (const std::string& name : *names) {
-      if (!known->contains(name)) (void)RemoveTree(absl::StrCat(directory, "/", name));
-    }
+  for (const std::string& name : ListDir(node_.VolumesDir()).value_or(std::vector<std::string>())) {
+    if (!keys.contains(name) && !in_use(name)) (void)RemoveTree(node_.VolumeDir(name));
+  }
+  for (const std::string& name : ListDir(node_.PodsDir()).value_or(std::vector<std::string>())) {
+    if (!live.contains(name)) (void)RemoveTree(absl::StrCat(node_.PodsDir(), "/", name));
+  }
+  if (!kept.empty()) {
+    background_.UntilDone("release of what unrecorded containers have",
+                          [this, kept = std::move(kept)]() mutable { return ReleaseUnrecorded(kept); });
   }
   background_.UntilDone("network of earlier pods", [this, live] {
-    absl::Status status = node_.network->Reconcile(live);
+    absl::flat_hash_set<std::string> with_network = live;
+    CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims, runtime::FindShims(node_.PodsDir(), ""));
+    for (const runtime::FoundShim& shim : shims) with_network.insert(shim.pod_id);
+    const absl::Status status = node_.network->Reconcile(with_network);
     if (status.ok()) spares_.PrepareSoon();
     return status;
   });

@@ -52,6 +52,9 @@ class Recovery {
   absl::Status AddUnknownPods(RecordStore::Records* records);
   // `lives`: it is to be shown; else to be undone.
   state::PodRecord RecordOfUnknown(const std::string& pod_id, bool lives) const;
+  // Of containers that no row told of and that ran when the daemon began: once they have ended. Takes out of
+  // `keys` what is done; Unavailable when that is not all.
+  absl::Status ReleaseUnrecorded(std::vector<std::string>& keys);
   // Removes what no row tells of. `keys`: of the image store that are in use; `live`: pods.
   void SweepLeftovers(const absl::flat_hash_set<std::string>& keys, const absl::flat_hash_set<std::string>& live);
 

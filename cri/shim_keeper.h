@@ -77,10 +77,11 @@ class ShimKeeper final : public runtime::ShimObserver {
   absl::StatusOr<std::vector<runtime::ContainerReport>> UnknownOf(
       runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const;
   // Shows such a container if it runs, so that it can be ended; else undoes it.
-  void TakeUnknown(const PodPtr& pod, const runtime::ContainerReport& report);
-  void HoldProcess(Container& container, pid_t pid);
-  void Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report);
-  void ReconcileRunning(const ContainerPtr& container, const runtime::ContainerReport& report);
+  void TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report);
+  // These take the report's pidfd.
+  void HoldProcess(Container& container, runtime::ContainerReport& report);
+  void Reconcile(const ContainerPtr& container, runtime::ContainerReport* report);
+  void ReconcileRunning(const ContainerPtr& container, runtime::ContainerReport& report);
 
   const NodeContext& node_;
   PodTable& table_;

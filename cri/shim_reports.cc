@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -17,10 +18,14 @@
 namespace crisp::cri {
 namespace {
 
-// Where the kernel has the process, in the hierarchy that decides; "" when that cannot be said.
-std::string GroupOfProcess(const runtime::CgroupLayout& layout, pid_t pid) {
-  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", pid, "/cgroup"));
-  if (pid <= 0 || !text.ok()) return "";
+// Where the kernel has a container's first process, in the hierarchy that decides; "" when that cannot be said.
+std::string GroupOfProcess(const runtime::CgroupLayout& layout, const runtime::ContainerReport& report) {
+  if (report.pid <= 0) return "";
+  const absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", report.pid, "/cgroup"));
+  if (!text.ok()) return "";
+  // Once it has ended the number may be another's.
+  const int pidfd = report.pidfd.get();
+  if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0) != 0) return "";
   for (absl::string_view line : absl::StrSplit(*text, '\n')) {
     const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
     if (parts.size() != 3) continue;
@@ -35,8 +40,8 @@ std::string GroupOfProcess(const runtime::CgroupLayout& layout, pid_t pid) {
 }  // namespace
 
 absl::Status ShimKeeper::TakeOver(const PodPtr& pod, const std::shared_ptr<runtime::Shim>& shim) {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> reports, shim->Report());
-  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::ContainerReport> unknown, UnknownOf(*shim, reports));
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> reports, shim->Report());
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> unknown, UnknownOf(*shim, reports));
   table_.Note(*pod, [&shim](state::PodRecord& edited) { edited.set_shim_pid(shim->pid()); });
   {
     absl::MutexLock lock(&pod->mutex);
@@ -44,13 +49,13 @@ absl::Status ShimKeeper::TakeOver(const PodPtr& pod, const std::shared_ptr<runti
     pod->shim = shim;
     pod->adopting = false;
   }
-  std::map<std::string, const runtime::ContainerReport*> by_id;
-  for (const runtime::ContainerReport& report : reports) by_id[report.container_id] = &report;
+  std::map<std::string, runtime::ContainerReport*> by_id;
+  for (runtime::ContainerReport& report : reports) by_id[report.container_id] = &report;
   for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
     auto it = by_id.find(container->id);
     Reconcile(container, it == by_id.end() ? nullptr : it->second);
   }
-  for (const runtime::ContainerReport& report : unknown) TakeUnknown(pod, report);
+  for (runtime::ContainerReport& report : unknown) TakeUnknown(pod, report);
   // It may have been lost before anybody could be told.
   if (!shim->connected()) HandleLost(pod);
   return absl::OkStatus();
@@ -74,15 +79,18 @@ absl::StatusOr<std::vector<runtime::ContainerReport>> ShimKeeper::UnknownOf(
   return unknown;
 }
 
-void ShimKeeper::TakeUnknown(const PodPtr& pod, const runtime::ContainerReport& report) {
+void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report) {
   const bool lives = report.state == runtime::ContainerReport::State::kRunning;
   const auto path =
       runtime::ContainerCgroupPath(node_.options.cgroup_driver, pod->Snapshot()->config().linux().cgroup_parent(),
                                    pod->id, report.container_id);
-  const std::string group = GroupOfProcess(*node_.layout, report.pid);
+  const std::string group = GroupOfProcess(*node_.layout, report);
   state::ContainerRecord record =
       UnknownContainer(pod->id, report.container_id, group.empty() ? path.value_or("") : group);
   if (!lives) record.set_stage(state::ContainerRecord::REMOVING);
+  for (const std::string& pinned : node_.images->PinnedKeys()) {
+    if (absl::StartsWith(pinned, report.container_id + "-")) record.add_view_keys(pinned);
+  }
   const std::string key = ContainerNameKey(pod->id, record.config().metadata());
   auto container = std::make_shared<Container>(std::move(record), key, pod);
   if (!lives) {
@@ -99,16 +107,20 @@ void ShimKeeper::TakeUnknown(const PodPtr& pod, const runtime::ContainerReport& 
   Reconcile(container, &report);
 }
 
-// The pid is the container's if its process is in the container's group after the pidfd has pinned it.
-void ShimKeeper::HoldProcess(Container& container, pid_t pid) {
-  UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd || !node_.CgroupAt(container.Snapshot()->cgroup_path()).Contains(pid)) return;
+// A shim of former days says the number only: it is the container's if its process is in the container's
+// group after a pidfd has pinned it.
+void ShimKeeper::HoldProcess(Container& container, runtime::ContainerReport& report) {
+  UniqueFd pidfd = std::move(report.pidfd);
+  if (!pidfd) {
+    pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, report.pid, 0)));
+    if (!pidfd || !node_.CgroupAt(container.Snapshot()->cgroup_path()).Contains(report.pid)) return;
+  }
   absl::MutexLock lock(&container.mutex);
   container.pidfd = std::make_shared<const UniqueFd>(std::move(pidfd));
 }
 
-void ShimKeeper::ReconcileRunning(const ContainerPtr& container, const runtime::ContainerReport& report) {
-  HoldProcess(*container, report.pid);
+void ShimKeeper::ReconcileRunning(const ContainerPtr& container, runtime::ContainerReport& report) {
+  HoldProcess(*container, report);
   const auto record = container->Snapshot();
   if (record->stage() == state::ContainerRecord::RUNNING && record->pid() == report.pid) return;
   const auto fill = [&report](state::ContainerRecord& r) {
@@ -125,7 +137,7 @@ void ShimKeeper::ReconcileRunning(const ContainerPtr& container, const runtime::
   if (since.ok()) exits_.Handle(container, *since, "");
 }
 
-void ShimKeeper::Reconcile(const ContainerPtr& container, const runtime::ContainerReport* report) {
+void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerReport* report) {
   using State = runtime::ContainerReport::State;
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;

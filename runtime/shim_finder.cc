@@ -62,11 +62,8 @@ bool HasChildren(const std::string& process) {
   return false;
 }
 
-}  // namespace
-
-bool FoundShim::HasEnded() const { return runtime::HasEnded(pidfd, absl::ZeroDuration()); }
-
-absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id) {
+// `newborn`: their children as well that have not reached their program.
+absl::StatusOr<std::vector<FoundShim>> FindCopies(const std::string& pods_dir, const std::string& pod_id, bool newborn) {
   // As the kernel names it: without links on the way.
   char real[PATH_MAX];
   const std::string prefix =
@@ -80,6 +77,8 @@ absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, co
     if (!absl::StartsWith(LinkTarget(process + "/exe"), kShimProgram)) continue;
     shim.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, shim.pid, 0)));
     if (!shim.pidfd) continue;
+    // A container's process on its way to its program is a copy of its shim, but leads no session.
+    if (!newborn && getsid(shim.pid) != shim.pid) continue;
     shim.pod_id = PodHeldBy(process, prefix);
     if (shim.pod_id.empty() || (!pod_id.empty() && shim.pod_id != pod_id)) continue;
     shim.has_children = HasChildren(process);
@@ -89,8 +88,16 @@ absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, co
   return found;
 }
 
+}  // namespace
+
+bool FoundShim::HasEnded() const { return runtime::HasEnded(pidfd, absl::ZeroDuration()); }
+
+absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id) {
+  return FindCopies(pods_dir, pod_id, /*newborn=*/false);
+}
+
 absl::Status KillShims(const std::string& pods_dir, const std::string& pod_id, const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> shims, FindShims(pods_dir, pod_id));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> shims, FindCopies(pods_dir, pod_id, /*newborn=*/true));
   for (const FoundShim& shim : shims) {
     if (syscall(SYS_pidfd_send_signal, shim.pidfd.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
       return ErrnoError(errno, absl::StrCat("kill the shim of pod ", shim.pod_id, ", pid ", shim.pid));

@@ -25,13 +25,12 @@ struct FoundShim {
   bool HasEnded() const;
 };
 
-// The processes that run a shim's binary and hold a directory <pods_dir>/<pod id> open, there or
-// removed: shims, and children of theirs that have not reached their program. Looks at every process of
+// The shims that hold a directory <pods_dir>/<pod id> open, there or removed. Looks at every process of
 // the machine: not for a path that is to be quick. `pod_id` empty: of all pods.
 absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id);
 
-// SIGKILLs those that FindShims() finds and waits until they are gone: DeadlineExceeded naming the first
-// that is not. Their containers die with them.
+// SIGKILLs those, and children of theirs that have not reached their program, and waits until they are gone:
+// DeadlineExceeded naming the first that is not. Their containers die with them.
 absl::Status KillShims(const std::string& pods_dir, const std::string& pod_id, const Cancel& cancel);
 
 }  // namespace crisp::runtime
