@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status_matchers.h"
 #include "cri/fakes.h"
 #include "cri/server.h"

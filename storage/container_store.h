@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "storage/image_store.h"
+#include "storage/image.h"
 #include "storage/layer_store.h"
 
 namespace crisp::storage {

@@ -16,8 +16,8 @@
 #include "absl/synchronization/mutex.h"
 #include "base/database.h"
 #include "storage/erofs_check.h"
+#include "storage/image.h"
 #include "storage/image_manifest.h"
-#include "storage/image_store.h"
 
 namespace crisp::storage {
 

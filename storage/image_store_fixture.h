@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/status_matchers.h"
 #include "storage/digest.h"
 #include "storage/erofs_mount.h"

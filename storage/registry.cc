@@ -20,6 +20,7 @@
 #include "storage/registry_auth.h"
 #include "storage/registry_blob.h"
 #include "storage/registry_host.h"
+#include "storage/registry_throttle.h"
 
 namespace crisp::storage {
 namespace {

@@ -11,9 +11,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/cancel.h"
+#include "storage/credentials.h"
 #include "storage/image_manifest.h"
 #include "storage/image_reference.h"
-#include "storage/image_store.h"
 
 namespace crisp::storage {
 

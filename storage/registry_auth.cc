@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "storage/digest.h"
 #include "storage/http_url.h"
-#include "storage/registry_host.h"
+#include "storage/registry_throttle.h"
 
 namespace crisp::storage {
 namespace {

@@ -14,9 +14,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/cancel.h"
+#include "storage/credentials.h"
 #include "storage/hosts_config.h"
 #include "storage/http_client.h"
-#include "storage/image_store.h"
 
 namespace crisp::storage {
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "storage/registry_throttle.h"
 
 namespace crisp::storage {
 namespace {

@@ -1,26 +1,21 @@
 #include "storage/registry_host.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "storage/http_url.h"
+#include "storage/registry_throttle.h"
 
 namespace crisp::storage {
 namespace {
 
 constexpr int kMaxThrottleWaits = 3;
 constexpr int kMaxChallenges = 2;  // one for a stale token, one for its replacement
-constexpr absl::Duration kMaxThrottleWait = absl::Minutes(5);
-constexpr absl::Duration kDefaultThrottleWait = absl::Seconds(1);
-constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 // Long enough for a loopback handshake; a plain-http server may just wait for more of the
 // "request".
 constexpr absl::Duration kFallbackDialTimeout = absl::Seconds(5);
@@ -56,37 +51,6 @@ absl::Status StatusOfReply(const HttpReply& reply) {
 }
 
 }  // namespace
-
-std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries) {
-  if (reply.end != HttpEnd::kComplete) return std::nullopt;
-  const bool told = !reply.Header("retry-after").empty();
-  const bool throttled = reply.status == 429 || ((reply.status == 503 || reply.status == 408) && told);
-  if (!throttled && !(hiccups && (reply.status == 408 || reply.status >= 500))) return std::nullopt;
-  const absl::Duration wait =
-      RetryAfter(reply.Header("retry-after"), absl::Now(), kDefaultThrottleWait * tries);
-  if (wait > kMaxThrottleWait) return std::nullopt;
-  return wait;
-}
-
-absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel) {
-  const absl::Time end = absl::Now() + duration;
-  while (true) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("wait for the registry"));
-    const absl::Duration left = std::min(end - absl::Now(), cancel.remaining());
-    if (end <= absl::Now()) return absl::OkStatus();
-    absl::SleepFor(std::min(left, kPollInterval));
-  }
-}
-
-absl::Duration RetryAfter(absl::string_view value, absl::Time now, absl::Duration fallback) {
-  int64_t seconds = 0;
-  if (absl::SimpleAtoi(value, &seconds)) {
-    return absl::Seconds(std::clamp<int64_t>(seconds, 0, 1000000));
-  }
-  const time_t date = value.empty() ? -1 : curl_getdate(std::string(value).c_str(), nullptr);
-  if (date < 0) return fallback;
-  return std::max(absl::ZeroDuration(), absl::FromTimeT(date) - now);
-}
 
 HostClient::HostClient(HttpClient* http,
                        TokenCache* tokens,

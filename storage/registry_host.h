@@ -2,7 +2,6 @@
 #define CRISP_STORAGE_REGISTRY_HOST_H_
 
 #include <atomic>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,17 +66,6 @@ class HostClient {
   std::atomic<bool> plain_;
   std::atomic<bool> unreachable_ = false;
 };
-
-// Sleeps for `duration` or until `cancel` fires, and returns its error then.
-absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel);
-
-// How long to wait before the next try, on a server's word that it is throttled or has a hiccup (429, 503,
-// 408, and with `hiccups` other 5xx). Nothing: it asks for more than a pull should wait, or the reply is of
-// another kind. `tries` were made.
-std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries);
-
-// A Retry-After value (seconds or a date); `fallback` when there is none or it cannot be read.
-absl::Duration RetryAfter(absl::string_view value, absl::Time now, absl::Duration fallback);
 
 // What every host said, and the one status that follows from it.
 class Attempts {
