@@ -8,7 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "network/pod_network.h"
+#include "network/attach.h"
 
 namespace crisp::network {
 namespace {

@@ -18,10 +18,10 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "network/address_pool.h"
+#include "network/attach.h"
 #include "network/bridge_claim.h"
 #include "network/host_side.h"
 #include "network/link_monitor.h"
-#include "network/pod_network.h"
 #include "network/pod_record.h"
 #include "network/port_holds.h"
 

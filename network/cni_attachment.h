@@ -10,8 +10,8 @@
 #include "base/cancel.h"
 #include "base/database.h"
 #include "base/json.h"
+#include "network/attach.h"
 #include "network/cni_config.h"
-#include "network/pod_network.h"
 
 namespace crisp::network {
 

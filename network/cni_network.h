@@ -17,9 +17,9 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/thread.h"
+#include "network/attach.h"
 #include "network/cni_attachment.h"
 #include "network/cni_config.h"
-#include "network/pod_network.h"
 
 namespace crisp::network {
 

@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "network/attach.h"
 #include "network/ip_address.h"
-#include "network/pod_network.h"
 
 namespace crisp::network {
 

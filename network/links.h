@@ -10,9 +10,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "network/attach.h"
 #include "network/ip_address.h"
 #include "network/netlink.h"
-#include "network/pod_network.h"
 
 namespace crisp::network {
 

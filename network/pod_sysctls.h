@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "network/pod_network.h"
+#include "network/attach.h"
 
 namespace crisp::network {
 

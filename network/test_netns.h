@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
-#include "network/pod_network.h"
+#include "network/attach.h"
 
 namespace crisp::network {
 
