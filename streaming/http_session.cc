@@ -77,7 +77,7 @@ struct HttpSession::Request {
 };
 
 HttpSession::HttpSession(std::shared_ptr<Transport> transport,
-                         const Server::Options& options,
+                         const ServerOptions& options,
                          Tokens& tokens,
                          const Handler& handler,
                          const Admit& admit)

@@ -9,7 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "streaming/client.h"
-#include "streaming/server.h"
+#include "streaming/server_options.h"
 #include "streaming/tokens.h"
 #include "streaming/transport.h"
 #include "streaming/upgraded.h"
@@ -25,7 +25,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   // `options`, `tokens`, `handler` and `admit` must outlive it.
   HttpSession(std::shared_ptr<Transport> transport,
-              const Server::Options& options,
+              const ServerOptions& options,
               Tokens& tokens,
               const Handler& handler,
               const Admit& admit);
@@ -50,7 +50,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   const std::shared_ptr<Transport> transport_;
   const asio::any_io_executor executor_;
-  const Server::Options& options_;
+  const ServerOptions& options_;
   Tokens& tokens_;
   const Handler& handler_;
   const Admit& admit_;

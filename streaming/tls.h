@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "streaming/server.h"
+#include "streaming/server_options.h"
 
 namespace crisp::streaming {
 
