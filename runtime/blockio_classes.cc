@@ -11,7 +11,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "runtime/yaml_document.h"
+#include "base/yaml_document.h"
 
 namespace crisp::runtime {
 namespace {

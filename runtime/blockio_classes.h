@@ -6,12 +6,12 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "runtime/oci_spec.h"
+#include "runtime/path_wire.h"
 
 namespace crisp::runtime {
 
@@ -38,10 +38,8 @@ using BlockIoClasses = std::map<std::string, std::vector<BlockIoRule>>;
 // InvalidArgument naming the member. Names of members may be in any case.
 absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text);
 
-using DeviceNumber = std::pair<int64_t, int64_t>;  // major, minor
 // The block devices that a pattern names; empty: none.
 using FindBlockDevices = std::function<std::vector<DeviceNumber>(const std::string& pattern)>;
-// The one that looks at the host.
 
 // The class as OCI limits; a later rule for the same device wins. FailedPrecondition for a device that
 // is named without a pattern and is not there. Pure but for `find`.

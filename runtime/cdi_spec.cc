@@ -12,7 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
-#include "runtime/yaml_document.h"
+#include "base/yaml_document.h"
 
 namespace crisp::runtime {
 namespace {

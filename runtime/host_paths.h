@@ -12,8 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
-#include "runtime/blockio_classes.h"
-#include "runtime/helper_process.h"
+#include "base/helper_process.h"
 #include "runtime/path_wire.h"
 
 namespace crisp::runtime {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,6 +35,8 @@ struct HostNode {
   std::string name;  // below the path that was asked for, empty for itself
   uint32_t mode = 0, major = 0, minor = 0, uid = 0, gid = 0;
 };
+
+using DeviceNumber = std::pair<int64_t, int64_t>;  // major, minor
 
 // The page that both sides have mapped: which request of the list is being done.
 struct PathProgress {

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/unique_fd.h"
-#include "runtime/helper_process.h"
+#include "base/helper_process.h"
 #include "runtime/shim_link.h"
 
 namespace crisp::runtime {

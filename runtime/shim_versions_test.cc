@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
-#include "runtime/helper_process.h"
+#include "base/helper_process.h"
 #include "runtime/shim/plan_view.h"
 #include "runtime/shim/wire.h"
 #include "runtime/shim_broker.h"

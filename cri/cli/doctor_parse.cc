@@ -10,7 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
-#include "runtime/yaml_document.h"
+#include "base/yaml_document.h"
 
 namespace crisp::cli {
 namespace {
@@ -38,7 +38,7 @@ bool Meets(absl::string_view listener, absl::string_view host) {
 }  // namespace
 
 absl::Status ReadKubeletConfig(absl::string_view text, KubeletFacts& facts) {
-  CRISP_ASSIGN_OR_RETURN(const Json document, runtime::ParseYaml(text));
+  CRISP_ASSIGN_OR_RETURN(const Json document, ParseYaml(text));
   if (document.is_null()) return absl::OkStatus();
   if (!document.is_object()) return absl::InvalidArgumentError("the document is no mapping");
   CRISP_ASSIGN_OR_RETURN(facts.cgroup_driver, JsonString(document, "cgroupDriver"));

@@ -1,4 +1,4 @@
-#include "runtime/helper_process.h"
+#include "base/helper_process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 
-namespace crisp::runtime {
+namespace crisp {
 
 absl::StatusOr<pid_t> SpawnHelper(int program,
                                   std::vector<std::string> argv,
@@ -72,4 +72,4 @@ size_t ChildReaper::Reap() {
   return pids_.size();
 }
 
-}  // namespace crisp::runtime
+}  // namespace crisp

@@ -1,5 +1,5 @@
-#ifndef CRISP_RUNTIME_YAML_DOCUMENT_H_
-#define CRISP_RUNTIME_YAML_DOCUMENT_H_
+#ifndef CRISP_BASE_YAML_DOCUMENT_H_
+#define CRISP_BASE_YAML_DOCUMENT_H_
 
 #include <cstddef>
 
@@ -7,7 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "base/json.h"
 
-namespace crisp::runtime {
+namespace crisp {
 
 struct YamlLimits {
   size_t max_bytes = 8u << 20;
@@ -29,6 +29,6 @@ absl::StatusOr<std::string> YamlString(const Json& value, absl::string_view what
 // InvalidArgument naming `what` unless `value` is a list of strings; null is an empty one.
 absl::StatusOr<std::vector<std::string>> YamlStrings(const Json& value, absl::string_view what);
 
-}  // namespace crisp::runtime
+}  // namespace crisp
 
-#endif  // CRISP_RUNTIME_YAML_DOCUMENT_H_
+#endif  // CRISP_BASE_YAML_DOCUMENT_H_

@@ -1,4 +1,4 @@
-#include "runtime/yaml_document.h"
+#include "base/yaml_document.h"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
-namespace crisp::runtime {
+namespace crisp {
 namespace {
 
 absl::Status At(const YAML::Mark& mark, absl::string_view what) {
@@ -191,4 +191,4 @@ absl::StatusOr<std::vector<std::string>> YamlStrings(const Json& value, absl::st
   return strings;
 }
 
-}  // namespace crisp::runtime
+}  // namespace crisp

@@ -1,5 +1,5 @@
-#ifndef CRISP_RUNTIME_HELPER_PROCESS_H_
-#define CRISP_RUNTIME_HELPER_PROCESS_H_
+#ifndef CRISP_BASE_HELPER_PROCESS_H_
+#define CRISP_BASE_HELPER_PROCESS_H_
 
 #include <sys/types.h>
 
@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 
-namespace crisp::runtime {
+namespace crisp {
 
 enum class HelperStdio {
   kDaemons,  // the daemon's own: what the helper says is in the daemon's log
@@ -40,6 +40,6 @@ class ChildReaper {
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace crisp::runtime
+}  // namespace crisp
 
-#endif  // CRISP_RUNTIME_HELPER_PROCESS_H_
+#endif  // CRISP_BASE_HELPER_PROCESS_H_

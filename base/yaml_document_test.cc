@@ -1,9 +1,9 @@
-#include "runtime/yaml_document.h"
+#include "base/yaml_document.h"
 
 #include "absl/strings/str_cat.h"
 #include "base/status_matchers.h"
 
-namespace crisp::runtime {
+namespace crisp {
 namespace {
 
 using ::testing::ElementsAre;
@@ -73,4 +73,4 @@ TEST(YamlDocumentTest, Strings) {
 }
 
 }  // namespace
-}  // namespace crisp::runtime
+}  // namespace crisp
