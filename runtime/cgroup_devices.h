@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "runtime/cgroup_resources.h"
+#include "runtime/cgroup_write.h"
 #include "runtime/oci_spec.h"
 
 namespace crisp::runtime {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/cgroup_write.h"
 #include "runtime/oci_spec.h"
 
 namespace crisp::runtime {
@@ -14,14 +15,6 @@ namespace crisp::runtime {
 bool IsHugePageSize(absl::string_view text);
 
 // Limits → what is written where. Pure.
-
-struct CgroupWrite {
-  std::string controller;  // v1 hierarchy; "" on v2
-  std::string file;        // "cpu.max"
-  std::string value;
-  bool optional = false;   // the file may be missing (no swap accounting, no such controller)
-  bool operator==(const CgroupWrite&) const = default;
-};
 
 // The writes for what `resources` sets, in an order that suits a fresh group. Device rules are not
 // among them on v2 (cgroup_devices.h). InvalidArgument for values that no kernel takes, and for

@@ -1,7 +1,7 @@
 #include "runtime/default_spec.h"
 
 #include "runtime/capabilities.h"
-#include "runtime/plan_builder.h"
+#include "runtime/crisp_mounts.h"
 
 namespace crisp::runtime {
 namespace {

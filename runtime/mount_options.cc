@@ -5,7 +5,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "runtime/plan_builder.h"
+#include "runtime/crisp_mounts.h"
 
 namespace crisp::runtime {
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/crisp_mounts.h"
 #include "runtime/launch_plan.h"
 #include "runtime/oci_spec.h"
 
@@ -14,13 +15,6 @@ namespace crisp::runtime {
 
 // OCI spec → launch plan. Pure: the same inputs give the same plan; nothing is opened or asked.
 // Every error is InvalidArgument (Unimplemented for what crisp does not do) and names the member.
-
-// Mounts of a spec that only crisp's own shim understands. They never reach an external runtime.
-inline constexpr char kImageMountType[] = "crisp-image";   // type; source is a key of `image_volumes`
-inline constexpr char kPodShmSource[] = "pod:shm";         // source of a bind mount: the pod's /dev/shm
-inline constexpr char kPodFilePrefix[] = "pod:";           // the same with the name of a file in Shim::TakeFiles()
-inline constexpr char kOptionCopyUp[] = "crisp-copy-up";   // bind: fill from the root's same path first
-inline constexpr char kOptionOptional[] = "crisp-optional";  // skip when the source is missing, or a place for it
 
 // The pod that a container belongs to. The paths are what the spec's namespace entries name for the
 // pod's shared ones (for example /proc/<shim pid>/ns/net): a namespace with that path is the pod's.
