@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "cri/check_message.h"
 #include "cri/host_facts.h"
+#include "cri/spec_row.h"
 #include "cri/step_timer.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/apparmor.h"

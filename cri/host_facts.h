@@ -1,18 +1,31 @@
 #ifndef CRISP_CRI_HOST_FACTS_H_
 #define CRISP_CRI_HOST_FACTS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "cri/spec_builder.h"
 #include "runtime/cgroup_layout.h"
 #include "runtime/host_paths.h"
+#include "runtime/oci_spec.h"
+#include "runtime/selinux.h"
 
 namespace crisp::cri {
 
-// What the spec builder has to know of the machine. All thread-safe; they read proc, sys and dev.
+// What this machine offers to containers.
+struct HostFacts {
+  bool cgroup_v2 = false;
+  bool apparmor = false;
+  std::string default_apparmor;  // the profile of containers that name none; empty: there is none
+  runtime::SelinuxHost selinux;
+  uint64_t capabilities = 0;  // what the daemon may hand on
+  std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
+  std::vector<std::string> hugepage_sizes;
+};
+
+// What asks the machine. All thread-safe; they read proc, sys and dev.
 
 // Without `devices`, which change: ScanDevices() at each privileged create.
 HostFacts ReadHostFacts(const runtime::CgroupLayout& layout);

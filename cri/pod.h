@@ -159,11 +159,6 @@ struct Container {
   }
 };
 
-// What a container's row keeps of its spec, and that back: all but RuntimeDefault's filter, which is
-// as long as the rest ten times and made again from the capabilities.
-std::string SpecToRow(runtime::OciSpec spec, const v1::ContainerConfig& config);
-absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row, const v1::ContainerConfig& config);
-
 // The keys of one pod's or container's name among all: parts are length-prefixed, so that no choice
 // of names makes two keys equal.
 std::string PodNameKey(const v1::PodSandboxMetadata& metadata);

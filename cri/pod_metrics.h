@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "cri/api/api.pb.h"
-#include "network/pod_network.h"
+#include "network/attach.h"
 #include "runtime/cgroup_stats.h"
-#include "storage/image_store.h"
+#include "storage/image.h"
 
 namespace crisp::cri {
 

@@ -10,6 +10,7 @@
 #include "cri/event_hub.h"
 #include "cri/id_store.h"
 #include "cri/join_table.h"
+#include "cri/pod.h"
 #include "cri/record_store.h"
 #include "cri/work_queue.h"
 
@@ -179,6 +180,16 @@ TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
   EXPECT_GE(hub.dropped(), EventHub::kMaxPending - 1);
   EXPECT_LE(hub.dropped(), EventHub::kMaxPending);
   EXPECT_FALSE(hub.HasReaders());
+}
+
+TEST(NameKeys, PartsCannotRunIntoEachOther) {
+  v1::PodSandboxMetadata a, b;
+  a.set_name("a/1:b");
+  a.set_namespace_("n");
+  b.set_name("a");
+  b.set_namespace_("n");
+  b.set_uid("b");
+  EXPECT_NE(PodNameKey(a), PodNameKey(b));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/spec_row.h"
 
 namespace crisp::cri {
 namespace {

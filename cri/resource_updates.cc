@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/spec_row.h"
 #include "runtime/cgroup_resources.h"
 
 namespace crisp::cri {

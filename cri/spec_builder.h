@@ -10,11 +10,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cri/api/api.pb.h"
+#include "cri/host_facts.h"
 #include "runtime/oci_spec.h"
 #include "runtime/plan_builder.h"
 #include "runtime/selinux.h"
 #include "runtime/user_lookup.h"
-#include "storage/image_store.h"
+#include "storage/image.h"
 
 namespace crisp::cri {
 
@@ -22,17 +23,6 @@ namespace v1 = ::runtime::v1;
 
 // CRI configuration → OCI runtime spec. Everything here is pure: what has to be asked of the machine
 // comes in as values. Errors are InvalidArgument and name the field, unless another code is said.
-
-// What this machine offers to containers.
-struct HostFacts {
-  bool cgroup_v2 = false;
-  bool apparmor = false;
-  std::string default_apparmor;  // the profile of containers that name none; empty: there is none
-  runtime::SelinuxHost selinux;
-  uint64_t capabilities = 0;  // what the daemon may hand on
-  std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
-  std::vector<std::string> hugepage_sizes;
-};
 
 // A mount of the CRI with its source resolved on the host.
 struct ResolvedMount {

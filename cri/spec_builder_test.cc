@@ -6,7 +6,6 @@
 
 #include "base/status_matchers.h"
 #include "cri/host_facts.h"
-#include "cri/pod.h"
 #include "runtime/capabilities.h"
 
 namespace crisp::cri {
@@ -467,16 +466,6 @@ TEST(HostFacts, FindsTheMountThatHoldsAPath) {
   EXPECT_EQ(PropagationOf(kText, "/mnt"), "slave");
   EXPECT_EQ(PropagationOf(kText, "/mntx"), "shared");
   EXPECT_EQ(PropagationOf(kText, "/mnt/x/y"), "private");
-}
-
-TEST(NameKeys, PartsCannotRunIntoEachOther) {
-  v1::PodSandboxMetadata a, b;
-  a.set_name("a/1:b");
-  a.set_namespace_("n");
-  b.set_name("a");
-  b.set_namespace_("n");
-  b.set_uid("b");
-  EXPECT_NE(PodNameKey(a), PodNameKey(b));
 }
 
 }  // namespace
