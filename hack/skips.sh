@@ -26,8 +26,9 @@ known() { # TEST REASON
   local tests reasons where
   while IFS='|' read -r tests reasons where; do
     [[ -z $tests || $tests == '#'* ]] && continue
+    reasons=${reasons# } reasons=${reasons% }
     # shellcheck disable=SC2053 # patterns
-    [[ $1 == ${tests% } && $2 == $(xargs <<<"$reasons") ]] && [[ -n ${where// } ]] && return 0
+    [[ $1 == ${tests% } && $2 == $reasons && -n ${where// } ]] && return 0
   done <"$list"
   return 1
 }
