@@ -9,7 +9,6 @@
 #include "runtime/shim/birth.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
-#include "runtime/shim/server.h"
 
 namespace crisp::shim {
 namespace {
@@ -17,6 +16,7 @@ namespace {
 class Connection : public Watch {
  public:
   void Ready(uint32_t events) override;
+  void (*dispatch)(Message* message) = nullptr;
   // A daemon that cannot be heard connects again when it is told so by the end of this one.
   void Read(uint32_t events) {
     if (!Want(events)) DropConnection();
@@ -82,7 +82,7 @@ void Connection::Ready(uint32_t events) {
   Message message;
   switch (Receive(fd(), MSG_DONTWAIT, &message)) {
     case Received::kMessage:
-      Dispatch(&message);
+      dispatch(&message);
       break;
     case Received::kNothing:
       break;
@@ -108,8 +108,9 @@ void DropConnection() {
   }
 }
 
-void UseConnection(int socket) {
+void UseConnection(int socket, void (*dispatch)(Message* message)) {
   DropConnection();
+  g_connection.dispatch = dispatch;
   g_connection.Adopt(socket);
   g_connection.Read(EPOLLIN);
 }

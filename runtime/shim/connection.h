@@ -9,13 +9,14 @@ namespace crisp::shim {
 
 using runtime::MessageHeader;
 class Birth;
+struct Message;
 
 // What the shim says to the daemon: the one connection, answers to requests and news of exits.
 // Nothing here waits for a daemon that does not read for more than a second: it is dropped.
 
 bool Connected();
-// Takes the socket; the newest wins.
-void UseConnection(int socket);
+// Takes the socket; the newest wins. `dispatch` executes what comes over it.
+void UseConnection(int socket, void (*dispatch)(Message* message));
 // Closes it and kills the execs that came over it; containers go on.
 void DropConnection();
 

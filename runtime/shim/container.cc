@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "runtime/shim/birth.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
 
@@ -307,24 +306,6 @@ bool ReopenLog(const Str& id) {
   }
   if (!container->io.log.configured()) return true;
   return container->io.log.Reopen();
-}
-
-bool SignalContainer(const Str& id, int signal) {
-  Container* container = FindContainer(id);
-  if (container == nullptr) return Refuse(kNotFound, "no container", id.c_str());
-  switch (container->state) {
-    case State::kExited:
-      return true;
-    case State::kCreated:
-      return Refuse(kFailedPrecondition, "not running: container", id.c_str());
-    case State::kStarting:
-      return SignalAtBirth(container, signal);
-    case State::kRunning:
-      if (container->process.Signal(signal)) break;
-      return Fail("signal container", id.c_str());
-  }
-  BookTheDead();
-  return true;
 }
 
 bool AttachContainer(const Str& id, int stdio[3]) {

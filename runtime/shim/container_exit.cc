@@ -181,4 +181,22 @@ void BookTheDead() {
   }
 }
 
+bool SignalContainer(const Str& id, int signal) {
+  Container* container = FindContainer(id);
+  if (container == nullptr) return Refuse(kNotFound, "no container", id.c_str());
+  switch (container->state) {
+    case State::kExited:
+      return true;
+    case State::kCreated:
+      return Refuse(kFailedPrecondition, "not running: container", id.c_str());
+    case State::kStarting:
+      return SignalAtBirth(container, signal);
+    case State::kRunning:
+      if (container->process.Signal(signal)) break;
+      return Fail("signal container", id.c_str());
+  }
+  BookTheDead();
+  return true;
+}
+
 }  // namespace crisp::shim

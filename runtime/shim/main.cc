@@ -13,6 +13,7 @@
 #include "runtime/shim/log_stream.h"
 #include "runtime/shim/message.h"
 #include "runtime/shim/pod.h"
+#include "runtime/shim/pod_setup.h"
 #include "runtime/shim/server.h"
 
 // The broker: started once by the daemon, it makes the minimal mount namespace and then turns a

@@ -6,6 +6,7 @@
 
 #include "runtime/shim/inner_proc.h"
 #include "runtime/shim/pod.h"
+#include "runtime/shim/userns.h"
 
 namespace crisp::shim {
 namespace {

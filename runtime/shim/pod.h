@@ -53,15 +53,6 @@ struct Pod {
 };
 extern Pod g_pod;
 
-// What can be made of a pod before it is known: the shim's mount namespace and the pod's NET, IPC and
-// UTS ones, and therein the sysctls and the shm of the usual plan, whose bytes must stay, and the mounts
-// that nearly every container has of them. False and
-// g_error on failure.
-bool MakeSpare(const PodView& usual);
-// Sets the pod up as the plan says, in this process, which may have been a spare: then the plan must
-// ask for all of those namespaces and for no user namespace. False and g_error on failure.
-bool SetUpPod(const PodView& plan);
-
 // Visits the host's mount namespace while in scope: paths are the host's, "/" is its root. One inside
 // another costs nothing.
 class HostScope {
@@ -78,9 +69,6 @@ class HostScope {
   static bool astray_;  // not inside any scope, and not back
   const bool outermost_;
 };
-
-// A descriptor of a new user namespace with these maps; -1 and g_error.
-int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps);
 
 // A descriptor of a process' namespace, by its name in /proc; -1 and g_error.
 int OpenNamespace(pid_t pid, const char* name);

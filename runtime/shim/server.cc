@@ -177,7 +177,7 @@ void Listener::Ready(uint32_t) {
     close(socket);
     return;
   }
-  UseConnection(socket);
+  UseConnection(socket, Dispatch);
 }
 
 // The directory may have a longer name than a socket address holds, so the name is relative.
@@ -288,7 +288,7 @@ void Serve(int control, const MessageHeader& request) {
     SendError(control, request.request_id);
     _exit(1);
   }
-  UseConnection(control);
+  UseConnection(control, Dispatch);
   ReplyHello(request);
   // Nobody knows of a shim that could not greet.
   if (!Connected()) _exit(1);
