@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <set>
 #include <utility>
@@ -249,16 +248,5 @@ absl::StatusOr<TreeUsage> MeasureTree(const std::string& path) {
   MeasureDir(std::move(dir), st.st_dev, 0, seen, usage);
   return usage;
 }
-
-TempDir::TempDir() {
-  const char* base = getenv("TMPDIR");
-  path_ = absl::StrCat(base != nullptr ? base : "/tmp", "/crisp-XXXXXX");
-  if (mkdtemp(path_.data()) == nullptr) {
-    perror("mkdtemp");
-    abort();
-  }
-}
-
-TempDir::~TempDir() { (void)RemoveTree(path_); }
 
 }  // namespace crisp

@@ -71,19 +71,6 @@ struct TreeUsage {
 // it walks are ignored.
 absl::StatusOr<TreeUsage> MeasureTree(const std::string& path);
 
-// A fresh directory below $TMPDIR or /tmp, removed with its contents by the destructor. For tests.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 inline absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
   return OpenAt(-100 /* AT_FDCWD */, path, flags, mode);
 }

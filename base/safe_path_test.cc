@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 
 namespace crisp {
 namespace {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 
 namespace crisp::cri {
 namespace {

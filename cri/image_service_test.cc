@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "cri/fakes.h"
 #include "cri/server.h"
 

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "cri/fakes.h"
 #include "cri/pod_manager.h"
 

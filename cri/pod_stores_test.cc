@@ -6,6 +6,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "base/test_threads.h"
 #include "cri/event_hub.h"
 #include "cri/id_store.h"

@@ -16,6 +16,7 @@
 #include "absl/synchronization/notification.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "cri/fakes.h"
 #include "cri/image_service.h"
 #include "cri/runtime_service.h"

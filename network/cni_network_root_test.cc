@@ -14,6 +14,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "network/links.h"
 #include "network/netlink.h"
 #include "network/pod_network.h"

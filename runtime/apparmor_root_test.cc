@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 
 namespace crisp::runtime {
 namespace {

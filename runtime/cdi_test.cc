@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "runtime/cdi_registry.h"
 #include "runtime/cdi_spec.h"
 

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "runtime/cgroup_systemd.h"
 
 namespace crisp::runtime {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "runtime/cgroup_devices.h"
 #include "runtime/cgroup_files.h"
 #include "runtime/default_spec.h"

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "base/test_hung_file_system.h"
 
 namespace crisp::runtime {

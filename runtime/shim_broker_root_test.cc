@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "runtime/spare_shims.h"
 
 namespace crisp::runtime {

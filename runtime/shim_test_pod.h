@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "base/file.h"
+#include "base/temp_dir.h"
 #include "gtest/gtest.h"
 #include "runtime/launch_plan.h"
 #include "runtime/shim_client.h"

@@ -22,6 +22,7 @@
 #include "base/file.h"
 #include "base/safe_path.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/digest.h"
 #include "storage/erofs_applier.h"
 #include "storage/erofs_check.h"

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/http_client.h"
 #include "storage/tls_test_server.h"
 

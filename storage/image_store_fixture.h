@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/digest.h"
 #include "storage/erofs_mount.h"
 #include "storage/image_store_impl.h"

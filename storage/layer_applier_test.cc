@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/layer_tar.h"
 #include "storage/tar_builder.h"
 #include "storage/tree_walk.h"

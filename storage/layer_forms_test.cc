@@ -4,6 +4,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/image_store_fixture.h"
 
 namespace crisp::storage {

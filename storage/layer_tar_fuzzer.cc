@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/temp_dir.h"
 #include "storage/layer_applier.h"
 #include "storage/layer_tar.h"
 #include "storage/tar_mutator.h"

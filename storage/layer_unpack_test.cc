@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/digest.h"
 #include "storage/erofs_check.h"
 #include "storage/erofs_mount.h"

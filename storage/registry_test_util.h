@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "storage/digest.h"
 #include "storage/http_test_server.h"
 #include "storage/image_manifest.h"

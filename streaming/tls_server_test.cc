@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "streaming/self_signed.h"
 #include "streaming/server.h"
 #include "streaming/test_client.h"

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/status_matchers.h"
+#include "base/temp_dir.h"
 #include "cri/cli/doctor_checks.h"
 #include "cri/cli/doctor_collect.h"
 #include "network/test_netns.h"

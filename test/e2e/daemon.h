@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "cri/api/api.grpc.pb.h"
 #include "base/file.h"
+#include "base/temp_dir.h"
+#include "cri/api/api.grpc.pb.h"
 
 namespace crisp::e2e {
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/temp_dir.h"
 #include "report/charts.h"
 #include "report/goals.h"
 #include "report/limits.h"
