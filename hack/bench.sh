@@ -34,7 +34,7 @@ done
 [[ $EUID == 0 ]] || { echo "bench.sh: needs root" >&2; exit 1; }
 
 source hack/lib/trees.sh
-source test/e2e/lib/registry.sh
+source hack/lib/registry.sh
 for file in lib contenders images latency critest node sustained pulls; do
   # shellcheck source=/dev/null
   source "hack/bench/$file.sh"

@@ -19,7 +19,7 @@
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 . "$root/hack/lib/cluster_config.sh"
-. "$root/test/e2e/lib/registry.sh"
+. "$root/hack/lib/registry.sh"
 
 work=$(readlink -m "${CRISP_CLUSTER_DIR:-/var/lib/crisp-cluster}")
 # By a cluster of this network namespace or, as its cgroups tell, of another.

@@ -15,7 +15,7 @@ set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 logs=$root/build/conformance
 . "$root/hack/lib/suites.sh"
-. "$root/test/e2e/lib/registry.sh"
+. "$root/hack/lib/registry.sh"
 
 export CRISP_CLUSTER_SERVICES=yes CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/lib/crisp-conformance}
 

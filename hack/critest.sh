@@ -14,8 +14,8 @@
 # through the certs.d folder that CRITEST_CERTS names, which is filled before the run.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
-source "$root/test/e2e/lib/registry.sh"
-source "$root/test/e2e/lib/daemon.sh"
+source "$root/hack/lib/registry.sh"
+source "$root/hack/lib/daemon.sh"
 bin=$("$root/hack/tools.sh")
 storage=$("$root/hack/critest-images.sh")
 

@@ -16,7 +16,7 @@ esac
 
 socket=/run/crisp/crisp.sock
 work=/run/crisp-demo
-. test/e2e/lib/registry.sh
+. hack/lib/registry.sh
 . hack/lib/trees.sh
 bin=build/bin
 tools=build/tools/bin

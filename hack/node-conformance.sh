@@ -159,8 +159,8 @@ YAML
 }
 
 inside() {
-  source "$root/test/e2e/lib/registry.sh"
-  source "$root/test/e2e/lib/daemon.sh"
+  source "$root/hack/lib/registry.sh"
+  source "$root/hack/lib/daemon.sh"
   source "$root/hack/lib/kernel_settings.sh"
   local tools=$root/build/tools/bin kubernetes=$root/build/tools/kubernetes/bin registry status=0
   work=$1

@@ -7,7 +7,7 @@ root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/node-images
 source "$root/hack/lib/trees.sh"
 source "$root/hack/lib/upstream_images.sh"
-source "$root/test/e2e/lib/registry.sh"
+source "$root/hack/lib/registry.sh"
 bin=$("$root/hack/tools.sh")
 programs=$("$root/hack/kubernetes.sh" images)
 mkdir -p "$out"

@@ -5,8 +5,8 @@
 # part of hack/test.sh.
 set -euo pipefail
 cd "$(readlink -f "$(dirname "$0")/..")"
-# shellcheck source=hack/bench/image.sh
-. hack/bench/image.sh
+# shellcheck source=hack/lib/image.sh
+. hack/lib/image.sh
 [[ -x build/e2e/streams_e2e ]] || { echo "soak: build first (hack/test.sh build)" >&2; exit 1; }
 make_busybox_tar build/e2e/busybox.tar crisp.test/busybox:latest
 CRISP_STREAM_SESSIONS=${1:-100000} CRISP_E2E_IMAGE=build/e2e/busybox.tar CRISP_BIN=build/bin \

@@ -65,8 +65,8 @@ stage_proto() { hack/protocheck.sh; }
 # Prints the tar of the image that the e2e tests import.
 e2e_image() {
   local tar=build/e2e/busybox.tar
-  # shellcheck source=hack/bench/image.sh
-  . hack/bench/image.sh
+  # shellcheck source=hack/lib/image.sh
+  . hack/lib/image.sh
   make_busybox_tar "$tar" crisp.test/busybox:latest >&2 && echo "$tar"
 }
 

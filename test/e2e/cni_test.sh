@@ -3,8 +3,8 @@
 # that fail: addresses released, nothing left behind.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
-. test/e2e/lib/daemon.sh
-. hack/bench/image.sh
+. hack/lib/daemon.sh
+. hack/lib/image.sh
 TMPDIR=$(mktemp -d)
 export TMPDIR
 bridge=cni$$

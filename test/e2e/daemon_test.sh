@@ -2,8 +2,8 @@
 # crispd as it is looked at: what it may do itself, and what `crictl inspectp`, `inspect`, `info` show.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
-. test/e2e/lib/daemon.sh
-. hack/bench/image.sh
+. hack/lib/daemon.sh
+. hack/lib/image.sh
 TMPDIR=$(mktemp -d)
 export TMPDIR
 failed=0

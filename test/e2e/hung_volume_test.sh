@@ -3,8 +3,8 @@
 # and names the path, nothing of crispd hangs there, and crispd can be ended and started beside it.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
-. test/e2e/lib/daemon.sh
-. hack/bench/image.sh
+. hack/lib/daemon.sh
+. hack/lib/image.sh
 TMPDIR=$(mktemp -d)
 export TMPDIR
 failed=0 hung=

@@ -3,8 +3,8 @@
 # finds in them.
 set -euo pipefail
 cd "$(readlink -f "$(dirname "$0")/../..")"
-source test/e2e/lib/registry.sh
-source test/e2e/lib/daemon.sh
+source hack/lib/registry.sh
+source hack/lib/daemon.sh
 bin=$(hack/tools.sh)
 
 plain='' secure='' work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-images-test.XXXXXXXX")

@@ -2,7 +2,7 @@
 # What /metrics shows after some work, by the rules of Prometheus' own linter.
 set -euo pipefail
 cd "$(readlink -f "$(dirname "$0")/../..")"
-source test/e2e/lib/daemon.sh
+source hack/lib/daemon.sh
 hack/tools.sh >/dev/null
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-metrics-test.XXXXXXXX")

@@ -2,9 +2,9 @@
 # Where crispd can have no more threads, requests fail with an error, and crispd is there afterwards.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
-. test/e2e/lib/daemon.sh
-. test/e2e/lib/registry.sh
-. hack/bench/image.sh
+. hack/lib/daemon.sh
+. hack/lib/registry.sh
+. hack/lib/image.sh
 TMPDIR=$(mktemp -d)
 export TMPDIR
 failed=0 group='' registry=''

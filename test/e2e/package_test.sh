@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . test/e2e/lib/throwaway.sh
-. hack/bench/image.sh
+. hack/lib/image.sh
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }
 failed=0

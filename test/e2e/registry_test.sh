@@ -3,8 +3,8 @@
 # many layers; the shape of what was unpacked; removal, history, import and export; bad content.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit
-. test/e2e/lib/daemon.sh
-. test/e2e/lib/registry.sh
+. hack/lib/daemon.sh
+. hack/lib/registry.sh
 export TMPDIR
 TMPDIR=$(mktemp -d)
 mkimage=build/tools/bin/mkimage

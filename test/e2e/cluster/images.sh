@@ -2,7 +2,7 @@
 # Pull policies, digests, secrets for private registries and who may use what they brought, runtime
 # classes.
 . "$(dirname "$0")/lib.sh"
-. "$root/test/e2e/lib/registry.sh"
+. "$root/hack/lib/registry.sh"
 export TMPDIR=$scratch
 private=$(start_registry --auth someone:secret)
 trap 'stop_registry "$private"' EXIT

@@ -5,8 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.." || exit
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
-. hack/bench/image.sh
-. test/e2e/lib/daemon.sh
+. hack/lib/image.sh
+. hack/lib/daemon.sh
 tests=()
 failed=0 driver=${CRISP_CGROUP_DRIVER:-cgroupfs} image=crisp.test/busybox:latest
 fail() { echo "FAILED: $*"; failed=1; }

@@ -7,7 +7,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../../.." || exit
 [[ $(systemd-detect-virt --vm) == qemu ]] || { echo "for a machine of hack/vm.sh alone" >&2; exit 2; }
-. hack/bench/image.sh
+. hack/lib/image.sh
 failed=0 starts=0 slice=crisptest.slice
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }

@@ -3,8 +3,8 @@
 set -uo pipefail
 exec 2>&1  # in the order of what is said
 cd "$(dirname "$0")/../../.." || exit
-. hack/bench/image.sh
-. test/e2e/lib/daemon.sh
+. hack/lib/image.sh
+. hack/lib/daemon.sh
 image=crisp.test/busybox:latest work=$(mktemp -d)
 make_busybox_tar "$work/busybox.tar" "$image" >/dev/null && start_daemon || exit 1
 trap 'stop_daemon >&2; rm -rf "$work"' EXIT

@@ -4,7 +4,7 @@
 #   crictl ARG...         # our crictl, talking to it
 #   stop_daemon           # ends it and its pods, undoes all, removes CRISP_DIR
 
-CRISP_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
+CRISP_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
 CRISP_BIN=${CRISP_BIN:-$CRISP_ROOT/build/bin}
 
 # start_daemon [CONFIG]: CONFIG is YAML for top-level keys other than `network`. CRISP_RUNTIME: of `runtime`,
