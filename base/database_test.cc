@@ -1,8 +1,8 @@
 #include "base/database.h"
 
 #include "base/file.h"
-#include "base/status_matchers.h"
-#include "base/temp_dir.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/temp_dir.h"
 
 namespace crisp {
 namespace {

@@ -4,8 +4,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "base/status_matchers.h"
-#include "base/temp_dir.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/temp_dir.h"
 
 namespace crisp {
 namespace {

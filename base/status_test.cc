@@ -2,7 +2,7 @@
 
 #include <cerrno>
 
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 
 namespace crisp {
 namespace {

@@ -1,6 +1,6 @@
 #include "base/subprocess.h"
 
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 
 namespace crisp {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/synchronization/notification.h"
-#include "base/status_matchers.h"
-#include "base/test_threads.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/test_threads.h"
 
 namespace crisp {
 namespace {

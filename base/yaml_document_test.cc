@@ -1,7 +1,7 @@
 #include "base/yaml_document.h"
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 
 namespace crisp {
 namespace {

@@ -45,7 +45,7 @@ endif()
 if(CRISP_SANITIZE STREQUAL "thread")
   # TSan knows no fences. Asio's come on top of the mutex that hands work from thread to thread.
   target_compile_definitions(crisp_flags INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
-  # What base/tsan_mutex.cc wraps: see there.
+  # What base/testing/tsan_mutex.cc wraps: see there.
   foreach(symbol IN ITEMS
       _ZN4absl7debian312Notification6NotifyEv
       _ZN4absl7debian35Mutex10ReaderLockEv

@@ -153,7 +153,7 @@ stage_labelled() {
 }
 
 # The sanitizers see our own code; Debian's gRPC and protobuf are not instrumented, so the tests of
-# the layers under cri are what they run (see sanitizer_tests in cmake/layers.cmake).
+# the layers under cri are what they run (see sanitizer_tests in cmake/rooms.cmake).
 sanitized() {
   local preset=$1
   cmake --preset "$preset" >"$log_dir/configure-$preset.log" || return 1

@@ -9,7 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "base/file.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 #include "base/unique_fd.h"
 
 namespace crisp::metrics {

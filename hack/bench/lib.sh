@@ -202,7 +202,7 @@ remove_stale_runs() {
     [[ $(started_at "$pid") != "$started" ]] || continue
     (set +e; remove_run "$folder") || true
   done
-  # hack/bench/floor that was killed.
+  # bench/floor that was killed.
   for link in $(ip -o link show type bridge | grep -o ' crispfloor[0-9]*' || true); do
     pid=${link#crispfloor}
     [[ -d /proc/$pid ]] || ip link del "$link" || true

@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "base/status_matchers.h"
-#include "runtime/capabilities.h"
-#include "runtime/seccomp_filter.h"
-#include "runtime/seccomp_profile.h"
+#include "base/testing/status_matchers.h"
+#include "runtime/oci/capabilities.h"
+#include "runtime/seccomp/seccomp_filter.h"
+#include "runtime/seccomp/seccomp_profile.h"
 
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x1000

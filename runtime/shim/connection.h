@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "runtime/shim/wire.h"
+#include "runtime/wire/wire.h"
 
 namespace crisp::shim {
 

@@ -2,7 +2,7 @@
 #define CRISP_RUNTIME_SHIM_MESSAGE_H_
 
 #include "runtime/shim/sys.h"
-#include "runtime/shim/wire.h"
+#include "runtime/wire/wire.h"
 
 namespace crisp::shim {
 

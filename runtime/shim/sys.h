@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "runtime/shim/plan_view.h"
+#include "runtime/wire/plan_view.h"
 
 namespace crisp::shim {
 

@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 
 namespace crisp::e2e {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/temp_dir.h"
+#include "base/testing/temp_dir.h"
 #include "cri/api/api.grpc.pb.h"
 
 namespace crisp::e2e {

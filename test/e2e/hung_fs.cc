@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "base/test_hung_file_system.h"
+#include "base/testing/test_hung_file_system.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;

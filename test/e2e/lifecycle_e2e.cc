@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 #include "daemon.h"
 #include "node.h"
 

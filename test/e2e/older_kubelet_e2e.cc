@@ -5,7 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 #include "daemon.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"

@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/status_matchers.h"
-#include "base/test_time.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/test_time.h"
 #include "base/json.h"
 #include "daemon.h"
 #include "node.h"

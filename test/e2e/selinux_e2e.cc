@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 #include "daemon.h"
 #include "node.h"
 

@@ -15,10 +15,10 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/json.h"
-#include "base/status_matchers.h"
+#include "base/testing/status_matchers.h"
 #include "daemon.h"
 #include "node.h"
-#include "streaming/test_client.h"
+#include "streaming/server/testing/test_client.h"
 
 namespace crisp::e2e {
 namespace {

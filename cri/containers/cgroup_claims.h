@@ -1,0 +1,56 @@
+#ifndef CRISP_CRI_CONTAINERS_CGROUP_CLAIMS_H_
+#define CRISP_CRI_CONTAINERS_CGROUP_CLAIMS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+#include "cri/api/crisp_state.pb.h"
+#include "runtime/cgroup/cgroup.h"
+
+namespace crisp::cri {
+
+// Which groups are the pods' own, to be removed with them. A pod's parent group may be shared by several
+// pods; it is ours if it did not exist before the first of them came. The kubelet makes its groups before
+// it asks for a pod. Thread-safe.
+class CgroupClaims {
+ public:
+  // `has_row`: whether a pod or container of this id is recorded.
+  CgroupClaims(std::shared_ptr<const runtime::CgroupLayout> layout,
+               std::function<absl::StatusOr<bool>(const std::string& id)> has_row)
+      : layout_(std::move(layout)), has_row_(std::move(has_row)) {}
+
+  // For a pod that is about to be made below `path`: whether the group is ours. It then has the pod's claim.
+  bool Claim(const std::string& path, const std::string& pod_id);
+  // The same for a pod that an earlier daemon has made.
+  void Restore(const std::string& path, const std::string& pod_id);
+  // Gives the pod's claim back; the last one removes the group. Unavailable while something is still in it.
+  // OK without a claim.
+  absl::Status Release(const std::string& path, const std::string& pod_id);
+
+  // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim. May be called
+  // again after a failure.
+  absl::Status RemoveGroupsOf(const state::PodRecord& pod, const Cancel& cancel);
+
+ private:
+  runtime::Cgroup At(const std::string& path) const { return {layout_, path}; }
+  // Ends containers' groups in a group of ours that no row tells of.
+  absl::Status RemoveOrphans(const runtime::Cgroup& group);
+
+  const std::shared_ptr<const runtime::CgroupLayout> layout_;
+  const std::function<absl::StatusOr<bool>(const std::string& id)> has_row_;
+  absl::Mutex mutex_;
+  // Groups that we made, with the pods in each.
+  absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> claims_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONTAINERS_CGROUP_CLAIMS_H_

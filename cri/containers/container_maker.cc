@@ -1,0 +1,340 @@
+#include "cri/containers/container_maker.h"
+
+#include <unistd.h>
+
+#include <climits>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/safe_path.h"
+#include "base/status.h"
+#include "cri/node/host_facts.h"
+#include "cri/spec/check_message.h"
+#include "cri/spec/spec_row.h"
+#include "cri/state/step_timer.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "runtime/lsm/apparmor.h"
+#include "runtime/oci/capabilities.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kCreateTime = absl::Minutes(4);
+
+absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
+  const v1::ContainerConfig& config = request.config();
+  if (!config.has_metadata() || config.metadata().name().empty()) {
+    return absl::InvalidArgumentError("config.metadata: a container needs a name");
+  }
+  if (config.image().image().empty()) {
+    return absl::InvalidArgumentError("config.image: a container needs an image");
+  }
+  CRISP_RETURN_IF_ERROR(CheckMessage(config, "config"));
+  for (const v1::Mount& mount : config.mounts()) CRISP_RETURN_IF_ERROR(CheckMount(mount));
+  // The log must stay below the pod's log directory (CVE-2025-0750's kind of escape).
+  for (absl::string_view part : absl::StrSplit(config.log_path(), '/')) {
+    if (part == "..") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("config.log_path: \"", config.log_path(), "\" leads out of the log directory"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& container) {
+  if (pod.log_directory().empty() || container.log_path().empty()) return "";
+  return absl::StrCat(pod.log_directory(), "/", container.log_path());
+}
+
+// With a "/./" behind what is the kubelet's: below it pods may have written.
+std::string ShimLogPath(const v1::PodSandboxConfig& pod, const state::ContainerRecord& record) {
+  if (record.log_path().empty()) return "";
+  const std::string trusted = CleanAbsolutePath(pod.log_directory());
+  const std::string path = CleanAbsolutePath(record.log_path());
+  return absl::StrCat(trusted, "/./", absl::StripPrefix(absl::StripPrefix(path, trusted), "/"));
+}
+
+absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths,
+                                                       const v1::LinuxContainerSecurityContext& context) {
+  CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
+  if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
+  auto text = paths.Read(selection.path, 1u << 20);
+  if (absl::IsDeadlineExceeded(text.status()) || absl::IsUnavailable(text.status())) {
+    return Annotate(text.status(), "seccomp");
+  }
+  // NotFound would say that the pod or the image is.
+  if (!text.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));
+  }
+  return std::optional<std::string>(*std::move(text));
+}
+
+absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context, const HostFacts& host) {
+  CRISP_ASSIGN_OR_RETURN(const std::string profile, SelectAppArmor(context, host));
+  if (profile.empty()) return absl::OkStatus();
+  const absl::Status loaded = runtime::CheckAppArmorProfile(profile);
+  // NotFound would say that the pod or the image is.
+  return absl::IsNotFound(loaded) ? absl::InvalidArgumentError(loaded.message()) : loaded;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ContainerMaker::Create(const v1::CreateContainerRequest& request,
+                                                   const Cancel& cancel) {
+  CRISP_RETURN_IF_ERROR(CheckRequest(request));
+  CRISP_ASSIGN_OR_RETURN(const PodPtr pod, table_.FindPod(request.pod_sandbox_id()));
+  const std::string key = ContainerNameKey(pod->id, request.config().metadata());
+  return creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
+    absl::StatusOr<std::string> existing = Existing(key, request);
+    if (!existing.ok() || !existing->empty()) return existing;
+    return Make(request, pod, key);
+  });
+}
+
+absl::StatusOr<std::string> ContainerMaker::Existing(const std::string& key,
+                                                     const v1::CreateContainerRequest& request) {
+  const std::string id = table_.IdOf(key);
+  if (id.empty()) return std::string();
+  absl::StatusOr<ContainerPtr> container = table_.FindContainer(id);
+  if (!container.ok()) return std::string();
+  const auto held = (*container)->Snapshot();
+  const state::ContainerRecord& record = *held;
+  const bool alive = record.stage() == state::ContainerRecord::RUNNING;
+  // One that has ended gives its name up.
+  if (!alive && record.stage() != state::ContainerRecord::CREATED) return std::string();
+  if (google::protobuf::util::MessageDifferencer::Equals(record.config(), request.config())) return id;
+  if (alive) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "container ", id, " is running under this name and attempt with another configuration"));
+  }
+  // A client that changed its mind before it heard of the first one's id.
+  CRISP_RETURN_IF_ERROR(remover_.Remove(*container, Cancel(absl::Now() + kCreateTime)));
+  return std::string();
+}
+
+absl::StatusOr<state::ContainerRecord> ContainerMaker::InitialRecord(const ContainerJob& job) {
+  state::ContainerRecord record;
+  record.set_id(GenerateId());
+  record.set_pod_id(job.pod->id);
+  *record.mutable_config() = job.config;
+  record.set_created_at(absl::ToUnixNanos(absl::Now()));
+  record.set_image_id(job.image.id);
+  record.set_image_ref(job.image.repo_digests.empty() ? job.image.id : job.image.repo_digests[0]);
+  record.set_log_path(LogPath(job.pod_config, job.config));
+  *record.mutable_resources() = job.config.linux().resources();
+  CRISP_ASSIGN_OR_RETURN(const int signal, StopSignalOf(job.config, job.image));
+  record.set_stop_signal(signal);
+  // As the pod's group was made: the daemon's driver may be another by now.
+  const std::string& parent = job.pod_config.linux().cgroup_parent();
+  const runtime::CgroupDriver driver =
+      runtime::DriverOfPod(parent, job.pod->Snapshot()->cgroup_path());
+  CRISP_ASSIGN_OR_RETURN(std::string cgroup,
+                         runtime::ContainerCgroupPath(driver, parent, job.pod->id, record.id()));
+  record.set_cgroup_path(std::move(cgroup));
+  for (int i = 0; i < job.config.mounts_size(); ++i) {
+    if (job.config.mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
+  }
+  return record;
+}
+
+absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerRequest& request, const PodPtr& pod,
+                                                 const std::string& key) {
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(pod->id));
+  CRISP_RETURN_IF_ERROR(PodTable::BeginCreation(*pod));
+  const auto creation = absl::MakeCleanup([&pod] { PodTable::EndCreation(*pod); });
+  ContainerJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot()->config()};
+  CRISP_ASSIGN_OR_RETURN(job.image, node_.images->Find(request.config().image().image()));
+  CRISP_ASSIGN_OR_RETURN(state::ContainerRecord record, InitialRecord(job));
+  LevelLease level = labels_.ReserveFor(job.config, *pod->Snapshot());
+  record.set_selinux_level(level.level());
+  job.container = std::make_shared<Container>(std::move(record), key, pod);
+  const ContainerPtr& container = job.container;
+  {
+    absl::MutexLock lock(&container->mutex);
+    container->level = std::move(level);
+  }
+  StepTimer timer("CreateContainer", container->steps, node_.metrics);
+  job.timer = &timer;
+  CRISP_RETURN_IF_ERROR(table_.Add(*container));
+  timer.Done("record");
+
+  absl::Status made = Prepare(job);
+  if (made.ok()) {
+    const auto limit = [&] {
+      const absl::Status limited =
+          node_.CgroupAt(container->Snapshot()->cgroup_path()).Limit(job.spec.linux_.resources);
+      timer.Done("limits");
+      return limited;
+    };
+    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime), limit);
+  }
+  if (made.ok()) {
+    timer.Done("shim");
+    made = RecordMade(job);
+  }
+  if (made.ok()) made = table_.ShowMade(container);
+  if (!made.ok()) {
+    LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
+    // So that a restart goes on with the undoing.
+    (void)table_.Advance(*container, Mover::kMaker, state::ContainerRecord::REMOVING);
+    remover_.Undo(container, /*now=*/true);
+    return made;
+  }
+  events_.Tell(LifePoint::kContainerCreated, *container);
+  timer.Done("publish");
+  return container->id;
+}
+
+// A spare's overlay has no label and the host's ids.
+absl::Status ContainerMaker::PrepareRoot(ContainerJob& job) {
+  const std::string& id = job.container->id;
+  const bool labelled = node_.host.selinux.enabled && !node_.host.selinux.off;
+  const v1::NamespaceOption& pod = job.pod_config.linux().security_context().namespace_options();
+  if (!labelled && pod.userns_options().uids().empty()) {
+    std::optional<SpareRoots::Root> spare = roots_.Take(job.image.id);
+    if (spare.has_value() && node_.images->Rekey(spare->key, id).ok()) {
+      job.root = std::move(spare->root);
+      job.root_mount = std::move(spare->mount);
+      return absl::OkStatus();
+    }
+    if (spare.has_value()) roots_.Release(*std::move(spare));
+  }
+  CRISP_ASSIGN_OR_RETURN(job.root, node_.images->PrepareContainer(id, job.image.id));
+  return absl::OkStatus();
+}
+
+absl::Status ContainerMaker::Prepare(ContainerJob& job) {
+  const v1::LinuxContainerSecurityContext& context = job.config.linux().security_context();
+  CRISP_RETURN_IF_ERROR(PrepareRoot(job));
+  job.timer->Done("storage");
+  CRISP_ASSIGN_OR_RETURN(job.selinux, labels_.Of(job.config, *job.pod->Snapshot()));
+  CRISP_RETURN_IF_ERROR(ResolveMounts(job));
+  CRISP_RETURN_IF_ERROR(ResolveDevices(job));
+  CRISP_RETURN_IF_ERROR(ResolveUser(job));
+  CRISP_RETURN_IF_ERROR(MakeVolumes(job));
+  CRISP_RETURN_IF_ERROR(CheckAppArmor(context, node_.host));
+  CRISP_ASSIGN_OR_RETURN(job.seccomp_json, ReadSeccomp(*node_.paths, context));
+  job.timer->Done("resolve");
+  if (context.namespace_options().pid() == v1::TARGET) {
+    CRISP_ASSIGN_OR_RETURN(const ContainerPtr target,
+                           table_.FindContainer(context.namespace_options().target_id()));
+    const auto held = target->Snapshot();
+    const state::ContainerRecord& record = *held;
+    if (target->pod != job.pod || record.stage() != state::ContainerRecord::RUNNING) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "namespace_options.target_id: container ", target->id, " is not running in this pod sandbox"));
+    }
+    job.target_pid = record.pid();
+  }
+  return BuildAndPlan(job);
+}
+
+absl::StatusOr<runtime::ContainerInputs> ContainerMaker::MakePlanInputs(const ContainerJob& job,
+                                                                        const state::ContainerRecord& record,
+                                                                        const runtime::PodNamespaces& namespaces,
+                                                                        const runtime::Cgroup& group) {
+  runtime::ContainerInputs inputs{
+      .container_id = record.id(),
+      .lower_dirs = job.root.lower_dirs,
+      .upper_dir = job.root.upper_dir,
+      .work_dir = job.root.work_dir,
+      .log_path = ShimLogPath(job.pod_config, record),
+      .stdin_open = job.config.stdin(),
+      .stdin_once = job.config.stdin_once(),
+      .exit_record = node_.ExitRecordPath(job.pod->id, record.id()),
+      .pod = namespaces,
+      .cgroup_dirs = group.Dirs(),
+      .cgroup_v2 = node_.layout->v2,
+      .cgroup_mounts = group.Mounts(
+          "/sys/fs/cgroup", !job.config.linux().security_context().privileged() && !node_.CgroupWritable(*job.pod),
+          job.spec.FindNamespace("cgroup") == nullptr),
+      .available_capabilities = node_.host.capabilities,
+      .image_volumes = job.image_volumes,
+      .empty_layer = node_.layers.empty,
+      .device_sources = job.device_sources};
+  if (!node_.layers.mount_points.empty()) inputs.lower_dirs.push_back(node_.layers.mount_points);
+  if (job.exec_base->seccomp != nullptr) {
+    inputs.seccomp_bpf = job.exec_base->seccomp->bpf;
+    inputs.seccomp_flags = job.exec_base->seccomp->flags;
+  }
+  return inputs;
+}
+
+absl::Status ContainerMaker::RecordMade(const ContainerJob& job) {
+  Container& container = *job.container;
+  {
+    absl::MutexLock lock(&container.mutex);
+    container.exec_base = job.exec_base;
+  }
+  const std::string spec = SpecToRow(job.spec, job.config);
+  CRISP_RETURN_IF_ERROR(table_.PutSpec(container, spec));
+  const auto fill = [&job](state::ContainerRecord& r) {
+    r.mutable_user()->set_uid(job.user.uid);
+    r.mutable_user()->set_gid(job.user.gid);
+    r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
+    r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
+  };
+  CRISP_RETURN_IF_ERROR(table_.Advance(container, Mover::kMaker, state::ContainerRecord::CREATED, fill).status);
+  return table_.KeepCopy(container, spec);
+}
+
+absl::Status ContainerMaker::BuildAndPlan(ContainerJob& job) {
+  const auto held = job.container->Snapshot();
+  const state::ContainerRecord& record = *held;
+  HostFacts host = node_.host;
+  if (job.config.linux().security_context().privileged()) {
+    CRISP_ASSIGN_OR_RETURN(host.devices, ScanDevices(*node_.paths, "/dev", "/dev"));
+  }
+  char hostname[HOST_NAME_MAX + 1] = {};
+  (void)::gethostname(hostname, HOST_NAME_MAX);
+  const runtime::PodNamespaces namespaces = NamespacesOf(*job.pod);
+  const SpecInputs inputs{.pod = job.pod_config,
+                          .container = job.config,
+                          .image = job.image,
+                          .pod_id = job.pod->id,
+                          .container_id = record.id(),
+                          .host = std::move(host),
+                          .namespaces = namespaces,
+                          .target_pid = job.target_pid,
+                          .user = job.user,
+                          .cgroups_path = record.cgroup_path(),
+                          .cgroup_writable = node_.CgroupWritable(*job.pod),
+                          .root_path = job.root.upper_dir,
+                          .files_dir = node_.OlderFilesDir(job.pod->id),
+                          .host_hostname = hostname,
+                          .mounts = job.mounts,
+                          .devices = job.devices,
+                          .own_devices = node_.options.own_devices,
+                          .volumes = job.volumes,
+                          .seccomp_json = job.seccomp_json,
+                          .selinux = job.selinux};
+  CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
+  EditedSpec edited{
+      .pod = job.pod_config, .container = job.config, .spec = job.spec, .device_sources = job.device_sources};
+  for (const std::unique_ptr<SpecEdit>& edit : edits_) CRISP_RETURN_IF_ERROR(edit->Apply(edited));
+  job.user.groups = job.spec.process.user.additional_gids;
+  job.timer->Done("spec");
+  const runtime::Cgroup group = node_.CgroupAt(record.cgroup_path());
+  CRISP_RETURN_IF_ERROR(group.Create());
+  if (node_.CgroupWritable(*job.pod) && job.spec.FindNamespace("cgroup") != nullptr) {
+    const bool userns = !namespaces.uid_maps.empty();
+    CRISP_RETURN_IF_ERROR(group.HandOver(userns ? namespaces.uid_maps[0].host_id : 0,
+                                         userns ? namespaces.gid_maps[0].host_id : 0));
+  }
+  job.timer->Done("cgroup");
+  CRISP_ASSIGN_OR_RETURN(job.exec_base, executions_.MakeBase(job.spec));
+  CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,
+                         MakePlanInputs(job, record, namespaces, group));
+  CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));
+  job.timer->Done("plan");
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,82 @@
+#include "cri/containers/container_remover.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "cri/state/step_timer.h"
+
+namespace crisp::cri {
+
+absl::Status ContainerRemover::Remove(const ContainerPtr& container, const Cancel& cancel) {
+  return removals_.Run(container->id, cancel, [&] { return RemoveOnce(container); }).status();
+}
+
+absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container) {
+  {
+    absl::MutexLock lock(&container->mutex);
+    container->removing = true;
+  }
+  StepTimer timer("RemoveContainer", container->steps, node_.metrics);
+  stopper_.Request(container, absl::ZeroDuration());
+  absl::Status status = stopper_.Await(container, Cancel(absl::Now() + absl::Minutes(1)));
+  if (status.ok()) {
+    timer.Done("exit");
+    status = table_.Advance(*container, Mover::kRemover, state::ContainerRecord::REMOVING).status;
+  }
+  if (!status.ok()) {
+    absl::MutexLock lock(&container->mutex);
+    container->removing = false;
+    return status;
+  }
+  table_.ForgetCopy(*container);
+  timer.Done("record");
+  if (!table_.Hide(*container)) return true;
+  events_.Tell(LifePoint::kContainerRemoved, *container);
+  background_.UntilDone(absl::StrCat("removal of container ", container->id),
+                        [this, container] { return TearDown(container); });
+  return true;
+}
+
+void ContainerRemover::Undo(const ContainerPtr& container, bool now) {
+  if (now && TearDown(container).ok()) return;
+  background_.UntilDone(absl::StrCat("undo of container ", container->id),
+                        [this, container] { return TearDown(container); });
+}
+
+absl::Status ContainerRemover::TearDown(const ContainerPtr& container) {
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
+  const Cancel soon(absl::Now() + absl::Seconds(5));
+  const runtime::Cgroup group = node_.CgroupAt(record.cgroup_path());
+  StepTimer timer("TearDownContainer", container->steps, node_.metrics);
+  CRISP_RETURN_IF_ERROR(group.Kill(soon));
+  timer.Done("kill");
+  // Only a shim that is gone has let go of the mounts by itself. One that is still to be connected to
+  // would tell of the container later, when nothing else does.
+  if (container->pod->Adopting()) {
+    return absl::UnavailableError(
+        absl::StrCat("the shim of pod sandbox ", container->pod->id, " is still being connected to"));
+  }
+  if (auto shim = container->pod->GetShim(); shim != nullptr) {
+    const absl::Status removed = shim->RemoveContainer(container->id);
+    if (!removed.ok() && (shim->alive() || !absl::IsUnavailable(removed))) return removed;
+  }
+  timer.Done("shim");
+  CRISP_RETURN_IF_ERROR(group.Remove(soon));
+  timer.Done("cgroup");
+  CRISP_RETURN_IF_ERROR(node_.images->ReleaseContainer(container->id));
+  for (const std::string& key : record.view_keys()) {
+    CRISP_RETURN_IF_ERROR(node_.images->ReleaseContainer(key));
+  }
+  timer.Done("storage");
+  CRISP_RETURN_IF_ERROR(RemoveTree(node_.VolumeDir(container->id)));
+  CRISP_RETURN_IF_ERROR(RemoveTree(node_.ExitRecordPath(container->pod->id, container->id)));
+  // While there is a row to say that it is being removed: a copy alone would bring it back.
+  table_.ForgetCopy(*container);
+  return table_.Erase(*container);
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,44 @@
+#ifndef CRISP_CRI_CONTAINERS_CONTAINER_REMOVER_H_
+#define CRISP_CRI_CONTAINERS_CONTAINER_REMOVER_H_
+
+#include "base/cancel.h"
+#include "cri/containers/container_stopper.h"
+#include "cri/containers/node_context.h"
+#include "cri/state/join_table.h"
+#include "cri/state/pod_events.h"
+#include "cri/state/pod_table.h"
+#include "cri/state/work_queue.h"
+
+namespace crisp::cri {
+
+// Removes containers: for clients at once, and what they have, in the background, until nothing is left.
+// Thread-safe.
+class ContainerRemover {
+ public:
+  // All outlive it; `background` but for its jobs.
+  ContainerRemover(const NodeContext& node, PodTable& table, ContainerStopper& stopper, const PodEvents& events,
+                   WorkQueue& background)
+      : node_(node), table_(table), stopper_(stopper), events_(events), background_(background) {}
+
+  // Kills it if it runs. When it returns OK no client sees it any more.
+  absl::Status Remove(const ContainerPtr& container, const Cancel& cancel);
+  // Undoes all that there is of a container that no client sees; it has the stage REMOVING or will never be
+  // seen. Tried at once if `now`, then in the background until it succeeds.
+  void Undo(const ContainerPtr& container, bool now);
+
+ private:
+  absl::StatusOr<bool> RemoveOnce(const ContainerPtr& container);
+  // Idempotent: run by the failing RPC, by the background until it succeeds, or by the next start.
+  absl::Status TearDown(const ContainerPtr& container);
+
+  const NodeContext& node_;
+  PodTable& table_;
+  ContainerStopper& stopper_;
+  const PodEvents& events_;
+  WorkQueue& background_;
+  JoinTable<bool> removals_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONTAINERS_CONTAINER_REMOVER_H_

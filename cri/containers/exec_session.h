@@ -1,0 +1,74 @@
+#ifndef CRISP_CRI_CONTAINERS_EXEC_SESSION_H_
+#define CRISP_CRI_CONTAINERS_EXEC_SESSION_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "runtime/client/shim_client.h"
+
+namespace crisp::cri {
+
+// One process that was started in a running container. Thread-safe. Dropping it does not end the
+// process: who gives up calls Kill().
+class ExecSession {
+ public:
+  // `exited`: an eventfd.
+  ExecSession(std::string id, std::string container_id, UniqueFd exited, std::shared_ptr<runtime::Shim> shim)
+      : id_(std::move(id)),
+        container_id_(std::move(container_id)),
+        exited_(std::move(exited)),
+        shim_(std::move(shim)) {}
+
+  const std::string& id() const { return id_; }
+  const std::string& container_id() const { return container_id_; }
+  // Readable for good once the process has ended, for poll(2).
+  int exited_fd() const { return exited_.get(); }
+  // Set once it has.
+  std::optional<runtime::ExitRecord> exit() const {
+    absl::MutexLock lock(&mutex_);
+    return exit_;
+  }
+  // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process is gone
+  // or `cancel` fires.
+  absl::Status Kill(const Cancel& cancel);
+  absl::Status Resize(uint16_t rows, uint16_t columns);
+
+ private:
+  friend class ExecTable;
+  void Exited(const runtime::ExitRecord& record);
+
+  const std::string id_, container_id_;
+  const UniqueFd exited_;
+  const std::shared_ptr<runtime::Shim> shim_;
+  mutable absl::Mutex mutex_;
+  std::optional<runtime::ExitRecord> exit_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Running execs by id. Thread-safe.
+class ExecTable {
+ public:
+  void Insert(const std::shared_ptr<ExecSession>& session);
+  void Erase(const std::string& exec_id);
+  // Tells the session and forgets it; returns it, or null when unknown.
+  std::shared_ptr<ExecSession> Finish(const std::string& exec_id, const runtime::ExitRecord& record);
+  // The container or its shim has ended, and its execs with it.
+  void FinishAllOf(const std::string& container_id, const runtime::ExitRecord& record);
+
+ private:
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, std::shared_ptr<ExecSession>> sessions_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONTAINERS_EXEC_SESSION_H_

@@ -1,0 +1,157 @@
+#include "cri/containers/executions.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/containers/exec_output.h"
+#include "runtime/plan/plan_builder.h"
+#include "runtime/plan/plan_process.h"
+
+namespace crisp::cri {
+namespace {
+
+// How long a grandchild that holds the pipe may add to the output after the process has ended.
+constexpr absl::Duration kDrainTime = absl::Milliseconds(100);
+
+struct Pipe {
+  UniqueFd read, write;
+};
+
+absl::StatusOr<Pipe> MakePipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "exec: pipe");
+  Pipe pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
+  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoError(errno, "exec: fcntl");
+  return pipe;
+}
+
+
+int Milliseconds(absl::Duration duration) {
+  // Rounded up: a poll that returns early only spins.
+  return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(duration) + 1, 0, 200));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::MakeBase(const runtime::OciSpec& spec) {
+  auto base = std::make_shared<ExecBase>();
+  CRISP_ASSIGN_OR_RETURN(base->process, runtime::BuildProcessPlan(spec.process, node_.host.capabilities));
+  base->process.argv.clear();
+  if (spec.linux_.seccomp.has_value()) {
+    CRISP_ASSIGN_OR_RETURN(base->seccomp, seccomp_.Get(*spec.linux_.seccomp));
+  }
+  return base;
+}
+
+absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::BaseOf(Container& container) {
+  {
+    absl::MutexLock lock(&container.mutex);
+    if (container.exec_base != nullptr) return container.exec_base;
+  }
+  CRISP_ASSIGN_OR_RETURN(const runtime::OciSpec spec, table_.SpecOf(container));
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const ExecBase> base, MakeBase(spec));
+  absl::MutexLock lock(&container.mutex);
+  // An update that has come in between knows better.
+  if (container.exec_base == nullptr) container.exec_base = std::move(base);
+  return container.exec_base;
+}
+
+void Executions::FinishAllOf(const std::string& container_id, absl::Time at) {
+  sessions_.FinishAllOf(container_id, {.exit_code = 137, .signal = 9, .exited_at = at});
+}
+
+absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view container_id,
+                                                               const std::vector<std::string>& argv, bool terminal,
+                                                               const runtime::Stdio& stdio, const Cancel& cancel) {
+  if (argv.empty() || argv[0].empty()) return absl::InvalidArgumentError("cmd: nothing to run");
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(container_id));
+  Container& container = *running.container;
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const ExecBase> base, BaseOf(container));
+  UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
+  auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited), running.shim);
+  runtime::ExecInputs inputs{.exec_id = session->id(),
+                             .container_id = running.id,
+                             .argv = argv,
+                             .terminal = terminal,
+                             .cgroup_v2 = node_.layout->v2};
+  if (base->seccomp != nullptr) {
+    inputs.seccomp_bpf = base->seccomp->bpf;
+    inputs.seccomp_flags = base->seccomp->flags;
+  }
+  CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan, runtime::BuildExecPlan(base->process, std::move(inputs)));
+  plan.cgroup_dirs = node_.CgroupAt(container.Snapshot()->cgroup_path()).ExecDirs();
+  // Known before it starts: its end may be told before Exec() returns.
+  sessions_.Insert(session);
+  const absl::Status status = running.shim->Exec(plan, stdio, cancel).status();
+  if (!status.ok()) {
+    sessions_.Erase(session->id());
+    // It may start all the same, when only the wait for it has ended.
+    background_.Post([shim = running.shim, id = session->id()] { (void)shim->KillExec(id); });
+    return status;
+  }
+  if (container.Stage() != state::ContainerRecord::RUNNING) FinishAllOf(running.id, absl::Now());
+  return session;
+}
+
+absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* reply,
+                                  const Cancel& cancel) {
+  const absl::Time deadline =
+      request.timeout() > 0 ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
+                            : absl::InfiniteFuture();
+  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  // Its time-out is that of its start, too.
+  const Cancel until = cancel.Until(deadline);
+  absl::StatusOr<std::shared_ptr<ExecSession>> begun =
+      Start(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
+            {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
+  if (absl::IsDeadlineExceeded(begun.status()) && absl::Now() >= deadline) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("exec: the command did not begin within ", request.timeout(), " s and was killed"));
+  }
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<ExecSession> session, std::move(begun));
+  out.write.reset();
+  err.write.reset();
+
+  absl::Time drain_until = absl::InfiniteFuture();
+  for (;;) {
+    const bool exited = session->exit().has_value();
+    if (exited && drain_until == absl::InfiniteFuture()) drain_until = absl::Now() + kDrainTime;
+    const absl::Status read = DrainExecOutput(out.read, err.read, *reply);
+    if (read.ok() && exited && ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until)) break;
+    if (!exited || !read.ok()) {
+      absl::Status status = read;
+      if (status.ok()) status = cancel.Check("exec");
+      if (status.ok() && absl::Now() >= deadline) {
+        status = absl::DeadlineExceededError(
+            absl::StrCat("exec: the command did not end within ", request.timeout(), " s and was killed"));
+      }
+      if (!status.ok()) {
+        const absl::Status killed = session->Kill(Cancel(absl::Now() + absl::Seconds(2)));
+        if (!killed.ok()) LogWarning("exec.kill", {{"exec", session->id()}, {"error", killed.ToString()}});
+        return status;
+      }
+    }
+    // poll(2) passes over negative descriptors: pipes that have ended, an exit that is known.
+    pollfd fds[] = {{.fd = out.read.get(), .events = POLLIN},
+                    {.fd = err.read.get(), .events = POLLIN},
+                    {.fd = exited ? -1 : session->exited_fd(), .events = POLLIN}};
+    (void)::poll(fds, 3, Milliseconds(std::min(deadline, drain_until) - absl::Now()));
+  }
+  reply->set_exit_code(session->exit()->exit_code);
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

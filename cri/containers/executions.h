@@ -1,0 +1,55 @@
+#ifndef CRISP_CRI_CONTAINERS_EXECUTIONS_H_
+#define CRISP_CRI_CONTAINERS_EXECUTIONS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cri/containers/exec_session.h"
+#include "cri/containers/node_context.h"
+#include "cri/state/pod_table.h"
+#include "cri/state/work_queue.h"
+#include "runtime/seccomp/seccomp_filter.h"
+
+namespace crisp::cri {
+
+// Processes that are started in running containers. Thread-safe.
+class Executions {
+ public:
+  // All outlive it; `background` ends what a failed start may have started all the same.
+  Executions(const NodeContext& node, PodTable& table, WorkQueue& background)
+      : node_(node), table_(table), background_(background) {}
+
+  // Compiles the filter that most containers have.
+  void WarmUp() { seccomp_.Warm(); }
+
+  // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
+  // FailedPrecondition unless running, InvalidArgument without argv.
+  absl::StatusOr<std::shared_ptr<ExecSession>> Start(absl::string_view container_id,
+                                                     const std::vector<std::string>& argv, bool terminal,
+                                                     const runtime::Stdio& stdio, const Cancel& cancel);
+  absl::Status ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* reply, const Cancel& cancel);
+
+  // What all processes of a container with this spec have in common.
+  absl::StatusOr<std::shared_ptr<const ExecBase>> MakeBase(const runtime::OciSpec& spec);
+
+  // One has ended, as its shim says.
+  void Finish(const std::string& exec_id, const runtime::ExitRecord& record) {
+    (void)sessions_.Finish(exec_id, record);
+  }
+  // The container or its shim's connection has ended, and its execs with it: killed.
+  void FinishAllOf(const std::string& container_id, absl::Time at);
+
+ private:
+  absl::StatusOr<std::shared_ptr<const ExecBase>> BaseOf(Container& container);
+
+  const NodeContext& node_;
+  PodTable& table_;
+  WorkQueue& background_;
+  runtime::SeccompCache seccomp_;
+  ExecTable sessions_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONTAINERS_EXECUTIONS_H_

@@ -1,0 +1,32 @@
+#ifndef CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_
+#define CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_
+
+#include "base/cancel.h"
+#include "cri/containers/executions.h"
+#include "cri/containers/node_context.h"
+#include "cri/state/pod_table.h"
+
+namespace crisp::cri {
+
+// Changes the limits of what runs. Thread-safe.
+class ResourceUpdates {
+ public:
+  // All outlive it.
+  ResourceUpdates(const NodeContext& node, PodTable& table, Executions& executions)
+      : node_(node), table_(table), executions_(executions) {}
+
+  absl::Status UpdateContainer(const v1::UpdateContainerResourcesRequest& request, const Cancel& cancel);
+  absl::Status UpdatePod(const v1::UpdatePodSandboxResourcesRequest& request);
+
+  // Gives the record's oom_score_adj to the container's processes that have `former`.
+  void ApplyOomScore(const state::ContainerRecord& record, int64_t former) const;
+
+ private:
+  const NodeContext& node_;
+  PodTable& table_;
+  Executions& executions_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_

@@ -1,0 +1,282 @@
+#include "cri/daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/host_port.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/node/programs.h"
+#include "cri/node/thread_states.h"
+#include "cri/pods/pod_inputs.h"
+#include "cri/pods/pod_reset.h"
+#include "metrics/process.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr absl::Duration kResetLimit = absl::Minutes(2);
+
+absl::StatusOr<std::string> ShimPath(const Config& config) {
+  if (!config.runtime.shim.empty()) return config.runtime.shim;
+  return HelperPath("crisp-shim");
+}
+
+storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpacker) {
+  return {.root = config.root,
+          .registry_config_dirs = config.image.registry_config_dirs,
+          .pinned_images = config.image.pinned,
+          .unpacker = std::move(unpacker),
+          .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
+          .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
+          .keep_layer_blobs = config.image.keep_layer_blobs,
+          .stall_timeout = config.image.stall_timeout,
+          .max_layer_bytes = static_cast<uint64_t>(config.image.max_layer_bytes),
+          .max_layer_files = static_cast<uint64_t>(config.image.max_layer_files),
+          .max_unpack_cpu = config.image.max_unpack_cpu,
+          .layer_images = config.image.layer_format == "erofs"};
+}
+
+// Those that are fixed. A port that the kernel chooses is bound before the first pod comes.
+std::vector<uint16_t> OwnPorts(const Config& config) {
+  std::vector<uint16_t> ports;
+  for (const std::string* address : {&config.metrics.address, &config.streaming.address}) {
+    const absl::StatusOr<HostPort> parsed = HostPort::Parse(*address);
+    if (parsed.ok() && parsed->port != 0) ports.push_back(static_cast<uint16_t>(parsed->port));
+  }
+  return ports;
+}
+
+network::NetworkOptions NetworkOptionsOf(const Config& config) {
+  return {.root = absl::StrCat(config.root, "/network"),
+          .state = absl::StrCat(config.state, "/network"),
+          .cni_conf_dir = config.network.cni_conf_dir,
+          .cni_bin_dirs = config.network.cni_bin_dirs,
+          .bridge_name = config.network.name,
+          .subnets = config.network.subnets,
+          .subnets_from_kubelet = config.network.subnets_from_kubelet,
+          .masquerade = config.network.masquerade,
+          .mtu = static_cast<int>(config.network.mtu),
+          .own_ports = OwnPorts(config),
+          .anti_spoofing = config.network.anti_spoofing,
+          .builtin = config.network.builtin == "always"  ? network::NetworkOptions::Builtin::kAlways
+                     : config.network.builtin == "never" ? network::NetworkOptions::Builtin::kNever
+                                                         : network::NetworkOptions::Builtin::kAuto};
+}
+
+runtime::CgroupDriver DriverOf(const Config& config) {
+  return config.runtime.cgroup_driver == "systemd" ? runtime::CgroupDriver::kSystemd
+                                                   : runtime::CgroupDriver::kCgroupfs;
+}
+
+PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
+  return {.state = config.state,
+          .root = config.root,
+          .cgroup_driver = DriverOf(config),
+          .handlers = config.runtime.handlers,
+          .cgroup_writable_handlers = config.runtime.cgroup_writable_handlers,
+          .selinux = config.runtime.selinux != "off",
+          .selinux_required = config.runtime.selinux == "required",
+          .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
+          .no_user_namespaces = ProbeKernel().no_user_namespaces,
+          .own_devices = config.runtime.device_ownership_from_security_context,
+          .blockio_config_file = config.runtime.blockio_config_file,
+          .cdi_spec_dirs = config.runtime.cdi_spec_dirs,
+          .path_helper = std::move(path_helper),
+          .path_timeout = config.runtime.path_timeout,
+          .spare_roots = static_cast<int>(config.runtime.spare_roots),
+          .attach_spares = config.network.attach_spares && config.runtime.spare_pods > 0};
+}
+
+streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
+  return {.address = config.address,
+          .advertise = config.advertise,
+          .tls = {.cert_file = config.tls_cert_file,
+                  .key_file = config.tls_key_file,
+                  .client_ca_file = config.tls_client_ca_file,
+                  .self_signed = config.tls_self_signed},
+          .idle_timeout = config.idle_timeout,
+          .handshake_timeout = config.creation_timeout,
+          .token_ttl = config.url_timeout,
+          .connection_cap = static_cast<size_t>(config.max_connections),
+          .pod_cap = static_cast<size_t>(config.max_connections_per_pod)};
+}
+
+absl::StatusOr<UniqueFd> LockInstance(const std::string& state) {
+  CRISP_RETURN_IF_ERROR(MakeDirs(state, 0711));
+  const std::string path = absl::StrCat(state, "/lock");
+  CRISP_ASSIGN_OR_RETURN(UniqueFd lock, Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
+  return absl::FailedPreconditionError(absl::StrCat("another crispd serves the state directory ", state));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(Config config) {
+  auto daemon = std::unique_ptr<Daemon>(new Daemon(std::move(config)));
+  CRISP_ASSIGN_OR_RETURN(daemon->lock_, LockInstance(daemon->config_.state));
+  CRISP_RETURN_IF_ERROR(daemon->OpenStores());
+  CRISP_RETURN_IF_ERROR(daemon->OpenPods());
+  daemon->AddMetrics();
+  return daemon;
+}
+
+absl::Status Daemon::OpenStores() {
+  CRISP_RETURN_IF_ERROR(MakeDirs(config_.root, 0711));
+  CRISP_ASSIGN_OR_RETURN(std::string unpacker, HelperPath("crisp-unpacker"));
+  auto images = storage::ImageStore::Open(StoreOptions(config_, std::move(unpacker)));
+  if (!images.ok()) return Annotate(images.status(), "open the image store");
+  images_ = *std::move(images);
+  auto network = network::PodNetwork::Create(NetworkOptionsOf(config_));
+  if (!network.ok()) return Annotate(network.status(), "open the network");
+  network_ = *std::move(network);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::OpenPods() {
+  CRISP_ASSIGN_OR_RETURN(std::string path_helper, HelperPath("crisp-paths"));
+  CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, UsualPodPlan());
+  const runtime::ShimPoolOptions shims{.shim_binary = shim,
+                                       .storage_root = config_.root,
+                                       .spares = static_cast<int>(config_.runtime.spare_pods),
+                                       .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
+                                       .usual = std::move(usual)};
+  const auto make_shims = [&shims](runtime::ShimObserver* observer) {
+    auto pool = runtime::ShimPool::Create(shims, observer);
+    if (!pool.ok()) pool = Annotate(pool.status(), "prepare the shims");
+    return pool;
+  };
+  auto pods = PodManager::Create(
+      PodOptions(config_, std::move(path_helper)),
+      {.images = images_.get(), .network = network_.get(), .make_shims = make_shims, .metrics = &metrics_});
+  if (!pods.ok()) return Annotate(pods.status(), "open the pods");
+  pods_ = *std::move(pods);
+  return Annotate(pods_->Recover(), "recover the pods");
+}
+
+void Daemon::AddMetrics() {
+  scrapes_ = metrics::AddProcessMetrics(metrics_, kVersion);
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kImages, [this] { return static_cast<double>(images_->List().size()); }));
+  scrapes_.push_back(metrics_.OnScrape(metrics::kImageStoreBytes, [this] {
+    return static_cast<double>(images_->ImageUsage().used_bytes);
+  }));
+  AddPodMetrics();
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kNetworkReady, [this] { return network_->Condition().ready ? 1.0 : 0.0; }));
+}
+
+void Daemon::AddPodMetrics() {
+  using Stage = state::ContainerRecord;
+  for (const auto& [name, ready] : {std::pair{"ready", true}, {"notready", false}}) {
+    scrapes_.push_back(metrics_.OnScrape(
+        metrics::kPods, [this, ready = ready] { return pods_->queries().PodsThat(ready); }, {name}));
+  }
+  for (const auto& [name, stage] : {std::pair{"created", Stage::CREATED},
+                                    {"running", Stage::RUNNING}, {"exited", Stage::EXITED}}) {
+    scrapes_.push_back(metrics_.OnScrape(
+        metrics::kContainers, [this, stage = stage] { return pods_->queries().ContainersIn(stage); }, {name}));
+  }
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kEventsDropped, [this] { return static_cast<double>(pods_->DroppedEvents()); }));
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kOomKills, [this] { return static_cast<double>(pods_->OomKills()); }));
+}
+
+absl::Status Daemon::ServeStreams() {
+  if (config_.streaming.address.empty()) return absl::OkStatus();
+  streaming_backend_ = std::make_unique<StreamingBackend>(pods_->table(), pods_->executions());
+  sessions_ = std::make_unique<streaming::Sessions>(
+      *streaming_backend_, metrics_,
+      streaming::SessionOptions{.creation_timeout = config_.streaming.creation_timeout});
+  auto server =
+      streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
+  if (!server.ok()) return Annotate(server.status(), "start the streaming server");
+  streaming_ = *std::move(server);
+  session_rpcs_ = std::make_unique<SessionRpcs>(pods_->table(), *streaming_);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Serve(Listener listener) {
+  if (!config_.metrics.address.empty()) {
+    CRISP_ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(config_.metrics.address, metrics_));
+  }
+  CRISP_RETURN_IF_ERROR(ServeStreams());
+  const KernelFeatures features = ProbeKernel();
+  runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, *session_rpcs_, features);
+  image_service_ = std::make_unique<ImageService>(
+      *images_, metrics_, [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
+  admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
+  CRISP_ASSIGN_OR_RETURN(
+      server_,
+      Server::Start(std::move(listener),
+                    {runtime_service_.get(), image_service_.get(), admin_service_.get()}, metrics_));
+  pods_->WarmUp();
+  LogInfo("serving", {{"version", kVersion},
+                      {"socket", config_.SocketPath()},
+                      {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()},
+                      {"streaming_port", streaming_ == nullptr ? 0 : streaming_->port()},
+                      {"pods", pods_->PodCount()},
+                      {"kernel", features.release}});
+  return absl::OkStatus();
+}
+
+void Daemon::LogState() const {
+  LogInfo("state", {{"version", kVersion},
+                    {"pods_ready", pods_->queries().PodsThat(true)},
+                    {"pods", pods_->PodCount()},
+                    {"running", pods_->queries().ContainersIn(state::ContainerRecord::RUNNING)},
+                    {"images", images_->List().size()},
+                    {"stuck_paths", pods_->StuckPathHelpers()},
+                    {"streams", streaming_ == nullptr ? 0 : streaming_->connections()},
+                    {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()}});
+  for (const ThreadState& thread : ThreadsOfThisProcess()) {
+    LogInfo("thread", {{"id", thread.id}, {"name", thread.name}, {"state", thread.state}, {"waits_in", thread.waits_in}});
+  }
+}
+
+void Daemon::Shutdown(absl::Duration grace) {
+  if (server_ == nullptr) return;
+  // Who asks now is to ask the next daemon, who listens is to know; then those who wait are let go.
+  // What they wait for goes on: it is recorded, and the next daemon ends it.
+  server_->StopAccepting();
+  pods_->EndStreams();
+  server_->Shutdown(grace);
+}
+
+Daemon::~Daemon() {
+  server_.reset();
+  streaming_.reset();  // ends the sessions, which use the pods
+  sessions_.reset();
+  metrics_server_.reset();
+  scrapes_.clear();
+}
+
+absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config) {
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd lock, LockInstance(config.state));
+  auto opened = network::PodNetwork::Create(NetworkOptionsOf(config));
+  network::PodNetwork* const network = opened.ok() ? opened->get() : nullptr;
+  if (network != nullptr) network->BeginRemoval();
+  std::vector<std::string> undone =
+      EndEveryPod({.state = config.state, .cgroup_driver = DriverOf(config)}, network,
+                  Cancel(absl::Now() + kResetLimit));
+  const absl::Status reset = opened.ok() ? network->Reset() : opened.status();
+  if (!reset.ok()) undone.push_back(absl::StrCat("take the network down: ", reset.message()));
+  if (network != nullptr) {
+    for (const std::string& what : network->LeftBehind()) undone.push_back(what);
+  }
+  opened = absl::UnavailableError("reset");  // lets go of its files
+  CRISP_RETURN_IF_ERROR(RemoveTree(config.root));
+  CRISP_RETURN_IF_ERROR(RemoveTree(config.state));
+  return undone;
+}
+
+}  // namespace crisp::cri

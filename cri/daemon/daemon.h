@@ -1,0 +1,80 @@
+#ifndef CRISP_CRI_DAEMON_DAEMON_H_
+#define CRISP_CRI_DAEMON_DAEMON_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "cri/config/config.h"
+#include "cri/pods/pod_manager.h"
+#include "cri/pods/session_rpcs.h"
+#include "cri/pods/streaming_backend.h"
+#include "cri/service/admin_service.h"
+#include "cri/service/image_service.h"
+#include "cri/service/listener.h"
+#include "cri/service/metrics_server.h"
+#include "cri/service/runtime_service.h"
+#include "cri/service/server.h"
+#include "metrics/registry.h"
+#include "streaming/server/server.h"
+#include "streaming/session/sessions.h"
+
+namespace crisp::cri {
+
+// The composition root: everything that one instance of crispd is made of, wired together.
+class Daemon {
+ public:
+  // Takes the instance's lock (FailedPrecondition when another daemon has it), opens the stores and
+  // finds again what an earlier daemon left. Serves nothing yet. `config` must be valid.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Create(Config config);
+  ~Daemon();
+
+  // Serves the CRI on `listener` and the metrics on their address.
+  absl::Status Serve(Listener listener);
+  // For the log, at SIGUSR1: what there is, and where each thread of the daemon stands.
+  void LogState() const;
+  // Stops serving: the socket is closed and event streams are ended at once, RPCs in flight get until
+  // `grace`. Containers go on running.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  explicit Daemon(Config config) : config_(std::move(config)) {}
+  absl::Status OpenStores();
+  absl::Status OpenPods();
+  void AddMetrics();
+  void AddPodMetrics();
+  absl::Status ServeStreams();
+
+  // In the order in which they are made; each uses only those above it.
+  const Config config_;
+  UniqueFd lock_;
+  metrics::Registry metrics_;
+  std::unique_ptr<storage::ImageStore> images_;
+  std::unique_ptr<network::PodNetwork> network_;
+  std::unique_ptr<PodManager> pods_;
+  std::unique_ptr<StreamingBackend> streaming_backend_;
+  std::unique_ptr<streaming::Sessions> sessions_;
+  std::unique_ptr<streaming::Server> streaming_;
+  std::unique_ptr<SessionApi> session_rpcs_ = std::make_unique<SessionApi>();
+  std::unique_ptr<RuntimeService> runtime_service_;
+  std::unique_ptr<ImageService> image_service_;
+  std::unique_ptr<AdminService> admin_service_;
+  std::vector<std::shared_ptr<void>> scrapes_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<Server> server_;
+};
+
+// Ends every pod of the instance that `config` describes and removes every trace of it, its images
+// included, whatever its records, shims and plug-ins say; nothing is waited for for long. Returns what
+// could not be undone elsewhere, a line each (a CNI plug-in that fails or is gone). FailedPrecondition
+// while a daemon serves the instance.
+absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_DAEMON_DAEMON_H_

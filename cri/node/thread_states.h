@@ -1,0 +1,22 @@
+#ifndef CRISP_CRI_NODE_THREAD_STATES_H_
+#define CRISP_CRI_NODE_THREAD_STATES_H_
+
+#include <string>
+#include <vector>
+
+namespace crisp::cri {
+
+// One thread, as /proc/PID/task/TID shows it (proc_pid_stat(5), proc_pid_wchan(5)).
+struct ThreadState {
+  int id = 0;
+  std::string name;      // comm
+  std::string state;     // "R", "S", "D", …
+  std::string waits_in;  // the kernel's function that it sleeps in; "" where the kernel does not say
+};
+
+// The threads of this process, by id. One that ends meanwhile is left out. Never blocks on what it looks at.
+std::vector<ThreadState> ThreadsOfThisProcess();
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_NODE_THREAD_STATES_H_

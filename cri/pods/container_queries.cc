@@ -1,0 +1,91 @@
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "cri/pods/message_json.h"
+#include "cri/pods/pod_queries.h"
+#include "cri/pods/pod_status.h"
+#include "cri/state/label_selector.h"
+#include "cri/state/ready_items.h"
+
+namespace crisp::cri {
+
+Json PodQueries::SpecShown(const Container& container) const {
+  const absl::StatusOr<runtime::OciSpec> spec = table_.SpecOf(container);
+  if (spec.ok()) return runtime::ToJson(*spec);
+  LogError("container.spec", {{"container", container.id}, {"error", spec.status().ToString()}});
+  return nullptr;
+}
+
+absl::Status PodQueries::ContainerStatus(const v1::ContainerStatusRequest& request,
+                                         v1::ContainerStatusResponse* reply) const {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, table_.FindContainer(request.container_id()));
+  FillStatus(*container, *node_.images, reply->mutable_status());
+  if (!request.verbose()) return absl::OkStatus();
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
+  (*reply->mutable_info())["info"] =
+      absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
+                   ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
+                   ",\"config\":", DumpJson(MessageToJson(record.config())),
+                   ",\"runtimeSpec\":", DumpJson(SpecShown(*container)), "}");
+  return absl::OkStatus();
+}
+
+absl::Status PodQueries::ListContainers(const v1::ListContainersRequest& request,
+                                        v1::ListContainersResponse* reply) const {
+  const v1::ContainerFilter& filter = request.filter();
+  for (const ContainerPtr& container : table_.Containers()) {
+    if (!absl::StartsWith(container->id, filter.id())) continue;
+    if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
+    const auto held = container->Snapshot();
+    const state::ContainerRecord& record = *held;
+    if (filter.has_state() && filter.state().state() != CriState(record)) continue;
+    if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
+    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, *Listed(*container, held, *node_.images),
+                 *reply);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Json> PodQueries::Explain(absl::string_view id) const {
+  const absl::StatusOr<ContainerPtr> found = table_.FindContainer(id);
+  if (absl::IsNotFound(found.status())) {
+    // Of a pod there are only the times.
+    absl::StatusOr<PodPtr> pod = table_.FindPod(id);
+    if (!pod.ok()) return found.status();
+    return Json{{"id", (*pod)->id}, {"timing", (*pod)->steps.ToJson()}};
+  }
+  if (!found.ok()) return found.status();
+  const ContainerPtr& container = *found;
+  const auto held = container->Snapshot();
+  const state::ContainerRecord& record = *held;
+  Json kernel = {{"pid", record.pid()}};
+  auto pids = node_.CgroupAt(record.cgroup_path()).Pids();
+  if (pids.ok()) kernel["pids"] = *pids;
+  return Json{{"id", record.id()},
+              {"pod", record.pod_id()},
+              {"image", record.image_id()},
+              {"log", record.log_path()},
+              {"cgroups", node_.CgroupAt(record.cgroup_path()).Dirs()},
+              {"spec", SpecShown(*container)},
+              {"timing", container->steps.ToJson()},
+              {"kernel", std::move(kernel)}};
+}
+
+int PodQueries::PodsThat(bool are_ready) const {
+  int count = 0;
+  for (const PodPtr& pod : table_.Pods()) count += pod->Ready() == are_ready;
+  return count;
+}
+
+int PodQueries::ContainersIn(ContainerStage stage) const {
+  int count = 0;
+  for (const ContainerPtr& container : table_.Containers()) count += container->Stage() == stage;
+  return count;
+}
+
+}  // namespace crisp::cri

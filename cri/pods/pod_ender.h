@@ -1,0 +1,63 @@
+#ifndef CRISP_CRI_PODS_POD_ENDER_H_
+#define CRISP_CRI_PODS_POD_ENDER_H_
+
+#include "base/cancel.h"
+#include "cri/containers/cgroup_claims.h"
+#include "cri/containers/container_remover.h"
+#include "cri/containers/container_stopper.h"
+#include "cri/containers/node_context.h"
+#include "cri/pods/shim_keeper.h"
+#include "cri/state/join_table.h"
+#include "cri/state/pod_events.h"
+#include "cri/state/pod_table.h"
+#include "cri/state/work_queue.h"
+
+namespace crisp::cri {
+
+// Stops and removes pods. Thread-safe.
+class PodEnder {
+ public:
+  // All outlive it; `background` but for its jobs.
+  PodEnder(const NodeContext& node, PodTable& table, ShimKeeper& shims, CgroupClaims& claims,
+           ContainerStopper& stopper, ContainerRemover& remover, const PodEvents& events, WorkQueue& background)
+      : node_(node),
+        table_(table),
+        shims_(shims),
+        claims_(claims),
+        stopper_(stopper),
+        remover_(remover),
+        events_(events),
+        background_(background) {}
+
+  // Its containers, its network and its shim have ended when it returns OK.
+  absl::Status Stop(const PodPtr& pod, const Cancel& cancel);
+  // Stops it first. When it returns OK no client sees it any more.
+  absl::Status Remove(const PodPtr& pod, const Cancel& cancel);
+  // Undoes all that there is of a pod that no client sees. Tried at once if `now`, then in the background
+  // until it succeeds.
+  void Undo(const PodPtr& pod, bool now);
+
+ private:
+  absl::StatusOr<bool> StopOnce(const PodPtr& pod);
+  absl::StatusOr<bool> RemoveOnce(const PodPtr& pod);
+  absl::Status Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim);
+  // Ends the pod's shim, by asking or else by force, and with it what it still has.
+  absl::Status EndShim(const PodPtr& pod);
+  // Idempotent: run by the failing RPC, by the background until it succeeds, or by the next start.
+  absl::Status TearDown(const PodPtr& pod);
+
+  const NodeContext& node_;
+  PodTable& table_;
+  ShimKeeper& shims_;
+  CgroupClaims& claims_;
+  ContainerStopper& stopper_;
+  ContainerRemover& remover_;
+  const PodEvents& events_;
+  WorkQueue& background_;
+  JoinTable<bool> stops_;
+  JoinTable<bool> removals_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_POD_ENDER_H_

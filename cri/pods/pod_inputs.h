@@ -1,0 +1,40 @@
+#ifndef CRISP_CRI_PODS_POD_INPUTS_H_
+#define CRISP_CRI_PODS_POD_INPUTS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cri/api/api.pb.h"
+#include "cri/containers/pod_options.h"
+#include "network/pod/pod_network.h"
+#include "runtime/plan/plan_builder.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+// A pod's CRI configuration → what its shim and its network are asked for. Pure.
+
+// InvalidArgument naming the field; FailedPrecondition for what this node does not do.
+absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request, const PodManagerOptions& options);
+
+absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& pod_id, const v1::PodSandboxConfig& config);
+// What the shims' spares may be made for: a pod that asks for nothing.
+absl::StatusOr<runtime::PodPlan> UsualPodPlan();
+
+absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& pod_id,
+                                                         const v1::PodSandboxConfig& config);
+// Whether a network will do that was made before the pod was known: limits are set where it is made.
+bool TakesPreparedNetwork(const v1::PodSandboxConfig& config);
+// Takes from the plan what is said of the pod's interface and its addresses, or could hinder them: it
+// must wait until they are there.
+network::Sysctls TakeNetworkSysctls(runtime::PodPlan& plan);
+
+inline bool UsesHostNetwork(const v1::PodSandboxConfig& config) {
+  return config.linux().security_context().namespace_options().network() == v1::NODE;
+}
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_POD_INPUTS_H_

@@ -1,0 +1,150 @@
+#ifndef CRISP_CRI_PODS_POD_MANAGER_H_
+#define CRISP_CRI_PODS_POD_MANAGER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cri/api/pod_api.h"
+#include "cri/api/pod_rpcs.h"
+#include "cri/containers/cgroup_claims.h"
+#include "cri/containers/container_exits.h"
+#include "cri/containers/container_maker.h"
+#include "cri/containers/container_remover.h"
+#include "cri/containers/container_starter.h"
+#include "cri/containers/container_stopper.h"
+#include "cri/containers/executions.h"
+#include "cri/containers/node_context.h"
+#include "cri/containers/oom_counter.h"
+#include "cri/containers/pod_options.h"
+#include "cri/containers/resource_updates.h"
+#include "cri/containers/selinux_labels.h"
+#include "cri/pods/event_publisher.h"
+#include "cri/pods/memory_trimmer.h"
+#include "cri/pods/pod_ender.h"
+#include "cri/pods/pod_queries.h"
+#include "cri/pods/pod_runner.h"
+#include "cri/pods/recovery.h"
+#include "cri/pods/sampler.h"
+#include "cri/pods/shim_keeper.h"
+#include "cri/pods/spares.h"
+#include "cri/pods/stats_reader.h"
+#include "cri/pods/systemd_watch.h"
+#include "cri/state/pod_table.h"
+#include "cri/state/work_queue.h"
+
+namespace crisp::cri {
+
+// What a PodManager is made upon. What is pointed to outlives it.
+struct PodManagerParts {
+  storage::ImageStore* images = nullptr;
+  network::PodNetwork* network = nullptr;
+  MakeShims make_shims;
+  metrics::Registry* metrics = nullptr;            // where the times of steps go; null: nowhere
+  std::unique_ptr<RecordStore> records = nullptr;  // null: <state>/state.db
+};
+
+// The pods and containers of the node (RuntimeService without its node RPCs): the classes that do the work, put
+// together, and nothing else. What is known is in memory and in the record store (PodTable); what a shim, a
+// cgroup or the network holds is found again from the records.
+//
+// An operation is done to its end by the thread of the RPC that asked for it first, whatever becomes of the
+// client; the same request again joins it (JoinTable) or finds what it made (PodTable::IdOf()). Every pod and
+// container has a row before it has anything else, and loses it last: undoing is one idempotent function for
+// each, run by the failing RPC, by the background queue until it succeeds, or by the next start.
+class PodManager final : public PodApi {
+ public:
+  // Serves after Recover().
+  static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options, PodManagerParts parts);
+  ~PodManager() override;
+  // Begins what is only made ahead of need; once, when requests are being answered, which it would delay.
+  void WarmUp();
+  // Ends event streams.
+  void EndStreams() { events_.publisher.hub().Stop(); }
+  // No background work is running any more when it returns. The containers go on.
+  void Stop();
+
+#define CRISP_POD_RPC(name)                                              \
+  absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
+                    const Cancel& cancel) override;
+  CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+  absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
+                                  const std::function<bool(const v1::ContainerEventResponse&)>& write,
+                                  const Cancel& cancel) override;
+  absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
+  absl::Status Recover() override { return recovery_.Run(); }
+  absl::Status Ready() const override { return systemd_.answer(); }
+  int PodCount() const override { return static_cast<int>(table_.PodCount()); }
+
+  // For the metrics: how many there are now, and what happened since the start.
+  const PodQueries& queries() const { return queries_; }
+  uint64_t DroppedEvents() { return events_.publisher.hub().dropped(); }
+  uint64_t OomKills() const { return events_.ooms.count(); }
+  size_t StuckPathHelpers() const { return node_->paths->Stuck(); }
+
+  // For the streaming server's sessions.
+  PodTable& table() { return table_; }
+  Executions& executions() { return executions_; }
+
+  // The store has removed the image: nothing here keeps its layers any more but containers.
+  void ForgetImage(const std::string& image_id) { pods_.spares.roots().Drop(image_id); }
+
+ private:
+  struct Queues {
+    WorkQueue cleanup{2};
+    WorkQueue quick{4};
+    WorkQueue adoptions{8};  // waits for shims, so that nobody else does
+  };
+  // Who hears of what happens, besides those who do it.
+  struct Observers {
+    Observers(const NodeContext& node, PodTable& table, Queues& queues);
+    OomCounter ooms;
+    MemoryTrimmer trimmer;
+    Sampler sampler;
+    EventPublisher publisher;
+    const PodEvents list;
+  };
+  // A container's life but for its beginning.
+  struct Containers {
+    Containers(const NodeContext& node, PodTable& table, Executions& executions, Observers& events,
+               Queues& queues);
+    ResourceUpdates updates;
+    ContainerExits exits;
+    ContainerStopper stopper;
+    ContainerStarter starter;
+    ContainerRemover remover;
+  };
+  // A pod's life, and how it gets containers.
+  struct Pods {
+    Pods(const NodeContext& node, PodTable& table, Executions& executions, ShimKeeper& shims,
+         Containers& containers, Observers& events, Queues& queues);
+    CgroupClaims claims;
+    SelinuxLabels labels;
+    Spares spares;
+    PodEnder ender;
+    PodRunner runner;
+    ContainerMaker maker;
+  };
+
+  PodManager(std::unique_ptr<const NodeContext> node, std::unique_ptr<RecordStore> records,
+             const MakeShims& make_shims);
+
+  // In the order in which they are made; each uses only those above it.
+  const std::unique_ptr<const NodeContext> node_;
+  Queues queues_;
+  PodTable table_;
+  Observers events_;
+  const PodQueries queries_;
+  const StatsReader stats_;
+  Executions executions_;
+  Containers containers_;
+  ShimKeeper shims_;
+  Pods pods_;
+  Recovery recovery_;
+  SystemdWatch systemd_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_POD_MANAGER_H_

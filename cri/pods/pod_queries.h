@@ -1,0 +1,40 @@
+#ifndef CRISP_CRI_PODS_POD_QUERIES_H_
+#define CRISP_CRI_PODS_POD_QUERIES_H_
+
+#include "base/json.h"
+#include "cri/containers/node_context.h"
+#include "cri/state/pod_table.h"
+
+namespace crisp::cri {
+
+// Answers what clients ask of the state of pods and containers, from memory but for what is verbose.
+// Thread-safe.
+class PodQueries {
+ public:
+  // Both outlive it.
+  PodQueries(const NodeContext& node, const PodTable& table) : node_(node), table_(table) {}
+
+  absl::Status PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
+                                v1::PodSandboxStatusResponse* reply) const;
+  absl::Status ListPodSandbox(const v1::ListPodSandboxRequest& request, v1::ListPodSandboxResponse* reply) const;
+  absl::Status ContainerStatus(const v1::ContainerStatusRequest& request,
+                               v1::ContainerStatusResponse* reply) const;
+  absl::Status ListContainers(const v1::ListContainersRequest& request, v1::ListContainersResponse* reply) const;
+  // PodApi::Explain().
+  absl::StatusOr<Json> Explain(absl::string_view id) const;
+
+  // For the metrics: how many there are now.
+  int PodsThat(bool are_ready) const;
+  int ContainersIn(ContainerStage stage) const;
+
+ private:
+  // For people; null (and logged) when it cannot be read.
+  Json SpecShown(const Container& container) const;
+
+  const NodeContext& node_;
+  const PodTable& table_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_POD_QUERIES_H_

@@ -1,0 +1,134 @@
+#include "cri/pods/shim_keeper.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace crisp::cri {
+namespace {
+
+// For a shim to answer; the first time, while others wait for their turn, and later.
+constexpr absl::Duration kFirstAdoptTime = absl::Seconds(2);
+constexpr absl::Duration kAdoptTime = absl::Seconds(10);
+
+}  // namespace
+
+void ShimKeeper::Adopt(const PodPtr& pod, std::function<void()> first) {
+  {
+    absl::MutexLock lock(&pod->mutex);
+    pod->adopting = true;
+  }
+  AdoptSoon(pod, std::move(first));
+}
+
+void ShimKeeper::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
+  adoptions_.Post([this, pod, first = std::move(first)] {
+    const absl::Status adopted = AdoptNow(pod, kFirstAdoptTime);
+    if (first != nullptr) first();
+    if (adopted.ok()) return;
+    // Nothing is proven: the pod stays as it is recorded, and the shim is asked again.
+    LogError("recover.adopt", {{"pod", pod->id}, {"error", adopted.ToString()}});
+    adoptions_.UntilDone(absl::StrCat("adoption of pod ", pod->id),
+                         [this, pod] { return AdoptNow(pod, kAdoptTime); });
+  });
+}
+
+absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
+  if (!pod->Adopting()) return absl::OkStatus();  // stopped meanwhile
+  const Cancel cancel(absl::Now() + patience, [this] { return stopping_.load(); });
+  auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), cancel);
+  if (shim.ok()) return TakeOver(pod, *shim);
+  const bool for_good = absl::IsNotFound(shim.status()) || absl::IsFailedPrecondition(shim.status());
+  return for_good ? GiveUp(pod, shim.status()) : shim.status();
+}
+
+// Nobody will reach it any more. What it runs, if it lives, goes on until the pod is stopped.
+absl::Status ShimKeeper::GiveUp(const PodPtr& pod, const absl::Status& why) {
+  const bool dead = absl::IsNotFound(why);
+  if (!dead) LogError("recover.unreachable", {{"pod", pod->id}, {"error", why.ToString()}});
+  {
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = nullptr;
+    pod->adopting = false;
+  }
+  const absl::Status recorded = RecordUnreachable(*pod, dead);
+  if (!dead) return absl::OkStatus();
+  for (const ContainerPtr& container : table_.ContainersOf(*pod)) Reconcile(container, nullptr);
+  return absl::IsNotFound(recorded) ? absl::OkStatus() : recorded;
+}
+
+absl::Status ShimKeeper::RecordUnreachable(Pod& pod, bool dead) {
+  const auto forget = [dead](state::PodRecord& record) {
+    if (dead) record.set_shim_pid(0);
+  };
+  const PodTable::Moved moved = table_.Advance(pod, Mover::kShim, state::PodRecord::NOT_READY, forget);
+  return moved.done ? moved.status : table_.Change(pod, forget);
+}
+
+void ShimKeeper::LookAt(const PodPtr& pod) {
+  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  if (shim == nullptr || !shim->alive()) {
+    HandleDeath(pod);
+  } else if (!shim->connected()) {
+    HandleLost(pod);
+  }
+}
+
+void ShimKeeper::OnContainerExit(absl::string_view pod_id, absl::string_view container_id,
+                                 const runtime::ExitRecord& record) {
+  (void)pod_id;
+  absl::StatusOr<ContainerPtr> container = table_.FindContainer(container_id);
+  if (!container.ok()) return;  // being undone: nobody waits for it
+  quick_.Post([this, container = *std::move(container), record] { exits_.Handle(container, record, ""); });
+}
+
+void ShimKeeper::OnExecExit(absl::string_view, absl::string_view exec_id, const runtime::ExitRecord& record) {
+  executions_.Finish(std::string(exec_id), record);
+}
+
+void ShimKeeper::OnShimDeath(absl::string_view pod_id) {
+  absl::StatusOr<PodPtr> pod = table_.FindPod(pod_id);
+  if (pod.ok()) {
+    quick_.Post([this, pod = *std::move(pod)] { HandleDeath(pod); });
+    return;
+  }
+  // Whoever is making it looks when it becomes visible.
+}
+
+void ShimKeeper::OnShimLost(absl::string_view pod_id) {
+  absl::StatusOr<PodPtr> pod = table_.FindPod(pod_id);
+  if (pod.ok()) quick_.Post([this, pod = *std::move(pod)] { HandleLost(pod); });
+}
+
+void ShimKeeper::HandleLost(const PodPtr& pod) {
+  LogWarning("shim.connection_lost", {{"pod", pod->id}});
+  {
+    absl::MutexLock lock(&pod->mutex);
+    // Under way, and looks at the connection when it is done; or already made again.
+    if (pod->adopting || (pod->shim != nullptr && pod->shim->connected())) return;
+    pod->shim = nullptr;
+    pod->adopting = true;
+  }
+  for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
+    // The shim kills what came over the connection.
+    executions_.FinishAllOf(container->id, absl::Now());
+  }
+  AdoptSoon(pod, nullptr);
+}
+
+void ShimKeeper::HandleDeath(const PodPtr& pod) {
+  LogError("shim.died", {{"pod", pod->id}});
+  {
+    absl::MutexLock lock(&pod->mutex);
+    pod->shim = nullptr;
+    pod->adopting = false;
+  }
+  (void)RecordUnreachable(*pod, /*dead=*/true);
+  for (const ContainerPtr& container : table_.ContainersOf(*pod)) Reconcile(container, nullptr);
+  events_.Tell(LifePoint::kPodStopped, pod);
+}
+
+}  // namespace crisp::cri

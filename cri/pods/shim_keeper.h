@@ -1,0 +1,101 @@
+#ifndef CRISP_CRI_PODS_SHIM_KEEPER_H_
+#define CRISP_CRI_PODS_SHIM_KEEPER_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "cri/containers/container_exits.h"
+#include "cri/containers/container_remover.h"
+#include "cri/containers/executions.h"
+#include "cri/containers/node_context.h"
+#include "cri/state/pod_events.h"
+#include "cri/state/pod_table.h"
+#include "cri/state/work_queue.h"
+#include "runtime/client/shim_client.h"
+
+namespace crisp::cri {
+
+// Makes the pool of shims, which tells `observer` what happens in them.
+using MakeShims =
+    std::function<absl::StatusOr<std::unique_ptr<runtime::ShimPool>>(runtime::ShimObserver* observer)>;
+
+// Holds on to the shims: connects to those of an earlier daemon, and to those whose connection has broken,
+// takes over what they say of their containers, and hears what they tell. Thread-safe.
+class ShimKeeper final : public runtime::ShimObserver {
+ public:
+  // All outlive it; `quick` and `adoptions`, whose jobs wait for shims, but for their jobs.
+  ShimKeeper(const NodeContext& node, PodTable& table, ContainerExits& exits, Executions& executions,
+             ContainerRemover& remover, const PodEvents& events, WorkQueue& quick, WorkQueue& adoptions,
+             const MakeShims& make_shims)
+      : node_(node),
+        table_(table),
+        exits_(exits),
+        executions_(executions),
+        remover_(remover),
+        events_(events),
+        quick_(quick),
+        adoptions_(adoptions),
+        pool_(make_shims(this)) {}
+
+  // Why there is no pool; then nothing else may be called.
+  absl::Status status() const { return pool_.status(); }
+  runtime::ShimPool& pool() { return **pool_; }
+
+  // Connects to the pod's shim in the background, until that has succeeded or become needless. Until then the
+  // pod is Adopting(). `first` is told when it was tried once.
+  void Adopt(const PodPtr& pod, std::function<void()> first = nullptr);
+  // Gives up what waits for shims.
+  void StopAdopting() { stopping_ = true; }
+  // Of a pod that clients see since a moment: whether its shim has died, or the connection to it has ended,
+  // while nobody could be told.
+  void LookAt(const PodPtr& pod);
+
+  void OnContainerExit(absl::string_view pod_id, absl::string_view container_id,
+                       const runtime::ExitRecord& record) override;
+  void OnExecExit(absl::string_view pod_id, absl::string_view exec_id, const runtime::ExitRecord& record) override;
+  void OnShimDeath(absl::string_view pod_id) override;
+  void OnShimLost(absl::string_view pod_id) override;
+
+ private:
+  void AdoptSoon(const PodPtr& pod, std::function<void()> first);
+  void HandleDeath(const PodPtr& pod);
+  // Connects again, in the background.
+  void HandleLost(const PodPtr& pod);
+  // No request finds the pod's shim any more; `dead`: nor a process.
+  absl::Status RecordUnreachable(Pod& pod, bool dead);
+  // Connects to the shim and takes over what it says of the pod's containers. OK as well when that has
+  // become needless or impossible for good.
+  absl::Status AdoptNow(const PodPtr& pod, absl::Duration patience);
+  absl::Status GiveUp(const PodPtr& pod, const absl::Status& why);
+  // shim_reports.cc
+  absl::Status TakeOver(const PodPtr& pod, const std::shared_ptr<runtime::Shim>& shim);
+  // Those of the reports whose containers have no row: it was lost.
+  absl::StatusOr<std::vector<runtime::ContainerReport>> UnknownOf(
+      runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const;
+  // Shows such a container if it runs, so that it can be ended; else undoes it.
+  void TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report);
+  // These take the report's pidfd.
+  void HoldProcess(Container& container, runtime::ContainerReport& report);
+  void Reconcile(const ContainerPtr& container, runtime::ContainerReport* report);
+  void ReconcileRunning(const ContainerPtr& container, runtime::ContainerReport& report);
+
+  const NodeContext& node_;
+  PodTable& table_;
+  ContainerExits& exits_;
+  Executions& executions_;
+  ContainerRemover& remover_;
+  const PodEvents& events_;
+  WorkQueue& quick_;
+  WorkQueue& adoptions_;
+  std::atomic<bool> stopping_ = false;
+  // Declared last: its thread calls what is above.
+  const absl::StatusOr<std::unique_ptr<runtime::ShimPool>> pool_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_SHIM_KEEPER_H_

@@ -1,0 +1,40 @@
+#ifndef CRISP_CRI_PODS_SPARES_H_
+#define CRISP_CRI_PODS_SPARES_H_
+
+#include <atomic>
+
+#include "absl/time/time.h"
+#include "cri/containers/node_context.h"
+#include "cri/containers/spare_roots.h"
+#include "cri/pods/shim_keeper.h"
+#include "cri/state/work_queue.h"
+
+namespace crisp::cri {
+
+// What is made ahead of need: shims with their networks, and the roots of containers. Thread-safe.
+class Spares {
+ public:
+  // All outlive it; `background` but for its jobs.
+  Spares(const NodeContext& node, ShimKeeper& shims, WorkQueue& background);
+
+  // A pod has taken a shim: it is replaced in a moment, when the pod's containers have been made.
+  void AddSoon();
+  // Has the network prepare the shims that wait, once containers have started.
+  void PrepareSoon();
+  SpareRoots& roots() { return roots_; }
+
+ private:
+  void PrepareIn(absl::Duration pause);
+  void Prepare();
+
+  const NodeContext& node_;
+  ShimKeeper& shims_;
+  WorkQueue& background_;
+  std::atomic<bool> adding_ = false;
+  std::atomic<bool> preparing_ = false;
+  SpareRoots roots_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_SPARES_H_

@@ -1,0 +1,57 @@
+#ifndef CRISP_CRI_SERVICE_IMAGE_SERVICE_H_
+#define CRISP_CRI_SERVICE_IMAGE_SERVICE_H_
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cri/api/api.grpc.pb.h"
+#include "metrics/registry.h"
+#include "storage/image/image_store.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+// runtime.v1.ImageService on an image store. Thread-safe, without state of its own.
+// - An image is named by id, id prefix, tag, digest or short name, and answers alike under each.
+// - Absent images: ImageStatus gives an empty reply, RemoveImage succeeds.
+// - ImageSpec.runtime_handler is accepted and makes no difference: there is one snapshotter.
+class ImageService final : public v1::ImageService::Service {
+ public:
+  // Both must outlive the service. `removed` is told the id of an image after it is gone.
+  ImageService(storage::ImageStore& images,
+               metrics::Registry& metrics,
+               std::function<void(const std::string&)> removed = [](const std::string&) {})
+      : images_(images), metrics_(metrics), removed_(std::move(removed)) {}
+
+  grpc::Status ListImages(grpc::ServerContext* context, const v1::ListImagesRequest* request,
+                          v1::ListImagesResponse* reply) override;
+  grpc::Status StreamImages(grpc::ServerContext* context, const v1::StreamImagesRequest* request,
+                            grpc::ServerWriter<v1::StreamImagesResponse>* writer) override;
+  grpc::Status ImageStatus(grpc::ServerContext* context, const v1::ImageStatusRequest* request,
+                           v1::ImageStatusResponse* reply) override;
+  grpc::Status PullImage(grpc::ServerContext* context, const v1::PullImageRequest* request,
+                         v1::PullImageResponse* reply) override;
+  grpc::Status RemoveImage(grpc::ServerContext* context, const v1::RemoveImageRequest* request,
+                           v1::RemoveImageResponse* reply) override;
+  grpc::Status ImageFsInfo(grpc::ServerContext* context, const v1::ImageFsInfoRequest* request,
+                           v1::ImageFsInfoResponse* reply) override;
+
+ private:
+  absl::StatusOr<std::vector<storage::Image>> Select(const v1::ImageFilter& filter) const;
+  absl::StatusOr<std::string> Pull(const v1::PullImageRequest& request, const Cancel& cancel);
+
+  storage::ImageStore& images_;
+  metrics::Registry& metrics_;
+  const std::function<void(const std::string&)> removed_;
+};
+
+// The CRI's view of an image. Exactly one of uid and username is set, from the user part of the
+// config's "user[:group]": a number (or nothing, which is 0) is a uid.
+void FillImage(const storage::Image& image, v1::Image* out);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_SERVICE_IMAGE_SERVICE_H_

@@ -1,0 +1,58 @@
+#ifndef CRISP_CRI_SERVICE_SERVER_H_
+#define CRISP_CRI_SERVICE_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/thread.h"
+#include "cri/service/listener.h"
+#include "metrics/registry.h"
+
+namespace crisp::cri {
+
+struct ServerOptions {
+  int max_message_bytes = 80 << 20;  // each way
+  // RPCs served at once, each on a thread; more are answered ResourceExhausted.
+  int max_threads = 1024;
+};
+
+// The gRPC server on one listening socket. Every RPC runs on a thread of its own that goes away
+// when idle, so blocking ones do not hold up the others.
+class Server {
+ public:
+  // Serves at once. The services and the registry must outlive the server.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(Listener listener,
+                                                       const std::vector<grpc::Service*>& services,
+                                                       metrics::Registry& registry,
+                                                       const ServerOptions& options = {});
+  ~Server();
+
+  // Closes the socket: whoever connects from now on is refused, not kept waiting. Idempotent.
+  void StopAccepting();
+  // StopAccepting(), then gives RPCs in flight until `grace` to end, then cancels them.
+  // Idempotent. The destructor does it with a grace of a second.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  Server(Listener listener,
+         std::unique_ptr<std::atomic<int>> in_flight,
+         std::unique_ptr<grpc::Server> grpc,
+         UniqueFd wake);
+  void Accept();
+
+  Listener listener_;
+  bool shut_down_ = false;
+  UniqueFd wake_;  // eventfd: readable once the acceptor is to end
+  std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
+  std::unique_ptr<grpc::Server> grpc_;
+  Thread acceptor_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_SERVICE_SERVER_H_

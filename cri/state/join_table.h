@@ -1,0 +1,70 @@
+#ifndef CRISP_CRI_STATE_JOIN_TABLE_H_
+#define CRISP_CRI_STATE_JOIN_TABLE_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+
+namespace crisp::cri {
+
+// Operations by key, at most one running per key. The first caller does the work, to its end,
+// whatever becomes of the client that asked; whoever asks for the same key meanwhile waits for it
+// and gets the same result. Nothing is kept once an operation has ended: who must find its outcome
+// later looks at what it made. Thread-safe.
+template <typename T>
+class JoinTable {
+ public:
+  // `cancel` ends the waiting of one that joined (its error is returned), never the work.
+  absl::StatusOr<T> Run(const std::string& key,
+                        const Cancel& cancel,
+                        const std::function<absl::StatusOr<T>()>& work) {
+    std::shared_ptr<Operation> operation;
+    {
+      absl::MutexLock lock(&mutex_);
+      auto [it, mine] = running_.try_emplace(key, nullptr);
+      if (mine) it->second = std::make_shared<Operation>();
+      operation = it->second;
+      if (!mine) {
+        return Wait(*operation, cancel, key);
+      }
+    }
+    absl::StatusOr<T> result = work();
+    absl::MutexLock lock(&mutex_);
+    operation->result = result;
+    running_.erase(key);
+    return result;
+  }
+
+ private:
+  struct Operation {
+    std::optional<absl::StatusOr<T>> result;
+  };
+
+  absl::StatusOr<T> Wait(const Operation& operation, const Cancel& cancel, absl::string_view key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    // The reference that the caller took keeps `operation`; the lock is given up while waiting.
+    const auto done = [&operation] { return operation.result.has_value(); };
+    while (!done()) {
+      const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), cancel.deadline());
+      if (mutex_.AwaitWithDeadline(absl::Condition(&done), step)) break;
+      absl::Status status = cancel.Check(key);
+      if (!status.ok()) return status;
+    }
+    return *operation.result;
+  }
+
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_STATE_JOIN_TABLE_H_

@@ -1,0 +1,169 @@
+#ifndef CRISP_CRI_STATE_POD_H_
+#define CRISP_CRI_STATE_POD_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "cri/api/api.pb.h"
+#include "cri/api/crisp_state.pb.h"
+#include "cri/state/level_lease.h"
+#include "cri/state/ready_items.h"
+#include "cri/state/step_timer.h"
+#include "cri/stats/cpu_window.h"
+#include "runtime/client/shim_client.h"
+#include "runtime/oci/oci_spec.h"
+#include "runtime/plan/launch_plan.h"
+#include "runtime/seccomp/seccomp_filter.h"
+
+namespace crisp::cri {
+
+namespace v1 = ::runtime::v1;
+
+struct Container;
+
+// A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
+// whoever reads it takes no copy. Only PodTable replaces it. `mutex` guards the members for moments only
+// and is never held across a call that waits. `save_mutex` orders the writes of rows; it is taken before
+// `mutex`.
+struct Pod {
+  const std::string id;
+  const std::string name_key;
+
+  absl::Mutex save_mutex;
+  mutable absl::Mutex mutex;
+  std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
+  mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
+  // Null: not started, stopped, dead, or not connected (any more).
+  std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
+  // The shim is being connected to in the background.
+  bool adopting ABSL_GUARDED_BY(mutex) = false;
+  // How many containers are being made in it. None begins once the pod is not ready any more.
+  int creations ABSL_GUARDED_BY(mutex) = 0;
+  // The row has been erased and must not come back.
+  bool erased ABSL_GUARDED_BY(save_mutex) = false;
+  // Those that clients can see; each keeps its pod.
+  std::vector<std::weak_ptr<Container>> containers ABSL_GUARDED_BY(mutex);
+  CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  // As long as there is a row.
+  LevelLease level ABSL_GUARDED_BY(mutex);
+  StepLog steps;
+
+  Pod(state::PodRecord initial, std::string key)
+      : id(initial.id()),
+        name_key(std::move(key)),
+        record(std::make_shared<const state::PodRecord>(std::move(initial))) {}
+
+  std::shared_ptr<const state::PodRecord> Snapshot() const {
+    absl::MutexLock lock(&mutex);
+    return record;
+  }
+  std::shared_ptr<runtime::Shim> GetShim() const {
+    absl::MutexLock lock(&mutex);
+    return shim;
+  }
+  // The same; while it is being connected to, waits so long for that.
+  std::shared_ptr<runtime::Shim> AwaitShim(absl::Duration patience) const {
+    absl::MutexLock lock(&mutex);
+    const auto settled = [this] {
+      mutex.AssertReaderHeld();
+      return shim != nullptr || !adopting;
+    };
+    mutex.AwaitWithTimeout(absl::Condition(&settled), patience);
+    return shim;
+  }
+  bool Adopting() const {
+    absl::MutexLock lock(&mutex);
+    return adopting;
+  }
+  bool Ready() const {
+    absl::MutexLock lock(&mutex);
+    return record->stage() == state::PodRecord::READY;
+  }
+};
+
+// What all processes of a container have in common: its spec's, without argv and terminal.
+struct ExecBase {
+  runtime::ProcessPlan process;
+  std::shared_ptr<const runtime::SeccompFilter> seccomp;  // null: no filter
+};
+
+// A container in memory; the same rules. Its spec is not: see PodTable::SpecOf().
+struct Container {
+  const std::string id;
+  const std::string name_key;
+  const std::shared_ptr<Pod> pod;
+
+  // Orders UpdateContainerResources calls; taken before the others, held across cgroup writes.
+  absl::Mutex update_mutex;
+  absl::Mutex save_mutex;
+  mutable absl::Mutex mutex;
+  std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
+  mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
+  // What an exec starts with; after a restart unset until the first one: see Executions.
+  std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
+  // Who has the word beside what the stage says: PodTable::BeginStart(), BeginEnd().
+  enum class Phase {
+    kSettled,
+    kStarting,  // whoever starts it says what becomes of it
+    kEnding,    // its end is being told: by the first who knew
+  };
+  Phase phase ABSL_GUARDED_BY(mutex) = Phase::kSettled;
+  bool removing ABSL_GUARDED_BY(mutex) = false;
+  // Of its first process, while it runs; null when it was not to be had.
+  std::shared_ptr<const UniqueFd> pidfd ABSL_GUARDED_BY(mutex);
+  // As in Pod.
+  bool erased ABSL_GUARDED_BY(save_mutex) = false;
+  // An exit that was told while the start had not returned.
+  std::optional<runtime::ExitRecord> early_exit ABSL_GUARDED_BY(mutex);
+  // The earliest time that any StopContainer set for SIGKILL.
+  absl::Time kill_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();
+  bool signalled ABSL_GUARDED_BY(mutex) = false;
+  // Why the last round of killing left something alive.
+  std::string kill_error ABSL_GUARDED_BY(mutex);
+  CpuWindow cpu ABSL_GUARDED_BY(mutex);
+  // It may have written since its writable layer was measured; so has one that was not looked at yet.
+  bool written ABSL_GUARDED_BY(mutex) = true;
+  // How many of its OOM kills are counted; unset: it ran before this daemon did.
+  std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
+  // As in Pod, if it is not the pod's.
+  LevelLease level ABSL_GUARDED_BY(mutex);
+  StepLog steps;
+
+  Container(state::ContainerRecord initial, std::string key, std::shared_ptr<Pod> owner)
+      : id(initial.id()),
+        name_key(std::move(key)),
+        pod(std::move(owner)),
+        record(std::make_shared<const state::ContainerRecord>(std::move(initial))) {}
+
+  std::shared_ptr<const state::ContainerRecord> Snapshot() const {
+    absl::MutexLock lock(&mutex);
+    return record;
+  }
+  std::shared_ptr<const UniqueFd> Pidfd() const {
+    absl::MutexLock lock(&mutex);
+    return pidfd;
+  }
+  state::ContainerRecord::Stage Stage() const {
+    absl::MutexLock lock(&mutex);
+    return record->stage();
+  }
+  // Or will in a moment, if its start succeeds.
+  bool Runs() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
+    return record->stage() == state::ContainerRecord::RUNNING || phase == Phase::kStarting;
+  }
+};
+
+// The keys of one pod's or container's name among all: parts are length-prefixed, so that no choice
+// of names makes two keys equal.
+std::string PodNameKey(const v1::PodSandboxMetadata& metadata);
+std::string ContainerNameKey(const std::string& pod_id, const v1::ContainerMetadata& metadata);
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_STATE_POD_H_

@@ -1,0 +1,81 @@
+// What CniNetwork does on its own thread: DELs that are due, STATUS, GC.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "network/cni/cni_network.h"
+
+namespace crisp::network {
+namespace {
+constexpr absl::Duration kStatusPeriod = absl::Seconds(5);
+constexpr absl::Duration kPluginTime = absl::Seconds(90);
+}  // namespace
+
+void CniNetwork::Background() {
+  while (!stop_) {
+    RetryDue();
+    CollectGarbage();
+    RefreshStatus();
+    absl::MutexLock lock(&mutex_);
+    absl::Time next = absl::Now() + kStatusPeriod;
+    for (const auto& [pod_id, entry] : entries_) next = std::min(next, entry.retry_at);
+    mutex_.AwaitWithDeadline(absl::Condition(&wake_), next);
+    wake_ = false;
+  }
+}
+
+void CniNetwork::RetryDue() {
+  std::vector<std::string> due;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [pod_id, entry] : entries_) {
+      if (!entry.busy && entry.retry_at <= absl::Now()) due.push_back(pod_id);
+    }
+  }
+  for (const std::string& pod_id : due) {
+    if (stop_ || removing_) return;
+    Turn turn(this, pod_id);
+    const CniAttachment* known = turn.known();
+    if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
+    const absl::Status status = Delete(*known, -1, Cancel(absl::InfiniteFuture(), [this] { return removing_.load(); }));
+    if (status.ok() || stop_ || removing_) continue;
+    LogWarning("cni_del_retry_failed",
+               {{"pod", known->DisplayName()}, {"id", pod_id}, {"error", status.message()}});
+  }
+}
+
+void CniNetwork::RefreshStatus() {
+  const auto config = Config();
+  if (!config.ok() || !(*config)->HasStatusAndGc()) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    const bool same = status_.config_text == (*config)->text;
+    if (same && absl::Now() - status_.asked_at < kStatusPeriod) return;
+  }
+  const Cancel cancel(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  absl::Status status = runner_.CheckStatus(**config, cancel);
+  absl::MutexLock lock(&mutex_);
+  status_ = {.config_text = (*config)->text, .asked_at = absl::Now(), .status = std::move(status)};
+}
+
+void CniNetwork::CollectGarbage() {
+  std::vector<std::string> valid;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!collect_garbage_) return;
+    collect_garbage_ = false;
+    // Pods whose DEL is still due count as valid: their DEL, not GC, is what ends them.
+    for (const auto& [pod_id, entry] : entries_) valid.push_back(pod_id);
+  }
+  const auto config = Config();
+  if (!config.ok() || !(*config)->HasStatusAndGc() || (*config)->disable_gc) return;
+  const Cancel cancel(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  if (const absl::Status s = runner_.CollectGarbage(**config, valid, cancel); !s.ok()) {
+    LogWarning("cni_gc_failed", {{"error", s.message()}});
+  }
+}
+
+}  // namespace crisp::network

@@ -1,0 +1,92 @@
+#ifndef CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_
+#define CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_
+
+// Test-only: network namespaces, and small servers and clients in them.
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "network/values/attach.h"
+
+namespace crisp::network {
+
+// Moves this process into a new network namespace with lo up, which plays the host. Call it before
+// any thread exists; everything in it vanishes with the process. False without the privilege.
+bool EnterFreshHostNamespace();
+
+// A network namespace and a NETLINK_ROUTE socket opened in it, as a pod has them.
+class TestNamespace {
+ public:
+  TestNamespace();  // a new one
+  static TestNamespace Current();
+  int netns_fd() const { return netns_.get(); }
+  int rtnl_fd() const { return rtnl_.get(); }
+  // Runs `body` on a thread that has entered the namespace; returns when it is done.
+  void Run(const std::function<void()>& body) const;
+
+ private:
+  explicit TestNamespace(UniqueFd netns) : netns_(std::move(netns)) {}
+  UniqueFd netns_;
+  UniqueFd rtnl_;
+};
+
+// Answers each TCP connection, or UDP datagram, with "<greeting> <address of the client>", in the
+// namespace, on all addresses, until destroyed.
+class TestServer {
+ public:
+  TestServer(const TestNamespace& where, Protocol protocol, uint16_t port, std::string greeting);
+  ~TestServer();
+
+ private:
+  void Serve();
+  Protocol protocol_;
+  std::string greeting_;
+  UniqueFd socket_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+// What such a server answers, or "error: …"; from the calling thread's namespace, within 2 s.
+std::string Ask(Protocol protocol, const std::string& address, uint16_t port);
+std::string AskFrom(const TestNamespace& where,
+                    Protocol protocol,
+                    const std::string& address,
+                    uint16_t port);
+
+// A connected UDP socket of the calling thread's namespace, and one question and answer on it; what
+// happens between the two.
+UniqueFd ConnectUdp(const std::string& address, uint16_t port);
+std::string AskOn(int socket, const std::function<void()>& meanwhile = nullptr);
+// A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets next.
+UniqueFd BindUdp(uint16_t port);
+void AnswerOne(int socket, const std::string& answer);
+
+// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid when it may not.
+UniqueFd ListenOn(const std::string& address, uint16_t port);
+// Whether a UDP socket can have the port, with SO_REUSEADDR too.
+bool TakesUdp(uint16_t port);
+
+// One datagram, from an address that the namespace has ("": its own choice); what failed, if anything.
+std::string SendUdp(const std::string& from, const std::string& to, uint16_t port);
+// Whether one comes.
+bool Receives(int socket, absl::Duration time);
+// An Ethernet frame, as it is; an empty one is not sent.
+void SendFrame(const std::string& interface, absl::string_view frame);
+// One from 0a:58:0a:63:00:02 to all nodes, unsolicited: `target` is at that MAC.
+std::string NeighbourAdvertisement(const std::string& source, const std::string& target);
+
+// Runs a shell command in the calling thread's namespace; its output.
+std::string Shell(const std::string& command);
+
+// Polls until `condition` holds; false after five seconds.
+bool Eventually(const std::function<bool()>& condition);
+
+}  // namespace crisp::network
+
+#endif  // CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_

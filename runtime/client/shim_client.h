@@ -1,0 +1,224 @@
+#ifndef CRISP_RUNTIME_CLIENT_SHIM_CLIENT_H_
+#define CRISP_RUNTIME_CLIENT_SHIM_CLIENT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "runtime/plan/launch_plan.h"
+
+namespace crisp::runtime {
+
+// How a container's init or an exec ended.
+struct ExitRecord {
+  int32_t exit_code = 0;   // 128 + signal when a signal ended it
+  int32_t signal = 0;
+  absl::Time exited_at;
+  bool log_truncated = false;  // the last output could not all be logged
+};
+
+// What a shim knows of one container when the daemon (re)connects.
+struct ContainerReport {
+  enum class State { kCreated, kRunning, kExited };
+  std::string container_id;
+  State state = State::kCreated;
+  pid_t pid = 0;           // as seen by the daemon; 0 unless running
+  UniqueFd pidfd;          // of it (a shim of former days passes none)
+  absl::Time started_at;
+  ExitRecord exit;         // when kExited
+};
+
+struct StartedProcess {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  absl::Time started_at;
+};
+
+// What a shim reads, see wire/wire.h and wire/plan_schema.h. Shims of the first release do not say it.
+struct ShimVersions {
+  uint16_t wire = 1;
+  uint16_t plan = 3;
+  bool operator==(const ShimVersions&) const = default;
+};
+
+// The stdio of an exec or an attach; borrowed during the call, the shim gets duplicates. -1: none
+// (/dev/null for an exec). With a terminal, stdin_fd and stdout_fd may be the same socket and
+// stderr_fd is -1.
+struct Stdio {
+  int stdin_fd = -1;
+  int stdout_fd = -1;
+  int stderr_fd = -1;
+};
+
+// Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
+// single-threaded, so they queue behind each other) or `cancel` fires, in which case the shim still
+// finishes the operation, but a process that it starts then is killed. Calls that take no Cancel have a
+// deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs. Unavailable
+// when the shim is gone or the connection is (alive() tells which). FailedPrecondition naming what is asked for
+// and a shim of an earlier release does not know: such a shim is replaced only with its pod.
+class Shim {
+ public:
+  virtual ~Shim() = default;
+
+  virtual pid_t pid() const = 0;
+  // Whether its process lives, by its pidfd. A connection that has ended proves nothing.
+  virtual bool alive() const = 0;
+  // Whether calls can reach it.
+  virtual bool connected() const = 0;
+  virtual ShimVersions versions() const { return {}; }
+  // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
+  virtual int netns_fd() const = 0;
+  virtual int rtnl_fd() const = 0;
+  // The pod's user namespace; -1 when it has none.
+  virtual int userns_fd() const = 0;
+  // Once, after StartPod(): the directory in which the pod's files for /etc are to be made ("hostname"
+  // there is the mount source "pod:hostname"), a small file system of the pod's own. Invalid later, and of
+  // shims that have none.
+  virtual UniqueFd TakeFiles() = 0;
+  // The key of what PrepareSpares() has made in the pod's network namespace; empty: nothing.
+  virtual const std::string& prepared_network() const = 0;
+
+  // Builds the container's root and mounts detached, opens its log. Undone on failure. `root`: an
+  // overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1: none.
+  // `meanwhile`, if any, runs while the shim does that, and makes what only the container's process
+  // needs, its cgroups; its failure is the call's.
+  virtual absl::Status CreateContainer(const ContainerPlan& plan,
+                                       int root,
+                                       const Cancel& cancel,
+                                       const std::function<absl::Status()>& meanwhile) = 0;
+  absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
+    return CreateContainer(plan, -1, cancel, nullptr);
+  }
+  // Clones and execs. An error says which step failed in the child and why; the container is then
+  // Exited(128) in the shim. FailedPrecondition unless created. NotFound.
+  virtual absl::StatusOr<StartedProcess> StartContainer(absl::string_view container_id,
+                                                        const Cancel& cancel) = 0;
+  // To init only. OK when it has exited already.
+  virtual absl::Status Signal(absl::string_view container_id, int signal) = 0;
+  // Forgets a created or exited container: closes its log, mounts and stdio. FailedPrecondition
+  // while it runs. Unknown: OK.
+  virtual absl::Status RemoveContainer(absl::string_view container_id) = 0;
+  // Returns once the new file is in use. FailedPrecondition unless running.
+  virtual absl::Status ReopenLog(absl::string_view container_id) = 0;
+
+  // Starts a process in a running container. on_exit of the pool's observer tells its end.
+  virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
+                                              const Stdio& stdio,
+                                              const Cancel& cancel) = 0;
+  // Kills an exec with everything that it has started, and nothing else; returns when all have been sent
+  // their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of its own where
+  // the container has one: that is how daemonised children are found too. Without one (a container among
+  // the host's cgroups, one whose first process has moved further down) its session and all descendants
+  // die; without ExecPlan::cgroup_dirs its process group. OK when it has ended already or is unknown:
+  // what it has left behind by then is the container's.
+  virtual absl::Status KillExec(absl::string_view exec_id) = 0;
+  // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
+  // the other side or the container exits.
+  virtual absl::Status Attach(absl::string_view container_id, const Stdio& stdio) = 0;
+  // `exec_id` empty: the container's own terminal.
+  virtual absl::Status ResizeTerminal(absl::string_view container_id,
+                                      absl::string_view exec_id,
+                                      uint16_t rows,
+                                      uint16_t columns) = 0;
+
+  virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
+
+  // Has the shim keep copies of these open until it ends, unused. Borrowed during the call.
+  virtual absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) = 0;
+
+  // Ends the shim; with it go the pod's namespaces. Every container must have exited
+  // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten seconds
+  // is killed. Idempotent.
+  virtual absl::Status Shutdown() = 0;
+  // Ends the shim without asking it, and with it whatever it has started. OK when it is gone, which is
+  // waited for; DeadlineExceeded when that takes too long (a process in uninterruptible sleep).
+  virtual absl::Status Kill() = 0;
+};
+
+// What happens in shims, told from one thread of the pool; handlers must be quick and may call
+// nothing of the same pool that blocks.
+class ShimObserver {
+ public:
+  virtual ~ShimObserver() = default;
+  virtual void OnContainerExit(absl::string_view pod_id,
+                               absl::string_view container_id,
+                               const ExitRecord& record) = 0;
+  virtual void OnExecExit(absl::string_view pod_id,
+                          absl::string_view exec_id,
+                          const ExitRecord& record) = 0;
+  // The shim process is gone without Shutdown(); its containers have been killed by the kernel
+  // (PDEATHSIG) or are being so.
+  virtual void OnShimDeath(absl::string_view pod_id) = 0;
+  // The connection has ended, the process lives. Calls say Unavailable until AdoptPod() has connected
+  // again; the execs that went over the connection are killed by the shim.
+  virtual void OnShimLost(absl::string_view pod_id) { (void)pod_id; }
+};
+
+struct ShimPoolOptions {
+  std::string shim_binary;   // copied once into a sealed memfd that all shims run from
+  std::string storage_root;  // bind-visible in the shim's minimal mount namespace
+  // How many shims wait with a pod's namespaces made, for pods that need no others: making them takes
+  // the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
+  int spares = 0;
+  // Bytes per second that the containers of one pod may log together; the faster wait. 0: no bound.
+  uint64_t log_rate = 0;
+  // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods that
+  // leave out one of those sysctls get no spare; those that want another value do.
+  PodPlan usual = {};
+};
+
+// Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside; both
+// are borrowed during the call.
+using PrepareNetwork =
+    std::function<absl::Status(const std::string& key, int netns_fd, int rtnl_fd)>;
+
+// Starts and finds shims. One poll thread for all of them.
+class ShimPool {
+ public:
+  static absl::StatusOr<std::unique_ptr<ShimPool>> Create(ShimPoolOptions options,
+                                                          ShimObserver* observer);
+  virtual ~ShimPool() = default;
+
+  // Starts a pod's shim with its namespaces, or gives the pod a spare: one with a prepared network only
+  // if `prepared` says that it will do. Undone on failure. `meanwhile`, if any, runs while the shim sets
+  // itself up (the kernel takes its time for a network namespace); its failure is the call's.
+  virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
+      const PodPlan& plan,
+      const Cancel& cancel,
+      const std::function<absl::Status()>& meanwhile = nullptr,
+      bool prepared = false) = 0;
+  // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod(): the
+  // kernel makes network namespaces and links one at a time, and the pod's own links come first.
+  virtual void AddSpares() = 0;
+  // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own; those
+  // that are just starting are waited for, a tenth of a second in all (DeadlineExceeded: not all are
+  // ready). The first failure ends it. No pod gets a spare that is being prepared. A spare that ends, or
+  // is never taken, takes its namespace along.
+  virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
+  // Connects (again) to a shim that an earlier daemon started, or whose connection has ended. NotFound
+  // when it is proven not to be alive: its exit records (ReadExitRecord) then tell what became of the
+  // containers. FailedPrecondition when it lives but nobody can reach it: its socket is gone.
+  virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
+                                                         const std::string& state_dir,
+                                                         const Cancel& cancel) = 0;
+  // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the kernel
+  // knows it (shim_finder.h). OK when none lives any more.
+  virtual absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) = 0;
+};
+
+// The record that a shim wrote at ContainerPlan::exit_record. NotFound when there is none yet.
+absl::StatusOr<ExitRecord> ReadExitRecord(const std::string& path);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_CLIENT_SHIM_CLIENT_H_

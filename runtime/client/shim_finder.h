@@ -1,0 +1,38 @@
+#ifndef CRISP_RUNTIME_CLIENT_SHIM_FINDER_H_
+#define CRISP_RUNTIME_CLIENT_SHIM_FINDER_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+
+namespace crisp::runtime {
+
+// Shims as the kernel knows them, for when neither a socket nor a record leads to one.
+
+struct FoundShim {
+  std::string pod_id;
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  // It has a process: a container's, or the pod's first. True as well where the kernel does not tell.
+  bool has_children = false;
+
+  bool HasEnded() const;
+};
+
+// The shims that hold a directory <pods_dir>/<pod id> open, there or removed. Looks at every process of
+// the machine: not for a path that is to be quick. `pod_id` empty: of all pods.
+absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id);
+
+// SIGKILLs those, and children of theirs that have not reached their program, and waits until they are gone:
+// DeadlineExceeded naming the first that is not. Their containers die with them.
+absl::Status KillShims(const std::string& pods_dir, const std::string& pod_id, const Cancel& cancel);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_CLIENT_SHIM_FINDER_H_

@@ -1,0 +1,271 @@
+#include "runtime/client/shim_link.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "runtime/wire/plan_view.h"
+
+namespace crisp::runtime {
+namespace {
+
+absl::StatusOr<UniqueFd> SealedMemfd(const std::string& bytes) {
+  UniqueFd fd(memfd_create("crisp-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return ErrnoError(errno, "create memfd for a plan");
+  CRISP_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, "plan memfd"));
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return ErrnoError(errno, "seal the plan memfd");
+  }
+  return fd;
+}
+
+void AddFds(msghdr* message, char* control, const std::vector<int>& fds) {
+  if (fds.empty()) return;
+  const size_t bytes = fds.size() * sizeof(int);
+  message->msg_control = control;
+  message->msg_controllen = CMSG_SPACE(bytes);
+  cmsghdr* header = CMSG_FIRSTHDR(message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(bytes);
+  std::memcpy(CMSG_DATA(header), fds.data(), bytes);
+}
+
+void TakeFds(msghdr* message, std::vector<UniqueFd>* fds) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
+       header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
+      fds->emplace_back(fd);
+    }
+  }
+}
+
+absl::Status SendWhole(int socket, msghdr* message, const Cancel& cancel) {
+  while (sendmsg(socket, message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == EPIPE || errno == ECONNRESET || errno == ECONNREFUSED || errno == ENOTCONN) {
+      return absl::UnavailableError("the shim has gone");
+    }
+    if (errno != EAGAIN) return ErrnoError(errno, "send to the shim");
+    pollfd room = {.fd = socket, .events = POLLOUT, .revents = 0};
+    (void)poll(&room, 1, 50);
+    CRISP_RETURN_IF_ERROR(cancel.Check("send to the shim"));
+  }
+  return absl::OkStatus();
+}
+
+PlanReader ReaderOf(absl::string_view bytes) {
+  return PlanReader(bytes.data(), bytes.data() + bytes.size());
+}
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InternalError(absl::StrCat("malformed ", what, " from the shim"));
+}
+
+void ReadRecord(PlanReader& reader, ExitRecord* record) {
+  uint64_t at = 0;
+  reader(record->exit_code);
+  reader(record->signal);
+  reader(at);
+  reader(record->log_truncated);
+  record->exited_at = absl::FromUnixNanos(static_cast<int64_t>(at));
+}
+
+}  // namespace
+
+PayloadWriter& PayloadWriter::String(absl::string_view value) {
+  Number(static_cast<uint32_t>(value.size()));
+  out_.append(value.data(), value.size());
+  out_.push_back('\0');
+  return *this;
+}
+
+absl::Status SendMessage(int socket,
+                         const WireMessage& message,
+                         const std::vector<int>& fds,
+                         const Cancel& cancel) {
+  MessageHeader header = {.magic = kWireMagic,
+                          .version = kHeaderForm,
+                          .type = static_cast<uint16_t>(message.type),
+                          .request_id = message.request_id,
+                          .size = static_cast<uint32_t>(message.payload.size()),
+                          .flags = message.flags | static_cast<uint32_t>(kWireVersion) << kSpeaksShift};
+  std::vector<int> all;
+  UniqueFd memfd;
+  absl::string_view payload = message.payload;
+  if (payload.size() > kMaxMessage - sizeof(header)) {
+    if (payload.size() > kMaxPlan) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("launch plan of ", payload.size(), " bytes is too long for the shim"));
+    }
+    CRISP_ASSIGN_OR_RETURN(memfd, SealedMemfd(message.payload));
+    all.push_back(memfd.get());
+    payload = "";
+    header.size = 0;
+    header.flags |= kPlanInMemfd;
+  }
+  all.insert(all.end(), fds.begin(), fds.end());
+  iovec vectors[2] = {{.iov_base = &header, .iov_len = sizeof(header)},
+                      {.iov_base = const_cast<char*>(payload.data()), .iov_len = payload.size()}};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxMessageFds * sizeof(int))] = {};
+  msghdr raw = {};
+  raw.msg_iov = vectors;
+  raw.msg_iovlen = 2;
+  AddFds(&raw, control, all);
+  return SendWhole(socket, &raw, cancel);
+}
+
+absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
+  char buffer[kMaxMessage];
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxMessageFds * sizeof(int))];
+  iovec vector = {.iov_base = buffer, .iov_len = sizeof(buffer)};
+  msghdr raw = {};
+  raw.msg_iov = &vector;
+  raw.msg_iovlen = 1;
+  raw.msg_control = control;
+  raw.msg_controllen = sizeof(control);
+  ssize_t n;
+  do {
+    n = recvmsg(socket, &raw, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN) return absl::NotFoundError("no message from the shim");
+  if (n < 0) return absl::UnavailableError("the shim has gone");
+  WireMessage message;
+  TakeFds(&raw, &message.fds);
+  if (n == 0) return absl::UnavailableError("the shim has gone");
+  MessageHeader header;
+  if (static_cast<size_t>(n) < sizeof(header)) return absl::InvalidArgumentError("short message");
+  std::memcpy(&header, buffer, sizeof(header));
+  if (header.magic != kWireMagic || header.version != kHeaderForm ||
+      header.size != static_cast<size_t>(n) - sizeof(header) ||
+      (raw.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    return absl::InvalidArgumentError("malformed message from the shim");
+  }
+  message.type = static_cast<MessageType>(header.type);
+  message.request_id = header.request_id;
+  message.flags = header.flags;
+  message.payload.assign(buffer + sizeof(header), header.size);
+  return message;
+}
+
+absl::StatusOr<ReplyStatus> ParseReply(absl::string_view payload) {
+  PlanReader reader = ReaderOf(payload);
+  uint32_t code = 0;
+  int32_t error_number = 0;
+  Str text;
+  reader(code);
+  reader(error_number);
+  reader(text);
+  if (!reader.ok() || code > 16) return Malformed("reply");
+  ReplyStatus reply;
+  reply.rest = payload.substr(static_cast<size_t>(reader.position() - payload.data()));
+  const absl::string_view message(text.data, text.size);
+  if (error_number != 0) {
+    reply.status = ErrnoError(error_number, message);
+  } else if (code != 0) {
+    reply.status = absl::Status(static_cast<absl::StatusCode>(code), message);
+  }
+  return reply;
+}
+
+absl::StatusOr<HelloReply> ParseHello(absl::string_view rest) {
+  PlanReader reader = ReaderOf(rest);
+  Str pod_id;
+  int32_t pid = 0;
+  HelloReply hello;
+  reader(pod_id);
+  reader(pid);
+  reader(hello.fds);
+  if (!reader.at_end()) {
+    reader(hello.versions.wire);
+    reader(hello.versions.plan);
+  }
+  if (!reader.ok() || !reader.at_end() || hello.versions.wire < kFirstWireVersion ||
+      hello.versions.plan < kFirstPlanVersion) {
+    return Malformed("greeting");
+  }
+  hello.pod_id.assign(pod_id.data, pod_id.size);
+  hello.pid = pid;
+  return hello;
+}
+
+absl::StatusOr<StartReply> ParseStart(absl::string_view rest) {
+  PlanReader reader = ReaderOf(rest);
+  int32_t pid = 0;
+  uint64_t at = 0;
+  reader(pid);
+  reader(at);
+  if (!reader.ok() || !reader.at_end()) return Malformed("answer to a start");
+  return StartReply{.pid = pid, .started_at = absl::FromUnixNanos(static_cast<int64_t>(at))};
+}
+
+absl::StatusOr<std::vector<ContainerReport>> ParseReport(absl::string_view rest) {
+  PlanReader reader = ReaderOf(rest);
+  uint32_t count = 0;
+  reader(count);
+  std::vector<ContainerReport> reports;
+  for (uint32_t i = 0; i < count && reader.ok(); ++i) {
+    ContainerReport report;
+    Str id;
+    uint16_t state = 0;
+    int32_t pid = 0;
+    uint64_t started = 0;
+    reader(id);
+    reader(state);
+    reader(pid);
+    reader(started);
+    ReadRecord(reader, &report.exit);
+    if (!reader.ok() || state > 2) return Malformed("report");
+    report.container_id.assign(id.data, id.size);
+    report.state = static_cast<ContainerReport::State>(state);
+    report.pid = pid;
+    report.started_at = absl::FromUnixNanos(static_cast<int64_t>(started));
+    reports.push_back(std::move(report));
+  }
+  if (!reader.ok() || !reader.at_end()) return Malformed("report");
+  return reports;
+}
+
+absl::StatusOr<ExitEvent> ParseExitEvent(absl::string_view payload) {
+  PlanReader reader = ReaderOf(payload);
+  Str id;
+  ExitEvent event;
+  reader(id);
+  ReadRecord(reader, &event.record);
+  if (!reader.ok() || !reader.at_end()) return Malformed("exit event");
+  event.id.assign(id.data, id.size);
+  return event;
+}
+
+absl::StatusOr<ExitRecord> ReadExitRecord(const std::string& path) {
+  CRISP_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 4096));
+  const std::vector<absl::string_view> words =
+      absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  ExitRecord record;
+  int64_t at = 0;
+  int truncated = 0;
+  if (words.size() != 6 || words[0] != "crisp-exit" || words[1] != "1" ||
+      !absl::SimpleAtoi(words[2], &record.exit_code) ||
+      !absl::SimpleAtoi(words[3], &record.signal) || !absl::SimpleAtoi(words[4], &at) ||
+      !absl::SimpleAtoi(words[5], &truncated)) {
+    return absl::DataLossError(absl::StrCat("malformed exit record ", path));
+  }
+  record.exited_at = absl::FromUnixNanos(at);
+  record.log_truncated = truncated != 0;
+  return record;
+}
+
+}  // namespace crisp::runtime

@@ -1,0 +1,84 @@
+#ifndef CRISP_RUNTIME_CLIENT_SHIM_LINK_H_
+#define CRISP_RUNTIME_CLIENT_SHIM_LINK_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "runtime/client/shim_client.h"
+#include "runtime/wire/wire.h"
+
+namespace crisp::runtime {
+
+// The daemon's end of the shim protocol: messages in and out of one SOCK_SEQPACKET socket. Free
+// functions without state; internal to the pool (and its fuzzer).
+
+struct WireMessage {
+  MessageType type = MessageType::kReply;
+  uint64_t request_id = 0;
+  uint32_t flags = 0;
+  std::string payload;
+  std::vector<UniqueFd> fds;
+};
+
+// Builds payloads.
+class PayloadWriter {
+ public:
+  template <class T>
+  PayloadWriter& Number(T value) {
+    out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    return *this;
+  }
+  PayloadWriter& String(absl::string_view value);
+  std::string Take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+// Sends a message with borrowed descriptors; a payload too long for one goes in a sealed memfd.
+// Unavailable when the other side has gone; otherwise waits for room until `cancel` fires.
+absl::Status SendMessage(int socket,
+                         const WireMessage& message,
+                         const std::vector<int>& fds,
+                         const Cancel& cancel);
+
+// Receives one message without waiting. NotFound: nothing there. Unavailable: the other side has
+// gone. InvalidArgument: malformed (descriptors that came with it are closed).
+absl::StatusOr<WireMessage> ReceiveMessage(int socket);
+
+// What a kReply says, with the rest of the payload left in *rest.
+struct ReplyStatus {
+  absl::Status status;
+  absl::string_view rest;
+};
+absl::StatusOr<ReplyStatus> ParseReply(absl::string_view payload);
+
+struct HelloReply {
+  std::string pod_id;
+  pid_t pid = 0;
+  uint32_t fds = 0;
+  ShimVersions versions;
+};
+// With or without versions.
+absl::StatusOr<HelloReply> ParseHello(absl::string_view rest);
+struct StartReply {
+  pid_t pid = 0;
+  absl::Time started_at;
+};
+absl::StatusOr<StartReply> ParseStart(absl::string_view rest);
+absl::StatusOr<std::vector<ContainerReport>> ParseReport(absl::string_view rest);
+struct ExitEvent {
+  std::string id;
+  ExitRecord record;
+};
+absl::StatusOr<ExitEvent> ParseExitEvent(absl::string_view payload);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_CLIENT_SHIM_LINK_H_

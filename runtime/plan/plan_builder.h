@@ -1,0 +1,102 @@
+#ifndef CRISP_RUNTIME_PLAN_PLAN_BUILDER_H_
+#define CRISP_RUNTIME_PLAN_PLAN_BUILDER_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/oci/crisp_mounts.h"
+#include "runtime/oci/oci_spec.h"
+#include "runtime/plan/launch_plan.h"
+
+namespace crisp::runtime {
+
+// OCI spec → launch plan. Pure: the same inputs give the same plan; nothing is opened or asked.
+// Every error is InvalidArgument (Unimplemented for what crisp does not do) and names the member.
+
+// The pod that a container belongs to. The paths are what the spec's namespace entries name for the
+// pod's shared ones (for example /proc/<shim pid>/ns/net): a namespace with that path is the pod's.
+struct PodNamespaces {
+  std::string pid_path, ipc_path, net_path, uts_path, user_path;
+  std::vector<IdMap> uid_maps, gid_maps;  // non-empty: the pod has a user namespace
+};
+
+struct ImageVolume {
+  std::vector<std::string> lowers;  // topmost first
+  std::string sub_path;
+};
+
+// What a container needs besides its spec.
+struct ContainerInputs {
+  std::string container_id;
+  std::vector<std::string> lower_dirs;  // topmost first
+  std::string upper_dir, work_dir;      // empty: no writable layer
+  std::string log_path;
+  uint32_t max_log_line = 16384;
+  bool stdin_open = false;
+  bool stdin_once = false;
+  std::string exit_record;
+  PodNamespaces pod;
+  std::vector<std::string> cgroup_dirs;
+  bool cgroup_v2 = false;
+  // What the spec's mount of type "cgroup" becomes (Cgroup::Mounts); it keeps that mount's place,
+  // and its being read-only or not. Empty: such a mount is an error.
+  std::vector<MountPlan> cgroup_mounts;
+  std::string seccomp_bpf;              // compiled from spec.linux_.seccomp (seccomp_filter.h)
+  uint32_t seccomp_flags = 0;
+  uint64_t available_capabilities = ~uint64_t{0};  // DaemonCapabilities(); others are left out
+  std::map<std::string, ImageVolume> image_volumes;
+  // An empty directory where the layers are: beside it even an image volume of one layer is an overlay,
+  // and so can have a label.
+  std::string empty_layer;
+  // Device path in the container → the host's, where they differ; only a user namespace needs it,
+  // where nodes are bind-mounted since they cannot be made.
+  std::map<std::string, std::string> device_sources;
+};
+
+// A spec's namespace that is absent is the host's; with an empty path it is the container's own; with
+// the pod's path the pod's; a PID namespace with another path must be "/proc/<pid>/ns/pid": that
+// process's. Not the plan's matter, but the caller's: hooks, intelRdt, resources (cgroup.h), sysctl
+// (the pod's), the seccomp profile's compilation.
+// When a bind mount covers /dev nothing is made in there.
+absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec, const ContainerInputs& inputs);
+
+struct ExecInputs {
+  std::string exec_id;
+  std::string container_id;
+  std::vector<std::string> argv;
+  bool terminal = false;
+  std::vector<std::string> cgroup_dirs;
+  bool cgroup_v2 = false;
+  std::string seccomp_bpf;
+  uint32_t seccomp_flags = 0;
+};
+// `base`: what its container's own process was started as (BuildProcessPlan()).
+absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs);
+
+struct PodInputs {
+  std::string pod_id;
+  std::string hostname;
+  bool host_network = false, host_ipc = false;  // a pod with the host's network has its UTS too
+  bool shared_pid = false;
+  std::vector<IdMap> uid_maps, gid_maps;
+  std::map<std::string, std::string> sysctls;   // '.' or '/' separated; must be namespaced ones
+  std::string state_dir;
+  uint64_t shm_bytes = 64u << 20;
+  std::string mount_label, init_label;
+  std::vector<std::string> cgroup_dirs;
+  bool cgroup_v2 = false;
+};
+// InvalidArgument for a sysctl that is not namespaced, or whose namespace is the host's here; for
+// mappings without container id 0 or with a size of 0, or with more than one of a kind.
+absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs);
+
+// One mount of a spec as a plan (without kImageMountType and cgroup, which need inputs). Exposed for
+// tests and for NRI's validation.
+absl::StatusOr<MountPlan> BuildMountPlan(const OciMount& mount);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_PLAN_PLAN_BUILDER_H_

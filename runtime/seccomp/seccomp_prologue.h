@@ -1,0 +1,27 @@
+#ifndef CRISP_RUNTIME_SECCOMP_SECCOMP_PROLOGUE_H_
+#define CRISP_RUNTIME_SECCOMP_SECCOMP_PROLOGUE_H_
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace crisp::runtime {
+
+// One ABI's part of what stands in front of libseccomp's filter.
+struct PrologueArch {
+  uint32_t arch = 0;  // AUDIT_ARCH_*
+  // (number, SECCOMP_RET_* action) that libseccomp could not be told.
+  std::vector<std::pair<uint32_t, uint32_t>> syscalls;
+  // Numbers above this one return ENOSYS; UINT32_MAX: none does.
+  uint32_t newest = UINT32_MAX;
+};
+
+// Falls through its end when it has nothing to say. Numbers with x32's bit are left to libseccomp.
+// At most 60 syscalls per ABI (jumps are short).
+std::vector<sock_filter> SeccompPrologue(const std::vector<PrologueArch>& arches);
+
+}  // namespace crisp::runtime
+
+#endif  // CRISP_RUNTIME_SECCOMP_SECCOMP_PROLOGUE_H_

@@ -1,0 +1,81 @@
+#ifndef CRISP_STORAGE_EROFS_EROFS_APPLIER_H_
+#define CRISP_STORAGE_EROFS_EROFS_APPLIER_H_
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/erofs/erofs_tree.h"
+#include "storage/erofs/erofs_writer.h"
+#include "storage/layer/layer_sink.h"
+
+namespace crisp::storage {
+
+// The form of one file: writes a layer's members as an EROFS image, contents as they come and all
+// else at the end. What the image shows is what LayerApplier would have made, with opaque
+// directories marked (LayerContent::opaque_dirs is empty) and implicit ones by their real paths.
+// Beside the image it needs memory for the names; no system call but writing.
+class ErofsApplier : public LayerSink {
+ public:
+  static constexpr uint64_t kMaxMemory = 512u << 20;  // about four million files
+
+  // `fd`: an empty file, open for writing; stays the caller's.
+  explicit ErofsApplier(int fd,
+                        const ErofsImageOptions& options = {},
+                        ApplyLimits limits = {},
+                        uint64_t max_memory = kMaxMemory)
+      : LayerSink(std::move(limits)), tree_(max_memory), writer_(fd, options) {}
+
+  absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) override;
+  absl::Status FinishFile(const LayerEntry& entry) override;
+  absl::StatusOr<LayerContent> Finish() override;
+
+ private:
+  // A handle is the number of a directory.
+  absl::StatusOr<int> Parent(const std::string& path) override;
+  absl::StatusOr<Found> Look(int parent, const std::string& base) override;
+  absl::Status MakeWhiteout(int parent, const LayerName& name) override;
+  absl::Status SetOnItsOwn(int parent, const std::string& base) override;
+  absl::Status DescribeRoot(const LayerEntry& entry) override;
+  absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) override;
+  absl::Status Link(int parent,
+                    const LayerName& name,
+                    const LayerName& target,
+                    const LayerEntry& entry) override;
+  absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) override;
+  absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) override;
+
+  struct Described {
+    std::string path;
+    timespec mtime;
+    uint32_t uid, gid;
+    uint16_t mode;
+    XattrMap xattrs;
+  };
+  absl::StatusOr<uint32_t> MakeParents(const std::string& path);
+  absl::Status CheckDepth(uint32_t directory, absl::string_view path) const;
+  bool Clear(uint32_t parent, const LayerName& name, bool keep_directory);
+  absl::Status Remember(const std::string& path, const LayerEntry& entry);
+  absl::StatusOr<XattrMap> Xattrs(const LayerEntry& entry) const;
+  absl::Status SetXattrs(uint32_t id, const XattrMap& xattrs);
+  absl::Status FinishDirectory(const Described& described);
+  absl::Status MarkOpaque();
+  absl::Status ListWhiteouts();
+
+  ErofsTree tree_;
+  ErofsWriter writer_;
+  bool cached_ = false;
+  std::string cached_parent_;
+  uint32_t cached_id_ = 0;
+  uint32_t file_ = 0;                // being written
+  std::deque<Described> described_;  // directories in archive order; finished at the end
+  bool root_described_ = false;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_EROFS_EROFS_APPLIER_H_

@@ -1,0 +1,65 @@
+#ifndef CRISP_STORAGE_EROFS_EROFS_WRITER_H_
+#define CRISP_STORAGE_EROFS_EROFS_WRITER_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "storage/erofs/erofs_tree.h"
+
+namespace crisp::storage {
+
+struct ErofsImageOptions {
+  // Of a block, at least 9. Every file begins with one, so small ones waste little; what a machine
+  // may mount from a file is its page size at most.
+  int block_bits = 9;
+  std::array<uint8_t, 16> uuid{};  // overlayfs tells the layers of a stack apart by it
+};
+
+// Writes an EROFS image to an empty file: contents as they come, then all metadata in one piece,
+// its start in ErofsSuper::meta_block, then the super block. Not thread-safe.
+class ErofsWriter {
+ public:
+  // `fd` stays the caller's.
+  ErofsWriter(int fd, const ErofsImageOptions& options);
+
+  // Room for contents of so many bytes, which are zeros until written. Returns its first block.
+  // ResourceExhausted when the image would be larger than the format allows.
+  absl::StatusOr<uint32_t> Reserve(uint64_t size);
+  // `offset`: from the start of that block.
+  absl::Status Write(uint32_t block, uint64_t offset, absl::string_view bytes);
+  // Once, when all contents are written. Returns the image's size. Changes `tree` where that knows
+  // less than the image: a directory's contents.
+  absl::StatusOr<uint64_t> Finish(ErofsTree& tree);
+
+ private:
+  struct Layout {
+    std::vector<uint32_t> order;  // nodes as their inodes come
+    std::vector<uint32_t> nids;   // by node
+    uint64_t size = 0;            // of the inodes
+    uint64_t directories = 0;
+  };
+  absl::StatusOr<Layout> LayOut(ErofsTree& tree) const;
+  void PlaceInode(const ErofsTree& tree, uint32_t id, Layout& layout) const;
+  absl::Status WriteInodes(const ErofsTree& tree, const Layout& layout, uint64_t meta);
+  absl::Status WriteDirectory(const ErofsTree& tree, const Layout& layout, uint32_t id);
+  absl::Status WriteSuper(const Layout& layout, uint64_t meta);
+  absl::Status WriteAt(uint64_t offset, absl::string_view bytes);
+  absl::Status Flush();
+  uint64_t block() const { return uint64_t{1} << options_.block_bits; }
+
+  const int fd_;
+  const ErofsImageOptions options_;
+  uint64_t end_;        // of what is reserved
+  std::string buffer_;  // what comes at buffer_at_
+  uint64_t buffer_at_ = 0;
+  uint64_t written_ = 0;  // nothing was ever written from here on
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_EROFS_EROFS_WRITER_H_

@@ -1,0 +1,111 @@
+#ifndef CRISP_STORAGE_IMAGE_IMAGE_STORE_H_
+#define CRISP_STORAGE_IMAGE_IMAGE_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "storage/values/credentials.h"
+#include "storage/values/image.h"
+
+namespace crisp::storage {
+
+struct ImageStoreOptions {
+  std::string root;                           // e.g. /var/lib/crisp; created 0700 when absent
+  std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
+  std::vector<std::string> pinned_images;     // references or globs reported as pinned
+  std::string unpacker;                       // path of crisp-unpacker; opened once, by Open()
+  int max_parallel_downloads = 4;             // layers per image
+  int max_parallel_unpacks = 4;
+  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and writing.
+  // Without them Export() asks the registry again. What was imported is always kept.
+  bool keep_layer_blobs = false;
+  absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
+  // Of one layer, uncompressed; beyond it the pull fails with ResourceExhausted.
+  uint64_t max_layer_bytes = uint64_t{256} << 30;
+  uint64_t max_layer_files = 10'000'000;
+  absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
+  // New layers become EROFS images, if this kernel can mount them from files; else directories. What is
+  // there stays as it is.
+  bool layer_images = false;
+};
+
+// The node's images: registry pulls, unpacked layers shared between images, per-container writable
+// directories, garbage collection. Thread-safe. One process owns a root (an flock guards it;
+// FailedPrecondition when another has it). Everything that a method reports as done survives
+// kill -9; images also survive power loss (bytes are synced before the name that leads to them).
+class ImageStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options);
+  virtual ~ImageStore() = default;
+
+  // Pulls `reference` (tag, digest or bare name) and returns the image id. Pulls of the same image
+  // join, layers are fetched and unpacked once however many pulls want them. InvalidArgument for a
+  // bad reference, NotFound, Unauthenticated/PermissionDenied, DeadlineExceeded (deadline or stall),
+  // DataLoss (digest, size or diff_id mismatch), Unavailable with "RegistryUnavailable" first when
+  // no host could be reached. No failure leaves a name, and what was fetched partially is collected.
+  virtual absl::StatusOr<std::string> Pull(const std::string& reference,
+                                           const RegistryAuth& auth,
+                                           const Cancel& cancel) = 0;
+
+  // By id, "sha256:" id, unambiguous id prefix, tag, digest or short name. NotFound when absent.
+  virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
+  // Sorted by id; from memory.
+  virtual std::vector<Image> List() const = 0;
+  // Removes the image with all its names, whichever reference it is given. Absent is OK. Layers in
+  // use by containers stay until those are released; the rest is collected in the background.
+  virtual absl::Status Remove(absl::string_view reference) = 0;
+
+  // What the store occupies; cached (refreshed off the path), so it is cheap and may lag seconds.
+  virtual FsUsage ImageUsage() const = 0;
+  virtual absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const = 0;
+  // Measures these containers' writable directories now, one after another; takes as long as that
+  // takes. Others, and keys that are not known (any more), keep their figures.
+  virtual void MeasureContainers(const std::vector<std::string>& keys) = 0;
+  // Sum over all containers' writable directories.
+  virtual FsUsage ContainersUsage() const = 0;
+
+  // Makes the writable directories of a container on `image_id` and pins its layers under
+  // `container_id` (any unique key). AlreadyExists is not an error: the same RootFs comes back.
+  // NotFound when the image is gone.
+  virtual absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
+                                                  absl::string_view image_id) = 0;
+  // What was prepared under `key` is from now on `container_id`'s; the directories keep their names.
+  // NotFound when nothing is, AlreadyExists when that has something already; then nothing changes.
+  virtual absl::Status Rekey(absl::string_view key, absl::string_view container_id) = 0;
+  // Pins the image's layers under `key` without writable directories (image volumes).
+  virtual absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) = 0;
+  // Unpins and removes the writable directories (renamed away at once, deleted in the background).
+  // Absent is OK.
+  virtual absl::Status ReleaseContainer(absl::string_view key) = 0;
+  // Every key that pins something; recovery releases those that nobody knows any more.
+  virtual std::vector<std::string> PinnedKeys() const = 0;
+
+  virtual absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const = 0;
+
+  // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
+  // images) it brought. Verified exactly like a pull. `name`, which may be empty, is one more tag for the
+  // archive's one image; InvalidArgument when there are several.
+  virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                          const std::string& name,
+                                                          const Cancel& cancel) = 0;
+  // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names that it is
+  // asked for by, by all it has when that is an id. Layers that were not kept come from the
+  // registry, without credentials: its errors, see RegistrySession.
+  virtual absl::Status Export(const std::vector<std::string>& references,
+                              int fd,
+                              const Cancel& cancel) = 0;
+
+  // Collects unreferenced layers, blobs and half-done work now; also runs by itself after removals.
+  virtual absl::Status CollectGarbage() = 0;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_IMAGE_STORE_H_

@@ -1,0 +1,326 @@
+#include "storage/image/image_store_impl.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "storage/erofs/erofs_mount.h"
+#include "storage/oci/digest.h"
+#include "storage/registry/http_client.h"
+#include "storage/unpack/unpacker_filter.h"
+
+namespace crisp::storage {
+namespace {
+
+constexpr off_t kReserveBytes = 4 << 20;
+constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
+constexpr absl::Duration kRetryPeriod = absl::Seconds(1);
+
+// Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of their
+// file system: what is above may be one that cannot be written, or synced.
+absl::Status SyncUpwards(const std::string& folder) {
+  dev_t device = 0;
+  for (std::string dir = folder;; dir = dir.substr(0, std::max<size_t>(1, dir.rfind('/')))) {
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", dir));
+    if (dir == folder) device = st.st_dev;
+    if (st.st_dev != device) return absl::OkStatus();
+    if (fsync(fd.get()) != 0) return ErrnoError(errno, absl::StrCat("sync ", dir));
+    if (dir == "/" || dir.rfind('/') == std::string::npos) return absl::OkStatus();
+  }
+}
+
+// What one of so many unpackers may have for a zstd frame's window: a share of half of the memory that is
+// there, and what every frame is entitled to at least.
+uint64_t WindowShare(int unpackers) {
+  constexpr uint64_t kLeast = uint64_t{128} << 20, kMost = uint64_t{2} << 30;
+  uint64_t kib = 0;
+  const std::string text = ReadFile("/proc/meminfo").value_or("");
+  constexpr absl::string_view kKey = "MemAvailable:";
+  const size_t at = absl::string_view(text).find(kKey);
+  if (at != absl::string_view::npos) {
+    absl::string_view value = absl::string_view(text).substr(at + kKey.size());
+    value = absl::StripAsciiWhitespace(value.substr(0, value.find("kB")));
+    (void)absl::SimpleAtoi(value, &kib);
+  }
+  return std::clamp((kib << 10) / 2 / static_cast<uint64_t>(unpackers), kLeast, kMost);
+}
+
+}  // namespace
+
+bool Slots::TryAcquire() {
+  absl::MutexLock lock(&mutex_);
+  if (free_ <= 0) return false;
+  --free_;
+  return true;
+}
+
+absl::Status Slots::Acquire(const Cancel& cancel) {
+  absl::MutexLock lock(&mutex_);
+  while (free_ <= 0) {
+    CRISP_RETURN_IF_ERROR(cancel.Check("wait to unpack"));
+    changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
+  }
+  --free_;
+  return absl::OkStatus();
+}
+
+void Slots::Release() {
+  absl::MutexLock lock(&mutex_);
+  ++free_;
+  changed_.Signal();
+}
+
+ImageStoreImpl::ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry)
+    : options_(std::move(options)),
+      paths_{options_.root},
+      registry_(std::move(registry)),
+      unpacks_(std::max(1, options_.max_parallel_unpacks)) {}
+
+absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(ImageStoreOptions options,
+                                                                 std::unique_ptr<Registry> registry) {
+  std::unique_ptr<ImageStoreImpl> store(
+      new ImageStoreImpl(std::move(options), std::move(registry)));
+  CRISP_RETURN_IF_ERROR(Annotate(store->Start(), "open image store"));
+  return store;
+}
+
+absl::Status ImageStoreImpl::Start() {
+  const bool fresh = access(paths_.layers().c_str(), F_OK) != 0;
+  CRISP_RETURN_IF_ERROR(MakeDirs(options_.root, 0700));
+  // What images bring may be setuid: nobody else gets near it.
+  if (chmod(options_.root.c_str(), 0700) != 0) return ErrnoError(errno, options_.root);
+  CRISP_ASSIGN_OR_RETURN(lock_, crisp::Open(options_.root + "/lock", O_RDWR | O_CREAT, 0600));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(options_.root, ": another process has this store open"));
+  }
+  CRISP_ASSIGN_OR_RETURN(unpacker_, crisp::Open(options_.unpacker, O_PATH));
+  auto make_room = [this] { (void)unlink((options_.root + "/reserve").c_str()); };
+  CRISP_ASSIGN_OR_RETURN(catalog_, ImageCatalog::Open(options_.root + "/images.db",
+                                                      options_.pinned_images, make_room));
+  layers_ = std::make_unique<LayerStore>(paths_, catalog_.get());
+  containers_ = std::make_unique<ContainerStore>(layers_.get(), catalog_.get());
+  CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
+  const bool listed = !catalog_->Layers().empty() || !catalog_->List().empty();
+  CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
+  CRISP_ASSIGN_OR_RETURN(const std::string rooted, catalog_->GetFact("rooted"));
+  if (fresh || rooted != "yes") {
+    CRISP_RETURN_IF_ERROR(SyncUpwards(paths_.blobs()));
+    CRISP_RETURN_IF_ERROR(catalog_->SetFact("rooted", "yes"));
+  }
+  // Destroying needs to know what containers stand on: they may run on while the catalog is lost.
+  CRISP_ASSIGN_OR_RETURN(const bool all_told, containers_->Recover());
+  CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> found, ListDir(paths_.layers()));
+  if (!listed && !found.empty()) {
+    LogWarning("image_catalog_lost",
+               {{"layers", absl::StrCat(found.size())},
+                {"error", absl::StrCat(options_.root, "/images.db lists nothing: images have to be pulled again")}});
+  }
+  if (!all_told) {
+    LogWarning("unknown_layers_kept", {{"error", "containers stand on layers that nothing tells the numbers of"}});
+  }
+  CRISP_RETURN_IF_ERROR(layers_->TrashStrangers(all_told));
+  ChooseLayerForm();
+  CRISP_ASSIGN_OR_RETURN(background_, Thread::Start("image-store", [this] { Background(); }));
+  return absl::OkStatus();
+}
+
+void ImageStoreImpl::ChooseLayerForm() {
+  if (!options_.layer_images) return;
+  const absl::Status able = ProbeErofs(paths_.ingest());
+  layer_images_ = able.ok();
+  if (able.ok()) return;
+  LogWarning("layers_are_directories",
+             {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
+}
+
+// True when the machine (not just the daemon) went down while the store was open.
+absl::StatusOr<bool> ImageStoreImpl::WasUncleanShutdown() {
+  CRISP_ASSIGN_OR_RETURN(std::string boot, ReadFile("/proc/sys/kernel/random/boot_id"));
+  absl::StripAsciiWhitespace(&boot);
+  CRISP_ASSIGN_OR_RETURN(const std::string last, catalog_->GetFact("boot_id"));
+  CRISP_ASSIGN_OR_RETURN(const std::string clean, catalog_->GetFact("clean"));
+  if (last != boot) (void)catalog_->SetFact("boot_id", boot);
+  if (clean == "yes") (void)catalog_->SetFact("clean", "no");
+  return !last.empty() && last != boot && clean != "yes";
+}
+
+ImageStoreImpl::~ImageStoreImpl() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closing_ = true;
+    changed_.SignalAll();
+    while (!pull_threads_.empty()) changed_.Wait(&mutex_);
+  }
+  background_.Join();
+  JoinEndedPulls();
+  if (catalog_ != nullptr) (void)catalog_->SetFact("clean", "yes");
+}
+
+void ImageStoreImpl::Kick() {
+  absl::MutexLock lock(&mutex_);
+  kicked_ = true;
+  changed_.SignalAll();
+}
+
+void ImageStoreImpl::JoinEndedPulls() {
+  std::vector<Thread> ended;  // each is waited for when it goes, outside of the lock
+  absl::MutexLock lock(&mutex_);
+  ended.swap(ended_pulls_);
+}
+
+UnpackOptions ImageStoreImpl::UnpackLimits(bool image) const {
+  return {.max_bytes = options_.max_layer_bytes,
+          .max_files = options_.max_layer_files,
+          .max_window = WindowShare(std::max(1, options_.max_parallel_unpacks)),
+          .max_cpu_seconds = static_cast<uint64_t>(absl::ToInt64Seconds(options_.max_unpack_cpu)),
+          .image = image,
+          .stall_timeout = options_.stall_timeout};
+}
+
+// Deleting needs a few pages of the database's journal: a full disk must not refuse them.
+void ImageStoreImpl::MakeReserve() {
+  const std::string path = options_.root + "/reserve";
+  if (access(path.c_str(), F_OK) == 0) return;
+  absl::StatusOr<UniqueFd> fd = crisp::Open(path, O_WRONLY | O_CREAT, 0600);
+  if (fd.ok() && posix_fallocate(fd->get(), 0, kReserveBytes) != 0) (void)unlink(path.c_str());
+}
+
+void ImageStoreImpl::Background() {
+  // What the first pull would otherwise wait for: configuration and algorithms to load, a filter.
+  (void)HttpClient();
+  (void)UnpackerFilter(Unpacks::kIntoDirectory);
+  const Cancel until_closing(absl::InfiniteFuture(), [this] {
+    absl::MutexLock lock(&mutex_);
+    return closing_;
+  });
+  absl::Duration period = kBackgroundPeriod;
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const absl::Time until = absl::Now() + period;
+      while (!closing_ && !kicked_ && !changed_.WaitWithDeadline(&mutex_, until)) {
+      }
+      if (closing_) return;
+      kicked_ = false;
+    }
+    if (const absl::Status status = CollectGarbage(); !status.ok()) {
+      LogWarning("collect_garbage", {{"error", status.ToString()}});
+    }
+    period = containers_->HasReleases() ? kRetryPeriod : kBackgroundPeriod;
+    MakeReserve();
+    JoinEndedPulls();
+    if (layers_->VerifyNext(until_closing)) Kick();
+  }
+}
+
+absl::StatusOr<Image> ImageStoreImpl::Find(absl::string_view reference) const {
+  CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+  return image->image;
+}
+
+std::vector<Image> ImageStoreImpl::List() const {
+  std::vector<Image> images;
+  for (const ImagePtr& image : catalog_->List()) images.push_back(image->image);
+  return images;
+}
+
+absl::Status ImageStoreImpl::Remove(absl::string_view reference) {
+  const absl::StatusOr<ImagePtr> image = catalog_->Find(reference);
+  if (!image.ok()) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(catalog_->RemoveImage((*image)->image.id));
+  Kick();
+  return absl::OkStatus();
+}
+
+FsUsage ImageStoreImpl::ImageUsage() const {
+  FsUsage usage{.mountpoint = options_.root, .timestamp = absl::Now()};
+  for (const LayerRecord& layer : layers_->Records()) {
+    usage.used_bytes += layer.disk_bytes + (layer.blob_kept ? layer.blob_size : 0);
+    usage.inodes_used += (layer.is_image() ? 0 : layer.inodes) + 2;
+  }
+  for (const ImagePtr& image : catalog_->List()) {
+    usage.used_bytes += image->image.config_json.size() + image->manifest_bytes.size();
+  }
+  return usage;
+}
+
+absl::StatusOr<FsUsage> ImageStoreImpl::ContainerUsage(absl::string_view container_id) const {
+  return containers_->Usage(container_id);
+}
+
+FsUsage ImageStoreImpl::ContainersUsage() const { return containers_->TotalUsage(); }
+
+absl::StatusOr<RootFs> ImageStoreImpl::PrepareContainer(absl::string_view container_id,
+                                                        absl::string_view image_id) {
+  return containers_->Prepare(container_id, image_id, true);
+}
+
+absl::StatusOr<RootFs> ImageStoreImpl::PrepareView(absl::string_view key,
+                                                   absl::string_view image_id) {
+  return containers_->Prepare(key, image_id, false);
+}
+
+absl::Status ImageStoreImpl::ReleaseContainer(absl::string_view key) {
+  CRISP_RETURN_IF_ERROR(containers_->Release(key));
+  Kick();
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ImageStoreImpl::PinnedKeys() const { return containers_->Keys(); }
+
+absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
+    absl::string_view reference) const {
+  CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+  std::map<std::string, LayerRecord> layers;
+  for (const LayerRecord& layer : layers_->Records()) layers[layer.diff_id] = layer;
+  std::vector<HistoryEntry> history;
+  size_t next = 0;
+  auto add_layer = [&](HistoryEntry entry) {
+    entry.diff_id = image->config.diff_ids[next];
+    entry.digest = image->manifest.layers[next].digest;
+    entry.size_bytes = image->manifest.layers[next].size;
+    entry.unpacked_bytes = layers[entry.diff_id].bytes;
+    entry.containers = containers_->UsersOf(entry.diff_id);
+    ++next;
+    history.push_back(std::move(entry));
+  };
+  for (const ConfigHistory& step : image->config.history) {
+    HistoryEntry entry{.created_by = step.created_by,
+                       .comment = step.comment,
+                       .created = step.created,
+                       .empty_layer = step.empty_layer};
+    if (step.empty_layer || next >= image->config.diff_ids.size()) {
+      history.push_back(std::move(entry));
+    } else {
+      add_layer(std::move(entry));
+    }
+  }
+  // Builders may leave the history out.
+  while (next < image->config.diff_ids.size()) add_layer({.created = image->config.created});
+  return history;
+}
+
+absl::Status ImageStoreImpl::CollectGarbage() {
+  absl::MutexLock lock(&collecting_);
+  containers_->RetryReleases();
+  CRISP_RETURN_IF_ERROR(layers_->Collect());
+  const absl::Status status = layers_->EmptyTrash();
+  // What is still mounted somewhere goes with a later round.
+  return absl::IsFailedPrecondition(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace crisp::storage

@@ -1,0 +1,166 @@
+#ifndef CRISP_STORAGE_IMAGE_IMAGE_STORE_IMPL_H_
+#define CRISP_STORAGE_IMAGE_IMAGE_STORE_IMPL_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "base/thread.h"
+#include "base/unique_fd.h"
+#include "storage/image/early_fetch.h"
+#include "storage/image/image_store.h"
+#include "storage/registry/registry.h"
+#include "storage/store/container_store.h"
+#include "storage/store/image_catalog.h"
+#include "storage/store/layer_store.h"
+#include "storage/store/store_sync.h"
+#include "storage/unpack/unpack_broker.h"
+
+namespace crisp::storage {
+
+// How many may do something at once, waiting with a Cancel. Thread-safe.
+class Slots {
+ public:
+  explicit Slots(int count) : free_(count) {}
+  bool TryAcquire();
+  absl::Status Acquire(const Cancel& cancel);
+  void Release();
+
+ private:
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  int free_ ABSL_GUARDED_BY(mutex_);
+};
+
+// ImageStore over a registry of the caller's choice (a fake one in tests).
+class ImageStoreImpl : public ImageStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options,
+                                                          std::unique_ptr<Registry> registry);
+  // Cancels pulls and waits for them and for the background thread.
+  ~ImageStoreImpl() override;
+
+  absl::StatusOr<std::string> Pull(const std::string& reference,
+                                   const RegistryAuth& auth,
+                                   const Cancel& cancel) override;
+  absl::StatusOr<Image> Find(absl::string_view reference) const override;
+  std::vector<Image> List() const override;
+  absl::Status Remove(absl::string_view reference) override;
+  FsUsage ImageUsage() const override;
+  absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
+  void MeasureContainers(const std::vector<std::string>& keys) override { containers_->Measure(keys); }
+  FsUsage ContainersUsage() const override;
+  absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
+                                          absl::string_view image_id) override;
+  absl::Status Rekey(absl::string_view key, absl::string_view container_id) override {
+    return containers_->Rekey(key, container_id);
+  }
+  absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) override;
+  absl::Status ReleaseContainer(absl::string_view key) override;
+  std::vector<std::string> PinnedKeys() const override;
+  absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const override;
+  absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                  const std::string& name,
+                                                  const Cancel& cancel) override;
+  absl::Status Export(const std::vector<std::string>& references,
+                      int fd,
+                      const Cancel& cancel) override;
+  absl::Status CollectGarbage() override;
+
+ private:
+  struct PullOperation;
+  class LayerFetch;
+  class EarlyLayers;
+
+  ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
+  absl::Status Start();
+  void ChooseLayerForm();
+  absl::StatusOr<bool> WasUncleanShutdown();
+  void MakeReserve();
+  void Background();
+  void Kick();
+  // Waits for threads of pulls that are at their end.
+  void JoinEndedPulls();
+  UnpackOptions UnpackLimits(bool image) const;
+
+  // One for all pulls that run at a time; it ends when the last of them lets go.
+  absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
+  absl::Status StartPull(const std::string& key,
+                         const ImageReference& reference,
+                         const RegistryAuth& auth,
+                         std::shared_ptr<PullOperation> operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::string> RunPull(const ImageReference& reference,
+                                      const RegistryAuth& auth,
+                                      const Cancel& cancel,
+                                      std::shared_ptr<UnpackBroker>& broker);
+  // Fetches the layers that are missing, syncs, commits: the one way into the store.
+  absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
+                                     RegistrySession& session,
+                                     StoreSync& sync,
+                                     EarlyLayers& early,
+                                     const std::vector<std::string>& names,
+                                     bool keep_blobs,
+                                     const Cancel& cancel);
+  // Begins the first layers, but those that are there or that a pull is fetching.
+  void BeginEarly(const std::vector<Descriptor>& layers,
+                  RegistrySession& session,
+                  StoreSync& sync,
+                  const Cancel& cancel,
+                  EarlyLayers& early);
+  absl::Status FetchLayers(const ResolvedImage& image,
+                           RegistrySession& session,
+                           StoreSync& sync,
+                           EarlyLayers& early,
+                           bool keep_blobs,
+                           const Cancel& cancel,
+                           std::map<std::string, LayerStore::Lease>& leases);
+  // Leases the chain's layer of inherited directories when it needs one.
+  absl::Status MakeInheritedDirs(const std::vector<std::string>& diff_ids,
+                                 const Cancel& cancel,
+                                 std::map<std::string, LayerStore::Lease>& leases);
+  // Streams a layer that was not kept from a registry that the image has a name of.
+  absl::Status FetchAgain(const ImageRecord& image,
+                          const Descriptor& layer,
+                          const std::function<absl::Status(absl::string_view)>& sink,
+                          const Cancel& cancel);
+  absl::StatusOr<std::map<std::string, std::vector<std::string>>> ExportedNames(
+      const std::vector<std::string>& references);
+  absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
+                                                         const std::string& tag,
+                                                         const Cancel& cancel);
+
+  const ImageStoreOptions options_;
+  const StorePaths paths_;
+  std::unique_ptr<Registry> registry_;
+  // Of an image's layers; more become directories: each is a descriptor in the one message that hands a
+  // container's root and image volumes to its shim, which the kernel lets have 253.
+  static constexpr size_t kMostLayerImages = 60;
+  bool MakesLayerImages(size_t layers) const { return layer_images_ && layers <= kMostLayerImages; }
+  bool layer_images_ = false;  // wanted, and possible
+  UniqueFd lock_;
+  UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
+  std::unique_ptr<ImageCatalog> catalog_;
+  std::unique_ptr<LayerStore> layers_;
+  std::unique_ptr<ContainerStore> containers_;
+  Slots unpacks_;
+  BlobsUnderWay under_way_;
+  absl::Mutex starting_broker_;
+  std::weak_ptr<UnpackBroker> broker_ ABSL_GUARDED_BY(starting_broker_);
+  absl::Mutex collecting_;  // one round at a time, so that CollectGarbage() returns when it is done
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::map<std::string, std::shared_ptr<PullOperation>> pulls_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, Thread> pull_threads_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Thread> ended_pulls_ ABSL_GUARDED_BY(mutex_);
+  int64_t next_pull_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool kicked_ ABSL_GUARDED_BY(mutex_) = true;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  Thread background_;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_IMAGE_STORE_IMPL_H_

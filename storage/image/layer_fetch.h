@@ -1,0 +1,94 @@
+#ifndef CRISP_STORAGE_IMAGE_LAYER_FETCH_H_
+#define CRISP_STORAGE_IMAGE_LAYER_FETCH_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "storage/image/early_fetch.h"
+#include "storage/image/image_store_impl.h"
+#include "storage/unpack/layer_unpack.h"
+
+namespace crisp::storage {
+
+// An empty directory for a layer's tree, 0755.
+absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number);
+
+// Makes one layer: downloads, verifies, unpacks; all overlapped when an unpacking slot is free, else
+// the download goes to disk first. That may begin before the config says which layer the blob is to be.
+// What does not become a layer is trash when this object goes.
+class ImageStoreImpl::LayerFetch {
+ public:
+  // Store, session and sync outlive this object.
+  LayerFetch(ImageStoreImpl& store,
+             RegistrySession& session,
+             StoreSync& sync,
+             int64_t number,
+             Descriptor blob,
+             bool image,
+             bool keep_blob);
+  ~LayerFetch();
+  LayerFetch(const LayerFetch&) = delete;
+  LayerFetch& operator=(const LayerFetch&) = delete;
+
+  // Begins on a thread of its own, if there is one to be had. `hold` goes with this object.
+  absl::Status Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
+  // Begins unless Begin() did, and ends. Call once. DataLoss when the layer is not `diff_id`.
+  absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Cancel& cancel);
+
+ private:
+  absl::Status Make(const Cancel& cancel);
+  absl::Status MakeOnce(const Cancel& cancel);
+  void StartOver();
+  absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
+  // Has what the layer consists of made durable at the pull's end.
+  absl::Status AddToSync();
+  absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack();
+  absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink, const Cancel& cancel);
+  absl::Status Streamed(const Cancel& cancel);
+  absl::Status Spool(const Cancel& cancel);
+  absl::Status UnpackSpooled(const Cancel& cancel);
+  absl::Status FinishUnpack(LayerUnpack& unpack, const Cancel& cancel);
+  // An error of unpacking says which layer it was.
+  absl::Status InLayer(const absl::Status& status) const;
+
+  ImageStoreImpl& store_;
+  RegistrySession& session_;
+  StoreSync& sync_;
+  int64_t number_;
+  const Descriptor blob_;
+  const bool keep_blob_;
+  const bool image_;
+  std::string spool_;
+  std::shared_ptr<UnpackBroker> broker_;  // for the layers after this one, too
+  UniqueFd target_;
+  UniqueFd file_;
+  bool settled_ = false;
+  UnpackResult result_;
+  std::unique_ptr<EarlyFetch> early_;  // or null; its thread uses what is above
+};
+
+// The layers of one pull that were begun before there was a config. Thread-safe.
+class ImageStoreImpl::EarlyLayers {
+ public:
+  void Add(const std::string& digest, std::unique_ptr<LayerFetch> layer);
+  bool Has(const std::string& digest) const;
+  // Null when there is none, or somebody took it.
+  std::unique_ptr<LayerFetch> Take(const std::string& digest);
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::map<std::string, std::unique_ptr<LayerFetch>> layers_ ABSL_GUARDED_BY(mutex_);  // by blob
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_LAYER_FETCH_H_

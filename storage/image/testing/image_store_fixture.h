@@ -1,0 +1,196 @@
+#ifndef CRISP_STORAGE_IMAGE_TESTING_IMAGE_STORE_FIXTURE_H_
+#define CRISP_STORAGE_IMAGE_TESTING_IMAGE_STORE_FIXTURE_H_
+
+// Test-only: an image store in a directory of its own, and the registry it pulls from.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/temp_dir.h"
+#include "storage/erofs/erofs_mount.h"
+#include "storage/image/image_store_impl.h"
+#include "storage/layer/testing/tar_builder.h"
+#include "storage/oci/digest.h"
+
+namespace crisp::storage {
+
+// A registry in memory: images by "name:tag", blobs by digest.
+struct FakeRegistry : Registry {
+  std::map<std::string, ResolvedImage> images;
+  std::map<std::string, std::string> blobs;
+  std::atomic<int> fetches{0};    // begun
+  std::atomic<int> delivered{0};
+  std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
+  std::atomic<bool> break_off{false};
+  std::atomic<int> early{0};        // fetches that a config waits for
+  std::atomic<int> early_layers{0};  // that are unpacked before there is a config
+  std::atomic<bool> no_config{false};
+  std::atomic<int> liars{0};  // hosts that have other bytes of the same size, asked first
+  std::string layers;  // the folder where they appear
+
+  // Layers are tars; returns the image id.
+  std::string Put(const std::string& name, const std::vector<std::string>& tars,
+                  const std::string& mark = "") {
+    Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"config", {{"User", mark}}},
+                   {"rootfs", {{"type", "layers"}, {"diff_ids", Json::array()}}}};
+    Json manifest = {{"schemaVersion", 2}, {"mediaType", kOciManifest}, {"layers", Json::array()}};
+    ResolvedImage image;
+    for (const std::string& tar : tars) {
+      const std::string blob = Gzip(tar);
+      Descriptor layer{kOciLayerGzip, Sha256Digest(blob), blob.size()};
+      blobs[layer.digest] = blob;
+      config["rootfs"]["diff_ids"].push_back(Sha256Digest(tar));
+      manifest["layers"].push_back(
+          {{"mediaType", layer.media_type}, {"digest", layer.digest}, {"size", layer.size}});
+      image.layers.push_back(layer);
+    }
+    image.config_bytes = DumpJson(config);
+    image.config = {kOciConfig, Sha256Digest(image.config_bytes), image.config_bytes.size()};
+    manifest["config"] = {{"mediaType", kOciConfig},
+                          {"digest", image.config.digest},
+                          {"size", image.config.size}};
+    image.manifest_bytes = image.target_bytes = DumpJson(manifest);
+    image.manifest = image.target = {kOciManifest, Sha256Digest(image.manifest_bytes),
+                                     image.manifest_bytes.size()};
+    image.image_config = *ParseImageConfig(image.config_bytes);
+    images[name] = image;
+    images[image.target.digest] = image;
+    return image.config.digest;
+  }
+
+  // Layers that have something in them.
+  int Unpacked() const {
+    int count = 0;
+    for (const std::string& number : ListDir(layers).value_or(std::vector<std::string>())) {
+      const std::string layer = absl::StrCat(layers, "/", number);
+      const absl::StatusOr<std::vector<std::string>> names = ListDir(layer + "/fs");
+      struct stat st {};
+      count += (names.ok() && !names->empty()) ||
+               (stat((layer + "/image.erofs").c_str(), &st) == 0 && st.st_size > 0);
+    }
+    return count;
+  }
+
+  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
+                                                        const RegistryAuth&) override;
+};
+
+struct FakeSession : RegistrySession {
+  FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
+  absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers& on_layers) override {
+    const auto it = registry.images.find(
+        reference.digest.empty() ? reference.RepoTag() : reference.digest);
+    if (it == registry.images.end()) return absl::NotFoundError("no such image");
+    on_layers(it->second.layers);
+    // What is asked for early is on its way before there is a config.
+    for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
+    for (int i = 0; i < 500 && registry.Unpacked() < registry.early_layers; ++i) usleep(10000);
+    EXPECT_GE(registry.Unpacked(), registry.early_layers);
+    if (registry.no_config) return absl::DataLossError("no config");
+    return it->second;
+  }
+  absl::Status FetchBlob(const Descriptor& blob,
+                         const std::function<absl::Status(absl::string_view)>& sink,
+                         const Cancel& cancel) override {
+    ++registry.fetches;
+    std::string bytes = registry.blobs.at(blob.digest);
+    if (lies < registry.liars) bytes = std::string(bytes.size(), lies % 2 == 0 ? 'x' : '\0');
+    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
+    if (registry.break_off) return absl::DataLossError("broke off");
+    while (registry.hang) {
+      CRISP_RETURN_IF_ERROR(cancel.Check("fetch"));
+      usleep(5000);
+    }
+    CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
+    ++registry.delivered;
+    return lies < registry.liars ? absl::DataLossError("other bytes") : absl::OkStatus();
+  }
+  bool Distrust(const Descriptor&) override { return lies++ < registry.liars; }
+  FakeRegistry& registry;
+  std::atomic<int> lies{0};
+  ImageReference reference;
+};
+
+inline absl::StatusOr<std::unique_ptr<RegistrySession>> FakeRegistry::Open(
+    const ImageReference& reference, const RegistryAuth&) {
+  return std::unique_ptr<RegistrySession>(new FakeSession(*this, reference));
+}
+
+// The store owns its registry; the test keeps this one.
+struct Borrowed : Registry {
+  explicit Borrowed(FakeRegistry& r) : real(r) {}
+  absl::StatusOr<std::unique_ptr<RegistrySession>> Open(const ImageReference& reference,
+                                                        const RegistryAuth& auth) override {
+    return real.Open(reference, auth);
+  }
+  FakeRegistry& real;
+};
+
+inline constexpr char kBox[] = "docker.io/library/box:latest";
+
+// With layers as directories, and as images.
+class ImageStoreTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam() && !ProbeErofs(dir_.path()).ok()) GTEST_SKIP() << ProbeErofs(dir_.path());
+    Reopen();
+  }
+  void Reopen() {
+    store_.reset();
+    registry_.layers = root_ + "/layers";
+    ImageStoreOptions options{.root = root_, .unpacker = CRISP_UNPACKER};
+    options.pinned_images = {"registry.k8s.io/pause*"};
+    options.keep_layer_blobs = keep_blobs_;
+    options.layer_images = GetParam();
+    ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
+  }
+  absl::StatusOr<std::string> Pull(const std::string& reference) {
+    return store_->Pull(reference, {}, Cancel());
+  }
+  std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
+  // What there is must be what is recorded.
+  void ExpectClean(size_t layers, size_t blobs = 0) {
+    EXPECT_OK(store_->CollectGarbage());
+    EXPECT_THAT(Entries("layers"), ::testing::SizeIs(layers));
+    EXPECT_THAT(Entries("blobs/sha256"), ::testing::SizeIs(blobs));
+    EXPECT_THAT(Entries("ingest"), ::testing::IsEmpty());
+    EXPECT_THAT(Entries("trash"), ::testing::IsEmpty());
+  }
+
+  // The layer that brought `name`, as a broken disk would leave it.
+  void Damage(const RootFs& root, const std::string& name) {
+    if (!GetParam()) {
+      ASSERT_EQ(truncate((root.lower_dirs[0] + "/" + name).c_str(), 0), 0);
+      return;
+    }
+    for (const std::string& number : Entries("layers")) {
+      const std::string image = root_ + "/layers/" + number + "/image.erofs";
+      struct stat st {};
+      ASSERT_EQ(stat(image.c_str(), &st), 0);
+      ASSERT_EQ(truncate(image.c_str(), st.st_size - 1), 0);
+    }
+  }
+
+  const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
+  const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
+  bool keep_blobs_ = false;
+  TempDir dir_;
+  std::string root_ = dir_.path() + "/store";
+  FakeRegistry registry_;
+  std::unique_ptr<ImageStore> store_;
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_IMAGE_TESTING_IMAGE_STORE_FIXTURE_H_

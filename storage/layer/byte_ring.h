@@ -1,0 +1,51 @@
+#ifndef CRISP_STORAGE_LAYER_BYTE_RING_H_
+#define CRISP_STORAGE_LAYER_BYTE_RING_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+
+namespace crisp::storage {
+
+// A bounded stream of bytes from one thread to another. Thread-safe for one producer and one consumer.
+class ByteRing {
+ public:
+  static constexpr size_t kCapacity = 1u << 20;
+  explicit ByteRing(size_t capacity = kCapacity)
+      : capacity_(capacity), buffer_(std::make_unique_for_overwrite<char[]>(capacity)) {}
+
+  // Blocks while full. Cancelled after Abandon().
+  absl::Status Push(absl::string_view bytes);
+  // The producer is done; the consumer gets what is left, then the end or `status`.
+  void Close(absl::Status status);
+
+  // Blocks while empty. 0 at the end; Close()'s error.
+  absl::StatusOr<size_t> Pop(char* buffer, size_t size);
+  // The consumer wants no more: bytes that come are dropped, to the end.
+  void Discard();
+  // The consumer wants no more and the producer is to stop.
+  void Abandon();
+
+ private:
+  bool HasRoom() const { return used_ < capacity_ || abandoned_ || discarding_; }
+  bool HasData() const { return used_ > 0 || closed_; }
+
+  const size_t capacity_;
+  const std::unique_ptr<char[]> buffer_;  // a small layer touches only its beginning
+  absl::Mutex mutex_;
+  size_t head_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t used_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  bool discarding_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_LAYER_BYTE_RING_H_

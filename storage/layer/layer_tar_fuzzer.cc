@@ -1,0 +1,36 @@
+// Applies the input as a tar below a fresh directory; run it with TMPDIR on a tmpfs. Needs root for
+// device nodes and owners, but is of use without.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/file.h"
+#include "base/testing/temp_dir.h"
+#include "storage/layer/layer_applier.h"
+#include "storage/layer/layer_tar.h"
+#include "storage/layer/testing/tar_mutator.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  umask(0);
+  crisp::TempDir dir;
+  const std::string root = dir.path() + "/root";
+  if (!crisp::MakeDirs(root).ok()) abort();
+  absl::StatusOr<crisp::UniqueFd> fd = crisp::Open(root, O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) abort();
+  crisp::storage::LayerApplier applier(fd->get(), {.max_entries = 200});
+  size_t at = 0;
+  auto source = [&](char* buffer, size_t room) -> absl::StatusOr<size_t> {
+    const size_t n = std::min(room, size - at);
+    memcpy(buffer, data + at, n);
+    at += n;
+    return n;
+  };
+  if (crisp::storage::ApplyTar(source, applier).ok()) (void)applier.Finish();
+  // Nothing may appear beside the root.
+  absl::StatusOr<std::vector<std::string>> names = crisp::ListDir(dir.path());
+  if (!names.ok() || names->size() != 1) abort();
+  return 0;
+}

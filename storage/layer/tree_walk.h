@@ -1,0 +1,31 @@
+#ifndef CRISP_STORAGE_LAYER_TREE_WALK_H_
+#define CRISP_STORAGE_LAYER_TREE_WALK_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/cancel.h"
+
+namespace crisp::storage {
+
+// What a tree holds, counted the way LayerContent counts: a file with several names when its last
+// one inside the tree is met, directories at 4 KiB.
+struct TreeCount {
+  uint64_t inodes = 0;
+  uint64_t bytes = 0;
+  uint64_t disk_bytes = 0;
+};
+
+// Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink, stays
+// on one file system. A file with names outside of the tree is not counted: it outlives the tree.
+// `cancel`'s error within some thousand files.
+absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name, const Cancel& cancel = Cancel());
+
+// True if there is nothing in the directory.
+absl::StatusOr<bool> IsEmptyDirectory(const std::string& path);
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_LAYER_TREE_WALK_H_

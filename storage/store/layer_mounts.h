@@ -1,0 +1,31 @@
+#ifndef CRISP_STORAGE_STORE_LAYER_MOUNTS_H_
+#define CRISP_STORAGE_STORE_LAYER_MOUNTS_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "base/unique_fd.h"
+
+namespace crisp::storage {
+
+// The layers that are images, mounted: once each, from the first use to the layer's end, so that
+// all who stand on one share what the kernel has read of it. Nowhere to be seen in the host's
+// mounts. What runs keeps its layers when this goes. Thread-safe; no lock is held across the disk.
+class LayerMounts {
+ public:
+  // The layer's root as a path, "/proc/self/fd/<n>", good in this process until Forget().
+  absl::StatusOr<std::string> Root(int64_t number, const std::string& image);
+  void Forget(int64_t number);
+
+ private:
+  absl::Mutex mutex_;
+  std::map<int64_t, UniqueFd> mounts_ ABSL_GUARDED_BY(mutex_);  // by the layer's number
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_STORE_LAYER_MOUNTS_H_

@@ -1,0 +1,151 @@
+#ifndef CRISP_STORAGE_STORE_LAYER_STORE_H_
+#define CRISP_STORAGE_STORE_LAYER_STORE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "base/cancel.h"
+#include "storage/store/image_catalog.h"
+#include "storage/store/layer_mounts.h"
+
+namespace crisp::storage {
+
+// The directories of a store:
+//   layers/<number>/fs    one unpacked layer, or
+//   layers/<number>/image.erofs  one as an image
+//   layers/<number>/implicit_dirs  see InheritedDirs; for layers that have such
+//   layers/<number>/whiteout_dirs  as well
+//   blobs/sha256/<hex>    compressed layers, kept for export
+//   ingest/<number>       half-made things; means nothing after a restart
+//   containers/<key>/     see ContainerStore
+//   trash/<number>        renamed here to be deleted in the background
+//   empty                 a lower directory for images without layers
+struct StorePaths {
+  std::string root;
+  std::string layers() const { return root + "/layers"; }
+  std::string blobs() const { return root + "/blobs/sha256"; }
+  std::string ingest() const { return root + "/ingest"; }
+  std::string containers() const { return root + "/containers"; }
+  std::string trash() const { return root + "/trash"; }
+  std::string empty() const { return root + "/empty"; }
+  std::string LayerDir(int64_t number) const;  // layers/<number>
+  std::string LayerFs(int64_t number) const;
+  std::string LayerImage(int64_t number) const;
+  std::string ImplicitDirs(int64_t number) const;
+  std::string WhiteoutDirs(int64_t number) const;
+  std::string Blob(absl::string_view digest) const;
+};
+
+// Which layers exist and who needs them. A layer goes only when no image, lease (a pull under way) or
+// pin (a container) holds it. Thread-safe. No lock is held across disk access, but by Recover().
+class LayerStore {
+ public:
+  LayerStore(StorePaths paths, ImageCatalog* catalog) : paths_(std::move(paths)), catalog_(catalog) {}
+
+  // Takes over what the catalog lists. A layer whose directory is gone is dropped with the images that stand
+  // on it. `suspect`: the machine went down without warning, so each layer is verified before its next use;
+  // one that is emptied is suspect anyway.
+  absl::Status Recover(bool suspect);
+  // Layers that no catalog lists, but containers stand on: they stay until Unhold(). Before TrashStrangers().
+  // What is left of the directories, in this order.
+  struct Held {
+    std::string diff_id;
+    int64_t number = 0;
+  };
+  std::vector<LayerRecord> Hold(const std::vector<Held>& layers);
+  void Unhold(const std::vector<LayerRecord>& layers);
+  // All that nobody knows below layers/, blobs/ and ingest/ is trash; layers only when `layers_too`.
+  absl::Status TrashStrangers(bool layers_too);
+
+  // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it when it
+  // does not; concurrent callers wait for one build, and take over when it fails by its own cancel.
+  // Returns the record and whether it still has to be committed.
+  struct Lease {
+    LayerRecord record;
+    bool committed = false;
+  };
+  using Build = std::function<absl::StatusOr<LayerRecord>(int64_t number)>;
+  absl::StatusOr<Lease> Acquire(const std::string& diff_id,
+                                const Build& build,
+                                const Cancel& cancel);
+  void Release(const std::string& diff_id);
+  // The catalog has it now.
+  void MarkCommitted(const std::vector<LayerRecord>& layers);
+
+  // Pins the layers of an image that `find` still knows (one atomic step with regard to Collect()).
+  // Returns the pinned records, bottom first. DataLoss when a suspect layer turned out damaged; `cancel`'s
+  // error when finding that out takes too long.
+  absl::StatusOr<std::vector<LayerRecord>> Pin(
+      const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
+      const Cancel& cancel);
+  // Pins what recovery found pinned; unknown layers are skipped.
+  std::vector<LayerRecord> Repin(const std::vector<std::string>& diff_ids);
+  void Unpin(const std::vector<std::string>& diff_ids);
+
+  // Moves every layer that nobody holds to the trash.
+  absl::Status Collect();
+  // Verifies one suspect layer. False: none is left, or `cancel` fired.
+  bool VerifyNext(const Cancel& cancel);
+
+  // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
+  absl::StatusOr<std::string> Root(const LayerRecord& record);
+  // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the trash, now or
+  // with EmptyTrash().
+  absl::Status Discard(int64_t number);
+
+  int64_t NextNumber() { return next_number_++; }
+  // Renames `path` into the trash; absent is OK.
+  absl::Status Trash(const std::string& path);
+  // The same, as often as it takes: what cannot be moved now is with a later EmptyTrash(). For paths that
+  // nobody will use again.
+  void TrashSurely(const std::string& path);
+  // Empties the trash. FailedPrecondition when something in it is mounted; the rest is deleted.
+  absl::Status EmptyTrash();
+  std::vector<LayerRecord> Records() const;
+  const StorePaths& paths() const { return paths_; }
+
+ private:
+  struct State {
+    LayerRecord record;
+    bool busy = false;  // being built, verified or collected: others wait
+    bool present = false;
+    bool committed = false;
+    bool suspect = false;
+    int leases = 0;
+    int pins = 0;
+  };
+  void Forget(const std::string& diff_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Drop(const LayerRecord& record);
+  absl::Status WaitIdle(const std::string& diff_id, const Cancel& cancel)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsThere(const LayerRecord& record) const;
+  // Cheap: an image of another size, a directory with nothing in it.
+  bool LooksWhole(const LayerRecord& record) const;
+  absl::StatusOr<bool> IsIntact(const LayerRecord& record, const Cancel& cancel) const;
+  // Drops the layer, if it is suspect, when it is damaged.
+  absl::Status Verify(const std::string& diff_id, const Cancel& cancel);
+  void Suspect(const std::string& diff_id);
+
+  const StorePaths paths_;
+  ImageCatalog* const catalog_;
+  LayerMounts mounts_;
+  std::atomic<int64_t> next_number_{1};
+  mutable absl::Mutex mutex_;  // taken before the catalog's
+  absl::CondVar changed_;
+  std::map<std::string, State> layers_ ABSL_GUARDED_BY(mutex_);  // by diff_id
+  std::map<int64_t, int> held_ ABSL_GUARDED_BY(mutex_);          // by number: holds
+  std::set<std::string> to_trash_ ABSL_GUARDED_BY(mutex_);       // what could not be moved there
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_STORE_LAYER_STORE_H_

@@ -1,0 +1,88 @@
+#ifndef CRISP_STORAGE_UNPACK_LAYER_UNPACK_H_
+#define CRISP_STORAGE_UNPACK_LAYER_UNPACK_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/unique_fd.h"
+#include "storage/unpack/unpack_broker.h"
+
+namespace crisp::storage {
+
+struct UnpackResult {
+  std::string diff_id;        // digest of the uncompressed archive
+  uint64_t compressed_bytes = 0;
+  uint64_t archive_bytes = 0;  // uncompressed
+  uint64_t entries = 0;
+  uint64_t inodes = 0;        // see LayerContent
+  uint64_t bytes = 0;
+  uint64_t disk_bytes = 0;
+  // LayerContent::implicit_dirs by their real paths, no symlink in them; "." is the root.
+  std::vector<std::string> implicit_dirs;
+  std::vector<std::string> whiteout_dirs;  // as well
+  std::vector<std::string> dropped_xattrs;  // see LayerContent
+  bool opaque_root = false;
+};
+
+// One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go in
+// by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and reaps
+// the child.
+// After any failure the target holds rubbish and is the caller's to remove.
+class LayerUnpack {
+ public:
+  // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an empty
+  // file, open for writing. The broker need not outlive it.
+  static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(UnpackBroker& broker,
+                                                            int target_fd,
+                                                            const UnpackOptions& options = {});
+  ~LayerUnpack();
+  LayerUnpack(const LayerUnpack&) = delete;
+  LayerUnpack& operator=(const LayerUnpack&) = delete;
+
+  // Blocks while the child is behind. `cancel`'s error, what the child reported when it gave up, or
+  // DeadlineExceeded when it neither took a byte nor used the processor for the stall timeout.
+  absl::Status Write(absl::string_view bytes, const Cancel& cancel);
+  // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
+  // those of Decompress, ApplyTar and LayerSink; Internal when the child died without a word.
+  absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
+
+ private:
+  LayerUnpack(UniqueFd stream,
+              UniqueFd report,
+              UniqueFd target,
+              const UnpackOptions& options,
+              std::shared_ptr<EndedUnpackers> ended);
+  // Waits until the child is there. False: it never will be.
+  absl::StatusOr<bool> Meet(const Cancel& cancel);
+  // While there is something to wait for: `cancel`'s error, or that the child has stalled.
+  absl::Status Check(const Cancel& cancel);
+  absl::StatusOr<UnpackResult> Report(const Cancel& cancel);
+  absl::Status WithoutReport(const Cancel& cancel);
+  absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
+  absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
+
+  pid_t pid_ = 0;  // 0 until Meet(), -1 when there is none (any more)
+  UniqueFd stream_;
+  UniqueFd report_;
+  UniqueFd target_;
+  const bool image_;
+  const absl::Duration stall_timeout_;
+  const uint64_t max_cpu_seconds_;
+  const std::shared_ptr<EndedUnpackers> ended_;
+  absl::Time progress_ = absl::Now();  // when it was last seen to get on
+  absl::Duration cpu_;                 // what it had used then
+};
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_UNPACK_LAYER_UNPACK_H_

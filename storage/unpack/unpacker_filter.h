@@ -1,0 +1,20 @@
+#ifndef CRISP_STORAGE_UNPACK_UNPACKER_FILTER_H_
+#define CRISP_STORAGE_UNPACK_UNPACKER_FILTER_H_
+
+#include <linux/filter.h>
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "storage/unpack/confinement.h"
+
+namespace crisp::storage {
+
+// The system calls that unpacking a layer takes, as a seccomp program: a process dies of all others.
+// New threads are allowed, new processes are not; into an image, nothing that takes a path. Compiled by the
+// first call; thread-safe.
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what);
+
+}  // namespace crisp::storage
+
+#endif  // CRISP_STORAGE_UNPACK_UNPACKER_FILTER_H_

@@ -1,0 +1,46 @@
+#ifndef CRISP_STREAMING_SERVER_SERVER_OPTIONS_H_
+#define CRISP_STREAMING_SERVER_SERVER_OPTIONS_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace crisp::streaming {
+
+// Where the keys of HTTPS come from. Neither: plain HTTP.
+struct TlsOptions {
+  // PEM files; both or none. They are read again when they change.
+  std::string cert_file;
+  std::string key_file;
+  // PEM file; when given, clients must show a certificate that it signed.
+  std::string client_ca_file;
+  // A key pair of our own, made at start and renewed before it expires.
+  bool self_signed = false;
+};
+
+struct ServerOptions {
+  // HOST:PORT to listen on; port 0 takes a free one.
+  std::string address = "127.0.0.1:0";
+  // HOST or HOST:PORT to put into URLs instead, for clients that reach the node by another name.
+  std::string advertise;
+  TlsOptions tls;
+  // A connection without traffic in either direction for this long ends. Zero: never.
+  absl::Duration idle_timeout = absl::Hours(4);
+  // From the TCP connection to the end of the upgrade.
+  absl::Duration handshake_timeout = absl::Seconds(30);
+  // From there to a request with a token, within the former.
+  absl::Duration request_timeout = absl::Seconds(10);
+  // How long a URL is good for, and how many may be waiting for their client.
+  absl::Duration token_ttl = absl::Minutes(1);
+  size_t token_cap = 1000;
+  // Connections at a time, and those of one pod; those beyond are answered 503.
+  size_t connection_cap = 2000;
+  size_t pod_cap = 200;
+  // Connections that have shown no token yet are counted apart: of more than so many the oldest goes.
+  size_t stranger_cap = 256;
+};
+
+}  // namespace crisp::streaming
+
+#endif  // CRISP_STREAMING_SERVER_SERVER_OPTIONS_H_

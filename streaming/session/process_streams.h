@@ -1,0 +1,61 @@
+#ifndef CRISP_STREAMING_SESSION_PROCESS_STREAMS_H_
+#define CRISP_STREAMING_SESSION_PROCESS_STREAMS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "streaming/connection/client.h"
+#include "streaming/session/backend.h"
+#include "streaming/session/pump.h"
+#include "streaming/session/workers.h"
+#include "streaming/wire/outcome.h"
+
+namespace crisp::streaming {
+
+// What exec and attach have in common. All functions run on the client's strand.
+
+// The client's streams; null where none was asked for.
+struct ProcessStreams {
+  std::shared_ptr<ClientStream> in, out, err, error, resize;
+};
+
+// Waits until the client has opened exactly what the request and the protocol call for. When it does
+// not within `limit`, opens others, or leaves, the connection is aborted and the error says why.
+asio::awaitable<absl::StatusOr<ProcessStreams>> AcceptProcessStreams(
+    std::shared_ptr<ClientConnection> client, const SessionRequest& request, absl::Duration limit);
+
+// Returns once the client has left; streams that it opens meanwhile are reset.
+asio::awaitable<void> AwaitDeparture(std::shared_ptr<ClientConnection> client);
+
+// Calls `resize` on a worker for every size that comes, until the stream ends.
+asio::awaitable<void> FollowResizes(std::shared_ptr<ClientStream> stream,
+                                    Workers& workers,
+                                    std::function<absl::Status(TerminalSize)> resize);
+
+// Ends every output stream, writes the outcome to the error stream and closes the connection.
+asio::awaitable<void> ReportOutcome(std::shared_ptr<ClientConnection> client,
+                                    const ProcessStreams& streams,
+                                    const Outcome& outcome);
+
+// Both sides' ends of the stdio that a request asks for.
+struct StdioEnds {
+  struct Three {
+    UniqueFd in, out, err;
+    SessionStdio borrowed() const {
+      return {.stdin_fd = in.get(), .stdout_fd = out.get(), .stderr_fd = err.get()};
+    }
+  };
+  Three ours, theirs;
+};
+// With `relayed`, stdin is a socket pair, whose other side's departure we can see; otherwise it is a
+// pipe, which is what programs expect of their stdin.
+absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, bool relayed);
+
+}  // namespace crisp::streaming
+
+#endif  // CRISP_STREAMING_SESSION_PROCESS_STREAMS_H_

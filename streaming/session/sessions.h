@@ -1,0 +1,57 @@
+#ifndef CRISP_STREAMING_SESSION_SESSIONS_H_
+#define CRISP_STREAMING_SESSION_SESSIONS_H_
+
+#include "absl/time/time.h"
+#include "metrics/registry.h"
+#include "streaming/connection/client.h"
+#include "streaming/session/backend.h"
+#include "streaming/session/workers.h"
+
+namespace crisp::streaming {
+
+struct SessionOptions {
+  // How long a client may take to open the streams that it asked for.
+  absl::Duration creation_timeout = absl::Seconds(30);
+  // Pairs of streams that one port-forward connection may have open at a time.
+  size_t pair_cap = 1024;
+};
+
+// What runs on upgraded connections: one coroutine of the connection's strand for each, which returns
+// when everything that it made is gone. The client's departure ends an exec's processes, all of them;
+// an attached container goes on.
+class Sessions {
+ public:
+  // All must outlive the sessions, which must outlive the server that calls handler().
+  Sessions(Backend& backend, metrics::Registry& metrics, SessionOptions options = {})
+      : backend_(backend), metrics_(metrics), options_(options) {}
+
+  Handler handler();
+
+ private:
+  asio::awaitable<void> Run(std::shared_ptr<ClientConnection> client, SessionRequest request);
+
+  Backend& backend_;
+  metrics::Registry& metrics_;
+  const SessionOptions options_;
+  Workers workers_;
+};
+
+// One session of each kind, for Sessions and its tests.
+struct SessionContext {
+  Backend& backend;
+  Workers& workers;
+  SessionOptions options;
+};
+asio::awaitable<void> RunExec(SessionContext context,
+                              std::shared_ptr<ClientConnection> client,
+                              SessionRequest request);
+asio::awaitable<void> RunAttach(SessionContext context,
+                                std::shared_ptr<ClientConnection> client,
+                                SessionRequest request);
+asio::awaitable<void> RunPortForward(SessionContext context,
+                                     std::shared_ptr<ClientConnection> client,
+                                     SessionRequest request);
+
+}  // namespace crisp::streaming
+
+#endif  // CRISP_STREAMING_SESSION_SESSIONS_H_
