@@ -22,7 +22,7 @@ build=(
 test=(
   apache2-utils attr bind9-dnsutils busybox-static bzip2 containernetworking-plugins curl docker-registry dpkg-dev
   erofs-utils iproute2 iptables jq libcap2-bin netcat-openbsd nftables nginx-light openssl procps prometheus
-  util-linux xz-utils zstd
+  python3 util-linux xz-utils zstd
 )
 extra=()
 case ${1:-} in
