@@ -47,8 +47,8 @@ cri/node: base runtime/oci runtime/cgroup runtime/lsm runtime/paths
 cri/spec: base cri/api cri/node storage/values runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm
 cri/stats: base cri/api storage/values network/values runtime/cgroup
 cri/state: base metrics cri/api cri/spec cri/stats runtime/oci runtime/plan runtime/seccomp runtime/lsm runtime/client
-cri/containers: base metrics cri/api cri/node cri/spec cri/stats cri/state storage/values storage/image network/pod runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm runtime/paths runtime/devices runtime/client
-cri/pods: base cri/api cri/node cri/spec cri/stats cri/state cri/containers storage/image network/pod runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm runtime/paths runtime/devices runtime/client streaming/session streaming/server
+cri/containers: base metrics cri/api cri/node cri/spec cri/state storage/image network/pod runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm runtime/paths runtime/devices runtime/client
+cri/pods: base cri/api cri/spec cri/stats cri/state cri/containers storage/image network/pod runtime/plan runtime/cgroup runtime/client streaming/session streaming/server
 cri/service: base metrics cri/api cri/config cri/node cri/state storage/image network/pod
 cri/daemon: base metrics cri/config cri/node cri/pods cri/service streaming/session streaming/server
 

@@ -2,17 +2,20 @@
 # hack/lint.sh [check...]: what can be said of the sources without building them. Prints what is wrong.
 #
 #   shell    shellcheck's errors and warnings, over every script (.shellcheckrc)
+#   layers   every include has an arrow, every arrow an include, and no room a circle (hack/check-layers)
 #   links    the pages' links to files, and the files that they name, are there
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
-[[ $# -gt 0 ]] || checks=(shell links)
+[[ $# -gt 0 ]] || checks=(shell layers links)
 
 check_shell() {
   local scripts
   mapfile -t scripts < <({ git ls-files '*.sh'; git grep -lE '^#!/bin/(ba)?sh' -- ':!*.sh'; } | sort -u)
   shellcheck -S warning -f gcc "${scripts[@]}"
 }
+
+check_layers() { hack/check-layers; }
 
 # `folder/file` in a page's text is a file of ours when its first folder is; a unit may go without its endings.
 named_files() { # PAGE
