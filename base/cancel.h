@@ -5,9 +5,9 @@
 #include <functional>
 #include <utility>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -24,7 +24,9 @@ class Cancel {
 
   absl::Time deadline() const { return deadline_; }
   // The same, but until `deadline` at the latest.
-  Cancel Until(absl::Time deadline) const { return Cancel(std::min(deadline, deadline_), cancelled_); }
+  Cancel Until(absl::Time deadline) const {
+    return Cancel(std::min(deadline, deadline_), cancelled_);
+  }
   absl::Duration remaining() const { return deadline_ - absl::Now(); }
 
   // OK, or DeadlineExceeded / Cancelled with a message that starts with `what`.

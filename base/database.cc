@@ -1,4 +1,3 @@
-#include "absl/strings/string_view.h"
 #include "base/database.h"
 
 #include <fcntl.h>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -20,7 +20,8 @@ namespace {
 
 constexpr absl::Duration kReservePause = absl::Seconds(1);
 constexpr int64_t kBreak = 1000;  // what a step that breaks counts, see Schema
-constexpr int64_t kLastMark = 1000 * kBreak;  // no database has come so far: what says more is malformed
+constexpr int64_t kLastMark =
+    1000 * kBreak;  // no database has come so far: what says more is malformed
 
 }  // namespace
 
@@ -31,7 +32,8 @@ Database::Schema::Schema(const char* first) {
 int64_t Database::Schema::MarkOf(size_t count) const {
   if (count == 0) return 0;
   int64_t mark = kBreak;
-  for (size_t i = 1; i < count; ++i) mark = steps_[i].breaks ? (mark / kBreak + 1) * kBreak : mark + 1;
+  for (size_t i = 1; i < count; ++i)
+    mark = steps_[i].breaks ? (mark / kBreak + 1) * kBreak : mark + 1;
   return mark;
 }
 
@@ -58,16 +60,16 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   // SQLite would create it with the umask's mode.
   CRISP_RETURN_IF_ERROR(crisp::Open(path, O_RDWR | O_CREAT, 0600).status());
   sqlite3* connection = nullptr;
-  const int code = sqlite3_open_v2(
-      path.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &connection,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   std::unique_ptr<Database> database(new Database(connection, path));
   if (code != SQLITE_OK) return database->Error("open");
   sqlite3_busy_timeout(connection, 5000);
   CRISP_ASSIGN_OR_RETURN(const int64_t mark, database->Mark());
   CRISP_RETURN_IF_ERROR(database->CheckUsable(schema, mark));
   CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA journal_mode=WAL"));
-  CRISP_RETURN_IF_ERROR(database->RunScript(
-      sync == Sync::kFull ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF"));
+  CRISP_RETURN_IF_ERROR(database->RunScript(sync == Sync::kFull ? "PRAGMA synchronous=FULL"
+                                                                : "PRAGMA synchronous=OFF"));
   CRISP_RETURN_IF_ERROR(database->RunScript("PRAGMA foreign_keys=ON"));
   CRISP_RETURN_IF_ERROR(database->Migrate(schema, mark));
   return database;
@@ -76,17 +78,20 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
 absl::Status Database::CheckUsable(const Schema& schema, int64_t mark) {
   const int64_t known = schema.MarkOf(schema.steps_.size());
   if (mark < 0 || mark > kLastMark) {
-    return absl::DataLossError(absl::StrCat("database ", path_, ": its schema is said to be ", mark));
+    return absl::DataLossError(
+        absl::StrCat("database ", path_, ": its schema is said to be ", mark));
   }
   if (known == 0 || mark / kBreak <= known / kBreak) return absl::OkStatus();
   // Not even what a close writes by itself.
   (void)sqlite3_db_config(connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   std::string verdict;
-  CRISP_RETURN_IF_ERROR(
-      Execute("PRAGMA quick_check(1)", {}, [&verdict](const Row& row) { verdict = row.Text(0); }).status());
+  CRISP_RETURN_IF_ERROR(Execute("PRAGMA quick_check(1)", {}, [&verdict](const Row& row) {
+                          verdict = row.Text(0);
+                        }).status());
   if (verdict != "ok") return absl::DataLossError(absl::StrCat("database ", path_, ": ", verdict));
   return absl::FailedPreconditionError(absl::StrCat(
-      "database ", path_, " is of a later release of crisp: its schema is ", mark, ", and this program knows ", known,
+      "database ", path_, " is of a later release of crisp: its schema is ", mark,
+      ", and this program knows ", known,
       ". Nothing was changed. Start that release, or remove what it has made (docs/on-disk.md)"));
 }
 
@@ -117,9 +122,10 @@ absl::StatusOr<std::unique_ptr<Database>> Database::OpenOrSetAside(const std::st
   absl::Status state = database.status();
   if (database.ok()) {
     std::string verdict;
-    state = (*database)
-                ->Execute("PRAGMA quick_check(1)", {}, [&](const Row& row) { verdict = row.Text(0); })
-                .status();
+    state =
+        (*database)
+            ->Execute("PRAGMA quick_check(1)", {}, [&](const Row& row) { verdict = row.Text(0); })
+            .status();
     if (state.ok() && verdict == "ok") return database;
     if (state.ok()) state = absl::DataLossError(absl::StrCat("database ", path, ": ", verdict));
   }
@@ -218,12 +224,14 @@ void Database::KeepReserve(std::string path, int64_t bytes) {
 void Database::MakeReserve() {
   if (reserve_path_.empty() || reserved_ || absl::Now() < next_reserve_) return;
   next_reserve_ = absl::Now() + kReservePause;
-  const absl::StatusOr<UniqueFd> file = crisp::Open(reserve_path_, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const absl::StatusOr<UniqueFd> file =
+      crisp::Open(reserve_path_, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   reserved_ = file.ok() && fallocate(file->get(), 0, 0, reserve_bytes_) == 0;
   if (!reserved_) (void)unlink(reserve_path_.c_str());
 }
 
-absl::StatusOr<int64_t> Database::ExecuteUrgently(const char* sql, const std::vector<Value>& parameters) {
+absl::StatusOr<int64_t> Database::ExecuteUrgently(const char* sql,
+                                                  const std::vector<Value>& parameters) {
   absl::StatusOr<int64_t> changed = Execute(sql, parameters);
   const Lock lock(this);
   if (!absl::IsResourceExhausted(changed.status())) {

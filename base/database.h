@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -30,17 +30,18 @@ class Database {
     kFull,  // a committed transaction survives power loss
   };
 
-  // What a database has, as the steps that lead there; they are only ever added to. The first one makes the
-  // tables of the first release. It runs on empty files and on those of that release, which do not say how far
-  // they are, so its statements leave alone what is there. Each other step runs once. How far a file has come
-  // is written into it (PRAGMA user_version: a thousand for the first step and for each that breaks, one for
-  // each that does not).
+  // What a database has, as the steps that lead there; they are only ever added to. The first one
+  // makes the tables of the first release. It runs on empty files and on those of that release,
+  // which do not say how far they are, so its statements leave alone what is there. Each other step
+  // runs once. How far a file has come is written into it (PRAGMA user_version: a thousand for the
+  // first step and for each that breaks, one for each that does not).
   class Schema {
    public:
     struct Step {
       std::string sql;
-      // Whether a program that does not know this step may no longer use the file. Not so for a step that adds
-      // tables, or columns with defaults: an older program then reads and writes what it knows.
+      // Whether a program that does not know this step may no longer use the file. Not so for a
+      // step that adds tables, or columns with defaults: an older program then reads and writes
+      // what it knows.
       bool breaks = false;
     };
     // One step. Empty: none, the file is taken as it is.
@@ -55,14 +56,15 @@ class Database {
     std::vector<Step> steps_;
   };
 
-  // Creates the file (mode 0600) when it is absent, then does the steps of `schema` that it lacks, all or none.
-  // DataLoss when the file is no database. FailedPrecondition, with nothing changed, when a later program has
-  // done a step to it that breaks.
+  // Creates the file (mode 0600) when it is absent, then does the steps of `schema` that it lacks,
+  // all or none. DataLoss when the file is no database. FailedPrecondition, with nothing changed,
+  // when a later program has done a step to it that breaks.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         Sync sync,
                                                         const Schema& schema);
-  // The same, but a file that is malformed, anywhere in it, is renamed to <path>.bad-<seconds since the
-  // epoch> and logged as an error, and an empty database serves in its place. For what can be found again.
+  // The same, but a file that is malformed, anywhere in it, is renamed to <path>.bad-<seconds since
+  // the epoch> and logged as an error, and an empty database serves in its place. For what can be
+  // found again.
   static absl::StatusOr<std::unique_ptr<Database>> OpenOrSetAside(const std::string& path,
                                                                   Sync sync,
                                                                   const Schema& schema);
@@ -73,10 +75,11 @@ class Database {
   // A parameter or a column: text and blobs alike are byte strings.
   class Value {
    public:
-    Value(int64_t number) : is_number_(true), number_(number) {}  // NOLINT(google-explicit-constructor)
-    Value(absl::string_view text) : text_(text) {}                  // NOLINT(google-explicit-constructor)
-    Value(const std::string& text) : text_(text) {}                // NOLINT(google-explicit-constructor)
-    Value(const char* text) : text_(text) {}                       // NOLINT(google-explicit-constructor)
+    Value(int64_t number)
+        : is_number_(true), number_(number) {}       // NOLINT(google-explicit-constructor)
+    Value(absl::string_view text) : text_(text) {}   // NOLINT(google-explicit-constructor)
+    Value(const std::string& text) : text_(text) {}  // NOLINT(google-explicit-constructor)
+    Value(const char* text) : text_(text) {}         // NOLINT(google-explicit-constructor)
     bool is_number() const { return is_number_; }
     int64_t number() const { return number_; }
     absl::string_view text() const { return text_; }
@@ -106,8 +109,8 @@ class Database {
 
   // Has a file of that size take up space beside the database, for ExecuteUrgently().
   void KeepReserve(std::string path, int64_t bytes);
-  // Execute() for what must succeed on a full disk, because it leads to space: where there is none, the
-  // reserve is given up and made anew when there is room again.
+  // Execute() for what must succeed on a full disk, because it leads to space: where there is none,
+  // the reserve is given up and made anew when there is room again.
   absl::StatusOr<int64_t> ExecuteUrgently(const char* sql, const std::vector<Value>& parameters);
 
   // Runs `body` in one transaction; rolled back when it returns an error, which is then returned.

@@ -13,7 +13,8 @@ TEST(DatabaseTest, KeepsBytesAcrossReopen) {
   TempDir dir;
   const std::string bytes("a\0b", 3);
   {
-    ASSERT_OK_AND_ASSIGN(auto db, Database::Open(dir.path() + "/d", Database::Sync::kFull, kSchema));
+    ASSERT_OK_AND_ASSIGN(auto db,
+                         Database::Open(dir.path() + "/d", Database::Sync::kFull, kSchema));
     ASSERT_OK(db->Execute("INSERT INTO t VALUES(?,?,?)", {"k", bytes, 7}));
   }
   ASSERT_OK_AND_ASSIGN(auto db, Database::Open(dir.path() + "/d", Database::Sync::kOff, kSchema));
@@ -33,7 +34,8 @@ TEST(DatabaseTest, FailedTransactionLeavesNothing) {
   EXPECT_THAT(db->Transaction([&]() -> absl::Status {
     CRISP_RETURN_IF_ERROR(db->Execute("INSERT INTO t VALUES('a','',0)").status());
     return absl::AbortedError("no");
-  }), StatusIs(absl::StatusCode::kAborted));
+  }),
+              StatusIs(absl::StatusCode::kAborted));
   int rows = 0;
   ASSERT_OK(db->Execute("SELECT k FROM t", {}, [&](const Database::Row&) { ++rows; }));
   EXPECT_EQ(rows, 0);
@@ -43,7 +45,8 @@ TEST(DatabaseTest, DuplicateKeyIsAlreadyExists) {
   TempDir dir;
   ASSERT_OK_AND_ASSIGN(auto db, Database::Open(dir.path() + "/d", Database::Sync::kOff, kSchema));
   ASSERT_OK(db->Execute("INSERT INTO t VALUES('a','',0)"));
-  EXPECT_THAT(db->Execute("INSERT INTO t VALUES('a','',0)"), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(db->Execute("INSERT INTO t VALUES('a','',0)"),
+              StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_OK(db->Execute("INSERT INTO t VALUES(?,?,?)", {"b", "", 1}));
 }
 
@@ -63,7 +66,8 @@ TEST(DatabaseTest, AMalformedFileIsSetAsideAndKept) {
   }
   {
     ASSERT_OK_AND_ASSIGN(auto db, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
-    EXPECT_THAT(db->Execute("INSERT INTO t VALUES('a','',0)"), StatusIs(absl::StatusCode::kAlreadyExists));
+    EXPECT_THAT(db->Execute("INSERT INTO t VALUES('a','',0)"),
+                StatusIs(absl::StatusCode::kAlreadyExists));
   }
   const std::string garbage(4096, 'x');
   ASSERT_OK(AtomicWriteFile(path, garbage, 0600, Durability::kNone));
@@ -72,7 +76,8 @@ TEST(DatabaseTest, AMalformedFileIsSetAsideAndKept) {
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(dir.path()));
   int kept = 0;
   for (const std::string& name : names) {
-    if (name.starts_with("d.bad-") && ReadFile(dir.path() + "/" + name).value_or("") == garbage) ++kept;
+    if (name.starts_with("d.bad-") && ReadFile(dir.path() + "/" + name).value_or("") == garbage)
+      ++kept;
   }
   EXPECT_EQ(kept, 1);
 }
@@ -85,12 +90,19 @@ constexpr char kRename[] = "ALTER TABLE t RENAME TO things";
 class DatabaseSchemaTest : public ::testing::Test {
  protected:
   static Database::Schema Steps(size_t count) {
-    const std::vector<Step> all = {{.sql = kSchema}, {.sql = kAddColumn}, {.sql = kAddTable}, {.sql = kRename, .breaks = true}};
+    const std::vector<Step> all = {{.sql = kSchema},
+                                   {.sql = kAddColumn},
+                                   {.sql = kAddTable},
+                                   {.sql = kRename, .breaks = true}};
     switch (count) {
-      case 1: return {all[0]};
-      case 2: return {all[0], all[1]};
-      case 3: return {all[0], all[1], all[2]};
-      default: return {all[0], all[1], all[2], all[3]};
+      case 1:
+        return {all[0]};
+      case 2:
+        return {all[0], all[1]};
+      case 3:
+        return {all[0], all[1], all[2]};
+      default:
+        return {all[0], all[1], all[2], all[3]};
     }
   }
   absl::StatusOr<std::unique_ptr<Database>> OpenWith(size_t steps) const {
@@ -150,7 +162,8 @@ TEST_F(DatabaseSchemaTest, AnOlderProgramSaysSoOfALaterOnesAndChangesNothing) {
   }
   ASSERT_OK_AND_ASSIGN(const std::string before, ReadFile(path_));
   for (const size_t steps : {1, 3}) {
-    EXPECT_THAT(OpenWith(steps), StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("later release")));
+    EXPECT_THAT(OpenWith(steps), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                          ::testing::HasSubstr("later release")));
     ASSERT_OK_AND_ASSIGN(const std::string after, ReadFile(path_));
     EXPECT_TRUE(before == after);
   }
@@ -162,7 +175,8 @@ TEST_F(DatabaseSchemaTest, AnOlderProgramSaysSoOfALaterOnesAndChangesNothing) {
 
 TEST_F(DatabaseSchemaTest, AMigrationThatFailsLeavesTheFileAsItWas) {
   MakeUnversioned();
-  const Database::Schema bad = {{.sql = kSchema}, {.sql = kAddColumn}, {.sql = "INSERT INTO nowhere VALUES(1)"}};
+  const Database::Schema bad = {
+      {.sql = kSchema}, {.sql = kAddColumn}, {.sql = "INSERT INTO nowhere VALUES(1)"}};
   EXPECT_FALSE(Database::Open(path_, Database::Sync::kOff, bad).ok());
   EXPECT_EQ(Mark(), 0);
   ASSERT_OK(OpenWith(2));
@@ -175,7 +189,8 @@ TEST_F(DatabaseSchemaTest, AMarkThatNobodyCanHaveWrittenIsDamage) {
     ASSERT_OK_AND_ASSIGN(auto db, Database::Open(path_, Database::Sync::kOff, ""));
     ASSERT_OK(db->Execute("PRAGMA user_version=2021161080"));  // "xxxx"
   }
-  EXPECT_THAT(Database::Open(path_, Database::Sync::kOff, kSchema), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(Database::Open(path_, Database::Sync::kOff, kSchema),
+              StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_OK(OpenWith(1));
   EXPECT_EQ(Mark(), 1000);
 }

@@ -71,8 +71,8 @@ absl::Status RemoveEntries(UniqueFd dir_fd, dev_t device, int depth, const std::
       return absl::FailedPreconditionError(
           absl::StrCat("remove ", name, "/", entry->d_name, ": something is mounted there"));
     }
-    CRISP_RETURN_IF_ERROR(RemoveEntries(std::move(child), device, depth + 1,
-                                        absl::StrCat(name, "/", entry->d_name)));
+    CRISP_RETURN_IF_ERROR(
+        RemoveEntries(std::move(child), device, depth + 1, absl::StrCat(name, "/", entry->d_name)));
     if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
       return ErrnoError(errno, absl::StrCat("remove ", name, "/", entry->d_name));
     }
@@ -108,8 +108,8 @@ void MeasureDir(UniqueFd dir_fd, dev_t device, int depth, LinkSet& seen, TreeUsa
     usage.bytes += static_cast<uint64_t>(st.st_blocks) * 512;
     ++usage.inodes;
     if (!S_ISDIR(st.st_mode)) continue;
-    UniqueFd child(openat(dirfd(dir.get()), entry->d_name,
-                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd child(
+        openat(dirfd(dir.get()), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (child) MeasureDir(std::move(child), device, depth + 1, seen, usage);
   }
 }

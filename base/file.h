@@ -6,12 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 
 namespace crisp {
@@ -25,7 +24,9 @@ absl::StatusOr<UniqueFd> OpenAt(int dirfd, const std::string& path, int flags, m
 inline absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 
 // Reads to the end; ResourceExhausted when there are more than `limit` bytes.
-absl::StatusOr<std::string> ReadFd(int fd, absl::string_view name, size_t limit = kDefaultReadLimit);
+absl::StatusOr<std::string> ReadFd(int fd,
+                                   absl::string_view name,
+                                   size_t limit = kDefaultReadLimit);
 absl::StatusOr<std::string> ReadFileAt(int dirfd,
                                        const std::string& path,
                                        size_t limit = kDefaultReadLimit);
@@ -64,7 +65,7 @@ absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path);
 absl::StatusOr<std::vector<std::string>> ListSubdirs(const std::string& path);
 
 struct TreeUsage {
-  uint64_t bytes = 0;   // allocated, st_blocks × 512; hard links counted once
+  uint64_t bytes = 0;  // allocated, st_blocks × 512; hard links counted once
   uint64_t inodes = 0;
 };
 // What a tree occupies; stays on one file system and follows no symlink. Entries that vanish while

@@ -34,7 +34,8 @@ absl::StatusOr<pid_t> SpawnHelper(int program,
   std::vector<UniqueFd> parked;
   for (size_t i = 0; i < fds.size(); ++i) {
     parked.emplace_back(fcntl(fds[i], F_DUPFD_CLOEXEC, kAway));
-    if (!parked.back()) return ErrnoError(errno, absl::StrCat("duplicate a descriptor for ", argv[0]));
+    if (!parked.back())
+      return ErrnoError(errno, absl::StrCat("duplicate a descriptor for ", argv[0]));
     posix_spawn_file_actions_adddup2(&actions, parked.back().get(), static_cast<int>(3 + i));
   }
   if (stdio == HelperStdio::kNone) {
@@ -48,8 +49,8 @@ absl::StatusOr<pid_t> SpawnHelper(int program,
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<char*> arguments;
   for (std::string& argument : argv) arguments.push_back(argument.data());
   arguments.push_back(nullptr);

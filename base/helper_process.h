@@ -17,8 +17,8 @@ enum class HelperStdio {
   kNone,     // /dev/null
 };
 
-// Starts the open program with an empty environment in a process group of its own. `fds` become 3, 4,
-// …; every other descriptor must be close-on-exec. Who calls reaps it (ChildReaper).
+// Starts the open program with an empty environment in a process group of its own. `fds` become 3,
+// 4, …; every other descriptor must be close-on-exec. Who calls reaps it (ChildReaper).
 absl::StatusOr<pid_t> SpawnHelper(int program,
                                   std::vector<std::string> argv,
                                   const std::vector<int>& fds,

@@ -9,7 +9,8 @@ namespace crisp {
 
 absl::StatusOr<HostPort> HostPort::Parse(absl::string_view text) {
   const size_t colon = text.rfind(':');
-  const absl::Status malformed = absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not HOST:PORT"));
+  const absl::Status malformed =
+      absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not HOST:PORT"));
   if (colon == absl::string_view::npos || colon == 0) return malformed;
   HostPort result{.host = std::string(text.substr(0, colon))};
   const absl::string_view digits = text.substr(colon + 1);
@@ -18,7 +19,8 @@ absl::StatusOr<HostPort> HostPort::Parse(absl::string_view text) {
       !absl::SimpleAtoi(digits, &result.port) || result.port > 65535) {
     return malformed;
   }
-  const bool bracketed = result.host.front() == '[' && result.host.back() == ']' && result.host.size() > 2;
+  const bool bracketed =
+      result.host.front() == '[' && result.host.back() == ']' && result.host.size() > 2;
   if (bracketed ? result.host.find_first_of("[]", 1) != result.host.size() - 1
                 : result.host.find_first_of(":[] \t\n/") != std::string::npos) {
     return malformed;

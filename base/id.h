@@ -5,7 +5,6 @@
 
 #include "absl/strings/string_view.h"
 
-
 namespace crisp {
 
 // 64 lower-case hex digits from the kernel's random source, the form every CRI client expects.

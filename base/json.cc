@@ -17,8 +17,12 @@ class BoundedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
   BoundedBuilder(Json& document, int max_depth)
       : json_sax_dom_parser(document, /*allow_exceptions=*/false), max_depth_(max_depth) {}
 
-  bool start_object(std::size_t elements) { return Enter() && json_sax_dom_parser::start_object(elements); }
-  bool start_array(std::size_t elements) { return Enter() && json_sax_dom_parser::start_array(elements); }
+  bool start_object(std::size_t elements) {
+    return Enter() && json_sax_dom_parser::start_object(elements);
+  }
+  bool start_array(std::size_t elements) {
+    return Enter() && json_sax_dom_parser::start_array(elements);
+  }
   bool end_object() {
     --depth_;
     return json_sax_dom_parser::end_object();
@@ -51,7 +55,8 @@ class BoundedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
 // The member or null; InvalidArgument when `object` is no object.
 absl::StatusOr<const Json*> Member(const Json& object, const char* key) {
   if (!object.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat("'", key, "' looked up in what is no JSON object"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", key, "' looked up in what is no JSON object"));
   }
   const auto it = object.find(key);
   return it == object.end() || it->is_null() ? nullptr : &*it;

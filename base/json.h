@@ -2,13 +2,11 @@
 #define CRISP_BASE_JSON_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
-
-#include <nlohmann/json.hpp>
-
-#include "absl/strings/string_view.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace crisp {
 
@@ -28,7 +26,9 @@ std::string DumpJson(const Json& json, int indent = -1);
 
 // Typed members of an object. An absent or null member gives `fallback`; a member of another type
 // (or an integer out of range) is InvalidArgument naming the key.
-absl::StatusOr<std::string> JsonString(const Json& object, const char* key, std::string fallback = "");
+absl::StatusOr<std::string> JsonString(const Json& object,
+                                       const char* key,
+                                       std::string fallback = "");
 absl::StatusOr<int64_t> JsonInt(const Json& object, const char* key, int64_t fallback = 0);
 absl::StatusOr<bool> JsonBool(const Json& object, const char* key, bool fallback = false);
 // The member if it is an object (array); a static empty one when absent or null.

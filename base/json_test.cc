@@ -21,7 +21,8 @@ TEST(JsonTest, RefusesWhatIsMalformedDeepOrHuge) {
   EXPECT_THAT(ParseJson(std::string(65, '[') + std::string(65, ']')),
               StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("nested deeper")));
   EXPECT_OK(ParseJson(std::string(64, '[') + std::string(64, ']')));
-  EXPECT_THAT(ParseJson("[1,2,3]", {.max_bytes = 6}), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(ParseJson("[1,2,3]", {.max_bytes = 6}),
+              StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 TEST(JsonTest, IntegersBeyondInt64AreRefused) {

@@ -1,5 +1,8 @@
 #include "base/log.h"
 
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,10 +11,6 @@
 #include <mutex>
 #include <string>
 
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/base_sink.h>
-#include <spdlog/spdlog.h>
-
 #include "absl/strings/escaping.h"
 #include "base/log_queue.h"
 #include "base/log_writer.h"
@@ -19,7 +18,8 @@
 namespace crisp {
 namespace {
 
-// Whether stderr is the journal, which has times of its own and takes a priority from "<N>" before a line.
+// Whether stderr is the journal, which has times of its own and takes a priority from "<N>" before
+// a line.
 bool ToJournal() {
   const char* stream = getenv("JOURNAL_STREAM");
   struct stat about;
@@ -29,13 +29,17 @@ bool ToJournal() {
 
 class Priority final : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+  void format(const spdlog::details::log_msg& message,
+              const std::tm&,
+              spdlog::memory_buf_t& out) override {
     out.push_back(message.level >= spdlog::level::err    ? '3'
                   : message.level == spdlog::level::warn ? '4'
                   : message.level == spdlog::level::info ? '6'
                                                          : '7');
   }
-  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<Priority>(); }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<Priority>();
+  }
 };
 
 std::unique_ptr<spdlog::formatter> LineFormatter() {
@@ -46,7 +50,8 @@ std::unique_ptr<spdlog::formatter> LineFormatter() {
 }
 
 std::string DroppedLine(uint64_t lines) {
-  const std::string text = absl::StrCat("log.dropped lines=", lines, " reason=\"stderr is not read fast enough\"");
+  const std::string text =
+      absl::StrCat("log.dropped lines=", lines, " reason=\"stderr is not read fast enough\"");
   spdlog::memory_buf_t line;
   LineFormatter()->format(spdlog::details::log_msg("crisp", spdlog::level::warn, text), line);
   return std::string(line.data(), line.size());

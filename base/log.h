@@ -2,17 +2,17 @@
 #define CRISP_BASE_LOG_H_
 
 #include <initializer_list>
-
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace crisp {
 
-// One line per event on stderr: `<time> <level> <event> key=value …`; where that is the journal, with the
-// journal's priority in front instead of the time. Values with spaces or quotes are quoted. Thread-safe. Never log credentials or whole requests.
+// One line per event on stderr: `<time> <level> <event> key=value …`; where that is the journal,
+// with the journal's priority in front instead of the time. Values with spaces or quotes are
+// quoted. Thread-safe. Never log credentials or whole requests.
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // Parses "debug", "info", "warn" or "error".

@@ -14,8 +14,8 @@
 
 namespace crisp {
 
-// Whole lines on their way to a descriptor. Until Start() whoever adds one writes it; from then on a thread
-// does. Lives as long as the process. Thread-safe.
+// Whole lines on their way to a descriptor. Until Start() whoever adds one writes it; from then on
+// a thread does. Lives as long as the process. Thread-safe.
 class LogQueue {
  public:
   static constexpr size_t kMaxBytes = 1 << 20;  // that wait to be written

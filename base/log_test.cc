@@ -87,11 +87,13 @@ TEST(LogTest, WithoutAWriterALineIsThereWhenItIsLogged) {
   EXPECT_THAT(ended.written, HasSubstr(" info at once key=\"two words\"\n"));
 }
 
-// Says in this process that its stderr is the journal, or another file that is not; then logs as a daemon does.
+// Says in this process that its stderr is the journal, or another file that is not; then logs as a
+// daemon does.
 void LogBesideJournal(bool right) {
   struct stat about;
   if (fstat(STDERR_FILENO, &about) != 0) _exit(1);
-  setenv("JOURNAL_STREAM", absl::StrCat(about.st_dev, ":", about.st_ino + (right ? 0 : 1)).c_str(), 1);
+  setenv("JOURNAL_STREAM", absl::StrCat(about.st_dev, ":", about.st_ino + (right ? 0 : 1)).c_str(),
+         1);
   if (!StartLogWriter().ok()) _exit(1);
 }
 

@@ -38,9 +38,8 @@ constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
 absl::StatusOr<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, mode_t mode) {
   const uint64_t create_mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
-  const int fd =
-      OpenAt2(root_fd, path.c_str(), static_cast<uint64_t>(static_cast<unsigned>(flags)),
-              create_mode, kInRoot);
+  const int fd = OpenAt2(root_fd, path.c_str(), static_cast<uint64_t>(static_cast<unsigned>(flags)),
+                         create_mode, kInRoot);
   if (fd < 0) return ErrnoError(errno, absl::StrCat("open ", path, " in root"));
   return UniqueFd(fd);
 }

@@ -5,10 +5,9 @@
 
 #include <string>
 
-
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 
 namespace crisp {
@@ -17,15 +16,19 @@ namespace crisp {
 // Resolution is the kernel's: openat2(2) with RESOLVE_IN_ROOT, so ".." and absolute symlinks end at
 // `root_fd`, and RESOLVE_NO_MAGICLINKS. All thread-safe.
 
-// Opens `path` as a process chrooted to `root_fd` would. `flags` as for open(2), close-on-exec added.
-absl::StatusOr<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags, mode_t mode = 0);
+// Opens `path` as a process chrooted to `root_fd` would. `flags` as for open(2), close-on-exec
+// added.
+absl::StatusOr<UniqueFd> OpenInRoot(int root_fd,
+                                    const std::string& path,
+                                    int flags,
+                                    mode_t mode = 0);
 
 // mkdir -p inside the root, one component at a time, following symlinks only within the root.
 // Returns an O_PATH descriptor of the directory.
 absl::StatusOr<UniqueFd> MakeDirsInRoot(int root_fd, absl::string_view path, mode_t mode = 0755);
 
-// Makes sure that a regular file exists at `path` (parents created); returns an O_PATH descriptor of
-// whatever is there when something already is.
+// Makes sure that a regular file exists at `path` (parents created); returns an O_PATH descriptor
+// of whatever is there when something already is.
 absl::StatusOr<UniqueFd> EnsureFileInRoot(int root_fd, absl::string_view path, mode_t mode = 0644);
 
 // Lexical clean-up: one leading '/', no "", "." or ".." components (".." at the root is dropped).

@@ -1,13 +1,12 @@
 #ifndef CRISP_BASE_STATUS_H_
 #define CRISP_BASE_STATUS_H_
 
-
 #include <utility>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace crisp {
 
@@ -29,17 +28,15 @@ int ErrnoOf(const absl::Status& status);
 #define CRISP_STATUS_CONCAT_(a, b) CRISP_STATUS_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function when `expr` is not OK.
-#define CRISP_RETURN_IF_ERROR(expr)                              \
-  do {                                                           \
-    if (absl::Status crisp_status_ = (expr); !crisp_status_.ok()) \
-      return crisp_status_;                                      \
+#define CRISP_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                                  \
+    if (absl::Status crisp_status_ = (expr); !crisp_status_.ok()) return crisp_status_; \
   } while (false)
 
 // The same in a coroutine. `expr` must not co_await: await into a variable first.
-#define CRISP_CO_RETURN_IF_ERROR(expr)                           \
-  do {                                                           \
-    if (absl::Status crisp_status_ = (expr); !crisp_status_.ok()) \
-      co_return crisp_status_;                                   \
+#define CRISP_CO_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                                     \
+    if (absl::Status crisp_status_ = (expr); !crisp_status_.ok()) co_return crisp_status_; \
   } while (false)
 
 // Assigns the value of a StatusOr expression to `lhs` or returns its error.

@@ -21,7 +21,8 @@ TEST(ErrnoErrorTest, FullDiskIsResourceExhausted) {
 
 TEST(AnnotateTest, KeepsCodeAndErrno) {
   const absl::Status status = Annotate(ErrnoError(EBUSY, "umount /x"), "remove pod p");
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("remove pod p: umount /x: ")));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                               HasSubstr("remove pod p: umount /x: ")));
   EXPECT_EQ(ErrnoOf(status), EBUSY);
   EXPECT_OK(Annotate(absl::OkStatus(), "ignored"));
 }

@@ -1,4 +1,3 @@
-#include "absl/strings/string_view.h"
 #include "base/subprocess.h"
 
 #include <fcntl.h>
@@ -12,9 +11,9 @@
 #include <algorithm>
 #include <cerrno>
 
-
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/status.h"
 
 namespace crisp {
@@ -66,11 +65,10 @@ absl::StatusOr<pid_t> Spawn(const Command& command, int in, int out, int err) {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(
-      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::string path = command.exe_fd >= 0
-                               ? absl::StrCat("/proc/self/fd/", command.exe_fd)
-                               : command.argv.at(0);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const std::string path =
+      command.exe_fd >= 0 ? absl::StrCat("/proc/self/fd/", command.exe_fd) : command.argv.at(0);
   pid_t pid;
   const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes,
                                 CStrings(command.argv).data(), CStrings(command.env).data());
@@ -109,8 +107,7 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& c
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
   CRISP_ASSIGN_OR_RETURN(
-      const pid_t pid,
-      Spawn(command, in.read_end.get(), out.write_end.get(), err.write_end.get()));
+      const pid_t pid, Spawn(command, in.read_end.get(), out.write_end.get(), err.write_end.get()));
   in.read_end.reset();
   out.write_end.reset();
   err.write_end.reset();
@@ -127,7 +124,8 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& c
   absl::string_view input = command.input;
   if (input.empty()) in.write_end.reset();
   bool exited = false;
-  // A grandchild may keep the pipes open: once the child is gone, only what is already there counts.
+  // A grandchild may keep the pipes open: once the child is gone, only what is already there
+  // counts.
   while (!exited || out.read_end || err.read_end) {
     pollfd fds[4] = {{out.read_end.get(), POLLIN, 0},
                      {err.read_end.get(), POLLIN, 0},

@@ -25,9 +25,9 @@ struct Command {
 };
 
 struct CommandResult {
-  int exit_code = 0;    // 128 + signal when a signal ended it
-  std::string output;   // stdout
-  std::string errors;   // stderr
+  int exit_code = 0;   // 128 + signal when a signal ended it
+  std::string output;  // stdout
+  std::string errors;  // stderr
 };
 
 // Spawns without copying page tables (posix_spawn), in a process group of its own, every other

@@ -27,7 +27,8 @@ TEST(SubprocessTest, DeadlineKillsTheGroup) {
 
 TEST(SubprocessTest, GrandchildHoldingThePipeDoesNotHang) {
   const absl::Time start = absl::Now();
-  ASSERT_OK_AND_ASSIGN(const CommandResult result, RunCommand(Shell("echo hi; sleep 5 &"), Cancel()));
+  ASSERT_OK_AND_ASSIGN(const CommandResult result,
+                       RunCommand(Shell("echo hi; sleep 5 &"), Cancel()));
   EXPECT_EQ(result.output, "hi\n");
   EXPECT_LT(absl::Now() - start, absl::Seconds(4));
 }

@@ -32,9 +32,10 @@ absl::StatusOr<pthread_t> Begin(absl::string_view name, absl::AnyInvocable<void(
   if (error != 0) {
     const std::string reason = absl::StrCat("start thread ", name);
     if (error != EAGAIN && error != ENOMEM) return ErrnoError(error, reason);
-    return absl::ResourceExhaustedError(absl::StrCat(
-        reason, ": ", std::strerror(error),
-        " (pids.max of crispd's cgroup, TasksMax of its unit, kernel.threads-max, kernel.pid_max, memory)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(reason, ": ", std::strerror(error),
+                     " (pids.max of crispd's cgroup, TasksMax of its unit, kernel.threads-max, "
+                     "kernel.pid_max, memory)"));
   }
   (void)beginning.release();  // the thread's now
   return handle;

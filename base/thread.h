@@ -27,7 +27,8 @@ class Thread {
 
   // No thread.
   Thread() = default;
-  Thread(Thread&& other) noexcept : handle_(other.handle_), running_(std::exchange(other.running_, false)) {}
+  Thread(Thread&& other) noexcept
+      : handle_(other.handle_), running_(std::exchange(other.running_, false)) {}
   Thread& operator=(Thread&& other) noexcept;
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;

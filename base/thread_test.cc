@@ -16,9 +16,10 @@ namespace {
 TEST(ThreadTest, RunsItsBodyUnderItsName) {
   std::string seen;
   ASSERT_OK_AND_ASSIGN(Thread thread, Thread::Start("a-name-that-is-too-long", [&] {
-    char name[16];
-    if (::pthread_getname_np(::pthread_self(), name, sizeof(name)) == 0) seen = name;
-  }));
+                         char name[16];
+                         if (::pthread_getname_np(::pthread_self(), name, sizeof(name)) == 0)
+                           seen = name;
+                       }));
   EXPECT_TRUE(thread.joinable());
   thread.Join();
   EXPECT_FALSE(thread.joinable());

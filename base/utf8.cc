@@ -12,7 +12,11 @@ namespace {
 size_t CharacterSize(absl::string_view text) {
   const auto byte = [&](size_t at) { return static_cast<unsigned char>(text[at]); };
   if (byte(0) < 0x80) return 1;
-  const size_t more = byte(0) < 0xc2 ? 0 : byte(0) < 0xe0 ? 1 : byte(0) < 0xf0 ? 2 : byte(0) < 0xf5 ? 3 : 0;
+  const size_t more = byte(0) < 0xc2   ? 0
+                      : byte(0) < 0xe0 ? 1
+                      : byte(0) < 0xf0 ? 2
+                      : byte(0) < 0xf5 ? 3
+                                       : 0;
   if (more == 0 || text.size() <= more) return 0;
   uint32_t code = byte(0) & (0x3fu >> more);
   for (size_t i = 1; i <= more; ++i) {
@@ -48,7 +52,8 @@ std::string ReplaceInvalidUtf8(absl::string_view text) {
 std::string ShownBytes(absl::string_view bytes, size_t most) {
   if (bytes.size() > most) {
     size_t end = most;  // not in the middle of a character
-    while (end > 0 && most - end < 4 && (static_cast<unsigned char>(bytes[end]) & 0xc0) == 0x80) --end;
+    while (end > 0 && most - end < 4 && (static_cast<unsigned char>(bytes[end]) & 0xc0) == 0x80)
+      --end;
     bytes = bytes.substr(0, end);
   }
   return IsUtf8(bytes) ? absl::Utf8SafeCHexEscape(bytes) : absl::CHexEscape(bytes);

@@ -6,7 +6,8 @@ namespace crisp {
 namespace {
 
 TEST(Utf8Test, TellsCharacters) {
-  for (const char* text : {"", "a", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* text :
+       {"", "a", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(IsUtf8(text)) << text;
     EXPECT_EQ(ReplaceInvalidUtf8(text), text);
   }

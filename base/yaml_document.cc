@@ -41,8 +41,13 @@ class Builder : public YAML::EventHandler {
     if (documents_++ > 0) throw Refusal{At(mark, "only one document may be given")};
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { Scalar(mark, anchor, Json()); }
-  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, const std::string& text) override {
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    Scalar(mark, anchor, Json());
+  }
+  void OnScalar(const YAML::Mark& mark,
+                const std::string&,
+                YAML::anchor_t anchor,
+                const std::string& text) override {
     Scalar(mark, anchor, Json(text));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -51,12 +56,16 @@ class Builder : public YAML::EventHandler {
     Spend(mark, found->second.nodes, found->second.height);
     Add(mark, found->second);
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnSequenceStart(const YAML::Mark& mark,
+                       const std::string&,
+                       YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
     Open(mark, anchor, Json::array());
   }
   void OnSequenceEnd() override { Close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+  void OnMapStart(const YAML::Mark& mark,
+                  const std::string&,
+                  YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
     Open(mark, anchor, Json::object());
   }
@@ -77,7 +86,8 @@ class Builder : public YAML::EventHandler {
 
   void Spend(const YAML::Mark& mark, size_t nodes, int height) {
     nodes_ += nodes;
-    if (nodes_ > limits_.max_nodes || static_cast<int>(open_.size()) + height > limits_.max_depth + 1) {
+    if (nodes_ > limits_.max_nodes ||
+        static_cast<int>(open_.size()) + height > limits_.max_depth + 1) {
       throw Refusal{absl::ResourceExhaustedError(
           absl::StrCat("line ", mark.line + 1, ": too deep or too large a document"))};
     }
@@ -90,7 +100,8 @@ class Builder : public YAML::EventHandler {
 
   void Open(const YAML::Mark& mark, YAML::anchor_t anchor, Json empty) {
     Spend(mark, 1, 1);
-    open_.push_back({.tree = {.value = std::move(empty)}, .mark = mark, .anchor = anchor, .key = {}});
+    open_.push_back(
+        {.tree = {.value = std::move(empty)}, .mark = mark, .anchor = anchor, .key = {}});
   }
 
   void Close() {
@@ -155,7 +166,10 @@ absl::StatusOr<Json> ParseYaml(absl::string_view text, const YamlLimits& limits)
   }
 }
 
-absl::StatusOr<int64_t> YamlInt(const Json& value, absl::string_view what, int64_t min, int64_t max) {
+absl::StatusOr<int64_t> YamlInt(const Json& value,
+                                absl::string_view what,
+                                int64_t min,
+                                int64_t max) {
   const auto bad = [&] {
     return absl::InvalidArgumentError(
         absl::StrCat(what, ": must be an integer from ", min, " to ", max));
@@ -172,7 +186,8 @@ absl::StatusOr<int64_t> YamlInt(const Json& value, absl::string_view what, int64
 }
 
 absl::StatusOr<std::string> YamlString(const Json& value, absl::string_view what) {
-  if (!value.is_string()) return absl::InvalidArgumentError(absl::StrCat(what, ": must be a string"));
+  if (!value.is_string())
+    return absl::InvalidArgumentError(absl::StrCat(what, ": must be a string"));
   std::string text = value.get<std::string>();
   if (text.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(what, ": holds a NUL byte"));

@@ -17,13 +17,16 @@ struct YamlLimits {
 
 // One YAML (or JSON, which is YAML) document as Json. Every scalar becomes a string, whatever it
 // looks like: what it is to be, its reader knows (YamlInt); null and an empty document become null.
-// InvalidArgument "line N: …" for malformed text, keys that are no scalars or given twice, more than
-// one document; ResourceExhausted beyond a limit. Never throws.
+// InvalidArgument "line N: …" for malformed text, keys that are no scalars or given twice, more
+// than one document; ResourceExhausted beyond a limit. Never throws.
 absl::StatusOr<Json> ParseYaml(absl::string_view text, const YamlLimits& limits = {});
 
 // The integer that such a string says, by YAML's rules: decimal, 0x…, 0o… and 0… (octal).
 // InvalidArgument naming `what` for anything else or outside [min, max].
-absl::StatusOr<int64_t> YamlInt(const Json& value, absl::string_view what, int64_t min, int64_t max);
+absl::StatusOr<int64_t> YamlInt(const Json& value,
+                                absl::string_view what,
+                                int64_t min,
+                                int64_t max);
 // The string. InvalidArgument naming `what` unless it is one, or when it holds a NUL.
 absl::StatusOr<std::string> YamlString(const Json& value, absl::string_view what);
 // InvalidArgument naming `what` unless `value` is a list of strings; null is an empty one.

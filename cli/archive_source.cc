@@ -41,7 +41,8 @@ absl::StatusOr<Running> Run(std::vector<std::string> command, int input) {
   argv.push_back(nullptr);
   pid_t pid = 0;
   const int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  if (error != 0) return ErrnoError(error, absl::StrCat("run ", command[0], ", which reads such archives"));
+  if (error != 0)
+    return ErrnoError(error, absl::StrCat("run ", command[0], ", which reads such archives"));
   return Running{std::move(read_end), pid};
 }
 
@@ -50,7 +51,10 @@ std::string Decompressor(int fd) {
   char head[10] = {};
   if (pread(fd, head, sizeof(head), 0) != sizeof(head)) return "";
   const absl::string_view bytes(head, sizeof(head));
-  if (absl::StartsWith(bytes, absl::string_view("\xfd" "7zXZ\0", 6))) return "xz";
+  if (absl::StartsWith(bytes, absl::string_view("\xfd"
+                                                "7zXZ\0",
+                                                6)))
+    return "xz";
   if (absl::StartsWith(bytes, "BZh") && absl::StartsWith(bytes.substr(4), "1AY&SY")) return "bzip2";
   return "";
 }
@@ -59,7 +63,8 @@ std::string Decompressor(int fd) {
 
 absl::StatusOr<std::unique_ptr<ArchiveSource>> ArchiveSource::Open(const std::string& path) {
   const auto make = [](UniqueFd fd, std::string program, pid_t pid) {
-    return std::unique_ptr<ArchiveSource>(new ArchiveSource(std::move(fd), std::move(program), pid));
+    return std::unique_ptr<ArchiveSource>(
+        new ArchiveSource(std::move(fd), std::move(program), pid));
   };
   if (path == "-") {
     UniqueFd input(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));

@@ -13,8 +13,9 @@
 
 namespace crisp::cli {
 
-// What `crisp images import` reads: a file, standard input ("-"), or what a program makes of it, run as the
-// user: an OCI layout's directory goes through tar, an archive of xz or bzip2 through that.
+// What `crisp images import` reads: a file, standard input ("-"), or what a program makes of it,
+// run as the user: an OCI layout's directory goes through tar, an archive of xz or bzip2 through
+// that.
 class ArchiveSource {
  public:
   static absl::StatusOr<std::unique_ptr<ArchiveSource>> Open(const std::string& path);

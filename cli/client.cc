@@ -26,7 +26,9 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 template <typename Stub, typename Request, typename Reply>
 absl::StatusOr<Reply> Call(Stub& stub,
-                           grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+                           grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                        const Request&,
+                                                        Reply*),
                            const Request& request) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kQuick);
@@ -41,7 +43,8 @@ absl::StatusOr<Reply> Call(Stub& stub,
 Client::Client(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessage);
-  const std::string target = absl::StartsWith(address, "/") ? absl::StrCat("unix://", address) : address;
+  const std::string target =
+      absl::StartsWith(address, "/") ? absl::StrCat("unix://", address) : address;
   const auto channel =
       grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
   runtime_ = ::runtime::v1::RuntimeService::NewStub(channel);
@@ -50,8 +53,8 @@ Client::Client(const std::string& address) {
 }
 
 absl::StatusOr<Json> Client::Info() {
-  CRISP_ASSIGN_OR_RETURN(const auto reply,
-                         Call(*admin_, &::crisp::v1::Admin::Stub::Info, ::crisp::v1::InfoRequest()));
+  CRISP_ASSIGN_OR_RETURN(
+      const auto reply, Call(*admin_, &::crisp::v1::Admin::Stub::Info, ::crisp::v1::InfoRequest()));
   return ParseJson(reply.json());
 }
 
@@ -79,8 +82,8 @@ absl::StatusOr<::crisp::v1::ImageHistoryResponse> Client::History(const std::str
   return Call(*admin_, &::crisp::v1::Admin::Stub::ImageHistory, request);
 }
 
-absl::StatusOr<std::vector<std::string>> Client::Import(int fd, const std::string& name,
-                                                         const std::function<absl::Status()>& at_end) {
+absl::StatusOr<std::vector<std::string>> Client::Import(
+    int fd, const std::string& name, const std::function<absl::Status()>& at_end) {
   grpc::ClientContext context;
   ::crisp::v1::ImportImageResponse reply;
   auto writer = admin_->ImportImage(&context, &reply);

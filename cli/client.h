@@ -17,7 +17,8 @@
 
 namespace crisp::cli {
 
-// The daemon, seen from the `crisp` tool. Every call blocks; errors are the daemon's, with its code.
+// The daemon, seen from the `crisp` tool. Every call blocks; errors are the daemon's, with its
+// code.
 class Client {
  public:
   // `address` is unix:///PATH (or a bare path).
@@ -28,10 +29,11 @@ class Client {
   absl::StatusOr<::runtime::v1::StatusResponse> Status();
   absl::StatusOr<::runtime::v1::ListImagesResponse> ListImages();
   absl::StatusOr<::crisp::v1::ImageHistoryResponse> History(const std::string& reference);
-  // Sends everything that `fd` gives; returns what the archive brought. `at_end` is asked after the last byte
-  // whether that is all. `name`: see ImportImageRequest.
-  absl::StatusOr<std::vector<std::string>> Import(int fd, const std::string& name,
-                                                 const std::function<absl::Status()>& at_end);
+  // Sends everything that `fd` gives; returns what the archive brought. `at_end` is asked after the
+  // last byte whether that is all. `name`: see ImportImageRequest.
+  absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                  const std::string& name,
+                                                  const std::function<absl::Status()>& at_end);
   absl::Status Export(const std::vector<std::string>& references, int fd);
 
  private:

@@ -75,7 +75,8 @@ void CollectKernel(const CollectOptions& options, NodeFacts& facts) {
 void CollectCgroups(const CollectOptions& options, NodeFacts& facts) {
   CgroupFacts& cgroups = facts.cgroups;
   cgroups.systemd = access((options.prefix + "/run/systemd/system").c_str(), F_OK) == 0;
-  if (cgroups.systemd && facts.privileges.root && options.prefix.empty()) cgroups.bus = ProbeSystemd();
+  if (cgroups.systemd && facts.privileges.root && options.prefix.empty())
+    cgroups.bus = ProbeSystemd();
   const auto layout = runtime::ParseCgroupLayout(Text(options, "/proc/self/mountinfo"));
   if (!layout.ok() || layout->hierarchies.empty()) return;
   cgroups.mounted = true;

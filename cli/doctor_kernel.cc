@@ -125,8 +125,9 @@ Finding CheckSelinux(const NodeFacts& facts) {
             "set runtime.selinux: auto in /etc/crisp/config.yaml, then: systemctl restart crispd"};
   }
   if (!facts.security.selinux) {
-    return Good("SELinux", mode == "off" ? "none in this kernel"
-                                         : "none in this kernel: labels that pods ask for are overlooked");
+    return Good("SELinux", mode == "off"
+                               ? "none in this kernel"
+                               : "none in this kernel: labels that pods ask for are overlooked");
   }
   if (!facts.security.selinux_enforcing) return Good("SELinux", "not enforcing");
   if (facts.config.runtime.selinux != "off")

@@ -66,23 +66,27 @@ std::string Describe(const SubnetFacts& facts, const network::Route& route) {
                       link == facts.links.end() ? "no interface" : link->second);
 }
 
-std::string AnotherSubnet(const std::vector<network::Route>& routes, const network::IpPrefix& subnet) {
+std::string AnotherSubnet(const std::vector<network::Route>& routes,
+                          const network::IpPrefix& subnet) {
   const network::IpPrefix free = network::DefaultSubnets(routes, 0).front();
   const bool helps = !subnet.address.is_v6() && !network::Overlaps(routes, free, 0);
-  return absl::StrCat("set network.subnets to one that nothing else on this node uses",
-                      helps ? absl::StrCat(" (", free.ToString(), " is free)") : "",
-                      " and restart crispd; where the subnet is the pod CIDR that the kubelet tells "
-                      "(network.subnets_from_kubelet), give the cluster another; or end what made the route");
+  return absl::StrCat(
+      "set network.subnets to one that nothing else on this node uses",
+      helps ? absl::StrCat(" (", free.ToString(), " is free)") : "",
+      " and restart crispd; where the subnet is the pod CIDR that the kubelet tells "
+      "(network.subnets_from_kubelet), give the cluster another; or end what made the route");
 }
 
-// What the longest prefix gets: a narrower route takes addresses from pods, pods take them from a wider.
+// What the longest prefix gets: a narrower route takes addresses from pods, pods take them from a
+// wider.
 Finding CheckSubnet(const NodeFacts& facts, const network::IpPrefix& subnet) {
   const SubnetFacts& subnets = facts.network.subnets;
   const std::string check = absl::StrCat("pod subnet ", subnet.ToString());
   const std::string todo = AnotherSubnet(subnets.routes, subnet);
   if (const network::Route* stealer = network::Stealer(subnets.routes, subnet, 0)) {
     return {Level::kError, check, absl::StrCat(Describe(subnets, *stealer), " has addresses of it"),
-            "what the node sends to pods with these addresses goes elsewhere, probes fail, and crispd makes "
+            "what the node sends to pods with these addresses goes elsewhere, probes fail, and "
+            "crispd makes "
             "no pods with a network of their own",
             todo};
   }
@@ -107,7 +111,8 @@ std::vector<Finding> CheckSubnets(const NodeFacts& facts) {
              "compare `ip route` with network.subnets"}};
   }
   std::vector<Finding> findings;
-  for (const network::IpPrefix& subnet : PodSubnets(facts)) findings.push_back(CheckSubnet(facts, subnet));
+  for (const network::IpPrefix& subnet : PodSubnets(facts))
+    findings.push_back(CheckSubnet(facts, subnet));
   return findings;
 }
 

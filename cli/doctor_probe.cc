@@ -144,9 +144,7 @@ void ProbeNetwork(KernelFacts& kernel) {
   if (!trying.ok()) kernel.bridge = kernel.veth = kernel.nftables = Tried(trying.status());
 }
 
-Probe ProbeSystemd() {
-  return Tried(runtime::AskSystemd(Cancel(absl::Now() + absl::Seconds(5))));
-}
+Probe ProbeSystemd() { return Tried(runtime::AskSystemd(Cancel(absl::Now() + absl::Seconds(5)))); }
 
 Probe ProbeIdmap(const std::string& path) { return Tried(TryIdmap(path)); }
 

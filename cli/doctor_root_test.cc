@@ -32,7 +32,8 @@ Finding FindingAfter(const std::string& commands) {
 
 constexpr char kPods[] =
     "ip link add pods0 type bridge; ip address add 10.79.0.1/16 dev pods0; ip link set pods0 up; ";
-constexpr char kVpn[] = "ip link add vpn type veth peer name far; ip link set vpn up; ip link set far up; ";
+constexpr char kVpn[] =
+    "ip link add vpn type veth peer name far; ip link set vpn up; ip link set far up; ";
 
 TEST(DoctorRootTest, TheBuiltInNetworksOwnRoutesAreNobodyElses) {
   const Finding finding = FindingAfter(kPods);
@@ -49,7 +50,8 @@ TEST(DoctorRootTest, ARouteThatTakesPodsAddressesIsNamed) {
 }
 
 TEST(DoctorRootTest, ARouteWhoseAddressesPodsTakeIsNamed) {
-  const Finding finding = FindingAfter(kPods + std::string(kVpn) + "ip route add 10.0.0.0/8 dev vpn");
+  const Finding finding =
+      FindingAfter(kPods + std::string(kVpn) + "ip route add 10.0.0.0/8 dev vpn");
   EXPECT_EQ(finding.level, Level::kWarning);
   EXPECT_THAT(finding.found, HasSubstr("within the node's route to 10.0.0.0/8 by vpn"));
 }

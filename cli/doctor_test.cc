@@ -404,7 +404,8 @@ TEST(DoctorTest, SubnetsThatNobodyElseNeeds) {
       EXPECT_EQ(finding.level, Level::kOk) << finding.check << ": " << finding.found;
   }
   plugins.config.network.builtin = "always";
-  EXPECT_THAT(CheckNetwork(plugins), ::testing::Contains(::testing::Field(&Finding::level, kError)));
+  EXPECT_THAT(CheckNetwork(plugins),
+              ::testing::Contains(::testing::Field(&Finding::level, kError)));
 }
 
 TEST(DoctorTest, DaemonAndOtherRuntimes) {

@@ -68,7 +68,8 @@ absl::Status List(const Arguments& arguments) {
 }
 
 absl::Status Import(const Arguments& arguments) {
-  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveSource> source, ArchiveSource::Open(arguments.file));
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveSource> source,
+                         ArchiveSource::Open(arguments.file));
   CRISP_ASSIGN_OR_RETURN(const auto references,
                          Client(arguments.address).Import(source->fd(), arguments.name, [&] {
                            return source->Finish();
@@ -131,7 +132,8 @@ absl::Status PrintTiming(const Json& explained) {
     CRISP_ASSIGN_OR_RETURN(const std::string name, JsonString(step, "step"));
     CRISP_ASSIGN_OR_RETURN(const std::string at, JsonString(step, "at"));
     CRISP_ASSIGN_OR_RETURN(const int64_t took, JsonInt(step, "microseconds"));
-    absl::PrintF("%-17s  %-12s  %7.3f ms  %s\n", operation, name, static_cast<double>(took) / 1000, at);
+    absl::PrintF("%-17s  %-12s  %7.3f ms  %s\n", operation, name, static_cast<double>(took) / 1000,
+                 at);
   }
   return absl::OkStatus();
 }
@@ -143,12 +145,14 @@ absl::Status Explain(const Arguments& arguments) {
 }
 
 absl::Status Doctor(const Arguments& arguments) {
-  const std::vector<Finding> findings = ExamineNode(CollectFacts(
-      {.config_path = arguments.config.value_or(kDefaultConfig),
-       .config_required = arguments.config.has_value(),
-       .address = arguments.address_given() ? arguments.address : ""}));
-  if (arguments.json) absl::PrintF("%s\n", DumpJson(RenderJson(findings), 2));
-  else absl::PrintF("%s", RenderText(findings));
+  const std::vector<Finding> findings =
+      ExamineNode(CollectFacts({.config_path = arguments.config.value_or(kDefaultConfig),
+                                .config_required = arguments.config.has_value(),
+                                .address = arguments.address_given() ? arguments.address : ""}));
+  if (arguments.json)
+    absl::PrintF("%s\n", DumpJson(RenderJson(findings), 2));
+  else
+    absl::PrintF("%s", RenderText(findings));
   const int errors = Count(findings, Level::kError);
   if (errors == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(errors, errors == 1 ? " finding" : " findings",
@@ -175,11 +179,14 @@ int Main(int argc, char** argv) {
   CLI::App* images = app.add_subcommand("images", "Images of the node");
   images->require_subcommand(1);
   add(images, "list", "List images", List);
-  CLI::App* importing = add(images, "import", "Read images from an OCI layout or docker save archive", Import);
-  importing->add_option("--name", arguments.name, "A name for the one image in the archive, beside those it has");
+  CLI::App* importing =
+      add(images, "import", "Read images from an OCI layout or docker save archive", Import);
+  importing->add_option("--name", arguments.name,
+                        "A name for the one image in the archive, beside those it has");
   importing
       ->add_option("FILE", arguments.file,
-                   "The archive, plain or compressed (gzip, zstd, xz, bzip2); an OCI layout's directory; - for standard input")
+                   "The archive, plain or compressed (gzip, zstd, xz, bzip2); an OCI layout's "
+                   "directory; - for standard input")
       ->required();
   CLI::App* exporting = add(images, "export", "Write images into an archive", Export);
   exporting->add_option("-o,--output", arguments.file, "The archive (default: standard output)");
@@ -192,7 +199,8 @@ int Main(int argc, char** argv) {
   explaining->add_option("ID", arguments.id, "Container (or pod) id or a prefix of it")->required();
   add(&app, "info", "Show the daemon's version, paths and counts",
       [](const Arguments& a) { return Print(Client(a.address).Info()); });
-  CLI::App* doctor = add(&app, "doctor", "Check the node; say what to do about each finding", Doctor);
+  CLI::App* doctor =
+      add(&app, "doctor", "Check the node; say what to do about each finding", Doctor);
   doctor->add_flag("--json", arguments.json, "Print the findings as JSON");
   doctor->add_option("--config", arguments.config, "crispd's (default: /etc/crisp/config.yaml)");
   CLI11_PARSE(app, argc, argv);

@@ -52,7 +52,9 @@ class OnOrdinaryStack : public prometheus::Collectable {
 std::string WhyNot(const HostPort& at, absl::string_view otherwise) {
   const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
   addrinfo* list = nullptr;
-  if (const int failed = getaddrinfo(at.BareHost().c_str(), absl::StrCat(at.port).c_str(), &hints, &list); failed != 0) {
+  if (const int failed =
+          getaddrinfo(at.BareHost().c_str(), absl::StrCat(at.port).c_str(), &hints, &list);
+      failed != 0) {
     return gai_strerror(failed);
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(list, freeaddrinfo);
@@ -67,15 +69,20 @@ std::string WhyNot(const HostPort& at, absl::string_view otherwise) {
 
 // A connection that is closed as soon as it is asked for.
 void Knock(const std::string& host, int port) {
-  sockaddr_in v4{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {}, .sin_zero = {}};
+  sockaddr_in v4{.sin_family = AF_INET,
+                 .sin_port = htons(static_cast<uint16_t>(port)),
+                 .sin_addr = {},
+                 .sin_zero = {}};
   sockaddr_in6 v6{};
   v6.sin6_family = AF_INET6;
   v6.sin6_port = v4.sin_port;
   const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4.sin_addr) == 1;
   if (!is_v4 && inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) return;
-  const UniqueFd socket(::socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const UniqueFd socket(
+      ::socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return;
-  (void)connect(socket.get(), is_v4 ? reinterpret_cast<sockaddr*>(&v4) : reinterpret_cast<sockaddr*>(&v6),
+  (void)connect(socket.get(),
+                is_v4 ? reinterpret_cast<sockaddr*>(&v4) : reinterpret_cast<sockaddr*>(&v6),
                 is_v4 ? sizeof(v4) : sizeof(v6));
 }
 
@@ -86,8 +93,9 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
   const absl::StatusOr<HostPort> at = HostPort::Parse(address);
   if (!at.ok()) return Annotate(at.status(), "metrics address");
   try {
-    // civetweb wants a thread per connection that it serves at once: some for scrapers and people who
-    // look, and some for whoever connects and says nothing, whom it waits for no longer than that.
+    // civetweb wants a thread per connection that it serves at once: some for scrapers and people
+    // who look, and some for whoever connects and says nothing, whom it waits for no longer than
+    // that.
     auto server = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
         "listening_ports", address, "num_threads", "8", "request_timeout_ms", "1000"});
     auto collectable = std::make_shared<OnOrdinaryStack>(registry.collectable());
@@ -96,14 +104,16 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
     exposer->registry_ = std::move(collectable);
     return exposer;
   } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("serve metrics on ", address, ": ", WhyNot(*at, error.what())));
+    return absl::UnavailableError(
+        absl::StrCat("serve metrics on ", address, ": ", WhyNot(*at, error.what())));
   }
 }
 
 Exposer::Exposer(std::unique_ptr<prometheus::Exposer> server, std::string host)
     : host_(std::move(host)), server_(std::move(server)) {}
 
-// The thread that listens looks whether it is to end when somebody connects, and else every two seconds.
+// The thread that listens looks whether it is to end when somebody connects, and else every two
+// seconds.
 Exposer::~Exposer() {
   std::atomic<bool> ended = false;
   const int at = port();

@@ -75,14 +75,16 @@ TEST(ExposerTest, HalfRequestsDoNotHoldItUp) {
 
 TEST(ExposerTest, RefusesBadAndTakenAddresses) {
   Registry registry;
-  for (const char* address : {"", "localhost", ":9110", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:70000"}) {
+  for (const char* address :
+       {"", "localhost", ":9110", "127.0.0.1:", "127.0.0.1:x", "1.2.3.4:70000"}) {
     EXPECT_THAT(Exposer::Start(address, registry), StatusIs(absl::StatusCode::kInvalidArgument))
         << address;
   }
   ASSERT_OK_AND_ASSIGN(auto first, Exposer::Start("127.0.0.1:0", registry));
-  EXPECT_THAT(Exposer::Start("127.0.0.1:" + std::to_string(first->port()), registry),
-              StatusIs(absl::StatusCode::kUnavailable,
-                       ::testing::AllOf(HasSubstr("127.0.0.1"), HasSubstr("Address already in use"))));
+  EXPECT_THAT(
+      Exposer::Start("127.0.0.1:" + std::to_string(first->port()), registry),
+      StatusIs(absl::StatusCode::kUnavailable,
+               ::testing::AllOf(HasSubstr("127.0.0.1"), HasSubstr("Address already in use"))));
 }
 
 }  // namespace

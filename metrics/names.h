@@ -17,30 +17,42 @@ struct Family {
 
 // The one table of everything that /metrics can show. Units are in the names, counters end in
 // _total, and no label may carry a value that a client chooses freely.
-#define CRISP_METRICS_TABLE(X)                                                                      \
-  X(kRpcSeconds, kHistogram, "crisp_rpc_duration_seconds", "Time from an RPC's first byte to its status.", "method")                              \
-  X(kRpcsFinished, kCounter, "crisp_rpcs_total", "RPCs answered, by gRPC code.", "method,code")     \
-  X(kRpcsInFlight, kGauge, "crisp_rpcs_in_flight", "RPCs being served.", "")                        \
-  X(kStepSeconds, kHistogram, "crisp_step_seconds", "Time of the steps of operations on pods and containers.", "operation,step") \
-  X(kImagePulls, kCounter, "crisp_image_pulls_total", "Image pulls, by outcome.", "result")         \
-  X(kImagePullsInFlight, kGauge, "crisp_image_pulls_in_flight", "Image pulls being served.", "")    \
-  X(kImagePullSeconds, kHistogram, "crisp_image_pull_duration_seconds", "Time of successful image pulls.", "") \
-  X(kImages, kGauge, "crisp_images", "Images in the store.", "")                                    \
-  X(kImageStoreBytes, kGauge, "crisp_image_store_bytes", "Bytes that the image store occupies.", "")\
-  X(kPods, kGauge, "crisp_pods", "Pods known, by state.", "state")                                  \
-  X(kContainers, kGauge, "crisp_containers", "Containers known, by state.", "state")                \
-  X(kEventsDropped, kCounter, "crisp_events_dropped_total", "Container events that a slow reader lost.", "") \
-  X(kOomKills, kCounter, "crisp_container_oom_kills_total", "Processes in containers that the kernel killed for want of memory.", "") \
-  X(kNetworkReady, kGauge, "crisp_network_ready", "Whether pods can be given a network (0 or 1).", "") \
-  X(kStreamingSessions, kCounter, "crisp_streaming_sessions_total", "Exec, attach and port-forward sessions that began.", "kind") \
-  X(kStreamingSessionsInFlight, kGauge, "crisp_streaming_sessions_in_flight", "Sessions being served.", "kind") \
-  X(kBuildInfo, kGauge, "crisp_build_info", "Always 1; says which build runs.", "version")          \
-  X(kProcessCpu, kCounter, "process_cpu_seconds_total", "User and system CPU time of the daemon.", "") \
-  X(kProcessResident, kGauge, "process_resident_memory_bytes", "Resident memory of the daemon.", "")\
-  X(kProcessOpenFds, kGauge, "process_open_fds", "Open file descriptors of the daemon.", "")        \
-  X(kProcessMaxFds, kGauge, "process_max_fds", "Limit of open file descriptors.", "")               \
-  X(kProcessThreads, kGauge, "process_threads", "Threads of the daemon.", "")                       \
-  X(kProcessStart, kGauge, "process_start_time_seconds", "Start of the daemon, since the epoch.", "")
+#define CRISP_METRICS_TABLE(X)                                                                     \
+  X(kRpcSeconds, kHistogram, "crisp_rpc_duration_seconds",                                         \
+    "Time from an RPC's first byte to its status.", "method")                                      \
+  X(kRpcsFinished, kCounter, "crisp_rpcs_total", "RPCs answered, by gRPC code.", "method,code")    \
+  X(kRpcsInFlight, kGauge, "crisp_rpcs_in_flight", "RPCs being served.", "")                       \
+  X(kStepSeconds, kHistogram, "crisp_step_seconds",                                                \
+    "Time of the steps of operations on pods and containers.", "operation,step")                   \
+  X(kImagePulls, kCounter, "crisp_image_pulls_total", "Image pulls, by outcome.", "result")        \
+  X(kImagePullsInFlight, kGauge, "crisp_image_pulls_in_flight", "Image pulls being served.", "")   \
+  X(kImagePullSeconds, kHistogram, "crisp_image_pull_duration_seconds",                            \
+    "Time of successful image pulls.", "")                                                         \
+  X(kImages, kGauge, "crisp_images", "Images in the store.", "")                                   \
+  X(kImageStoreBytes, kGauge, "crisp_image_store_bytes", "Bytes that the image store occupies.",   \
+    "")                                                                                            \
+  X(kPods, kGauge, "crisp_pods", "Pods known, by state.", "state")                                 \
+  X(kContainers, kGauge, "crisp_containers", "Containers known, by state.", "state")               \
+  X(kEventsDropped, kCounter, "crisp_events_dropped_total",                                        \
+    "Container events that a slow reader lost.", "")                                               \
+  X(kOomKills, kCounter, "crisp_container_oom_kills_total",                                        \
+    "Processes in containers that the kernel killed for want of memory.", "")                      \
+  X(kNetworkReady, kGauge, "crisp_network_ready", "Whether pods can be given a network (0 or 1).", \
+    "")                                                                                            \
+  X(kStreamingSessions, kCounter, "crisp_streaming_sessions_total",                                \
+    "Exec, attach and port-forward sessions that began.", "kind")                                  \
+  X(kStreamingSessionsInFlight, kGauge, "crisp_streaming_sessions_in_flight",                      \
+    "Sessions being served.", "kind")                                                              \
+  X(kBuildInfo, kGauge, "crisp_build_info", "Always 1; says which build runs.", "version")         \
+  X(kProcessCpu, kCounter, "process_cpu_seconds_total", "User and system CPU time of the daemon.", \
+    "")                                                                                            \
+  X(kProcessResident, kGauge, "process_resident_memory_bytes", "Resident memory of the daemon.",   \
+    "")                                                                                            \
+  X(kProcessOpenFds, kGauge, "process_open_fds", "Open file descriptors of the daemon.", "")       \
+  X(kProcessMaxFds, kGauge, "process_max_fds", "Limit of open file descriptors.", "")              \
+  X(kProcessThreads, kGauge, "process_threads", "Threads of the daemon.", "")                      \
+  X(kProcessStart, kGauge, "process_start_time_seconds", "Start of the daemon, since the epoch.",  \
+    "")
 
 #define CRISP_METRICS_DEFINE_(id, kind, name, help, labels) \
   inline constexpr Family id{Family::Type::kind, name, help, labels};

@@ -47,7 +47,7 @@ double StartTime() {
 }
 
 double CpuSeconds() {
-  struct rusage usage{};
+  struct rusage usage {};
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   const auto seconds = [](const timeval& t) {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
@@ -71,7 +71,7 @@ double OpenFds() {
 }
 
 double MaxFds() {
-  struct rlimit limit{};
+  struct rlimit limit {};
   return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<double>(limit.rlim_cur) : 0;
 }
 

@@ -55,21 +55,36 @@ class Registry::Impl : public prometheus::Collectable {
 
   prometheus::Counter& CounterOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kCounter, family);
-    return FamilyOf(counters_, family, [&] {
-             return &prometheus::BuildCounter().Name(family.name).Help(family.help).Register(owned_);
-           }).Add(LabelMap(family, labels));
+    return FamilyOf(counters_, family,
+                    [&] {
+                      return &prometheus::BuildCounter()
+                                  .Name(family.name)
+                                  .Help(family.help)
+                                  .Register(owned_);
+                    })
+        .Add(LabelMap(family, labels));
   }
   prometheus::Gauge& GaugeOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kGauge, family);
-    return FamilyOf(gauges_, family, [&] {
-             return &prometheus::BuildGauge().Name(family.name).Help(family.help).Register(owned_);
-           }).Add(LabelMap(family, labels));
+    return FamilyOf(gauges_, family,
+                    [&] {
+                      return &prometheus::BuildGauge()
+                                  .Name(family.name)
+                                  .Help(family.help)
+                                  .Register(owned_);
+                    })
+        .Add(LabelMap(family, labels));
   }
   prometheus::Histogram& HistogramOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kHistogram, family);
-    return FamilyOf(histograms_, family, [&] {
-             return &prometheus::BuildHistogram().Name(family.name).Help(family.help).Register(owned_);
-           }).Add(LabelMap(family, labels), Seconds());
+    return FamilyOf(histograms_, family,
+                    [&] {
+                      return &prometheus::BuildHistogram()
+                                  .Name(family.name)
+                                  .Help(family.help)
+                                  .Register(owned_);
+                    })
+        .Add(LabelMap(family, labels), Seconds());
   }
 
   std::list<Callback>::iterator AddCallback(Callback callback) {
@@ -107,14 +122,17 @@ class Registry::Impl : public prometheus::Collectable {
     prometheus::ClientMetric metric;
     for (const auto& [name, value] : callback.labels) metric.label.push_back({name, value});
     const double value = callback.value();
-    if (callback.family->type == Family::Type::kCounter) metric.counter.value = value;
-    else metric.gauge.value = value;
+    if (callback.family->type == Family::Type::kCounter)
+      metric.counter.value = value;
+    else
+      metric.gauge.value = value;
     return metric;
   }
 
   template <typename T, typename Make>
   prometheus::Family<T>& FamilyOf(std::map<std::string, prometheus::Family<T>*>& families,
-                                  const Family& family, Make make) {
+                                  const Family& family,
+                                  Make make) {
     absl::MutexLock lock(&mutex_);
     prometheus::Family<T>*& entry = families[family.name];
     if (entry == nullptr) entry = make();
@@ -150,13 +168,13 @@ void Registry::Observe(const Family& histogram, double seconds, Labels labels) {
   impl_->HistogramOf(histogram, labels).Observe(seconds);
 }
 
-std::shared_ptr<void> Registry::OnScrape(const Family& family, std::function<double()> value,
+std::shared_ptr<void> Registry::OnScrape(const Family& family,
+                                         std::function<double()> value,
                                          Labels labels) {
   auto callback = impl_->AddCallback(
       {.family = &family, .value = std::move(value), .labels = LabelMap(family, labels)});
-  return std::shared_ptr<void>(nullptr, [impl = impl_, callback](void*) {
-    impl->RemoveCallback(callback);
-  });
+  return std::shared_ptr<void>(nullptr,
+                               [impl = impl_, callback](void*) { impl->RemoveCallback(callback); });
 }
 
 std::string Registry::Text() const {

@@ -33,9 +33,10 @@ class Registry {
   void Observe(const Family& histogram, double seconds, Labels labels = {});
 
   // A gauge or counter whose value is asked for at every scrape; one call for each set of labels,
-  // whose family must then be used in no other way. `value` must be quick, and may be called from any
-  // thread until the returned handle is gone.
-  [[nodiscard]] std::shared_ptr<void> OnScrape(const Family& family, std::function<double()> value,
+  // whose family must then be used in no other way. `value` must be quick, and may be called from
+  // any thread until the returned handle is gone.
+  [[nodiscard]] std::shared_ptr<void> OnScrape(const Family& family,
+                                               std::function<double()> value,
                                                Labels labels = {});
 
   // The exposition text, as a scrape would see it.

@@ -36,8 +36,10 @@ TEST(RegistryTest, HistogramsCountIntoBuckets) {
   Registry registry;
   registry.Observe(kRpcSeconds, 0.002, {"Status"});
   const std::string text = registry.Text();
-  EXPECT_THAT(text, HasSubstr("crisp_rpc_duration_seconds_bucket{method=\"Status\",le=\"0.0025\"} 1"));
-  EXPECT_THAT(text, HasSubstr("crisp_rpc_duration_seconds_bucket{method=\"Status\",le=\"0.001\"} 0"));
+  EXPECT_THAT(text,
+              HasSubstr("crisp_rpc_duration_seconds_bucket{method=\"Status\",le=\"0.0025\"} 1"));
+  EXPECT_THAT(text,
+              HasSubstr("crisp_rpc_duration_seconds_bucket{method=\"Status\",le=\"0.001\"} 0"));
   EXPECT_THAT(text, HasSubstr("crisp_rpc_duration_seconds_count{method=\"Status\"} 1"));
 }
 
@@ -83,9 +85,9 @@ TEST(RegistryDeathTest, RefusesWrongUse) {
 
 TEST(NamesTest, FollowThePrometheusRules) {
   std::set<std::string> names;
-#define CHECK_FAMILY(id, kind, name, help, labels)                                     \
-  EXPECT_TRUE(names.insert(name).second) << name << " is declared twice";              \
-  EXPECT_TRUE(absl::StartsWith(name, "crisp_") || absl::StartsWith(name, "process_")); \
+#define CHECK_FAMILY(id, kind, name, help, labels)                                      \
+  EXPECT_TRUE(names.insert(name).second) << name << " is declared twice";               \
+  EXPECT_TRUE(absl::StartsWith(name, "crisp_") || absl::StartsWith(name, "process_"));  \
   EXPECT_EQ(id.type == Family::Type::kCounter, absl::EndsWith(name, "_total")) << name; \
   EXPECT_TRUE(absl::EndsWith(help, ".")) << name;
   CRISP_METRICS_TABLE(CHECK_FAMILY)

@@ -23,15 +23,17 @@
 
 namespace crisp {
 
-// A FUSE file system whose daemon says hello, takes every request and answers none: as a volume looks
-// whose server has gone. Who touches it sleeps where not even SIGKILL reaches, until the destructor.
+// A FUSE file system whose daemon says hello, takes every request and answers none: as a volume
+// looks whose server has gone. Who touches it sleeps where not even SIGKILL reaches, until the
+// destructor.
 class HungFileSystem {
  public:
   // On the directory, which is there. Takes root.
   static absl::StatusOr<std::unique_ptr<HungFileSystem>> Mount(const std::string& directory) {
     UniqueFd device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     if (!device) return ErrnoError(errno, "open /dev/fuse");
-    const std::string options = absl::StrCat("fd=", device.get(), ",rootmode=40000,user_id=0,group_id=0");
+    const std::string options =
+        absl::StrCat("fd=", device.get(), ",rootmode=40000,user_id=0,group_id=0");
     if (mount("hung", directory.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0) {
       return ErrnoError(errno, absl::StrCat("mount a hung file system on ", directory));
     }
@@ -50,7 +52,9 @@ class HungFileSystem {
 
  private:
   HungFileSystem(std::string directory, UniqueFd device)
-      : directory_(std::move(directory)), device_(std::move(device)), server_([this] { Serve(); }) {}
+      : directory_(std::move(directory)),
+        device_(std::move(device)),
+        server_([this] { Serve(); }) {}
 
   void Serve() {
     std::vector<char> buffer(1 << 20);

@@ -1,6 +1,7 @@
-// Tells ThreadSanitizer what Abseil's synchronisation orders. Debian's Abseil is not instrumented, so
-// without this every absl::Mutex would be invisible and all that it guards a race. The thread preset
-// links with --wrap for each symbol below (cmake/toolchain.cmake); nothing else builds this file.
+// Tells ThreadSanitizer what Abseil's synchronisation orders. Debian's Abseil is not instrumented,
+// so without this every absl::Mutex would be invisible and all that it guards a race. The thread
+// preset links with --wrap for each symbol below (cmake/toolchain.cmake); nothing else builds this
+// file.
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
@@ -24,17 +25,17 @@ static bool EvalWatched(Watched* watched) {
 }
 
 // The calling convention of a member function is that of a function with `this` in front.
-#define CRISP_ACQUIRES(symbol, type)      \
-  void __real_##symbol(type* self);       \
-  void __wrap_##symbol(type* self) {      \
-    __real_##symbol(self);                \
-    __tsan_acquire(self);                 \
+#define CRISP_ACQUIRES(symbol, type) \
+  void __real_##symbol(type* self);  \
+  void __wrap_##symbol(type* self) { \
+    __real_##symbol(self);           \
+    __tsan_acquire(self);            \
   }
-#define CRISP_RELEASES(symbol, type)      \
-  void __real_##symbol(type* self);       \
-  void __wrap_##symbol(type* self) {      \
-    __tsan_release(self);                 \
-    __real_##symbol(self);                \
+#define CRISP_RELEASES(symbol, type) \
+  void __real_##symbol(type* self);  \
+  void __wrap_##symbol(type* self) { \
+    __tsan_release(self);            \
+    __real_##symbol(self);           \
   }
 
 CRISP_ACQUIRES(_ZN4absl7debian35Mutex4LockEv, absl::Mutex)
@@ -63,18 +64,19 @@ void __wrap__ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE(absl::Mutex* self,
   __tsan_acquire(self);
 }
 
-#define CRISP_AWAITS(symbol, limit)                                                          \
-  bool __real_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until);    \
-  bool __wrap_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until) {   \
-    Watched watched{self, &condition};                                                       \
-    const absl::Condition watching(&EvalWatched, &watched);                                  \
-    __tsan_release(self);                                                                    \
-    const bool reached = __real_##symbol(self, watching, until);                             \
-    __tsan_acquire(self);                                                                    \
-    return reached;                                                                          \
+#define CRISP_AWAITS(symbol, limit)                                                        \
+  bool __real_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until);  \
+  bool __wrap_##symbol(absl::Mutex* self, const absl::Condition& condition, limit until) { \
+    Watched watched{self, &condition};                                                     \
+    const absl::Condition watching(&EvalWatched, &watched);                                \
+    __tsan_release(self);                                                                  \
+    const bool reached = __real_##symbol(self, watching, until);                           \
+    __tsan_acquire(self);                                                                  \
+    return reached;                                                                        \
   }
 
-CRISP_AWAITS(_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE, absl::Duration)
+CRISP_AWAITS(_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE,
+             absl::Duration)
 CRISP_AWAITS(_ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE, absl::Time)
 
 void __real__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(absl::CondVar* self, absl::Mutex* mutex);
@@ -84,27 +86,29 @@ void __wrap__ZN4absl7debian37CondVar4WaitEPNS0_5MutexE(absl::CondVar* self, absl
   __tsan_acquire(mutex);
 }
 
-#define CRISP_WAITS(symbol, limit)                                                 \
-  bool __real_##symbol(absl::CondVar* self, absl::Mutex* mutex, limit until);      \
-  bool __wrap_##symbol(absl::CondVar* self, absl::Mutex* mutex, limit until) {     \
-    __tsan_release(mutex);                                                         \
-    const bool timed_out = __real_##symbol(self, mutex, until);                    \
-    __tsan_acquire(mutex);                                                         \
-    return timed_out;                                                              \
+#define CRISP_WAITS(symbol, limit)                                             \
+  bool __real_##symbol(absl::CondVar* self, absl::Mutex* mutex, limit until);  \
+  bool __wrap_##symbol(absl::CondVar* self, absl::Mutex* mutex, limit until) { \
+    __tsan_release(mutex);                                                     \
+    const bool timed_out = __real_##symbol(self, mutex, until);                \
+    __tsan_acquire(mutex);                                                     \
+    return timed_out;                                                          \
   }
 
 CRISP_WAITS(_ZN4absl7debian37CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE, absl::Duration)
 CRISP_WAITS(_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE, absl::Time)
 
-#define CRISP_NOTIFIED(symbol, limit)                                   \
-  bool __real_##symbol(absl::Notification* self, limit until);          \
-  bool __wrap_##symbol(absl::Notification* self, limit until) {         \
-    const bool notified = __real_##symbol(self, until);                 \
-    if (notified) __tsan_acquire(self);                                 \
-    return notified;                                                    \
+#define CRISP_NOTIFIED(symbol, limit)                           \
+  bool __real_##symbol(absl::Notification* self, limit until);  \
+  bool __wrap_##symbol(absl::Notification* self, limit until) { \
+    const bool notified = __real_##symbol(self, until);         \
+    if (notified) __tsan_acquire(self);                         \
+    return notified;                                            \
   }
 
-CRISP_NOTIFIED(_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE, absl::Duration)
-CRISP_NOTIFIED(_ZNK4absl7debian312Notification31WaitForNotificationWithDeadlineENS0_4TimeE, absl::Time)
+CRISP_NOTIFIED(_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE,
+               absl::Duration)
+CRISP_NOTIFIED(_ZNK4absl7debian312Notification31WaitForNotificationWithDeadlineENS0_4TimeE,
+               absl::Time)
 
 }  // extern "C"

@@ -10,7 +10,8 @@
 
 int main(int argc, char** argv) {
   using namespace crisp::bench;
-  // Debian's Abseil looks for lock cycles at every lock: a tenth of a burst's CPU, and the runtimes' to use.
+  // Debian's Abseil looks for lock cycles at every lock: a tenth of a burst's CPU, and the
+  // runtimes' to use.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   ClientOptions options;
   int count = 100, warm_up = 5, pods = 10, parallel = 10;

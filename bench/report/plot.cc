@@ -14,10 +14,9 @@ constexpr double kWidth = 760, kLeft = 170, kRight = 110, kTop = 84, kBar = 18, 
 
 std::string Colour(const std::string& contender) {
   static const std::map<std::string, std::string> kColours = {
-      {"crisp", "#0b8f6a"},       {"containerd", "#d1603d"},
-      {"crisp-erofs", "#5cc0a4"},
-      {"debian-crun", "#e0a030"}, {"containerd-synced", "#a8452a"},
-      {"debian", "#8792a8"},      {"kernel", "#3c4454"},
+      {"crisp", "#0b8f6a"},       {"containerd", "#d1603d"},        {"crisp-erofs", "#5cc0a4"},
+      {"debian-crun", "#e0a030"}, {"containerd-synced", "#a8452a"}, {"debian", "#8792a8"},
+      {"kernel", "#3c4454"},
   };
   const auto at = kColours.find(contender);
   return at == kColours.end() ? "#b060b0" : at->second;

@@ -5,9 +5,9 @@
 
 namespace crisp::cri {
 
-#define CRISP_POD_RPC(name)                                                               \
+#define CRISP_POD_RPC(name)                                                                 \
   absl::Status PodApi::name(const v1::name##Request&, v1::name##Response*, const Cancel&) { \
-    return absl::UnimplementedError(#name " is not implemented");                         \
+    return absl::UnimplementedError(#name " is not implemented");                           \
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC

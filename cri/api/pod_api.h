@@ -27,7 +27,7 @@ class PodApi {
  public:
   virtual ~PodApi() = default;
 
-#define CRISP_POD_RPC(name)                                                          \
+#define CRISP_POD_RPC(name)                                                              \
   virtual absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                             const Cancel& cancel);
   CRISP_POD_RPCS(CRISP_POD_RPC)

@@ -8,17 +8,21 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// The RPCs of the CRI that give the URL of a streaming session. As they are here: Unavailable, for there is
-// no streaming server. Thread-safe.
+// The RPCs of the CRI that give the URL of a streaming session. As they are here: Unavailable, for
+// there is no streaming server. Thread-safe.
 class SessionApi {
  public:
   virtual ~SessionApi() = default;
   virtual absl::Status Exec(const v1::ExecRequest&, v1::ExecResponse*) { return NoServer(); }
   virtual absl::Status Attach(const v1::AttachRequest&, v1::AttachResponse*) { return NoServer(); }
-  virtual absl::Status PortForward(const v1::PortForwardRequest&, v1::PortForwardResponse*) { return NoServer(); }
+  virtual absl::Status PortForward(const v1::PortForwardRequest&, v1::PortForwardResponse*) {
+    return NoServer();
+  }
 
  private:
-  static absl::Status NoServer() { return absl::UnavailableError("the streaming server does not run"); }
+  static absl::Status NoServer() {
+    return absl::UnavailableError("the streaming server does not run");
+  }
 };
 
 }  // namespace crisp::cri

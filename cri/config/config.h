@@ -20,12 +20,12 @@ struct MetricsConfig {
 struct ImageConfig {
   // certs.d roots (<dir>/<host>/hosts.toml), the first that knows a host wins.
   std::vector<std::string> registry_config_dirs = {"/etc/crisp/certs.d", "/etc/containerd/certs.d"};
-  std::vector<std::string> pinned;   // references or globs that are reported as pinned
+  std::vector<std::string> pinned;     // references or globs that are reported as pinned
   int64_t max_parallel_downloads = 4;  // layers per image
   int64_t max_parallel_unpacks = 4;
   bool keep_layer_blobs = false;  // layers as the registry compressed them, for exports without it
   absl::Duration stall_timeout = absl::Minutes(1);  // a pull that gets no byte for so long fails
-  std::string layer_format = "directories";  // or "erofs": what new layers become
+  std::string layer_format = "directories";         // or "erofs": what new layers become
   // Of one layer, unpacked; what has more is no image.
   int64_t max_layer_bytes = int64_t{256} << 30;
   int64_t max_layer_files = 10'000'000;
@@ -33,14 +33,15 @@ struct ImageConfig {
 };
 
 struct NetworkConfig {
-  std::string name = "crisp0";  // bridge and nftables table of the built-in network
+  std::string name = "crisp0";       // bridge and nftables table of the built-in network
   std::vector<std::string> subnets;  // none: some of crisp's own that the host does not use
   bool subnets_from_kubelet = true;
   bool masquerade = true;
-  int64_t mtu = 0;  // 0: that of the host's default route
-  bool anti_spoofing = true;  // pods send from their own MAC and addresses only
+  int64_t mtu = 0;               // 0: that of the host's default route
+  bool anti_spoofing = true;     // pods send from their own MAC and addresses only
   std::string builtin = "auto";  // while there is no CNI configuration; or "always", "never"
-  bool attach_spares = true;  // the built-in network attaches runtime.spare_pods before they are pods
+  bool attach_spares =
+      true;  // the built-in network attaches runtime.spare_pods before they are pods
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
 };
@@ -49,21 +50,24 @@ struct RuntimeConfig {
   std::string shim;  // crisp-shim; empty: beside crispd, or in ../libexec/crisp from there
   std::string cgroup_driver = "cgroupfs";  // or "systemd"; must match how the kubelet names cgroups
   std::vector<std::string> handlers = {"crisp"};  // RuntimeClass handlers served besides ""
-  // Handlers, "" among them, whose containers have a writable /sys/fs/cgroup without being privileged, as
-  // a container engine in a container needs it. Only on cgroup v2 mounted with nsdelegate.
+  // Handlers, "" among them, whose containers have a writable /sys/fs/cgroup without being
+  // privileged, as a container engine in a container needs it. Only on cgroup v2 mounted with
+  // nsdelegate.
   std::vector<std::string> cgroup_writable_handlers;
-  // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a network, an
-  // IPC and a UTS namespace of their own and no user namespace take them.
+  // Pods' namespaces that are made before there is a pod for them; 0: none. Only pods with a
+  // network, an IPC and a UTS namespace of their own and no user namespace take them.
   int64_t spare_pods = 4;
   int64_t max_log_rate = 256;  // MiB per second of one pod; 0: no bound
-  // Overlays that are mounted before there is a container for them, for each of the eight images that
-  // were used last; 0: none. Not for containers with an SELinux label or a user namespace.
+  // Overlays that are mounted before there is a container for them, for each of the eight images
+  // that were used last; 0: none. Not for containers with an SELinux label or a user namespace.
   int64_t spare_roots = 4;
-  // SELinux labels where the kernel has SELinux, overlooked where it has none ("auto") or refused there
+  // SELinux labels where the kernel has SELinux, overlooked where it has none ("auto") or refused
+  // there
   // ("required"), or never, whatever pods ask for ("off").
   std::string selinux = "auto";
   int64_t selinux_category_range = 1024;  // pods get pairs of the first so many categories
-  // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's owner's.
+  // Devices that a container asks for are its run_as_user's and run_as_group's, not the host's
+  // owner's.
   bool device_ownership_from_security_context = false;
   // When a path that a pod names (a volume, a log directory) and that does not answer is given up.
   absl::Duration path_timeout = absl::Seconds(30);
@@ -75,14 +79,15 @@ struct RuntimeConfig {
 // Where clients of Exec, Attach and PortForward connect to: the kubelet, in the name of its users.
 struct StreamingConfig {
   std::string address = "127.0.0.1:0";  // HOST:PORT; port 0: a free one; empty: no streaming
-  std::string advertise;  // HOST or HOST:PORT in URLs, for clients that know the node by another name
+  std::string
+      advertise;  // HOST or HOST:PORT in URLs, for clients that know the node by another name
   // HTTPS: PEM files, read again when they change, or a key pair that crispd makes for itself.
   std::string tls_cert_file, tls_key_file;
   bool tls_self_signed = false;
   std::string tls_client_ca_file;  // whoever signs the certificates that clients must then show
   absl::Duration idle_timeout = absl::Hours(4);  // without a byte in either direction; 0: never
   absl::Duration creation_timeout = absl::Seconds(30);  // for the connection, and for its streams
-  absl::Duration url_timeout = absl::Minutes(1);  // how long a URL waits for its client
+  absl::Duration url_timeout = absl::Minutes(1);        // how long a URL waits for its client
   int64_t max_connections = 2000;
   int64_t max_connections_per_pod = 200;
 };
@@ -105,17 +110,18 @@ struct Config {
 
   // The path of the socket, whatever `listen` says.
   std::string SocketPath() const;
-  // InvalidArgument naming the key, and the place where it was read, for values that cannot work anywhere.
-  // Looks at the values only; see CheckConfig() (config_check.h) for the files that they name.
+  // InvalidArgument naming the key, and the place where it was read, for values that cannot work
+  // anywhere. Looks at the values only; see CheckConfig() (config_check.h) for the files that they
+  // name.
   absl::Status Validate() const;
   // InvalidArgument "PLACE: KEY RULE" for a value of `key` that breaks the rule.
   absl::Status Refused(const std::string& key, absl::string_view rule) const;
 };
 
 // Reads `path` and then `<dir of path>/config.d/*.yaml` in name order; later files override single
-// keys (lists are replaced). An absent `path` is the default configuration when `required` is false,
-// else NotFound. InvalidArgument with "file:line:" for malformed text, unknown keys and wrong types.
-// Does not validate (flags may still change values).
+// keys (lists are replaced). An absent `path` is the default configuration when `required` is
+// false, else NotFound. InvalidArgument with "file:line:" for malformed text, unknown keys and
+// wrong types. Does not validate (flags may still change values).
 absl::StatusOr<Config> LoadConfig(const std::string& path, bool required);
 
 // Applies one document to `config`; `name` stands for the file in errors. On error `config` may

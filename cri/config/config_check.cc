@@ -14,8 +14,10 @@ namespace crisp::cri {
 namespace {
 
 absl::Status CheckShim(const Config& config) {
-  if (config.runtime.shim.empty() || access(config.runtime.shim.c_str(), X_OK) == 0) return absl::OkStatus();
-  return config.Refused("runtime.shim", ErrnoError(errno, absl::StrCat("execute ", config.runtime.shim)).message());
+  if (config.runtime.shim.empty() || access(config.runtime.shim.c_str(), X_OK) == 0)
+    return absl::OkStatus();
+  return config.Refused("runtime.shim",
+                        ErrnoError(errno, absl::StrCat("execute ", config.runtime.shim)).message());
 }
 
 absl::Status CheckBlockIo(const Config& config) {
@@ -31,12 +33,13 @@ absl::Status CheckBlockIo(const Config& config) {
 absl::Status CheckTls(const Config& config) {
   const StreamingConfig& streaming = config.streaming;
   if (streaming.tls_cert_file.empty()) return absl::OkStatus();
-  const absl::Status keys = streaming::TlsKeys::Load({.cert_file = streaming.tls_cert_file,
-                                                      .key_file = streaming.tls_key_file,
-                                                      .client_ca_file = streaming.tls_client_ca_file,
-                                                      .self_signed = streaming.tls_self_signed},
-                                                     {}, absl::Now())
-                                .status();
+  const absl::Status keys =
+      streaming::TlsKeys::Load({.cert_file = streaming.tls_cert_file,
+                                .key_file = streaming.tls_key_file,
+                                .client_ca_file = streaming.tls_client_ca_file,
+                                .self_signed = streaming.tls_self_signed},
+                               {}, absl::Now())
+          .status();
   return keys.ok() ? keys : config.Refused("streaming.tls_cert_file", keys.message());
 }
 

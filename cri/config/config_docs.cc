@@ -50,7 +50,8 @@ std::string Allowed(const Rule& rule) {
     case Rule::Kind::kPositive:
       return "longer than 0";
     case Rule::Kind::kOneOf:
-      return absl::StrReplaceAll(absl::StrCat("`", Choices(rule), "`"), {{", ", "`, `"}, {" or ", "` or `"}});
+      return absl::StrReplaceAll(absl::StrCat("`", Choices(rule), "`"),
+                                 {{", ", "`, `"}, {" or ", "` or `"}});
     case Rule::Kind::kPath:
       return "absolute path";
     case Rule::Kind::kPathOrNone:
@@ -68,7 +69,8 @@ class Collector {
   template <typename T>
   void Key(const char* name, const T& value, const Rule& rule, const char* text) {
     std::string values = Allowed(rule);
-    if (std::is_same_v<T, std::vector<std::string>> && values == "absolute path") values = "absolute paths";
+    if (std::is_same_v<T, std::vector<std::string>> && values == "absolute path")
+      values = "absolute paths";
     lines_.push_back({section_, name, TypeOf(value), "", std::move(values), text});
   }
   void Section(const char* name, const std::function<void(Collector&)>& visit, const char* text) {
@@ -79,9 +81,11 @@ class Collector {
   }
   // With the defaults, as `crispd config dump` prints them: it has one line for each of ours.
   std::vector<Line> Finish(const Config& config) && {
-    const std::vector<std::string> dumped = absl::StrSplit(DumpConfig(config), '\n', absl::SkipEmpty());
+    const std::vector<std::string> dumped =
+        absl::StrSplit(DumpConfig(config), '\n', absl::SkipEmpty());
     for (size_t i = 0; i < lines_.size() && i < dumped.size(); ++i) {
-      const std::pair<std::string, std::string> parts = absl::StrSplit(dumped[i], absl::MaxSplits(':', 1));
+      const std::pair<std::string, std::string> parts =
+          absl::StrSplit(dumped[i], absl::MaxSplits(':', 1));
       lines_[i].fallback = std::string(absl::StripAsciiWhitespace(parts.second));
     }
     return std::move(lines_);
@@ -119,9 +123,12 @@ std::string TextAndValues(const Line& line) {
 }
 
 constexpr absl::string_view kYamlHead =
-    "crispd's configuration. Every key is here with its default; take the \"#\" before a key away to change "
-    "it. Files in config.d/ beside this one are read after it, in the order of their names, and override "
-    "single keys. Unknown keys are errors. `crispd config dump` prints what is in effect; a change takes "
+    "crispd's configuration. Every key is here with its default; take the \"#\" before a key away "
+    "to change "
+    "it. Files in config.d/ beside this one are read after it, in the order of their names, and "
+    "override "
+    "single keys. Unknown keys are errors. `crispd config dump` prints what is in effect; a change "
+    "takes "
     "effect with `systemctl restart crispd`, which ends no pod.";
 
 constexpr absl::string_view kMarkdownHead = R"(# Configuration
@@ -171,8 +178,8 @@ std::string ConfigMarkdown() {
       absl::StrAppend(&out, "\n## ", line.name, "\n\n", line.text, "\n", kTableHead);
       continue;
     }
-    absl::StrAppend(&out, "| `", line.Full(), "` | ", line.type, " | `", line.fallback, "` | ", line.values, " | ",
-                    line.text, " |\n");
+    absl::StrAppend(&out, "| `", line.Full(), "` | ", line.type, " | `", line.fallback, "` | ",
+                    line.values, " | ", line.text, " |\n");
   }
   return out;
 }
@@ -207,9 +214,9 @@ std::string ConfigManual() {
 absl::StatusOr<std::string> WithConfigManual(absl::string_view page) {
   const size_t begin = page.find(kBegin), end = page.find(kEnd);
   if (begin == absl::string_view::npos || end == absl::string_view::npos || end < begin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the manual page lacks the two lines \"", absl::StripAsciiWhitespace(kBegin), "\" and \"",
-                     absl::StripAsciiWhitespace(kEnd), "\" that say where the keys stand"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the manual page lacks the two lines \"", absl::StripAsciiWhitespace(kBegin), "\" and \"",
+        absl::StripAsciiWhitespace(kEnd), "\" that say where the keys stand"));
   }
   return absl::StrCat(page.substr(0, begin + kBegin.size()), ConfigManual(), page.substr(end));
 }

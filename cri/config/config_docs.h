@@ -8,8 +8,8 @@
 
 namespace crisp::cri {
 
-// The documents about the configuration, written from the table of its keys (config_schema.h). Only what
-// writes and checks them links this: the daemon does not carry the texts.
+// The documents about the configuration, written from the table of its keys (config_schema.h). Only
+// what writes and checks them links this: the daemon does not carry the texts.
 
 // packaging/config.yaml: every key at its default behind a "#", prose behind "# ".
 std::string ConfigYaml();
@@ -20,8 +20,8 @@ std::string ConfigMarkdown();
 // The list of keys in packaging/crispd.8, mdoc(7).
 std::string ConfigManual();
 
-// `page` with ConfigManual() between the two comments that say where it stands. InvalidArgument when the
-// page lacks them.
+// `page` with ConfigManual() between the two comments that say where it stands. InvalidArgument
+// when the page lacks them.
 absl::StatusOr<std::string> WithConfigManual(absl::string_view page);
 
 }  // namespace crisp::cri

@@ -21,8 +21,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What is checked in must be what the table says. With CRISP_WRITE_DOCUMENTS=1, as hack/docs.sh has it, it
-// is made so.
+// What is checked in must be what the table says. With CRISP_WRITE_DOCUMENTS=1, as hack/docs.sh has
+// it, it is made so.
 void ExpectGenerated(const std::string& name, const std::string& text) {
   const std::string path = absl::StrCat(CRISP_SOURCE_DIR "/", name);
   if (getenv("CRISP_WRITE_DOCUMENTS") != nullptr) {
@@ -33,9 +33,13 @@ void ExpectGenerated(const std::string& name, const std::string& text) {
   EXPECT_EQ(*found, text) << name << " is not what the table of the keys says: run hack/docs.sh";
 }
 
-TEST(ConfigDocsTest, TheInstalledFileIsGenerated) { ExpectGenerated("packaging/config.yaml", ConfigYaml()); }
+TEST(ConfigDocsTest, TheInstalledFileIsGenerated) {
+  ExpectGenerated("packaging/config.yaml", ConfigYaml());
+}
 
-TEST(ConfigDocsTest, TheDocumentIsGenerated) { ExpectGenerated("docs/configuration.md", ConfigMarkdown()); }
+TEST(ConfigDocsTest, TheDocumentIsGenerated) {
+  ExpectGenerated("docs/configuration.md", ConfigMarkdown());
+}
 
 TEST(ConfigDocsTest, TheManualsListIsGenerated) {
   ASSERT_OK_AND_ASSIGN(const std::string page, ReadFile(CRISP_SOURCE_DIR "/packaging/crispd.8"));
@@ -81,9 +85,11 @@ TEST(ConfigDocsTest, EveryKeyIsExplained) {
 TEST(ConfigDocsTest, EveryDocumentHasEveryKeyWithItsDefault) {
   const std::string yaml = ConfigYaml(), markdown = ConfigMarkdown(), manual = ConfigManual();
   std::string section;
-  const std::vector<std::string> lines = absl::StrSplit(DumpConfig(Config{}), '\n', absl::SkipEmpty());
+  const std::vector<std::string> lines =
+      absl::StrSplit(DumpConfig(Config{}), '\n', absl::SkipEmpty());
   for (const std::string& line : lines) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(line, absl::MaxSplits(": ", 1));
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(line, absl::MaxSplits(": ", 1));
     if (absl::EndsWith(line, ":")) {
       section = absl::StrCat(line.substr(0, line.size() - 1), ".");
       EXPECT_THAT(yaml, HasSubstr(absl::StrCat("\n", line, "\n")));

@@ -1,5 +1,3 @@
-#include "cri/config/config.h"
-
 #include <sys/un.h>
 
 #include <functional>
@@ -10,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "base/safe_path.h"
 #include "base/status.h"
+#include "cri/config/config.h"
 #include "cri/config/config_schema.h"
 #include "network/values/address_pool.h"
 #include "network/values/ip_address.h"
@@ -20,7 +19,10 @@ namespace {
 constexpr absl::string_view kUnixScheme = "unix://";
 constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its NUL
 
-absl::Status Invalid(const Config& config, const std::string& key, absl::string_view value, absl::string_view rule) {
+absl::Status Invalid(const Config& config,
+                     const std::string& key,
+                     absl::string_view value,
+                     absl::string_view rule) {
   return config.Refused(key, absl::StrCat("\"", value, "\" ", rule));
 }
 
@@ -42,7 +44,8 @@ class Checker {
 
  private:
   void Check(const char* name, const std::string& broken) {
-    if (status_.ok() && !broken.empty()) status_ = config_.Refused(absl::StrCat(section_, name), broken);
+    if (status_.ok() && !broken.empty())
+      status_ = config_.Refused(absl::StrCat(section_, name), broken);
   }
 
   const Config& config_;
@@ -65,10 +68,12 @@ absl::Status CheckSubnets(const Config& config) {
   if (!parsed.ok()) return config.Refused("network.subnets", parsed.status().message());
   for (size_t i = 0; i < subnets.size(); ++i) {
     const network::IpPrefix& prefix = (*parsed)[i];
-    const auto first = network::IpAddress::Parse(absl::string_view(subnets[i]).substr(0, subnets[i].find('/')));
+    const auto first =
+        network::IpAddress::Parse(absl::string_view(subnets[i]).substr(0, subnets[i].find('/')));
     if (first.ok() && *first != prefix.address) {
-      return Invalid(config, "network.subnets", subnets[i],
-                     absl::StrCat("has bits behind its length; the network is ", prefix.ToString()));
+      return Invalid(
+          config, "network.subnets", subnets[i],
+          absl::StrCat("has bits behind its length; the network is ", prefix.ToString()));
     }
     if (const auto pool = network::AddressPool::Create(prefix); !pool.ok()) {
       return config.Refused("network.subnets", pool.status().message());
@@ -81,7 +86,8 @@ absl::Status CheckNetwork(const Config& config) {
   const NetworkConfig& network = config.network;
   if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
       network.name == ".." || network.name.find_first_of("/: \t\n\"{};") != std::string::npos) {
-    return Invalid(config, "network.name", network.name, "must be an interface name of at most 15 characters");
+    return Invalid(config, "network.name", network.name,
+                   "must be an interface name of at most 15 characters");
   }
   return CheckSubnets(config);
 }
@@ -89,8 +95,9 @@ absl::Status CheckNetwork(const Config& config) {
 absl::Status CheckStreaming(const Config& config) {
   const StreamingConfig& streaming = config.streaming;
   if (streaming.tls_cert_file.empty() != streaming.tls_key_file.empty()) {
-    return config.Refused(streaming.tls_cert_file.empty() ? "streaming.tls_key_file" : "streaming.tls_cert_file",
-                          "is given without the other: a certificate and its key belong together");
+    return config.Refused(
+        streaming.tls_cert_file.empty() ? "streaming.tls_key_file" : "streaming.tls_cert_file",
+        "is given without the other: a certificate and its key belong together");
   }
   return absl::OkStatus();
 }
@@ -125,7 +132,8 @@ absl::Status Config::Refused(const std::string& key, absl::string_view rule) con
 absl::Status Config::Validate() const {
   CRISP_RETURN_IF_ERROR(CheckRules(*this));
   if (Within(root, state) || Within(state, root)) {
-    return Invalid(*this, "state", state, absl::StrCat("and root ", root, " must not contain each other"));
+    return Invalid(*this, "state", state,
+                   absl::StrCat("and root ", root, " must not contain each other"));
   }
   if (!listen.empty() && !absl::StartsWith(listen, "unix:///")) {
     return Invalid(*this, "listen", listen, "must be unix:///PATH");

@@ -63,7 +63,8 @@ std::string Broken(const Rule& rule, const std::string& value) {
 std::string Broken(const Rule& rule, int64_t value) {
   if (value >= rule.least && value <= rule.most) return "";
   const std::string range = absl::StrCat("between ", rule.least, " and ", rule.most);
-  if (rule.kind == Kind::kBetween) return Quoted(absl::StrCat(value), absl::StrCat("must be ", range));
+  if (rule.kind == Kind::kBetween)
+    return Quoted(absl::StrCat(value), absl::StrCat("must be ", range));
   if (rule.kind != Kind::kZeroOrBetween || value == 0) return "";
   return Quoted(absl::StrCat(value), absl::StrCat("must be 0 or ", range));
 }
@@ -71,7 +72,8 @@ std::string Broken(const Rule& rule, int64_t value) {
 std::string Broken(const Rule& rule, absl::Duration value) {
   const std::string given = absl::FormatDuration(value);
   if (rule.kind == Kind::kAtLeast && value < absl::Seconds(rule.least)) {
-    return Quoted(given, absl::StrCat("must be at least ", absl::FormatDuration(absl::Seconds(rule.least))));
+    return Quoted(
+        given, absl::StrCat("must be at least ", absl::FormatDuration(absl::Seconds(rule.least))));
   }
   if (rule.kind == Kind::kPositive && value <= absl::ZeroDuration()) {
     return Quoted(given, "must be longer than 0");

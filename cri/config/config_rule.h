@@ -11,19 +11,20 @@
 
 namespace crisp::cri {
 
-// What the value of a key must be besides of its type. A value; config_schema.h makes one for each key.
+// What the value of a key must be besides of its type. A value; config_schema.h makes one for each
+// key.
 struct Rule {
   enum class Kind {
     kAny,
     kBetween,
     kZeroOrBetween,
-    kAtLeast,    // a duration of at least `least` seconds
-    kPositive,   // a duration
+    kAtLeast,   // a duration of at least `least` seconds
+    kPositive,  // a duration
     kOneOf,
-    kPath,       // absolute, and not the root directory
+    kPath,  // absolute, and not the root directory
     kPathOrNone,
-    kAddress,    // HOST:PORT, or empty
-    kInWords,    // the table only says it; Config::Validate() knows it
+    kAddress,  // HOST:PORT, or empty
+    kInWords,  // the table only says it; Config::Validate() knows it
   };
   Kind kind = Kind::kAny;
   int64_t least = 0, most = 0;
@@ -47,16 +48,20 @@ constexpr Rule Between(int64_t least, int64_t most) {
 constexpr Rule ZeroOrBetween(int64_t least, int64_t most) {
   return {.kind = Rule::Kind::kZeroOrBetween, .least = least, .most = most};
 }
-constexpr Rule AtLeastSeconds(int64_t least) { return {.kind = Rule::Kind::kAtLeast, .least = least}; }
+constexpr Rule AtLeastSeconds(int64_t least) {
+  return {.kind = Rule::Kind::kAtLeast, .least = least};
+}
 constexpr Rule LongerThanZero() { return {.kind = Rule::Kind::kPositive}; }
-constexpr Rule OneOf(std::array<const char*, 4> among) { return {.kind = Rule::Kind::kOneOf, .among = among}; }
+constexpr Rule OneOf(std::array<const char*, 4> among) {
+  return {.kind = Rule::Kind::kOneOf, .among = among};
+}
 constexpr Rule Path() { return {.kind = Rule::Kind::kPath}; }
 constexpr Rule PathOrNone() { return {.kind = Rule::Kind::kPathOrNone}; }
 constexpr Rule AddressOrNone() { return {.kind = Rule::Kind::kAddress}; }
 constexpr Rule InWords(const char* words) { return {.kind = Rule::Kind::kInWords, .words = words}; }
 
-// How `value` breaks the rule, in words that follow the key's name; empty when it does not. Of a list, every
-// item must keep the rule.
+// How `value` breaks the rule, in words that follow the key's name; empty when it does not. Of a
+// list, every item must keep the rule.
 std::string Broken(const Rule& rule, const std::string& value);
 std::string Broken(const Rule& rule, int64_t value);
 std::string Broken(const Rule& rule, absl::Duration value);

@@ -25,9 +25,10 @@ absl::Status Apply(const std::string& text, Config* config = nullptr) {
 
 TEST(ConfigTest, ReadsEveryKindOfValue) {
   Config config;
-  ASSERT_OK(Apply("root: /r\nnetwork:\n  mtu: 1400\n  masquerade: false\n  attach_spares: false\n"
-                  "image:\n  pinned: [a, 'b*']\n  stall_timeout: 90s\n",
-                  &config));
+  ASSERT_OK(
+      Apply("root: /r\nnetwork:\n  mtu: 1400\n  masquerade: false\n  attach_spares: false\n"
+            "image:\n  pinned: [a, 'b*']\n  stall_timeout: 90s\n",
+            &config));
   EXPECT_EQ(config.root, "/r");
   EXPECT_EQ(config.network.mtu, 1400);
   EXPECT_FALSE(config.network.attach_spares);
@@ -47,7 +48,8 @@ TEST(ConfigTest, EmptyTextAndEmptyValuesKeepDefaults) {
 
 // The file that a node gets: every key at its default behind a "#", prose behind "# ".
 TEST(ConfigTest, TheInstalledFileShowsEveryDefault) {
-  ASSERT_OK_AND_ASSIGN(const std::string installed, ReadFile(CRISP_SOURCE_DIR "/packaging/config.yaml"));
+  ASSERT_OK_AND_ASSIGN(const std::string installed,
+                       ReadFile(CRISP_SOURCE_DIR "/packaging/config.yaml"));
   Config config;
   ASSERT_OK(Apply(installed, &config));
   EXPECT_EQ(DumpConfig(config), DumpConfig(Config{})) << "what it says uncommented is the default";
@@ -109,7 +111,8 @@ TEST(ConfigTest, StreamingNeedsItsLimits) {
                           "max_connections_per_pod: 0"}) {
     Config config;
     ASSERT_OK(Apply(std::string("streaming: {") + bad + "}", &config));
-    EXPECT_THAT(config.Validate(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("streaming.")))
+    EXPECT_THAT(config.Validate(),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("streaming.")))
         << bad;
   }
   Config config;
@@ -185,15 +188,19 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("image.max_parallel_unpacks", [](Config& c) { c.image.max_parallel_unpacks = 65; });
   expect("image.max_layer_bytes", [](Config& c) { c.image.max_layer_bytes = 0; });
   expect("image.max_layer_files", [](Config& c) { c.image.max_layer_files = -1; });
-  expect("image.max_unpack_cpu", [](Config& c) { c.image.max_unpack_cpu = absl::Milliseconds(10); });
+  expect("image.max_unpack_cpu",
+         [](Config& c) { c.image.max_unpack_cpu = absl::Milliseconds(10); });
   expect("image.layer_format", [](Config& c) { c.image.layer_format = "tar"; });
   expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
   expect("network.name", [](Config& c) { c.network.name = "a/b"; });
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
-  expect("network.subnets", [](Config& c) { c.network.subnets = {"10.1.0.0/16", "fd00::/64", "fd01::/64"}; });
+  expect("network.subnets", [](Config& c) {
+    c.network.subnets = {"10.1.0.0/16", "fd00::/64", "fd01::/64"};
+  });
   expect("network.builtin", [](Config& c) { c.network.builtin = "sometimes"; });
-  expect("runtime.cgroup_writable_handlers",
-         [](Config& c) { c.runtime.cgroup_writable_handlers = {"", "nobody"}; });
+  expect("runtime.cgroup_writable_handlers", [](Config& c) {
+    c.runtime.cgroup_writable_handlers = {"", "nobody"};
+  });
   expect("runtime.cgroup_driver", [](Config& c) { c.runtime.cgroup_driver = "other"; });
   expect("runtime.selinux", [](Config& c) { c.runtime.selinux = "permissive"; });
   expect("runtime.selinux_category_range", [](Config& c) { c.runtime.selinux_category_range = 1; });

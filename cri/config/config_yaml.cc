@@ -28,11 +28,16 @@ class Reader {
  public:
   using Places = std::map<std::string, std::string>;
 
-  Reader(const YAML::Node& node, std::string file, std::string prefix, Places& places, absl::Status& status)
+  Reader(const YAML::Node& node,
+         std::string file,
+         std::string prefix,
+         Places& places,
+         absl::Status& status)
       : file_(std::move(file)), prefix_(std::move(prefix)), places_(places), status_(status) {
     if (node.IsNull() || !node.IsDefined()) return;
     if (!node.IsMap()) {
-      Fail(node.Mark(), absl::StrCat(prefix_.empty() ? "the document" : prefix_, " must be a mapping"));
+      Fail(node.Mark(),
+           absl::StrCat(prefix_.empty() ? "the document" : prefix_, " must be a mapping"));
       return;
     }
     for (const auto& entry : node) {

@@ -40,7 +40,8 @@ absl::Status CgroupClaims::Release(const std::string& path, const std::string& p
 
 absl::Status CgroupClaims::RemoveGroupsOf(const state::PodRecord& pod, const Cancel& cancel) {
   const std::string& parent = pod.config().linux().cgroup_parent();
-  const bool in_scope = runtime::DriverOfPod(parent, pod.cgroup_path()) == runtime::CgroupDriver::kSystemd;
+  const bool in_scope =
+      runtime::DriverOfPod(parent, pod.cgroup_path()) == runtime::CgroupDriver::kSystemd;
   if (parent.empty() || in_scope) {
     std::string path = pod.cgroup_path();
     if (in_scope) {
@@ -50,8 +51,9 @@ absl::Status CgroupClaims::RemoveGroupsOf(const state::PodRecord& pod, const Can
     CRISP_RETURN_IF_ERROR(At(path).Kill(cancel));
     return At(path).Remove(cancel);
   }
-  CRISP_ASSIGN_OR_RETURN(const std::string own, runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs,
-                                                                             parent, pod.id(), pod.id()));
+  CRISP_ASSIGN_OR_RETURN(
+      const std::string own,
+      runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent, pod.id(), pod.id()));
   CRISP_RETURN_IF_ERROR(At(own).Kill(cancel));
   CRISP_RETURN_IF_ERROR(At(own).Remove(cancel));
   if (!pod.owns_cgroup()) return absl::OkStatus();

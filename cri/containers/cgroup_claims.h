@@ -17,9 +17,9 @@
 
 namespace crisp::cri {
 
-// Which groups are the pods' own, to be removed with them. A pod's parent group may be shared by several
-// pods; it is ours if it did not exist before the first of them came. The kubelet makes its groups before
-// it asks for a pod. Thread-safe.
+// Which groups are the pods' own, to be removed with them. A pod's parent group may be shared by
+// several pods; it is ours if it did not exist before the first of them came. The kubelet makes its
+// groups before it asks for a pod. Thread-safe.
 class CgroupClaims {
  public:
   // `has_row`: whether a pod or container of this id is recorded.
@@ -27,16 +27,17 @@ class CgroupClaims {
                std::function<absl::StatusOr<bool>(const std::string& id)> has_row)
       : layout_(std::move(layout)), has_row_(std::move(has_row)) {}
 
-  // For a pod that is about to be made below `path`: whether the group is ours. It then has the pod's claim.
+  // For a pod that is about to be made below `path`: whether the group is ours. It then has the
+  // pod's claim.
   bool Claim(const std::string& path, const std::string& pod_id);
   // The same for a pod that an earlier daemon has made.
   void Restore(const std::string& path, const std::string& pod_id);
-  // Gives the pod's claim back; the last one removes the group. Unavailable while something is still in it.
-  // OK without a claim.
+  // Gives the pod's claim back; the last one removes the group. Unavailable while something is
+  // still in it. OK without a claim.
   absl::Status Release(const std::string& path, const std::string& pod_id);
 
-  // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim. May be called
-  // again after a failure.
+  // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim. May
+  // be called again after a failure.
   absl::Status RemoveGroupsOf(const state::PodRecord& pod, const Cancel& cancel);
 
  private:
@@ -48,7 +49,8 @@ class CgroupClaims {
   const std::function<absl::StatusOr<bool>(const std::string& id)> has_row_;
   absl::Mutex mutex_;
   // Groups that we made, with the pods in each.
-  absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> claims_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> claims_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp::cri

@@ -27,7 +27,9 @@ class CgroupClaimsTest : public ::testing::Test {
         [this](const std::string& id) -> absl::StatusOr<bool> { return rows_.contains(id); });
   }
   void Make(const std::string& path) { ASSERT_OK(MakeDirs(dir_.path() + path)); }
-  bool IsThere(const std::string& path) { return ::access((dir_.path() + path).c_str(), F_OK) == 0; }
+  bool IsThere(const std::string& path) {
+    return ::access((dir_.path() + path).c_str(), F_OK) == 0;
+  }
   state::PodRecord PodBelow(const std::string& parent, const std::string& id, bool owns) {
     state::PodRecord record;
     record.set_id(id);

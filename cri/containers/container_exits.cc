@@ -22,7 +22,8 @@ std::string ReasonOf(const runtime::ExitRecord& exit, bool oom) {
 
 }  // namespace
 
-void ContainerExits::Handle(const ContainerPtr& container, const runtime::ExitRecord& exit,
+void ContainerExits::Handle(const ContainerPtr& container,
+                            const runtime::ExitRecord& exit,
                             const std::string& reason) {
   if (!PodTable::BeginEnd(*container, exit)) return;
   const auto held_before = container->Snapshot();
@@ -31,20 +32,23 @@ void ContainerExits::Handle(const ContainerPtr& container, const runtime::ExitRe
   if (!OwnPidNamespace(before)) {
     const absl::Status killed = group.Kill(Cancel(absl::Now() + absl::Seconds(2)));
     if (!killed.ok()) {
-      LogWarning("container.leftover", {{"container", container->id}, {"error", killed.ToString()}});
+      LogWarning("container.leftover",
+                 {{"container", container->id}, {"error", killed.ToString()}});
     }
   }
   // The cgroup stands until the container is removed, so its counter cannot be missed.
   const absl::StatusOr<uint64_t> oom_kills = group.OomKills();
   if (oom_kills.ok()) ooms_.SawLast(*container, *oom_kills);
   executions_.FinishAllOf(container->id, exit.exited_at);
-  (void)table_.Advance(
-      *container, Mover::kExit, state::ContainerRecord::EXITED, [&](state::ContainerRecord& record) {
-        record.set_pid(0);
-        record.set_exit_code(exit.exit_code);
-        record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
-        record.set_reason(!reason.empty() ? reason : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0));
-      });
+  (void)table_.Advance(*container, Mover::kExit, state::ContainerRecord::EXITED,
+                       [&](state::ContainerRecord& record) {
+                         record.set_pid(0);
+                         record.set_exit_code(exit.exit_code);
+                         record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
+                         record.set_reason(!reason.empty()
+                                               ? reason
+                                               : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0));
+                       });
   PodTable::EndEnd(*container);
   LogInfo("container.exited", {{"container", container->id}, {"code", exit.exit_code}});
   events_.Tell(LifePoint::kContainerExited, *container);

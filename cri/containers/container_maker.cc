@@ -41,8 +41,8 @@ absl::Status CheckRequest(const v1::CreateContainerRequest& request) {
   // The log must stay below the pod's log directory (CVE-2025-0750's kind of escape).
   for (absl::string_view part : absl::StrSplit(config.log_path(), '/')) {
     if (part == "..") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("config.log_path: \"", config.log_path(), "\" leads out of the log directory"));
+      return absl::InvalidArgumentError(absl::StrCat("config.log_path: \"", config.log_path(),
+                                                     "\" leads out of the log directory"));
     }
   }
   return absl::OkStatus();
@@ -61,8 +61,8 @@ std::string ShimLogPath(const v1::PodSandboxConfig& pod, const state::ContainerR
   return absl::StrCat(trusted, "/./", absl::StripPrefix(absl::StripPrefix(path, trusted), "/"));
 }
 
-absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths,
-                                                       const v1::LinuxContainerSecurityContext& context) {
+absl::StatusOr<std::optional<std::string>> ReadSeccomp(
+    runtime::HostPaths& paths, const v1::LinuxContainerSecurityContext& context) {
   CRISP_ASSIGN_OR_RETURN(const SeccompSelection selection, SelectSeccomp(context));
   if (selection.choice != SeccompChoice::kLocalhost) return std::optional<std::string>();
   auto text = paths.Read(selection.path, 1u << 20);
@@ -71,12 +71,14 @@ absl::StatusOr<std::optional<std::string>> ReadSeccomp(runtime::HostPaths& paths
   }
   // NotFound would say that the pod or the image is.
   if (!text.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("seccomp: ", std::string(text.status().message())));
+    return absl::InvalidArgumentError(
+        absl::StrCat("seccomp: ", std::string(text.status().message())));
   }
   return std::optional<std::string>(*std::move(text));
 }
 
-absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context, const HostFacts& host) {
+absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context,
+                           const HostFacts& host) {
   CRISP_ASSIGN_OR_RETURN(const std::string profile, SelectAppArmor(context, host));
   if (profile.empty()) return absl::OkStatus();
   const absl::Status loaded = runtime::CheckAppArmorProfile(profile);
@@ -109,7 +111,8 @@ absl::StatusOr<std::string> ContainerMaker::Existing(const std::string& key,
   const bool alive = record.stage() == state::ContainerRecord::RUNNING;
   // One that has ended gives its name up.
   if (!alive && record.stage() != state::ContainerRecord::CREATED) return std::string();
-  if (google::protobuf::util::MessageDifferencer::Equals(record.config(), request.config())) return id;
+  if (google::protobuf::util::MessageDifferencer::Equals(record.config(), request.config()))
+    return id;
   if (alive) {
     return absl::AlreadyExistsError(absl::StrCat(
         "container ", id, " is running under this name and attempt with another configuration"));
@@ -139,12 +142,14 @@ absl::StatusOr<state::ContainerRecord> ContainerMaker::InitialRecord(const Conta
                          runtime::ContainerCgroupPath(driver, parent, job.pod->id, record.id()));
   record.set_cgroup_path(std::move(cgroup));
   for (int i = 0; i < job.config.mounts_size(); ++i) {
-    if (job.config.mounts(i).has_image()) record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
+    if (job.config.mounts(i).has_image())
+      record.add_view_keys(absl::StrCat(record.id(), "-image-", i));
   }
   return record;
 }
 
-absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerRequest& request, const PodPtr& pod,
+absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerRequest& request,
+                                                 const PodPtr& pod,
                                                  const std::string& key) {
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(pod->id));
   CRISP_RETURN_IF_ERROR(PodTable::BeginCreation(*pod));
@@ -173,7 +178,8 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
       timer.Done("limits");
       return limited;
     };
-    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime), limit);
+    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime),
+                                 limit);
   }
   if (made.ok()) {
     timer.Done("shim");
@@ -181,7 +187,8 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
   }
   if (made.ok()) made = table_.ShowMade(container);
   if (!made.ok()) {
-    LogWarning("container.create.failed", {{"container", container->id}, {"error", made.ToString()}});
+    LogWarning("container.create.failed",
+               {{"container", container->id}, {"error", made.ToString()}});
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*container, Mover::kMaker, state::ContainerRecord::REMOVING);
     remover_.Undo(container, /*now=*/true);
@@ -228,18 +235,20 @@ absl::Status ContainerMaker::Prepare(ContainerJob& job) {
     const auto held = target->Snapshot();
     const state::ContainerRecord& record = *held;
     if (target->pod != job.pod || record.stage() != state::ContainerRecord::RUNNING) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "namespace_options.target_id: container ", target->id, " is not running in this pod sandbox"));
+      return absl::InvalidArgumentError(absl::StrCat("namespace_options.target_id: container ",
+                                                     target->id,
+                                                     " is not running in this pod sandbox"));
     }
     job.target_pid = record.pid();
   }
   return BuildAndPlan(job);
 }
 
-absl::StatusOr<runtime::ContainerInputs> ContainerMaker::MakePlanInputs(const ContainerJob& job,
-                                                                        const state::ContainerRecord& record,
-                                                                        const runtime::PodNamespaces& namespaces,
-                                                                        const runtime::Cgroup& group) {
+absl::StatusOr<runtime::ContainerInputs> ContainerMaker::MakePlanInputs(
+    const ContainerJob& job,
+    const state::ContainerRecord& record,
+    const runtime::PodNamespaces& namespaces,
+    const runtime::Cgroup& group) {
   runtime::ContainerInputs inputs{
       .container_id = record.id(),
       .lower_dirs = job.root.lower_dirs,
@@ -253,7 +262,8 @@ absl::StatusOr<runtime::ContainerInputs> ContainerMaker::MakePlanInputs(const Co
       .cgroup_dirs = group.Dirs(),
       .cgroup_v2 = node_.layout->v2,
       .cgroup_mounts = group.Mounts(
-          "/sys/fs/cgroup", !job.config.linux().security_context().privileged() && !node_.CgroupWritable(*job.pod),
+          "/sys/fs/cgroup",
+          !job.config.linux().security_context().privileged() && !node_.CgroupWritable(*job.pod),
           job.spec.FindNamespace("cgroup") == nullptr),
       .available_capabilities = node_.host.capabilities,
       .image_volumes = job.image_volumes,
@@ -278,10 +288,12 @@ absl::Status ContainerMaker::RecordMade(const ContainerJob& job) {
   const auto fill = [&job](state::ContainerRecord& r) {
     r.mutable_user()->set_uid(job.user.uid);
     r.mutable_user()->set_gid(job.user.gid);
-    r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(), job.user.groups.end());
+    r.mutable_user()->mutable_supplemental_groups()->Assign(job.user.groups.begin(),
+                                                            job.user.groups.end());
     r.mutable_mounts()->Assign(job.shown_mounts.begin(), job.shown_mounts.end());
   };
-  CRISP_RETURN_IF_ERROR(table_.Advance(container, Mover::kMaker, state::ContainerRecord::CREATED, fill).status);
+  CRISP_RETURN_IF_ERROR(
+      table_.Advance(container, Mover::kMaker, state::ContainerRecord::CREATED, fill).status);
   return table_.KeepCopy(container, spec);
 }
 
@@ -316,8 +328,10 @@ absl::Status ContainerMaker::BuildAndPlan(ContainerJob& job) {
                           .seccomp_json = job.seccomp_json,
                           .selinux = job.selinux};
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
-  EditedSpec edited{
-      .pod = job.pod_config, .container = job.config, .spec = job.spec, .device_sources = job.device_sources};
+  EditedSpec edited{.pod = job.pod_config,
+                    .container = job.config,
+                    .spec = job.spec,
+                    .device_sources = job.device_sources};
   for (const std::unique_ptr<SpecEdit>& edit : edits_) CRISP_RETURN_IF_ERROR(edit->Apply(edited));
   job.user.groups = job.spec.process.user.additional_gids;
   job.timer->Done("spec");

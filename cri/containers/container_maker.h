@@ -19,13 +19,18 @@
 
 namespace crisp::cri {
 
-// Creates containers: from the CRI's configuration over the OCI spec to what the shim makes of its plan.
-// Thread-safe.
+// Creates containers: from the CRI's configuration over the OCI spec to what the shim makes of its
+// plan. Thread-safe.
 class ContainerMaker {
  public:
   // All outlive it. `edits`: what changes the specs, in this order.
-  ContainerMaker(const NodeContext& node, PodTable& table, Executions& executions, SelinuxLabels& labels,
-                 SpareRoots& roots, ContainerRemover& remover, const PodEvents& events,
+  ContainerMaker(const NodeContext& node,
+                 PodTable& table,
+                 Executions& executions,
+                 SelinuxLabels& labels,
+                 SpareRoots& roots,
+                 ContainerRemover& remover,
+                 const PodEvents& events,
                  std::vector<std::unique_ptr<SpecEdit>> edits)
       : node_(node),
         table_(table),
@@ -36,14 +41,18 @@ class ContainerMaker {
         events_(events),
         edits_(std::move(edits)) {}
 
-  // The id. The same request again joins the first one or finds what it made; AlreadyExists when another
-  // configuration runs under the name. A failure leaves nothing, but for what is undone in the background.
-  absl::StatusOr<std::string> Create(const v1::CreateContainerRequest& request, const Cancel& cancel);
+  // The id. The same request again joins the first one or finds what it made; AlreadyExists when
+  // another configuration runs under the name. A failure leaves nothing, but for what is undone in
+  // the background.
+  absl::StatusOr<std::string> Create(const v1::CreateContainerRequest& request,
+                                     const Cancel& cancel);
 
  private:
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.
-  absl::StatusOr<std::string> Existing(const std::string& key, const v1::CreateContainerRequest& request);
-  absl::StatusOr<std::string> Make(const v1::CreateContainerRequest& request, const PodPtr& pod,
+  absl::StatusOr<std::string> Existing(const std::string& key,
+                                       const v1::CreateContainerRequest& request);
+  absl::StatusOr<std::string> Make(const v1::CreateContainerRequest& request,
+                                   const PodPtr& pod,
                                    const std::string& key);
   absl::StatusOr<state::ContainerRecord> InitialRecord(const ContainerJob& job);
   absl::Status Prepare(ContainerJob& job);

@@ -54,11 +54,11 @@ absl::Status ContainerRemover::TearDown(const ContainerPtr& container) {
   StepTimer timer("TearDownContainer", container->steps, node_.metrics);
   CRISP_RETURN_IF_ERROR(group.Kill(soon));
   timer.Done("kill");
-  // Only a shim that is gone has let go of the mounts by itself. One that is still to be connected to
-  // would tell of the container later, when nothing else does.
+  // Only a shim that is gone has let go of the mounts by itself. One that is still to be connected
+  // to would tell of the container later, when nothing else does.
   if (container->pod->Adopting()) {
-    return absl::UnavailableError(
-        absl::StrCat("the shim of pod sandbox ", container->pod->id, " is still being connected to"));
+    return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", container->pod->id,
+                                               " is still being connected to"));
   }
   if (auto shim = container->pod->GetShim(); shim != nullptr) {
     const absl::Status removed = shim->RemoveContainer(container->id);

@@ -11,19 +11,22 @@
 
 namespace crisp::cri {
 
-// Removes containers: for clients at once, and what they have, in the background, until nothing is left.
-// Thread-safe.
+// Removes containers: for clients at once, and what they have, in the background, until nothing is
+// left. Thread-safe.
 class ContainerRemover {
  public:
   // All outlive it; `background` but for its jobs.
-  ContainerRemover(const NodeContext& node, PodTable& table, ContainerStopper& stopper, const PodEvents& events,
+  ContainerRemover(const NodeContext& node,
+                   PodTable& table,
+                   ContainerStopper& stopper,
+                   const PodEvents& events,
                    WorkQueue& background)
       : node_(node), table_(table), stopper_(stopper), events_(events), background_(background) {}
 
   // Kills it if it runs. When it returns OK no client sees it any more.
   absl::Status Remove(const ContainerPtr& container, const Cancel& cancel);
-  // Undoes all that there is of a container that no client sees; it has the stage REMOVING or will never be
-  // seen. Tried at once if `now`, then in the background until it succeeds.
+  // Undoes all that there is of a container that no client sees; it has the stage REMOVING or will
+  // never be seen. Tried at once if `now`, then in the background until it succeeds.
   void Undo(const ContainerPtr& container, bool now);
 
  private:

@@ -18,10 +18,12 @@ namespace {
 
 // Clients know a failed image volume by how its text begins.
 absl::Status ImageVolumeError(const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat("ImageVolumeMountFailed: ", std::string(status.message())));
+  return absl::Status(status.code(),
+                      absl::StrCat("ImageVolumeMountFailed: ", std::string(status.message())));
 }
 
-// Whether some layer has the directory. What is below a symlink is found by the shim, in the merged tree.
+// Whether some layer has the directory. What is below a symlink is found by the shim, in the merged
+// tree.
 bool SubPathMayExist(const std::vector<std::string>& lowers, const std::string& sub_path) {
   for (const std::string& lower : lowers) {
     auto layer = Open(lower, O_PATH | O_DIRECTORY);
@@ -51,14 +53,17 @@ absl::Status ContainerMaker::ResolveMounts(ContainerJob& job) {
       resolved.image_key = record.view_keys(images++);
       absl::StatusOr<storage::Image> image = node_.images->Find(mount.image().image());
       if (!image.ok()) return ImageVolumeError(image.status());
-      absl::StatusOr<storage::RootFs> view = node_.images->PrepareView(resolved.image_key, image->id);
+      absl::StatusOr<storage::RootFs> view =
+          node_.images->PrepareView(resolved.image_key, image->id);
       if (!view.ok()) return ImageVolumeError(view.status());
-      if (!mount.image_sub_path().empty() && !SubPathMayExist(view->lower_dirs, mount.image_sub_path())) {
+      if (!mount.image_sub_path().empty() &&
+          !SubPathMayExist(view->lower_dirs, mount.image_sub_path())) {
         return ImageVolumeError(absl::InvalidArgumentError(
             absl::StrCat("the image has no path ", mount.image_sub_path())));
       }
       resolved.image_id = image->id;
-      job.image_volumes[resolved.image_key] = {.lowers = view->lower_dirs, .sub_path = mount.image_sub_path()};
+      job.image_volumes[resolved.image_key] = {.lowers = view->lower_dirs,
+                                               .sub_path = mount.image_sub_path()};
       shown.mutable_image()->set_image_ref(image->id);
     } else {
       resolved.host_path = std::move(*source++);
@@ -78,14 +83,16 @@ absl::Status ContainerMaker::ResolveMounts(ContainerJob& job) {
 
 absl::Status ContainerMaker::ResolveDevices(ContainerJob& job) {
   for (const v1::Device& device : job.config.devices()) {
-    const std::string shown = device.container_path().empty() ? device.host_path() : device.container_path();
-    if (shown.empty() || shown[0] != '/' || device.host_path().empty() || device.host_path()[0] != '/') {
-      return absl::InvalidArgumentError(
-          absl::StrCat("devices: \"", device.host_path(), "\" at \"", shown, "\" are not absolute paths"));
+    const std::string shown =
+        device.container_path().empty() ? device.host_path() : device.container_path();
+    if (shown.empty() || shown[0] != '/' || device.host_path().empty() ||
+        device.host_path()[0] != '/') {
+      return absl::InvalidArgumentError(absl::StrCat("devices: \"", device.host_path(), "\" at \"",
+                                                     shown, "\" are not absolute paths"));
     }
     if (device.permissions().find_first_not_of("rwm") != std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("devices: permissions \"", device.permissions(), "\" are not of r, w and m"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "devices: permissions \"", device.permissions(), "\" are not of r, w and m"));
     }
     auto found = ScanDevices(*node_.paths, device.host_path(), shown);
     if (!found.ok() && IsPathsTrouble(found.status())) return found.status();
@@ -100,15 +107,18 @@ absl::Status ContainerMaker::ResolveDevices(ContainerJob& job) {
 }
 
 absl::Status ContainerMaker::ResolveUser(ContainerJob& job) {
-  CRISP_ASSIGN_OR_RETURN(const runtime::UserRequest request, MakeUserRequest(job.config, job.image));
-  CRISP_ASSIGN_OR_RETURN(const runtime::AccountFiles files, runtime::ReadAccountFiles(job.root.lower_dirs));
+  CRISP_ASSIGN_OR_RETURN(const runtime::UserRequest request,
+                         MakeUserRequest(job.config, job.image));
+  CRISP_ASSIGN_OR_RETURN(const runtime::AccountFiles files,
+                         runtime::ReadAccountFiles(job.root.lower_dirs));
   CRISP_ASSIGN_OR_RETURN(job.user, runtime::ResolveUser(request, files));
   return absl::OkStatus();
 }
 
 absl::Status ContainerMaker::MakeVolumes(ContainerJob& job) {
   std::vector<std::string> taken;
-  for (const v1::Mount& mount : job.config.mounts()) taken.push_back(CleanAbsolutePath(mount.container_path()));
+  for (const v1::Mount& mount : job.config.mounts())
+    taken.push_back(CleanAbsolutePath(mount.container_path()));
   for (size_t i = 0; i < job.image.volumes.size(); ++i) {
     const std::string path = CleanAbsolutePath(job.image.volumes[i]);
     if (path == "/" || std::find(taken.begin(), taken.end(), path) != taken.end()) continue;
@@ -122,7 +132,8 @@ absl::Status ContainerMaker::MakeVolumes(ContainerJob& job) {
   return absl::OkStatus();
 }
 
-absl::Status ContainerMaker::RelabelVolume(const ContainerJob& job, const ResolvedMount& mount) const {
+absl::Status ContainerMaker::RelabelVolume(const ContainerJob& job,
+                                           const ResolvedMount& mount) const {
   // Whoever is not confined needs no label, and others in the pod may have theirs on it.
   if (!mount.mount.selinux_relabel() || mount.mount.has_image() || !job.selinux.confined) {
     return absl::OkStatus();

@@ -30,11 +30,13 @@ absl::Status ContainerStarter::Start(const ContainerPtr& container, const Cancel
 }
 
 absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) {
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(container->pod->id));
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim,
+                         table_.FindReadyPod(container->pod->id));
   const v1::NamespaceOption options =
       container->Snapshot()->config().linux().security_context().namespace_options();
   // It may have ended since CreateContainer looked, and its pid may be another's.
-  if (options.pid() == v1::TARGET) CRISP_RETURN_IF_ERROR(table_.FindRunning(options.target_id()).status());
+  if (options.pid() == v1::TARGET)
+    CRISP_RETURN_IF_ERROR(table_.FindRunning(options.target_id()).status());
   CRISP_RETURN_IF_ERROR(PodTable::BeginStart(*container));
   StepTimer timer("StartContainer", container->steps, node_.metrics);
   // Who stops it does not wait for a shim that does not answer.
@@ -61,9 +63,11 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   if (!status.ok()) {
     // Also after an answer that never came: whatever runs there is nobody's.
     const absl::Status killed = node_.CgroupAt(container->Snapshot()->cgroup_path()).KillOnce();
-    if (!killed.ok()) LogWarning("container.kill", {{"container", container->id}, {"error", killed.ToString()}});
+    if (!killed.ok())
+      LogWarning("container.kill", {{"container", container->id}, {"error", killed.ToString()}});
   }
-  const ContainerStage stage = status.ok() ? state::ContainerRecord::RUNNING : state::ContainerRecord::EXITED;
+  const ContainerStage stage =
+      status.ok() ? state::ContainerRecord::RUNNING : state::ContainerRecord::EXITED;
   // A row that could not be written is made good by the next one; the container runs.
   (void)table_.Advance(*container, Mover::kStarter, stage, [&](state::ContainerRecord& record) {
     record.set_started_at(status.ok() ? absl::ToUnixNanos(started->started_at) : now);
@@ -79,7 +83,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   std::optional<runtime::ExitRecord> early;
   const int signal = Settle(*container, started, &early);
   if (!status.ok()) {
-    LogWarning("container.start.failed", {{"container", container->id}, {"error", status.ToString()}});
+    LogWarning("container.start.failed",
+               {{"container", container->id}, {"error", status.ToString()}});
     events_.Tell(LifePoint::kContainerExited, *container);
     return status;
   }
@@ -89,7 +94,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   events_.Tell(LifePoint::kContainerStarted, *container);
   if (signal != 0) {
     const absl::Status sent = SignalInit(*container, signal);
-    if (!sent.ok()) LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
+    if (!sent.ok())
+      LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
   }
   if (early.has_value()) {
     quick_.Post([this, container, record = *early] { exits_.Handle(container, record, ""); });
@@ -97,7 +103,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   return absl::OkStatus();
 }
 
-int ContainerStarter::Settle(Container& container, absl::StatusOr<runtime::StartedProcess>& started,
+int ContainerStarter::Settle(Container& container,
+                             absl::StatusOr<runtime::StartedProcess>& started,
                              std::optional<runtime::ExitRecord>* early) {
   absl::MutexLock lock(&container.mutex);
   container.phase = Container::Phase::kSettled;

@@ -18,20 +18,31 @@ namespace crisp::cri {
 class ContainerStarter {
  public:
   // All outlive it; `quick` but for its jobs.
-  ContainerStarter(const NodeContext& node, PodTable& table, const ResourceUpdates& updates, ContainerExits& exits,
-                   const PodEvents& events, WorkQueue& quick)
-      : node_(node), table_(table), updates_(updates), exits_(exits), events_(events), quick_(quick) {}
+  ContainerStarter(const NodeContext& node,
+                   PodTable& table,
+                   const ResourceUpdates& updates,
+                   ContainerExits& exits,
+                   const PodEvents& events,
+                   WorkQueue& quick)
+      : node_(node),
+        table_(table),
+        updates_(updates),
+        exits_(exits),
+        events_(events),
+        quick_(quick) {}
 
-  // Who asks while it is being started waits for that. FailedPrecondition unless it is created. A start that
-  // fails is the container's end.
+  // Who asks while it is being started waits for that. FailedPrecondition unless it is created. A
+  // start that fails is the container's end.
   absl::Status Start(const ContainerPtr& container, const Cancel& cancel);
 
  private:
   absl::StatusOr<bool> StartOnce(const ContainerPtr& container);
-  absl::Status Finish(const ContainerPtr& container, absl::StatusOr<runtime::StartedProcess> started);
-  // The container is what its stage says from now on. Gives an end that was told meanwhile. Returns the signal
-  // of a stop that came too early to send it, or 0.
-  static int Settle(Container& container, absl::StatusOr<runtime::StartedProcess>& started,
+  absl::Status Finish(const ContainerPtr& container,
+                      absl::StatusOr<runtime::StartedProcess> started);
+  // The container is what its stage says from now on. Gives an end that was told meanwhile. Returns
+  // the signal of a stop that came too early to send it, or 0.
+  static int Settle(Container& container,
+                    absl::StatusOr<runtime::StartedProcess>& started,
                     std::optional<runtime::ExitRecord>* early);
 
   const NodeContext& node_;

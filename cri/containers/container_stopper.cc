@@ -17,7 +17,8 @@
 namespace crisp::cri {
 namespace {
 
-// What a shim may take to tell of an exit. With nothing left of a container it has ended, told or not.
+// What a shim may take to tell of an exit. With nothing left of a container it has ended, told or
+// not.
 constexpr absl::Duration kNewsTime = absl::Seconds(2);
 
 }  // namespace
@@ -38,14 +39,17 @@ void ContainerStopper::Thaw(const Pod& pod) const {
   const auto record = pod.Snapshot();
   const std::string& parent = record->config().linux().cgroup_parent();
   absl::Status thawed = node_.CgroupAt(record->cgroup_path()).ThawIfFrozen();
-  if (runtime::DriverOfPod(parent, record->cgroup_path()) == runtime::CgroupDriver::kSystemd && !parent.empty()) {
+  if (runtime::DriverOfPod(parent, record->cgroup_path()) == runtime::CgroupDriver::kSystemd &&
+      !parent.empty()) {
     const absl::StatusOr<std::string> scope = runtime::PodScopePath(parent, pod.id);
     thawed.Update(scope.ok() ? node_.CgroupAt(*scope).ThawIfFrozen() : scope.status());
   }
   if (!thawed.ok()) LogWarning("pod.thaw", {{"pod", pod.id}, {"error", thawed.ToString()}});
 }
 
-absl::Status ContainerStopper::Stop(const ContainerPtr& container, absl::Duration grace, const Cancel& cancel) {
+absl::Status ContainerStopper::Stop(const ContainerPtr& container,
+                                    absl::Duration grace,
+                                    const Cancel& cancel) {
   StepTimer timer("StopContainer", container->steps, node_.metrics);
   Request(container, grace);
   timer.Done("signal");
@@ -93,7 +97,8 @@ void ContainerStopper::Escalate(const ContainerPtr& container, int round) {
   if (!killed.ok() && SignalInit(*container, SIGKILL).ok()) killed = absl::OkStatus();
   if (ConcludeExit(container)) return;
   if (round == 100) {
-    LogWarning("container.unkillable", {{"container", container->id}, {"error", killed.ToString()}});
+    LogWarning("container.unkillable",
+               {{"container", container->id}, {"error", killed.ToString()}});
   }
   {
     absl::MutexLock lock(&container->mutex);
@@ -113,12 +118,14 @@ bool ContainerStopper::ConcludeExit(const ContainerPtr& container) {
   }
   const absl::StatusOr<bool> empty = node_.CgroupAt(cgroup).IsEmpty();
   if (!empty.ok() || !*empty) return false;
-  const auto written = runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
+  const auto written =
+      runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
   if (!written.ok()) LogWarning("container.exit_untold", {{"container", container->id}});
   exits_.Handle(container,
-                written.ok()
-                    ? *written
-                    : runtime::ExitRecord{.exit_code = 128 + SIGKILL, .signal = SIGKILL, .exited_at = absl::Now()},
+                written.ok() ? *written
+                             : runtime::ExitRecord{.exit_code = 128 + SIGKILL,
+                                                   .signal = SIGKILL,
+                                                   .exited_at = absl::Now()},
                 "");
   return true;
 }

@@ -10,24 +10,28 @@
 
 namespace crisp::cri {
 
-// Ends containers: by their own signal, and by SIGKILL to all that is in their group when their time is up,
-// again and again until nothing is left. Thread-safe.
+// Ends containers: by their own signal, and by SIGKILL to all that is in their group when their
+// time is up, again and again until nothing is left. Thread-safe.
 class ContainerStopper {
  public:
   // All outlive it; the jobs of `timers` use it.
-  ContainerStopper(const NodeContext& node, const PodTable& table, ContainerExits& exits, WorkQueue& timers)
+  ContainerStopper(const NodeContext& node,
+                   const PodTable& table,
+                   ContainerExits& exits,
+                   WorkQueue& timers)
       : node_(node), table_(table), exits_(exits), timers_(timers) {}
 
   // Request() and Await().
   absl::Status Stop(const ContainerPtr& container, absl::Duration grace, const Cancel& cancel);
-  // Sends the stop signal, and sees to it that the container is killed when the grace is over. Does not
-  // wait. Of several requests the one that kills first counts. Nothing if it does not run.
+  // Sends the stop signal, and sees to it that the container is killed when the grace is over. Does
+  // not wait. Of several requests the one that kills first counts. Nothing if it does not run.
   void Request(const ContainerPtr& container, absl::Duration grace);
   // Until it neither runs nor starts.
   absl::Status Await(const ContainerPtr& container, const Cancel& cancel);
   // Both for all containers of a pod, without grace.
   absl::Status KillAllOf(const Pod& pod, const Cancel& cancel);
-  // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in them.
+  // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in
+  // them.
   void Thaw(const Pod& pod) const;
 
  private:
@@ -41,7 +45,8 @@ class ContainerStopper {
   WorkQueue& timers_;
 };
 
-// To the container's first process: by its pidfd, or by the shim where there is none. OK when it has ended.
+// To the container's first process: by its pidfd, or by the shim where there is none. OK when it
+// has ended.
 absl::Status SignalInit(const Container& container, int signal);
 
 }  // namespace crisp::cri

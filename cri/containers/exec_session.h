@@ -23,7 +23,10 @@ namespace crisp::cri {
 class ExecSession {
  public:
   // `exited`: an eventfd.
-  ExecSession(std::string id, std::string container_id, UniqueFd exited, std::shared_ptr<runtime::Shim> shim)
+  ExecSession(std::string id,
+              std::string container_id,
+              UniqueFd exited,
+              std::shared_ptr<runtime::Shim> shim)
       : id_(std::move(id)),
         container_id_(std::move(container_id)),
         exited_(std::move(exited)),
@@ -38,8 +41,8 @@ class ExecSession {
     absl::MutexLock lock(&mutex_);
     return exit_;
   }
-  // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process is gone
-  // or `cancel` fires.
+  // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process
+  // is gone or `cancel` fires.
   absl::Status Kill(const Cancel& cancel);
   absl::Status Resize(uint16_t rows, uint16_t columns);
 
@@ -60,7 +63,8 @@ class ExecTable {
   void Insert(const std::shared_ptr<ExecSession>& session);
   void Erase(const std::string& exec_id);
   // Tells the session and forgets it; returns it, or null when unknown.
-  std::shared_ptr<ExecSession> Finish(const std::string& exec_id, const runtime::ExitRecord& record);
+  std::shared_ptr<ExecSession> Finish(const std::string& exec_id,
+                                      const runtime::ExitRecord& record);
   // The container or its shim has ended, and its execs with it.
   void FinishAllOf(const std::string& container_id, const runtime::ExitRecord& record);
 

@@ -36,7 +36,6 @@ absl::StatusOr<Pipe> MakePipe() {
   return pipe;
 }
 
-
 int Milliseconds(absl::Duration duration) {
   // Rounded up: a poll that returns early only spins.
   return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(duration) + 1, 0, 200));
@@ -46,7 +45,8 @@ int Milliseconds(absl::Duration duration) {
 
 absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::MakeBase(const runtime::OciSpec& spec) {
   auto base = std::make_shared<ExecBase>();
-  CRISP_ASSIGN_OR_RETURN(base->process, runtime::BuildProcessPlan(spec.process, node_.host.capabilities));
+  CRISP_ASSIGN_OR_RETURN(base->process,
+                         runtime::BuildProcessPlan(spec.process, node_.host.capabilities));
   base->process.argv.clear();
   if (spec.linux_.seccomp.has_value()) {
     CRISP_ASSIGN_OR_RETURN(base->seccomp, seccomp_.Get(*spec.linux_.seccomp));
@@ -72,15 +72,19 @@ void Executions::FinishAllOf(const std::string& container_id, absl::Time at) {
 }
 
 absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view container_id,
-                                                               const std::vector<std::string>& argv, bool terminal,
-                                                               const runtime::Stdio& stdio, const Cancel& cancel) {
+                                                               const std::vector<std::string>& argv,
+                                                               bool terminal,
+                                                               const runtime::Stdio& stdio,
+                                                               const Cancel& cancel) {
   if (argv.empty() || argv[0].empty()) return absl::InvalidArgumentError("cmd: nothing to run");
-  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(container_id));
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
+                         table_.FindRunning(container_id));
   Container& container = *running.container;
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const ExecBase> base, BaseOf(container));
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
-  auto session = std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited), running.shim);
+  auto session =
+      std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited), running.shim);
   runtime::ExecInputs inputs{.exec_id = session->id(),
                              .container_id = running.id,
                              .argv = argv,
@@ -90,7 +94,8 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
     inputs.seccomp_bpf = base->seccomp->bpf;
     inputs.seccomp_flags = base->seccomp->flags;
   }
-  CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan, runtime::BuildExecPlan(base->process, std::move(inputs)));
+  CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan,
+                         runtime::BuildExecPlan(base->process, std::move(inputs)));
   plan.cgroup_dirs = node_.CgroupAt(container.Snapshot()->cgroup_path()).ExecDirs();
   // Known before it starts: its end may be told before Exec() returns.
   sessions_.Insert(session);
@@ -105,11 +110,13 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
   return session;
 }
 
-absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* reply,
+absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
+                                  v1::ExecSyncResponse* reply,
                                   const Cancel& cancel) {
   const absl::Time deadline =
-      request.timeout() > 0 ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
-                            : absl::InfiniteFuture();
+      request.timeout() > 0
+          ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
+          : absl::InfiniteFuture();
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
   // Its time-out is that of its start, too.
@@ -118,8 +125,8 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSy
       Start(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
             {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
   if (absl::IsDeadlineExceeded(begun.status()) && absl::Now() >= deadline) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("exec: the command did not begin within ", request.timeout(), " s and was killed"));
+    return absl::DeadlineExceededError(absl::StrCat("exec: the command did not begin within ",
+                                                    request.timeout(), " s and was killed"));
   }
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<ExecSession> session, std::move(begun));
   out.write.reset();
@@ -130,17 +137,20 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSy
     const bool exited = session->exit().has_value();
     if (exited && drain_until == absl::InfiniteFuture()) drain_until = absl::Now() + kDrainTime;
     const absl::Status read = DrainExecOutput(out.read, err.read, *reply);
-    if (read.ok() && exited && ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until)) break;
+    if (read.ok() && exited &&
+        ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until))
+      break;
     if (!exited || !read.ok()) {
       absl::Status status = read;
       if (status.ok()) status = cancel.Check("exec");
       if (status.ok() && absl::Now() >= deadline) {
-        status = absl::DeadlineExceededError(
-            absl::StrCat("exec: the command did not end within ", request.timeout(), " s and was killed"));
+        status = absl::DeadlineExceededError(absl::StrCat("exec: the command did not end within ",
+                                                          request.timeout(), " s and was killed"));
       }
       if (!status.ok()) {
         const absl::Status killed = session->Kill(Cancel(absl::Now() + absl::Seconds(2)));
-        if (!killed.ok()) LogWarning("exec.kill", {{"exec", session->id()}, {"error", killed.ToString()}});
+        if (!killed.ok())
+          LogWarning("exec.kill", {{"exec", session->id()}, {"error", killed.ToString()}});
         return status;
       }
     }

@@ -26,9 +26,13 @@ class Executions {
   // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
   // FailedPrecondition unless running, InvalidArgument without argv.
   absl::StatusOr<std::shared_ptr<ExecSession>> Start(absl::string_view container_id,
-                                                     const std::vector<std::string>& argv, bool terminal,
-                                                     const runtime::Stdio& stdio, const Cancel& cancel);
-  absl::Status ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* reply, const Cancel& cancel);
+                                                     const std::vector<std::string>& argv,
+                                                     bool terminal,
+                                                     const runtime::Stdio& stdio,
+                                                     const Cancel& cancel);
+  absl::Status ExecSync(const v1::ExecSyncRequest& request,
+                        v1::ExecSyncResponse* reply,
+                        const Cancel& cancel);
 
   // What all processes of a container with this spec have in common.
   absl::StatusOr<std::shared_ptr<const ExecBase>> MakeBase(const runtime::OciSpec& spec);

@@ -21,12 +21,13 @@ namespace {
 constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_parser
 
 void LoadDefaultAppArmor(const std::string& state, HostFacts& host) {
-  const absl::Status loaded =
-      runtime::LoadDefaultAppArmor(absl::StrCat(state, "/apparmor-default"), Cancel(absl::Now() + kAppArmorTime));
+  const absl::Status loaded = runtime::LoadDefaultAppArmor(absl::StrCat(state, "/apparmor-default"),
+                                                           Cancel(absl::Now() + kAppArmorTime));
   if (loaded.ok()) {
     host.default_apparmor = runtime::kDefaultAppArmorProfile;
   } else {
-    LogWarning("containers that name no AppArmor profile run unconfined", {{"error", loaded.ToString()}});
+    LogWarning("containers that name no AppArmor profile run unconfined",
+               {{"error", loaded.ToString()}});
   }
 }
 
@@ -37,7 +38,8 @@ void TellWhatIsMissing(const NodeContext& node) {
   }
   const runtime::SelinuxHost& selinux = node.host.selinux;
   if (!selinux.enabled && !selinux.off && !selinux.required) {
-    LogInfo("SELinux labels that pods ask for are overlooked", {{"reason", "this kernel has no SELinux"}});
+    LogInfo("SELinux labels that pods ask for are overlooked",
+            {{"reason", "this kernel has no SELinux"}});
   }
   if (selinux.enabled && !selinux.off && !selinux.unusable.empty()) {
     LogWarning("containers run without SELinux labels", {{"reason", selinux.unusable}});
@@ -50,13 +52,14 @@ absl::StatusOr<std::unique_ptr<const NodeContext>> NodeContext::Make(PodManagerO
                                                                      storage::ImageStore* images,
                                                                      network::PodNetwork* network,
                                                                      metrics::Registry* metrics) {
-  std::unique_ptr<NodeContext> node(
-      new NodeContext{.options = std::move(options), .images = images, .network = network, .metrics = metrics});
+  std::unique_ptr<NodeContext> node(new NodeContext{
+      .options = std::move(options), .images = images, .network = network, .metrics = metrics});
   const std::string& root = node->options.root;
   CRISP_RETURN_IF_ERROR(MakeDirs(node->PodsDir(), 0711));
   CRISP_RETURN_IF_ERROR(MakeDirs(node->VolumesDir(), 0711));
-  CRISP_ASSIGN_OR_RETURN(node->paths, runtime::HostPaths::Create({.helper = node->options.path_helper,
-                                                                  .timeout = node->options.path_timeout}));
+  CRISP_ASSIGN_OR_RETURN(node->paths,
+                         runtime::HostPaths::Create({.helper = node->options.path_helper,
+                                                     .timeout = node->options.path_timeout}));
   node->layout = node->options.cgroups;
   if (node->layout == nullptr) {
     CRISP_ASSIGN_OR_RETURN(runtime::CgroupLayout layout, runtime::DetectCgroups());
@@ -86,7 +89,8 @@ std::string NodeContext::OlderFilesDir(absl::string_view pod_id) const {
   return access(dir.c_str(), F_OK) == 0 ? dir : "";
 }
 
-std::string NodeContext::ExitRecordPath(absl::string_view pod_id, absl::string_view container_id) const {
+std::string NodeContext::ExitRecordPath(absl::string_view pod_id,
+                                        absl::string_view container_id) const {
   return absl::StrCat(PodDir(pod_id), "/exits/", container_id);
 }
 
@@ -98,8 +102,8 @@ std::string NodeContext::VolumeDir(absl::string_view container_id) const {
 
 bool NodeContext::CgroupWritable(const Pod& pod) const {
   const std::vector<std::string>& handlers = options.cgroup_writable_handlers;
-  return layout->nsdelegate &&
-         std::find(handlers.begin(), handlers.end(), pod.Snapshot()->runtime_handler()) != handlers.end();
+  return layout->nsdelegate && std::find(handlers.begin(), handlers.end(),
+                                         pod.Snapshot()->runtime_handler()) != handlers.end();
 }
 
 runtime::PodNamespaces NamespacesOf(const Pod& pod) {

@@ -18,8 +18,8 @@
 
 namespace crisp::cri {
 
-// What all that works on pods has in common: what the node is like, what it was told to do, and where
-// things are. Nothing of it changes once it is made.
+// What all that works on pods has in common: what the node is like, what it was told to do, and
+// where things are. Nothing of it changes once it is made.
 struct NodeContext {
   const PodManagerOptions options;
   storage::ImageStore* const images;
@@ -30,8 +30,8 @@ struct NodeContext {
   ConstantLayers layers;
   std::unique_ptr<runtime::HostPaths> paths;
 
-  // Looks at the machine and makes the directories and layers that every pod needs. What is pointed to
-  // outlives it.
+  // Looks at the machine and makes the directories and layers that every pod needs. What is pointed
+  // to outlives it.
   static absl::StatusOr<std::unique_ptr<const NodeContext>> Make(PodManagerOptions options,
                                                                  storage::ImageStore* images,
                                                                  network::PodNetwork* network,
@@ -39,7 +39,8 @@ struct NodeContext {
 
   std::string PodsDir() const;
   std::string PodDir(absl::string_view pod_id) const;
-  // Where a pod has its files for /etc that was made by a version which kept them there; else empty.
+  // Where a pod has its files for /etc that was made by a version which kept them there; else
+  // empty.
   std::string OlderFilesDir(absl::string_view pod_id) const;
   std::string ExitRecordPath(absl::string_view pod_id, absl::string_view container_id) const;
   std::string VolumesDir() const;

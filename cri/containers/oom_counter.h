@@ -9,12 +9,12 @@
 
 namespace crisp::cri {
 
-// How many processes of containers the kernel has killed for want of memory since the daemon's start.
-// Thread-safe.
+// How many processes of containers the kernel has killed for want of memory since the daemon's
+// start. Thread-safe.
 class OomCounter {
  public:
-  // `total`: what the running container's group says. What an earlier daemon has counted is not counted
-  // again.
+  // `total`: what the running container's group says. What an earlier daemon has counted is not
+  // counted again.
   void Saw(Container& container, uint64_t total) { Count(container, total, total); }
   // The same of one that has ended: nobody will look again.
   void SawLast(Container& container, uint64_t total) { Count(container, total, 0); }

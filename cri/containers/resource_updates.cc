@@ -29,9 +29,11 @@ void AdjustOomScores(const runtime::Cgroup& group, int64_t former, int64_t wante
       const auto text = ReadFileAt(process->get(), "oom_score_adj", 64);
       int64_t now = 0;
       if (!text.ok() || !absl::SimpleAtoi(*text, &now) || now != former) continue;
-      const absl::Status written = WriteKernelFileAt(process->get(), "oom_score_adj", absl::StrCat(wanted));
+      const absl::Status written =
+          WriteKernelFileAt(process->get(), "oom_score_adj", absl::StrCat(wanted));
       if (absl::IsPermissionDenied(written)) {
-        LogWarning("oom_score_adj cannot be lowered", {{"pid", pid}, {"error", written.ToString()}});
+        LogWarning("oom_score_adj cannot be lowered",
+                   {{"pid", pid}, {"error", written.ToString()}});
         return;
       }
       changed |= written.ok();
@@ -48,14 +50,17 @@ void ResourceUpdates::ApplyOomScore(const state::ContainerRecord& record, int64_
 
 absl::Status ResourceUpdates::UpdateContainer(const v1::UpdateContainerResourcesRequest& request,
                                               const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, table_.FindContainer(request.container_id()));
-  CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change, BuildResources(request.linux(), node_.host));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change,
+                         BuildResources(request.linux(), node_.host));
   // One at a time, each wholly; nothing but another update waits for it.
   absl::MutexLock one_at_a_time(&container->update_mutex);
   CRISP_RETURN_IF_ERROR(cancel.Check("update of container resources"));
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;
-  if (record.stage() != state::ContainerRecord::CREATED && record.stage() != state::ContainerRecord::RUNNING) {
+  if (record.stage() != state::ContainerRecord::CREATED &&
+      record.stage() != state::ContainerRecord::RUNNING) {
     return absl::FailedPreconditionError(
         absl::StrCat("container ", container->id, " has ended: there is nothing to update"));
   }
@@ -83,7 +88,8 @@ absl::Status ResourceUpdates::UpdatePod(const v1::UpdatePodSandboxResourcesReque
   // The kubelet has changed the group that it made; others who ask have only us for it. A pod that
   // is stopped may have no group any more.
   if (request.has_resources() && pod->Ready()) {
-    CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change, BuildResources(request.resources(), node_.host));
+    CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change,
+                           BuildResources(request.resources(), node_.host));
     CRISP_RETURN_IF_ERROR(node_.CgroupAt(pod->Snapshot()->cgroup_path()).Update(change));
   }
   return table_.Change(*pod, [&request](state::PodRecord& record) {

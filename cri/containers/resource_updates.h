@@ -15,7 +15,8 @@ class ResourceUpdates {
   ResourceUpdates(const NodeContext& node, PodTable& table, Executions& executions)
       : node_(node), table_(table), executions_(executions) {}
 
-  absl::Status UpdateContainer(const v1::UpdateContainerResourcesRequest& request, const Cancel& cancel);
+  absl::Status UpdateContainer(const v1::UpdateContainerResourcesRequest& request,
+                               const Cancel& cancel);
   absl::Status UpdatePod(const v1::UpdatePodSandboxResourcesRequest& request);
 
   // Gives the record's oom_score_adj to the container's processes that have `former`.

@@ -32,7 +32,8 @@ absl::StatusOr<LevelLease> SelinuxLabels::AssignTo(state::PodRecord& pod) {
   const runtime::SelinuxHost& host = node_.host.selinux;
   const v1::LinuxContainerSecurityContext plain = PlainContainer(config);
   // What cannot be is refused before anything is taken.
-  CRISP_ASSIGN_OR_RETURN(const runtime::SelinuxLabels possible, SelectSelinux(config, plain, host, ""));
+  CRISP_ASSIGN_OR_RETURN(const runtime::SelinuxLabels possible,
+                         SelectSelinux(config, plain, host, ""));
   LevelLease lease;
   if (possible.mount.empty()) return lease;
   if (const std::string asked = SelinuxLevelOf(config); !asked.empty()) {
@@ -40,7 +41,8 @@ absl::StatusOr<LevelLease> SelinuxLabels::AssignTo(state::PodRecord& pod) {
   } else if (host.levels) {
     CRISP_ASSIGN_OR_RETURN(lease, LevelLease::Allocate(levels_));
   }
-  CRISP_ASSIGN_OR_RETURN(runtime::SelinuxLabels labels, SelectSelinux(config, plain, host, lease.level()));
+  CRISP_ASSIGN_OR_RETURN(runtime::SelinuxLabels labels,
+                         SelectSelinux(config, plain, host, lease.level()));
   CRISP_RETURN_IF_ERROR(CheckLabels(labels));
   pod.set_selinux_level(lease.level());
   pod.set_selinux_mount_label(std::move(labels.mount));
@@ -50,12 +52,14 @@ absl::StatusOr<LevelLease> SelinuxLabels::AssignTo(state::PodRecord& pod) {
 absl::StatusOr<std::string> SelinuxLabels::PodInitLabel(const state::PodRecord& pod) const {
   if (pod.selinux_mount_label().empty()) return "";
   const v1::PodSandboxConfig& config = pod.config();
-  CRISP_ASSIGN_OR_RETURN(runtime::SelinuxLabels labels,
-                         SelectSelinux(config, PlainContainer(config), node_.host.selinux, pod.selinux_level()));
+  CRISP_ASSIGN_OR_RETURN(
+      runtime::SelinuxLabels labels,
+      SelectSelinux(config, PlainContainer(config), node_.host.selinux, pod.selinux_level()));
   return std::move(labels.process);
 }
 
-LevelLease SelinuxLabels::ReserveFor(const v1::ContainerConfig& config, const state::PodRecord& pod) {
+LevelLease SelinuxLabels::ReserveFor(const v1::ContainerConfig& config,
+                                     const state::PodRecord& pod) {
   const std::string& level = config.linux().security_context().selinux_options().level();
   if (pod.selinux_mount_label().empty() || level == pod.selinux_level()) return {};
   return LevelLease::Share(levels_, level);
@@ -63,9 +67,9 @@ LevelLease SelinuxLabels::ReserveFor(const v1::ContainerConfig& config, const st
 
 absl::StatusOr<runtime::SelinuxLabels> SelinuxLabels::Of(const v1::ContainerConfig& config,
                                                          const state::PodRecord& pod) const {
-  CRISP_ASSIGN_OR_RETURN(
-      runtime::SelinuxLabels labels,
-      SelectSelinux(pod.config(), config.linux().security_context(), node_.host.selinux, pod.selinux_level()));
+  CRISP_ASSIGN_OR_RETURN(runtime::SelinuxLabels labels,
+                         SelectSelinux(pod.config(), config.linux().security_context(),
+                                       node_.host.selinux, pod.selinux_level()));
   CRISP_RETURN_IF_ERROR(CheckLabels(labels));
   return labels;
 }

@@ -28,7 +28,8 @@ class SelinuxLabels {
   // What the pod's own process, if any, runs as; "" without labels.
   absl::StatusOr<std::string> PodInitLabel(const state::PodRecord& pod) const;
   // A container's. InvalidArgument for what this kernel does not take.
-  absl::StatusOr<runtime::SelinuxLabels> Of(const v1::ContainerConfig& config, const state::PodRecord& pod) const;
+  absl::StatusOr<runtime::SelinuxLabels> Of(const v1::ContainerConfig& config,
+                                            const state::PodRecord& pod) const;
 
  private:
   const NodeContext& node_;

@@ -17,27 +17,28 @@
 namespace crisp::cri {
 
 // Writable directories and mounted overlays that were made ahead of the containers they will belong
-// to: some for each of the images that were used last. To mount an overlay makes half a dozen inodes,
-// which is most of what creating a container costs on a disk. Nothing of a container's own is in them:
-// the image, the layer of mount points and an empty upper directory are the same for all.
+// to: some for each of the images that were used last. To mount an overlay makes half a dozen
+// inodes, which is most of what creating a container costs on a disk. Nothing of a container's own
+// is in them: the image, the layer of mount points and an empty upper directory are the same for
+// all.
 //
-// In the store they are pinned under "spare-…" keys, which the next start of the daemon releases, as it
-// does whatever no record names. Thread-safe.
+// In the store they are pinned under "spare-…" keys, which the next start of the daemon releases,
+// as it does whatever no record names. Thread-safe.
 class SpareRoots {
  public:
   struct Root {
     std::string key;  // in the store; Rekey() makes it a container's
     storage::RootFs root;
-    UniqueFd mount;   // the overlay, attached nowhere
+    UniqueFd mount;  // the overlay, attached nowhere
   };
 
-  // `each`: how many per image; 0: none. `bottom`: the layer below every image's; "": there is none. The
-  // others outlive this.
+  // `each`: how many per image; 0: none. `bottom`: the layer below every image's; "": there is
+  // none. The others outlive this.
   SpareRoots(storage::ImageStore* images, WorkQueue* queue, int each, std::string bottom)
       : images_(images), queue_(queue), each_(each), bottom_(std::move(bottom)) {}
 
-  // One of the image's, if there is one. Either way some are made in the background, and those of an
-  // image that was not used for long are released there.
+  // One of the image's, if there is one. Either way some are made in the background, and those of
+  // an image that was not used for long are released there.
   std::optional<Root> Take(const std::string& image_id);
   // One that cannot be used after all.
   void Release(Root root);

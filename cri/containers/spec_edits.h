@@ -26,8 +26,8 @@ struct EditedSpec {
   std::map<std::string, std::string>& device_sources;
 };
 
-// Something that changes the specs of containers after they have been built from the CRI's configuration and
-// before they are planned. Thread-safe.
+// Something that changes the specs of containers after they have been built from the CRI's
+// configuration and before they are planned. Thread-safe.
 class SpecEdit {
  public:
   virtual ~SpecEdit() = default;
@@ -36,9 +36,10 @@ class SpecEdit {
   virtual absl::Status Apply(EditedSpec& edited) = 0;
 };
 
-// Those of this version, in the order in which they are applied: CDI devices, then the block IO class, whose
-// limits are the operator's last word. `paths` outlives them.
-std::vector<std::unique_ptr<SpecEdit>> MakeSpecEdits(const PodManagerOptions& options, runtime::HostPaths& paths);
+// Those of this version, in the order in which they are applied: CDI devices, then the block IO
+// class, whose limits are the operator's last word. `paths` outlives them.
+std::vector<std::unique_ptr<SpecEdit>> MakeSpecEdits(const PodManagerOptions& options,
+                                                     runtime::HostPaths& paths);
 
 }  // namespace crisp::cri
 

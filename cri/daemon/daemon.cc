@@ -114,7 +114,8 @@ absl::StatusOr<UniqueFd> LockInstance(const std::string& state) {
   CRISP_ASSIGN_OR_RETURN(UniqueFd lock, Open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) return ErrnoError(errno, absl::StrCat("lock ", path));
-  return absl::FailedPreconditionError(absl::StrCat("another crispd serves the state directory ", state));
+  return absl::FailedPreconditionError(
+      absl::StrCat("another crispd serves the state directory ", state));
 }
 
 }  // namespace
@@ -144,19 +145,22 @@ absl::Status Daemon::OpenPods() {
   CRISP_ASSIGN_OR_RETURN(std::string path_helper, HelperPath("crisp-paths"));
   CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
   CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, UsualPodPlan());
-  const runtime::ShimPoolOptions shims{.shim_binary = shim,
-                                       .storage_root = config_.root,
-                                       .spares = static_cast<int>(config_.runtime.spare_pods),
-                                       .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
-                                       .usual = std::move(usual)};
+  const runtime::ShimPoolOptions shims{
+      .shim_binary = shim,
+      .storage_root = config_.root,
+      .spares = static_cast<int>(config_.runtime.spare_pods),
+      .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
+      .usual = std::move(usual)};
   const auto make_shims = [&shims](runtime::ShimObserver* observer) {
     auto pool = runtime::ShimPool::Create(shims, observer);
     if (!pool.ok()) pool = Annotate(pool.status(), "prepare the shims");
     return pool;
   };
-  auto pods = PodManager::Create(
-      PodOptions(config_, std::move(path_helper)),
-      {.images = images_.get(), .network = network_.get(), .make_shims = make_shims, .metrics = &metrics_});
+  auto pods =
+      PodManager::Create(PodOptions(config_, std::move(path_helper)), {.images = images_.get(),
+                                                                       .network = network_.get(),
+                                                                       .make_shims = make_shims,
+                                                                       .metrics = &metrics_});
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
   return Annotate(pods_->Recover(), "recover the pods");
@@ -170,25 +174,28 @@ void Daemon::AddMetrics() {
     return static_cast<double>(images_->ImageUsage().used_bytes);
   }));
   AddPodMetrics();
-  scrapes_.push_back(metrics_.OnScrape(
-      metrics::kNetworkReady, [this] { return network_->Condition().ready ? 1.0 : 0.0; }));
+  scrapes_.push_back(metrics_.OnScrape(metrics::kNetworkReady,
+                                       [this] { return network_->Condition().ready ? 1.0 : 0.0; }));
 }
 
 void Daemon::AddPodMetrics() {
   using Stage = state::ContainerRecord;
   for (const auto& [name, ready] : {std::pair{"ready", true}, {"notready", false}}) {
     scrapes_.push_back(metrics_.OnScrape(
-        metrics::kPods, [this, ready = ready] { return pods_->queries().PodsThat(ready); }, {name}));
+        metrics::kPods, [this, ready = ready] { return pods_->queries().PodsThat(ready); },
+        {name}));
   }
   for (const auto& [name, stage] : {std::pair{"created", Stage::CREATED},
-                                    {"running", Stage::RUNNING}, {"exited", Stage::EXITED}}) {
+                                    {"running", Stage::RUNNING},
+                                    {"exited", Stage::EXITED}}) {
     scrapes_.push_back(metrics_.OnScrape(
-        metrics::kContainers, [this, stage = stage] { return pods_->queries().ContainersIn(stage); }, {name}));
+        metrics::kContainers,
+        [this, stage = stage] { return pods_->queries().ContainersIn(stage); }, {name}));
   }
   scrapes_.push_back(metrics_.OnScrape(
       metrics::kEventsDropped, [this] { return static_cast<double>(pods_->DroppedEvents()); }));
-  scrapes_.push_back(metrics_.OnScrape(
-      metrics::kOomKills, [this] { return static_cast<double>(pods_->OomKills()); }));
+  scrapes_.push_back(metrics_.OnScrape(metrics::kOomKills,
+                                       [this] { return static_cast<double>(pods_->OomKills()); }));
 }
 
 absl::Status Daemon::ServeStreams() {
@@ -197,8 +204,7 @@ absl::Status Daemon::ServeStreams() {
   sessions_ = std::make_unique<streaming::Sessions>(
       *streaming_backend_, metrics_,
       streaming::SessionOptions{.creation_timeout = config_.streaming.creation_timeout});
-  auto server =
-      streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
+  auto server = streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
   if (!server.ok()) return Annotate(server.status(), "start the streaming server");
   streaming_ = *std::move(server);
   session_rpcs_ = std::make_unique<SessionRpcs>(pods_->table(), *streaming_);
@@ -207,18 +213,20 @@ absl::Status Daemon::ServeStreams() {
 
 absl::Status Daemon::Serve(Listener listener) {
   if (!config_.metrics.address.empty()) {
-    CRISP_ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Start(config_.metrics.address, metrics_));
+    CRISP_ASSIGN_OR_RETURN(metrics_server_,
+                           MetricsServer::Start(config_.metrics.address, metrics_));
   }
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
-  runtime_service_ = std::make_unique<RuntimeService>(config_, *network_, *pods_, *session_rpcs_, features);
+  runtime_service_ =
+      std::make_unique<RuntimeService>(config_, *network_, *pods_, *session_rpcs_, features);
   image_service_ = std::make_unique<ImageService>(
       *images_, metrics_, [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
   admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
   CRISP_ASSIGN_OR_RETURN(
-      server_,
-      Server::Start(std::move(listener),
-                    {runtime_service_.get(), image_service_.get(), admin_service_.get()}, metrics_));
+      server_, Server::Start(std::move(listener),
+                             {runtime_service_.get(), image_service_.get(), admin_service_.get()},
+                             metrics_));
   pods_->WarmUp();
   LogInfo("serving", {{"version", kVersion},
                       {"socket", config_.SocketPath()},
@@ -239,7 +247,10 @@ void Daemon::LogState() const {
                     {"streams", streaming_ == nullptr ? 0 : streaming_->connections()},
                     {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()}});
   for (const ThreadState& thread : ThreadsOfThisProcess()) {
-    LogInfo("thread", {{"id", thread.id}, {"name", thread.name}, {"state", thread.state}, {"waits_in", thread.waits_in}});
+    LogInfo("thread", {{"id", thread.id},
+                       {"name", thread.name},
+                       {"state", thread.state},
+                       {"waits_in", thread.waits_in}});
   }
 }
 

@@ -38,8 +38,8 @@ class Daemon {
   absl::Status Serve(Listener listener);
   // For the log, at SIGUSR1: what there is, and where each thread of the daemon stands.
   void LogState() const;
-  // Stops serving: the socket is closed and event streams are ended at once, RPCs in flight get until
-  // `grace`. Containers go on running.
+  // Stops serving: the socket is closed and event streams are ended at once, RPCs in flight get
+  // until `grace`. Containers go on running.
   void Shutdown(absl::Duration grace);
 
  private:
@@ -70,9 +70,9 @@ class Daemon {
 };
 
 // Ends every pod of the instance that `config` describes and removes every trace of it, its images
-// included, whatever its records, shims and plug-ins say; nothing is waited for for long. Returns what
-// could not be undone elsewhere, a line each (a CNI plug-in that fails or is gone). FailedPrecondition
-// while a daemon serves the instance.
+// included, whatever its records, shims and plug-ins say; nothing is waited for for long. Returns
+// what could not be undone elsewhere, a line each (a CNI plug-in that fails or is gone).
+// FailedPrecondition while a daemon serves the instance.
 absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config);
 
 }  // namespace crisp::cri

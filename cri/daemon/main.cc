@@ -4,10 +4,10 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -61,7 +61,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
 
 absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) {
   CRISP_ASSIGN_OR_RETURN(Config config, LoadConfig(flags.config, app.count("--config") > 0));
-  const auto set = [&config](const char* key, const std::optional<std::string>& from, std::string& to) {
+  const auto set = [&config](const char* key, const std::optional<std::string>& from,
+                             std::string& to) {
     if (!from.has_value()) return;
     to = *from;
     config.places[key] = "the command line";
@@ -96,23 +97,22 @@ void TellSignal(int signal) {
   errno = saved;
 }
 
-// Returns the pipe's end that gives the numbers of the signals that came. SIGTERM and SIGINT stop the daemon,
-// SIGUSR1 has it log its state; SIGUSR2 and SIGHUP, with which operators have other daemons do things, are
-// noted, and never end it.
-// Handlers rather than blocked or ignored signals: those would be inherited by every program that is
-// started from here, handlers end with its exec.
+// Returns the pipe's end that gives the numbers of the signals that came. SIGTERM and SIGINT stop
+// the daemon, SIGUSR1 has it log its state; SIGUSR2 and SIGHUP, with which operators have other
+// daemons do things, are noted, and never end it. Handlers rather than blocked or ignored signals:
+// those would be inherited by every program that is started from here, handlers end with its exec.
 absl::StatusOr<UniqueFd> CatchSignals() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoError(errno, "make a pipe");
   UniqueFd arrived(ends[0]);
   g_signals = ends[1];
-  struct sigaction tell{};
+  struct sigaction tell {};
   tell.sa_handler = TellSignal;
   tell.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP}) {
     if (sigaction(signal, &tell, nullptr) != 0) return ErrnoError(errno, "catch signals");
   }
-  struct sigaction nothing{};
+  struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
   if (sigaction(SIGPIPE, &nothing, nullptr) != 0) return ErrnoError(errno, "catch signals");
@@ -134,30 +134,33 @@ void WaitForStop(int signals, const Daemon& daemon) {
     if (number == SIGUSR1) {
       daemon.LogState();
     } else {
-      LogInfo("signal.ignored", {{"signal", strsignal(number)}, {"next", "SIGUSR1 logs the state; a restart reads the configuration"}});
+      LogInfo("signal.ignored",
+              {{"signal", strsignal(number)},
+               {"next", "SIGUSR1 logs the state; a restart reads the configuration"}});
     }
   }
 }
 
-// Every doubling of a table that threads share waits for an RCU grace period, and with it whoever opens a
-// descriptor: 10 to 20 ms each, six times on the way to a thousand pods (who take four each). Nobody has to
-// wait while there is one thread.
+// Every doubling of a table that threads share waits for an RCU grace period, and with it whoever
+// opens a descriptor: 10 to 20 ms each, six times on the way to a thousand pods (who take four
+// each). Nobody has to wait while there is one thread.
 void GrowDescriptorTable(rlim_t limit) {
   constexpr rlim_t kDescriptors = 8192;
   const UniqueFd any(eventfd(0, EFD_CLOEXEC));
-  const UniqueFd last(fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(limit, kDescriptors)) - 1));
+  const UniqueFd last(
+      fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(limit, kDescriptors)) - 1));
 }
 
-// Few arenas, since bursts of RPC threads must not leave their peak behind. What is free is kept for the
-// next request until PodManager trims it, so that a list of a thousand pods does not fault its pages in
-// anew each time.
+// Few arenas, since bursts of RPC threads must not leave their peak behind. What is free is kept
+// for the next request until PodManager trims it, so that a list of a thousand pods does not fault
+// its pages in anew each time.
 void TuneProcess() {
   // Debian's Abseil looks for lock cycles at every lock; TSan does that for us.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   mallopt(M_ARENA_MAX, 2);
   mallopt(M_MMAP_THRESHOLD, 2 << 20);
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
-  struct rlimit files{};
+  struct rlimit files {};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);

@@ -11,18 +11,22 @@
 namespace crisp::cri {
 namespace {
 
-constexpr int kNeedless[] = {CAP_SYS_MODULE,  CAP_SYS_BOOT,      CAP_SYS_TIME,      CAP_SYS_RAWIO,
-                             CAP_SYS_PACCT,   CAP_SYS_TTY_CONFIG, CAP_SYSLOG,  // not SYS_NICE: shims are moved between v1 cpusets
-                             CAP_AUDIT_WRITE, CAP_AUDIT_CONTROL, CAP_AUDIT_READ,    CAP_MAC_ADMIN,
-                             CAP_MAC_OVERRIDE, CAP_NET_BROADCAST, CAP_IPC_LOCK,     CAP_IPC_OWNER,
-                             CAP_LEASE,       CAP_LINUX_IMMUTABLE, CAP_WAKE_ALARM,  CAP_BLOCK_SUSPEND,
-                             CAP_PERFMON,     CAP_CHECKPOINT_RESTORE};
+constexpr int kNeedless[] = {CAP_SYS_MODULE,      CAP_SYS_BOOT,          CAP_SYS_TIME,
+                             CAP_SYS_RAWIO,       CAP_SYS_PACCT,         CAP_SYS_TTY_CONFIG,
+                             CAP_SYSLOG,  // not SYS_NICE: shims are moved between v1 cpusets
+                             CAP_AUDIT_WRITE,     CAP_AUDIT_CONTROL,     CAP_AUDIT_READ,
+                             CAP_MAC_ADMIN,       CAP_MAC_OVERRIDE,      CAP_NET_BROADCAST,
+                             CAP_IPC_LOCK,        CAP_IPC_OWNER,         CAP_LEASE,
+                             CAP_LINUX_IMMUTABLE, CAP_WAKE_ALARM,        CAP_BLOCK_SUSPEND,
+                             CAP_PERFMON,         CAP_CHECKPOINT_RESTORE};
 
 struct Capabilities {
   __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct data[2] = {};
 
-  bool Holds(int capability) const { return (data[capability / 32].permitted >> (capability % 32) & 1) != 0; }
+  bool Holds(int capability) const {
+    return (data[capability / 32].permitted >> (capability % 32) & 1) != 0;
+  }
 };
 
 absl::Status DropNeedless(Capabilities& capabilities) {

@@ -1,5 +1,3 @@
-#include "cri/node/hardening.h"
-
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
+#include "cri/node/hardening.h"
 
 namespace crisp::cri {
 namespace {

@@ -26,9 +26,12 @@ std::vector<std::string> HugepageSizes() {
         !absl::SimpleAtoi(text, &kib)) {
       continue;
     }
-    if (kib >= 1u << 20) sizes.push_back(absl::StrCat(kib >> 20, "GB"));
-    else if (kib >= 1u << 10) sizes.push_back(absl::StrCat(kib >> 10, "MB"));
-    else sizes.push_back(absl::StrCat(kib, "KB"));
+    if (kib >= 1u << 20)
+      sizes.push_back(absl::StrCat(kib >> 20, "GB"));
+    else if (kib >= 1u << 10)
+      sizes.push_back(absl::StrCat(kib >> 10, "MB"));
+    else
+      sizes.push_back(absl::StrCat(kib, "KB"));
   }
   return sizes;
 }
@@ -69,7 +72,8 @@ absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(runtime::HostPaths& 
 }
 
 bool IsPathsTrouble(const absl::Status& status) {
-  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+  return absl::IsDeadlineExceeded(status) || absl::IsUnavailable(status) ||
+         absl::IsResourceExhausted(status);
 }
 
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
@@ -79,16 +83,18 @@ std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
     const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
     if (fields.size() < 7) continue;
     const absl::string_view point = fields[4];
-    const bool holds = point == "/" || path == point ||
-                       (absl::StartsWith(path, point) && path.size() > point.size() &&
-                        path[point.size()] == '/');
+    const bool holds =
+        point == "/" || path == point ||
+        (absl::StartsWith(path, point) && path.size() > point.size() && path[point.size()] == '/');
     // The later of two mounts on one point is on top.
     if (!holds || point.size() < best_length) continue;
     best_length = point.size();
     best = "private";
     for (size_t i = 6; i < fields.size() && fields[i] != "-"; ++i) {
-      if (absl::StartsWith(fields[i], "shared:")) best = "shared";
-      else if (absl::StartsWith(fields[i], "master:") && best == "private") best = "slave";
+      if (absl::StartsWith(fields[i], "shared:"))
+        best = "shared";
+      else if (absl::StartsWith(fields[i], "master:") && best == "private")
+        best = "slave";
     }
   }
   return best;

@@ -20,7 +20,7 @@ struct HostFacts {
   bool apparmor = false;
   std::string default_apparmor;  // the profile of containers that name none; empty: there is none
   runtime::SelinuxHost selinux;
-  uint64_t capabilities = 0;  // what the daemon may hand on
+  uint64_t capabilities = 0;                // what the daemon may hand on
   std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
   std::vector<std::string> hugepage_sizes;
 };
@@ -37,7 +37,8 @@ absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(runtime::HostPaths& 
                                                             const std::string& path,
                                                             const std::string& shown);
 
-// Whether it is the path that does not answer, or no helper that could ask it; not what it answered.
+// Whether it is the path that does not answer, or no helper that could ask it; not what it
+// answered.
 bool IsPathsTrouble(const absl::Status& status);
 
 // "shared", "slave" or "private": of the mount that holds the absolute, resolved `path`.

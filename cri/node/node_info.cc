@@ -17,10 +17,10 @@ namespace {
 
 // mount_setattr refuses a bad descriptor with EBADF where it exists, ENOSYS where it does not.
 bool HasMountSetattr() {
-  struct mount_attr attributes{};
+  struct mount_attr attributes {};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
-  const long result =
-      syscall(SYS_mount_setattr, -1, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
+  const long result = syscall(SYS_mount_setattr, -1, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
+                              sizeof(attributes));
   return result == 0 || errno != ENOSYS;
 }
 
@@ -48,7 +48,7 @@ std::string WhyNoUserNamespaces(const std::string& release, bool allowed) {
 
 KernelFeatures ProbeKernel() {
   KernelFeatures features;
-  struct utsname names{};
+  struct utsname names {};
   if (uname(&names) == 0) features.release = names.release;
   features.recursive_read_only = HasMountSetattr();
   features.no_user_namespaces = WhyNoUserNamespaces(features.release, UserNamespacesAllowed());

@@ -6,7 +6,8 @@
 namespace crisp::cri {
 
 inline constexpr char kRuntimeName[] = "crisp";
-// What clients are told of a sandbox image, which crisp neither needs nor pulls: kubeadm looks for its own.
+// What clients are told of a sandbox image, which crisp neither needs nor pulls: kubeadm looks for
+// its own.
 inline constexpr char kSandboxImage[] = "registry.k8s.io/pause:3.10.2";
 // The version of this build, semver.
 inline constexpr char kVersion[] = CRISP_VERSION;
@@ -22,8 +23,8 @@ struct KernelFeatures {
 // Asks the kernel once; changes nothing, spawns nothing.
 KernelFeatures ProbeKernel();
 
-// What a kernel of this release lacks for pods with a user namespace, and what to do; empty: nothing.
-// `allowed`: whether user namespaces may be made at all.
+// What a kernel of this release lacks for pods with a user namespace, and what to do; empty:
+// nothing. `allowed`: whether user namespaces may be made at all.
 std::string WhyNoUserNamespaces(const std::string& release, bool allowed);
 
 // True if `release` ("6.1.0-13-amd64") is at least major.minor.

@@ -16,7 +16,8 @@ absl::StatusOr<std::string> HelperPath(absl::string_view name) {
   const std::string directory = path.substr(0, path.rfind('/'));
   const std::string installed = absl::StrCat(directory, "/../libexec/crisp/", name);
   const std::string beside = absl::StrCat(directory, "/", name);
-  return access(beside.c_str(), X_OK) != 0 && access(installed.c_str(), X_OK) == 0 ? installed : beside;
+  return access(beside.c_str(), X_OK) != 0 && access(installed.c_str(), X_OK) == 0 ? installed
+                                                                                   : beside;
 }
 
 }  // namespace crisp::cri

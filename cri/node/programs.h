@@ -8,8 +8,9 @@
 
 namespace crisp::cri {
 
-// Where a program that crispd starts is: beside this program in a build directory, in ../libexec/crisp from
-// there where it is installed. It need not be there. Fails only where /proc is not mounted.
+// Where a program that crispd starts is: beside this program in a build directory, in
+// ../libexec/crisp from there where it is installed. It need not be there. Fails only where /proc
+// is not mounted.
 absl::StatusOr<std::string> HelperPath(absl::string_view name);
 
 }  // namespace crisp::cri

@@ -13,7 +13,9 @@ namespace {
 // "TID (COMM) STATE …": a comm may hold spaces and parentheses, so it ends at the last one.
 bool ParseStat(const std::string& stat, ThreadState& thread) {
   const size_t open = stat.find('('), close = stat.rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open || stat.size() < close + 3) return false;
+  if (open == std::string::npos || close == std::string::npos || close < open ||
+      stat.size() < close + 3)
+    return false;
   thread.name = stat.substr(open + 1, close - open - 1);
   thread.state = stat.substr(close + 2, 1);
   return true;
@@ -33,7 +35,8 @@ std::vector<ThreadState> ThreadsOfThisProcess() {
     if (thread.waits_in == "0") thread.waits_in.clear();
     threads.push_back(std::move(thread));
   }
-  std::sort(threads.begin(), threads.end(), [](const ThreadState& a, const ThreadState& b) { return a.id < b.id; });
+  std::sort(threads.begin(), threads.end(),
+            [](const ThreadState& a, const ThreadState& b) { return a.id < b.id; });
   return threads;
 }
 

@@ -22,7 +22,8 @@ Json PodQueries::SpecShown(const Container& container) const {
 
 absl::Status PodQueries::ContainerStatus(const v1::ContainerStatusRequest& request,
                                          v1::ContainerStatusResponse* reply) const {
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, table_.FindContainer(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
   FillStatus(*container, *node_.images, reply->mutable_status());
   if (!request.verbose()) return absl::OkStatus();
   const auto held = container->Snapshot();
@@ -45,8 +46,8 @@ absl::Status PodQueries::ListContainers(const v1::ListContainersRequest& request
     const state::ContainerRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, *Listed(*container, held, *node_.images),
-                 *reply);
+    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber,
+                 *Listed(*container, held, *node_.images), *reply);
   }
   return absl::OkStatus();
 }

@@ -14,13 +14,18 @@ void EventPublisher::On(const LifeEvent& event) {
     case LifePoint::kPodReady:
       Publish(event, v1::CONTAINER_CREATED_EVENT);
       return Publish(event, v1::CONTAINER_STARTED_EVENT);
-    case LifePoint::kPodFailed: return;
-    case LifePoint::kContainerCreated: return Publish(event, v1::CONTAINER_CREATED_EVENT);
-    case LifePoint::kContainerStarted: return Publish(event, v1::CONTAINER_STARTED_EVENT);
+    case LifePoint::kPodFailed:
+      return;
+    case LifePoint::kContainerCreated:
+      return Publish(event, v1::CONTAINER_CREATED_EVENT);
+    case LifePoint::kContainerStarted:
+      return Publish(event, v1::CONTAINER_STARTED_EVENT);
     case LifePoint::kPodStopped:
-    case LifePoint::kContainerExited: return Publish(event, v1::CONTAINER_STOPPED_EVENT);
+    case LifePoint::kContainerExited:
+      return Publish(event, v1::CONTAINER_STOPPED_EVENT);
     case LifePoint::kPodRemoved:
-    case LifePoint::kContainerRemoved: return Publish(event, v1::CONTAINER_DELETED_EVENT);
+    case LifePoint::kContainerRemoved:
+      return Publish(event, v1::CONTAINER_DELETED_EVENT);
   }
 }
 

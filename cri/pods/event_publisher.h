@@ -8,11 +8,13 @@
 
 namespace crisp::cri {
 
-// Makes the CRI's container events of what happens and hands them to the readers of GetContainerEvents.
+// Makes the CRI's container events of what happens and hands them to the readers of
+// GetContainerEvents.
 class EventPublisher final : public LifeObserver {
  public:
   // Both outlive it.
-  EventPublisher(const PodTable& table, const storage::ImageStore& images) : table_(table), images_(images) {}
+  EventPublisher(const PodTable& table, const storage::ImageStore& images)
+      : table_(table), images_(images) {}
 
   void On(const LifeEvent& event) override;
   EventHub& hub() { return hub_; }

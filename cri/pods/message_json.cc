@@ -14,7 +14,8 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 Json TextOf(const FieldDescriptor& field, const std::string& value) {
-  return field.type() == FieldDescriptor::TYPE_BYTES ? Json(absl::Base64Escape(value)) : Json(value);
+  return field.type() == FieldDescriptor::TYPE_BYTES ? Json(absl::Base64Escape(value))
+                                                     : Json(value);
 }
 
 Json Single(const Message& message, const FieldDescriptor& field) {

@@ -6,9 +6,9 @@
 
 namespace crisp::cri {
 
-// A message as Go programs print theirs, which is what clients of `crictl inspect` know: fields by their
-// own names, enums and 64-bit integers as numbers, what has its default left out. (protobuf's own JSON
-// has other names, and strings for 64-bit integers.)
+// A message as Go programs print theirs, which is what clients of `crictl inspect` know: fields by
+// their own names, enums and 64-bit integers as numbers, what has its default left out. (protobuf's
+// own JSON has other names, and strings for 64-bit integers.)
 Json MessageToJson(const google::protobuf::Message& message);
 
 }  // namespace crisp::cri

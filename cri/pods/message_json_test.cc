@@ -16,7 +16,8 @@ TEST(MessageJsonTest, PrintsAsGoProgramsDo) {
   config.mutable_dns_config()->add_servers("192.0.2.53");
   config.add_port_mappings()->set_host_port(8080);
   config.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(int64_t{1} << 40);
-  config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
+  config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(
+      v1::NODE);
   EXPECT_EQ(MessageToJson(config),
             Json({{"metadata", {{"name", "web"}}},
                   {"log_directory", "/var/log/pods/web"},

@@ -31,7 +31,8 @@ absl::Status PodEnder::Stop(const PodPtr& pod, const Cancel& cancel) {
 
 absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   if (pod->Snapshot()->stopped()) return true;
-  if (const PodTable::Moved moved = table_.Advance(*pod, Mover::kStopper, state::PodRecord::NOT_READY);
+  if (const PodTable::Moved moved =
+          table_.Advance(*pod, Mover::kStopper, state::PodRecord::NOT_READY);
       moved.done) {
     CRISP_RETURN_IF_ERROR(moved.status);
   }
@@ -51,18 +52,20 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   return true;
 }
 
-// The addresses are free when this returns; a failure keeps the namespace, so that a plugin can work on it at
-// the next try.
+// The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
+// work on it at the next try.
 absl::Status PodEnder::Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim) {
   if (UsesHostNetwork(pod.Snapshot()->config())) return absl::OkStatus();
-  return node_.network->Detach(pod.id, shim == nullptr ? -1 : shim->netns_fd(), Cancel(absl::Now() + kDetachTime));
+  return node_.network->Detach(pod.id, shim == nullptr ? -1 : shim->netns_fd(),
+                               Cancel(absl::Now() + kDetachTime));
 }
 
 absl::Status PodEnder::EndShim(const PodPtr& pod) {
   const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   if (shim == nullptr) {
     // Dead, or never connected to: the kernel knows.
-    CRISP_RETURN_IF_ERROR(shims_.pool().EndPod(node_.PodDir(pod->id), Cancel(absl::Now() + kEndTime)));
+    CRISP_RETURN_IF_ERROR(
+        shims_.pool().EndPod(node_.PodDir(pod->id), Cancel(absl::Now() + kEndTime)));
   } else {
     for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
       // Those never started: nothing is known of them in the shim's end otherwise.
@@ -97,27 +100,31 @@ absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {
   timer.Done("containers");
   if (!table_.Hide(*pod)) return true;
   events_.Tell(LifePoint::kPodRemoved, pod);
-  background_.UntilDone(absl::StrCat("removal of pod ", pod->id), [this, pod] { return TearDown(pod); });
+  background_.UntilDone(absl::StrCat("removal of pod ", pod->id),
+                        [this, pod] { return TearDown(pod); });
   LogInfo("pod.removed", {{"pod", pod->id}});
   return true;
 }
 
 void PodEnder::Undo(const PodPtr& pod, bool now) {
   if (now && TearDown(pod).ok()) return;
-  background_.UntilDone(absl::StrCat("undo of pod ", pod->id), [this, pod] { return TearDown(pod); });
+  background_.UntilDone(absl::StrCat("undo of pod ", pod->id),
+                        [this, pod] { return TearDown(pod); });
 }
 
 absl::Status PodEnder::TearDown(const PodPtr& pod) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   if (!PodTable::AwaitCreations(*pod, absl::ZeroDuration())) {
-    return absl::UnavailableError(absl::StrCat("a container is still being made in pod sandbox ", pod->id));
+    return absl::UnavailableError(
+        absl::StrCat("a container is still being made in pod sandbox ", pod->id));
   }
   StepTimer timer("TearDownPod", pod->steps, node_.metrics);
   if (!record.stopped()) {
     if (pod->GetShim() == nullptr) {
       // For its network namespace; it is ended also when it does not answer.
-      auto adopted = shims_.pool().AdoptPod(pod->id, node_.PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
+      auto adopted =
+          shims_.pool().AdoptPod(pod->id, node_.PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
       if (adopted.ok()) {
         absl::MutexLock lock(&pod->mutex);
         pod->shim = *std::move(adopted);

@@ -18,8 +18,14 @@ namespace crisp::cri {
 class PodEnder {
  public:
   // All outlive it; `background` but for its jobs.
-  PodEnder(const NodeContext& node, PodTable& table, ShimKeeper& shims, CgroupClaims& claims,
-           ContainerStopper& stopper, ContainerRemover& remover, const PodEvents& events, WorkQueue& background)
+  PodEnder(const NodeContext& node,
+           PodTable& table,
+           ShimKeeper& shims,
+           CgroupClaims& claims,
+           ContainerStopper& stopper,
+           ContainerRemover& remover,
+           const PodEvents& events,
+           WorkQueue& background)
       : node_(node),
         table_(table),
         shims_(shims),
@@ -33,8 +39,8 @@ class PodEnder {
   absl::Status Stop(const PodPtr& pod, const Cancel& cancel);
   // Stops it first. When it returns OK no client sees it any more.
   absl::Status Remove(const PodPtr& pod, const Cancel& cancel);
-  // Undoes all that there is of a pod that no client sees. Tried at once if `now`, then in the background
-  // until it succeeds.
+  // Undoes all that there is of a pod that no client sees. Tried at once if `now`, then in the
+  // background until it succeeds.
   void Undo(const PodPtr& pod, bool now);
 
  private:

@@ -1,5 +1,5 @@
-// What becomes of pods when a shim hangs, loses its connection or its socket, dies in a bad moment, or
-// when requests cross each other.
+// What becomes of pods when a shim hangs, loses its connection or its socket, dies in a bad moment,
+// or when requests cross each other.
 #include <unistd.h>
 
 #include <atomic>
@@ -109,7 +109,8 @@ TEST_F(PodFaultsTest, AMissingSocketProvesNoDeath) {
   End();
   ASSERT_EQ(::unlink(absl::StrCat(dir_.path(), "/state/pods/", pod, "/shim.sock").c_str()), 0);
   Start();
-  for (int i = 0; i < 100 && PodStatusOf(pod).state() == v1::SANDBOX_READY; ++i) absl::SleepFor(absl::Milliseconds(10));
+  for (int i = 0; i < 100 && PodStatusOf(pod).state() == v1::SANDBOX_READY; ++i)
+    absl::SleepFor(absl::Milliseconds(10));
   EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_NOTREADY);
   EXPECT_EQ(StatusOf(inside).state(), v1::CONTAINER_RUNNING);
   EXPECT_FALSE(Dead(pod, inside));
@@ -144,7 +145,8 @@ TEST_F(PodFaultsTest, AContainerThatIsBeingMadeIsNoGhostOfAStoppedPod) {
   EXPECT_OK(RemoveEveryPod());
   // Nor does one begin afterwards.
   v1::CreateContainerResponse reply;
-  EXPECT_FALSE(manager_->CreateContainer(ContainerRequest(pod, "later", "true"), &reply, Cancel()).ok());
+  EXPECT_FALSE(
+      manager_->CreateContainer(ContainerRequest(pod, "later", "true"), &reply, Cancel()).ok());
 }
 
 TEST_F(PodFaultsTest, ACreationThatEndsAfterTheStopSaysSo) {
@@ -188,7 +190,11 @@ TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
   ASSERT_OK(manager_->RunPodSandbox(SharedPidRequest("early"), &made, Cancel()));
   const std::string& pod = made.pod_sandbox_id();
   v1::CreateContainerRequest request = ContainerRequest(pod, "one", "sleep 1000");
-  request.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::POD);
+  request.mutable_config()
+      ->mutable_linux()
+      ->mutable_security_context()
+      ->mutable_namespace_options()
+      ->set_pid(v1::POD);
   const std::string id = Create(request);
   ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
   ASSERT_EQ(::kill(shim->pid(), SIGSTOP), 0);
@@ -211,7 +217,8 @@ TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
 TEST_F(PodFaultsTest, APodWhoseShimDiesWhileItIsMadeIsNotReady) {
   network_.on_attach = [](const network::AttachRequest& request) {
     pid_t shim = 0;
-    ASSERT_TRUE(absl::SimpleAtoi(request.netns_path.substr(6, request.netns_path.find("/ns") - 6), &shim));
+    ASSERT_TRUE(
+        absl::SimpleAtoi(request.netns_path.substr(6, request.netns_path.find("/ns") - 6), &shim));
     ASSERT_EQ(::kill(shim, SIGKILL), 0);
     absl::SleepFor(absl::Milliseconds(1500));
   };
@@ -225,7 +232,8 @@ TEST_F(PodFaultsTest, APodWhoseShimDiesWhileItIsMadeIsNotReady) {
 TEST_F(PodFaultsTest, AnEventStreamEndsWhenTheDaemonDoes) {
   absl::Status ended;
   std::thread reader([&] {
-    ended = manager_->GetContainerEvents({}, [](const v1::ContainerEventResponse&) { return true; }, Cancel());
+    ended = manager_->GetContainerEvents(
+        {}, [](const v1::ContainerEventResponse&) { return true; }, Cancel());
   });
   absl::SleepFor(absl::Milliseconds(100));
   const absl::Time begin = absl::Now();

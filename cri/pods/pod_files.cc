@@ -34,10 +34,12 @@ absl::Status MakeRoom(int directory, size_t bytes) {
 
 absl::Status PodFiles::Write(const std::string& name, absl::string_view text) const {
   const std::string what = absl::StrCat("the pod's ", name);
-  if (!directory_) return absl::InternalError(absl::StrCat(what, ": its shim has made no place for it"));
+  if (!directory_)
+    return absl::InternalError(absl::StrCat(what, ": its shim has made no place for it"));
   if (text.size() > kUsualText) CRISP_RETURN_IF_ERROR(MakeRoom(directory_.get(), text.size()));
-  CRISP_ASSIGN_OR_RETURN(const UniqueFd file,
-                         OpenAt(directory_.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
+  CRISP_ASSIGN_OR_RETURN(
+      const UniqueFd file,
+      OpenAt(directory_.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
   CRISP_RETURN_IF_ERROR(WriteAll(file.get(), text, what));
   if ((uid_ != 0 || gid_ != 0) && fchown(file.get(), uid_, gid_) != 0) {
     return ErrnoError(errno, absl::StrCat("give ", what, " to its root"));

@@ -17,13 +17,15 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// A pod's /etc/hostname, hosts and resolv.conf. Its containers may write to them, so they lie on a small
-// file system of the pod's own, which its shim has made, and on nothing that the daemon needs.
+// A pod's /etc/hostname, hosts and resolv.conf. Its containers may write to them, so they lie on a
+// small file system of the pod's own, which its shim has made, and on nothing that the daemon
+// needs.
 class PodFiles {
  public:
   PodFiles() = default;
   // Shim::TakeFiles(), and what root in the pod is on the host.
-  PodFiles(UniqueFd directory, uid_t uid, gid_t gid) : directory_(std::move(directory)), uid_(uid), gid_(gid) {}
+  PodFiles(UniqueFd directory, uid_t uid, gid_t gid)
+      : directory_(std::move(directory)), uid_(uid), gid_(gid) {}
   // Makes the file, which must not be there yet.
   absl::Status Write(const std::string& name, absl::string_view text) const;
 

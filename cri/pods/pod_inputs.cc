@@ -21,16 +21,18 @@ constexpr char kPingGroups[] = "net.ipv4.ping_group_range";
 
 }  // namespace
 
-absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request, const PodManagerOptions& options) {
+absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request,
+                             const PodManagerOptions& options) {
   const v1::PodSandboxConfig& config = request.config();
   if (!config.has_metadata() || config.metadata().name().empty()) {
     return absl::InvalidArgumentError("config.metadata: a pod sandbox needs a name");
   }
   CRISP_RETURN_IF_ERROR(CheckMessage(config, "config"));
   const std::string& handler = request.runtime_handler();
-  if (!handler.empty() &&
-      std::find(options.handlers.begin(), options.handlers.end(), handler) == options.handlers.end()) {
-    return absl::InvalidArgumentError(absl::StrCat("runtime_handler: \"", handler, "\" is not configured"));
+  if (!handler.empty() && std::find(options.handlers.begin(), options.handlers.end(), handler) ==
+                              options.handlers.end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("runtime_handler: \"", handler, "\" is not configured"));
   }
   const v1::LinuxSandboxSecurityContext& context = config.linux().security_context();
   if (context.has_run_as_group() && !context.has_run_as_user()) {
@@ -42,12 +44,14 @@ absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request, const PodM
   // It goes into /etc/hosts.
   for (const unsigned char c : config.hostname()) {
     if (!absl::ascii_isgraph(c) || c == '/' || c == '#') {
-      return absl::InvalidArgumentError("hostname: holds a blank, a control character, a slash or a hash");
+      return absl::InvalidArgumentError(
+          "hostname: holds a blank, a control character, a slash or a hash");
     }
   }
   const std::string& logs = config.log_directory();
   if (!logs.empty() && (logs[0] != '/' || logs.size() >= PATH_MAX)) {
-    return absl::InvalidArgumentError("log_directory: must be an absolute path of less than 4096 bytes");
+    return absl::InvalidArgumentError(
+        "log_directory: must be an absolute path of less than 4096 bytes");
   }
   // Also to remove a group one has to be able to name it: with ours below it.
   for (absl::string_view part : absl::StrSplit(config.linux().cgroup_parent(), '/')) {
@@ -57,14 +61,15 @@ absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request, const PodM
   CRISP_RETURN_IF_ERROR(MakeAttachRequest("", config).status());
   const v1::UserNamespace& userns = context.namespace_options().userns_options();
   if (!options.no_user_namespaces.empty() && userns.mode() == v1::POD && userns.uids_size() > 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("userns_options: this node runs no pods with a user namespace (hostUsers: false): ",
-                     options.no_user_namespaces));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "userns_options: this node runs no pods with a user namespace (hostUsers: false): ",
+        options.no_user_namespaces));
   }
   return CheckPodNamespaces(context.namespace_options());
 }
 
-absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id, const v1::PodSandboxConfig& config) {
+absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
+                                                 const v1::PodSandboxConfig& config) {
   const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
   runtime::PodInputs inputs{.pod_id = id,
                             .hostname = config.hostname(),
@@ -85,7 +90,8 @@ absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id, const v1
 }
 
 absl::StatusOr<runtime::PodPlan> UsualPodPlan() {
-  CRISP_ASSIGN_OR_RETURN(const runtime::PodInputs inputs, MakePodInputs("", v1::PodSandboxConfig()));
+  CRISP_ASSIGN_OR_RETURN(const runtime::PodInputs inputs,
+                         MakePodInputs("", v1::PodSandboxConfig()));
   return runtime::BuildPodPlan(inputs);
 }
 
@@ -99,8 +105,8 @@ absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
   for (const v1::PortMapping& port : config.port_mappings()) {
     if (port.host_port() <= 0) continue;
     if (port.host_port() > 65535 || port.container_port() <= 0 || port.container_port() > 65535) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("port_mappings: ", port.host_port(), " to ", port.container_port(), " is out of range"));
+      return absl::InvalidArgumentError(absl::StrCat("port_mappings: ", port.host_port(), " to ",
+                                                     port.container_port(), " is out of range"));
     }
     const network::Protocol protocol = port.protocol() == v1::UDP    ? network::Protocol::kUdp
                                        : port.protocol() == v1::SCTP ? network::Protocol::kSctp

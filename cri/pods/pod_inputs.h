@@ -17,18 +17,21 @@ namespace v1 = ::runtime::v1;
 // A pod's CRI configuration → what its shim and its network are asked for. Pure.
 
 // InvalidArgument naming the field; FailedPrecondition for what this node does not do.
-absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request, const PodManagerOptions& options);
+absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request,
+                             const PodManagerOptions& options);
 
-absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& pod_id, const v1::PodSandboxConfig& config);
+absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& pod_id,
+                                                 const v1::PodSandboxConfig& config);
 // What the shims' spares may be made for: a pod that asks for nothing.
 absl::StatusOr<runtime::PodPlan> UsualPodPlan();
 
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& pod_id,
                                                          const v1::PodSandboxConfig& config);
-// Whether a network will do that was made before the pod was known: limits are set where it is made.
+// Whether a network will do that was made before the pod was known: limits are set where it is
+// made.
 bool TakesPreparedNetwork(const v1::PodSandboxConfig& config);
-// Takes from the plan what is said of the pod's interface and its addresses, or could hinder them: it
-// must wait until they are there.
+// Takes from the plan what is said of the pod's interface and its addresses, or could hinder them:
+// it must wait until they are there.
 network::Sysctls TakeNetworkSysctls(runtime::PodPlan& plan);
 
 inline bool UsesHostNetwork(const v1::PodSandboxConfig& config) {

@@ -15,25 +15,47 @@ PodManager::Observers::Observers(const NodeContext& node, PodTable& table, Queue
       publisher(table, *node.images),
       list({&trimmer, &sampler, &publisher}) {}
 
-PodManager::Containers::Containers(const NodeContext& node, PodTable& table, Executions& executions,
-                                   Observers& events, Queues& queues)
+PodManager::Containers::Containers(const NodeContext& node,
+                                   PodTable& table,
+                                   Executions& executions,
+                                   Observers& events,
+                                   Queues& queues)
     : updates(node, table, executions),
       exits(node, table, executions, events.ooms, events.list),
       stopper(node, table, exits, queues.quick),
       starter(node, table, updates, exits, events.list, queues.quick),
       remover(node, table, stopper, events.list, queues.cleanup) {}
 
-PodManager::Pods::Pods(const NodeContext& node, PodTable& table, Executions& executions, ShimKeeper& shims,
-                       Containers& containers, Observers& events, Queues& queues)
+PodManager::Pods::Pods(const NodeContext& node,
+                       PodTable& table,
+                       Executions& executions,
+                       ShimKeeper& shims,
+                       Containers& containers,
+                       Observers& events,
+                       Queues& queues)
     : claims(node.layout, [&table](const std::string& id) { return table.HasRow(id); }),
       labels(node),
       spares(node, shims, queues.cleanup),
-      ender(node, table, shims, claims, containers.stopper, containers.remover, events.list, queues.cleanup),
+      ender(node,
+            table,
+            shims,
+            claims,
+            containers.stopper,
+            containers.remover,
+            events.list,
+            queues.cleanup),
       runner(node, table, shims, claims, labels, spares, ender, events.list),
-      maker(node, table, executions, labels, spares.roots(), containers.remover, events.list,
+      maker(node,
+            table,
+            executions,
+            labels,
+            spares.roots(),
+            containers.remover,
+            events.list,
             MakeSpecEdits(node.options, *node.paths)) {}
 
-PodManager::PodManager(std::unique_ptr<const NodeContext> node, std::unique_ptr<RecordStore> records,
+PodManager::PodManager(std::unique_ptr<const NodeContext> node,
+                       std::unique_ptr<RecordStore> records,
                        const MakeShims& make_shims)
     : node_(std::move(node)),
       table_(std::move(records), node_->PodsDir()),
@@ -42,11 +64,26 @@ PodManager::PodManager(std::unique_ptr<const NodeContext> node, std::unique_ptr<
       stats_(*node_, table_),
       executions_(*node_, table_, queues_.cleanup),
       containers_(*node_, table_, executions_, events_, queues_),
-      shims_(*node_, table_, containers_.exits, executions_, containers_.remover, events_.list, queues_.quick,
-             queues_.adoptions, make_shims),
+      shims_(*node_,
+             table_,
+             containers_.exits,
+             executions_,
+             containers_.remover,
+             events_.list,
+             queues_.quick,
+             queues_.adoptions,
+             make_shims),
       pods_(*node_, table_, executions_, shims_, containers_, events_, queues_),
-      recovery_(*node_, table_, shims_, pods_.claims, pods_.labels, pods_.ender, containers_.remover, pods_.spares,
-                queues_.cleanup, queues_.adoptions),
+      recovery_(*node_,
+                table_,
+                shims_,
+                pods_.claims,
+                pods_.labels,
+                pods_.ender,
+                containers_.remover,
+                pods_.spares,
+                queues_.cleanup,
+                queues_.adoptions),
       systemd_(queues_.cleanup) {}
 
 PodManager::~PodManager() { Stop(); }
@@ -60,13 +97,17 @@ void PodManager::Stop() {
   pods_.spares.roots().DropAll();
 }
 
-absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions options, PodManagerParts parts) {
-  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<const NodeContext> node,
-                         NodeContext::Make(std::move(options), parts.images, parts.network, parts.metrics));
+absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions options,
+                                                               PodManagerParts parts) {
+  CRISP_ASSIGN_OR_RETURN(
+      std::unique_ptr<const NodeContext> node,
+      NodeContext::Make(std::move(options), parts.images, parts.network, parts.metrics));
   if (parts.records == nullptr) {
-    CRISP_ASSIGN_OR_RETURN(parts.records, RecordStore::Open(absl::StrCat(node->options.state, "/state.db")));
+    CRISP_ASSIGN_OR_RETURN(parts.records,
+                           RecordStore::Open(absl::StrCat(node->options.state, "/state.db")));
   }
-  std::unique_ptr<PodManager> manager(new PodManager(std::move(node), std::move(parts.records), parts.make_shims));
+  std::unique_ptr<PodManager> manager(
+      new PodManager(std::move(node), std::move(parts.records), parts.make_shims));
   CRISP_RETURN_IF_ERROR(manager->shims_.status());
   CRISP_RETURN_IF_ERROR(manager->queues_.cleanup.Start());
   CRISP_RETURN_IF_ERROR(manager->queues_.quick.Start());
@@ -82,13 +123,15 @@ void PodManager::WarmUp() {
 
 // Pods.
 
-absl::Status PodManager::RunPodSandbox(const v1::RunPodSandboxRequest& request, v1::RunPodSandboxResponse* reply,
+absl::Status PodManager::RunPodSandbox(const v1::RunPodSandboxRequest& request,
+                                       v1::RunPodSandboxResponse* reply,
                                        const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(), pods_.runner.Run(request, cancel));
   return absl::OkStatus();
 }
 
-absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request, v1::StopPodSandboxResponse*,
+absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request,
+                                        v1::StopPodSandboxResponse*,
                                         const Cancel& cancel) {
   const absl::StatusOr<PodPtr> pod = table_.FindPod(request.pod_sandbox_id());
   if (absl::IsNotFound(pod.status())) return absl::OkStatus();
@@ -96,42 +139,51 @@ absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request
 }
 
 absl::Status PodManager::RemovePodSandbox(const v1::RemovePodSandboxRequest& request,
-                                          v1::RemovePodSandboxResponse*, const Cancel& cancel) {
+                                          v1::RemovePodSandboxResponse*,
+                                          const Cancel& cancel) {
   const absl::StatusOr<PodPtr> pod = table_.FindPod(request.pod_sandbox_id());
   if (absl::IsNotFound(pod.status())) return absl::OkStatus();
   return pod.ok() ? pods_.ender.Remove(*pod, cancel) : pod.status();
 }
 
 absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
-                                          v1::PodSandboxStatusResponse* reply, const Cancel&) {
+                                          v1::PodSandboxStatusResponse* reply,
+                                          const Cancel&) {
   return queries_.PodSandboxStatus(request, reply);
 }
 
 absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request,
-                                        v1::ListPodSandboxResponse* reply, const Cancel&) {
+                                        v1::ListPodSandboxResponse* reply,
+                                        const Cancel&) {
   return queries_.ListPodSandbox(request, reply);
 }
 
-absl::Status PodManager::UpdatePodSandboxResources(const v1::UpdatePodSandboxResourcesRequest& request,
-                                                   v1::UpdatePodSandboxResourcesResponse*, const Cancel&) {
+absl::Status PodManager::UpdatePodSandboxResources(
+    const v1::UpdatePodSandboxResourcesRequest& request,
+    v1::UpdatePodSandboxResourcesResponse*,
+    const Cancel&) {
   return containers_.updates.UpdatePod(request);
 }
 
 // Containers.
 
 absl::Status PodManager::CreateContainer(const v1::CreateContainerRequest& request,
-                                         v1::CreateContainerResponse* reply, const Cancel& cancel) {
+                                         v1::CreateContainerResponse* reply,
+                                         const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(*reply->mutable_container_id(), pods_.maker.Create(request, cancel));
   return absl::OkStatus();
 }
 
-absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request, v1::StartContainerResponse*,
+absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request,
+                                        v1::StartContainerResponse*,
                                         const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, table_.FindContainer(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
   return containers_.starter.Start(container, cancel);
 }
 
-absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request, v1::StopContainerResponse*,
+absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request,
+                                       v1::StopContainerResponse*,
                                        const Cancel& cancel) {
   const absl::StatusOr<ContainerPtr> container = table_.FindContainer(request.container_id());
   if (absl::IsNotFound(container.status())) return absl::OkStatus();
@@ -141,7 +193,8 @@ absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request, 
   return containers_.stopper.Stop(*container, absl::Seconds(grace), cancel);
 }
 
-absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request, v1::RemoveContainerResponse*,
+absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request,
+                                         v1::RemoveContainerResponse*,
                                          const Cancel& cancel) {
   const absl::StatusOr<ContainerPtr> container = table_.FindContainer(request.container_id());
   if (absl::IsNotFound(container.status())) return absl::OkStatus();
@@ -149,27 +202,34 @@ absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& reque
 }
 
 absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& request,
-                                         v1::ContainerStatusResponse* reply, const Cancel&) {
+                                         v1::ContainerStatusResponse* reply,
+                                         const Cancel&) {
   return queries_.ContainerStatus(request, reply);
 }
 
 absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request,
-                                        v1::ListContainersResponse* reply, const Cancel&) {
+                                        v1::ListContainersResponse* reply,
+                                        const Cancel&) {
   return queries_.ListContainers(request, reply);
 }
 
-absl::Status PodManager::UpdateContainerResources(const v1::UpdateContainerResourcesRequest& request,
-                                                  v1::UpdateContainerResourcesResponse*, const Cancel& cancel) {
+absl::Status PodManager::UpdateContainerResources(
+    const v1::UpdateContainerResourcesRequest& request,
+    v1::UpdateContainerResourcesResponse*,
+    const Cancel& cancel) {
   return containers_.updates.UpdateContainer(request, cancel);
 }
 
 absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest& request,
-                                            v1::ReopenContainerLogResponse*, const Cancel&) {
-  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(request.container_id()));
+                                            v1::ReopenContainerLogResponse*,
+                                            const Cancel&) {
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
+                         table_.FindRunning(request.container_id()));
   return running.shim->ReopenLog(running.id);
 }
 
-absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* reply,
+absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
+                                  v1::ExecSyncResponse* reply,
                                   const Cancel& cancel) {
   return executions_.ExecSync(request, reply, cancel);
 }
@@ -177,39 +237,46 @@ absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSy
 // Statistics and events.
 
 absl::Status PodManager::ContainerStats(const v1::ContainerStatsRequest& request,
-                                        v1::ContainerStatsResponse* reply, const Cancel&) {
+                                        v1::ContainerStatsResponse* reply,
+                                        const Cancel&) {
   return stats_.ContainerStats(request, reply);
 }
 
 absl::Status PodManager::ListContainerStats(const v1::ListContainerStatsRequest& request,
-                                            v1::ListContainerStatsResponse* reply, const Cancel&) {
+                                            v1::ListContainerStatsResponse* reply,
+                                            const Cancel&) {
   return stats_.ListContainerStats(request, reply);
 }
 
 absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& request,
-                                         v1::PodSandboxStatsResponse* reply, const Cancel&) {
+                                         v1::PodSandboxStatsResponse* reply,
+                                         const Cancel&) {
   return stats_.PodSandboxStats(request, reply);
 }
 
 absl::Status PodManager::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
-                                             v1::ListPodSandboxStatsResponse* reply, const Cancel&) {
+                                             v1::ListPodSandboxStatsResponse* reply,
+                                             const Cancel&) {
   return stats_.ListPodSandboxStats(request, reply);
 }
 
 absl::Status PodManager::ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,
-                                               v1::ListMetricDescriptorsResponse* reply, const Cancel&) {
+                                               v1::ListMetricDescriptorsResponse* reply,
+                                               const Cancel&) {
   *reply = MetricDescriptors();
   return absl::OkStatus();
 }
 
 absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRequest&,
-                                               v1::ListPodSandboxMetricsResponse* reply, const Cancel&) {
+                                               v1::ListPodSandboxMetricsResponse* reply,
+                                               const Cancel&) {
   return stats_.ListPodSandboxMetrics(reply);
 }
 
-absl::Status PodManager::GetContainerEvents(const v1::GetEventsRequest&,
-                                            const std::function<bool(const v1::ContainerEventResponse&)>& write,
-                                            const Cancel& cancel) {
+absl::Status PodManager::GetContainerEvents(
+    const v1::GetEventsRequest&,
+    const std::function<bool(const v1::ContainerEventResponse&)>& write,
+    const Cancel& cancel) {
   return events_.publisher.hub().Read(write, cancel);
 }
 

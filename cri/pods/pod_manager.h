@@ -44,34 +44,38 @@ struct PodManagerParts {
   std::unique_ptr<RecordStore> records = nullptr;  // null: <state>/state.db
 };
 
-// The pods and containers of the node (RuntimeService without its node RPCs): the classes that do the work, put
-// together, and nothing else. What is known is in memory and in the record store (PodTable); what a shim, a
-// cgroup or the network holds is found again from the records.
+// The pods and containers of the node (RuntimeService without its node RPCs): the classes that do
+// the work, put together, and nothing else. What is known is in memory and in the record store
+// (PodTable); what a shim, a cgroup or the network holds is found again from the records.
 //
-// An operation is done to its end by the thread of the RPC that asked for it first, whatever becomes of the
-// client; the same request again joins it (JoinTable) or finds what it made (PodTable::IdOf()). Every pod and
-// container has a row before it has anything else, and loses it last: undoing is one idempotent function for
-// each, run by the failing RPC, by the background queue until it succeeds, or by the next start.
+// An operation is done to its end by the thread of the RPC that asked for it first, whatever
+// becomes of the client; the same request again joins it (JoinTable) or finds what it made
+// (PodTable::IdOf()). Every pod and container has a row before it has anything else, and loses it
+// last: undoing is one idempotent function for each, run by the failing RPC, by the background
+// queue until it succeeds, or by the next start.
 class PodManager final : public PodApi {
  public:
   // Serves after Recover().
-  static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options, PodManagerParts parts);
+  static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options,
+                                                            PodManagerParts parts);
   ~PodManager() override;
-  // Begins what is only made ahead of need; once, when requests are being answered, which it would delay.
+  // Begins what is only made ahead of need; once, when requests are being answered, which it would
+  // delay.
   void WarmUp();
   // Ends event streams.
   void EndStreams() { events_.publisher.hub().Stop(); }
   // No background work is running any more when it returns. The containers go on.
   void Stop();
 
-#define CRISP_POD_RPC(name)                                              \
+#define CRISP_POD_RPC(name)                                                      \
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                     const Cancel& cancel) override;
   CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
-  absl::Status GetContainerEvents(const v1::GetEventsRequest& request,
-                                  const std::function<bool(const v1::ContainerEventResponse&)>& write,
-                                  const Cancel& cancel) override;
+  absl::Status GetContainerEvents(
+      const v1::GetEventsRequest& request,
+      const std::function<bool(const v1::ContainerEventResponse&)>& write,
+      const Cancel& cancel) override;
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
   absl::Status Recover() override { return recovery_.Run(); }
   absl::Status Ready() const override { return systemd_.answer(); }
@@ -107,7 +111,10 @@ class PodManager final : public PodApi {
   };
   // A container's life but for its beginning.
   struct Containers {
-    Containers(const NodeContext& node, PodTable& table, Executions& executions, Observers& events,
+    Containers(const NodeContext& node,
+               PodTable& table,
+               Executions& executions,
+               Observers& events,
                Queues& queues);
     ResourceUpdates updates;
     ContainerExits exits;
@@ -117,8 +124,13 @@ class PodManager final : public PodApi {
   };
   // A pod's life, and how it gets containers.
   struct Pods {
-    Pods(const NodeContext& node, PodTable& table, Executions& executions, ShimKeeper& shims,
-         Containers& containers, Observers& events, Queues& queues);
+    Pods(const NodeContext& node,
+         PodTable& table,
+         Executions& executions,
+         ShimKeeper& shims,
+         Containers& containers,
+         Observers& events,
+         Queues& queues);
     CgroupClaims claims;
     SelinuxLabels labels;
     Spares spares;
@@ -127,7 +139,8 @@ class PodManager final : public PodApi {
     ContainerMaker maker;
   };
 
-  PodManager(std::unique_ptr<const NodeContext> node, std::unique_ptr<RecordStore> records,
+  PodManager(std::unique_ptr<const NodeContext> node,
+             std::unique_ptr<RecordStore> records,
              const MakeShims& make_shims);
 
   // In the order in which they are made; each uses only those above it.

@@ -84,7 +84,8 @@ TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
 TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {
   const std::string id = RunContainer(RunPod("web"), "one", "echo > /mine; ls /etc; sleep 1000");
   const std::string upper = absl::StrCat(dir_.path(), "/root/c/", id, "/upper");
-  for (int i = 0; i < 500 && !absl::StrContains(Log("one"), "resolv.conf"); ++i) absl::SleepFor(absl::Milliseconds(10));
+  for (int i = 0; i < 500 && !absl::StrContains(Log("one"), "resolv.conf"); ++i)
+    absl::SleepFor(absl::Milliseconds(10));
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(upper));
   EXPECT_THAT(names, ::testing::ElementsAre("mine"));
 }
@@ -120,7 +121,8 @@ TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
     GTEST_SKIP() << "containers mount their own here";
   }
   const std::vector<std::string> made = spares(2);
-  const std::string second = RunContainer(pod, "second", "echo mine >/file; stat -c %n /etc/hosts; sleep 1000");
+  const std::string second =
+      RunContainer(pod, "second", "echo mine >/file; stat -c %n /etc/hosts; sleep 1000");
   bool taken = false;
   for (const std::string& key : made) {
     const std::string upper = absl::StrCat(dir_.path(), "/root/c/", key, "/upper");
@@ -156,15 +158,17 @@ TEST_F(PodManagerTest, ExplainTellsHowLongTheStepsTook) {
     }
     return steps;
   };
-  EXPECT_THAT(steps_of(pod), ::testing::ElementsAre("RunPodSandbox/record", "RunPodSandbox/directories",
-                                                    "RunPodSandbox/shim", "RunPodSandbox/network",
-                                                    "RunPodSandbox/hosts", "RunPodSandbox/publish"));
+  EXPECT_THAT(steps_of(pod),
+              ::testing::ElementsAre("RunPodSandbox/record", "RunPodSandbox/directories",
+                                     "RunPodSandbox/shim", "RunPodSandbox/network",
+                                     "RunPodSandbox/hosts", "RunPodSandbox/publish"));
   EXPECT_THAT(steps_of(id),
-              ::testing::ElementsAre("CreateContainer/record", "CreateContainer/storage",
-                                     "CreateContainer/resolve", "CreateContainer/spec", "CreateContainer/cgroup",
-                                     "CreateContainer/plan", "CreateContainer/limits", "CreateContainer/shim", "CreateContainer/publish",
-                                     "StartContainer/shim", "StartContainer/publish", "StopContainer/signal",
-                                     "StopContainer/exit"));
+              ::testing::ElementsAre(
+                  "CreateContainer/record", "CreateContainer/storage", "CreateContainer/resolve",
+                  "CreateContainer/spec", "CreateContainer/cgroup", "CreateContainer/plan",
+                  "CreateContainer/limits", "CreateContainer/shim", "CreateContainer/publish",
+                  "StartContainer/shim", "StartContainer/publish", "StopContainer/signal",
+                  "StopContainer/exit"));
   EXPECT_THAT(manager_->Explain(std::string(64, 'f')), StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -202,11 +206,16 @@ TEST_F(PodManagerTest, AFailedAttachLeavesNothing) {
 TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
   ASSERT_OK_AND_ASSIGN(runtime::CgroupLayout layout, runtime::DetectCgroups());
   const std::string parent = absl::StrCat("/crisp-claim-", ::getpid());
-  const runtime::Cgroup group(std::make_shared<const runtime::CgroupLayout>(std::move(layout)), parent);
+  const runtime::Cgroup group(std::make_shared<const runtime::CgroupLayout>(std::move(layout)),
+                              parent);
   v1::RunPodSandboxRequest request = PodRequest("claim");
   request.mutable_config()->mutable_linux()->set_cgroup_parent(parent);
-  ASSERT_OK_AND_ASSIGN(const auto rows, Database::Open(dir_.path() + "/state/state.db", Database::Sync::kOff, ""));
-  ASSERT_OK(rows->Execute("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(FAIL, 'full'); END").status());
+  ASSERT_OK_AND_ASSIGN(const auto rows,
+                       Database::Open(dir_.path() + "/state/state.db", Database::Sync::kOff, ""));
+  ASSERT_OK(
+      rows->Execute(
+              "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(FAIL, 'full'); END")
+          .status());
   v1::RunPodSandboxResponse reply;
   EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()).message(), HasSubstr("full"));
   ASSERT_OK(rows->Execute("DROP TRIGGER full").status());
@@ -265,8 +274,10 @@ TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
     const std::string name = request.config().metadata().name();
     // With a volume above them as well.
     ASSERT_OK(MakeDirs(absl::StrCat(dir_.path(), "/etc-", name)));
-    v1::CreateContainerRequest container = ContainerRequest(
-        pod, name, "cat /etc/hostname /etc/resolv.conf /etc/hosts; echo >>/etc/hosts && echo wrote; sleep 1000");
+    v1::CreateContainerRequest container =
+        ContainerRequest(pod, name,
+                         "cat /etc/hostname /etc/resolv.conf /etc/hosts; echo >>/etc/hosts && echo "
+                         "wrote; sleep 1000");
     v1::Mount* mount = container.mutable_config()->add_mounts();
     mount->set_container_path("/etc");
     mount->set_host_path(absl::StrCat(dir_.path(), "/etc-", name));
@@ -278,12 +289,14 @@ TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
     }
     const std::string id = Create(container);
     ASSERT_OK(StartOne(id));
-    for (int i = 0; i < 500 && !absl::StrContains(Log(name), "wrote"); ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 500 && !absl::StrContains(Log(name), "wrote"); ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("F ", name, "\n")));
     EXPECT_THAT(Log(name), HasSubstr("F nameserver 192.0.2.53\n"));
     EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("10.1.2.3\t", name)));
     EXPECT_THAT(Log(name), HasSubstr("F wrote\n"));
-    const auto filled = Exec(id, "dd if=/dev/zero of=/etc/resolv.conf bs=64k count=100 2>&1; true", 10);
+    const auto filled =
+        Exec(id, "dd if=/dev/zero of=/etc/resolv.conf bs=64k count=100 2>&1; true", 10);
     ASSERT_OK(filled);
     EXPECT_THAT(filled->stdout(), HasSubstr("No space left"));
     const auto usage = MeasureTree(dir_.path() + "/state/pods");
@@ -306,7 +319,8 @@ TEST_F(PodManagerTest, APodWithAUserNamespaceIsRefusedWhereNoneCanRun) {
   for (v1::IDMapping* map : {maps->add_uids(), maps->add_gids()}) map->set_length(65536);
   v1::RunPodSandboxResponse reply;
   EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("its kernel has no id-mapped tmpfs")));
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("its kernel has no id-mapped tmpfs")));
   RunPod("plain");
 }
 
@@ -328,11 +342,13 @@ TEST_F(PodManagerTest, AShorterStopShortensALongerOne) {
 TEST_F(PodManagerTest, ExecSyncSeesOutputCodeAndTime) {
   const std::string pod = RunPod("web");
   const std::string id = RunContainer(pod, "one", "sleep 1000");
-  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse reply, Exec(id, "echo out; echo err >&2; exit 7", 10));
+  ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse reply,
+                       Exec(id, "echo out; echo err >&2; exit 7", 10));
   EXPECT_EQ(reply.stdout(), "out\n");
   EXPECT_EQ(reply.stderr(), "err\n");
   EXPECT_EQ(reply.exit_code(), 7);
-  EXPECT_THAT(Exec(id, "sleep 4242 & sleep 4343", 1), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(Exec(id, "sleep 4242 & sleep 4343", 1),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
   ASSERT_OK_AND_ASSIGN(const v1::ExecSyncResponse ps, Exec(id, "ps", 10));
   EXPECT_FALSE(absl::StrContains(ps.stdout(), "4242")) << ps.stdout();
   EXPECT_FALSE(absl::StrContains(ps.stdout(), "4343")) << ps.stdout();
@@ -406,7 +422,8 @@ TEST_F(PodManagerTest, RemovingAPodRemovesAll) {
   v1::ContainerStatusRequest container;
   container.set_container_id(id);
   v1::ContainerStatusResponse reply;
-  EXPECT_THAT(manager_->ContainerStatus(container, &reply, Cancel()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(manager_->ContainerStatus(container, &reply, Cancel()),
+              StatusIs(absl::StatusCode::kNotFound));
   EXPECT_OK(RemoveEveryPod());
   EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());
 }

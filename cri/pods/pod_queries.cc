@@ -16,8 +16,8 @@
 namespace crisp::cri {
 namespace {
 
-// The pod as an OCI spec would have it, which is where clients look for its namespaces. A stopped one has
-// none any more.
+// The pod as an OCI spec would have it, which is where clients look for its namespaces. A stopped
+// one has none any more.
 Json SandboxSpec(const state::PodRecord& record, pid_t pid) {
   const v1::PodSandboxConfig& config = record.config();
   const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
@@ -35,17 +35,18 @@ Json SandboxSpec(const state::PodRecord& record, pid_t pid) {
   add("user", "user", !options.userns_options().uids().empty());
   return {{"ociVersion", runtime::OciSpec().oci_version},
           {"hostname", config.hostname()},
-          {"annotations",
-           std::map<std::string, std::string>(config.annotations().begin(), config.annotations().end())},
+          {"annotations", std::map<std::string, std::string>(config.annotations().begin(),
+                                                             config.annotations().end())},
           {"linux",
            {{"cgroupsPath", record.cgroup_path()},
-            {"sysctl",
-             std::map<std::string, std::string>(config.linux().sysctls().begin(), config.linux().sysctls().end())},
+            {"sysctl", std::map<std::string, std::string>(config.linux().sysctls().begin(),
+                                                          config.linux().sysctls().end())},
             {"namespaces", std::move(namespaces)}}}};
 }
 
 std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
-  const v1::NamespaceOption& options = record.config().linux().security_context().namespace_options();
+  const v1::NamespaceOption& options =
+      record.config().linux().security_context().namespace_options();
   const pid_t pid = pod.GetShim() == nullptr ? 0 : record.shim_pid();
   Json info = {{"pid", pid},
                {"processStatus", pid == 0 ? "deleted" : "running"},
@@ -68,8 +69,10 @@ std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
                 {"cpuShares", r.cpu_shares()},
                 {"memoryLimitInBytes", r.memory_limit_in_bytes()}};
   };
-  if (record.config().linux().has_overhead()) info["overhead"] = amounts(record.config().linux().overhead());
-  if (record.config().linux().has_resources()) info["resources"] = amounts(record.config().linux().resources());
+  if (record.config().linux().has_overhead())
+    info["overhead"] = amounts(record.config().linux().overhead());
+  if (record.config().linux().has_resources())
+    info["resources"] = amounts(record.config().linux().resources());
   return DumpJson(info);
 }
 
@@ -79,8 +82,9 @@ absl::Status PodQueries::PodSandboxStatus(const v1::PodSandboxStatusRequest& req
                                           v1::PodSandboxStatusResponse* reply) const {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, table_.FindPod(request.pod_sandbox_id()));
   FillStatus(*pod, reply->mutable_status());
-  // Without their timestamp: given one, a kubelet with EventedPLEG takes these statuses for the pod's and
-  // (as of 1.37) does not see which of them are of this sandbox, so that it runs init containers again.
+  // Without their timestamp: given one, a kubelet with EventedPLEG takes these statuses for the
+  // pod's and (as of 1.37) does not see which of them are of this sandbox, so that it runs init
+  // containers again.
   FillStatuses(table_.ContainersOf(*pod), *node_.images, reply->mutable_containers_statuses());
   if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*pod, *pod->Snapshot());
   return absl::OkStatus();

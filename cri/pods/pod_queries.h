@@ -7,8 +7,8 @@
 
 namespace crisp::cri {
 
-// Answers what clients ask of the state of pods and containers, from memory but for what is verbose.
-// Thread-safe.
+// Answers what clients ask of the state of pods and containers, from memory but for what is
+// verbose. Thread-safe.
 class PodQueries {
  public:
   // Both outlive it.
@@ -16,10 +16,12 @@ class PodQueries {
 
   absl::Status PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
                                 v1::PodSandboxStatusResponse* reply) const;
-  absl::Status ListPodSandbox(const v1::ListPodSandboxRequest& request, v1::ListPodSandboxResponse* reply) const;
+  absl::Status ListPodSandbox(const v1::ListPodSandboxRequest& request,
+                              v1::ListPodSandboxResponse* reply) const;
   absl::Status ContainerStatus(const v1::ContainerStatusRequest& request,
                                v1::ContainerStatusResponse* reply) const;
-  absl::Status ListContainers(const v1::ListContainersRequest& request, v1::ListContainersResponse* reply) const;
+  absl::Status ListContainers(const v1::ListContainersRequest& request,
+                              v1::ListContainersResponse* reply) const;
   // PodApi::Explain().
   absl::StatusOr<Json> Explain(absl::string_view id) const;
 

@@ -23,10 +23,12 @@ namespace {
 class PodRecordsTest : public PodFaultsTest {
  protected:
   void LoseDatabase() {
-    for (const char* part : {"", "-wal", "-shm"}) (void)::unlink((State() + "/state.db" + part).c_str());
+    for (const char* part : {"", "-wal", "-shm"})
+      (void)::unlink((State() + "/state.db" + part).c_str());
   }
   void Spoil(const std::string& id) {
-    ASSERT_OK_AND_ASSIGN(auto rows, Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
+    ASSERT_OK_AND_ASSIGN(auto rows,
+                         Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
     ASSERT_OK(rows->Execute("UPDATE records SET data = 'garbage' WHERE id = ?", {id}).status());
   }
   void LoseCopies(const std::string& pod) {
@@ -34,18 +36,24 @@ class PodRecordsTest : public PodFaultsTest {
     ASSERT_OK(RemoveTree(absl::StrCat(State(), "/pods/", pod, "/records")));
   }
   void Erase(const std::string& id) {
-    ASSERT_OK_AND_ASSIGN(auto rows, Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
+    ASSERT_OK_AND_ASSIGN(auto rows,
+                         Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
     ASSERT_OK(rows->Execute("DELETE FROM records WHERE id = ?", {id}).status());
   }
   // As a daemon leaves it that is killed in the middle of making or removing the container.
   void Interrupt(const std::string& id, state::ContainerRecord::Stage stage) {
-    ASSERT_OK_AND_ASSIGN(auto rows, Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
+    ASSERT_OK_AND_ASSIGN(auto rows,
+                         Database::Open(State() + "/state.db", Database::Sync::kOff, ""));
     state::ContainerRecord record;
-    ASSERT_OK(rows->Execute("SELECT data FROM records WHERE id = ?", {id}, [&](const Database::Row& row) {
-                    ASSERT_TRUE(record.ParseFromString(row.Text(0)));
-                  }).status());
+    ASSERT_OK(rows->Execute("SELECT data FROM records WHERE id = ?", {id},
+                            [&](const Database::Row& row) {
+                              ASSERT_TRUE(record.ParseFromString(row.Text(0)));
+                            })
+                  .status());
     record.set_stage(stage);
-    ASSERT_OK(rows->Execute("UPDATE records SET data = ? WHERE id = ?", {record.SerializeAsString(), id}).status());
+    ASSERT_OK(
+        rows->Execute("UPDATE records SET data = ? WHERE id = ?", {record.SerializeAsString(), id})
+            .status());
   }
   // Neither clients nor the pod's shim know any container, nor has the kernel a group of one.
   void ExpectNoContainer(const std::string& pod, const std::vector<std::string>& ids) {
@@ -55,18 +63,22 @@ class PodRecordsTest : public PodFaultsTest {
       ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
       ASSERT_OK_AND_ASSIGN(const auto reports, shim->Report());
       held = reports.size();
-      for (const std::string& id : ids) held += ::access(GroupOf(pod, id).PrimaryDir().c_str(), F_OK) == 0;
+      for (const std::string& id : ids)
+        held += ::access(GroupOf(pod, id).PrimaryDir().c_str(), F_OK) == 0;
       absl::SleepFor(absl::Milliseconds(10));
     }
     EXPECT_EQ(held, 0u);
     EXPECT_EQ(Containers(), 0u);
   }
   void ExpectReleased() {
-    for (int i = 0; i < 3000 && !images_->PinnedKeys().empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 3000 && !images_->PinnedKeys().empty(); ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     EXPECT_TRUE(images_->PinnedKeys().empty());
   }
   // Everything is as before, and goes on.
-  void ExpectAllThere(const std::string& pod, const std::string& running, const std::string& ended) {
+  void ExpectAllThere(const std::string& pod,
+                      const std::string& running,
+                      const std::string& ended) {
     EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_READY);
     EXPECT_EQ(PodStatusOf(pod).metadata().name(), "web");
     EXPECT_EQ(PodStatusOf(pod).network().ip(), "10.1.2.3");
@@ -108,12 +120,14 @@ TEST_F(PodRecordsTest, AMalformedDatabaseIsSetAside) {
   AwaitExited(ended);
   End();
   LoseDatabase();
-  ASSERT_OK(AtomicWriteFile(State() + "/state.db", std::string(8192, 'x'), 0600, Durability::kNone));
+  ASSERT_OK(
+      AtomicWriteFile(State() + "/state.db", std::string(8192, 'x'), 0600, Durability::kNone));
   Start();
   ExpectAllThere(pod, running, ended);
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(State()));
-  EXPECT_TRUE(std::any_of(names.begin(), names.end(),
-                          [](const std::string& name) { return absl::StartsWith(name, "state.db.bad-"); }));
+  EXPECT_TRUE(std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return absl::StartsWith(name, "state.db.bad-");
+  }));
 }
 
 TEST_F(PodRecordsTest, AnUnreadableRowIsReadFromItsCopy) {
@@ -148,11 +162,13 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     const std::string pod = RunPod(absl::StrCat("web-", hangs));
     const std::string running = RunContainer(pod, "running", "echo mine >/mine; sleep 1000");
     const std::string upper = absl::StrCat(dir_.path(), "/root/c/", running, "/upper");
-    const std::string view = running + "-image-0", volume = absl::StrCat(dir_.path(), "/root/volumes/", running);
+    const std::string view = running + "-image-0",
+                      volume = absl::StrCat(dir_.path(), "/root/volumes/", running);
     const std::string stale = std::string(64, '0');
     for (const std::string& key : {view, stale}) ASSERT_OK(images_->PrepareView(key, "").status());
     ASSERT_OK(MakeDirs(volume + "/0"));
-    for (int i = 0; i < 1000 && ::access((upper + "/mine").c_str(), F_OK) != 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 1000 && ::access((upper + "/mine").c_str(), F_OK) != 0; ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     const pid_t shim = ShimOf(pod);
     End();
     Erase(running);
@@ -160,7 +176,8 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     ASSERT_EQ(::kill(shim, hangs ? SIGSTOP : 0), 0);
     Start();
     const std::vector<std::string> pinned = images_->PinnedKeys();
-    EXPECT_EQ(std::set<std::string>(pinned.begin(), pinned.end()), (std::set<std::string>{running, view}));
+    EXPECT_EQ(std::set<std::string>(pinned.begin(), pinned.end()),
+              (std::set<std::string>{running, view}));
     EXPECT_EQ(ReadFile(upper + "/mine").value_or(""), "mine\n");
     EXPECT_EQ(::access((volume + "/0").c_str(), F_OK), 0);
     ASSERT_EQ(::kill(shim, SIGCONT), 0);
@@ -168,7 +185,8 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     EXPECT_EQ(StatusOf(running).state(), v1::CONTAINER_RUNNING);
     EXPECT_OK(RemovePod(pod));
     ExpectReleased();
-    for (int i = 0; i < 3000 && ::access(volume.c_str(), F_OK) == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 3000 && ::access(volume.c_str(), F_OK) == 0; ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     EXPECT_NE(::access(volume.c_str(), F_OK), 0);
   }
 }
@@ -239,7 +257,8 @@ TEST_F(PodRecordsTest, APodThatNoRecordTellsOfAndInWhichNothingLivesIsUndone) {
     EXPECT_FALSE(HasShim(id));
     EXPECT_TRUE(GroupsGone(id));
     const std::string directory = State() + "/pods/" + id;
-    for (int i = 0; i < 500 && ::access(directory.c_str(), F_OK) == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 500 && ::access(directory.c_str(), F_OK) == 0; ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     EXPECT_NE(::access(directory.c_str(), F_OK), 0);
   }
   EXPECT_EQ(manager_->PodCount(), 0);
@@ -256,7 +275,8 @@ TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {
   ASSERT_OK(runtime::Cgroup(layout, parent + "/" + GenerateId()).CreateDirs());
   EXPECT_OK(RemovePod(reply.pod_sandbox_id()));
   const runtime::Cgroup group(layout, parent);
-  for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+  for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i)
+    absl::SleepFor(absl::Milliseconds(10));
   EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0);
   (void)group.Remove(Cancel(absl::Now() + absl::Seconds(1)));
 }
@@ -310,7 +330,8 @@ class ResetTest : public PodRecordsTest {
 
 TEST_F(ResetTest, EndsWhatNobodyAnswersFor) {
   const std::string hung = RunPod("hung"), plain = RunPod("plain"), lost = RunPod("lost");
-  for (const std::string& pod : {hung, plain, lost}) RunContainer(pod, "deaf", "trap '' TERM; while true; do sleep 1; done");
+  for (const std::string& pod : {hung, plain, lost})
+    RunContainer(pod, "deaf", "trap '' TERM; while true; do sleep 1; done");
   ASSERT_EQ(::kill(ShimOf(hung), SIGSTOP), 0);
   ASSERT_EQ(::unlink(absl::StrCat(State(), "/pods/", lost, "/shim.sock").c_str()), 0);
   End();
@@ -324,7 +345,8 @@ TEST_F(ResetTest, EndsWhatNoRecordTellsOf) {
   for (const std::string& id : {pod, gone}) RunContainer(id, "one", "sleep 1000");
   End();
   LoseDatabase();
-  ASSERT_OK(AtomicWriteFile(State() + "/state.db", std::string(8192, 'x'), 0600, Durability::kNone));
+  ASSERT_OK(
+      AtomicWriteFile(State() + "/state.db", std::string(8192, 'x'), 0600, Durability::kNone));
   LoseCopies(pod);
   ASSERT_OK(RemoveTree(State() + "/pods/" + gone));
   (void)Reset(&network_);

@@ -75,7 +75,8 @@ class Resetter {
       if (rows.ok()) records = *std::move(rows);
       RecordCopies(pods_dir_).Restore(**store, &records);
     }
-    for (std::string& id : RecordCopies(pods_dir_).WithoutRecord(records)) pods_[id].record.set_id(id);
+    for (std::string& id : RecordCopies(pods_dir_).WithoutRecord(records))
+      pods_[id].record.set_id(id);
     for (state::PodRecord& record : records.pods) pods_[record.id()].record = std::move(record);
     for (state::ContainerRecord& record : records.containers) {
       EndingPod& pod = pods_[record.pod_id()];
@@ -116,12 +117,15 @@ class Resetter {
   void End(const EndingPod& pod) {
     const std::string& id = pod.record.id();
     if (cancel_.Check("").ok()) {
-      for (const state::ContainerRecord& container : pod.containers) KillGroup(container.cgroup_path());
+      for (const state::ContainerRecord& container : pod.containers)
+        KillGroup(container.cgroup_path());
     }
     Detach(pod);
-    Note(absl::StrCat("end the shim of pod ", id), runtime::KillShims(pods_dir_, id, Soon(kKillTime)));
+    Note(absl::StrCat("end the shim of pod ", id),
+         runtime::KillShims(pods_dir_, id, Soon(kKillTime)));
     if (layout_ == nullptr) return;
-    for (const state::ContainerRecord& container : pod.containers) RemoveGroup(container.cgroup_path());
+    for (const state::ContainerRecord& container : pod.containers)
+      RemoveGroup(container.cgroup_path());
     RemovePodGroups(pod.record);
   }
 
@@ -146,7 +150,8 @@ class Resetter {
   void RemoveGroup(const std::string& path) {
     if (path.size() < 2) return;
     KillGroup(path);
-    Note(absl::StrCat("remove cgroup ", path), runtime::Cgroup(layout_, path).Remove(Soon(kKillTime)));
+    Note(absl::StrCat("remove cgroup ", path),
+         runtime::Cgroup(layout_, path).Remove(Soon(kKillTime)));
   }
 
   // A parent that somebody else has made, or has more in, stays.
@@ -160,9 +165,11 @@ class Resetter {
       auto path = runtime::PodCgroupPath(options_.cgroup_driver, "", record.id());
       if (path.ok()) RemoveGroup(record.cgroup_path().empty() ? *path : record.cgroup_path());
     } else {
-      auto own = runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent, record.id(), record.id());
+      auto own = runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent, record.id(),
+                                              record.id());
       if (own.ok()) RemoveGroup(*own);
-      if (record.owns_cgroup()) (void)runtime::Cgroup(layout_, record.cgroup_path()).RemoveIfUnused();
+      if (record.owns_cgroup())
+        (void)runtime::Cgroup(layout_, record.cgroup_path()).RemoveIfUnused();
     }
   }
 
@@ -178,7 +185,9 @@ class Resetter {
 
 }  // namespace
 
-std::vector<std::string> EndEveryPod(const ResetOptions& options, network::PodNetwork* network, const Cancel& cancel) {
+std::vector<std::string> EndEveryPod(const ResetOptions& options,
+                                     network::PodNetwork* network,
+                                     const Cancel& cancel) {
   return Resetter(options, network, cancel).Run();
 }
 

@@ -15,11 +15,13 @@ struct ResetOptions {
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
 };
 
-// Ends every pod of an instance that no daemon serves: by its rows, their copies, its directories and
-// what the kernel shows, whichever of them there are, and asks nobody. `network` may be null: it could
-// not be opened. Everything is tried once, within `cancel`. Returns what could not be undone, one line
-// each; empty: nothing is left but directories.
-std::vector<std::string> EndEveryPod(const ResetOptions& options, network::PodNetwork* network, const Cancel& cancel);
+// Ends every pod of an instance that no daemon serves: by its rows, their copies, its directories
+// and what the kernel shows, whichever of them there are, and asks nobody. `network` may be null:
+// it could not be opened. Everything is tried once, within `cancel`. Returns what could not be
+// undone, one line each; empty: nothing is left but directories.
+std::vector<std::string> EndEveryPod(const ResetOptions& options,
+                                     network::PodNetwork* network,
+                                     const Cancel& cancel);
 
 }  // namespace crisp::cri
 

@@ -28,7 +28,8 @@ constexpr absl::Duration kScopeTime = absl::Seconds(30);
 
 }  // namespace
 
-absl::StatusOr<std::string> PodRunner::Existing(const std::string& key, const v1::RunPodSandboxRequest& request) {
+absl::StatusOr<std::string> PodRunner::Existing(const std::string& key,
+                                                const v1::RunPodSandboxRequest& request) {
   const std::string id = table_.IdOf(key);
   if (id.empty()) return std::string();
   auto pod = table_.FindPod(id);
@@ -39,12 +40,14 @@ absl::StatusOr<std::string> PodRunner::Existing(const std::string& key, const v1
       MessageDifferencer::Equals(record.config(), request.config())) {
     return id;
   }
-  return absl::AlreadyExistsError(absl::StrCat("pod sandbox ", id,
-                                               " is ready under this name, uid and attempt with another "
-                                               "configuration; stop it first"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("pod sandbox ", id,
+                   " is ready under this name, uid and attempt with another "
+                   "configuration; stop it first"));
 }
 
-absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& request, const Cancel& cancel) {
+absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& request,
+                                           const Cancel& cancel) {
   CRISP_RETURN_IF_ERROR(CheckPodRequest(request, node_.options));
   const std::string key = PodNameKey(request.config().metadata());
   return creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
@@ -54,7 +57,8 @@ absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& reque
   });
 }
 
-absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& request, const std::string& key) {
+absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& request,
+                                              const std::string& key) {
   state::PodRecord record;
   record.set_id(GenerateId());
   *record.mutable_config() = request.config();
@@ -66,8 +70,8 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   record.set_cgroup_path(std::move(cgroup));
   CRISP_ASSIGN_OR_RETURN(LevelLease level, labels_.AssignTo(record));
   // Slices are systemd's.
-  record.set_owns_cgroup(parent.empty() ||
-                         (!node_.UsesSystemd() && claims_.Claim(record.cgroup_path(), record.id())));
+  record.set_owns_cgroup(
+      parent.empty() || (!node_.UsesSystemd() && claims_.Claim(record.cgroup_path(), record.id())));
   const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
   {
     absl::MutexLock lock(&pod->mutex);
@@ -111,24 +115,27 @@ absl::Status PodRunner::Make(const PodPtr& pod, StepTimer& timer) {
   network::Sysctls sysctls;
   CRISP_ASSIGN_OR_RETURN(const PodFiles files, StartShim(pod, config, &sysctls));
   timer.Done("shim");
-  if (!UsesHostNetwork(config)) CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config, std::move(sysctls)));
+  if (!UsesHostNetwork(config))
+    CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config, std::move(sysctls)));
   timer.Done("network");
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
-  CRISP_RETURN_IF_ERROR(
-      files.Write("hosts", HostsOf(config, {record.addresses().begin(), record.addresses().end()})));
+  CRISP_RETURN_IF_ERROR(files.Write(
+      "hosts", HostsOf(config, {record.addresses().begin(), record.addresses().end()})));
   timer.Done("hosts");
   return absl::OkStatus();
 }
 
-absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config,
+absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
+                                              const v1::PodSandboxConfig& config,
                                               network::Sysctls* network_sysctls) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
   const std::string& parent = config.linux().cgroup_parent();
-  CRISP_ASSIGN_OR_RETURN(const std::string own,
-                         runtime::ContainerCgroupPath(node_.options.cgroup_driver, parent, pod->id, pod->id));
+  CRISP_ASSIGN_OR_RETURN(
+      const std::string own,
+      runtime::ContainerCgroupPath(node_.options.cgroup_driver, parent, pod->id, pod->id));
   const auto make_group = [&] { return node_.CgroupAt(record.cgroup_path()).CreateDirs(); };
   // A scope is made around a process: what is to be in it is moved there.
   if (!node_.UsesSystemd() && inputs.shared_pid) {
@@ -149,13 +156,15 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod, const v1::PodSa
     resolv_conf = ResolvConfOf(config);
     return resolv_conf.status();
   };
-  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::Shim> shim,
-                         shims_.pool().StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile,
-                                                node_.options.attach_spares && TakesPreparedNetwork(config)));
+  CRISP_ASSIGN_OR_RETURN(
+      std::shared_ptr<runtime::Shim> shim,
+      shims_.pool().StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile,
+                             node_.options.attach_spares && TakesPreparedNetwork(config)));
   const pid_t pid = shim->pid();
   PodFiles files(shim->TakeFiles(), plan.uid_maps.empty() ? 0 : plan.uid_maps[0].host_id,
                  plan.gid_maps.empty() ? 0 : plan.gid_maps[0].host_id);
-  // Its row is written with the stage; until then a restarted daemon finds the shim by its directory.
+  // Its row is written with the stage; until then a restarted daemon finds the shim by its
+  // directory.
   table_.Note(*pod, [pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
   {
     absl::MutexLock lock(&pod->mutex);
@@ -165,12 +174,13 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod, const v1::PodSa
   CRISP_RETURN_IF_ERROR(files.Write("resolv.conf", *resolv_conf));
   if (!node_.UsesSystemd()) return files;
   CRISP_ASSIGN_OR_RETURN(const std::string slice, runtime::PodSlice(parent));
-  CRISP_RETURN_IF_ERROR(
-      runtime::PlaceShim(node_.CgroupAt(own), slice, pod->id, pid, Cancel(absl::Now() + kScopeTime)));
+  CRISP_RETURN_IF_ERROR(runtime::PlaceShim(node_.CgroupAt(own), slice, pod->id, pid,
+                                           Cancel(absl::Now() + kScopeTime)));
   return files;
 }
 
-absl::Status PodRunner::AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config,
+absl::Status PodRunner::AttachNetwork(const PodPtr& pod,
+                                      const v1::PodSandboxConfig& config,
                                       network::Sysctls sysctls) {
   const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
   CRISP_ASSIGN_OR_RETURN(network::AttachRequest request, MakeAttachRequest(pod->id, config));
@@ -193,7 +203,8 @@ absl::Status PodRunner::KeepPorts(const Pod& pod, runtime::Shim& shim) {
   const std::vector<UniqueFd> holds = node_.network->TakePortHolds(pod.id);
   std::vector<int> borrowed;
   for (const UniqueFd& hold : holds) borrowed.push_back(hold.get());
-  return Annotate(shim.Keep(borrowed, Cancel(absl::Now() + kStepTime)), "keep the pod's host ports");
+  return Annotate(shim.Keep(borrowed, Cancel(absl::Now() + kStepTime)),
+                  "keep the pod's host ports");
 }
 
 }  // namespace crisp::cri

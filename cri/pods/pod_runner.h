@@ -22,8 +22,14 @@ namespace crisp::cri {
 class PodRunner {
  public:
   // All outlive it.
-  PodRunner(const NodeContext& node, PodTable& table, ShimKeeper& shims, CgroupClaims& claims,
-            SelinuxLabels& labels, Spares& spares, PodEnder& ender, const PodEvents& events)
+  PodRunner(const NodeContext& node,
+            PodTable& table,
+            ShimKeeper& shims,
+            CgroupClaims& claims,
+            SelinuxLabels& labels,
+            Spares& spares,
+            PodEnder& ender,
+            const PodEvents& events)
       : node_(node),
         table_(table),
         shims_(shims),
@@ -33,19 +39,25 @@ class PodRunner {
         ender_(ender),
         events_(events) {}
 
-  // The id. The same request again joins the first one or finds what it made; AlreadyExists when another
-  // configuration is ready under the name. A failure leaves nothing, but for what is undone in the background.
+  // The id. The same request again joins the first one or finds what it made; AlreadyExists when
+  // another configuration is ready under the name. A failure leaves nothing, but for what is undone
+  // in the background.
   absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request, const Cancel& cancel);
 
  private:
   // The id under a name, when it stands for the same thing; "" when the name is free or given up.
-  absl::StatusOr<std::string> Existing(const std::string& key, const v1::RunPodSandboxRequest& request);
-  absl::StatusOr<std::string> RunNew(const v1::RunPodSandboxRequest& request, const std::string& key);
+  absl::StatusOr<std::string> Existing(const std::string& key,
+                                       const v1::RunPodSandboxRequest& request);
+  absl::StatusOr<std::string> RunNew(const v1::RunPodSandboxRequest& request,
+                                     const std::string& key);
   absl::Status Make(const PodPtr& pod, StepTimer& timer);
   // `network_sysctls`: what is to be set when there is a network.
-  absl::StatusOr<PodFiles> StartShim(const PodPtr& pod, const v1::PodSandboxConfig& config,
+  absl::StatusOr<PodFiles> StartShim(const PodPtr& pod,
+                                     const v1::PodSandboxConfig& config,
                                      network::Sysctls* network_sysctls);
-  absl::Status AttachNetwork(const PodPtr& pod, const v1::PodSandboxConfig& config, network::Sysctls sysctls);
+  absl::Status AttachNetwork(const PodPtr& pod,
+                             const v1::PodSandboxConfig& config,
+                             network::Sysctls sysctls);
   absl::Status KeepPorts(const Pod& pod, runtime::Shim& shim);
 
   const NodeContext& node_;

@@ -73,7 +73,8 @@ TEST_F(PodSparesTest, SysctlsOfTheNetworkWaitForIt) {
   request = PodRequest("bad");
   (*request.mutable_config()->mutable_linux()->mutable_sysctls())["net.ipv4/../x"] = "1";
   v1::RunPodSandboxResponse reply;
-  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(PodSparesTest, ARestartedDaemonPreparesItsOwn) {

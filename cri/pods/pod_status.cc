@@ -19,8 +19,8 @@ bool NamesId(absl::string_view text, absl::string_view id) {
   return text.size() >= kShortestId && absl::StartsWith(id, text);
 }
 
-// The name that the user gave; what the kubelet resolved it to stays in `image`'s place otherwise. For a bare
-// id it is a name of that image, as others show it, while it has one.
+// The name that the user gave; what the kubelet resolved it to stays in `image`'s place otherwise.
+// For a bare id it is a name of that image, as others show it, while it has one.
 v1::ImageSpec ShownImage(const state::ContainerRecord& record, const storage::ImageStore& images) {
   v1::ImageSpec image = record.config().image();
   if (!image.user_specified_image().empty()) image.set_image(image.user_specified_image());
@@ -70,15 +70,20 @@ v1::PodSandboxState CriState(const state::PodRecord& record) {
 
 v1::ContainerState CriState(const state::ContainerRecord& record) {
   switch (record.stage()) {
-    case state::ContainerRecord::CREATED: return v1::CONTAINER_CREATED;
-    case state::ContainerRecord::RUNNING: return v1::CONTAINER_RUNNING;
+    case state::ContainerRecord::CREATED:
+      return v1::CONTAINER_CREATED;
+    case state::ContainerRecord::RUNNING:
+      return v1::CONTAINER_RUNNING;
     case state::ContainerRecord::EXITED:
-    case state::ContainerRecord::REMOVING: return v1::CONTAINER_EXITED;
-    default: return v1::CONTAINER_UNKNOWN;
+    case state::ContainerRecord::REMOVING:
+      return v1::CONTAINER_EXITED;
+    default:
+      return v1::CONTAINER_UNKNOWN;
   }
 }
 
-std::shared_ptr<const std::string> Listed(const Pod& pod, const std::shared_ptr<const state::PodRecord>& record) {
+std::shared_ptr<const std::string> Listed(const Pod& pod,
+                                          const std::shared_ptr<const state::PodRecord>& record) {
   absl::MutexLock lock(&pod.mutex);
   if (pod.listed.of != record) {
     pod.listed = {record, std::make_shared<const std::string>(ListItem(*record))};
@@ -86,9 +91,10 @@ std::shared_ptr<const std::string> Listed(const Pod& pod, const std::shared_ptr<
   return pod.listed.bytes;
 }
 
-std::shared_ptr<const std::string> Listed(const Container& container,
-                                          const std::shared_ptr<const state::ContainerRecord>& record,
-                                          const storage::ImageStore& images) {
+std::shared_ptr<const std::string> Listed(
+    const Container& container,
+    const std::shared_ptr<const state::ContainerRecord>& record,
+    const storage::ImageStore& images) {
   absl::MutexLock lock(&container.mutex);
   if (container.listed.of != record) {
     container.listed = {record, std::make_shared<const std::string>(ListItem(*record, images))};
@@ -120,7 +126,9 @@ void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) {
   status->set_runtime_handler(record.runtime_handler());
 }
 
-void FillStatus(const Container& container, const storage::ImageStore& images, v1::ContainerStatus* status) {
+void FillStatus(const Container& container,
+                const storage::ImageStore& images,
+                v1::ContainerStatus* status) {
   const auto held = container.Snapshot();
   const state::ContainerRecord& record = *held;
   const v1::ContainerConfig& config = record.config();
@@ -145,12 +153,15 @@ void FillStatus(const Container& container, const storage::ImageStore& images, v
   status->set_stop_signal(SignalToCri(record.stop_signal()));
 }
 
-void FillStatuses(const std::vector<std::shared_ptr<Container>>& containers, const storage::ImageStore& images,
+void FillStatuses(const std::vector<std::shared_ptr<Container>>& containers,
+                  const storage::ImageStore& images,
                   google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses) {
-  for (const std::shared_ptr<Container>& container : containers) FillStatus(*container, images, statuses->Add());
-  std::sort(statuses->begin(), statuses->end(), [](const v1::ContainerStatus& a, const v1::ContainerStatus& b) {
-    return a.created_at() > b.created_at();
-  });
+  for (const std::shared_ptr<Container>& container : containers)
+    FillStatus(*container, images, statuses->Add());
+  std::sort(statuses->begin(), statuses->end(),
+            [](const v1::ContainerStatus& a, const v1::ContainerStatus& b) {
+              return a.created_at() > b.created_at();
+            });
 }
 
 }  // namespace crisp::cri

@@ -15,16 +15,21 @@ v1::PodSandboxState CriState(const state::PodRecord& record);
 v1::ContainerState CriState(const state::ContainerRecord& record);
 
 void FillStatus(const Pod& pod, v1::PodSandboxStatus* status);
-void FillStatus(const Container& container, const storage::ImageStore& images, v1::ContainerStatus* status);
+void FillStatus(const Container& container,
+                const storage::ImageStore& images,
+                v1::ContainerStatus* status);
 // The newest first: of several attempts the kubelet takes the first.
-void FillStatuses(const std::vector<std::shared_ptr<Container>>& containers, const storage::ImageStore& images,
+void FillStatuses(const std::vector<std::shared_ptr<Container>>& containers,
+                  const storage::ImageStore& images,
                   google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses);
 
 // What a list says of it, serialized: made once for each version of the record.
-std::shared_ptr<const std::string> Listed(const Pod& pod, const std::shared_ptr<const state::PodRecord>& record);
-std::shared_ptr<const std::string> Listed(const Container& container,
-                                          const std::shared_ptr<const state::ContainerRecord>& record,
-                                          const storage::ImageStore& images);
+std::shared_ptr<const std::string> Listed(const Pod& pod,
+                                          const std::shared_ptr<const state::PodRecord>& record);
+std::shared_ptr<const std::string> Listed(
+    const Container& container,
+    const std::shared_ptr<const state::ContainerRecord>& record,
+    const storage::ImageStore& images);
 
 }  // namespace crisp::cri
 

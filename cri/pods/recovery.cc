@@ -25,7 +25,8 @@ namespace {
 constexpr absl::Duration kAdoptionPause = absl::Milliseconds(250);
 constexpr size_t kIdSize = 64;  // of pods and containers
 
-// The containers that have processes, as the kernel knows it: the name of a container's group has its id.
+// The containers that have processes, as the kernel knows it: the name of a container's group has
+// its id.
 class RunningContainers {
  public:
   // By a key that begins with its id. One that cannot be said counts as running.
@@ -46,7 +47,8 @@ class RunningContainers {
     }
     return groups;
   }
-  std::optional<absl::StatusOr<std::string>> groups_;  // looked at once, when there is anything to ask
+  std::optional<absl::StatusOr<std::string>>
+      groups_;  // looked at once, when there is anything to ask
 };
 
 }  // namespace
@@ -122,7 +124,8 @@ std::vector<Recovery::Work> Recovery::Sort(RecordStore::Records records) const {
       owner->second.pod = std::make_shared<Pod>(std::move(lost), "");
     }
     const std::string key = ContainerNameKey(record.pod_id(), record.config().metadata());
-    owner->second.containers.push_back(std::make_shared<Container>(std::move(record), key, owner->second.pod));
+    owner->second.containers.push_back(
+        std::make_shared<Container>(std::move(record), key, owner->second.pod));
   }
   std::vector<Work> work;
   for (auto& [id, item] : by_id) work.push_back(std::move(item));
@@ -133,7 +136,8 @@ void Recovery::Take(const Work& work, const std::shared_ptr<Countdown>& adoption
   const PodPtr& pod = work.pod;
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
-  const bool visible = record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
+  const bool visible =
+      record.stage() == state::PodRecord::READY || record.stage() == state::PodRecord::NOT_READY;
   {
     absl::MutexLock lock(&pod->mutex);
     pod->level = labels_.Restore(record.selinux_level());
@@ -167,12 +171,13 @@ void Recovery::Take(const Work& work, const std::shared_ptr<Countdown>& adoption
 }
 
 state::PodRecord Recovery::RecordOfUnknown(const std::string& pod_id, bool lives) const {
-  state::PodRecord record =
-      UnknownPod(pod_id, runtime::PodCgroupPath(node_.options.cgroup_driver, "", pod_id).value_or(""));
+  state::PodRecord record = UnknownPod(
+      pod_id, runtime::PodCgroupPath(node_.options.cgroup_driver, "", pod_id).value_or(""));
   if (lives) {
     LogError("recover.unknown_pod", {{"pod", pod_id}});
   } else {
-    LogWarning("recover.undone_pod", {{"pod", pod_id}, {"reason", "no record tells of it, and no process is in it"}});
+    LogWarning("recover.undone_pod",
+               {{"pod", pod_id}, {"reason", "no record tells of it, and no process is in it"}});
     record.set_stage(state::PodRecord::REMOVING);
   }
   return record;
@@ -182,12 +187,13 @@ state::PodRecord Recovery::RecordOfUnknown(const std::string& pod_id, bool lives
 absl::Status Recovery::AddUnknownPods(RecordStore::Records* records) {
   const std::vector<std::string> unknown = table_.WithoutRow(*records);
   if (unknown.empty()) return absl::OkStatus();
-  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims, runtime::FindShims(node_.PodsDir(), ""));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
+                         runtime::FindShims(node_.PodsDir(), ""));
   for (const std::string& id : unknown) {
     if (id.size() != 64 || !IsIdPrefix(id)) continue;  // no pod's: swept
-    const bool lives = std::any_of(shims.begin(), shims.end(), [&id](const runtime::FoundShim& shim) {
-      return shim.pod_id == id && shim.has_children;
-    });
+    const bool lives = std::any_of(
+        shims.begin(), shims.end(),
+        [&id](const runtime::FoundShim& shim) { return shim.pod_id == id && shim.has_children; });
     records->pods.push_back(RecordOfUnknown(id, lives));
     CRISP_RETURN_IF_ERROR(table_.PutRow(records->pods.back()));
   }
@@ -218,12 +224,14 @@ absl::Status Recovery::ReleaseUnrecorded(std::vector<std::string>& keys) {
   RunningContainers running;
   std::erase_if(keys, [&](const std::string& key) {
     const absl::StatusOr<bool> known = table_.HasRow(key.substr(0, kIdSize));
-    if (known.ok() && *known) return true;  // its shim has told of it: whoever removes it releases that too
+    if (known.ok() && *known)
+      return true;  // its shim has told of it: whoever removes it releases that too
     return known.ok() && !running.Has(key) && node_.images->ReleaseContainer(key).ok() &&
            RemoveTree(node_.VolumeDir(key)).ok();
   });
   if (keys.empty()) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("containers that no record tells of run: ", absl::StrJoin(keys, ", ")));
+  return absl::UnavailableError(
+      absl::StrCat("containers that no record tells of run: ", absl::StrJoin(keys, ", ")));
 }
 
 // That no row tells of a container proves nothing: its shim may not have been asked yet, or hang.
@@ -233,7 +241,8 @@ void Recovery::SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
   std::vector<std::string> kept;
   const auto in_use = [&running, &kept](const std::string& key) {
     if (!running.Has(key)) return false;
-    LogError("recover.in_use", {{"key", key}, {"reason", "no record tells of the container, and it runs"}});
+    LogError("recover.in_use",
+             {{"key", key}, {"reason", "no record tells of the container, and it runs"}});
     kept.push_back(key);
     return true;
   };
@@ -249,12 +258,14 @@ void Recovery::SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
     if (!live.contains(name)) (void)RemoveTree(absl::StrCat(node_.PodsDir(), "/", name));
   }
   if (!kept.empty()) {
-    background_.UntilDone("release of what unrecorded containers have",
-                          [this, kept = std::move(kept)]() mutable { return ReleaseUnrecorded(kept); });
+    background_.UntilDone(
+        "release of what unrecorded containers have",
+        [this, kept = std::move(kept)]() mutable { return ReleaseUnrecorded(kept); });
   }
   background_.UntilDone("network of earlier pods", [this, live] {
     absl::flat_hash_set<std::string> with_network = live;
-    CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims, runtime::FindShims(node_.PodsDir(), ""));
+    CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
+                           runtime::FindShims(node_.PodsDir(), ""));
     for (const runtime::FoundShim& shim : shims) with_network.insert(shim.pod_id);
     const absl::Status status = node_.network->Reconcile(with_network);
     if (status.ok()) spares_.PrepareSoon();

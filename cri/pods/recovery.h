@@ -18,13 +18,21 @@
 
 namespace crisp::cri {
 
-// Finds again what an earlier daemon has left: by its rows, their copies, and what the kernel shows.
+// Finds again what an earlier daemon has left: by its rows, their copies, and what the kernel
+// shows.
 class Recovery {
  public:
   // All outlive it; the queues but for their jobs.
-  Recovery(const NodeContext& node, PodTable& table, ShimKeeper& shims, CgroupClaims& claims,
-           SelinuxLabels& labels, PodEnder& ender, ContainerRemover& remover, Spares& spares,
-           WorkQueue& background, WorkQueue& adoptions)
+  Recovery(const NodeContext& node,
+           PodTable& table,
+           ShimKeeper& shims,
+           CgroupClaims& claims,
+           SelinuxLabels& labels,
+           PodEnder& ender,
+           ContainerRemover& remover,
+           Spares& spares,
+           WorkQueue& background,
+           WorkQueue& adoptions)
       : node_(node),
         table_(table),
         shims_(shims),
@@ -36,7 +44,8 @@ class Recovery {
         background_(background),
         adoptions_(adoptions) {}
 
-  // Once, before the first request. Pods whose shims do not answer soon are taken over in the background.
+  // Once, before the first request. Pods whose shims do not answer soon are taken over in the
+  // background.
   absl::Status Run();
 
  private:
@@ -52,11 +61,12 @@ class Recovery {
   absl::Status AddUnknownPods(RecordStore::Records* records);
   // `lives`: it is to be shown; else to be undone.
   state::PodRecord RecordOfUnknown(const std::string& pod_id, bool lives) const;
-  // Of containers that no row told of and that ran when the daemon began: once they have ended. Takes out of
-  // `keys` what is done; Unavailable when that is not all.
+  // Of containers that no row told of and that ran when the daemon began: once they have ended.
+  // Takes out of `keys` what is done; Unavailable when that is not all.
   absl::Status ReleaseUnrecorded(std::vector<std::string>& keys);
   // Removes what no row tells of. `keys`: of the image store that are in use; `live`: pods.
-  void SweepLeftovers(const absl::flat_hash_set<std::string>& keys, const absl::flat_hash_set<std::string>& live);
+  void SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
+                      const absl::flat_hash_set<std::string>& live);
 
   const NodeContext& node_;
   PodTable& table_;

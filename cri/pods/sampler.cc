@@ -32,7 +32,8 @@ void Sampler::SampleAll() {
     if (std::exchange(container->written, false)) written.push_back(container->id);
   }
   if (!written.empty()) {
-    measuring_.Post([this, written = std::move(written)] { node_.images->MeasureContainers(written); });
+    measuring_.Post(
+        [this, written = std::move(written)] { node_.images->MeasureContainers(written); });
   }
   trimmer_.TrimSoon();
   if (table_.PodCount() > 0) Arm();

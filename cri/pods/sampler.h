@@ -12,15 +12,24 @@
 
 namespace crisp::cri {
 
-// Reads every ready pod's counters once per period, those of its containers where something has run since,
-// and has what those have written measured. As long as there are pods; nothing runs on a node without.
-// Thread-safe.
+// Reads every ready pod's counters once per period, those of its containers where something has run
+// since, and has what those have written measured. As long as there are pods; nothing runs on a
+// node without. Thread-safe.
 class Sampler final : public LifeObserver {
  public:
   // All outlive it; `readings` and `measuring` but for their jobs.
-  Sampler(const NodeContext& node, PodTable& table, OomCounter& ooms, MemoryTrimmer& trimmer, WorkQueue& readings,
+  Sampler(const NodeContext& node,
+          PodTable& table,
+          OomCounter& ooms,
+          MemoryTrimmer& trimmer,
+          WorkQueue& readings,
           WorkQueue& measuring)
-      : node_(node), table_(table), ooms_(ooms), trimmer_(trimmer), readings_(readings), measuring_(measuring) {}
+      : node_(node),
+        table_(table),
+        ooms_(ooms),
+        trimmer_(trimmer),
+        readings_(readings),
+        measuring_(measuring) {}
 
   // When there is a pod it is read in a period.
   void On(const LifeEvent& event) override {

@@ -32,7 +32,8 @@ absl::Status SessionRpcs::Exec(const v1::ExecRequest& request, v1::ExecResponse*
   if (request.cmd().empty() || request.cmd(0).empty()) {
     return absl::InvalidArgumentError("cmd: nothing to run");
   }
-  CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running, table_.FindRunning(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running,
+                         table_.FindRunning(request.container_id()));
   SessionRequest session{.kind = SessionRequest::Kind::kExec,
                          .id = std::move(running.id),
                          .pod_id = std::move(running.pod_id),
@@ -43,7 +44,8 @@ absl::Status SessionRpcs::Exec(const v1::ExecRequest& request, v1::ExecResponse*
 }
 
 absl::Status SessionRpcs::Attach(const v1::AttachRequest& request, v1::AttachResponse* reply) {
-  CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running, table_.FindRunning(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running,
+                         table_.FindRunning(request.container_id()));
   SessionRequest session{.kind = SessionRequest::Kind::kAttach,
                          .id = std::move(running.id),
                          .pod_id = std::move(running.pod_id)};
@@ -52,14 +54,16 @@ absl::Status SessionRpcs::Attach(const v1::AttachRequest& request, v1::AttachRes
   return absl::OkStatus();
 }
 
-absl::Status SessionRpcs::PortForward(const v1::PortForwardRequest& request, v1::PortForwardResponse* reply) {
+absl::Status SessionRpcs::PortForward(const v1::PortForwardRequest& request,
+                                      v1::PortForwardResponse* reply) {
   CRISP_RETURN_IF_ERROR(table_.FindReadyPod(request.pod_sandbox_id()).status());
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, table_.FindPod(request.pod_sandbox_id()));
   SessionRequest session{
       .kind = SessionRequest::Kind::kPortForward, .id = pod->id, .pod_id = pod->id};
   for (const int32_t port : request.port()) {
     if (port < 1 || port > UINT16_MAX) {
-      return absl::InvalidArgumentError(absl::StrCat("port ", port, " must be between 1 and 65535"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("port ", port, " must be between 1 and 65535"));
     }
     session.ports.push_back(static_cast<uint16_t>(port));
   }

@@ -15,7 +15,8 @@ class SessionRpcs final : public SessionApi {
 
   absl::Status Exec(const v1::ExecRequest& request, v1::ExecResponse* reply) override;
   absl::Status Attach(const v1::AttachRequest& request, v1::AttachResponse* reply) override;
-  absl::Status PortForward(const v1::PortForwardRequest& request, v1::PortForwardResponse* reply) override;
+  absl::Status PortForward(const v1::PortForwardRequest& request,
+                           v1::PortForwardResponse* reply) override;
 
  private:
   const PodTable& table_;

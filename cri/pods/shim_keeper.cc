@@ -41,7 +41,8 @@ absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
   const Cancel cancel(absl::Now() + patience, [this] { return stopping_.load(); });
   auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), cancel);
   if (shim.ok()) return TakeOver(pod, *shim);
-  const bool for_good = absl::IsNotFound(shim.status()) || absl::IsFailedPrecondition(shim.status());
+  const bool for_good =
+      absl::IsNotFound(shim.status()) || absl::IsFailedPrecondition(shim.status());
   return for_good ? GiveUp(pod, shim.status()) : shim.status();
 }
 
@@ -64,7 +65,8 @@ absl::Status ShimKeeper::RecordUnreachable(Pod& pod, bool dead) {
   const auto forget = [dead](state::PodRecord& record) {
     if (dead) record.set_shim_pid(0);
   };
-  const PodTable::Moved moved = table_.Advance(pod, Mover::kShim, state::PodRecord::NOT_READY, forget);
+  const PodTable::Moved moved =
+      table_.Advance(pod, Mover::kShim, state::PodRecord::NOT_READY, forget);
   return moved.done ? moved.status : table_.Change(pod, forget);
 }
 
@@ -77,15 +79,19 @@ void ShimKeeper::LookAt(const PodPtr& pod) {
   }
 }
 
-void ShimKeeper::OnContainerExit(absl::string_view pod_id, absl::string_view container_id,
+void ShimKeeper::OnContainerExit(absl::string_view pod_id,
+                                 absl::string_view container_id,
                                  const runtime::ExitRecord& record) {
   (void)pod_id;
   absl::StatusOr<ContainerPtr> container = table_.FindContainer(container_id);
   if (!container.ok()) return;  // being undone: nobody waits for it
-  quick_.Post([this, container = *std::move(container), record] { exits_.Handle(container, record, ""); });
+  quick_.Post(
+      [this, container = *std::move(container), record] { exits_.Handle(container, record, ""); });
 }
 
-void ShimKeeper::OnExecExit(absl::string_view, absl::string_view exec_id, const runtime::ExitRecord& record) {
+void ShimKeeper::OnExecExit(absl::string_view,
+                            absl::string_view exec_id,
+                            const runtime::ExitRecord& record) {
   executions_.Finish(std::string(exec_id), record);
 }
 

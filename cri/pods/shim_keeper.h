@@ -20,16 +20,22 @@
 namespace crisp::cri {
 
 // Makes the pool of shims, which tells `observer` what happens in them.
-using MakeShims =
-    std::function<absl::StatusOr<std::unique_ptr<runtime::ShimPool>>(runtime::ShimObserver* observer)>;
+using MakeShims = std::function<absl::StatusOr<std::unique_ptr<runtime::ShimPool>>(
+    runtime::ShimObserver* observer)>;
 
-// Holds on to the shims: connects to those of an earlier daemon, and to those whose connection has broken,
-// takes over what they say of their containers, and hears what they tell. Thread-safe.
+// Holds on to the shims: connects to those of an earlier daemon, and to those whose connection has
+// broken, takes over what they say of their containers, and hears what they tell. Thread-safe.
 class ShimKeeper final : public runtime::ShimObserver {
  public:
   // All outlive it; `quick` and `adoptions`, whose jobs wait for shims, but for their jobs.
-  ShimKeeper(const NodeContext& node, PodTable& table, ContainerExits& exits, Executions& executions,
-             ContainerRemover& remover, const PodEvents& events, WorkQueue& quick, WorkQueue& adoptions,
+  ShimKeeper(const NodeContext& node,
+             PodTable& table,
+             ContainerExits& exits,
+             Executions& executions,
+             ContainerRemover& remover,
+             const PodEvents& events,
+             WorkQueue& quick,
+             WorkQueue& adoptions,
              const MakeShims& make_shims)
       : node_(node),
         table_(table),
@@ -45,18 +51,21 @@ class ShimKeeper final : public runtime::ShimObserver {
   absl::Status status() const { return pool_.status(); }
   runtime::ShimPool& pool() { return **pool_; }
 
-  // Connects to the pod's shim in the background, until that has succeeded or become needless. Until then the
-  // pod is Adopting(). `first` is told when it was tried once.
+  // Connects to the pod's shim in the background, until that has succeeded or become needless.
+  // Until then the pod is Adopting(). `first` is told when it was tried once.
   void Adopt(const PodPtr& pod, std::function<void()> first = nullptr);
   // Gives up what waits for shims.
   void StopAdopting() { stopping_ = true; }
-  // Of a pod that clients see since a moment: whether its shim has died, or the connection to it has ended,
-  // while nobody could be told.
+  // Of a pod that clients see since a moment: whether its shim has died, or the connection to it
+  // has ended, while nobody could be told.
   void LookAt(const PodPtr& pod);
 
-  void OnContainerExit(absl::string_view pod_id, absl::string_view container_id,
+  void OnContainerExit(absl::string_view pod_id,
+                       absl::string_view container_id,
                        const runtime::ExitRecord& record) override;
-  void OnExecExit(absl::string_view pod_id, absl::string_view exec_id, const runtime::ExitRecord& record) override;
+  void OnExecExit(absl::string_view pod_id,
+                  absl::string_view exec_id,
+                  const runtime::ExitRecord& record) override;
   void OnShimDeath(absl::string_view pod_id) override;
   void OnShimLost(absl::string_view pod_id) override;
 
@@ -67,8 +76,8 @@ class ShimKeeper final : public runtime::ShimObserver {
   void HandleLost(const PodPtr& pod);
   // No request finds the pod's shim any more; `dead`: nor a process.
   absl::Status RecordUnreachable(Pod& pod, bool dead);
-  // Connects to the shim and takes over what it says of the pod's containers. OK as well when that has
-  // become needless or impossible for good.
+  // Connects to the shim and takes over what it says of the pod's containers. OK as well when that
+  // has become needless or impossible for good.
   absl::Status AdoptNow(const PodPtr& pod, absl::Duration patience);
   absl::Status GiveUp(const PodPtr& pod, const absl::Status& why);
   // shim_reports.cc

@@ -18,8 +18,10 @@
 namespace crisp::cri {
 namespace {
 
-// Where the kernel has a container's first process, in the hierarchy that decides; "" when that cannot be said.
-std::string GroupOfProcess(const runtime::CgroupLayout& layout, const runtime::ContainerReport& report) {
+// Where the kernel has a container's first process, in the hierarchy that decides; "" when that
+// cannot be said.
+std::string GroupOfProcess(const runtime::CgroupLayout& layout,
+                           const runtime::ContainerReport& report) {
   if (report.pid <= 0) return "";
   const absl::StatusOr<std::string> text = ReadFile(absl::StrCat("/proc/", report.pid, "/cgroup"));
   if (!text.ok()) return "";
@@ -31,7 +33,8 @@ std::string GroupOfProcess(const runtime::CgroupLayout& layout, const runtime::C
     if (parts.size() != 3) continue;
     const std::vector<absl::string_view> controllers = absl::StrSplit(parts[1], ',');
     const bool primary =
-        layout.v2 ? parts[1].empty() : !parts[1].empty() && layout.Find(controllers[0]) == &layout.Primary();
+        layout.v2 ? parts[1].empty()
+                  : !parts[1].empty() && layout.Find(controllers[0]) == &layout.Primary();
     if (primary) return parts[2].size() > 1 ? std::string(parts[2]) : "";
   }
   return "";
@@ -70,8 +73,8 @@ absl::StatusOr<std::vector<runtime::ContainerReport>> ShimKeeper::UnknownOf(
   }
   std::vector<runtime::ContainerReport> unknown;
   if (without_row.empty()) return unknown;
-  // A container has its row before the shim knows it, and loses it after that: one whose undoing ended
-  // since the first report is not in a second one.
+  // A container has its row before the shim knows it, and loses it after that: one whose undoing
+  // ended since the first report is not in a second one.
   CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> again, shim.Report());
   for (runtime::ContainerReport& report : again) {
     if (without_row.contains(report.container_id)) unknown.push_back(std::move(report));
@@ -81,9 +84,9 @@ absl::StatusOr<std::vector<runtime::ContainerReport>> ShimKeeper::UnknownOf(
 
 void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report) {
   const bool lives = report.state == runtime::ContainerReport::State::kRunning;
-  const auto path =
-      runtime::ContainerCgroupPath(node_.options.cgroup_driver, pod->Snapshot()->config().linux().cgroup_parent(),
-                                   pod->id, report.container_id);
+  const auto path = runtime::ContainerCgroupPath(node_.options.cgroup_driver,
+                                                 pod->Snapshot()->config().linux().cgroup_parent(),
+                                                 pod->id, report.container_id);
   const std::string group = GroupOfProcess(*node_.layout, report);
   state::ContainerRecord record =
       UnknownContainer(pod->id, report.container_id, group.empty() ? path.value_or("") : group);
@@ -94,9 +97,10 @@ void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report
   const std::string key = ContainerNameKey(pod->id, record.config().metadata());
   auto container = std::make_shared<Container>(std::move(record), key, pod);
   if (!lives) {
-    LogWarning("recover.undone_container", {{"pod", pod->id},
-                                            {"container", container->id},
-                                            {"reason", "no record tells of it, and it does not run"}});
+    LogWarning("recover.undone_container",
+               {{"pod", pod->id},
+                {"container", container->id},
+                {"reason", "no record tells of it, and it does not run"}});
     (void)table_.Add(*container);
     remover_.Undo(container, /*now=*/false);
     return;
@@ -107,8 +111,8 @@ void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report
   Reconcile(container, &report);
 }
 
-// A shim of former days says the number only: it is the container's if its process is in the container's
-// group after a pidfd has pinned it.
+// A shim of former days says the number only: it is the container's if its process is in the
+// container's group after a pidfd has pinned it.
 void ShimKeeper::HoldProcess(Container& container, runtime::ContainerReport& report) {
   UniqueFd pidfd = std::move(report.pidfd);
   if (!pidfd) {
@@ -133,7 +137,8 @@ void ShimKeeper::ReconcileRunning(const ContainerPtr& container, runtime::Contai
     });
   }
   // An exit that was told while the row did not say "running" yet was passed over.
-  const auto since = runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
+  const auto since =
+      runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
   if (since.ok()) exits_.Handle(container, *since, "");
 }
 
@@ -145,8 +150,8 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
     absl::MutexLock lock(&container->mutex);
     if (container->phase == Container::Phase::kStarting) return;  // whoever starts it will say
   }
-  const bool live =
-      record.stage() == state::ContainerRecord::RUNNING || record.stage() == state::ContainerRecord::CREATED;
+  const bool live = record.stage() == state::ContainerRecord::RUNNING ||
+                    record.stage() == state::ContainerRecord::CREATED;
   if (!live) {
     // A start that was given up, or an answer to it that was lost: what runs is nobody's.
     if (report != nullptr && report->state == State::kRunning)
@@ -154,16 +159,20 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
     return;
   }
   if (report != nullptr && report->state == State::kCreated) return;
-  if (report != nullptr && report->state == State::kRunning) return ReconcileRunning(container, *report);
+  if (report != nullptr && report->state == State::kRunning)
+    return ReconcileRunning(container, *report);
   absl::StatusOr<runtime::ExitRecord> exit =
-      report != nullptr ? absl::StatusOr<runtime::ExitRecord>(report->exit)
-                        : runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
+      report != nullptr
+          ? absl::StatusOr<runtime::ExitRecord>(report->exit)
+          : runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
   if (!exit.ok() && record.stage() == state::ContainerRecord::CREATED) return;
   // It ended, and who could have said how is gone, too. What it left dies before that is said.
   std::string reason;
   if (!exit.ok()) {
-    const absl::Status killed = node_.CgroupAt(record.cgroup_path()).Kill(Cancel(absl::Now() + absl::Seconds(2)));
-    if (!killed.ok()) LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
+    const absl::Status killed =
+        node_.CgroupAt(record.cgroup_path()).Kill(Cancel(absl::Now() + absl::Seconds(2)));
+    if (!killed.ok())
+      LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
     // The kernel's SIGKILL may have been recorded while we waited.
     exit = runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
     if (!exit.ok()) {
@@ -173,10 +182,11 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
   }
   if (record.stage() == state::ContainerRecord::CREATED) {
     // The daemon died between the start and its row.
-    (void)table_.Advance(
-        *container, Mover::kRecovery, state::ContainerRecord::RUNNING, [&](state::ContainerRecord& r) {
-          r.set_started_at(absl::ToUnixNanos(report != nullptr ? report->started_at : exit->exited_at));
-        });
+    (void)table_.Advance(*container, Mover::kRecovery, state::ContainerRecord::RUNNING,
+                         [&](state::ContainerRecord& r) {
+                           r.set_started_at(absl::ToUnixNanos(report != nullptr ? report->started_at
+                                                                                : exit->exited_at));
+                         });
   }
   exits_.Handle(container, *exit, reason);
 }

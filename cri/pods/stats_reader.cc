@@ -55,17 +55,20 @@ void CountProcesses(const runtime::Cgroup& group, MetricsReading& reading) {
     for (const std::string& fd : *fds) {
       char target[8] = {};
       const std::string link = absl::StrCat(directory, "/fd/", fd);
-      if (::readlink(link.c_str(), target, sizeof(target) - 1) > 0 && absl::StartsWith(target, "socket:")) {
+      if (::readlink(link.c_str(), target, sizeof(target) - 1) > 0 &&
+          absl::StartsWith(target, "socket:")) {
         ++reading.sockets;
       }
     }
   }
 }
 
-// The limit of a process that is still alive behind its pidfd afterwards, so that the number was its own.
+// The limit of a process that is still alive behind its pidfd afterwards, so that the number was
+// its own.
 std::optional<uint64_t> OpenFilesLimit(pid_t pid, const UniqueFd* pidfd) {
   struct rlimit files;
-  if (pid <= 0 || pidfd == nullptr || ::prlimit(pid, RLIMIT_NOFILE, nullptr, &files) != 0) return std::nullopt;
+  if (pid <= 0 || pidfd == nullptr || ::prlimit(pid, RLIMIT_NOFILE, nullptr, &files) != 0)
+    return std::nullopt;
   if (::syscall(SYS_pidfd_send_signal, pidfd->get(), 0, nullptr, 0) != 0) return std::nullopt;
   return files.rlim_cur;
 }
@@ -100,7 +103,8 @@ ContainerReading StatsReader::ReadContainer(Container& container) const {
 PodReading StatsReader::ReadPod(Pod& pod, const InterfaceMap& interfaces) const {
   const auto held = pod.Snapshot();
   const state::PodRecord& record = *held;
-  PodReading reading{.attributes = MakeAttributes<v1::PodSandboxAttributes>(record), .at = absl::Now()};
+  PodReading reading{.attributes = MakeAttributes<v1::PodSandboxAttributes>(record),
+                     .at = absl::Now()};
   if (auto it = interfaces.find(pod.id); it != interfaces.end()) reading.interfaces = it->second;
   for (const ContainerPtr& container : table_.ContainersOf(pod)) {
     if (container->Stage() == state::ContainerRecord::RUNNING) {
@@ -123,7 +127,8 @@ StatsReader::InterfaceMap StatsReader::Interfaces() const {
 
 absl::Status StatsReader::ContainerStats(const v1::ContainerStatsRequest& request,
                                          v1::ContainerStatsResponse* reply) const {
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, table_.FindContainer(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
   *reply->mutable_stats() = MakeContainerStats(ReadContainer(*container));
   return absl::OkStatus();
 }
@@ -144,7 +149,8 @@ absl::Status StatsReader::PodSandboxStats(const v1::PodSandboxStatsRequest& requ
                                           v1::PodSandboxStatsResponse* reply) const {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, table_.FindPod(request.pod_sandbox_id()));
   if (!pod->Ready()) {
-    return absl::UnavailableError(absl::StrCat("pod sandbox ", pod->id, " is not ready: no statistics"));
+    return absl::UnavailableError(
+        absl::StrCat("pod sandbox ", pod->id, " is not ready: no statistics"));
   }
   *reply->mutable_stats() = MakePodSandboxStats(ReadPod(*pod, Interfaces()));
   return absl::OkStatus();
@@ -162,7 +168,8 @@ absl::Status StatsReader::ListPodSandboxStats(const v1::ListPodSandboxStatsReque
   return absl::OkStatus();
 }
 
-void StatsReader::AddMetricsOf(const ContainerReading& container, const v1::PodSandboxMetadata& pod,
+void StatsReader::AddMetricsOf(const ContainerReading& container,
+                               const v1::PodSandboxMetadata& pod,
                                v1::PodSandboxMetrics* metrics) const {
   auto found = table_.FindContainer(container.attributes.id());
   if (!found.ok() || !container.cgroup.has_value()) return;
@@ -208,7 +215,8 @@ absl::Status StatsReader::ListPodSandboxMetrics(v1::ListPodSandboxMetricsRespons
     for (v1::Metric& sample : PodMetricSamples(own, read.interfaces)) {
       metrics->mutable_metrics()->Add(std::move(sample));
     }
-    for (const ContainerReading& container : read.containers) AddMetricsOf(container, metadata, metrics);
+    for (const ContainerReading& container : read.containers)
+      AddMetricsOf(container, metadata, metrics);
   }
   return absl::OkStatus();
 }

@@ -17,7 +17,8 @@ class StatsReader {
   // Both outlive it.
   StatsReader(const NodeContext& node, PodTable& table) : node_(node), table_(table) {}
 
-  absl::Status ContainerStats(const v1::ContainerStatsRequest& request, v1::ContainerStatsResponse* reply) const;
+  absl::Status ContainerStats(const v1::ContainerStatsRequest& request,
+                              v1::ContainerStatsResponse* reply) const;
   absl::Status ListContainerStats(const v1::ListContainerStatsRequest& request,
                                   v1::ListContainerStatsResponse* reply) const;
   absl::Status PodSandboxStats(const v1::PodSandboxStatsRequest& request,
@@ -31,7 +32,8 @@ class StatsReader {
   InterfaceMap Interfaces() const;
   ContainerReading ReadContainer(Container& container) const;
   PodReading ReadPod(Pod& pod, const InterfaceMap& interfaces) const;
-  void AddMetricsOf(const ContainerReading& reading, const v1::PodSandboxMetadata& pod,
+  void AddMetricsOf(const ContainerReading& reading,
+                    const v1::PodSandboxMetadata& pod,
                     v1::PodSandboxMetrics* metrics) const;
 
   const NodeContext& node_;

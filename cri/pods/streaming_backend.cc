@@ -44,17 +44,17 @@ runtime::Stdio ToShim(const streaming::SessionStdio& stdio) {
 absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
   absl::StatusOr<UniqueFd> result = absl::InternalError("no socket");
   CRISP_ASSIGN_OR_RETURN(Thread inside, Thread::Start("pod-socket", [&] {
-    if (setns(netns, CLONE_NEWNET) != 0) {
-      result = ErrnoError(errno, "enter the pod's network namespace");
-      return;
-    }
-    UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (fd) {
-      result = std::move(fd);
-    } else {
-      result = ErrnoError(errno, "make a socket in the pod");
-    }
-  }));
+                           if (setns(netns, CLONE_NEWNET) != 0) {
+                             result = ErrnoError(errno, "enter the pod's network namespace");
+                             return;
+                           }
+                           UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+                           if (fd) {
+                             result = std::move(fd);
+                           } else {
+                             result = ErrnoError(errno, "make a socket in the pod");
+                           }
+                         }));
   inside.Join();
   return result;
 }
@@ -63,9 +63,9 @@ absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
 
 absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
     const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) {
-  CRISP_ASSIGN_OR_RETURN(
-      std::shared_ptr<ExecSession> session,
-      executions_.Start(request.id, request.argv, request.tty, ToShim(stdio), Cancel(absl::Now() + kStartLimit)));
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<ExecSession> session,
+                         executions_.Start(request.id, request.argv, request.tty, ToShim(stdio),
+                                           Cancel(absl::Now() + kStartLimit)));
   return std::make_shared<ExecProcess>(std::move(session));
 }
 
@@ -90,7 +90,8 @@ absl::Status StreamingBackend::WhyDetached(const std::string& container_id) {
 absl::Status StreamingBackend::ResizeContainer(const std::string& container_id,
                                                uint16_t rows,
                                                uint16_t columns) {
-  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(container_id));
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
+                         table_.FindRunning(container_id));
   return running.shim->ResizeTerminal(running.id, "", rows, columns);
 }
 

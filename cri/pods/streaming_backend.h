@@ -14,7 +14,8 @@ namespace crisp::cri {
 class StreamingBackend final : public streaming::Backend {
  public:
   // Both outlive it.
-  StreamingBackend(const PodTable& table, Executions& executions) : table_(table), executions_(executions) {}
+  StreamingBackend(const PodTable& table, Executions& executions)
+      : table_(table), executions_(executions) {}
 
   absl::StatusOr<std::shared_ptr<streaming::Process>> StartExec(
       const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) override;

@@ -10,7 +10,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::Duration kAskPeriod = absl::Seconds(15);
-// One that fails may be the bus' or systemd's restart: it is asked once more before anybody hears of it.
+// One that fails may be the bus' or systemd's restart: it is asked once more before anybody hears
+// of it.
 constexpr absl::Duration kAskAgain = absl::Seconds(2);
 constexpr absl::Duration kAnswerTime = absl::Seconds(5);
 
@@ -29,9 +30,10 @@ void SystemdWatch::Ask(bool failed_before) {
     news = answer.ok() != answer_.ok();
     answer_ = answer.ok()
                   ? answer
-                  : absl::Status(answer.code(), absl::StrCat(answer.message(),
-                                                             "; with runtime.cgroup_driver: systemd no pod can "
-                                                             "be made without it"));
+                  : absl::Status(answer.code(),
+                                 absl::StrCat(answer.message(),
+                                              "; with runtime.cgroup_driver: systemd no pod can "
+                                              "be made without it"));
   }
   if (news && answer.ok()) LogInfo("systemd answers again");
   if (news && !answer.ok()) LogError("systemd does not answer", {{"error", answer.message()}});

@@ -8,8 +8,8 @@
 
 namespace crisp::cri {
 
-// Whether new pods can be had from what is not crispd's own: with the systemd driver, from systemd. Asked
-// ahead, for Status must not wait for anybody. Thread-safe.
+// Whether new pods can be had from what is not crispd's own: with the systemd driver, from systemd.
+// Asked ahead, for Status must not wait for anybody. Thread-safe.
 class SystemdWatch {
  public:
   // `background` outlives it, but for its jobs.

@@ -64,10 +64,11 @@ grpc::Status AdminService::ImportImage(grpc::ServerContext* context,
   admin::ImportImageRequest first;
   (void)reader->Read(&first);  // an archive of no bytes is none, as the store will say
   absl::StatusOr<std::vector<std::string>> imported;
-  auto store = Thread::Start("import", [&, name = first.name(), fd = std::move(pipe->read_end)]() mutable {
-    imported = images_.Import(fd.get(), name, call.cancel());
-    fd.reset();  // a feeder that still writes must not wait for a reader that is gone
-  });
+  auto store =
+      Thread::Start("import", [&, name = first.name(), fd = std::move(pipe->read_end)]() mutable {
+        imported = images_.Import(fd.get(), name, call.cancel());
+        fd.reset();  // a feeder that still writes must not wait for a reader that is gone
+      });
   if (!store.ok()) return ToGrpc(store.status());
   Feed(reader, std::move(first), std::move(pipe->write_end));
   store->Join();
@@ -126,7 +127,8 @@ grpc::Status AdminService::ImageHistory(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
-grpc::Status AdminService::Explain(grpc::ServerContext*, const admin::ExplainRequest* request,
+grpc::Status AdminService::Explain(grpc::ServerContext*,
+                                   const admin::ExplainRequest* request,
                                    admin::ExplainResponse* reply) {
   if (request->id().empty()) return ToGrpc(absl::InvalidArgumentError("id must name a container"));
   const auto explained = pods_.Explain(request->id());
@@ -135,7 +137,8 @@ grpc::Status AdminService::Explain(grpc::ServerContext*, const admin::ExplainReq
   return grpc::Status::OK;
 }
 
-grpc::Status AdminService::Info(grpc::ServerContext*, const admin::InfoRequest*,
+grpc::Status AdminService::Info(grpc::ServerContext*,
+                                const admin::InfoRequest*,
                                 admin::InfoResponse* reply) {
   const storage::FsUsage usage = images_.ImageUsage();
   reply->set_json(DumpJson({{"name", kRuntimeName},

@@ -16,21 +16,26 @@ namespace admin = ::crisp::v1;
 class AdminService final : public admin::Admin::Service {
  public:
   // All must outlive the service.
-  AdminService(const Config& config, storage::ImageStore& images, PodApi& pods,
+  AdminService(const Config& config,
+               storage::ImageStore& images,
+               PodApi& pods,
                const KernelFeatures& features)
       : config_(config), images_(images), pods_(pods), features_(features) {}
 
   grpc::Status ImportImage(grpc::ServerContext* context,
                            grpc::ServerReader<admin::ImportImageRequest>* reader,
                            admin::ImportImageResponse* reply) override;
-  grpc::Status ExportImage(grpc::ServerContext* context, const admin::ExportImageRequest* request,
+  grpc::Status ExportImage(grpc::ServerContext* context,
+                           const admin::ExportImageRequest* request,
                            grpc::ServerWriter<admin::ExportImageResponse>* writer) override;
   grpc::Status ImageHistory(grpc::ServerContext* context,
                             const admin::ImageHistoryRequest* request,
                             admin::ImageHistoryResponse* reply) override;
-  grpc::Status Explain(grpc::ServerContext* context, const admin::ExplainRequest* request,
+  grpc::Status Explain(grpc::ServerContext* context,
+                       const admin::ExplainRequest* request,
                        admin::ExplainResponse* reply) override;
-  grpc::Status Info(grpc::ServerContext* context, const admin::InfoRequest* request,
+  grpc::Status Info(grpc::ServerContext* context,
+                    const admin::InfoRequest* request,
                     admin::InfoResponse* reply) override;
 
  private:

@@ -99,8 +99,8 @@ TEST_F(AdminServiceTest, ExportStreamsEveryByte) {
 }
 
 TEST_F(AdminServiceTest, ExportErrors) {
-  for (const auto& [reference, code] :
-       {std::pair("", grpc::StatusCode::INVALID_ARGUMENT), std::pair("b:1", grpc::StatusCode::NOT_FOUND)}) {
+  for (const auto& [reference, code] : {std::pair("", grpc::StatusCode::INVALID_ARGUMENT),
+                                        std::pair("b:1", grpc::StatusCode::NOT_FOUND)}) {
     grpc::ClientContext context;
     admin::ExportImageRequest request;
     if (*reference) request.add_references(reference);
@@ -129,9 +129,14 @@ TEST_F(AdminServiceTest, ExportToAClientThatHangsUpEnds) {
 }
 
 TEST_F(AdminServiceTest, HistoryCarriesEveryField) {
-  images_.history = {{.created_by = "ADD", .comment = "c", .created = absl::FromUnixSeconds(7),
-                      .diff_id = "sha256:d", .digest = "sha256:e", .size_bytes = 5,
-                      .unpacked_bytes = 9, .containers = {"c1", "c2"}},
+  images_.history = {{.created_by = "ADD",
+                      .comment = "c",
+                      .created = absl::FromUnixSeconds(7),
+                      .diff_id = "sha256:d",
+                      .digest = "sha256:e",
+                      .size_bytes = 5,
+                      .unpacked_bytes = 9,
+                      .containers = {"c1", "c2"}},
                      {.created_by = "ENV", .empty_layer = true}};
   grpc::ClientContext context;
   admin::ImageHistoryRequest request;

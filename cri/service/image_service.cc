@@ -30,9 +30,10 @@ storage::RegistryAuth AuthOf(const v1::AuthConfig& auth) {
 
 // The document that clients find under "info": crictl prints it, debuggers read imageSpec.
 std::string VerboseInfo(const storage::Image& image) {
-  Json info = {{"chainIDs", image.chain_ids},
-               {"pulledAt", absl::FormatTime(absl::RFC3339_full, image.pulled_at, absl::UTCTimeZone())},
-               {"imageSpec", Json::object()}};
+  Json info = {
+      {"chainIDs", image.chain_ids},
+      {"pulledAt", absl::FormatTime(absl::RFC3339_full, image.pulled_at, absl::UTCTimeZone())},
+      {"imageSpec", Json::object()}};
   auto config = ParseJson(ReplaceInvalidUtf8(image.config_json), {.max_depth = 100});
   if (config.ok()) info["imageSpec"] = *std::move(config);
   return DumpJson(info);
@@ -78,7 +79,8 @@ absl::StatusOr<std::vector<storage::Image>> ImageService::Select(
   return std::vector<storage::Image>{*std::move(image)};
 }
 
-grpc::Status ImageService::ListImages(grpc::ServerContext*, const v1::ListImagesRequest* request,
+grpc::Status ImageService::ListImages(grpc::ServerContext*,
+                                      const v1::ListImagesRequest* request,
                                       v1::ListImagesResponse* reply) {
   const auto images = Select(request->filter());
   if (!images.ok()) return ToGrpc(images.status());
@@ -100,7 +102,8 @@ grpc::Status ImageService::StreamImages(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
-grpc::Status ImageService::ImageStatus(grpc::ServerContext*, const v1::ImageStatusRequest* request,
+grpc::Status ImageService::ImageStatus(grpc::ServerContext*,
+                                       const v1::ImageStatusRequest* request,
                                        v1::ImageStatusResponse* reply) {
   if (auto status = RequireImage(request->image()); !status.ok()) return ToGrpc(status);
   const auto image = images_.Find(request->image().image());
@@ -137,14 +140,15 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
     return ToGrpc(id.status());
   }
   metrics_.Observe(metrics::kImagePullSeconds, absl::ToDoubleSeconds(took));
-  LogInfo("image pulled", {{"image", request->image().image()},
-                           {"id", *id},
-                           {"ms", absl::ToInt64Milliseconds(took)}});
+  LogInfo(
+      "image pulled",
+      {{"image", request->image().image()}, {"id", *id}, {"ms", absl::ToInt64Milliseconds(took)}});
   reply->set_image_ref(*id);
   return grpc::Status::OK;
 }
 
-grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* request,
+grpc::Status ImageService::RemoveImage(grpc::ServerContext*,
+                                       const v1::RemoveImageRequest* request,
                                        v1::RemoveImageResponse*) {
   if (auto status = RequireImage(request->image()); !status.ok()) return ToGrpc(status);
   const absl::StatusOr<storage::Image> image = images_.Find(request->image().image());
@@ -154,7 +158,8 @@ grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveIma
   return ToGrpc(removed);
 }
 
-grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*, const v1::ImageFsInfoRequest*,
+grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*,
+                                       const v1::ImageFsInfoRequest*,
                                        v1::ImageFsInfoResponse* reply) {
   // One file system holds layers and writable directories, so the two lists name the same mount
   // point; the kubelet takes equal mount points as "no split disk".

@@ -21,22 +21,29 @@ namespace v1 = ::runtime::v1;
 class ImageService final : public v1::ImageService::Service {
  public:
   // Both must outlive the service. `removed` is told the id of an image after it is gone.
-  ImageService(storage::ImageStore& images,
-               metrics::Registry& metrics,
-               std::function<void(const std::string&)> removed = [](const std::string&) {})
+  ImageService(
+      storage::ImageStore& images,
+      metrics::Registry& metrics,
+      std::function<void(const std::string&)> removed = [](const std::string&) {})
       : images_(images), metrics_(metrics), removed_(std::move(removed)) {}
 
-  grpc::Status ListImages(grpc::ServerContext* context, const v1::ListImagesRequest* request,
+  grpc::Status ListImages(grpc::ServerContext* context,
+                          const v1::ListImagesRequest* request,
                           v1::ListImagesResponse* reply) override;
-  grpc::Status StreamImages(grpc::ServerContext* context, const v1::StreamImagesRequest* request,
+  grpc::Status StreamImages(grpc::ServerContext* context,
+                            const v1::StreamImagesRequest* request,
                             grpc::ServerWriter<v1::StreamImagesResponse>* writer) override;
-  grpc::Status ImageStatus(grpc::ServerContext* context, const v1::ImageStatusRequest* request,
+  grpc::Status ImageStatus(grpc::ServerContext* context,
+                           const v1::ImageStatusRequest* request,
                            v1::ImageStatusResponse* reply) override;
-  grpc::Status PullImage(grpc::ServerContext* context, const v1::PullImageRequest* request,
+  grpc::Status PullImage(grpc::ServerContext* context,
+                         const v1::PullImageRequest* request,
                          v1::PullImageResponse* reply) override;
-  grpc::Status RemoveImage(grpc::ServerContext* context, const v1::RemoveImageRequest* request,
+  grpc::Status RemoveImage(grpc::ServerContext* context,
+                           const v1::RemoveImageRequest* request,
                            v1::RemoveImageResponse* reply) override;
-  grpc::Status ImageFsInfo(grpc::ServerContext* context, const v1::ImageFsInfoRequest* request,
+  grpc::Status ImageFsInfo(grpc::ServerContext* context,
+                           const v1::ImageFsInfoRequest* request,
                            v1::ImageFsInfoResponse* reply) override;
 
  private:

@@ -48,7 +48,8 @@ class ImageServiceTest : public ::testing::Test {
     EXPECT_TRUE(stub_->ImageStatus(&context, request, &reply).ok());
     return reply;
   }
-  grpc::Status Pull(const v1::PullImageRequest& request, v1::PullImageResponse* reply,
+  grpc::Status Pull(const v1::PullImageRequest& request,
+                    v1::PullImageResponse* reply,
                     std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + timeout);
@@ -136,7 +137,8 @@ TEST_F(ImageServiceTest, ListFiltersOneImageAndStreamAgrees) {
 
 TEST_F(ImageServiceTest, StreamOfManyImagesSendsEachOnce) {
   for (int i = 0; i < 2300; ++i) {
-    images_.Add({.id = "sha256:" + std::string(60, 'e') + std::to_string(1000 + i), .size_bytes = 1});
+    images_.Add(
+        {.id = "sha256:" + std::string(60, 'e') + std::to_string(1000 + i), .size_bytes = 1});
   }
   grpc::ClientContext context;
   auto reader = stub_->StreamImages(&context, {});

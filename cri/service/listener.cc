@@ -35,7 +35,7 @@ absl::StatusOr<UniqueFd> NewSocket() {
 
 // Unlinks the socket of a daemon that is gone.
 absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
-  struct stat info{};
+  struct stat info {};
   if (lstat(path.c_str(), &info) != 0) {
     return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, absl::StrCat("look at ", path));
   }
@@ -71,7 +71,7 @@ absl::StatusOr<Listener> Listener::Bind(const std::string& path) {
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return ErrnoError(errno, absl::StrCat("bind ", path));
   }
-  struct stat info{};
+  struct stat info {};
   if (lstat(path.c_str(), &info) != 0 || chmod(path.c_str(), 0600) != 0) {
     return ErrnoError(errno, absl::StrCat("restrict ", path));
   }
@@ -99,7 +99,7 @@ absl::StatusOr<Listener> Listener::FromSystemd() {
 
 Listener::~Listener() {
   if (!fd_ || path_.empty()) return;
-  struct stat info{};
+  struct stat info {};
   if (lstat(path_.c_str(), &info) == 0 && info.st_ino == inode_) (void)unlink(path_.c_str());
 }
 

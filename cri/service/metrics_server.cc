@@ -7,17 +7,18 @@
 
 namespace crisp::cri {
 
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(std::string address,
-                                                                    const metrics::Registry& registry,
-                                                                    absl::Duration retry) {
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
+    std::string address, const metrics::Registry& registry, absl::Duration retry) {
   std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(address), registry));
   const absl::Status first = server->Try();
   if (first.ok()) return server;
   if (absl::IsInvalidArgument(first)) return first;
-  LogWarning("metrics.not_served",
-             {{"error", first.message()},
-              {"next", "tried again until the address is free; ss -ltnp says whose it is, metrics.address names another"}});
-  CRISP_ASSIGN_OR_RETURN(server->retrying_, Thread::Start("metrics-retry", [self = server.get(), retry] {
+  LogWarning("metrics.not_served", {{"error", first.message()},
+                                    {"next",
+                                     "tried again until the address is free; ss -ltnp says whose "
+                                     "it is, metrics.address names another"}});
+  CRISP_ASSIGN_OR_RETURN(server->retrying_,
+                         Thread::Start("metrics-retry", [self = server.get(), retry] {
                            self->RetryUntilServed(retry);
                          }));
   return server;

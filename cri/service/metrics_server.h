@@ -15,14 +15,15 @@
 
 namespace crisp::cri {
 
-// /metrics for as long as the daemon serves. A node without metrics still runs its pods: an address that is
-// taken is a warning in the log, and is tried again until it is free. Thread-safe.
+// /metrics for as long as the daemon serves. A node without metrics still runs its pods: an address
+// that is taken is a warning in the log, and is tried again until it is free. Thread-safe.
 class MetricsServer {
  public:
   // InvalidArgument for an address that is not HOST:PORT. `registry` outlives the server.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(std::string address,
-                                                              const metrics::Registry& registry,
-                                                              absl::Duration retry = absl::Seconds(10));
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
+      std::string address,
+      const metrics::Registry& registry,
+      absl::Duration retry = absl::Seconds(10));
   ~MetricsServer();
 
   // 0 while the address is taken.

@@ -11,7 +11,8 @@ TEST(MetricsServerTest, ATakenAddressIsTriedAgainUntilItIsFree) {
   metrics::Registry registry;
   ASSERT_OK_AND_ASSIGN(auto other, metrics::Exposer::Start("127.0.0.1:0", registry));
   const int port = other->port();
-  ASSERT_OK_AND_ASSIGN(auto server, MetricsServer::Start(absl::StrCat("127.0.0.1:", port), registry, absl::Milliseconds(5)));
+  ASSERT_OK_AND_ASSIGN(auto server, MetricsServer::Start(absl::StrCat("127.0.0.1:", port), registry,
+                                                         absl::Milliseconds(5)));
   EXPECT_EQ(server->port(), 0);
   other.reset();
   const absl::Time limit = absl::Now() + absl::Seconds(20);
@@ -22,7 +23,8 @@ TEST(MetricsServerTest, ATakenAddressIsTriedAgainUntilItIsFree) {
 TEST(MetricsServerTest, EndsWhileTheAddressIsTaken) {
   metrics::Registry registry;
   ASSERT_OK_AND_ASSIGN(auto other, metrics::Exposer::Start("127.0.0.1:0", registry));
-  ASSERT_OK(MetricsServer::Start(absl::StrCat("127.0.0.1:", other->port()), registry, absl::Hours(1)));
+  ASSERT_OK(
+      MetricsServer::Start(absl::StrCat("127.0.0.1:", other->port()), registry, absl::Hours(1)));
 }
 
 TEST(MetricsServerTest, AnAddressOfAnotherFormIsRefused) {

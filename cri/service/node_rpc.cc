@@ -7,8 +7,11 @@
 namespace crisp::cri {
 namespace {
 
-void AddCondition(v1::RuntimeStatus* status, const char* type, bool holds,
-                  const std::string& reason, const std::string& message) {
+void AddCondition(v1::RuntimeStatus* status,
+                  const char* type,
+                  bool holds,
+                  const std::string& reason,
+                  const std::string& message) {
   v1::RuntimeCondition* condition = status->add_conditions();
   condition->set_type(type);
   condition->set_status(holds);
@@ -31,7 +34,8 @@ std::string VerboseConfig(const Config& config) {
 
 }  // namespace
 
-grpc::Status RuntimeService::Version(grpc::ServerContext*, const v1::VersionRequest*,
+grpc::Status RuntimeService::Version(grpc::ServerContext*,
+                                     const v1::VersionRequest*,
                                      v1::VersionResponse* reply) {
   reply->set_version("0.1.0");  // of the kubelet's runtime API; every runtime says so
   reply->set_runtime_name(kRuntimeName);
@@ -40,12 +44,13 @@ grpc::Status RuntimeService::Version(grpc::ServerContext*, const v1::VersionRequ
   return grpc::Status::OK;
 }
 
-grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusRequest* request,
+grpc::Status RuntimeService::Status(grpc::ServerContext*,
+                                    const v1::StatusRequest* request,
                                     v1::StatusResponse* reply) {
   // The daemon answers only once it has recovered; who else a pod needs is asked in the background.
   const absl::Status ready = pods_.Ready();
-  AddCondition(reply->mutable_status(), "RuntimeReady", ready.ok(), ready.ok() ? "" : "CgroupDriverNotReady",
-               std::string(ready.message()));
+  AddCondition(reply->mutable_status(), "RuntimeReady", ready.ok(),
+               ready.ok() ? "" : "CgroupDriverNotReady", std::string(ready.message()));
   const network::NetworkCondition network = network_.Condition();
   AddCondition(reply->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);
@@ -64,7 +69,8 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   return grpc::Status::OK;
 }
 
-grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext*, const v1::RuntimeConfigRequest*,
+grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext*,
+                                           const v1::RuntimeConfigRequest*,
                                            v1::RuntimeConfigResponse* reply) {
   reply->mutable_linux()->set_cgroup_driver(
       config_.runtime.cgroup_driver == "systemd" ? v1::SYSTEMD : v1::CGROUPFS);

@@ -9,8 +9,8 @@
 
 namespace crisp::cri {
 
-// Gives a Cancel for the time of one synchronous RPC: the client's deadline, and whether it hung up.
-// The Cancel may be copied to operations that outlive the RPC; once this object is gone it says
+// Gives a Cancel for the time of one synchronous RPC: the client's deadline, and whether it hung
+// up. The Cancel may be copied to operations that outlive the RPC; once this object is gone it says
 // "cancelled" without touching gRPC.
 class RpcCall {
  public:

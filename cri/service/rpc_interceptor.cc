@@ -34,7 +34,10 @@ void LogFailure(absl::string_view method, const grpc::Status& status, absl::Dura
 class RpcInterceptor : public grpc::experimental::Interceptor {
  public:
   RpcInterceptor(metrics::Registry& registry, std::atomic<int>& in_flight, const char* method)
-      : registry_(registry), in_flight_(in_flight), method_(ShortName(method)), begin_(absl::Now()) {
+      : registry_(registry),
+        in_flight_(in_flight),
+        method_(ShortName(method)),
+        begin_(absl::Now()) {
     in_flight_.fetch_add(1);
     registry_.Add(metrics::kRpcsInFlight, 1);
   }

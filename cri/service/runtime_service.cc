@@ -14,10 +14,16 @@ namespace {
 constexpr int kStreamBatch = 1000;
 
 // Asks the unary form and sends its items in batches.
-template <typename UnaryRequest, typename UnaryReply, typename Batch, typename Items, typename Target>
+template <typename UnaryRequest,
+          typename UnaryReply,
+          typename Batch,
+          typename Items,
+          typename Target>
 grpc::Status StreamList(grpc::ServerContext* context,
                         PodApi& pods,
-                        absl::Status (PodApi::*list)(const UnaryRequest&, UnaryReply*, const Cancel&),
+                        absl::Status (PodApi::*list)(const UnaryRequest&,
+                                                     UnaryReply*,
+                                                     const Cancel&),
                         const UnaryRequest& request,
                         Items items,
                         Target target,
@@ -41,12 +47,11 @@ grpc::Status StreamList(grpc::ServerContext* context,
 
 }  // namespace
 
-#define CRISP_POD_RPC(name)                                                              \
-  grpc::Status RuntimeService::name(grpc::ServerContext* context,                        \
-                                    const v1::name##Request* request,                    \
-                                    v1::name##Response* reply) {                         \
-    const RpcCall call(context);                                                         \
-    return ToGrpc(pods_.name(*request, reply, call.cancel()));                           \
+#define CRISP_POD_RPC(name)                                                                        \
+  grpc::Status RuntimeService::name(grpc::ServerContext* context,                                  \
+                                    const v1::name##Request* request, v1::name##Response* reply) { \
+    const RpcCall call(context);                                                                   \
+    return ToGrpc(pods_.name(*request, reply, call.cancel()));                                     \
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
@@ -60,7 +65,8 @@ CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
 grpc::Status RuntimeService::StreamPodSandboxes(
-    grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* request,
+    grpc::ServerContext* context,
+    const v1::StreamPodSandboxesRequest* request,
     grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) {
   v1::ListPodSandboxRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
@@ -70,7 +76,8 @@ grpc::Status RuntimeService::StreamPodSandboxes(
 }
 
 grpc::Status RuntimeService::StreamContainers(
-    grpc::ServerContext* context, const v1::StreamContainersRequest* request,
+    grpc::ServerContext* context,
+    const v1::StreamContainersRequest* request,
     grpc::ServerWriter<v1::StreamContainersResponse>* writer) {
   v1::ListContainersRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
@@ -81,7 +88,8 @@ grpc::Status RuntimeService::StreamContainers(
 }
 
 grpc::Status RuntimeService::StreamContainerStats(
-    grpc::ServerContext* context, const v1::StreamContainerStatsRequest* request,
+    grpc::ServerContext* context,
+    const v1::StreamContainerStatsRequest* request,
     grpc::ServerWriter<v1::StreamContainerStatsResponse>* writer) {
   v1::ListContainerStatsRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
@@ -92,7 +100,8 @@ grpc::Status RuntimeService::StreamContainerStats(
 }
 
 grpc::Status RuntimeService::StreamPodSandboxStats(
-    grpc::ServerContext* context, const v1::StreamPodSandboxStatsRequest* request,
+    grpc::ServerContext* context,
+    const v1::StreamPodSandboxStatsRequest* request,
     grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* writer) {
   v1::ListPodSandboxStatsRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
@@ -103,7 +112,8 @@ grpc::Status RuntimeService::StreamPodSandboxStats(
 }
 
 grpc::Status RuntimeService::StreamPodSandboxMetrics(
-    grpc::ServerContext* context, const v1::StreamPodSandboxMetricsRequest*,
+    grpc::ServerContext* context,
+    const v1::StreamPodSandboxMetricsRequest*,
     grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>* writer) {
   return StreamList(
       context, pods_, &PodApi::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest(),
@@ -112,7 +122,8 @@ grpc::Status RuntimeService::StreamPodSandboxMetrics(
 }
 
 grpc::Status RuntimeService::GetContainerEvents(
-    grpc::ServerContext* context, const v1::GetEventsRequest* request,
+    grpc::ServerContext* context,
+    const v1::GetEventsRequest* request,
     grpc::ServerWriter<v1::ContainerEventResponse>* writer) {
   const RpcCall call(context);
   return ToGrpc(pods_.GetContainerEvents(

@@ -21,39 +21,50 @@ namespace crisp::cri {
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
   // All must outlive the service.
-  RuntimeService(const Config& config, network::PodNetwork& network, PodApi& pods, SessionApi& sessions,
+  RuntimeService(const Config& config,
+                 network::PodNetwork& network,
+                 PodApi& pods,
+                 SessionApi& sessions,
                  const KernelFeatures& features)
       : config_(config), network_(network), pods_(pods), sessions_(sessions), features_(features) {}
 
-  grpc::Status Version(grpc::ServerContext*, const v1::VersionRequest*,
+  grpc::Status Version(grpc::ServerContext*,
+                       const v1::VersionRequest*,
                        v1::VersionResponse*) override;
-  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*,
-                      v1::StatusResponse*) override;
-  grpc::Status RuntimeConfig(grpc::ServerContext*, const v1::RuntimeConfigRequest*,
+  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*, v1::StatusResponse*) override;
+  grpc::Status RuntimeConfig(grpc::ServerContext*,
+                             const v1::RuntimeConfigRequest*,
                              v1::RuntimeConfigResponse*) override;
-  grpc::Status UpdateRuntimeConfig(grpc::ServerContext*, const v1::UpdateRuntimeConfigRequest*,
+  grpc::Status UpdateRuntimeConfig(grpc::ServerContext*,
+                                   const v1::UpdateRuntimeConfigRequest*,
                                    v1::UpdateRuntimeConfigResponse*) override;
 
-#define CRISP_POD_RPC(name)                                                        \
+#define CRISP_POD_RPC(name)                                                         \
   grpc::Status name(grpc::ServerContext* context, const v1::name##Request* request, \
                     v1::name##Response* reply) override;
   CRISP_POD_RPCS(CRISP_POD_RPC)
   CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-  grpc::Status StreamPodSandboxes(grpc::ServerContext*, const v1::StreamPodSandboxesRequest*,
+  grpc::Status StreamPodSandboxes(grpc::ServerContext*,
+                                  const v1::StreamPodSandboxesRequest*,
                                   grpc::ServerWriter<v1::StreamPodSandboxesResponse>*) override;
-  grpc::Status StreamContainers(grpc::ServerContext*, const v1::StreamContainersRequest*,
+  grpc::Status StreamContainers(grpc::ServerContext*,
+                                const v1::StreamContainersRequest*,
                                 grpc::ServerWriter<v1::StreamContainersResponse>*) override;
-  grpc::Status StreamContainerStats(grpc::ServerContext*, const v1::StreamContainerStatsRequest*,
+  grpc::Status StreamContainerStats(grpc::ServerContext*,
+                                    const v1::StreamContainerStatsRequest*,
                                     grpc::ServerWriter<v1::StreamContainerStatsResponse>*) override;
   grpc::Status StreamPodSandboxStats(
-      grpc::ServerContext*, const v1::StreamPodSandboxStatsRequest*,
+      grpc::ServerContext*,
+      const v1::StreamPodSandboxStatsRequest*,
       grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>*) override;
   grpc::Status StreamPodSandboxMetrics(
-      grpc::ServerContext*, const v1::StreamPodSandboxMetricsRequest*,
+      grpc::ServerContext*,
+      const v1::StreamPodSandboxMetricsRequest*,
       grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>*) override;
-  grpc::Status GetContainerEvents(grpc::ServerContext*, const v1::GetEventsRequest*,
+  grpc::Status GetContainerEvents(grpc::ServerContext*,
+                                  const v1::GetEventsRequest*,
                                   grpc::ServerWriter<v1::ContainerEventResponse>*) override;
 
  private:

@@ -49,7 +49,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
   if (grpc == nullptr) return absl::InternalError("gRPC could not start its server");
   auto server = std::unique_ptr<Server>(
       new Server(std::move(listener), std::move(in_flight), std::move(grpc), std::move(wake)));
-  CRISP_ASSIGN_OR_RETURN(server->acceptor_, Thread::Start("accept", [s = server.get()] { s->Accept(); }));
+  CRISP_ASSIGN_OR_RETURN(server->acceptor_,
+                         Thread::Start("accept", [s = server.get()] { s->Accept(); }));
   return server;
 }
 
@@ -63,7 +64,8 @@ Server::Server(Listener listener,
       grpc_(std::move(grpc)) {}
 
 void Server::Accept() {
-  pollfd waits[] = {{.fd = listener_.fd(), .events = POLLIN}, {.fd = wake_.get(), .events = POLLIN}};
+  pollfd waits[] = {{.fd = listener_.fd(), .events = POLLIN},
+                    {.fd = wake_.get(), .events = POLLIN}};
   while (true) {
     if (poll(waits, 2, -1) < 0 && errno != EINTR) {
       LogError("waiting for connections failed", {{"error", ErrnoError(errno, "poll").message()}});

@@ -47,7 +47,7 @@ class Server {
 
   Listener listener_;
   bool shut_down_ = false;
-  UniqueFd wake_;  // eventfd: readable once the acceptor is to end
+  UniqueFd wake_;                                // eventfd: readable once the acceptor is to end
   std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
   std::unique_ptr<grpc::Server> grpc_;
   Thread acceptor_;

@@ -31,7 +31,8 @@ class BlockingPods : public PodApi {
  public:
   absl::Status Ready() const override { return ready; }
   absl::Status ready;
-  absl::Status StopContainer(const v1::StopContainerRequest&, v1::StopContainerResponse*,
+  absl::Status StopContainer(const v1::StopContainerRequest&,
+                             v1::StopContainerResponse*,
                              const Cancel& cancel) override {
     ++waiting;
     while (!release.WaitForNotificationWithTimeout(absl::Milliseconds(20))) {
@@ -43,19 +44,22 @@ class BlockingPods : public PodApi {
     }
     return absl::OkStatus();
   }
-  absl::Status ListContainers(const v1::ListContainersRequest&, v1::ListContainersResponse* reply,
+  absl::Status ListContainers(const v1::ListContainersRequest&,
+                              v1::ListContainersResponse* reply,
                               const Cancel&) override {
     for (int i = 0; i < 2500; ++i) reply->add_containers()->set_id(std::to_string(i));
     return absl::OkStatus();
   }
-  absl::Status RunPodSandbox(const v1::RunPodSandboxRequest&, v1::RunPodSandboxResponse*,
+  absl::Status RunPodSandbox(const v1::RunPodSandboxRequest&,
+                             v1::RunPodSandboxResponse*,
                              const Cancel& cancel) override {
     kept = cancel;
     return absl::ResourceExhaustedError("no address left");
   }
-  absl::Status GetContainerEvents(const v1::GetEventsRequest&,
-                                  const std::function<bool(const v1::ContainerEventResponse&)>& write,
-                                  const Cancel& cancel) override {
+  absl::Status GetContainerEvents(
+      const v1::GetEventsRequest&,
+      const std::function<bool(const v1::ContainerEventResponse&)>& write,
+      const Cancel& cancel) override {
     v1::ContainerEventResponse event;
     event.set_container_id("c1");
     write(event);
@@ -84,7 +88,8 @@ class ServerTest : public ::testing::Test {
   std::shared_ptr<grpc::Channel> Channel() {
     grpc::ChannelArguments arguments;
     arguments.SetInt("grpc.use_local_subchannel_pool", 1);
-    return grpc::CreateCustomChannel("unix://" + path_, grpc::InsecureChannelCredentials(), arguments);
+    return grpc::CreateCustomChannel("unix://" + path_, grpc::InsecureChannelCredentials(),
+                                     arguments);
   }
   std::unique_ptr<v1::RuntimeService::Stub> Stub() {
     return v1::RuntimeService::NewStub(Channel());
@@ -247,7 +252,8 @@ TEST_F(ServerTest, CountsCallsByMethodAndCode) {
   server_->Shutdown(absl::Seconds(1));
   const std::string text = registry_.Text();
   EXPECT_THAT(text, HasSubstr("crisp_rpcs_total{code=\"OK\",method=\"Version\"} 3"));
-  EXPECT_THAT(text, HasSubstr("crisp_rpcs_total{code=\"UNIMPLEMENTED\",method=\"RemovePodSandbox\"} 1"));
+  EXPECT_THAT(text,
+              HasSubstr("crisp_rpcs_total{code=\"UNIMPLEMENTED\",method=\"RemovePodSandbox\"} 1"));
   EXPECT_THAT(text, HasSubstr("crisp_rpc_duration_seconds_count{method=\"Version\"} 3"));
   EXPECT_THAT(text, HasSubstr("crisp_rpcs_in_flight 0"));
 }
@@ -305,14 +311,15 @@ TEST_F(ServerTest, WhoComesWhileItStopsIsRefusedAtOnce) {
 TEST_F(ServerTest, TakesMessagesBeyondSixteenMebibytes) {
   grpc::ClientContext context;
   v1::UpdateRuntimeConfigRequest request;
-  request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr(std::string(20 << 20, 'x'));
+  request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr(
+      std::string(20 << 20, 'x'));
   v1::UpdateRuntimeConfigResponse reply;
   Stub()->UpdateRuntimeConfig(&context, request, &reply);
   EXPECT_EQ(network_.cidrs.size(), static_cast<size_t>(20 << 20));
 }
 
 TEST_F(ServerTest, SocketIsPrivateAndGoesWithTheServer) {
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   ASSERT_EQ(stat((dir_.path() + "/s").c_str(), &info), 0);
@@ -376,7 +383,8 @@ TEST(KernelTest, ComparesReleases) {
   EXPECT_FALSE(KernelAtLeast("4.19", 5, 0));
   EXPECT_FALSE(KernelAtLeast("", 1, 0));
   EXPECT_EQ(WhyNoUserNamespaces("6.3.0", true), "");
-  EXPECT_THAT(WhyNoUserNamespaces("6.1.0-57-cloud-amd64", true), HasSubstr("Linux 6.1.0-57-cloud-amd64"));
+  EXPECT_THAT(WhyNoUserNamespaces("6.1.0-57-cloud-amd64", true),
+              HasSubstr("Linux 6.1.0-57-cloud-amd64"));
   EXPECT_THAT(WhyNoUserNamespaces("6.12.0", false), HasSubstr("user.max_user_namespaces"));
   EXPECT_FALSE(ProbeKernel().release.empty());
 }

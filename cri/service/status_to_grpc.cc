@@ -10,8 +10,8 @@ namespace {
 
 constexpr size_t kMaxEncodedMessage = 6 << 10;
 constexpr absl::string_view kCut = " ... (cut)";
-constexpr absl::string_view kKubeletTexts[] = {
-    "RegistryUnavailable", "SignatureValidationFailed", "RROUnsupported", "ImageVolumeMountFailed"};
+constexpr absl::string_view kKubeletTexts[] = {"RegistryUnavailable", "SignatureValidationFailed",
+                                               "RROUnsupported", "ImageVolumeMountFailed"};
 
 // Every byte outside printable ASCII, and '%', takes three in the trailer.
 size_t EncodedSize(char c) { return c >= 0x20 && c < 0x7f && c != '%' ? 1 : 3; }

@@ -38,8 +38,8 @@ TEST(StatusToGrpcTest, CodesGoOverOneToOne) {
 }
 
 TEST(StatusToGrpcTest, TextsTheKubeletLooksForGoAsUnknown) {
-  for (const char* text :
-       {"RegistryUnavailable", "SignatureValidationFailed", "RROUnsupported", "ImageVolumeMountFailed"}) {
+  for (const char* text : {"RegistryUnavailable", "SignatureValidationFailed", "RROUnsupported",
+                           "ImageVolumeMountFailed"}) {
     const std::string message = std::string(text) + ": details";
     const grpc::Status mapped = ToGrpc(absl::UnavailableError(message));
     EXPECT_EQ(mapped.error_code(), grpc::StatusCode::UNKNOWN);

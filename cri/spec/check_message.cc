@@ -15,7 +15,9 @@ using google::protobuf::Message;
 class FieldChecker {
  public:
   FieldChecker(const Message& message, const FieldDescriptor* field, const std::string& where)
-      : message_(message), field_(field), reflection_(*message.GetReflection()),
+      : message_(message),
+        field_(field),
+        reflection_(*message.GetReflection()),
         path_(absl::StrCat(where, ".", field->name())) {}
 
   absl::Status Check() const {
@@ -35,8 +37,9 @@ class FieldChecker {
                             path_);
       case FieldDescriptor::CPPTYPE_STRING: {
         std::string scratch;
-        const std::string& text = i < 0 ? reflection_.GetStringReference(message_, field_, &scratch)
-                                        : reflection_.GetRepeatedStringReference(message_, field_, i, &scratch);
+        const std::string& text =
+            i < 0 ? reflection_.GetStringReference(message_, field_, &scratch)
+                  : reflection_.GetRepeatedStringReference(message_, field_, i, &scratch);
         if (text.find('\0') == std::string::npos) return absl::OkStatus();
         return absl::InvalidArgumentError(absl::StrCat(path_, ": holds a NUL byte"));
       }
@@ -44,10 +47,11 @@ class FieldChecker {
         const int value = i < 0 ? reflection_.GetEnumValue(message_, field_)
                                 : reflection_.GetRepeatedEnumValue(message_, field_, i);
         if (field_->enum_type()->FindValueByNumber(value) != nullptr) return absl::OkStatus();
-        return absl::InvalidArgumentError(
-            absl::StrCat(path_, ": ", value, " is no ", field_->enum_type()->name(), " that crisp knows"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            path_, ": ", value, " is no ", field_->enum_type()->name(), " that crisp knows"));
       }
-      default: return absl::OkStatus();
+      default:
+        return absl::OkStatus();
     }
   }
 

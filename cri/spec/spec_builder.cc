@@ -42,9 +42,8 @@ absl::Status ApplyProcess(const SpecInputs& inputs, runtime::OciSpec& spec) {
         absl::StrCat("working_dir: \"", spec.process.cwd, "\" is not an absolute path"));
   }
   spec.process.terminal = inputs.container.tty();
-  spec.process.user = {.uid = inputs.user.uid,
-                       .gid = inputs.user.gid,
-                       .additional_gids = inputs.user.groups};
+  spec.process.user = {
+      .uid = inputs.user.uid, .gid = inputs.user.gid, .additional_gids = inputs.user.groups};
   spec.process.oom_score_adj =
       static_cast<int32_t>(inputs.container.linux().resources().oom_score_adj());
   return absl::OkStatus();
@@ -58,8 +57,10 @@ absl::Status ApplyDevices(const SpecInputs& inputs, runtime::OciSpec& spec) {
   for (const ResolvedDevice& resolved : inputs.devices) {
     spec.linux_.devices.push_back(resolved.device);
     const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
-    if (inputs.own_devices && context.has_run_as_user()) spec.linux_.devices.back().uid = inputs.user.uid;
-    if (inputs.own_devices && context.has_run_as_group()) spec.linux_.devices.back().gid = inputs.user.gid;
+    if (inputs.own_devices && context.has_run_as_user())
+      spec.linux_.devices.back().uid = inputs.user.uid;
+    if (inputs.own_devices && context.has_run_as_group())
+      spec.linux_.devices.back().gid = inputs.user.gid;
     if (privileged) continue;
     rules.push_back({.allow = true,
                      .type = resolved.device.type,
@@ -74,20 +75,19 @@ absl::Status ApplyDevices(const SpecInputs& inputs, runtime::OciSpec& spec) {
 
 absl::StatusOr<runtime::OciSpec> BuildSpec(const SpecInputs& inputs) {
   const v1::LinuxContainerSecurityContext& context = inputs.container.linux().security_context();
-  const v1::NamespaceOption& namespaces =
-      inputs.pod.linux().security_context().namespace_options();
+  const v1::NamespaceOption& namespaces = inputs.pod.linux().security_context().namespace_options();
   const bool userns = !inputs.namespaces.uid_maps.empty();
   if (context.privileged() && !inputs.pod.linux().security_context().privileged()) {
     return absl::InvalidArgumentError(
         "linux.security_context.privileged: the pod sandbox is not privileged");
   }
-  runtime::OciSpec spec = runtime::DefaultSpec(
-      {.privileged = context.privileged(),
-       .cgroup_writable = inputs.cgroup_writable,
-       .host_network = namespaces.network() == v1::NODE,
-       .user_namespace = userns,
-       .host_ipc = namespaces.ipc() == v1::NODE,
-       .available_capabilities = inputs.host.capabilities});
+  runtime::OciSpec spec =
+      runtime::DefaultSpec({.privileged = context.privileged(),
+                            .cgroup_writable = inputs.cgroup_writable,
+                            .host_network = namespaces.network() == v1::NODE,
+                            .user_namespace = userns,
+                            .host_ipc = namespaces.ipc() == v1::NODE,
+                            .available_capabilities = inputs.host.capabilities});
   spec.hostname = inputs.pod.hostname();
   spec.root = {.path = inputs.root_path, .readonly = context.readonly_rootfs()};
   spec.annotations = Annotations(inputs);

@@ -21,15 +21,16 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// CRI configuration → OCI runtime spec. Everything here is pure: what has to be asked of the machine
-// comes in as values. Errors are InvalidArgument and name the field, unless another code is said.
+// CRI configuration → OCI runtime spec. Everything here is pure: what has to be asked of the
+// machine comes in as values. Errors are InvalidArgument and name the field, unless another code is
+// said.
 
 // A mount of the CRI with its source resolved on the host.
 struct ResolvedMount {
   v1::Mount mount;
-  std::string host_path;   // symlinks resolved; empty for an image
-  std::string image_id;    // of an image mount
-  std::string image_key;   // under which its layers are pinned, and of SpecInputs' image volumes
+  std::string host_path;  // symlinks resolved; empty for an image
+  std::string image_id;   // of an image mount
+  std::string image_key;  // under which its layers are pinned, and of SpecInputs' image volumes
   std::string host_propagation;  // of the mount that holds host_path: "shared", "slave", "private"
 };
 
@@ -46,18 +47,19 @@ struct SpecInputs {
   std::string pod_id;
   std::string container_id;
   HostFacts host;
-  runtime::PodNamespaces namespaces;   // of the pod's shim
-  int32_t target_pid = 0;              // of a TARGET PID namespace
+  runtime::PodNamespaces namespaces;  // of the pod's shim
+  int32_t target_pid = 0;             // of a TARGET PID namespace
   runtime::ResolvedUser user;
   std::string cgroups_path;
-  bool cgroup_writable = false;        // also where the container is not privileged
+  bool cgroup_writable = false;  // also where the container is not privileged
   std::string root_path;
-  // Holds the pod's hostname, hosts and resolv.conf; empty: the pod's shim does (Shim::TakeFiles()).
+  // Holds the pod's hostname, hosts and resolv.conf; empty: the pod's shim does
+  // (Shim::TakeFiles()).
   std::string files_dir;
   std::string host_hostname;
   std::vector<ResolvedMount> mounts;
   std::vector<ResolvedDevice> devices;
-  bool own_devices = false;            // they belong to run_as_user and run_as_group where given
+  bool own_devices = false;  // they belong to run_as_user and run_as_group where given
   std::map<std::string, std::string> volumes;  // image VOLUME path → directory of this container
   std::optional<std::string> seccomp_json;     // the Localhost profile's text
   runtime::SelinuxLabels selinux;              // SelectSelinux()'s
@@ -88,9 +90,10 @@ v1::Signal SignalToCri(int signal);
 // Limits of the CRI as OCI ones; zero and empty members are unset.
 absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerResources& resources,
                                                      const HostFacts& host);
-// `change` with what the kernel takes only together with it, from what is in force: quota with period,
-// and on v2 swap with the memory limit.
-runtime::OciResources CompleteChange(const runtime::OciResources& base, runtime::OciResources change);
+// `change` with what the kernel takes only together with it, from what is in force: quota with
+// period, and on v2 swap with the memory limit.
+runtime::OciResources CompleteChange(const runtime::OciResources& base,
+                                     runtime::OciResources change);
 // `base` with what `change` sets.
 v1::LinuxContainerResources MergeCriResources(const v1::LinuxContainerResources& base,
                                               const v1::LinuxContainerResources& change);
@@ -102,9 +105,9 @@ struct SeccompSelection {
   std::string path;  // of a Localhost profile, absolute
 };
 absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context);
-// The profile to be named in the spec; empty: unconfined. FailedPrecondition where the kernel has no
-// AppArmor and a Localhost profile is asked for, or has it and lacks a default profile that is asked
-// for by name.
+// The profile to be named in the spec; empty: unconfined. FailedPrecondition where the kernel has
+// no AppArmor and a Localhost profile is asked for, or has it and lacks a default profile that is
+// asked for by name.
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
                                            const HostFacts& host);
 absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
@@ -114,14 +117,15 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
 // The level that the pod asks for by itself; empty: it is to be given one.
 std::string SelinuxLevelOf(const v1::PodSandboxConfig& pod);
 // The labels of a container, by its options and, member by member where it has none, its pod's (the
-// pod's own files have those of a container that asks for nothing). `pod_level` is what the pod holds.
-// None where SELinux is off, or the policy knows no containers and nothing is asked for.
-// FailedPrecondition when labels are asked for that the kernel or the policy cannot give; what asks to
-// be unconfined has what it wants there. The contexts themselves are the kernel's to check.
-absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig& pod,
-                                                     const v1::LinuxContainerSecurityContext& container,
-                                                     const runtime::SelinuxHost& host,
-                                                     const std::string& pod_level);
+// pod's own files have those of a container that asks for nothing). `pod_level` is what the pod
+// holds. None where SELinux is off, or the policy knows no containers and nothing is asked for.
+// FailedPrecondition when labels are asked for that the kernel or the policy cannot give; what asks
+// to be unconfined has what it wants there. The contexts themselves are the kernel's to check.
+absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(
+    const v1::PodSandboxConfig& pod,
+    const v1::LinuxContainerSecurityContext& container,
+    const runtime::SelinuxHost& host,
+    const std::string& pod_level);
 
 // Mounts (spec_mounts.cc): defaults, the pod's files, image volumes, the config's; parents first.
 absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec);
@@ -132,7 +136,8 @@ absl::Status CheckMount(const v1::Mount& mount);
 absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec);
 // Whether the pod's and the container's options can work at all.
 absl::Status CheckPodNamespaces(const v1::NamespaceOption& options);
-absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod, const v1::NamespaceOption& container);
+absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod,
+                                      const v1::NamespaceOption& container);
 absl::StatusOr<std::vector<runtime::IdMap>> ToIdMaps(
     const google::protobuf::RepeatedPtrField<v1::IDMapping>& mappings);
 

@@ -1,8 +1,7 @@
 #include "cri/spec/spec_builder.h"
 
-#include <csignal>
-
 #include <algorithm>
+#include <csignal>
 
 #include "base/testing/status_matchers.h"
 #include "cri/node/host_facts.h"
@@ -42,12 +41,15 @@ class SpecTest : public ::testing::Test {
   absl::StatusOr<runtime::OciSpec> Build() {
     SpecInputs inputs{.pod = pod_, .container = container_, .image = image_};
     inputs.host = host_;
-    inputs.namespaces = {.pid_path = "/proc/9/ns/pid_for_children", .ipc_path = "/proc/9/ns/ipc",
-                         .net_path = "/proc/9/ns/net", .uts_path = "/proc/9/ns/uts"};
+    inputs.namespaces = {.pid_path = "/proc/9/ns/pid_for_children",
+                         .ipc_path = "/proc/9/ns/ipc",
+                         .net_path = "/proc/9/ns/net",
+                         .uts_path = "/proc/9/ns/uts"};
     inputs.namespaces.uid_maps = inputs.namespaces.gid_maps = id_maps_;
     inputs.files_dir = "/files";
     for (const v1::Mount& mount : container_.mounts()) {
-      inputs.mounts.push_back({.mount = mount, .host_path = mount.host_path(), .host_propagation = propagation_});
+      inputs.mounts.push_back(
+          {.mount = mount, .host_path = mount.host_path(), .host_propagation = propagation_});
     }
     inputs.volumes = volumes_;
     inputs.devices = devices_;
@@ -86,7 +88,8 @@ TEST_F(SpecTest, ArgvFollowsTheImageUnlessCommandSaysOtherwise) {
 }
 
 TEST_F(SpecTest, DevicesBelongToTheUserWhenTheNodeSaysSo) {
-  devices_ = {{.device = {.type = "c", .path = "/dev/x", .major = 1, .minor = 3, .uid = 0, .gid = 5}}};
+  devices_ = {
+      {.device = {.type = "c", .path = "/dev/x", .major = 1, .minor = 3, .uid = 0, .gid = 5}}};
   context()->mutable_run_as_user()->set_value(7);
   EXPECT_EQ(Build()->linux_.devices.at(0).uid, 0u);
   own_devices_ = true;
@@ -156,7 +159,8 @@ TEST_F(SpecTest, ImagesWhoseConfigsAreSloppyRun) {
   image_.entrypoint = {"", "x"};
   EXPECT_THAT(BuildArgv({}, image_), StatusIs(kInvalid));
   image_.environment = {"", "LONE", "=nameless", "A=1", "EMPTY="};
-  EXPECT_THAT(*BuildEnv({}, image_, "", "/"), ::testing::Not(::testing::Contains(::testing::AnyOf("", "LONE", "=nameless"))));
+  EXPECT_THAT(*BuildEnv({}, image_, "", "/"),
+              ::testing::Not(::testing::Contains(::testing::AnyOf("", "LONE", "=nameless"))));
   EXPECT_THAT(*BuildEnv({}, image_, "", "/"), ::testing::IsSupersetOf({"A=1", "EMPTY="}));
 }
 
@@ -251,7 +255,8 @@ TEST_F(SpecTest, CapabilitiesAreAddedAndDropped) {
   EXPECT_THAT(bounding(), ElementsAre("CAP_NET_ADMIN"));
   EXPECT_THAT(Build()->process.capabilities->ambient, IsEmpty());
   context()->mutable_capabilities()->add_add_capabilities("NO_SUCH");
-  EXPECT_THAT(bounding(), ElementsAre("CAP_NET_ADMIN")) << "what cannot be granted does not keep a container away";
+  EXPECT_THAT(bounding(), ElementsAre("CAP_NET_ADMIN"))
+      << "what cannot be granted does not keep a container away";
   context()->mutable_capabilities()->add_drop_capabilities("NO_SUCH");
   EXPECT_THAT(Build(), StatusIs(kInvalid));
 }
@@ -286,7 +291,8 @@ TEST_F(SpecTest, NamespacesAreThePodsOrTheHosts) {
   pod_namespaces()->set_network(v1::NODE);
   pod_namespaces()->set_ipc(v1::NODE);
   ASSERT_OK_AND_ASSIGN(spec, Build());
-  for (const char* type : {"pid", "network", "ipc", "uts"}) EXPECT_EQ(spec.FindNamespace(type), nullptr) << type;
+  for (const char* type : {"pid", "network", "ipc", "uts"})
+    EXPECT_EQ(spec.FindNamespace(type), nullptr) << type;
   context()->mutable_namespace_options()->set_pid(v1::TARGET);
   EXPECT_THAT(Build(), StatusIs(kInvalid));
 }
@@ -327,7 +333,9 @@ TEST_F(SpecTest, MountsReplaceDefaultsAndParentsComeFirst) {
   volumes_["/data"] = "/v/1";
   ASSERT_OK_AND_ASSIGN(const auto spec, Build());
   const std::vector<std::string> at = Destinations(spec);
-  const auto place = [&at](const char* path) { return std::find(at.begin(), at.end(), path) - at.begin(); };
+  const auto place = [&at](const char* path) {
+    return std::find(at.begin(), at.end(), path) - at.begin();
+  };
   EXPECT_LT(place("/data"), place("/data/deep/er"));
   EXPECT_LT(place("/sys"), place("/sys/fs/cgroup"));
   for (const char* once : {"/data", "/etc/hosts", "/vol", "/etc/resolv.conf"}) {
@@ -346,7 +354,9 @@ TEST_F(SpecTest, ThePodsOwnLiesOnTopOfVolumes) {
   volumes_["/dev/shm"] = "/v/0";
   ASSERT_OK_AND_ASSIGN(auto spec, Build());
   std::vector<std::string> at = Destinations(spec);
-  const auto place = [&at](const char* path) { return std::find(at.begin(), at.end(), path) - at.begin(); };
+  const auto place = [&at](const char* path) {
+    return std::find(at.begin(), at.end(), path) - at.begin();
+  };
   for (const char* file : {"/etc/hostname", "/etc/resolv.conf"}) {
     ASSERT_EQ(std::count(at.begin(), at.end(), file), 1) << file;
     EXPECT_LT(place("/etc"), place(file));

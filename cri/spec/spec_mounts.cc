@@ -47,19 +47,22 @@ std::vector<OciMount> PodFileMounts(const SpecInputs& inputs) {
   return mounts;
 }
 
-// What a container has without being asked, but for what was asked for in its place. What is the pod's
-// own (the files, /dev/shm) lies on top of a volume that is mounted above it; the kernel's file systems
-// do not, since whoever mounts the host's /dev or /sys wants what is in there.
+// What a container has without being asked, but for what was asked for in its place. What is the
+// pod's own (the files, /dev/shm) lies on top of a volume that is mounted above it; the kernel's
+// file systems do not, since whoever mounts the host's /dev or /sys wants what is in there.
 std::vector<OciMount> DefaultsBeside(const std::set<std::string>& taken,
                                      std::vector<OciMount> kernels,
                                      std::vector<OciMount> pods) {
   std::vector<OciMount> mounts;
   for (OciMount& mount : kernels) {
     const std::string& path = mount.destination;
-    const bool below = std::any_of(taken.begin(), taken.end(),
-                                   [&path](const std::string& above) { return IsBelow(path, above); });
-    if (path == kShm) pods.push_back(std::move(mount));
-    else if (!below && !taken.contains(path)) mounts.push_back(std::move(mount));
+    const bool below = std::any_of(taken.begin(), taken.end(), [&path](const std::string& above) {
+      return IsBelow(path, above);
+    });
+    if (path == kShm)
+      pods.push_back(std::move(mount));
+    else if (!below && !taken.contains(path))
+      mounts.push_back(std::move(mount));
   }
   for (OciMount& mount : pods) {
     const std::string& path = mount.destination;
@@ -78,13 +81,15 @@ absl::Status CheckPropagation(const ResolvedMount& resolved) {
   const std::string& host = resolved.host_propagation;
   if (resolved.mount.propagation() == v1::PROPAGATION_BIDIRECTIONAL && host != "shared") {
     return absl::InvalidArgumentError(
-        absl::StrCat("mounts: ", resolved.host_path, " is mounted but it is not a shared mount, which "
+        absl::StrCat("mounts: ", resolved.host_path,
+                     " is mounted but it is not a shared mount, which "
                      "Bidirectional propagation needs"));
   }
   if (resolved.mount.propagation() == v1::PROPAGATION_HOST_TO_CONTAINER && host != "shared" &&
       host != "slave") {
     return absl::InvalidArgumentError(
-        absl::StrCat("mounts: ", resolved.host_path, " is mounted but it is not a shared or slave mount, "
+        absl::StrCat("mounts: ", resolved.host_path,
+                     " is mounted but it is not a shared or slave mount, "
                      "which HostToContainer propagation needs"));
   }
   return absl::OkStatus();
@@ -104,9 +109,14 @@ absl::StatusOr<OciMount> ConfigMount(const ResolvedMount& resolved) {
     oci.source = resolved.host_path;
     oci.options = {"rbind"};
     switch (mount.propagation()) {
-      case v1::PROPAGATION_BIDIRECTIONAL: oci.options.push_back("rshared"); break;
-      case v1::PROPAGATION_HOST_TO_CONTAINER: oci.options.push_back("rslave"); break;
-      default: oci.options.push_back("rprivate");
+      case v1::PROPAGATION_BIDIRECTIONAL:
+        oci.options.push_back("rshared");
+        break;
+      case v1::PROPAGATION_HOST_TO_CONTAINER:
+        oci.options.push_back("rslave");
+        break;
+      default:
+        oci.options.push_back("rprivate");
     }
     oci.options.push_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
     CRISP_ASSIGN_OR_RETURN(auto uids, ToIdMaps(mount.uidmappings()));
@@ -130,7 +140,8 @@ absl::Status CheckMount(const v1::Mount& mount) {
     return absl::InvalidArgumentError(absl::StrCat("mounts: ", path, ": ", why));
   };
   if (path.empty() || path[0] != '/') return fail("container_path is not absolute");
-  if (path.size() >= PATH_MAX) return absl::InvalidArgumentError("mounts: a container_path is too long");
+  if (path.size() >= PATH_MAX)
+    return absl::InvalidArgumentError("mounts: a container_path is too long");
   if (CleanAbsolutePath(path) == "/") return fail("cannot mount over the root");
   if (mount.recursive_read_only()) {
     if (!mount.readonly()) return fail("recursive_read_only needs readonly");
@@ -140,7 +151,8 @@ absl::Status CheckMount(const v1::Mount& mount) {
   }
   for (const std::string& option : mount.mount_options()) {
     if (option != "noexec" && option != "nodev" && option != "nosuid") {
-      return fail(absl::StrCat("mount option \"", option, "\" is not one of noexec, nodev, nosuid"));
+      return fail(
+          absl::StrCat("mount option \"", option, "\" is not one of noexec, nodev, nosuid"));
     }
   }
   if (mount.has_image()) {
@@ -181,9 +193,10 @@ absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec) {
   spec.mounts = DefaultsBeside(taken, std::move(spec.mounts), PodFileMounts(inputs));
   spec.mounts.insert(spec.mounts.end(), mounts.begin(), mounts.end());
   // Parents first, so that no mount hides one that was asked for.
-  std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [](const OciMount& a, const OciMount& b) {
-    return Depth(a.destination) < Depth(b.destination);
-  });
+  std::stable_sort(spec.mounts.begin(), spec.mounts.end(),
+                   [](const OciMount& a, const OciMount& b) {
+                     return Depth(a.destination) < Depth(b.destination);
+                   });
   spec.linux_.rootfs_propagation = shared ? "rshared" : slave ? "rslave" : "rprivate";
   return absl::OkStatus();
 }

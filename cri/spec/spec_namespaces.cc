@@ -8,13 +8,14 @@ namespace {
 
 absl::Status CheckUserns(const v1::UserNamespace& options) {
   switch (options.mode()) {
-    case v1::POD: break;
+    case v1::POD:
+      break;
     case v1::NODE:
       if (options.uids_size() == 0 && options.gids_size() == 0) return absl::OkStatus();
       return absl::InvalidArgumentError("userns_options: mode NODE takes no mappings");
     default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("userns_options: mode ", static_cast<int>(options.mode()), " is not supported"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "userns_options: mode ", static_cast<int>(options.mode()), " is not supported"));
   }
   for (const auto* mappings : {&options.uids(), &options.gids()}) {
     if (mappings->size() != 1) {
@@ -69,11 +70,11 @@ absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod,
                                       const v1::NamespaceOption& container) {
   if (container.has_userns_options()) {
     CRISP_RETURN_IF_ERROR(CheckUserns(container.userns_options()));
-    const bool pod_own = pod.userns_options().mode() == v1::POD && pod.userns_options().uids_size() > 0;
+    const bool pod_own =
+        pod.userns_options().mode() == v1::POD && pod.userns_options().uids_size() > 0;
     const bool own = container.userns_options().mode() == v1::POD;
-    if (pod_own != own ||
-        (own && !google::protobuf::util::MessageDifferencer::Equals(pod.userns_options(),
-                                                                    container.userns_options()))) {
+    if (pod_own != own || (own && !google::protobuf::util::MessageDifferencer::Equals(
+                                      pod.userns_options(), container.userns_options()))) {
       return absl::InvalidArgumentError("userns_options: must be those of the pod sandbox");
     }
   }
@@ -100,10 +101,16 @@ absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec) {
       // A pod that shares no PID namespace has none to join: the container gets its own.
       if (pod.pid() == v1::CONTAINER) AddNamespace(spec, "pid", "");
       break;
-    case v1::CONTAINER: AddNamespace(spec, "pid", ""); break;
-    case v1::TARGET: AddNamespace(spec, "pid", absl::StrCat("/proc/", inputs.target_pid, "/ns/pid")); break;
-    case v1::NODE: break;
-    default: return absl::InvalidArgumentError("namespace_options.pid: unknown mode");
+    case v1::CONTAINER:
+      AddNamespace(spec, "pid", "");
+      break;
+    case v1::TARGET:
+      AddNamespace(spec, "pid", absl::StrCat("/proc/", inputs.target_pid, "/ns/pid"));
+      break;
+    case v1::NODE:
+      break;
+    default:
+      return absl::InvalidArgumentError("namespace_options.pid: unknown mode");
   }
   // Network and IPC are the pod's, whatever the container says: clients often leave them out there.
   if (pod.ipc() == v1::POD) AddNamespace(spec, "ipc", inputs.namespaces.ipc_path);
@@ -111,9 +118,10 @@ absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec) {
     AddNamespace(spec, "network", inputs.namespaces.net_path);
     AddNamespace(spec, "uts", inputs.namespaces.uts_path);
   }
-  // A privileged container is among the host's cgroups, as everywhere; not one that is root only within a
-  // user namespace, to whom nothing there belongs.
-  if (!context.privileged() || !inputs.namespaces.uid_maps.empty()) AddNamespace(spec, "cgroup", "");
+  // A privileged container is among the host's cgroups, as everywhere; not one that is root only
+  // within a user namespace, to whom nothing there belongs.
+  if (!context.privileged() || !inputs.namespaces.uid_maps.empty())
+    AddNamespace(spec, "cgroup", "");
   if (!inputs.namespaces.uid_maps.empty()) {
     AddNamespace(spec, "user", inputs.namespaces.user_path);
     for (const runtime::IdMap& map : inputs.namespaces.uid_maps) {

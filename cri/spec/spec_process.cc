@@ -1,6 +1,5 @@
-#include <csignal>
-
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,23 +22,40 @@ struct NamedSignal {
 };
 
 constexpr NamedSignal kSignals[] = {
-    {"ABRT", SIGABRT, v1::SIGNAL_SIGABRT},     {"ALRM", SIGALRM, v1::SIGNAL_SIGALRM},
-    {"BUS", SIGBUS, v1::SIGNAL_SIGBUS},        {"CHLD", SIGCHLD, v1::SIGNAL_SIGCHLD},
-    {"CLD", SIGCHLD, v1::SIGNAL_SIGCLD},       {"CONT", SIGCONT, v1::SIGNAL_SIGCONT},
-    {"FPE", SIGFPE, v1::SIGNAL_SIGFPE},        {"HUP", SIGHUP, v1::SIGNAL_SIGHUP},
-    {"ILL", SIGILL, v1::SIGNAL_SIGILL},        {"INT", SIGINT, v1::SIGNAL_SIGINT},
-    {"IO", SIGIO, v1::SIGNAL_SIGIO},           {"IOT", SIGABRT, v1::SIGNAL_SIGIOT},
-    {"KILL", SIGKILL, v1::SIGNAL_SIGKILL},     {"PIPE", SIGPIPE, v1::SIGNAL_SIGPIPE},
-    {"POLL", SIGPOLL, v1::SIGNAL_SIGPOLL},     {"PROF", SIGPROF, v1::SIGNAL_SIGPROF},
-    {"PWR", SIGPWR, v1::SIGNAL_SIGPWR},        {"QUIT", SIGQUIT, v1::SIGNAL_SIGQUIT},
-    {"SEGV", SIGSEGV, v1::SIGNAL_SIGSEGV},     {"STKFLT", SIGSTKFLT, v1::SIGNAL_SIGSTKFLT},
-    {"STOP", SIGSTOP, v1::SIGNAL_SIGSTOP},     {"SYS", SIGSYS, v1::SIGNAL_SIGSYS},
-    {"TERM", SIGTERM, v1::SIGNAL_SIGTERM},     {"TRAP", SIGTRAP, v1::SIGNAL_SIGTRAP},
-    {"TSTP", SIGTSTP, v1::SIGNAL_SIGTSTP},     {"TTIN", SIGTTIN, v1::SIGNAL_SIGTTIN},
-    {"TTOU", SIGTTOU, v1::SIGNAL_SIGTTOU},     {"URG", SIGURG, v1::SIGNAL_SIGURG},
-    {"USR1", SIGUSR1, v1::SIGNAL_SIGUSR1},     {"USR2", SIGUSR2, v1::SIGNAL_SIGUSR2},
-    {"VTALRM", SIGVTALRM, v1::SIGNAL_SIGVTALRM}, {"WINCH", SIGWINCH, v1::SIGNAL_SIGWINCH},
-    {"XCPU", SIGXCPU, v1::SIGNAL_SIGXCPU},     {"XFSZ", SIGXFSZ, v1::SIGNAL_SIGXFSZ},
+    {"ABRT", SIGABRT, v1::SIGNAL_SIGABRT},
+    {"ALRM", SIGALRM, v1::SIGNAL_SIGALRM},
+    {"BUS", SIGBUS, v1::SIGNAL_SIGBUS},
+    {"CHLD", SIGCHLD, v1::SIGNAL_SIGCHLD},
+    {"CLD", SIGCHLD, v1::SIGNAL_SIGCLD},
+    {"CONT", SIGCONT, v1::SIGNAL_SIGCONT},
+    {"FPE", SIGFPE, v1::SIGNAL_SIGFPE},
+    {"HUP", SIGHUP, v1::SIGNAL_SIGHUP},
+    {"ILL", SIGILL, v1::SIGNAL_SIGILL},
+    {"INT", SIGINT, v1::SIGNAL_SIGINT},
+    {"IO", SIGIO, v1::SIGNAL_SIGIO},
+    {"IOT", SIGABRT, v1::SIGNAL_SIGIOT},
+    {"KILL", SIGKILL, v1::SIGNAL_SIGKILL},
+    {"PIPE", SIGPIPE, v1::SIGNAL_SIGPIPE},
+    {"POLL", SIGPOLL, v1::SIGNAL_SIGPOLL},
+    {"PROF", SIGPROF, v1::SIGNAL_SIGPROF},
+    {"PWR", SIGPWR, v1::SIGNAL_SIGPWR},
+    {"QUIT", SIGQUIT, v1::SIGNAL_SIGQUIT},
+    {"SEGV", SIGSEGV, v1::SIGNAL_SIGSEGV},
+    {"STKFLT", SIGSTKFLT, v1::SIGNAL_SIGSTKFLT},
+    {"STOP", SIGSTOP, v1::SIGNAL_SIGSTOP},
+    {"SYS", SIGSYS, v1::SIGNAL_SIGSYS},
+    {"TERM", SIGTERM, v1::SIGNAL_SIGTERM},
+    {"TRAP", SIGTRAP, v1::SIGNAL_SIGTRAP},
+    {"TSTP", SIGTSTP, v1::SIGNAL_SIGTSTP},
+    {"TTIN", SIGTTIN, v1::SIGNAL_SIGTTIN},
+    {"TTOU", SIGTTOU, v1::SIGNAL_SIGTTOU},
+    {"URG", SIGURG, v1::SIGNAL_SIGURG},
+    {"USR1", SIGUSR1, v1::SIGNAL_SIGUSR1},
+    {"USR2", SIGUSR2, v1::SIGNAL_SIGUSR2},
+    {"VTALRM", SIGVTALRM, v1::SIGNAL_SIGVTALRM},
+    {"WINCH", SIGWINCH, v1::SIGNAL_SIGWINCH},
+    {"XCPU", SIGXCPU, v1::SIGNAL_SIGXCPU},
+    {"XFSZ", SIGXFSZ, v1::SIGNAL_SIGXFSZ},
 };
 
 // The kernel's numbers: libc takes two of the real-time signals for itself and calls 34 SIGRTMIN,
@@ -92,8 +108,10 @@ absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& con
   absl::flat_hash_map<std::string, size_t> places;
   const auto set = [&](const std::string& key, std::string entry) {
     const auto [it, fresh] = places.try_emplace(key, env.size());
-    if (fresh) env.push_back(std::move(entry));
-    else env[it->second] = std::move(entry);
+    if (fresh)
+      env.push_back(std::move(entry));
+    else
+      env[it->second] = std::move(entry);
   };
   set("PATH", runtime::kDefaultPath);
   if (container.tty()) set("TERM", "TERM=xterm");
@@ -117,7 +135,8 @@ absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& con
 absl::StatusOr<runtime::UserRequest> MakeUserRequest(const v1::ContainerConfig& container,
                                                      const storage::Image& image) {
   const v1::LinuxContainerSecurityContext& context = container.linux().security_context();
-  if (context.has_run_as_group() && !context.has_run_as_user() && context.run_as_username().empty()) {
+  if (context.has_run_as_group() && !context.has_run_as_user() &&
+      context.run_as_username().empty()) {
     return absl::InvalidArgumentError(
         "run_as_group: needs run_as_user or run_as_username beside it");
   }
@@ -129,12 +148,16 @@ absl::StatusOr<runtime::UserRequest> MakeUserRequest(const v1::ContainerConfig& 
   request.supplemental_groups.assign(context.supplemental_groups().begin(),
                                      context.supplemental_groups().end());
   switch (context.supplemental_groups_policy()) {
-    case v1::Merge: request.policy = runtime::GroupsPolicy::kMerge; break;
-    case v1::Strict: request.policy = runtime::GroupsPolicy::kStrict; break;
+    case v1::Merge:
+      request.policy = runtime::GroupsPolicy::kMerge;
+      break;
+    case v1::Strict:
+      request.policy = runtime::GroupsPolicy::kStrict;
+      break;
     default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("supplemental_groups_policy: ",
-                       static_cast<int>(context.supplemental_groups_policy()), " is unknown"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "supplemental_groups_policy: ", static_cast<int>(context.supplemental_groups_policy()),
+          " is unknown"));
   }
   return request;
 }
@@ -152,8 +175,10 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
     if (name == known.name) return known.number;
   }
   int base = 0;
-  if (absl::ConsumePrefix(&name, "RTMIN")) base = kRtMin;
-  else if (absl::ConsumePrefix(&name, "RTMAX")) base = kRtMax;
+  if (absl::ConsumePrefix(&name, "RTMIN"))
+    base = kRtMin;
+  else if (absl::ConsumePrefix(&name, "RTMAX"))
+    base = kRtMax;
   if (base != 0) {
     if (name.empty()) return base;
     // SimpleAtoi takes the sign, too; only the one that leads inwards makes sense.
@@ -166,8 +191,10 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
   return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no signal name"));
 }
 
-absl::StatusOr<int> StopSignalOf(const v1::ContainerConfig& container, const storage::Image& image) {
-  if (container.stop_signal() != v1::SIGNAL_RUNTIME_DEFAULT) return CriSignal(container.stop_signal());
+absl::StatusOr<int> StopSignalOf(const v1::ContainerConfig& container,
+                                 const storage::Image& image) {
+  if (container.stop_signal() != v1::SIGNAL_RUNTIME_DEFAULT)
+    return CriSignal(container.stop_signal());
   if (image.stop_signal.empty()) return SIGTERM;
   absl::StatusOr<int> signal = ParseSignal(image.stop_signal);
   if (!signal.ok()) return Annotate(signal.status(), "the image's StopSignal");

@@ -26,7 +26,8 @@ std::string SpecToRow(runtime::OciSpec spec, const v1::ContainerConfig& config) 
   return DumpJson(runtime::ToJson(spec));
 }
 
-absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row, const v1::ContainerConfig& config) {
+absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row,
+                                             const v1::ContainerConfig& config) {
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(row));
   CRISP_ASSIGN_OR_RETURN(runtime::OciSpec spec, runtime::OciSpecFromJson(json));
   if (!spec.linux_.seccomp.has_value() && HasDefaultSeccomp(config)) {

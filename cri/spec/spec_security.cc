@@ -27,25 +27,31 @@ absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
   const v1::Capability& lists = context.capabilities();
   std::vector<std::string> add(lists.add_capabilities().begin(), lists.add_capabilities().end());
   // What is to be ambient has to be permitted first.
-  add.insert(add.end(), lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end());
+  add.insert(add.end(), lists.add_ambient_capabilities().begin(),
+             lists.add_ambient_capabilities().end());
   std::vector<std::string> unknown;
   absl::StatusOr<uint64_t> mask = runtime::AdjustCapabilities(
       runtime::DefaultCapabilities(), add,
-      {lists.drop_capabilities().begin(), lists.drop_capabilities().end()}, inputs.host.capabilities, unknown);
+      {lists.drop_capabilities().begin(), lists.drop_capabilities().end()},
+      inputs.host.capabilities, unknown);
   if (!mask.ok()) return Annotate(mask.status(), "capabilities");
   for (const std::string& name : unknown) {
-    LogWarning("capability.unknown", {{"capability", name}, {"container", inputs.container.metadata().name()}});
+    LogWarning("capability.unknown",
+               {{"capability", name}, {"container", inputs.container.metadata().name()}});
   }
   return mask;
 }
 
 // Those of `bounding` that a program which is not root keeps through execve; the kernel wants them
 // inheritable, too. Every other container has none of either (CVE-2022-24769).
-absl::Status ApplyAmbient(const SpecInputs& inputs, uint64_t bounding, runtime::OciCapabilities& sets) {
+absl::Status ApplyAmbient(const SpecInputs& inputs,
+                          uint64_t bounding,
+                          runtime::OciCapabilities& sets) {
   const v1::Capability& lists = inputs.container.linux().security_context().capabilities();
   std::vector<std::string> unknown;  // SelectCapabilities() has said so
   absl::StatusOr<uint64_t> wanted = runtime::AdjustCapabilities(
-      0, {lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end()}, {}, bounding, unknown);
+      0, {lists.add_ambient_capabilities().begin(), lists.add_ambient_capabilities().end()}, {},
+      bounding, unknown);
   if (!wanted.ok()) return Annotate(wanted.status(), "capabilities.add_ambient_capabilities");
   sets.ambient = sets.inheritable = runtime::CapabilityNames(*wanted);
   return absl::OkStatus();
@@ -65,10 +71,14 @@ AppArmorWish LocalhostAppArmor(absl::string_view name) {
 absl::StatusOr<AppArmorWish> ReadAppArmorWish(const v1::LinuxContainerSecurityContext& context) {
   if (context.has_apparmor()) {
     switch (context.apparmor().profile_type()) {
-      case v1::SecurityProfile::RuntimeDefault: return AppArmorWish{AppArmorChoice::kDefault, ""};
-      case v1::SecurityProfile::Unconfined: return AppArmorWish{AppArmorChoice::kUnconfined, ""};
-      case v1::SecurityProfile::Localhost: return LocalhostAppArmor(context.apparmor().localhost_ref());
-      default: return absl::InvalidArgumentError("apparmor: unknown profile_type");
+      case v1::SecurityProfile::RuntimeDefault:
+        return AppArmorWish{AppArmorChoice::kDefault, ""};
+      case v1::SecurityProfile::Unconfined:
+        return AppArmorWish{AppArmorChoice::kUnconfined, ""};
+      case v1::SecurityProfile::Localhost:
+        return LocalhostAppArmor(context.apparmor().localhost_ref());
+      default:
+        return absl::InvalidArgumentError("apparmor: unknown profile_type");
     }
   }
   const std::string& old = context.apparmor_profile();
@@ -88,9 +98,12 @@ absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityC
     switch (context.seccomp().profile_type()) {
       case v1::SecurityProfile::RuntimeDefault:
         return SeccompSelection{.choice = SeccompChoice::kDefault};
-      case v1::SecurityProfile::Unconfined: return SeccompSelection{};
-      case v1::SecurityProfile::Localhost: return LocalhostSeccomp(context.seccomp().localhost_ref());
-      default: return absl::InvalidArgumentError("seccomp: unknown profile_type");
+      case v1::SecurityProfile::Unconfined:
+        return SeccompSelection{};
+      case v1::SecurityProfile::Localhost:
+        return LocalhostSeccomp(context.seccomp().localhost_ref());
+      default:
+        return absl::InvalidArgumentError("seccomp: unknown profile_type");
     }
   }
   const std::string& old = context.seccomp_profile_path();
@@ -140,7 +153,8 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
   spec.linux_.readonly_paths.clear();
   if (!context.privileged()) {
     spec.linux_.masked_paths.assign(context.masked_paths().begin(), context.masked_paths().end());
-    spec.linux_.readonly_paths.assign(context.readonly_paths().begin(), context.readonly_paths().end());
+    spec.linux_.readonly_paths.assign(context.readonly_paths().begin(),
+                                      context.readonly_paths().end());
   }
 
   spec.linux_.seccomp.reset();
@@ -153,7 +167,8 @@ absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec) {
     }
     auto profile = runtime::ParseSeccompProfile(*inputs.seccomp_json,
                                                 runtime::SeccompTarget::Host(capabilities));
-    if (!profile.ok()) return Annotate(profile.status(), absl::StrCat("seccomp profile ", seccomp.path));
+    if (!profile.ok())
+      return Annotate(profile.status(), absl::StrCat("seccomp profile ", seccomp.path));
     spec.linux_.seccomp = *std::move(profile);
   }
   return absl::OkStatus();

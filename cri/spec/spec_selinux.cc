@@ -20,7 +20,9 @@ runtime::SelinuxContext OptionsOf(const v1::PodSandboxConfig& pod,
           .level = Either(own.level(), theirs.level())};
 }
 
-bool AsksForSomething(const runtime::SelinuxContext& options) { return options != runtime::SelinuxContext(); }
+bool AsksForSomething(const runtime::SelinuxContext& options) {
+  return options != runtime::SelinuxContext();
+}
 
 // A kernel or policy that cannot label: whether what is asked for can be had all the same.
 absl::StatusOr<runtime::SelinuxLabels> WithoutLabels(const runtime::SelinuxContext& options,
@@ -29,9 +31,10 @@ absl::StatusOr<runtime::SelinuxLabels> WithoutLabels(const runtime::SelinuxConte
   if (!AsksForSomething(options) || unconfined || runtime::IsUnconfinedSelinuxType(options.type)) {
     return runtime::SelinuxLabels();
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "selinux_options: ", options.type.empty() ? "labels are" : absl::StrCat("type ", options.type, " is"),
-      " asked for, but ", why));
+  return absl::FailedPreconditionError(
+      absl::StrCat("selinux_options: ",
+                   options.type.empty() ? "labels are" : absl::StrCat("type ", options.type, " is"),
+                   " asked for, but ", why));
 }
 
 }  // namespace
@@ -40,10 +43,11 @@ std::string SelinuxLevelOf(const v1::PodSandboxConfig& pod) {
   return pod.linux().security_context().selinux_options().level();
 }
 
-absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig& pod,
-                                                     const v1::LinuxContainerSecurityContext& container,
-                                                     const runtime::SelinuxHost& host,
-                                                     const std::string& pod_level) {
+absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(
+    const v1::PodSandboxConfig& pod,
+    const v1::LinuxContainerSecurityContext& container,
+    const runtime::SelinuxHost& host,
+    const std::string& pod_level) {
   const runtime::SelinuxContext options = OptionsOf(pod, container);
   if (host.off) return runtime::SelinuxLabels();
   // Manifests are written for nodes with and without; there is no policy that a label could loosen.
@@ -54,16 +58,18 @@ absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(const v1::PodSandboxConfig&
   }
   if (!host.unusable.empty()) return WithoutLabels(options, container.privileged(), host.unusable);
   if (!options.level.empty() && !host.levels) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("selinux_options.level: ", options.level, " is asked for, but the policy has no levels"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "selinux_options.level: ", options.level, " is asked for, but the policy has no levels"));
   }
   const v1::NamespaceOption& namespaces = pod.linux().security_context().namespace_options();
-  const bool among_hosts = namespaces.pid() == v1::NODE || container.namespace_options().pid() == v1::NODE ||
+  const bool among_hosts = namespaces.pid() == v1::NODE ||
+                           container.namespace_options().pid() == v1::NODE ||
                            namespaces.ipc() == v1::NODE;
   // A pod of before the node had SELinux holds none.
   const std::string& level = pod_level.empty() ? host.defaults.file.level : pod_level;
   return runtime::MakeSelinuxLabels(
-      host.defaults, {.options = options, .unconfined = container.privileged() || among_hosts}, level);
+      host.defaults, {.options = options, .unconfined = container.privileged() || among_hosts},
+      level);
 }
 
 }  // namespace crisp::cri

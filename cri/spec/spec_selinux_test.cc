@@ -8,8 +8,12 @@ using ::testing::HasSubstr;
 
 class SpecSelinuxTest : public ::testing::Test {
  protected:
-  SpecSelinuxTest() { host_ = {.enabled = true, .levels = true, .defaults = runtime::StandardSelinuxDefaults()}; }
-  absl::StatusOr<runtime::SelinuxLabels> Select() { return SelectSelinux(pod_, container_, host_, "s0:c1,c2"); }
+  SpecSelinuxTest() {
+    host_ = {.enabled = true, .levels = true, .defaults = runtime::StandardSelinuxDefaults()};
+  }
+  absl::StatusOr<runtime::SelinuxLabels> Select() {
+    return SelectSelinux(pod_, container_, host_, "s0:c1,c2");
+  }
   v1::SELinuxOption* PodOptions() {
     return pod_.mutable_linux()->mutable_security_context()->mutable_selinux_options();
   }
@@ -50,7 +54,8 @@ TEST_F(SpecSelinuxTest, PrivilegedOnesAndThoseAmongTheHostsProcessesAreUnconfine
   EXPECT_EQ(Select()->process, kUnconfined);
   PodNamespaces()->set_ipc(v1::POD);
   PodNamespaces()->set_network(v1::NODE);
-  EXPECT_EQ(Select()->process, "system_u:system_r:container_t:s0:c1,c2") << "the network has no owner";
+  EXPECT_EQ(Select()->process, "system_u:system_r:container_t:s0:c1,c2")
+      << "the network has no owner";
 }
 
 TEST_F(SpecSelinuxTest, AKernelWithoutItOverlooksWhatIsAskedFor) {
@@ -81,12 +86,14 @@ TEST_F(SpecSelinuxTest, APolicyWithoutContainersRefusesWhatItCannotGive) {
   host_.unusable = "the loaded policy knows no context container_t";
   EXPECT_EQ(*Select(), runtime::SelinuxLabels());
   PodOptions()->set_level("s0:c3,c4");
-  EXPECT_THAT(Select(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("knows no context")));
+  EXPECT_THAT(Select(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("knows no context")));
 }
 
 TEST_F(SpecSelinuxTest, APolicyWithoutLevelsHasNone) {
   host_.levels = false;
-  for (runtime::SelinuxContext* context : {&host_.defaults.process, &host_.defaults.file}) context->level = "";
+  for (runtime::SelinuxContext* context : {&host_.defaults.process, &host_.defaults.file})
+    context->level = "";
   EXPECT_EQ(SelectSelinux(pod_, container_, host_, "")->process, "system_u:system_r:container_t");
   container_.mutable_selinux_options()->set_level("s0");
   EXPECT_THAT(Select(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no levels")));

@@ -12,8 +12,8 @@
 
 namespace crisp::cri {
 
-// A SELinux level that a pod or a container holds: nobody is given it until the lease has ended. An empty
-// one holds nothing.
+// A SELinux level that a pod or a container holds: nobody is given it until the lease has ended. An
+// empty one holds nothing.
 class LevelLease {
  public:
   LevelLease() = default;

@@ -28,9 +28,9 @@ namespace v1 = ::runtime::v1;
 struct Container;
 
 // A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
-// whoever reads it takes no copy. Only PodTable replaces it. `mutex` guards the members for moments only
-// and is never held across a call that waits. `save_mutex` orders the writes of rows; it is taken before
-// `mutex`.
+// whoever reads it takes no copy. Only PodTable replaces it. `mutex` guards the members for moments
+// only and is never held across a call that waits. `save_mutex` orders the writes of rows; it is
+// taken before `mutex`.
 struct Pod {
   const std::string id;
   const std::string name_key;
@@ -127,7 +127,8 @@ struct Container {
   // Why the last round of killing left something alive.
   std::string kill_error ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
-  // It may have written since its writable layer was measured; so has one that was not looked at yet.
+  // It may have written since its writable layer was measured; so has one that was not looked at
+  // yet.
   bool written ABSL_GUARDED_BY(mutex) = true;
   // How many of its OOM kills are counted; unset: it ran before this daemon did.
   std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);

@@ -10,8 +10,8 @@
 
 namespace crisp::cri {
 
-// The points of a pod's and a container's life that others may want to know of. Each is told after the row
-// says so, from the thread that has brought it about.
+// The points of a pod's and a container's life that others may want to know of. Each is told after
+// the row says so, from the thread that has brought it about.
 enum class LifePoint {
   kPodReady,
   kPodFailed,   // it could not be made, and is about to be undone; no client has seen it
@@ -29,7 +29,8 @@ struct LifeEvent {
   std::string id;  // of the container, or of the pod where the point is the pod's
 };
 
-// Who wants to know. Thread-safe; handlers are quick, for somebody waits: the client, the shims' exits.
+// Who wants to know. Thread-safe; handlers are quick, for somebody waits: the client, the shims'
+// exits.
 class LifeObserver {
  public:
   virtual ~LifeObserver() = default;
@@ -42,7 +43,9 @@ class PodEvents {
   explicit PodEvents(std::vector<LifeObserver*> observers) : observers_(std::move(observers)) {}
 
   void Tell(LifePoint point, const std::shared_ptr<Pod>& pod) const { Tell({point, pod, pod->id}); }
-  void Tell(LifePoint point, const Container& container) const { Tell({point, container.pod, container.id}); }
+  void Tell(LifePoint point, const Container& container) const {
+    Tell({point, container.pod, container.id});
+  }
 
  private:
   void Tell(const LifeEvent& event) const {

@@ -113,7 +113,8 @@ TEST(RecordStore, AnOlderReleaseKeepsWhatItDoesNotKnowOfARow) {
     ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
     state::PodRecord pod;
     pod.set_id("p");
-    ASSERT_OK(database->Execute("INSERT INTO records VALUES('p', 'pod', ?)", {pod.SerializeAsString() + later}));
+    ASSERT_OK(database->Execute("INSERT INTO records VALUES('p', 'pod', ?)",
+                                {pod.SerializeAsString() + later}));
   }
   ASSERT_OK_AND_ASSIGN(auto store, RecordStore::Open(path));
   ASSERT_OK_AND_ASSIGN(auto records, store->LoadAll());
@@ -122,7 +123,8 @@ TEST(RecordStore, AnOlderReleaseKeepsWhatItDoesNotKnowOfARow) {
   ASSERT_OK(store->Put(records.pods[0]));
   ASSERT_OK_AND_ASSIGN(auto database, Database::Open(path, Database::Sync::kOff, ""));
   std::string data;
-  ASSERT_OK(database->Execute("SELECT data FROM records", {}, [&](const Database::Row& row) { data = row.Text(0); }));
+  ASSERT_OK(database->Execute("SELECT data FROM records", {},
+                              [&](const Database::Row& row) { data = row.Text(0); }));
   EXPECT_THAT(data, ::testing::HasSubstr(later));
 }
 
@@ -145,9 +147,8 @@ TEST(WorkQueue, TriesUntilItSucceeds) {
   WorkQueue queue(2);
   ASSERT_OK(queue.Start());
   std::atomic<int> tries = 0;
-  queue.UntilDone("test", [&] {
-    return ++tries < 3 ? absl::UnavailableError("not yet") : absl::OkStatus();
-  });
+  queue.UntilDone(
+      "test", [&] { return ++tries < 3 ? absl::UnavailableError("not yet") : absl::OkStatus(); });
   const absl::Time end = absl::Now() + absl::Seconds(5);
   while (tries < 3 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
   absl::SleepFor(absl::Milliseconds(300));
@@ -173,7 +174,8 @@ TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
         Cancel(absl::Now() + absl::Seconds(10))));
   });
   while (!hub.HasReaders()) absl::SleepFor(absl::Milliseconds(1));
-  for (size_t i = 0; i < 2 * EventHub::kMaxPending; ++i) hub.Publish(std::make_shared<EventHub::Event>());
+  for (size_t i = 0; i < 2 * EventHub::kMaxPending; ++i)
+    hub.Publish(std::make_shared<EventHub::Event>());
   go = true;
   reader.join();
   EXPECT_EQ(seen, EventHub::kMaxPending);

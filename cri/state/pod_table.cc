@@ -15,20 +15,29 @@ constexpr absl::Duration kAdoptionPatience = absl::Seconds(5);
 
 const char* Words(PodStage stage) {
   switch (stage) {
-    case state::PodRecord::MAKING: return "being made";
-    case state::PodRecord::READY: return "ready";
-    case state::PodRecord::NOT_READY: return "not ready";
-    default: return "being removed";
+    case state::PodRecord::MAKING:
+      return "being made";
+    case state::PodRecord::READY:
+      return "ready";
+    case state::PodRecord::NOT_READY:
+      return "not ready";
+    default:
+      return "being removed";
   }
 }
 
 const char* Words(ContainerStage stage) {
   switch (stage) {
-    case state::ContainerRecord::RUNNING: return "running";
-    case state::ContainerRecord::EXITED: return "exited";
-    case state::ContainerRecord::CREATED: return "created";
-    case state::ContainerRecord::MAKING: return "being made";
-    default: return "being removed";
+    case state::ContainerRecord::RUNNING:
+      return "running";
+    case state::ContainerRecord::EXITED:
+      return "exited";
+    case state::ContainerRecord::CREATED:
+      return "created";
+    case state::ContainerRecord::MAKING:
+      return "being made";
+    default:
+      return "being removed";
   }
 }
 
@@ -40,7 +49,8 @@ absl::Status Erased(const Container& container) {
 }
 
 absl::Status StageTouched(const std::string& id) {
-  return absl::InternalError(absl::StrCat("record of ", id, ": only PodTable::Advance() changes a stage"));
+  return absl::InternalError(
+      absl::StrCat("record of ", id, ": only PodTable::Advance() changes a stage"));
 }
 
 }  // namespace
@@ -58,10 +68,12 @@ std::vector<ContainerPtr> PodTable::ContainersOf(const Pod& pod) const {
   return all;
 }
 
-absl::StatusOr<PodTable::RunningContainer> PodTable::FindRunning(absl::string_view container_id) const {
+absl::StatusOr<PodTable::RunningContainer> PodTable::FindRunning(
+    absl::string_view container_id) const {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container, containers_.Find(container_id));
   if (container->Stage() != state::ContainerRecord::RUNNING) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", container->id, " is not running"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", container->id, " is not running"));
   }
   RunningContainer running{.id = container->id,
                            .pod_id = container->pod->id,
@@ -74,12 +86,14 @@ absl::StatusOr<PodTable::RunningContainer> PodTable::FindRunning(absl::string_vi
   return running;
 }
 
-absl::StatusOr<std::shared_ptr<runtime::Shim>> PodTable::FindReadyPod(absl::string_view pod_id) const {
+absl::StatusOr<std::shared_ptr<runtime::Shim>> PodTable::FindReadyPod(
+    absl::string_view pod_id) const {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(pod_id));
   if (!pod->Ready()) return NotReady(*pod);
   std::shared_ptr<runtime::Shim> shim = pod->AwaitShim(kAdoptionPatience);
   if (shim == nullptr) {
-    return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", pod->id, " cannot be reached"));
+    return absl::UnavailableError(
+        absl::StrCat("the shim of pod sandbox ", pod->id, " cannot be reached"));
   }
   return shim;
 }
@@ -94,7 +108,8 @@ absl::Status PodTable::Write(Pod& pod, std::shared_ptr<state::PodRecord> record)
 
 absl::Status PodTable::Write(Container& container, std::shared_ptr<state::ContainerRecord> record) {
   absl::Status status = records_->Put(*record);
-  if (!status.ok()) LogError("record.write", {{"container", container.id}, {"error", status.ToString()}});
+  if (!status.ok())
+    LogError("record.write", {{"container", container.id}, {"error", status.ToString()}});
   absl::MutexLock lock(&container.mutex);
   container.record = std::move(record);
   return status;
@@ -149,13 +164,16 @@ PodTable::Moved PodTable::Advance(Pod& pod, Mover by, PodStage to, PodEdit edit)
   return {.done = true, .status = Write(pod, std::move(record))};
 }
 
-PodTable::Moved PodTable::Advance(Container& container, Mover by, ContainerStage to, ContainerEdit edit) {
+PodTable::Moved PodTable::Advance(Container& container,
+                                  Mover by,
+                                  ContainerStage to,
+                                  ContainerEdit edit) {
   absl::MutexLock save(&container.save_mutex);
   if (container.erased) return {.status = Erased(container)};
   const auto before = container.Snapshot();
   if (!MayMove(by, before->stage(), to)) {
-    return {.status = absl::FailedPreconditionError(
-                absl::StrCat("container ", container.id, " is ", Words(before->stage()), " by now"))};
+    return {.status = absl::FailedPreconditionError(absl::StrCat(
+                "container ", container.id, " is ", Words(before->stage()), " by now"))};
   }
   auto record = std::make_shared<state::ContainerRecord>(*before);
   edit(*record);
@@ -215,7 +233,8 @@ void PodTable::Show(const ContainerPtr& container) {
 absl::Status PodTable::ShowMade(const ContainerPtr& container) {
   {
     absl::MutexLock lock(&container->pod->mutex);
-    if (container->pod->record->stage() != state::PodRecord::READY) return NotReady(*container->pod);
+    if (container->pod->record->stage() != state::PodRecord::READY)
+      return NotReady(*container->pod);
     containers_.Insert(container->id, container);
     container->pod->containers.push_back(container);
   }
@@ -309,7 +328,8 @@ absl::StatusOr<runtime::OciSpec> PodTable::SpecOf(const Container& container) co
   } else {
     status = row.status();
   }
-  return absl::DataLossError(absl::StrCat("spec of container ", container.id, ": ", status.message()));
+  return absl::DataLossError(
+      absl::StrCat("spec of container ", container.id, ": ", status.message()));
 }
 
 absl::StatusOr<RecordStore::Records> PodTable::Load() {

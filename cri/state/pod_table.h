@@ -24,9 +24,9 @@ namespace crisp::cri {
 using PodPtr = std::shared_ptr<Pod>;
 using ContainerPtr = std::shared_ptr<Container>;
 
-// The pods and containers of the node: what clients can see of them, by id and by name, and the row that
-// each has in the state database before it has anything else and loses last. Thread-safe; no call waits
-// for more than the database, but those that are given a patience.
+// The pods and containers of the node: what clients can see of them, by id and by name, and the row
+// that each has in the state database before it has anything else and loses last. Thread-safe; no
+// call waits for more than the database, but those that are given a patience.
 class PodTable {
  public:
   using PodEdit = absl::FunctionRef<void(state::PodRecord&)>;
@@ -38,7 +38,9 @@ class PodTable {
 
   // By id or an unambiguous prefix of it: those that clients can see. NotFound, InvalidArgument.
   absl::StatusOr<PodPtr> FindPod(absl::string_view id) const { return pods_.Find(id); }
-  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const { return containers_.Find(id); }
+  absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const {
+    return containers_.Find(id);
+  }
   // In the order of their ids.
   std::vector<PodPtr> Pods() const { return pods_.All(); }
   std::vector<ContainerPtr> Containers() const { return containers_.All(); }
@@ -60,10 +62,10 @@ class PodTable {
   // The first of it: writes the row. Nobody sees the pod or container yet.
   absl::Status Add(Pod& pod);
   absl::Status Add(Container& container);
-  // Applies `edit` to a copy of the record, writes the row, then makes it what everybody sees. When the
-  // row cannot be written the change is seen all the same and the error returned: the caller decides
-  // whether to go on (an exit is true, written or not). NotFound once the row has been erased. An edit
-  // that touches the stage is refused (Internal): see Advance().
+  // Applies `edit` to a copy of the record, writes the row, then makes it what everybody sees. When
+  // the row cannot be written the change is seen all the same and the error returned: the caller
+  // decides whether to go on (an exit is true, written or not). NotFound once the row has been
+  // erased. An edit that touches the stage is refused (Internal): see Advance().
   absl::Status Change(Pod& pod, PodEdit edit);
   absl::Status Change(Container& container, ContainerEdit edit);
   // Without a row being written: the next one that is tells it too.
@@ -71,15 +73,19 @@ class PodTable {
 
   // What has become of a change of stage.
   struct Moved {
-    bool done = false;    // false: it is not `by`'s to make from the present stage; nothing has changed
+    bool done =
+        false;  // false: it is not `by`'s to make from the present stage; nothing has changed
     absl::Status status;  // as Change() says; FailedPrecondition when it was not done
   };
-  // Moves on to stage `to`, with `edit` in the same row, if the present stage is one from which `by` may do
-  // so (stages.h). Of several who tell the same thing at once one does it.
+  // Moves on to stage `to`, with `edit` in the same row, if the present stage is one from which
+  // `by` may do so (stages.h). Of several who tell the same thing at once one does it.
   Moved Advance(
       Pod& pod, Mover by, PodStage to, PodEdit edit = [](state::PodRecord&) {});
   Moved Advance(
-      Container& container, Mover by, ContainerStage to, ContainerEdit edit = [](state::ContainerRecord&) {});
+      Container& container,
+      Mover by,
+      ContainerStage to,
+      ContainerEdit edit = [](state::ContainerRecord&) {});
   // The last of it: no later change brings the row back.
   absl::Status Erase(Pod& pod);
   absl::Status Erase(Container& container);
@@ -87,8 +93,8 @@ class PodTable {
   // Clients can see it, by itself, under its name, and a container as its pod's.
   void Show(const PodPtr& pod);
   void Show(const ContainerPtr& container);
-  // The same for one that has just been made. FailedPrecondition when its pod has been stopped meanwhile:
-  // it is to be undone.
+  // The same for one that has just been made. FailedPrecondition when its pod has been stopped
+  // meanwhile: it is to be undone.
   absl::Status ShowMade(const ContainerPtr& container);
   // Whether they could until now. The name is free.
   bool Hide(const Pod& pod);
@@ -96,8 +102,9 @@ class PodTable {
   // The id of what was shown last under this key (PodNameKey(), ContainerNameKey()); "": none.
   std::string IdOf(const std::string& name_key) const;
 
-  // A container is being made in the pod: FailedPrecondition unless it is ready. Whoever stops a pod
-  // first makes it not ready and then waits for those that have begun, so none is made behind its back.
+  // A container is being made in the pod: FailedPrecondition unless it is ready. Whoever stops a
+  // pod first makes it not ready and then waits for those that have begun, so none is made behind
+  // its back.
   static absl::Status BeginCreation(Pod& pod);
   static void EndCreation(Pod& pod);
   // Whether there is none left.
@@ -106,14 +113,16 @@ class PodTable {
   // A start begins: until EndStart() nobody else says what becomes of the container.
   // FailedPrecondition unless it is created and nobody removes it.
   static absl::Status BeginStart(Container& container);
-  // Whether the caller is the one to tell that the container has ended. Several may know of it: the shim, a
-  // look at its records, who has killed it. During a start the end is kept for who starts it.
+  // Whether the caller is the one to tell that the container has ended. Several may know of it: the
+  // shim, a look at its records, who has killed it. During a start the end is kept for who starts
+  // it.
   static bool BeginEnd(Container& container, const runtime::ExitRecord& exit);
   static void EndEnd(Container& container);
 
   // A container's OCI spec, in a row of its own.
   absl::Status PutSpec(const Container& container, const std::string& row);
-  // The spec that a container was made with and has been updated to. DataLoss when that cannot be read.
+  // The spec that a container was made with and has been updated to. DataLoss when that cannot be
+  // read.
   absl::StatusOr<runtime::OciSpec> SpecOf(const Container& container) const;
 
   // What is kept beside the rows, for the case that they are lost.
@@ -122,7 +131,9 @@ class PodTable {
     return copies_.Write(*container.Snapshot(), spec);
   }
   void ForgetCopy(const Pod& pod) { copies_.ForgetPod(pod.id); }
-  void ForgetCopy(const Container& container) { copies_.ForgetContainer(container.pod->id, container.id); }
+  void ForgetCopy(const Container& container) {
+    copies_.ForgetContainer(container.pod->id, container.id);
+  }
 
   // For recovery: all rows, with those put back that only a copy tells of.
   absl::StatusOr<RecordStore::Records> Load();

@@ -24,7 +24,8 @@ using C = state::ContainerRecord;
 constexpr Mover kMovers[] = {Mover::kMaker, Mover::kStarter, Mover::kExit,    Mover::kStopper,
                              Mover::kShim,  Mover::kRemover, Mover::kRecovery};
 constexpr PodStage kPodStages[] = {P::MAKING, P::READY, P::NOT_READY, P::REMOVING};
-constexpr ContainerStage kContainerStages[] = {C::MAKING, C::CREATED, C::RUNNING, C::EXITED, C::REMOVING};
+constexpr ContainerStage kContainerStages[] = {C::MAKING, C::CREATED, C::RUNNING, C::EXITED,
+                                               C::REMOVING};
 
 class PodTableTest : public ::testing::Test {
  protected:
@@ -42,7 +43,8 @@ class PodTableTest : public ::testing::Test {
     EXPECT_OK(table_->Add(*pod));
     return pod;
   }
-  ContainerPtr MakeContainer(ContainerStage stage, const PodPtr& pod,
+  ContainerPtr MakeContainer(ContainerStage stage,
+                             const PodPtr& pod,
                              const std::string& id = std::string(64, 'c')) {
     C record;
     record.set_id(id);
@@ -86,10 +88,12 @@ TEST_F(PodTableTest, APodsStageIsMovedByWhoMayAndNobodyElse) {
     for (const PodStage from : kPodStages) {
       for (const PodStage to : kPodStages) {
         const PodPtr pod = MakePod(from);
-        const PodTable::Moved moved = table_->Advance(*pod, by, to, [](P& r) { r.set_shim_pid(7); });
+        const PodTable::Moved moved =
+            table_->Advance(*pod, by, to, [](P& r) { r.set_shim_pid(7); });
         const bool expected = allowed.contains({by, from, to});
         EXPECT_EQ(moved.done, expected) << static_cast<int>(by) << ": " << from << " to " << to;
-        EXPECT_EQ(moved.status.code(), expected ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition);
+        EXPECT_EQ(moved.status.code(),
+                  expected ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition);
         EXPECT_EQ(pod->Snapshot()->stage(), expected ? to : from);
         EXPECT_EQ(pod->Snapshot()->shim_pid(), expected ? 7 : 0);
         EXPECT_EQ(StageInRow(*pod), expected ? to : from);
@@ -111,10 +115,12 @@ TEST_F(PodTableTest, AContainersStageIsMovedByWhoMayAndNobodyElse) {
     for (const ContainerStage from : kContainerStages) {
       for (const ContainerStage to : kContainerStages) {
         const ContainerPtr container = MakeContainer(from, pod);
-        const PodTable::Moved moved = table_->Advance(*container, by, to, [](C& r) { r.set_exit_code(7); });
+        const PodTable::Moved moved =
+            table_->Advance(*container, by, to, [](C& r) { r.set_exit_code(7); });
         const bool expected = allowed.contains({by, from, to});
         EXPECT_EQ(moved.done, expected) << static_cast<int>(by) << ": " << from << " to " << to;
-        EXPECT_EQ(moved.status.code(), expected ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition);
+        EXPECT_EQ(moved.status.code(),
+                  expected ? absl::StatusCode::kOk : absl::StatusCode::kFailedPrecondition);
         EXPECT_EQ(container->Stage(), expected ? to : from);
         EXPECT_EQ(container->Snapshot()->exit_code(), expected ? 7 : 0);
         EXPECT_EQ(StageInRow(*container), expected ? to : from);
@@ -131,7 +137,10 @@ TEST_F(PodTableTest, OfManyWhoTellAnEndOneDoesIt) {
     std::vector<std::thread> tellers;
     for (int i = 0; i < 4; ++i) {
       tellers.emplace_back([&, i] {
-        done += table_->Advance(*container, Mover::kExit, C::EXITED, [i](C& r) { r.set_exit_code(i + 1); }).done;
+        done += table_
+                    ->Advance(*container, Mover::kExit, C::EXITED,
+                              [i](C& r) { r.set_exit_code(i + 1); })
+                    .done;
       });
     }
     for (std::thread& teller : tellers) teller.join();
@@ -143,7 +152,8 @@ TEST_F(PodTableTest, OfManyWhoTellAnEndOneDoesIt) {
 TEST_F(PodTableTest, AnEditCannotChangeTheStage) {
   const PodPtr pod = MakePod(P::READY);
   const ContainerPtr container = MakeContainer(C::RUNNING, pod);
-  EXPECT_THAT(table_->Change(*pod, [](P& r) { r.set_stage(P::REMOVING); }), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(table_->Change(*pod, [](P& r) { r.set_stage(P::REMOVING); }),
+              StatusIs(absl::StatusCode::kInternal));
   EXPECT_THAT(table_->Change(*container, [](C& r) { r.set_stage(C::EXITED); }),
               StatusIs(absl::StatusCode::kInternal));
   EXPECT_TRUE(pod->Ready());
@@ -153,7 +163,8 @@ TEST_F(PodTableTest, AnEditCannotChangeTheStage) {
 TEST_F(PodTableTest, AChangeThatCannotBeWrittenIsSeenAndTheNextRowTellsIt) {
   const PodPtr pod = MakePod(P::READY);
   faults_.FailCall(1);
-  EXPECT_THAT(table_->Change(*pod, [](P& r) { r.set_shim_pid(7); }), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(table_->Change(*pod, [](P& r) { r.set_shim_pid(7); }),
+              StatusIs(absl::StatusCode::kInternal));
   EXPECT_EQ(pod->Snapshot()->shim_pid(), 7);
   faults_.FailCall(1);
   const PodTable::Moved moved = table_->Advance(*pod, Mover::kStopper, P::NOT_READY);

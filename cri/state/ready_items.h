@@ -9,17 +9,17 @@
 
 namespace crisp::cri {
 
-// What a list says of one record: a serialized message, made once for each version of the record and
-// good for no other.
+// What a list says of one record: a serialized message, made once for each version of the record
+// and good for no other.
 template <typename Record>
 struct ReadyItem {
   std::shared_ptr<const Record> of;
   std::shared_ptr<const std::string> bytes;
 };
 
-// Adds to `reply` the item of its repeated field `field`. The reply is the same on the wire as if the
-// item had been added as a message, but only there: to this process it is an unknown field until
-// ExpandReadyItems().
+// Adds to `reply` the item of its repeated field `field`. The reply is the same on the wire as if
+// the item had been added as a message, but only there: to this process it is an unknown field
+// until ExpandReadyItems().
 inline void AddReadyItem(int field, const std::string& bytes, google::protobuf::Message& reply) {
   reply.GetReflection()->MutableUnknownFields(&reply)->AddLengthDelimited(field, bytes);
 }

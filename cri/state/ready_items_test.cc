@@ -19,7 +19,8 @@ v1::Container Item(const std::string& id) {
 TEST(ReadyItemsTest, AreTheSameOnTheWireAsMessages) {
   v1::ListContainersResponse ready, typed;
   for (const char* id : {"one", "two"}) {
-    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item(id).SerializeAsString(), ready);
+    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item(id).SerializeAsString(),
+                 ready);
     *typed.add_containers() = Item(id);
   }
   EXPECT_EQ(ready.containers_size(), 0);
@@ -30,7 +31,8 @@ TEST(ReadyItemsTest, ExpandToMessages) {
   v1::ListContainersResponse reply;
   ExpandReadyItems(reply);
   EXPECT_EQ(reply.containers_size(), 0);
-  AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item("one").SerializeAsString(), reply);
+  AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item("one").SerializeAsString(),
+               reply);
   ExpandReadyItems(reply);
   ASSERT_EQ(reply.containers_size(), 1);
   EXPECT_EQ(reply.containers(0).labels().at("app"), "one");

@@ -50,20 +50,24 @@ absl::Status RecordCopies::Write(const state::PodRecord& record) const {
   return AtomicWriteFile(PodPath(record.id()), record.SerializeAsString(), 0600, Durability::kNone);
 }
 
-absl::Status RecordCopies::Write(const state::ContainerRecord& record, const std::string& spec) const {
+absl::Status RecordCopies::Write(const state::ContainerRecord& record,
+                                 const std::string& spec) const {
   state::ContainerCopy copy;
   *copy.mutable_record() = record;
   copy.set_spec(spec);
   const std::string directory = ContainersDir(record.pod_id());
   const std::string path = absl::StrCat(directory, "/", record.id());
-  const absl::Status written = AtomicWriteFile(path, copy.SerializeAsString(), 0600, Durability::kNone);
+  const absl::Status written =
+      AtomicWriteFile(path, copy.SerializeAsString(), 0600, Durability::kNone);
   if (!absl::IsNotFound(written)) return written;
   // The pod is of an earlier crispd.
   CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0700));
   return AtomicWriteFile(path, copy.SerializeAsString(), 0600, Durability::kNone);
 }
 
-void RecordCopies::ForgetPod(const std::string& pod_id) const { (void)::unlink(PodPath(pod_id).c_str()); }
+void RecordCopies::ForgetPod(const std::string& pod_id) const {
+  (void)::unlink(PodPath(pod_id).c_str());
+}
 
 void RecordCopies::ForgetContainer(const std::string& pod_id, const std::string& id) const {
   (void)::unlink(absl::StrCat(ContainersDir(pod_id), "/", id).c_str());
@@ -72,28 +76,35 @@ void RecordCopies::ForgetContainer(const std::string& pod_id, const std::string&
 void RecordCopies::Restore(RecordStore& store, RecordStore::Records* records) const {
   absl::flat_hash_map<std::string, size_t> pods, containers;
   for (size_t i = 0; i < records->pods.size(); ++i) pods[records->pods[i].id()] = i;
-  for (size_t i = 0; i < records->containers.size(); ++i) containers[records->containers[i].id()] = i;
+  for (size_t i = 0; i < records->containers.size(); ++i)
+    containers[records->containers[i].id()] = i;
   for (const std::string& pod_id : Names(pods_dir_)) {
     const auto row = pods.find(pod_id);
     const bool lacks_pod =
         row == pods.end() || records->pods[row->second].stage() == state::PodRecord::MAKING;
-    if (state::PodRecord copy; lacks_pod && ReadCopy(PodPath(pod_id), &copy) && copy.id() == pod_id) {
+    if (state::PodRecord copy;
+        lacks_pod && ReadCopy(PodPath(pod_id), &copy) && copy.id() == pod_id) {
       Restored(store.Put(copy), "pod", pod_id);
-      if (row == pods.end()) records->pods.push_back(std::move(copy));
-      else records->pods[row->second] = std::move(copy);
+      if (row == pods.end())
+        records->pods.push_back(std::move(copy));
+      else
+        records->pods[row->second] = std::move(copy);
     }
     for (const std::string& id : Names(ContainersDir(pod_id))) {
       const auto known = containers.find(id);
-      const bool lacks = known == containers.end() ||
-                         records->containers[known->second].stage() == state::ContainerRecord::MAKING;
+      const bool lacks = known == containers.end() || records->containers[known->second].stage() ==
+                                                          state::ContainerRecord::MAKING;
       state::ContainerCopy copy;
-      if (!lacks || !ReadCopy(absl::StrCat(ContainersDir(pod_id), "/", id), &copy) || copy.record().id() != id) {
+      if (!lacks || !ReadCopy(absl::StrCat(ContainersDir(pod_id), "/", id), &copy) ||
+          copy.record().id() != id) {
         continue;
       }
       (void)store.PutSpec(id, copy.spec());
       Restored(store.Put(copy.record()), "container", id);
-      if (known == containers.end()) records->containers.push_back(copy.record());
-      else records->containers[known->second] = copy.record();
+      if (known == containers.end())
+        records->containers.push_back(copy.record());
+      else
+        records->containers[known->second] = copy.record();
     }
   }
 }
@@ -119,7 +130,9 @@ state::PodRecord UnknownPod(const std::string& pod_id, std::string cgroup_path) 
   return record;
 }
 
-state::ContainerRecord UnknownContainer(const std::string& pod_id, const std::string& id, std::string cgroup_path) {
+state::ContainerRecord UnknownContainer(const std::string& pod_id,
+                                        const std::string& id,
+                                        std::string cgroup_path) {
   state::ContainerRecord record;
   record.set_id(id);
   record.set_pod_id(pod_id);

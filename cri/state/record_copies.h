@@ -11,10 +11,10 @@
 
 namespace crisp::cri {
 
-// Copies of pods' and containers' rows, one small file each in the pod's own directory: written once,
-// when the thing is there, so that a state database that is lost, cut or malformed forgets nothing that
-// lives. What has changed since, the shim and the exit records tell. The rows are the truth where there
-// are any.
+// Copies of pods' and containers' rows, one small file each in the pod's own directory: written
+// once, when the thing is there, so that a state database that is lost, cut or malformed forgets
+// nothing that lives. What has changed since, the shim and the exit records tell. The rows are the
+// truth where there are any.
 class RecordCopies {
  public:
   // `pods_dir`: <state>/pods.
@@ -26,8 +26,8 @@ class RecordCopies {
   void ForgetPod(const std::string& pod_id) const;
   void ForgetContainer(const std::string& pod_id, const std::string& id) const;
 
-  // Adds to `records` what it lacks and there is a copy of; a row that says "being made" of something
-  // with a copy is older than that. Puts the rows back and logs each.
+  // Adds to `records` what it lacks and there is a copy of; a row that says "being made" of
+  // something with a copy is older than that. Puts the rows back and logs each.
   void Restore(RecordStore& store, RecordStore::Records* records) const;
   // The pods that have a directory and no record in `records`.
   std::vector<std::string> WithoutRecord(const RecordStore::Records& records) const;
@@ -39,11 +39,13 @@ class RecordCopies {
   const std::string pods_dir_;
 };
 
-// What is shown of a pod that nothing is known of but that its shim lives: not ready, so that it can be
-// looked at, stopped and removed.
+// What is shown of a pod that nothing is known of but that its shim lives: not ready, so that it
+// can be looked at, stopped and removed.
 state::PodRecord UnknownPod(const std::string& pod_id, std::string cgroup_path);
 // The same of a container that only its shim knows.
-state::ContainerRecord UnknownContainer(const std::string& pod_id, const std::string& id, std::string cgroup_path);
+state::ContainerRecord UnknownContainer(const std::string& pod_id,
+                                        const std::string& id,
+                                        std::string cgroup_path);
 
 }  // namespace crisp::cri
 

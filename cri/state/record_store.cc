@@ -10,7 +10,8 @@ namespace crisp::cri {
 namespace {
 
 constexpr char kSchema[] =
-    "CREATE TABLE IF NOT EXISTS records(id TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS records(id TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT "
+    "NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS specs(id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS quarantine(id TEXT, kind TEXT, data BLOB);";
@@ -21,33 +22,41 @@ constexpr int64_t kReserve = 2 << 20;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RecordStore>> RecordStore::Open(const std::string& path) {
-  CRISP_ASSIGN_OR_RETURN(auto database, Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
+  CRISP_ASSIGN_OR_RETURN(auto database,
+                         Database::OpenOrSetAside(path, Database::Sync::kOff, kSchema));
   database->KeepReserve(path + "-reserve", kReserve);
   return std::unique_ptr<RecordStore>(new RecordStore(std::move(database)));
 }
 
-absl::Status RecordStore::Write(const std::string& id, const char* kind, const std::string& data, bool urgent) {
-  constexpr char kWrite[] = "INSERT INTO records(id, kind, data) VALUES(?, ?, ?)"
-                            " ON CONFLICT(id) DO UPDATE SET data = excluded.data";
+absl::Status RecordStore::Write(const std::string& id,
+                                const char* kind,
+                                const std::string& data,
+                                bool urgent) {
+  constexpr char kWrite[] =
+      "INSERT INTO records(id, kind, data) VALUES(?, ?, ?)"
+      " ON CONFLICT(id) DO UPDATE SET data = excluded.data";
   return urgent ? database_->ExecuteUrgently(kWrite, {id, kind, data}).status()
                 : database_->Execute(kWrite, {id, kind, data}).status();
 }
 
 absl::Status RecordStore::Put(const state::PodRecord& record) {
-  const bool ends = record.stage() == state::PodRecord::NOT_READY || record.stage() == state::PodRecord::REMOVING;
+  const bool ends =
+      record.stage() == state::PodRecord::NOT_READY || record.stage() == state::PodRecord::REMOVING;
   return Write(record.id(), "pod", record.SerializeAsString(), ends);
 }
 
 absl::Status RecordStore::Put(const state::ContainerRecord& record) {
-  const bool ends = record.stage() == state::ContainerRecord::EXITED || record.stage() == state::ContainerRecord::REMOVING;
+  const bool ends = record.stage() == state::ContainerRecord::EXITED ||
+                    record.stage() == state::ContainerRecord::REMOVING;
   return Write(record.id(), "container", record.SerializeAsString(), ends);
 }
 
 absl::Status RecordStore::PutSpec(const std::string& id, const std::string& json) {
   return database_
-      ->Execute("INSERT INTO specs(id, json) VALUES(?, ?)"
-                " ON CONFLICT(id) DO UPDATE SET json = excluded.json",
-                {id, json})
+      ->Execute(
+          "INSERT INTO specs(id, json) VALUES(?, ?)"
+          " ON CONFLICT(id) DO UPDATE SET json = excluded.json",
+          {id, json})
       .status();
 }
 
@@ -72,7 +81,8 @@ absl::StatusOr<bool> RecordStore::Has(const std::string& id) {
 
 // The spec goes first: without its record nobody would ever erase it.
 absl::Status RecordStore::Erase(const std::string& id) {
-  CRISP_RETURN_IF_ERROR(database_->ExecuteUrgently("DELETE FROM specs WHERE id = ?", {id}).status());
+  CRISP_RETURN_IF_ERROR(
+      database_->ExecuteUrgently("DELETE FROM specs WHERE id = ?", {id}).status());
   return database_->ExecuteUrgently("DELETE FROM records WHERE id = ?", {id}).status();
 }
 

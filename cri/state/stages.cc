@@ -22,12 +22,17 @@ constexpr Move<PodStage> kPodMoves[] = {
 
 using C = state::ContainerRecord;
 constexpr Move<ContainerStage> kContainerMoves[] = {
-    {C::MAKING, C::CREATED, Mover::kMaker},     {C::MAKING, C::REMOVING, Mover::kMaker},
+    {C::MAKING, C::CREATED, Mover::kMaker},
+    {C::MAKING, C::REMOVING, Mover::kMaker},
     {C::CREATED, C::REMOVING, Mover::kMaker},  // made, but its pod has been stopped meanwhile
-    {C::CREATED, C::RUNNING, Mover::kStarter},  {C::CREATED, C::EXITED, Mover::kStarter},  // the start has failed
-    {C::RUNNING, C::EXITED, Mover::kExit},      {C::CREATED, C::REMOVING, Mover::kRemover},
-    {C::EXITED, C::REMOVING, Mover::kRemover},  {C::REMOVING, C::REMOVING, Mover::kRemover},
-    {C::CREATED, C::RUNNING, Mover::kRecovery},  // the daemon that started it died before it wrote so
+    {C::CREATED, C::RUNNING, Mover::kStarter},
+    {C::CREATED, C::EXITED, Mover::kStarter},  // the start has failed
+    {C::RUNNING, C::EXITED, Mover::kExit},
+    {C::CREATED, C::REMOVING, Mover::kRemover},
+    {C::EXITED, C::REMOVING, Mover::kRemover},
+    {C::REMOVING, C::REMOVING, Mover::kRemover},
+    {C::CREATED, C::RUNNING,
+     Mover::kRecovery},  // the daemon that started it died before it wrote so
 };
 
 template <typename Stage, size_t kCount>
@@ -41,6 +46,8 @@ constexpr bool Has(const Move<Stage> (&moves)[kCount], Mover by, Stage from, Sta
 }  // namespace
 
 bool MayMove(Mover by, PodStage from, PodStage to) { return Has(kPodMoves, by, from, to); }
-bool MayMove(Mover by, ContainerStage from, ContainerStage to) { return Has(kContainerMoves, by, from, to); }
+bool MayMove(Mover by, ContainerStage from, ContainerStage to) {
+  return Has(kContainerMoves, by, from, to);
+}
 
 }  // namespace crisp::cri

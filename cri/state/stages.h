@@ -5,8 +5,8 @@
 
 namespace crisp::cri {
 
-// The stages of pods and containers, and who may move them from one to another. Nothing else writes a
-// stage: PodTable::Advance() asks here.
+// The stages of pods and containers, and who may move them from one to another. Nothing else writes
+// a stage: PodTable::Advance() asks here.
 enum class Mover {
   kMaker,     // CreateContainer, RunPodSandbox, and their undoing
   kStarter,   // StartContainer

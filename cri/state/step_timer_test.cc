@@ -24,8 +24,9 @@ TEST(StepTimerTest, EveryStepIsLoggedAndObserved) {
   EXPECT_GE(steps[0]["microseconds"].get<int64_t>(), 3000);
   EXPECT_LT(steps[1]["microseconds"].get<int64_t>(), steps[0]["microseconds"].get<int64_t>())
       << "counted from the step before";
-  EXPECT_THAT(metrics.Text(),
-              HasSubstr("crisp_step_seconds_count{operation=\"RunPodSandbox\",step=\"network\"} 1"));
+  EXPECT_THAT(
+      metrics.Text(),
+      HasSubstr("crisp_step_seconds_count{operation=\"RunPodSandbox\",step=\"network\"} 1"));
 }
 
 TEST(StepTimerTest, TheLogIsBounded) {

@@ -49,9 +49,10 @@ void WorkQueue::Attempt(std::string what, std::function<absl::Status()> job, abs
   if (pause > absl::Milliseconds(500)) {
     LogWarning("cleanup.retry", {{"what", what}, {"error", status.ToString()}});
   }
-  PostAt(absl::Now() + pause, [this, what = std::move(what), job = std::move(job), pause]() mutable {
-    Attempt(std::move(what), std::move(job), std::min(pause * 2, absl::Seconds(30)));
-  });
+  PostAt(absl::Now() + pause,
+         [this, what = std::move(what), job = std::move(job), pause]() mutable {
+           Attempt(std::move(what), std::move(job), std::min(pause * 2, absl::Seconds(30)));
+         });
 }
 
 void WorkQueue::Loop() {

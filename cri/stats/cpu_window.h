@@ -12,9 +12,9 @@ namespace crisp::cri {
 // size however long it lives. A value; its owner guards it.
 class CpuWindow {
  public:
-  // Offers a reading; it is kept unless the newest one is younger than kSpacing. A counter that went
-  // back (another life of the group) starts the window anew. Times must not go back; such a reading
-  // is ignored.
+  // Offers a reading; it is kept unless the newest one is younger than kSpacing. A counter that
+  // went back (another life of the group) starts the window anew. Times must not go back; such a
+  // reading is ignored.
   void Add(absl::Time at, uint64_t usage_ns);
 
   // True if the newest kept reading said the same: nothing has run in between.

@@ -16,8 +16,8 @@ namespace crisp::cri {
 namespace v1 = ::runtime::v1;
 
 // The metrics that the kubelet serves as /metrics/cadvisor when it takes them from the CRI, under
-// cAdvisor's names. One table names each with its help and labels (docs: pod_metrics.cc); samples are
-// made from readings, and a value that the kernel does not tell gives no sample.
+// cAdvisor's names. One table names each with its help and labels (docs: pod_metrics.cc); samples
+// are made from readings, and a value that the kernel does not tell gives no sample.
 
 // What is known of one container (or, without its part, of a pod's own group).
 struct MetricsReading {

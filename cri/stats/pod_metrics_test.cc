@@ -10,7 +10,8 @@ namespace crisp::cri {
 namespace {
 
 MetricsReading Reading() {
-  MetricsReading reading{.id = "i", .name = "n", .image = "m", .pod_namespace = "s", .pod = "p", .container = "c"};
+  MetricsReading reading{
+      .id = "i", .name = "n", .image = "m", .pod_namespace = "s", .pod = "p", .container = "c"};
   reading.stats.at = absl::FromUnixSeconds(100);
   reading.stats.io.devices = {{.major = 8, .minor = 1, .read_bytes = 3}};
   reading.stats.cpu.pressure.emplace();
@@ -33,32 +34,80 @@ TEST(PodMetricsTest, EveryDescriptorIsComplete) {
   }
 }
 
-// What the /metrics/cadvisor of a 1.37 kubelet has of a container and critest asks for, without "container_".
-// health_state is not there: -1, for one without a check, is no value that the CRI's metrics can have.
+// What the /metrics/cadvisor of a 1.37 kubelet has of a container and critest asks for, without
+// "container_". health_state is not there: -1, for one without a check, is no value that the CRI's
+// metrics can have.
 TEST(PodMetricsTest, NoNameOfCadvisorIsMissing) {
   std::set<std::string> names;
   const v1::ListMetricDescriptorsResponse response = MetricDescriptors();
   for (const auto& descriptor : response.descriptors()) names.insert(descriptor.name());
-  for (const char* name :
-       {"blkio_device_usage_total", "cpu_cfs_burst_periods_total", "cpu_cfs_burst_seconds_total", "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total",
-        "cpu_cfs_throttled_seconds_total", "cpu_system_seconds_total", "cpu_usage_seconds_total",
-        "cpu_user_seconds_total", "creation_time_seconds", "file_descriptors", "fs_inodes_free", "fs_inodes_total",
-        "fs_limit_bytes", "fs_reads_bytes_total", "fs_reads_total", "fs_usage_bytes",
-        "fs_writes_bytes_total", "fs_writes_total", "hugetlb_max_usage_bytes", "hugetlb_usage_bytes", "last_seen", "memory_cache",
-        "memory_events_high_total", "memory_events_max_total", "memory_failcnt",
-        "memory_failures_total", "memory_file_dirty_bytes", "memory_file_writeback_bytes", "memory_kernel_usage", "memory_mapped_file",
-        "memory_max_usage_bytes", "memory_pgscan_total", "memory_pgsteal_total", "memory_rss", "memory_swap", "memory_usage_bytes",
-        "memory_working_set_bytes", "memory_workingset_refault_anon_total", "memory_workingset_refault_file_total", "network_receive_bytes_total", "network_receive_errors_total",
-        "network_receive_packets_dropped_total", "network_receive_packets_total",
-        "network_transmit_bytes_total", "network_transmit_errors_total",
-        "network_transmit_packets_dropped_total", "network_transmit_packets_total",
-        "oom_events_total", "pressure_cpu_stalled_seconds_total",
-        "pressure_cpu_waiting_seconds_total", "pressure_io_stalled_seconds_total",
-        "pressure_io_waiting_seconds_total", "pressure_memory_stalled_seconds_total",
-        "pressure_memory_waiting_seconds_total", "processes", "sockets", "spec_cpu_period",
-        "spec_cpu_quota", "spec_cpu_shares", "spec_memory_limit_bytes",
-        "spec_memory_reservation_limit_bytes", "spec_memory_swap_limit_bytes",
-        "start_time_seconds", "threads", "threads_max", "ulimits_soft"}) {
+  for (const char* name : {"blkio_device_usage_total",
+                           "cpu_cfs_burst_periods_total",
+                           "cpu_cfs_burst_seconds_total",
+                           "cpu_cfs_periods_total",
+                           "cpu_cfs_throttled_periods_total",
+                           "cpu_cfs_throttled_seconds_total",
+                           "cpu_system_seconds_total",
+                           "cpu_usage_seconds_total",
+                           "cpu_user_seconds_total",
+                           "creation_time_seconds",
+                           "file_descriptors",
+                           "fs_inodes_free",
+                           "fs_inodes_total",
+                           "fs_limit_bytes",
+                           "fs_reads_bytes_total",
+                           "fs_reads_total",
+                           "fs_usage_bytes",
+                           "fs_writes_bytes_total",
+                           "fs_writes_total",
+                           "hugetlb_max_usage_bytes",
+                           "hugetlb_usage_bytes",
+                           "last_seen",
+                           "memory_cache",
+                           "memory_events_high_total",
+                           "memory_events_max_total",
+                           "memory_failcnt",
+                           "memory_failures_total",
+                           "memory_file_dirty_bytes",
+                           "memory_file_writeback_bytes",
+                           "memory_kernel_usage",
+                           "memory_mapped_file",
+                           "memory_max_usage_bytes",
+                           "memory_pgscan_total",
+                           "memory_pgsteal_total",
+                           "memory_rss",
+                           "memory_swap",
+                           "memory_usage_bytes",
+                           "memory_working_set_bytes",
+                           "memory_workingset_refault_anon_total",
+                           "memory_workingset_refault_file_total",
+                           "network_receive_bytes_total",
+                           "network_receive_errors_total",
+                           "network_receive_packets_dropped_total",
+                           "network_receive_packets_total",
+                           "network_transmit_bytes_total",
+                           "network_transmit_errors_total",
+                           "network_transmit_packets_dropped_total",
+                           "network_transmit_packets_total",
+                           "oom_events_total",
+                           "pressure_cpu_stalled_seconds_total",
+                           "pressure_cpu_waiting_seconds_total",
+                           "pressure_io_stalled_seconds_total",
+                           "pressure_io_waiting_seconds_total",
+                           "pressure_memory_stalled_seconds_total",
+                           "pressure_memory_waiting_seconds_total",
+                           "processes",
+                           "sockets",
+                           "spec_cpu_period",
+                           "spec_cpu_quota",
+                           "spec_cpu_shares",
+                           "spec_memory_limit_bytes",
+                           "spec_memory_reservation_limit_bytes",
+                           "spec_memory_swap_limit_bytes",
+                           "start_time_seconds",
+                           "threads",
+                           "threads_max",
+                           "ulimits_soft"}) {
     EXPECT_TRUE(names.contains(std::string("container_") + name)) << name;
   }
 }
@@ -79,7 +128,8 @@ TEST(PodMetricsTest, EverySampleHasItsDescriptorsLabels) {
       sampled.insert(metric.name());
     }
   }
-  for (const auto& [name, count] : labels) EXPECT_TRUE(sampled.contains(name)) << name << " has no sample";
+  for (const auto& [name, count] : labels)
+    EXPECT_TRUE(sampled.contains(name)) << name << " has no sample";
 }
 
 TEST(PodMetricsTest, LimitsAreTheKernels) {

@@ -40,7 +40,8 @@ TEST(StatsBuilderTest, ExitedContainerHasOnlyItsWritableLayer) {
 
 TEST(StatsBuilderTest, PodPicksEth0AndSkipsLoopback) {
   PodReading reading;
-  reading.interfaces = {{.name = "lo"}, {.name = "net1", .rx_bytes = 1}, {.name = "eth0", .rx_bytes = 2}};
+  reading.interfaces = {
+      {.name = "lo"}, {.name = "net1", .rx_bytes = 1}, {.name = "eth0", .rx_bytes = 2}};
   const v1::PodSandboxStats stats = MakePodSandboxStats(reading);
   EXPECT_EQ(stats.linux().network().default_interface().name(), "eth0");
   ASSERT_EQ(stats.linux().network().interfaces_size(), 1);

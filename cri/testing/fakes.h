@@ -20,7 +20,8 @@ namespace crisp::cri {
 // Images in memory. Find() knows ids, tags and digests.
 class FakeImageStore : public storage::ImageStore {
  public:
-  absl::StatusOr<std::string> Pull(const std::string& reference, const storage::RegistryAuth& auth,
+  absl::StatusOr<std::string> Pull(const std::string& reference,
+                                   const storage::RegistryAuth& auth,
                                    const Cancel& cancel) override {
     last_auth = auth;
     last_deadline = cancel.deadline();
@@ -53,7 +54,9 @@ class FakeImageStore : public storage::ImageStore {
     return absl::OkStatus();
   }
   storage::FsUsage ImageUsage() const override {
-    return {.mountpoint = "/store", .used_bytes = 11, .inodes_used = 2,
+    return {.mountpoint = "/store",
+            .used_bytes = 11,
+            .inodes_used = 2,
             .timestamp = absl::FromUnixSeconds(1)};
   }
   absl::StatusOr<storage::FsUsage> ContainerUsage(absl::string_view) const override {
@@ -61,7 +64,9 @@ class FakeImageStore : public storage::ImageStore {
   }
   void MeasureContainers(const std::vector<std::string>&) override {}
   storage::FsUsage ContainersUsage() const override {
-    return {.mountpoint = "/store/containers", .used_bytes = 7, .inodes_used = 1,
+    return {.mountpoint = "/store/containers",
+            .used_bytes = 7,
+            .inodes_used = 1,
             .timestamp = absl::FromUnixSeconds(2)};
   }
   absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view, absl::string_view) override {
@@ -81,7 +86,8 @@ class FakeImageStore : public storage::ImageStore {
     if (!image.ok()) return image.status();
     return history;
   }
-  absl::StatusOr<std::vector<std::string>> Import(int fd, const std::string& name,
+  absl::StatusOr<std::vector<std::string>> Import(int fd,
+                                                  const std::string& name,
                                                   const Cancel&) override {
     import_name = name;
     if (!import_error.ok()) return import_error;
@@ -90,8 +96,7 @@ class FakeImageStore : public storage::ImageStore {
     imported = *std::move(bytes);
     return std::vector<std::string>{"registry.local/imported:1"};
   }
-  absl::Status Export(const std::vector<std::string>& references, int fd,
-                      const Cancel&) override {
+  absl::Status Export(const std::vector<std::string>& references, int fd, const Cancel&) override {
     auto image = Find(references.at(0));
     if (!image.ok()) return image.status();
     return WriteAll(fd, exported, "export");
@@ -141,7 +146,8 @@ class FakePodNetwork : public network::PodNetwork {
   network::NetworkCondition Condition() const override { return condition; }
   absl::Status SetPodCidr(absl::string_view value) override {
     cidrs = std::string(value);
-    return value == "bad" || value.size() > 1000 ? absl::InvalidArgumentError("bad CIDR") : absl::OkStatus();
+    return value == "bad" || value.size() > 1000 ? absl::InvalidArgumentError("bad CIDR")
+                                                 : absl::OkStatus();
   }
   absl::StatusOr<std::map<std::string, std::vector<network::InterfaceCounters>>> Counters()
       const override {

@@ -23,7 +23,8 @@ constexpr char kMark[] = "crisp ";
 
 absl::StatusOr<BridgeClaim> BridgeClaim::Take(const std::string& bridge) {
   struct stat netns {};
-  if (stat("/proc/thread-self/ns/net", &netns) != 0) return ErrnoError(errno, "look at the network namespace");
+  if (stat("/proc/thread-self/ns/net", &netns) != 0)
+    return ErrnoError(errno, "look at the network namespace");
   std::string path = absl::StrCat(kLocks, "/", bridge, "-", netns.st_ino);
   absl::Status made;
   absl::StatusOr<UniqueFd> lock = absl::UnavailableError("");
@@ -40,7 +41,8 @@ absl::StatusOr<BridgeClaim> BridgeClaim::Take(const std::string& bridge) {
     return BridgeClaim("", UniqueFd());
   }
   if (flock(lock->get(), LOCK_EX | LOCK_NB) == 0) {
-    // A reset may have removed the file between the two steps; what others find there now is another one.
+    // A reset may have removed the file between the two steps; what others find there now is
+    // another one.
     struct stat locked {};
     if (fstat(lock->get(), &locked) == 0 && locked.st_nlink == 0) return Take(bridge);
     return BridgeClaim(std::move(path), *std::move(lock));
@@ -66,7 +68,8 @@ absl::Status CheckBridgeAlias(const std::string& bridge,
   if (!absl::ConsumePrefix(&other, kMark) || other == state) return absl::OkStatus();
   struct stat st {};
   // The state that is gone may have been moved; there is nothing left to come back to it.
-  if (stat(absl::StrCat(other, "/pods.db").c_str(), &st) != 0 && errno == ENOENT) return absl::OkStatus();
+  if (stat(absl::StrCat(other, "/pods.db").c_str(), &st) != 0 && errno == ENOENT)
+    return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("the bridge ", bridge, " is of the crispd that keeps its state in ", other,
                    ": give this one another network.name, or reset that one first"));

@@ -10,9 +10,10 @@
 
 namespace crisp::network {
 
-// Whose a bridge is. Two instances with one bridge name would hand out the same addresses, and the end
-// of one would take the other's bridge away. Of living ones the lock tells, held until the process ends
-// in whatever way; of one whose daemon is down while its pods live, the bridge's alias.
+// Whose a bridge is. Two instances with one bridge name would hand out the same addresses, and the
+// end of one would take the other's bridge away. Of living ones the lock tells, held until the
+// process ends in whatever way; of one whose daemon is down while its pods live, the bridge's
+// alias.
 class BridgeClaim {
  public:
   // FailedPrecondition while another process of this network namespace has the name's claim.

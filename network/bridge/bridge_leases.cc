@@ -150,17 +150,19 @@ void BridgeNetwork::ForgetStaleFlows() {
   }
 }
 
-// A network that comes to the node later, as another runtime's does, may be the pods' as well; one that
-// goes gives it back.
+// A network that comes to the node later, as another runtime's does, may be the pods' as well; one
+// that goes gives it back.
 void BridgeNetwork::CheckNow() {
   absl::MutexLock kernel(&kernel_mutex_);
   const absl::Time begin = absl::Now();
   if (begin < next_check_) return;
   (void)CheckSubnets();
   if (host_->ready() && !host_->HasTables()) {
-    LogWarning("network.tables_gone", {{"table", options_.bridge_name}, {"effect", "they are made anew"}});
+    LogWarning("network.tables_gone",
+               {{"table", options_.bridge_name}, {"effect", "they are made anew"}});
     host_->Invalidate();
-    if (const absl::Status s = EnsureHost(); !s.ok()) LogWarning("network.not_mended", {{"error", s.message()}});
+    if (const absl::Status s = EnsureHost(); !s.ok())
+      LogWarning("network.not_mended", {{"error", s.message()}});
   }
   // Tables may be the whole Internet's.
   next_check_ = absl::Now() + std::max(kCheckPeriod, 1000 * (absl::Now() - begin));

@@ -41,7 +41,10 @@ BridgeNetwork::BridgeNetwork(const NetworkOptions& options,
                              BridgeClaim claim,
                              std::unique_ptr<PodRecordStore> store,
                              std::unique_ptr<HostSide> host)
-    : options_(options), claim_(std::move(claim)), store_(std::move(store)), host_(std::move(host)) {}
+    : options_(options),
+      claim_(std::move(claim)),
+      store_(std::move(store)),
+      host_(std::move(host)) {}
 
 BridgeNetwork::~BridgeNetwork() { monitor_.reset(); }
 
@@ -175,7 +178,8 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
                          Plan(request, std::move(ports), bandwidth.egress != 0));
   absl::Status status = CheckRoutes(record);
   if (status.ok()) {
-    status = Build(record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
+    status = Build(
+        record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
   }
   if (status.ok()) status = cancel.Check("attach");
   CRISP_RETURN_IF_ERROR(Settle(record, State::kAttached, std::move(status)));

@@ -33,8 +33,8 @@ namespace crisp::network {
 //
 // An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth
 // away some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says
-// that the link is gone, the pool. One that Prepare() has taken is a pod's from the Attach() on that
-// asks for it, or the kernel's already.
+// that the link is gone, the pool. One that Prepare() has taken is a pod's from the Attach() on
+// that asks for it, or the kernel's already.
 class BridgeNetwork {
  public:
   static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Create(const NetworkOptions& options);
@@ -68,7 +68,8 @@ class BridgeNetwork {
   absl::Status Recover(const std::vector<PodRecord>& records);
   // The networks that serve now: the kubelet's, the configured ones, or some that are free.
   absl::StatusOr<std::vector<IpPrefix>> Subnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  absl::StatusOr<std::vector<IpPrefix>> ChooseSubnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::StatusOr<std::vector<IpPrefix>> ChooseSubnets()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   // Whether they are the bridge's alone; sets the condition.
   absl::Status CheckSubnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status CheckRoutes(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
@@ -89,8 +90,7 @@ class BridgeNetwork {
                                    const AttachRequest& request,
                                    std::vector<HostPort> ports)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  absl::Status GiveBackLocked(const std::string& key)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
+  absl::Status GiveBackLocked(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   // Of all that is prepared so many; what fails is logged and tried again.
   void GiveBackSome(size_t count = SIZE_MAX) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   // Takes away everything of a pod whose namespace may stay open; frees its addresses at once.
@@ -130,14 +130,15 @@ class BridgeNetwork {
   HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);
   absl::Time next_check_ ABSL_GUARDED_BY(kernel_mutex_) = absl::InfinitePast();
   PortHolds port_holds_ ABSL_GUARDED_BY(kernel_mutex_);
-  absl::flat_hash_set<std::string> recovered_ ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
+  absl::flat_hash_set<std::string> recovered_
+      ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
 
   // Held for map operations only. Changed with kernel_mutex_ held too.
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
   absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);
   std::vector<IpPrefix> subnets_ ABSL_GUARDED_BY(mutex_);
-  std::string problem_ ABSL_GUARDED_BY(mutex_);  // why the network is not ready; empty: it is
+  std::string problem_ ABSL_GUARDED_BY(mutex_);       // why the network is not ready; empty: it is
   mutable std::string told_ ABSL_GUARDED_BY(mutex_);  // what the log knows of it
   std::vector<PortTarget> changed_udp_ports_ ABSL_GUARDED_BY(mutex_);  // for ForgetStaleFlows()
 

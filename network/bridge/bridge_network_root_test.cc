@@ -89,7 +89,8 @@ TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
   usleep(1200000);  // the first solicitation comes after up to a second
   const auto said = [](Pod& pod) {
     std::string text;
-    pod.ns->Run([&] { text = Shell("cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/net/snmp6"); });
+    pod.ns->Run(
+        [&] { text = Shell("cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/net/snmp6"); });
     return text;
   };
   EXPECT_THAT(said(a), ::testing::StartsWith("0\n"));
@@ -205,13 +206,15 @@ TEST_F(BridgeNetworkTest, AnswersThatAreUnderWayFindTheirClient) {
   a.ns->Run([&] { server = BindUdp(53); });
   near = ConnectUdp("127.0.0.1", 8053);
   client.ns->Run([&] { far = ConnectUdp("10.99.0.1", 8053); });
-  const PortTarget target{.port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
-                          .pod = IpAddress::Parse("10.99.0.3").value()};
+  const PortTarget target{
+      .port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
+      .pod = IpAddress::Parse("10.99.0.3").value()};
   for (const UniqueFd* each : {&near, &far}) {
-    EXPECT_EQ(AskOn(each->get(), [&] {
-                EXPECT_OK(ForgetUdpFlows({target}, {target}));
-                AnswerOne(server.get(), "late");
-              }),
+    EXPECT_EQ(AskOn(each->get(),
+                    [&] {
+                      EXPECT_OK(ForgetUdpFlows({target}, {target}));
+                      AnswerOne(server.get(), "late");
+                    }),
               "late");
   }
 }
@@ -225,12 +228,14 @@ TEST_F(BridgeNetworkTest, FlowsToOtherHostsStay) {
   UniqueFd server, socket_in_client;
   outside.Run([&] { server = BindUdp(8053); });
   client.ns->Run([&] { socket_in_client = ConnectUdp("192.0.2.2", 8053); });
-  const PortTarget target{.port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
-                          .pod = IpAddress::Parse("10.99.0.3").value()};
-  EXPECT_EQ(AskOn(socket_in_client.get(), [&] {
-              EXPECT_OK(ForgetUdpFlows({target}, {target}));
-              AnswerOne(server.get(), "far");
-            }),
+  const PortTarget target{
+      .port = {.protocol = Protocol::kUdp, .host_port = 8053, .container_port = 53},
+      .pod = IpAddress::Parse("10.99.0.3").value()};
+  EXPECT_EQ(AskOn(socket_in_client.get(),
+                  [&] {
+                    EXPECT_OK(ForgetUdpFlows({target}, {target}));
+                    AnswerOne(server.get(), "far");
+                  }),
             "far");
 }
 
@@ -271,7 +276,8 @@ class SpoofTest : public BridgeNetworkTest {
       EXPECT_EQ(Shell(setup), "");
       EXPECT_EQ(SendUdp(source, "10.99.0.1", 9053), "");
     });
-    return Receives(host_.get(), absl::Milliseconds(1500));  // a lost ARP request is repeated after one second
+    return Receives(host_.get(),
+                    absl::Milliseconds(1500));  // a lost ARP request is repeated after one second
   }
   // The MAC of b's entry for the host, after a has sent the frame.
   std::string NeighbourOfB(const std::string& address, absl::string_view frame) {
@@ -284,9 +290,11 @@ class SpoofTest : public BridgeNetworkTest {
     return entry;
   }
   // An ARP answer to b from a: `ip` is at `mac`.
-  static std::string ArpAnswer(const std::string& sender, const std::string& mac, const std::string& ip) {
-    return absl::HexStringToBytes(
-        absl::StrCat("0a580a630003", sender, "0806", "0001080006040002", mac, ip, "0a580a630003", "0a630003"));
+  static std::string ArpAnswer(const std::string& sender,
+                               const std::string& mac,
+                               const std::string& ip) {
+    return absl::HexStringToBytes(absl::StrCat("0a580a630003", sender, "0806", "0001080006040002",
+                                               mac, ip, "0a580a630003", "0a630003"));
   }
   UniqueFd host_;
   Pod a_{"a"}, b_{"b"};
@@ -306,7 +314,8 @@ TEST_F(SpoofTest, NobodySpeaksForOthersByArp) {
   const std::string gateway = ToString(MacFor(IpAddress::Parse("10.99.0.1").value()));
   EXPECT_THAT(NeighbourOfB("10.99.0.1", ""), HasSubstr(gateway));
   for (const auto& [sender, mac] : {std::pair{"0a580a630002", "0a580a630002"},
-                                    {"0a580a630002", "0a580a630001"}, {"0a580a630001", "0a580a630002"}}) {
+                                    {"0a580a630002", "0a580a630001"},
+                                    {"0a580a630001", "0a580a630002"}}) {
     EXPECT_THAT(NeighbourOfB("10.99.0.1", ArpAnswer(sender, mac, "0a630001")), HasSubstr(gateway));
   }
   // For itself it does, and in no tagged frame either.
@@ -322,7 +331,8 @@ TEST_F(SpoofTest, NobodyAdvertisesOthers) {
   const std::string gateway = ToString(MacFor(IpAddress::Parse("10.99.0.1").value()));
   EXPECT_THAT(NeighbourOfB("fd00:99::1", ""), HasSubstr(gateway));
   for (const char* source : {"fd00:99::1", "fd00:99::2"}) {
-    EXPECT_THAT(NeighbourOfB("fd00:99::1", NeighbourAdvertisement(source, "fd00:99::1")), HasSubstr(gateway));
+    EXPECT_THAT(NeighbourOfB("fd00:99::1", NeighbourAdvertisement(source, "fd00:99::1")),
+                HasSubstr(gateway));
   }
 }
 
@@ -337,7 +347,8 @@ TEST_F(SpoofTest, ItCanBeSwitchedOff) {
   // This one is nobody's to send, whatever is switched off.
   EXPECT_FALSE(Arrives("echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet", "127.0.0.9"));
   const std::string frame = ArpAnswer("0a580a630002", "0a580a630002", "0a630001");
-  EXPECT_THAT(NeighbourOfB("10.99.0.1", frame), HasSubstr("0a:58:0a:63:00:02")) << "the attack is one";
+  EXPECT_THAT(NeighbourOfB("10.99.0.1", frame), HasSubstr("0a:58:0a:63:00:02"))
+      << "the attack is one";
 }
 
 TEST_F(SpoofTest, SurvivesARestartAndAFlushedRuleSet) {
@@ -382,7 +393,8 @@ TEST_F(BridgeNetworkTest, PortsOfTheNodesProcessesAreTheirs) {
   Restart();
   AttachRequest own = a.Request();
   own.ports = {{.container_port = 80, .host_port = 8097}};
-  EXPECT_THAT(Attach(own), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("8097 is one of crispd itself")));
+  EXPECT_THAT(Attach(own), StatusIs(absl::StatusCode::kAlreadyExists,
+                                    HasSubstr("8097 is one of crispd itself")));
   const std::vector<PortMapping> taken[] = {
       {{.container_port = 80, .host_port = 8080}},
       {{.container_port = 80, .host_port = 8080, .host_ip = "127.0.0.1"}},
@@ -395,7 +407,8 @@ TEST_F(BridgeNetworkTest, PortsOfTheNodesProcessesAreTheirs) {
     request.ports = ports;
     EXPECT_THAT(Attach(request).status(),
                 StatusIs(absl::StatusCode::kAlreadyExists,
-                         HasSubstr(absl::StrCat(ports.back().host_port, " is taken by a process of the node"))));
+                         HasSubstr(absl::StrCat(ports.back().host_port,
+                                                " is taken by a process of the node"))));
   }
   EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "host 127.0.0.1");
   EXPECT_EQ(Elements(), 0u);
@@ -585,7 +598,8 @@ TEST_F(BridgeNetworkTest, ABridgeIsOneInstances) {
 
 TEST_F(BridgeNetworkTest, ANetworkOfSomebodyElsesIsNotUsed) {
   const std::string text = "packets to 10.99.0.0/24 go to other0 by its route to 10.99.0.0/24";
-  (void)Shell("ip link add other0 type bridge; ip addr add 10.99.0.1/24 dev other0; ip link set other0 up");
+  (void)Shell(
+      "ip link add other0 type bridge; ip addr add 10.99.0.1/24 dev other0; ip link set other0 up");
   Restart();
   EXPECT_FALSE(network_->Condition().ready);
   EXPECT_THAT(network_->Condition().message, HasSubstr(text));
@@ -596,9 +610,11 @@ TEST_F(BridgeNetworkTest, ANetworkOfSomebodyElsesIsNotUsed) {
   ASSERT_OK(Attach(a.Request()));
   EXPECT_TRUE(network_->Condition().ready);
   // And one that comes later.
-  (void)Shell("ip link add other0 type bridge; ip link set other0 up; ip route add 10.99.0.3/32 dev other0");
-  EXPECT_THAT(Attach(Pod("b").Request()),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("packets to 10.99.0.3 go to other0")));
+  (void)Shell(
+      "ip link add other0 type bridge; ip link set other0 up; ip route add 10.99.0.3/32 dev "
+      "other0");
+  EXPECT_THAT(Attach(Pod("b").Request()), StatusIs(absl::StatusCode::kUnavailable,
+                                                   HasSubstr("packets to 10.99.0.3 go to other0")));
   EXPECT_FALSE(network_->Condition().ready);
   EXPECT_EQ(Veths(), 1u);
   (void)Shell("ip link del other0");
@@ -615,8 +631,9 @@ TEST_F(BridgeNetworkTest, TheDefaultNetworkIsOneThatNobodyHas) {
   Restart();
   EXPECT_EQ(first("a"), "10.79.0.2");
   ASSERT_OK(network_->Reset());
-  (void)Shell("ip link add other0 type bridge; ip addr add 10.79.7.1/24 dev other0; ip link set other0 up;"
-              "ip route add 10.63.0.0/16 dev other0");
+  (void)Shell(
+      "ip link add other0 type bridge; ip addr add 10.79.7.1/24 dev other0; ip link set other0 up;"
+      "ip route add 10.63.0.0/16 dev other0");
   Restart();
   EXPECT_EQ(first("b"), "10.117.0.2");
   Restart();  // chosen once
@@ -624,8 +641,9 @@ TEST_F(BridgeNetworkTest, TheDefaultNetworkIsOneThatNobodyHas) {
   EXPECT_EQ(first("c"), "10.117.0.3");
   ASSERT_OK(network_->Reset());
   // A wide one is no hindrance where all are in it.
-  (void)Shell("ip link add other0 type bridge; ip link set other0 up;"
-              "ip route add 10.0.0.0/8 dev other0; ip route add 172.16.0.0/12 dev other0");
+  (void)Shell(
+      "ip link add other0 type bridge; ip link set other0 up;"
+      "ip route add 10.0.0.0/8 dev other0; ip route add 172.16.0.0/12 dev other0");
   Restart();
   EXPECT_EQ(first("d"), "10.79.0.2");
   (void)Shell("ip link del other0");
@@ -683,7 +701,8 @@ TEST_F(BridgeNetworkTest, ManyCyclesLeaveNothing) {
   for (int i = 0; i < kCycles; ++i) {
     Pod pod(absl::StrCat("pod-", i));
     AttachRequest request = pod.Request();
-    if (getenv("NOPORTS") == nullptr) request.ports = {{.container_port = 80, .host_port = static_cast<uint16_t>(8000 + i % 7)}};
+    if (getenv("NOPORTS") == nullptr)
+      request.ports = {{.container_port = 80, .host_port = static_cast<uint16_t>(8000 + i % 7)}};
     const absl::Time start = absl::Now();
     ASSERT_OK(Attach(request));
     const absl::Time attached = absl::Now();

@@ -97,11 +97,15 @@ TEST_F(PreparedTest, APodSetsItsSysctls) {
   Pod a("a");
   ASSERT_OK(Prepare(a));
   AttachRequest request = Taking(a);
-  request.sysctls = {{"net.ipv6.conf.all.disable_ipv6", "1"}, {"net.ipv4.conf.eth0.rp_filter", "2"}};
+  request.sysctls = {{"net.ipv6.conf.all.disable_ipv6", "1"},
+                     {"net.ipv4.conf.eth0.rp_filter", "2"}};
   ASSERT_OK_AND_ASSIGN(const Attachment attachment, Attach(request));
   EXPECT_EQ(attachment.addresses.front(), "10.99.0.3");  // the prepared one
-  EXPECT_EQ(Inside(a, "cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6 /proc/sys/net/ipv4/conf/eth0/rp_filter"),
-            "1\n2\n");
+  EXPECT_EQ(
+      Inside(
+          a,
+          "cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6 /proc/sys/net/ipv4/conf/eth0/rp_filter"),
+      "1\n2\n");
 }
 
 TEST_F(PreparedTest, ALimitedPodIsAttachedAnew) {
@@ -202,10 +206,11 @@ TEST_F(PreparedTest, IsUndoneForACniNetwork) {
   ASSERT_TRUE(HasEth0(a));
   ASSERT_OK(MakeDirs(options_.cni_conf_dir));
   ASSERT_OK(MakeDirs(options_.cni_bin_dirs[0]));
-  ASSERT_OK(AtomicWriteFile(options_.cni_bin_dirs[0] + "/fake",
-                            "#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND = ADD ] && "
-                            R"(echo '{"cniVersion":"1.0.0","ips":[{"address":"10.7.0.9/24"}]}'; exit 0)",
-                            0755, Durability::kNone));
+  ASSERT_OK(
+      AtomicWriteFile(options_.cni_bin_dirs[0] + "/fake",
+                      "#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND = ADD ] && "
+                      R"(echo '{"cniVersion":"1.0.0","ips":[{"address":"10.7.0.9/24"}]}'; exit 0)",
+                      0755, Durability::kNone));
   ASSERT_OK(AtomicWriteFile(options_.cni_conf_dir + "/1.conflist",
                             R"({"name":"n","cniVersion":"1.0.0","plugins":[{"type":"fake"}]})",
                             0644, Durability::kNone));

@@ -58,8 +58,8 @@ $MASQUERADE  }
 }
 )";
 
-// Before the bridge learns where a MAC is. A pod may ask whether an address is free, with none of its
-// own yet; `says6` are the same addresses as `own6`, as a raw field of an advertisement.
+// Before the bridge learns where a MAC is. A pod may ask whether an address is free, with none of
+// its own yet; `says6` are the same addresses as `own6`, as a raw field of an advertisement.
 constexpr char kGuard[] = R"(add table bridge $BRIDGE
 delete table bridge $BRIDGE
 table bridge $BRIDGE {
@@ -138,13 +138,17 @@ std::string ReplaceTableCommands(const FirewallRules& rules) {
 std::string IdentityCommands(const std::string& bridge, const char* verb, const PodIdentity& pod) {
   std::string commands;
   const auto element = [&](const char* set, absl::string_view value) {
-    absl::StrAppend(&commands, verb, " element bridge ", bridge, " ", set, " { \"", pod.port, "\"", value, " }\n");
+    absl::StrAppend(&commands, verb, " element bridge ", bridge, " ", set, " { \"", pod.port, "\"",
+                    value, " }\n");
   };
   element("macs", absl::StrCat(" . ", pod.mac));
   for (const IpAddress& address : pod.addresses) {
     element(address.is_v6() ? "own6" : "own4", absl::StrCat(" . ", address.ToString()));
     if (!address.is_v6()) continue;
-    element("says6", absl::StrCat(" . 0x", absl::BytesToHexString({reinterpret_cast<const char*>(address.data()), address.size()})));
+    element(
+        "says6",
+        absl::StrCat(" . 0x", absl::BytesToHexString({reinterpret_cast<const char*>(address.data()),
+                                                      address.size()})));
   }
   element("ports", "");
   return commands;

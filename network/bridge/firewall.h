@@ -43,10 +43,10 @@ struct PodIdentity {
   std::vector<IpAddress> addresses;
 };
 
-// The same for the table of the bridge family, of the same name: what comes from a pod's port is dropped
-// unless it is ARP, IPv4 or IPv6 with the pod's own MAC and addresses, and speaks for none but these by
-// ARP or neighbour discovery; no router advertisement or redirect either. All pods are elements of a
-// few sets. Ports that it does not know may send anything.
+// The same for the table of the bridge family, of the same name: what comes from a pod's port is
+// dropped unless it is ARP, IPv4 or IPv6 with the pod's own MAC and addresses, and speaks for none
+// but these by ARP or neighbour discovery; no router advertisement or redirect either. All pods are
+// elements of a few sets. Ports that it does not know may send anything.
 std::string ReplaceGuardCommands(const std::string& bridge, const std::vector<PodIdentity>& pods);
 std::string IdentityCommands(const std::string& bridge, const char* verb, const PodIdentity& pod);
 

@@ -130,8 +130,8 @@ absl::Status HostSide::Stolen(absl::string_view what, const Route& route) {
     if (link.index == route.link) by = link.name;
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("the pod network: the node's packets to ", what, " go to ", by, " by its route to ",
-                   route.to.ToString(), ", not to ", options_.bridge,
+      absl::StrCat("the pod network: the node's packets to ", what, " go to ", by,
+                   " by its route to ", route.to.ToString(), ", not to ", options_.bridge,
                    "; set network.subnets to one that nothing else on this node uses"));
 }
 

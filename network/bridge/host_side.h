@@ -23,7 +23,7 @@ class HostSide {
   struct Options {
     std::string bridge;
     bool masquerade = true;
-    int mtu = 0;  // 0: the default route's device's, else 1500
+    int mtu = 0;        // 0: the default route's device's, else 1500
     std::string state;  // the instance's directory, by which its bridge is known
     bool anti_spoofing = true;
   };
@@ -40,10 +40,11 @@ class HostSide {
 
   // FailedPrecondition when the bridge is there and another instance's.
   absl::Status CheckOwner();
-  // FailedPrecondition, saying whose, when some of a subnet is somebody else's on this host: looks at
-  // all routes.
+  // FailedPrecondition, saying whose, when some of a subnet is somebody else's on this host: looks
+  // at all routes.
   absl::Status CheckSubnets(const std::vector<IpPrefix>& subnets);
-  // The same for one address, which costs a look-up: what the host sends to it must reach the bridge.
+  // The same for one address, which costs a look-up: what the host sends to it must reach the
+  // bridge.
   absl::Status CheckRoute(const InterfaceAddress& address);
   // What serves when nothing is configured.
   absl::StatusOr<std::vector<IpPrefix>> FreeSubnets();
@@ -66,8 +67,8 @@ class HostSide {
   // Changes host ports; FailedPrecondition when the table is not as we think (then replace it).
   absl::Status ChangePorts(const char* verb, const std::vector<PortTarget>& targets);
 
-  // What the pod may send is known as long as it is recorded: before its veth is there, until that is
-  // gone. FailedPrecondition when the table is not as we think (then replace it).
+  // What the pod may send is known as long as it is recorded: before its veth is there, until that
+  // is gone. FailedPrecondition when the table is not as we think (then replace it).
   absl::Status Guard(const PodRecord& record);
   void Unguard(const PodRecord& record);
   // False: somebody has removed one of our tables.

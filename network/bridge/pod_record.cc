@@ -83,8 +83,9 @@ absl::StatusOr<PodRecord> Decode(const std::string& text) {
 
 absl::StatusOr<std::unique_ptr<PodRecordStore>> PodRecordStore::Open(const std::string& directory) {
   CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0700));
-  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
-                         Database::OpenOrSetAside(directory + "/pods.db", Database::Sync::kOff, kSchema));
+  CRISP_ASSIGN_OR_RETURN(
+      std::unique_ptr<Database> database,
+      Database::OpenOrSetAside(directory + "/pods.db", Database::Sync::kOff, kSchema));
   database->KeepReserve(directory + "/pods.db-reserve", kReserve);
   return std::unique_ptr<PodRecordStore>(new PodRecordStore(std::move(database)));
 }

@@ -45,8 +45,10 @@ absl::Status Set(int fd, int level, int option, int value) {
 absl::StatusOr<UniqueFd> MakeSocket(const HostPort& port, bool v6) {
   const bool udp = port.protocol == Protocol::kUdp;
   const int protocol = port.protocol == Protocol::kSctp ? IPPROTO_SCTP : 0;
-  UniqueFd fd(socket(v6 ? AF_INET6 : AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, protocol));
-  if (!fd) return ErrnoError(errno, absl::StrCat("make a socket to hold host port ", port.ToString()));
+  UniqueFd fd(
+      socket(v6 ? AF_INET6 : AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, protocol));
+  if (!fd)
+    return ErrnoError(errno, absl::StrCat("make a socket to hold host port ", port.ToString()));
   // The other family's packets are another socket's; an address may come to the node later.
   if (v6) CRISP_RETURN_IF_ERROR(Set(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1));
   if (v6) CRISP_RETURN_IF_ERROR(Set(fd.get(), IPPROTO_IPV6, IPV6_FREEBIND, 1));
@@ -69,9 +71,10 @@ absl::StatusOr<UniqueFd> HoldOne(const PortTarget& target) {
   CRISP_ASSIGN_OR_RETURN(UniqueFd fd, MakeSocket(port, v6));
   static const IpAddress any6 = IpAddress::Parse("::").value();
   sockaddr_storage address;
-  const socklen_t size = Fill(port.host_ip.value_or(v6 ? any6 : IpAddress()), port.host_port, address);
-  // With it a TCP port is free whose last connections have ended a moment ago; without it afterwards,
-  // nobody who has it can listen on the port. (A datagram socket would share the port.)
+  const socklen_t size =
+      Fill(port.host_ip.value_or(v6 ? any6 : IpAddress()), port.host_port, address);
+  // With it a TCP port is free whose last connections have ended a moment ago; without it
+  // afterwards, nobody who has it can listen on the port. (A datagram socket would share the port.)
   const bool reuse = port.protocol != Protocol::kUdp;
   if (reuse) CRISP_RETURN_IF_ERROR(Set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1));
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) {
@@ -107,7 +110,8 @@ void PortHolds::HoldAgain(const std::string& pod_id, const std::vector<PortTarge
     absl::StatusOr<UniqueFd> fd = HoldOne(target);
     // Whoever has taken it from the earlier daemon has it still.
     if (absl::IsAlreadyExists(fd.status())) continue;
-    if (!fd.ok()) LogWarning("host_port_not_held", {{"pod", pod_id}, {"error", fd.status().message()}});
+    if (!fd.ok())
+      LogWarning("host_port_not_held", {{"pod", pod_id}, {"error", fd.status().message()}});
     if (fd.ok() && *fd) held.push_back(*std::move(fd));
   }
   if (!held.empty()) holds_[pod_id] = std::move(held);

@@ -114,8 +114,9 @@ absl::StatusOr<Attachment> ResultOf(const CniAttachment& attachment) {
 absl::StatusOr<std::unique_ptr<CniAttachmentStore>> CniAttachmentStore::Open(
     const std::string& directory) {
   CRISP_RETURN_IF_ERROR(MakeDirs(directory, 0700));
-  CRISP_ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
-                         Database::OpenOrSetAside(directory + "/cni.db", Database::Sync::kFull, kSchema));
+  CRISP_ASSIGN_OR_RETURN(
+      std::unique_ptr<Database> database,
+      Database::OpenOrSetAside(directory + "/cni.db", Database::Sync::kFull, kSchema));
   return std::unique_ptr<CniAttachmentStore>(new CniAttachmentStore(std::move(database)));
 }
 

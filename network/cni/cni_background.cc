@@ -40,7 +40,8 @@ void CniNetwork::RetryDue() {
     Turn turn(this, pod_id);
     const CniAttachment* known = turn.known();
     if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
-    const absl::Status status = Delete(*known, -1, Cancel(absl::InfiniteFuture(), [this] { return removing_.load(); }));
+    const absl::Status status =
+        Delete(*known, -1, Cancel(absl::InfiniteFuture(), [this] { return removing_.load(); }));
     if (status.ok() || stop_ || removing_) continue;
     LogWarning("cni_del_retry_failed",
                {{"pod", known->DisplayName()}, {"id", pod_id}, {"error", status.message()}});

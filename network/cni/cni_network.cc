@@ -80,7 +80,8 @@ absl::StatusOr<std::unique_ptr<CniNetwork>> CniNetwork::Create(const NetworkOpti
       entry.attachment = std::move(attachment);
     }
   }
-  CRISP_ASSIGN_OR_RETURN(network->thread_, Thread::Start("cni", [n = network.get()] { n->Background(); }));
+  CRISP_ASSIGN_OR_RETURN(network->thread_,
+                         Thread::Start("cni", [n = network.get()] { n->Background(); }));
   return network;
 }
 
@@ -206,8 +207,9 @@ absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
   }
   absl::Status status = absl::DeadlineExceededError("there was no time left to try");
   if (absl::Now() < end) {
-    status = Delete(attachment, netns_fd,
-                    Cancel(std::min(end, cancel.deadline()), [&cancel] { return !cancel.Check("").ok(); }));
+    status = Delete(attachment, netns_fd, Cancel(std::min(end, cancel.deadline()), [&cancel] {
+                      return !cancel.Check("").ok();
+                    }));
   }
   if (status.ok()) return status;
   {

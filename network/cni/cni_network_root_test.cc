@@ -161,7 +161,8 @@ TEST_F(CniNetworkTest, ARemovalTriesOnceAndSaysWhatItLeaves) {
   network_->BeginRemoval();
   ASSERT_OK(network_->Detach("a", a.netns_fd(), Cancel()));
   EXPECT_EQ(Calls("DEL second"), 1u);
-  EXPECT_THAT(network_->LeftBehind(), ElementsAre(AllOf(HasSubstr("default/name-a (a)"), HasSubstr("not today"))));
+  EXPECT_THAT(network_->LeftBehind(),
+              ElementsAre(AllOf(HasSubstr("default/name-a (a)"), HasSubstr("not today"))));
   Unset("fail.DEL.second");
   ASSERT_OK(network_->Detach("b", b.netns_fd(), Cancel()));
   for (const char* name : {"first", "second"}) (void)unlink((bin_ + "/" + name).c_str());
@@ -193,7 +194,8 @@ TEST_F(CniNetworkTest, WhoServesIsADecision) {
   options_.builtin = NetworkOptions::Builtin::kNever;
   Restart();
   EXPECT_FALSE(network_->Condition().ready);
-  EXPECT_THAT(network_->Attach(Request("a", a), Cancel()), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(network_->Attach(Request("a", a), Cancel()),
+              StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(network_->Prepare("spare", b.netns_fd(), b.rtnl_fd()),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   UseFakes();

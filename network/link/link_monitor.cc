@@ -24,7 +24,8 @@ absl::StatusOr<std::unique_ptr<LinkMonitor>> LinkMonitor::Start(Callbacks callba
   if (!wake) return ErrnoError(errno, "eventfd");
   std::unique_ptr<LinkMonitor> monitor(
       new LinkMonitor(std::move(callbacks), period, std::move(events), std::move(wake)));
-  CRISP_ASSIGN_OR_RETURN(monitor->thread_, Thread::Start("links", [m = monitor.get()] { m->Run(); }));
+  CRISP_ASSIGN_OR_RETURN(monitor->thread_,
+                         Thread::Start("links", [m = monitor.get()] { m->Run(); }));
   return monitor;
 }
 

@@ -30,7 +30,7 @@ struct Link {
   int mtu = 0;
   bool up = false;
   std::string mac;
-  std::string alias;  // what somebody has noted of it
+  std::string alias;           // what somebody has noted of it
   InterfaceCounters counters;  // as this end sees them
 };
 

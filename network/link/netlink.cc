@@ -18,7 +18,7 @@ namespace crisp::network {
 namespace {
 
 constexpr int kReplyTimeoutMs = 10'000;  // the kernel answers at once; this only ends a lost reply
-constexpr size_t kReplyBytes = 65536;  // the kernel's largest dump part is half of it
+constexpr size_t kReplyBytes = 65536;    // the kernel's largest dump part is half of it
 
 // Unique in the process, so that a reply to an abandoned request is known as such.
 uint32_t NextSequences(size_t count) {

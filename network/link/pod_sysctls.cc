@@ -26,7 +26,8 @@ namespace {
 
 class NamespaceVisit {
  public:
-  NamespaceVisit(int home, int netns_fd) : home_(home), inside_(setns(netns_fd, CLONE_NEWNET) == 0) {}
+  NamespaceVisit(int home, int netns_fd)
+      : home_(home), inside_(setns(netns_fd, CLONE_NEWNET) == 0) {}
   ~NamespaceVisit() {
     // A thread of the daemon's in some pod's network would be worse than no daemon.
     if (inside_ && setns(home_, CLONE_NEWNET) != 0) abort();
@@ -38,8 +39,8 @@ class NamespaceVisit {
   const bool inside_;
 };
 
-// As in a shim: the kernel searches the sysctls of all namespaces that were looked up in one procfs, so
-// there is another one after every few pods.
+// As in a shim: the kernel searches the sysctls of all namespaces that were looked up in one
+// procfs, so there is another one after every few pods.
 class Procs {
  public:
   // Stays valid as long as somebody has it.

@@ -16,7 +16,8 @@
 namespace crisp::network {
 namespace {
 
-constexpr char kDefaults4[][16] = {"10.79.0.0/16", "10.63.0.0/16", "10.117.0.0/16", "172.29.0.0/16"};
+constexpr char kDefaults4[][16] = {"10.79.0.0/16", "10.63.0.0/16", "10.117.0.0/16",
+                                   "172.29.0.0/16"};
 constexpr char kDefault6[] = "fd63:7269:7370::/64";  // the random part spells crisp
 
 std::optional<Route> ParseRoute(const nlmsghdr* message) {
@@ -28,14 +29,16 @@ std::optional<Route> ParseRoute(const nlmsghdr* message) {
       header->rtm_type == RTN_ANYCAST) {
     return std::nullopt;
   }
-  if (header->rtm_table != RT_TABLE_MAIN && header->rtm_table != RT_TABLE_LOCAL) return std::nullopt;
-  Route route{.to = {.address = header->rtm_family == AF_INET6 ? IpAddress::Parse("::").value() : IpAddress(),
+  if (header->rtm_table != RT_TABLE_MAIN && header->rtm_table != RT_TABLE_LOCAL)
+    return std::nullopt;
+  Route route{.to = {.address = header->rtm_family == AF_INET6 ? IpAddress::Parse("::").value()
+                                                               : IpAddress(),
                      .length = header->rtm_dst_len}};
   ForEachAttribute(message, sizeof(rtmsg), [&](const nlattr* attribute) {
     const uint16_t type = mnl_attr_get_type(attribute);
     if (type == RTA_DST) {
-      const auto address =
-          IpAddress::FromBytes(mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
+      const auto address = IpAddress::FromBytes(mnl_attr_get_payload(attribute),
+                                                mnl_attr_get_payload_len(attribute));
       if (address.ok()) route.to.address = *address;
     } else if (type == RTA_OIF && mnl_attr_get_payload_len(attribute) >= sizeof(uint32_t)) {
       route.link = static_cast<int>(mnl_attr_get_u32(attribute));

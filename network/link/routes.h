@@ -24,7 +24,8 @@ absl::StatusOr<std::vector<Route>> ListForeignRoutes(int fd, const std::string& 
 // The route that a packet of the host to `address` takes; NotFound when there is none.
 absl::StatusOr<Route> RouteTo(int fd, const IpAddress& address);
 
-// The widest of `routes` that takes packets to some of `subnet` elsewhere than to `link`; nullptr: none.
+// The widest of `routes` that takes packets to some of `subnet` elsewhere than to `link`; nullptr:
+// none.
 const Route* Stealer(const std::vector<Route>& routes, const IpPrefix& subnet, int link);
 // True if any of `routes`, other than those to `link`, has an address of `subnet`.
 bool Overlaps(const std::vector<Route>& routes, const IpPrefix& subnet, int link);
@@ -34,8 +35,8 @@ bool Overlaps(const std::vector<Route>& routes, const IpPrefix& subnet, int link
 // (172.17 to 172.28, 192.168), Podman's further networks (10.89 upwards, one /24 after another),
 // Kubernetes' services (10.96 to 10.111), Flannel and kind (10.244), Calico (192.168), Cilium
 // (10.0 upwards), k3s (10.42, 10.43), Weave (10.32 to 10.47), OpenShift (10.128 to 10.131, 172.30),
-// MicroK8s (10.1, 10.152), CRI-O (10.85), nerdctl (10.4), Concourse (10.80), AWS (172.31), Azure (10.0,
-// 10.224, 10.240), VirtualBox and QEMU (10.0.2), libvirt (192.168.122), OpenVPN (10.8).
+// MicroK8s (10.1, 10.152), CRI-O (10.85), nerdctl (10.4), Concourse (10.80), AWS (172.31), Azure
+// (10.0, 10.224, 10.240), VirtualBox and QEMU (10.0.2), libvirt (192.168.122), OpenVPN (10.8).
 std::vector<IpPrefix> DefaultSubnets(const std::vector<Route>& routes, int link);
 
 }  // namespace crisp::network

@@ -21,7 +21,10 @@ class Composite final : public PodNetwork {
             std::unique_ptr<BridgeNetwork> bridge,
             std::unique_ptr<CniNetwork> cni,
             UniqueFd rtnl)
-      : builtin_(builtin), bridge_(std::move(bridge)), cni_(std::move(cni)), rtnl_(std::move(rtnl)) {}
+      : builtin_(builtin),
+        bridge_(std::move(bridge)),
+        cni_(std::move(cni)),
+        rtnl_(std::move(rtnl)) {}
 
   absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
     CRISP_ASSIGN_OR_RETURN(Attachment attachment, AttachInterface(request, cancel));
@@ -84,10 +87,11 @@ class Composite final : public PodNetwork {
   absl::StatusOr<std::shared_ptr<const CniConfig>> Config() const {
     if (builtin_ == Builtin::kAlways) return absl::NotFoundError("network.builtin is always");
     absl::StatusOr<std::shared_ptr<const CniConfig>> config = cni_->Config();
-    Tell(config.ok()                        ? absl::StrCat("cni ", (*config)->name)
-         : BuiltinServes(config.status())   ? std::string("builtin")
-         : absl::IsNotFound(config.status()) ? std::string("nobody: there is no CNI configuration yet")
-                                            : std::string("nobody: the CNI configuration is bad"));
+    Tell(config.ok()                      ? absl::StrCat("cni ", (*config)->name)
+         : BuiltinServes(config.status()) ? std::string("builtin")
+         : absl::IsNotFound(config.status())
+             ? std::string("nobody: there is no CNI configuration yet")
+             : std::string("nobody: the CNI configuration is bad"));
     return config;
   }
   bool BuiltinServes(const absl::Status& config) const {
@@ -140,7 +144,8 @@ absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Create(NetworkOptions op
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<BridgeNetwork> bridge, BridgeNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<CniNetwork> cni, CniNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
-  return std::make_unique<Composite>(options.builtin, std::move(bridge), std::move(cni), std::move(rtnl));
+  return std::make_unique<Composite>(options.builtin, std::move(bridge), std::move(cni),
+                                     std::move(rtnl));
 }
 
 }  // namespace crisp::network

@@ -29,22 +29,22 @@ class PodNetwork {
   // Attaches the pod: interface eth0 and lo up, addresses, routes, host ports, bandwidth. A second
   // call for an attached pod returns the first one's result. On failure everything is undone, or
   // remains recorded and is undone by Detach()/background retries. Codes: ResourceExhausted (no
-  // address left), AlreadyExists (host port taken: names the pod or says that a process of the node has
-  // it), Unavailable (no network ready,
-  // plugin failure), InvalidArgument (bad host_ip, ports, bandwidth or sysctls), DeadlineExceeded.
+  // address left), AlreadyExists (host port taken: names the pod or says that a process of the node
+  // has it), Unavailable (no network ready, plugin failure), InvalidArgument (bad host_ip, ports,
+  // bandwidth or sysctls), DeadlineExceeded.
   virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
 
-  // The sockets that hold the pod's host ports against the processes of the node, for somebody who keeps
-  // them open as long as the pod lives, longer than this daemon; without him they are held here. Once
-  // after an Attach(); those that are taken already are not there.
+  // The sockets that hold the pod's host ports against the processes of the node, for somebody who
+  // keeps them open as long as the pod lives, longer than this daemon; without him they are held
+  // here. Once after an Attach(); those that are taken already are not there.
   virtual std::vector<UniqueFd> TakePortHolds(absl::string_view) { return {}; }
 
-  // Attaches a namespace that no pod has yet, as a pod without host ports and limits is: the Attach()
-  // that names `key` (unique among all lives of the daemon) has little left to do then. Of the built-in
-  // network only. What is prepared ends with the namespace, and is taken back when it is in the way: no
-  // address is left for a pod, other subnets, CNI plugins. So it is a hint: Attach() makes what is not
-  // there. FailedPrecondition when there is nothing to prepare now: CNI plugins serve, no pod has been
-  // attached since the start, addresses are short.
+  // Attaches a namespace that no pod has yet, as a pod without host ports and limits is: the
+  // Attach() that names `key` (unique among all lives of the daemon) has little left to do then. Of
+  // the built-in network only. What is prepared ends with the namespace, and is taken back when it
+  // is in the way: no address is left for a pod, other subnets, CNI plugins. So it is a hint:
+  // Attach() makes what is not there. FailedPrecondition when there is nothing to prepare now: CNI
+  // plugins serve, no pod has been attached since the start, addresses are short.
   virtual absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) = 0;
 
   // Releases everything of the pod. Idempotent; unknown pods are OK. `netns_fd` may be -1 when the
@@ -70,8 +70,9 @@ class PodNetwork {
   virtual absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Counters()
       const = 0;
 
-  // From now on Detach() and Reset() give each pod one short try, and all of them together half a minute:
-  // what a plugin does not undo by then is told by LeftBehind() and forgotten, so they succeed.
+  // From now on Detach() and Reset() give each pod one short try, and all of them together half a
+  // minute: what a plugin does not undo by then is told by LeftBehind() and forgotten, so they
+  // succeed.
   virtual void BeginRemoval() {}
   virtual std::vector<std::string> LeftBehind() const { return {}; }
 

@@ -20,8 +20,8 @@ struct NetworkOptions {
   // The built-in network, used while no CNI configuration exists.
   std::string bridge_name =
       "crisp0";  // also names the nftables table: several instances differ here
-  // At most one of each family; none: the first of a few of our own that overlap with no route of the
-  // host.
+  // At most one of each family; none: the first of a few of our own that overlap with no route of
+  // the host.
   std::vector<std::string> subnets;
   bool subnets_from_kubelet = true;  // UpdateRuntimeConfig's pod CIDR replaces them
   bool masquerade = true;
@@ -30,8 +30,8 @@ struct NetworkOptions {
   std::vector<uint16_t> own_ports;
   // What a pod sends must come from its own MAC and addresses, and speak for no others.
   bool anti_spoofing = true;
-  // When the built-in network serves: while there is no CNI configuration, whether there is or not, or
-  // not at all, so that pods wait for one.
+  // When the built-in network serves: while there is no CNI configuration, whether there is or not,
+  // or not at all, so that pods wait for one.
   enum class Builtin { kAuto, kAlways, kNever };
   Builtin builtin = Builtin::kAuto;
 };

@@ -121,10 +121,8 @@ absl::StatusOr<uint64_t> ParseQuantity(absl::string_view text) {
 
 absl::StatusOr<Bandwidth> BandwidthOf(const std::map<std::string, std::string>& annotations) {
   Bandwidth bandwidth;
-  CRISP_ASSIGN_OR_RETURN(bandwidth.ingress,
-                         Annotation(annotations, kIngressBandwidth));
-  CRISP_ASSIGN_OR_RETURN(bandwidth.egress,
-                         Annotation(annotations, kEgressBandwidth));
+  CRISP_ASSIGN_OR_RETURN(bandwidth.ingress, Annotation(annotations, kIngressBandwidth));
+  CRISP_ASSIGN_OR_RETURN(bandwidth.egress, Annotation(annotations, kEgressBandwidth));
   return bandwidth;
 }
 

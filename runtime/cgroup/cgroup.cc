@@ -72,7 +72,8 @@ absl::Status Cgroup::Create() const {
   if (access(PrimaryDir().c_str(), F_OK) == 0) {
     CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
     if (!empty) {
-      return absl::FailedPreconditionError(absl::StrCat("cgroup ", path_, " has processes already"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("cgroup ", path_, " has processes already"));
     }
     // Limits that somebody else set must not shine through.
     CRISP_RETURN_IF_ERROR(Annotate(RemoveOnce(), "take over an old cgroup"));
@@ -153,7 +154,8 @@ absl::StatusOr<uint64_t> Cgroup::OomKills() const {
     if (absl::IsNotFound(text.status())) return absl::OkStatus();
     if (!text.ok()) return text.status();
     std::map<std::string, uint64_t> values = ParseFlatKeyed(*text);
-    if (!values.contains("oom_kill")) return absl::UnimplementedError("this kernel counts no OOM kills");
+    if (!values.contains("oom_kill"))
+      return absl::UnimplementedError("this kernel counts no OOM kills");
     kills += values["oom_kill"];
     return absl::OkStatus();
   }));
@@ -162,8 +164,10 @@ absl::StatusOr<uint64_t> Cgroup::OomKills() const {
 
 absl::Status Cgroup::HandOver(uint32_t uid, uint32_t gid) const {
   const std::string dir = PrimaryDir();
-  CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.max.descendants", absl::StrCat(kMostHandedOver)));
-  CRISP_RETURN_IF_ERROR(WriteKernelFile(dir + "/cgroup.max.depth", absl::StrCat(kDeepestHandedOver)));
+  CRISP_RETURN_IF_ERROR(
+      WriteKernelFile(dir + "/cgroup.max.descendants", absl::StrCat(kMostHandedOver)));
+  CRISP_RETURN_IF_ERROR(
+      WriteKernelFile(dir + "/cgroup.max.depth", absl::StrCat(kDeepestHandedOver)));
   if (uid == 0 && gid == 0) return absl::OkStatus();
   for (const char* file : {"", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"}) {
     if (chown((dir + file).c_str(), uid, gid) != 0) {
@@ -173,7 +177,9 @@ absl::Status Cgroup::HandOver(uint32_t uid, uint32_t gid) const {
   return absl::OkStatus();
 }
 
-std::vector<MountPlan> Cgroup::Mounts(const std::string& destination, bool read_only, bool whole) const {
+std::vector<MountPlan> Cgroup::Mounts(const std::string& destination,
+                                      bool read_only,
+                                      bool whole) const {
   const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
                               (read_only ? MOUNT_ATTR_RDONLY : 0);
   auto bind = [&](std::string from, std::string to) {

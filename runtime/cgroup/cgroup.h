@@ -39,20 +39,23 @@ class Cgroup {
   // The one in the primary hierarchy.
   std::string PrimaryDir() const;
 
-  // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the way
-  // down; v1 cpuset: with the parent's cpus and mems), without limits yet. A hierarchy that
+  // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the
+  // way down; v1 cpuset: with the parent's cpus and mems), without limits yet. A hierarchy that
   // cannot be written is an error. On failure what this call made is gone again. An existing empty
   // group of this path is made anew; FailedPrecondition when it has processes.
   absl::Status Create() const;
-  // The first limits of a group that Create() has made, before anybody is in it. On failure it stays.
-  absl::Status Limit(const OciResources& resources) const { return Apply(resources, /*fresh=*/true); }
+  // The first limits of a group that Create() has made, before anybody is in it. On failure it
+  // stays.
+  absl::Status Limit(const OciResources& resources) const {
+    return Apply(resources, /*fresh=*/true);
+  }
   // Only the directories (a pod's parent group); those that exist are fine.
   absl::Status CreateDirs() const;
 
-  // Applies the members that `change` sets, all or nothing: on failure the former values are written
-  // back and the error returned (FailedPrecondition when a memory limit is below the present usage
-  // and the kernel would have to kill). Orders raise and lower of memory and swap, and of quota and
-  // period, so that no step is invalid. Device rules are left alone.
+  // Applies the members that `change` sets, all or nothing: on failure the former values are
+  // written back and the error returned (FailedPrecondition when a memory limit is below the
+  // present usage and the kernel would have to kill). Orders raise and lower of memory and swap,
+  // and of quota and period, so that no step is invalid. Device rules are left alone.
   absl::Status Update(const OciResources& change) const;
 
   // SIGKILLs everything in it, nested groups too, until nothing is left. v2: cgroup.kill. v1:
@@ -67,13 +70,13 @@ class Cgroup {
   absl::StatusOr<bool> IsEmpty() const;
   // Whether that process is in it, or in a group nested in it.
   bool Contains(int32_t pid) const;
-  // The directory of that process in proc; NotFound when it has ended or is not in the group (any more).
-  // What is opened below it is this process', or cannot be opened: whoever has the number next is not
-  // found there.
+  // The directory of that process in proc; NotFound when it has ended or is not in the group (any
+  // more). What is opened below it is this process', or cannot be opened: whoever has the number
+  // next is not found there.
   absl::StatusOr<UniqueFd> OpenProcess(int32_t pid) const;
 
-  // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel says
-  // EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
+  // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel
+  // says EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
   absl::Status Remove(const Cancel& cancel) const;
 
   // Removes the group itself, in every hierarchy where nothing is in or below it. What is in use or
@@ -85,15 +88,17 @@ class Cgroup {
   absl::StatusOr<uint64_t> OomKills() const;
 
   // What the container sees at `destination` ("/sys/fs/cgroup"): its own group, as bind mounts. v1:
-  // a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy, and
-  // links for controllers that share one, so that limits are readable where programs look for them. With
-  // `whole`, on v2, the host's whole tree, for a container without a cgroup namespace: what
-  // /proc/self/cgroup says there is a path in that.
-  std::vector<MountPlan> Mounts(const std::string& destination, bool read_only, bool whole = false) const;
+  // a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy,
+  // and links for controllers that share one, so that limits are readable where programs look for
+  // them. With `whole`, on v2, the host's whole tree, for a container without a cgroup namespace:
+  // what /proc/self/cgroup says there is a path in that.
+  std::vector<MountPlan> Mounts(const std::string& destination,
+                                bool read_only,
+                                bool whole = false) const;
 
-  // v2: hands the group to those in it who have a writable mount of it: they may make groups below, a bounded
-  // number, and move their processes there. `uid` and `gid` are what root is to the container on the host.
-  // The limits stay out of their reach where CgroupLayout::nsdelegate is.
+  // v2: hands the group to those in it who have a writable mount of it: they may make groups below,
+  // a bounded number, and move their processes there. `uid` and `gid` are what root is to the
+  // container on the host. The limits stay out of their reach where CgroupLayout::nsdelegate is.
   absl::Status HandOver(uint32_t uid, uint32_t gid) const;
 
   // Thaws it if it was frozen itself; what is frozen above it stays so. Does not wait. Absent: OK.

@@ -29,8 +29,8 @@ absl::StatusOr<Rule> Parse(const OciDeviceRule& rule) {
   auto refuse = [](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("resources.devices: ", why));
   };
-  Rule parsed{.allow = rule.allow, .major = rule.major.value_or(-1),
-              .minor = rule.minor.value_or(-1)};
+  Rule parsed{
+      .allow = rule.allow, .major = rule.major.value_or(-1), .minor = rule.minor.value_or(-1)};
   if (rule.type == "b" || rule.type == "c" || rule.type == "u") {
     parsed.type = rule.type == "b" ? 'b' : 'c';
   } else if (!rule.type.empty() && rule.type != "a") {
@@ -41,10 +41,14 @@ absl::StatusOr<Rule> Parse(const OciDeviceRule& rule) {
     return refuse("a device number is out of range");
   }
   for (char c : rule.access) {
-    if (c == 'r') parsed.access |= BPF_DEVCG_ACC_READ;
-    else if (c == 'w') parsed.access |= BPF_DEVCG_ACC_WRITE;
-    else if (c == 'm') parsed.access |= BPF_DEVCG_ACC_MKNOD;
-    else return refuse(absl::StrCat("unknown access \"", rule.access, "\""));
+    if (c == 'r')
+      parsed.access |= BPF_DEVCG_ACC_READ;
+    else if (c == 'w')
+      parsed.access |= BPF_DEVCG_ACC_WRITE;
+    else if (c == 'm')
+      parsed.access |= BPF_DEVCG_ACC_MKNOD;
+    else
+      return refuse(absl::StrCat("unknown access \"", rule.access, "\""));
   }
   if (parsed.access == 0) parsed.access = kAllAccess;
   return parsed;
@@ -68,8 +72,8 @@ bpf_insn Insn(uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm) 
   return {.code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm};
 }
 
-// The kernel passes access_type = (access << 16) | type, major, minor in r1. The program collects in
-// r6 the access bits that are still undecided; walking the rules from the last to the first, the
+// The kernel passes access_type = (access << 16) | type, major, minor in r1. The program collects
+// in r6 the access bits that are still undecided; walking the rules from the last to the first, the
 // first that matches decides its bits. Denying an undecided bit denies the access.
 class Program {
  public:
@@ -88,7 +92,8 @@ class Program {
       skips.push_back(code_.size());
       Add(BPF_JMP | BPF_JNE | BPF_K, reg, 0, 0, static_cast<int32_t>(value));
     };
-    if (rule.type != 'a') unless_equal(2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+    if (rule.type != 'a')
+      unless_equal(2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
     if (rule.major >= 0) unless_equal(4, rule.major);
     if (rule.minor >= 0) unless_equal(5, rule.minor);
     if (rule.allow) {
@@ -186,12 +191,11 @@ absl::StatusOr<std::vector<CgroupWrite>> DeviceWritesV1(const std::vector<OciDev
     CRISP_ASSIGN_OR_RETURN(Rule parsed, Parse(rule));
     const char* file = parsed.allow ? "devices.allow" : "devices.deny";
     auto add = [&](char type) {
-      writes.push_back({.controller = "devices",
-                        .file = file,
-                        .value = absl::StrCat(absl::string_view(&type, 1), " ",
-                                              NumberText(parsed.major), ":",
-                                              NumberText(parsed.minor), " ",
-                                              AccessText(parsed.access))});
+      writes.push_back(
+          {.controller = "devices",
+           .file = file,
+           .value = absl::StrCat(absl::string_view(&type, 1), " ", NumberText(parsed.major), ":",
+                                 NumberText(parsed.minor), " ", AccessText(parsed.access))});
     };
     // The kernel takes "a" as all of everything, whatever follows it.
     if (IsEverything(parsed)) {

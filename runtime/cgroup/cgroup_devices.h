@@ -23,7 +23,8 @@ absl::StatusOr<std::vector<uint64_t>> DeviceProgramV2(const std::vector<OciDevic
 
 // Loads the program and attaches it to the group's directory with BPF_F_ALLOW_MULTI, then detaches
 // the programs of ours (by name) that were attached before: there is no moment without rules.
-absl::Status AttachDeviceProgram(const std::string& cgroup_dir, const std::vector<uint64_t>& program);
+absl::Status AttachDeviceProgram(const std::string& cgroup_dir,
+                                 const std::vector<uint64_t>& program);
 
 }  // namespace crisp::runtime
 

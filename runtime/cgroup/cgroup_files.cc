@@ -52,22 +52,25 @@ absl::Status MakeOne(const std::string& dir, std::vector<std::string>* made) {
 absl::Status Delegate(const std::string& dir) {
   CRISP_ASSIGN_OR_RETURN(std::string available, ReadFile(dir + "/cgroup.controllers"));
   CRISP_ASSIGN_OR_RETURN(std::string enabled, ReadFile(dir + "/cgroup.subtree_control"));
-  std::vector<std::string> have = absl::StrSplit(enabled, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  std::vector<std::string> have =
+      absl::StrSplit(enabled, absl::ByAnyChar(" \n"), absl::SkipEmpty());
   std::vector<std::string> missing;
-  for (absl::string_view name : absl::StrSplit(available, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
+  for (absl::string_view name :
+       absl::StrSplit(available, absl::ByAnyChar(" \n"), absl::SkipEmpty())) {
     if (std::find(have.begin(), have.end(), name) == have.end()) {
       missing.push_back(absl::StrCat("+", name));
     }
   }
   for (const std::string& one : missing) {
     absl::Status status = WriteKernelFile(dir + "/cgroup.subtree_control", one);
-    if (!status.ok()) LogDebug("cgroup_delegate_failed", {{"dir", dir}, {"error", status.message()}});
+    if (!status.ok())
+      LogDebug("cgroup_delegate_failed", {{"dir", dir}, {"error", status.message()}});
   }
   return absl::OkStatus();
 }
 
-// Has the kernel give new groups in `parent` its cpus and mems. To write them later has it look at every
-// cpuset of the machine. Where that fails they are written.
+// Has the kernel give new groups in `parent` its cpus and mems. To write them later has it look at
+// every cpuset of the machine. Where that fails they are written.
 void HandCpusetDown(const std::string& parent) {
   const std::string file = parent + "/cgroup.clone_children";
   const absl::StatusOr<std::string> now = ReadFile(file);

@@ -28,20 +28,23 @@ absl::Status MakeGroup(const CgroupLayout& layout,
                        std::vector<std::string>* made);
 
 // Writes all, retrying at the end those that the kernel refuses with EINVAL or EBUSY for as long as
-// others succeed in between: that finds the right order for limits that bound each other (memory and
-// swap, quota, period and burst) whichever way they move. With `undo`, restores the former values
-// when it fails. `dir_of` maps a controller to the group's directory ("" when there is none).
+// others succeed in between: that finds the right order for limits that bound each other (memory
+// and swap, quota, period and burst) whichever way they move. With `undo`, restores the former
+// values when it fails. `dir_of` maps a controller to the group's directory ("" when there is
+// none).
 absl::Status WriteLimits(const std::vector<CgroupWrite>& writes,
                          const std::function<std::string(const std::string&)>& dir_of,
                          bool undo);
 
-// Why the kernel did not take a limit of the group `dir`: the file, the value and the cause, among them a group
-// above with processes of its own, which v2 hands no controllers down from. InvalidArgument where to ask again
-// is in vain. Keeps the errno.
-absl::Status LimitRefused(const CgroupWrite& write, const std::string& dir, const absl::Status& status);
+// Why the kernel did not take a limit of the group `dir`: the file, the value and the cause, among
+// them a group above with processes of its own, which v2 hands no controllers down from.
+// InvalidArgument where to ask again is in vain. Keeps the errno.
+absl::Status LimitRefused(const CgroupWrite& write,
+                          const std::string& dir,
+                          const absl::Status& status);
 
-// What to write to get back to `former`, the file's whole content, after `write`; "" when nothing can
-// be done. Exposed for tests.
+// What to write to get back to `former`, the file's whole content, after `write`; "" when nothing
+// can be done. Exposed for tests.
 std::string UndoValue(const CgroupWrite& write, const std::string& former);
 
 }  // namespace crisp::runtime

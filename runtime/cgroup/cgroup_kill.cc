@@ -83,8 +83,8 @@ absl::StatusOr<UniqueFd> Cgroup::OpenProcess(int32_t pid) const {
   return absl::NotFoundError(absl::StrCat("process ", pid, " is not in cgroup ", path_));
 }
 
-// The pid may have been given to somebody else since it was listed; the pidfd pins it, and only then
-// is its group looked at.
+// The pid may have been given to somebody else since it was listed; the pidfd pins it, and only
+// then is its group looked at.
 absl::Status Cgroup::SignalAll(int signal) const {
   CRISP_ASSIGN_OR_RETURN(std::vector<int32_t> pids, Pids());
   for (int32_t pid : pids) {
@@ -139,9 +139,12 @@ absl::Status Cgroup::Kill(const Cancel& cancel) const {
     }
     // The second round comes early in case the first missed a fork; after that everything has its
     // SIGKILL, and a freeze now and then is enough.
-    if (round == 0) CRISP_RETURN_IF_ERROR(KillOnce());
-    else if (!v2() && round % 8 == 4) CRISP_RETURN_IF_ERROR(KillFrozen());
-    else if (v2() && round % 64 == 0) CRISP_RETURN_IF_ERROR(KillOnce());
+    if (round == 0)
+      CRISP_RETURN_IF_ERROR(KillOnce());
+    else if (!v2() && round % 8 == 4)
+      CRISP_RETURN_IF_ERROR(KillFrozen());
+    else if (v2() && round % 64 == 0)
+      CRISP_RETURN_IF_ERROR(KillOnce());
     absl::SleepFor(std::min(pause, std::max(cancel.remaining(), absl::ZeroDuration())));
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }
@@ -167,8 +170,7 @@ absl::Status Cgroup::Freeze(bool frozen, const Cancel& cancel) const {
   CRISP_RETURN_IF_ERROR(WriteKernelFile(file, wanted));
   absl::Duration pause = absl::Microseconds(100);
   while (true) {
-    CRISP_ASSIGN_OR_RETURN(std::string state,
-                           ReadFile(v2() ? dir + "/cgroup.events" : file));
+    CRISP_ASSIGN_OR_RETURN(std::string state, ReadFile(v2() ? dir + "/cgroup.events" : file));
     if (v2() ? ParseFlatKeyed(state)["frozen"] == (frozen ? 1u : 0u)
              : absl::StartsWith(state, wanted)) {
       return absl::OkStatus();

@@ -16,8 +16,8 @@ namespace {
 
 bool IsController(absl::string_view word) {
   static const auto* const kControllers = new std::set<std::string>{
-      "blkio", "cpu",     "cpuacct",  "cpuset",     "devices", "freezer",
-      "hugetlb", "memory", "net_cls", "net_prio", "perf_event", "pids",    "rdma"};
+      "blkio",  "cpu",     "cpuacct",  "cpuset",     "devices", "freezer", "hugetlb",
+      "memory", "net_cls", "net_prio", "perf_event", "pids",    "rdma"};
   return kControllers->contains(std::string(word));
 }
 
@@ -71,7 +71,8 @@ absl::Status CheckParts(absl::string_view parent) {
   for (absl::string_view part : absl::StrSplit(parent, '/')) {
     if (part == "..") return BadParent(parent, "has \"..\"");
   }
-  if (parent.find('\0') != absl::string_view::npos || parent.find('\n') != absl::string_view::npos) {
+  if (parent.find('\0') != absl::string_view::npos ||
+      parent.find('\n') != absl::string_view::npos) {
     return BadParent(parent, "has a control character");
   }
   return absl::OkStatus();
@@ -112,7 +113,8 @@ absl::StatusOr<CgroupLayout> ParseCgroupLayout(absl::string_view mountinfo) {
   CgroupLayout v1;
   std::vector<CgroupHierarchy> unified;
   bool nsdelegate = false;
-  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) AddMount(line, v1, unified, nsdelegate);
+  for (absl::string_view line : absl::StrSplit(mountinfo, '\n'))
+    AddMount(line, v1, unified, nsdelegate);
   if (!v1.hierarchies.empty()) {
     v1.hybrid = !unified.empty();
     return v1;

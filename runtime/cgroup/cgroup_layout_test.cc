@@ -78,9 +78,12 @@ TEST(CgroupLayoutTest, NamesGroupsForEachDriver) {
 }
 
 TEST(CgroupLayoutTest, KnowsWhetherNamespacesAreDelegated) {
-  EXPECT_TRUE(ParseCgroupLayout("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n")
-                  ->nsdelegate);
-  EXPECT_FALSE(ParseCgroupLayout("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")->nsdelegate);
+  EXPECT_TRUE(
+      ParseCgroupLayout(
+          "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n")
+          ->nsdelegate);
+  EXPECT_FALSE(
+      ParseCgroupLayout("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")->nsdelegate);
 }
 
 TEST(CgroupLayoutTest, KnowsAPodsDriverByItsRecord) {

@@ -21,7 +21,8 @@ bool Lists(const std::string& file, absl::string_view controller) {
   return false;
 }
 
-// Why the v2 group `dir` has no files of this controller: who of those above it does not hand it down.
+// Why the v2 group `dir` has no files of this controller: who of those above it does not hand it
+// down.
 std::string WhyMissing(absl::string_view dir, absl::string_view controller) {
   std::string below(dir);
   for (;;) {
@@ -32,10 +33,14 @@ std::string WhyMissing(absl::string_view dir, absl::string_view controller) {
     if (Lists(group + "/cgroup.subtree_control", controller)) return "";
     if (Lists(group + "/cgroup.controllers", controller)) {
       const std::string procs = ReadFile(group + "/cgroup.procs").value_or("");
-      if (procs.empty()) return absl::StrCat("the controller is not enabled in ", group, "/cgroup.subtree_control");
-      return absl::StrCat("a group with processes of its own hands no controllers down (\"no internal processes\"), "
-                          "and pid ", procs.substr(0, procs.find('\n')), " is in ", group,
-                          ": move what is there into a group below it");
+      if (procs.empty())
+        return absl::StrCat("the controller is not enabled in ", group, "/cgroup.subtree_control");
+      return absl::StrCat(
+          "a group with processes of its own hands no controllers down (\"no internal "
+          "processes\"), "
+          "and pid ",
+          procs.substr(0, procs.find('\n')), " is in ", group,
+          ": move what is there into a group below it");
     }
     below = group;
   }
@@ -49,14 +54,18 @@ absl::StatusCode CodeOf(int error, const absl::Status& status) {
     case E2BIG:
     case ENODEV:
     case ENXIO:
-    case EOPNOTSUPP: return absl::StatusCode::kInvalidArgument;
-    default: return status.code();
+    case EOPNOTSUPP:
+      return absl::StatusCode::kInvalidArgument;
+    default:
+      return status.code();
   }
 }
 
 }  // namespace
 
-absl::Status LimitRefused(const CgroupWrite& write, const std::string& dir, const absl::Status& status) {
+absl::Status LimitRefused(const CgroupWrite& write,
+                          const std::string& dir,
+                          const absl::Status& status) {
   const int error = ErrnoOf(status);
   absl::StatusCode code = CodeOf(error, status);
   std::string why = error == 0 ? std::string(status.message()) : std::string(std::strerror(error));
@@ -66,9 +75,10 @@ absl::Status LimitRefused(const CgroupWrite& write, const std::string& dir, cons
     code = why.empty() ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kFailedPrecondition;
     if (why.empty()) why = "this kernel has no such file";
   }
-  absl::Status told(code, absl::StrCat(write.file, " cannot be set to \"", write.value.substr(0, kMostOfAValue),
-                                       write.value.size() > kMostOfAValue ? "…" : "", "\": ", why,
-                                       " (cgroup ", dir, ")"));
+  absl::Status told(
+      code, absl::StrCat(write.file, " cannot be set to \"", write.value.substr(0, kMostOfAValue),
+                         write.value.size() > kMostOfAValue ? "…" : "", "\": ", why, " (cgroup ",
+                         dir, ")"));
   status.ForEachPayload(
       [&told](absl::string_view url, const absl::Cord& payload) { told.SetPayload(url, payload); });
   return told;

@@ -188,7 +188,8 @@ void BlockIoV2(const OciBlockIo& io, Writes& out) {
   for (const OciWeightDevice& d : io.weight_device) {
     if (!d.weight.has_value()) continue;
     out.Add("", "io.bfq.weight", absl::StrCat(d.major, ":", d.minor, " ", *d.weight), true);
-    out.Add("", "io.weight", absl::StrCat(d.major, ":", d.minor, " ", BlkioToIoWeight(*d.weight)), true);
+    out.Add("", "io.weight", absl::StrCat(d.major, ":", d.minor, " ", BlkioToIoWeight(*d.weight)),
+            true);
   }
   Throttle(io.throttle_read_bps, "", "io.max", "rbps=", out);
   Throttle(io.throttle_write_bps, "", "io.max", "wbps=", out);
@@ -241,7 +242,8 @@ void PutList(std::vector<T>& into, const std::vector<T>& value) {
 }  // namespace
 
 bool IsHugePageSize(absl::string_view text) {
-  return absl::EndsWith(text, "B") && text.find_first_not_of("0123456789KMGB") == absl::string_view::npos;
+  return absl::EndsWith(text, "B") &&
+         text.find_first_not_of("0123456789KMGB") == absl::string_view::npos;
 }
 
 uint64_t SharesToWeight(uint64_t shares) {
@@ -295,8 +297,10 @@ OciResources MergeResources(const OciResources& base, const OciResources& change
   for (const OciHugepageLimit& page : change.hugepage_limits) {
     auto same = std::find_if(merged.hugepage_limits.begin(), merged.hugepage_limits.end(),
                              [&](const auto& p) { return p.page_size == page.page_size; });
-    if (same == merged.hugepage_limits.end()) merged.hugepage_limits.push_back(page);
-    else same->limit = page.limit;
+    if (same == merged.hugepage_limits.end())
+      merged.hugepage_limits.push_back(page);
+    else
+      same->limit = page.limit;
   }
   for (const auto& [file, value] : change.unified) merged.unified[file] = value;
   return merged;

@@ -23,9 +23,9 @@ absl::StatusOr<std::vector<CgroupWrite>> CgroupWrites(const OciResources& resour
 // Whether a group has that value when it is made.
 bool IsInitialValue(const CgroupWrite& write);
 
-// CFS shares (2…262144) → v2 weight (1…10000), so that the least, the usual (1024 → 100) and the greatest
-// meet, as the other runtimes and the kubelet's own groups have it: the logarithm of the weight is quadratic
-// in that of the shares.
+// CFS shares (2…262144) → v2 weight (1…10000), so that the least, the usual (1024 → 100) and the
+// greatest meet, as the other runtimes and the kubelet's own groups have it: the logarithm of the
+// weight is quadratic in that of the shares.
 uint64_t SharesToWeight(uint64_t shares);
 // blkio weight (10…1000) → io.weight (1…10000).
 uint64_t BlkioToIoWeight(uint64_t weight);

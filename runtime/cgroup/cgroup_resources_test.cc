@@ -78,15 +78,15 @@ TEST(CgroupResourcesTest, UnlimitedAndSwap) {
 }
 
 TEST(CgroupResourcesTest, InitialValues) {
-  for (const CgroupWrite& write : {CgroupWrite{"cpu", "cpu.cfs_period_us", "100000"},
-                                   CgroupWrite{"cpu", "cpu.cfs_quota_us", "-1"},
-                                   CgroupWrite{"", "cpu.max", "max 100000"}}) {
+  for (const CgroupWrite& write :
+       {CgroupWrite{"cpu", "cpu.cfs_period_us", "100000"},
+        CgroupWrite{"cpu", "cpu.cfs_quota_us", "-1"}, CgroupWrite{"", "cpu.max", "max 100000"}}) {
     EXPECT_TRUE(IsInitialValue(write)) << write.file;
   }
-  for (const CgroupWrite& write : {CgroupWrite{"cpu", "cpu.cfs_period_us", "50000"},
-                                   CgroupWrite{"cpu", "cpu.cfs_quota_us", "100000"},
-                                   CgroupWrite{"", "cpu.max", "max 50000"},
-                                   CgroupWrite{"memory", "memory.limit_in_bytes", "-1"}}) {
+  for (const CgroupWrite& write :
+       {CgroupWrite{"cpu", "cpu.cfs_period_us", "50000"},
+        CgroupWrite{"cpu", "cpu.cfs_quota_us", "100000"}, CgroupWrite{"", "cpu.max", "max 50000"},
+        CgroupWrite{"memory", "memory.limit_in_bytes", "-1"}}) {
     EXPECT_FALSE(IsInitialValue(write)) << write.file << " " << write.value;
   }
 }
@@ -137,7 +137,8 @@ TEST(CgroupResourcesTest, RefusesWhatCannotBe) {
 TEST(CgroupResourcesTest, RefusesWhatIsNoLimit) {
   OciResources r;
   r.unified = {{"memory.reclaim", "1M"}};
-  EXPECT_THAT(CgroupWrites(r, true), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no limit")));
+  EXPECT_THAT(CgroupWrites(r, true),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no limit")));
 }
 
 // The files of groups, as far as the cause is read from them.
@@ -156,16 +157,19 @@ TEST(CgroupRefusalTest, NamesTheCause) {
   const auto refused = [&group](const std::string& file, int error) {
     return LimitRefused({.file = file, .value = "7"}, group, ErrnoError(error, "open"));
   };
-  EXPECT_THAT(refused("memory.max", ENOENT),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("memory.max cannot be set to \"7\""), HasSubstr("no internal processes"),
-                             HasSubstr("pid 42 is in " + parent))));
+  EXPECT_THAT(
+      refused("memory.max", ENOENT),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr("memory.max cannot be set to \"7\""),
+                     HasSubstr("no internal processes"), HasSubstr("pid 42 is in " + parent))));
   put(parent + "/cgroup.procs", "");
   EXPECT_THAT(refused("memory.max", ENOENT),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(parent + "/cgroup.subtree_control")));
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr(parent + "/cgroup.subtree_control")));
   EXPECT_THAT(refused("cpu.nothing", ENOENT),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no such file")));
-  EXPECT_THAT(refused("rdma.max", ENOENT), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controller rdma")));
+  EXPECT_THAT(refused("rdma.max", ENOENT),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controller rdma")));
   const absl::Status invalid = refused("cpuset.cpus", ERANGE);
   EXPECT_THAT(invalid, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("(cgroup " + group)));
   EXPECT_EQ(ErrnoOf(invalid), ERANGE);
@@ -204,16 +208,17 @@ TEST(CgroupResourcesTest, MergesAChange) {
 TEST(CgroupResourcesTest, KnowsTheWayBack) {
   EXPECT_EQ(UndoValue({.file = "memory.max", .value = "5"}, "max\n"), "max");
   EXPECT_EQ(UndoValue({.file = "cpu.max", .value = "5 6"}, "max 100000\n"), "max 100000");
-  EXPECT_EQ(UndoValue({.file = "io.max", .value = "8:0 rbps=1"}, "8:16 rbps=2\n8:0 rbps=3 wbps=max\n"),
-            "8:0 rbps=3 wbps=max");
+  EXPECT_EQ(
+      UndoValue({.file = "io.max", .value = "8:0 rbps=1"}, "8:16 rbps=2\n8:0 rbps=3 wbps=max\n"),
+      "8:0 rbps=3 wbps=max");
   EXPECT_EQ(UndoValue({.file = "io.max", .value = "8:0 rbps=1"}, ""),
             "8:0 rbps=max wbps=max riops=max wiops=max");
   EXPECT_EQ(UndoValue({.file = "blkio.throttle.read_bps_device", .value = "8:0 1"}, ""), "8:0 0");
   EXPECT_EQ(UndoValue({.file = "io.weight", .value = "default 7"}, "default 100\n8:0 50\n"),
             "default 100");
-  EXPECT_EQ(UndoValue({.file = "memory.oom_control", .value = "1"},
-                      "oom_kill_disable 0\nunder_oom 0\n"),
-            "0");
+  EXPECT_EQ(
+      UndoValue({.file = "memory.oom_control", .value = "1"}, "oom_kill_disable 0\nunder_oom 0\n"),
+      "0");
 }
 
 TEST(CgroupDevicesTest, V1Writes) {

@@ -1,5 +1,3 @@
-#include "runtime/cgroup/cgroup.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <linux/bpf.h>
@@ -20,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
+#include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/cgroup_devices.h"
 #include "runtime/cgroup/cgroup_stats.h"
 #include "runtime/oci/default_spec.h"
@@ -109,7 +108,8 @@ TEST_F(CgroupTest, GroupsMayRunWhereTheirParentMay) {
   ASSERT_OK(WriteKernelFile(top + flag, "0"));
   ASSERT_OK(Make({}));
   EXPECT_EQ(Value("cpuset", "cpuset.cpus"), "0");
-  EXPECT_EQ(Value("cpuset", "cpuset.mems"), absl::StripAsciiWhitespace(*ReadFile(top + "/cpuset.mems")));
+  EXPECT_EQ(Value("cpuset", "cpuset.mems"),
+            absl::StripAsciiWhitespace(*ReadFile(top + "/cpuset.mems")));
   OciResources change;
   change.cpu.cpus = "0";
   EXPECT_OK(group_->Update(change));
@@ -185,7 +185,8 @@ TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
   ASSERT_OK(first.CreateDirs());
   Spawn(first.Dirs());
   Spawn(nested.Dirs(), [] { raise(SIGSTOP); });
-  for (int i = 0; i < 1000 && group_->Pids()->size() < 2; ++i) absl::SleepFor(absl::Milliseconds(1));
+  for (int i = 0; i < 1000 && group_->Pids()->size() < 2; ++i)
+    absl::SleepFor(absl::Milliseconds(1));
   EXPECT_THAT(*group_->Pids(), SizeIs(2));
   EXPECT_FALSE(*group_->IsEmpty());
   EXPECT_THAT(group_->Remove(Within(absl::Seconds(1))),
@@ -197,7 +198,8 @@ TEST_F(CgroupTest, KillsNestedAndStoppedProcesses) {
 
 // A process of this number, which nobody may have.
 pid_t SpawnAs(pid_t pid) {
-  clone_args args = {.exit_signal = SIGCHLD, .set_tid = reinterpret_cast<uint64_t>(&pid), .set_tid_size = 1};
+  clone_args args = {
+      .exit_signal = SIGCHLD, .set_tid = reinterpret_cast<uint64_t>(&pid), .set_tid_size = 1};
   const pid_t child = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof(args)));
   if (child == 0) {
     while (true) pause();
@@ -313,8 +315,8 @@ TEST_F(CgroupTest, ReadsStatistics) {
   CgroupStatsReader reader(*group_);
   absl::StatusOr<CgroupStats> stats = reader.Read();
   // The kernel accounts CPU time at its ticks and switches, so it may come later than the memory.
-  for (int i = 0; i < 2000 && stats.ok() &&
-                  (stats->memory.usage < (8 << 20) || stats->cpu.usage_ns == 0);
+  for (int i = 0;
+       i < 2000 && stats.ok() && (stats->memory.usage < (8 << 20) || stats->cpu.usage_ns == 0);
        ++i) {
     absl::SleepFor(absl::Milliseconds(1));
     stats = reader.Read();
@@ -350,19 +352,22 @@ TEST_F(CgroupTest, MountsShowTheGroupsOwnDirectories) {
 
 // Nothing of the host's own directory of hierarchies, which all containers would share.
 TEST(CgroupMountsTest, VersionOneHasATmpfsOfItsOwn) {
-  const auto layout = std::make_shared<const CgroupLayout>(CgroupLayout{
-      .hierarchies = {{"/sys/fs/cgroup/cpu,cpuacct", {"cpu", "cpuacct"}}, {"/sys/fs/cgroup/pids", {"pids"}}}});
+  const auto layout = std::make_shared<const CgroupLayout>(
+      CgroupLayout{.hierarchies = {{"/sys/fs/cgroup/cpu,cpuacct", {"cpu", "cpuacct"}},
+                                   {"/sys/fs/cgroup/pids", {"pids"}}}});
   const Cgroup group(layout, "/pod/c");
   for (const bool read_only : {true, false}) {
     const std::vector<MountPlan> mounts = group.Mounts("/sys/fs/cgroup", read_only);
     ASSERT_EQ(mounts.size(), 3u);
     EXPECT_EQ(mounts[0].kind, MountKind::kFs);
     EXPECT_EQ(mounts[0].type, "tmpfs");
-    EXPECT_EQ(mounts[0].lowers, (std::vector<std::string>{"cpu cpu,cpuacct", "cpuacct cpu,cpuacct"}));
+    EXPECT_EQ(mounts[0].lowers,
+              (std::vector<std::string>{"cpu cpu,cpuacct", "cpuacct cpu,cpuacct"}));
     EXPECT_EQ(mounts[1].source, "/sys/fs/cgroup/cpu,cpuacct/pod/c");
     EXPECT_EQ(mounts[1].destination, "/sys/fs/cgroup/cpu,cpuacct");
     EXPECT_EQ(mounts[2].destination, "/sys/fs/cgroup/pids");
-    for (const MountPlan& mount : mounts) EXPECT_EQ((mount.attributes & 1) != 0, read_only) << mount.destination;
+    for (const MountPlan& mount : mounts)
+      EXPECT_EQ((mount.attributes & 1) != 0, read_only) << mount.destination;
   }
 }
 

@@ -104,7 +104,8 @@ absl::StatusOr<absl::string_view> CgroupStatsReader::Slurp(const std::string& co
     size += static_cast<size_t>(got);
     if (got == 0) break;
     if (size == buffer_.size()) buffer_.resize(2 * size);
-    if (size > (1u << 20)) return absl::ResourceExhaustedError(absl::StrCat(entry.path, ": too long"));
+    if (size > (1u << 20))
+      return absl::ResourceExhaustedError(absl::StrCat(entry.path, ": too long"));
   }
   return absl::string_view(buffer_.data(), size);
 }
@@ -129,12 +130,14 @@ absl::Status CgroupStatsReader::ReadHugetlb(CgroupStats& stats) {
   // Those of any architecture; a size that is not there costs one failed open.
   for (const char* size : {"64KB", "1MB", "2MB", "16MB", "32MB", "512MB", "1GB", "2GB", "16GB"}) {
     const std::string base = absl::StrCat("hugetlb.", size, ".");
-    CRISP_ASSIGN_OR_RETURN(absl::string_view usage,
-                           Slurp("hugetlb", (base + (cgroup_.v2() ? "current" : "usage_in_bytes")).c_str()));
+    CRISP_ASSIGN_OR_RETURN(
+        absl::string_view usage,
+        Slurp("hugetlb", (base + (cgroup_.v2() ? "current" : "usage_in_bytes")).c_str()));
     if (usage.empty()) continue;
     CgroupStats::Hugetlb pages{.page_size = size, .usage = ParseCgroupNumber(usage).value_or(0)};
     if (!cgroup_.v2()) {
-      CRISP_ASSIGN_OR_RETURN(absl::string_view peak, Slurp("hugetlb", (base + "max_usage_in_bytes").c_str()));
+      CRISP_ASSIGN_OR_RETURN(absl::string_view peak,
+                             Slurp("hugetlb", (base + "max_usage_in_bytes").c_str()));
       pages.max_usage = ParseCgroupNumber(peak);
     }
     stats.hugetlb.push_back(std::move(pages));
@@ -172,7 +175,8 @@ absl::Status CgroupStatsReader::ReadV1(CgroupStats& stats) {
   CRISP_ASSIGN_OR_RETURN(absl::string_view peak, Slurp("memory", "memory.max_usage_in_bytes"));
   memory.max_usage = ParseCgroupNumber(peak);
   CRISP_ASSIGN_OR_RETURN(absl::string_view both, Slurp("memory", "memory.memsw.limit_in_bytes"));
-  if (std::optional<uint64_t> total = V1Limit(both); total.has_value() && memory.limit.has_value()) {
+  if (std::optional<uint64_t> total = V1Limit(both);
+      total.has_value() && memory.limit.has_value()) {
     memory.swap_limit = Above(*total, *memory.limit);
   }
   CRISP_ASSIGN_OR_RETURN(absl::string_view oom, Slurp("memory", "memory.oom_control"));

@@ -27,20 +27,20 @@ struct CgroupStats {
   } cpu;
   struct Memory {
     uint64_t usage = 0;
-    uint64_t working_set = 0;      // usage − inactive file pages, at least 0
-    uint64_t rss = 0;              // anonymous memory
+    uint64_t working_set = 0;  // usage − inactive file pages, at least 0
+    uint64_t rss = 0;          // anonymous memory
     uint64_t cache = 0, mapped_file = 0, kernel = 0;
     uint64_t active_file = 0, inactive_file = 0;
     uint64_t dirty_file = 0, writeback_file = 0;
     uint64_t page_faults = 0, major_page_faults = 0;
     uint64_t refaults_anon = 0, refaults_file = 0;
     uint64_t pages_scanned = 0, pages_stolen = 0;  // by reclaim; v2 only
-    uint64_t high_events = 0;  // times above memory.high; v2 only
-    std::optional<uint64_t> limit;  // unset: none
+    uint64_t high_events = 0;                      // times above memory.high; v2 only
+    std::optional<uint64_t> limit;                 // unset: none
     std::optional<uint64_t> max_usage;
-    uint64_t fail_count = 0;        // times the limit was hit
+    uint64_t fail_count = 0;  // times the limit was hit
     uint64_t oom_kills = 0;
-    std::optional<uint64_t> swap;   // swap alone
+    std::optional<uint64_t> swap;        // swap alone
     std::optional<uint64_t> swap_limit;  // swap alone; unset: none or no accounting
     std::optional<Pressure> pressure;
   } memory;
@@ -49,8 +49,8 @@ struct CgroupStats {
     std::optional<uint64_t> limit;  // unset: none
   } pids;
   struct Hugetlb {
-    std::string page_size;  // "2MB"
-    uint64_t usage = 0;     // bytes
+    std::string page_size;              // "2MB"
+    uint64_t usage = 0;                 // bytes
     std::optional<uint64_t> max_usage;  // v1 only
   };
   std::vector<Hugetlb> hugetlb;  // of the sizes that the kernel accounts for
@@ -63,8 +63,8 @@ struct CgroupStats {
 // The CPU time that a group has used, from one file. NotFound when the group is gone.
 absl::StatusOr<uint64_t> ReadCpuUsageNs(const Cgroup& cgroup);
 
-// Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up to
-// 30 descriptors, which do not keep the group from being removed.
+// Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up
+// to 30 descriptors, which do not keep the group from being removed.
 class CgroupStatsReader {
  public:
   explicit CgroupStatsReader(const Cgroup& cgroup);

@@ -17,8 +17,10 @@ std::vector<absl::string_view> Words(absl::string_view line) {
 }
 
 bool ParseDevice(absl::string_view text, DeviceIo& device) {
-  std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
-  return absl::SimpleAtoi(parts.first, &device.major) && absl::SimpleAtoi(parts.second, &device.minor);
+  std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits(':', 1));
+  return absl::SimpleAtoi(parts.first, &device.major) &&
+         absl::SimpleAtoi(parts.second, &device.minor);
 }
 
 PressureLine ParsePressureLine(const std::vector<absl::string_view>& words) {

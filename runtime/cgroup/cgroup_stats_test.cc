@@ -13,7 +13,8 @@ TEST(CgroupStatsParseTest, FlatKeyed) {
 
 TEST(CgroupStatsParseTest, PressureInNanoseconds) {
   auto pressure = ParsePressure(
-      "some avg10=1.50 avg60=2.25 avg300=0.00 total=12\nfull avg10=0.50 avg60=0 avg300=0 total=3\n");
+      "some avg10=1.50 avg60=2.25 avg300=0.00 total=12\nfull avg10=0.50 avg60=0 avg300=0 "
+      "total=3\n");
   ASSERT_TRUE(pressure.has_value());
   EXPECT_EQ(pressure->some.avg10, 1.5);
   EXPECT_EQ(pressure->some.avg60, 2.25);
@@ -28,7 +29,8 @@ TEST(CgroupStatsParseTest, Io) {
   ASSERT_EQ(devices.size(), 1u);
   EXPECT_EQ(devices[0].major, 8u);
   EXPECT_EQ(devices[0].writes, 4u);
-  devices = ParseBlkio("8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n", "8:0 Read 1\n8:16 Write 2\n");
+  devices = ParseBlkio("8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n",
+                       "8:0 Read 1\n8:16 Write 2\n");
   ASSERT_EQ(devices.size(), 2u);
   EXPECT_EQ(devices[0].read_bytes, 10u);
   EXPECT_EQ(devices[0].write_bytes, 20u);

@@ -47,15 +47,16 @@ absl::Status Failed(absl::string_view what, int result) {
   return absl::UnavailableError(ErrnoError(-result, text).message());
 }
 
-// A connection whose other side has answered. sd_bus_open_system() only begins one, and the first call on it
-// would wait for the rest much longer than it may.
+// A connection whose other side has answered. sd_bus_open_system() only begins one, and the first
+// call on it would wait for the rest much longer than it may.
 absl::StatusOr<Bus> Connect(const Cancel& cancel) {
   sd_bus* raw = nullptr;
   int result = sd_bus_open_system(&raw);
   Bus bus(raw);
   if (result < 0) return Failed("connect to the system bus", result);
   while ((result = sd_bus_is_ready(bus.get())) == 0) {
-    if (cancel.remaining() <= absl::ZeroDuration()) return Failed("connect to the system bus", -ETIMEDOUT);
+    if (cancel.remaining() <= absl::ZeroDuration())
+      return Failed("connect to the system bus", -ETIMEDOUT);
     CRISP_RETURN_IF_ERROR(cancel.Check("systemd: connect to the system bus"));
     result = sd_bus_process(bus.get(), nullptr);
     if (result < 0) break;
@@ -139,7 +140,8 @@ absl::Status AskForScope(sd_bus* bus,
 
 absl::Status AwaitJob(sd_bus* bus, const std::string& name, const Cancel& cancel, const Job& job) {
   while (job.result.empty()) {
-    if (cancel.remaining() <= absl::ZeroDuration()) return Failed(absl::StrCat("start ", name), -ETIMEDOUT);
+    if (cancel.remaining() <= absl::ZeroDuration())
+      return Failed(absl::StrCat("start ", name), -ETIMEDOUT);
     CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("systemd: start ", name)));
     int result = sd_bus_process(bus, nullptr);
     if (result < 0) return Failed("talk on the bus", result);
@@ -164,22 +166,22 @@ absl::Status StartPodScope(absl::string_view slice,
   CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
   Job job;
   sd_bus_slot* raw_slot = nullptr;
-  const int result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager, "JobRemoved",
-                               OnJobRemoved, &job);
+  const int result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager,
+                                         "JobRemoved", OnJobRemoved, &job);
   Slot slot(raw_slot);
   if (result < 0) return Failed("listen for JobRemoved", result);
   const std::string name = PodScopeName(pod_id);
   // Fails when there is no failed unit of that name, which is as well.
-  (void)sd_bus_call_method(bus.get(), kService, kPath, kManager, "ResetFailedUnit", nullptr, nullptr,
-                           "s", name.c_str());
+  (void)sd_bus_call_method(bus.get(), kService, kPath, kManager, "ResetFailedUnit", nullptr,
+                           nullptr, "s", name.c_str());
   CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), pids, cancel, job));
   return AwaitJob(bus.get(), name, cancel, job);
 }
 
 absl::Status AskSystemd(const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
-  const int result = sd_bus_call_method(bus.get(), kService, kPath, "org.freedesktop.DBus.Peer", "Ping",
-                                        nullptr, nullptr, "");
+  const int result = sd_bus_call_method(bus.get(), kService, kPath, "org.freedesktop.DBus.Peer",
+                                        "Ping", nullptr, nullptr, "");
   return result < 0 ? Failed("ask whether it is there", result) : absl::OkStatus();
 }
 

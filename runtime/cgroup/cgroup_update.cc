@@ -18,9 +18,9 @@ absl::Status Cgroup::CheckMemoryFits(const OciResources& change) const {
   CgroupStatsReader reader(*this);
   CRISP_ASSIGN_OR_RETURN(CgroupStats stats, reader.Read());
   if (stats.memory.working_set <= static_cast<uint64_t>(limit)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("memory limit ", limit, " of cgroup ", path_, " is below the ",
-                   stats.memory.working_set, " bytes in use"));
+  return absl::FailedPreconditionError(absl::StrCat("memory limit ", limit, " of cgroup ", path_,
+                                                    " is below the ", stats.memory.working_set,
+                                                    " bytes in use"));
 }
 
 absl::Status Cgroup::Update(const OciResources& change) const {

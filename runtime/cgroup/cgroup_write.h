@@ -10,7 +10,7 @@ struct CgroupWrite {
   std::string controller;  // v1 hierarchy; "" on v2
   std::string file;        // "cpu.max"
   std::string value;
-  bool optional = false;   // the file may be missing (no swap accounting, no such controller)
+  bool optional = false;  // the file may be missing (no swap accounting, no such controller)
   bool operator==(const CgroupWrite&) const = default;
 };
 

@@ -23,8 +23,8 @@ absl::Status SetDir(int fs, const char* key, const std::string& path) {
   return ErrnoError(errno, absl::StrCat("overlay: ", key, " ", path));
 }
 
-// Before Linux 6.5 overlayfs has mount(2)'s interface behind the new one, which takes whatever it is
-// given and refuses it all at the end, with a line in the kernel's log. Asked once.
+// Before Linux 6.5 overlayfs has mount(2)'s interface behind the new one, which takes whatever it
+// is given and refuses it all at the end, with a line in the kernel's log. Asked once.
 bool HasOptionsOnly() {
   static const bool answer = [] {
     const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
@@ -42,7 +42,8 @@ absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lo
   const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
   if (!fs.valid()) return ErrnoError(errno, "fsopen overlay");
   (void)fsconfig(fs.get(), FSCONFIG_SET_STRING, "source", "overlay", 0);
-  for (const std::string& lower : lower_dirs) CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "lowerdir+", lower));
+  for (const std::string& lower : lower_dirs)
+    CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "lowerdir+", lower));
   CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "upperdir", upper_dir));
   CRISP_RETURN_IF_ERROR(SetDir(fs.get(), "workdir", work_dir));
   if (fsconfig(fs.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) != 0 ||

@@ -20,7 +20,8 @@
 #include "runtime/seccomp/seccomp_filter.h"
 #include "runtime/seccomp/seccomp_profile.h"
 
-// How processes come to be and to their end, and what containers see of it that trace whatever they see.
+// How processes come to be and to their end, and what containers see of it that trace whatever they
+// see.
 
 namespace crisp::runtime {
 namespace {
@@ -30,8 +31,8 @@ using ::testing::HasSubstr;
 constexpr uint64_t kOneCap = 0x400, kSysAdmin = 1u << 21;
 constexpr uint32_t kUser = 1234;
 
-// A process inside a container's PID and mount namespaces that may trace all others there, and does this to each that
-// comes, as often as it can, until it ends.
+// A process inside a container's PID and mount namespaces that may trace all others there, and does
+// this to each that comes, as often as it can, until it ends.
 class Tenant {
  public:
   Tenant(pid_t init, const std::function<void(int pid, int* found)>& look) {
@@ -114,8 +115,9 @@ void SeekTheOutside(int pid, int* found) {
     while (const dirent* entry = readdir(fds)) {
       if (entry->d_name[0] == '.') continue;
       const std::string link = LinkOf(pid, absl::StrCat("fd/", entry->d_name).c_str());
-      descriptors |= !link.empty() && link.rfind("pipe:", 0) != 0 && link.rfind("socket:", 0) != 0 &&
-                     link != "/dev/null" && link != "anon_inode:[fscontext]";
+      descriptors |= !link.empty() && link.rfind("pipe:", 0) != 0 &&
+                     link.rfind("socket:", 0) != 0 && link != "/dev/null" &&
+                     link != "anon_inode:[fscontext]";
     }
     closedir(fds);
   }
@@ -123,11 +125,12 @@ void SeekTheOutside(int pid, int* found) {
   // All of that counts only while it is the shim's copy: the program may do as it likes.
   if (LinkOf(pid, "exe").find("crisp-shim") == std::string::npos) return;
   const size_t permitted = status.find("CapPrm:\t"), ids = status.find("Uid:\t");
-  const uint64_t capabilities =
-      permitted == std::string::npos ? kOneCap : std::stoull(status.substr(permitted + 8, 16), nullptr, 16);
+  const uint64_t capabilities = permitted == std::string::npos
+                                    ? kOneCap
+                                    : std::stoull(status.substr(permitted + 8, 16), nullptr, 16);
   *found |= descriptors ? kDescriptor : 0;
-  // Before Linux 6.17 a process opens the procfs inside. It has a capability, and a filter that leaves nothing to be
-  // done with it.
+  // Before Linux 6.17 a process opens the procfs inside. It has a capability, and a filter that
+  // leaves nothing to be done with it.
   if (capabilities == kSysAdmin && status.find("Seccomp:\t2\n") != std::string::npos) {
     *found |= kOpener;
     return;
@@ -186,7 +189,8 @@ TEST_F(ShimBirthTest, NoEndIsLostWhileAnotherIsBorn) {
       });
       EXPECT_OK(shim_->StartContainer(second.container_id, Cancel()));
       killer.join();
-      ASSERT_EQ(observer_.WaitContainer(first.container_id).exit_code, 137) << i << " userns " << userns;
+      ASSERT_EQ(observer_.WaitContainer(first.container_id).exit_code, 137)
+          << i << " userns " << userns;
       ASSERT_EQ(observer_.WaitContainer(second.container_id).exit_code, 0) << i;
       ASSERT_OK(shim_->RemoveContainer(first.container_id));
       ASSERT_OK(shim_->RemoveContainer(second.container_id));
@@ -209,14 +213,17 @@ TEST_F(ShimBirthTest, AnExecIsSeenOnlyAsWhatItMayBe) {
   }
 }
 
-// One that is to be called from inside cannot stand before, nor keep the program from being started.
+// One that is to be called from inside cannot stand before, nor keep the program from being
+// started.
 TEST_F(ShimBirthTest, AFilterThatLetsNobodyBeBornStillStands) {
   StartPod();
   (void)Start(MakeContainer("exec sleep 1000"));
   ExecPlan exec = MakeExec(containers_.back(), "grep Seccomp: /proc/self/status");
   OciSeccomp profile = *HostDefaultSeccomp(DefaultCapabilities());
   for (OciSeccompRule& rule : profile.syscalls) {
-    std::erase_if(rule.names, [](const std::string& name) { return name == "setsid" || name == "poll" || name == "ppoll"; });
+    std::erase_if(rule.names, [](const std::string& name) {
+      return name == "setsid" || name == "poll" || name == "ppoll";
+    });
   }
   ASSERT_OK_AND_ASSIGN(const SeccompFilter filter, CompileSeccomp(profile));
   exec.process.seccomp_bpf = filter.bpf;
@@ -249,7 +256,8 @@ TEST_F(ShimBirthTest, ProcfsOfASharedPidNamespaceIsItsOwn) {
     pod.shared_pid = true;
     if (userns) pod.uid_maps = pod.gid_maps = {{0, 200000, 65536}};
     StartPod(pod);
-    ContainerPlan plan = MakeContainer("test -e /proc/$$/exe && cat /proc/1/comm; set -- /proc/[0-9]*; echo $#");
+    ContainerPlan plan =
+        MakeContainer("test -e /proc/$$/exe && cat /proc/1/comm; set -- /proc/[0-9]*; echo $#");
     plan.pid = NamespaceMode::kPod;
     EXPECT_EQ(Run(plan), "crisp-pause\n2\n") << userns;
     ShimTest::TearDown();
@@ -273,7 +281,8 @@ TEST_F(ShimBirthTest, PidOneOfASharedNamespaceHasNothing) {
     ASSERT_OK_AND_ASSIGN(const std::string mounts, ReadFile(proc + "/mountinfo"));
     EXPECT_EQ(std::count(mounts.begin(), mounts.end(), '\n'), 1) << mounts;
     ContainerPlan plan = MakeContainer(
-        "ls -A /proc/1/root/ /proc/1/root/.. 2>/dev/null | grep -v : | wc -w; test -e /proc/1/root/../proc || echo none");
+        "ls -A /proc/1/root/ /proc/1/root/.. 2>/dev/null | grep -v : | wc -w; test -e "
+        "/proc/1/root/../proc || echo none");
     plan.pid = NamespaceMode::kPod;
     EXPECT_EQ(Run(plan), "0\nnone\n") << userns;
     ShimTest::TearDown();
@@ -282,7 +291,8 @@ TEST_F(ShimBirthTest, PidOneOfASharedNamespaceHasNothing) {
 
 TEST_F(ShimBirthTest, AStoppedExecHoldsUpNobodyElse) {
   StartPod();
-  const ContainerPlan hostile = MakeContainer("exec sleep 1000"), other = MakeContainer("exec sleep 1000");
+  const ContainerPlan hostile = MakeContainer("exec sleep 1000"),
+                      other = MakeContainer("exec sleep 1000");
   const StartedProcess init = Start(hostile);
   (void)Start(other);
   for (int attempt = 0;; ++attempt) {
@@ -290,7 +300,8 @@ TEST_F(ShimBirthTest, AStoppedExecHoldsUpNobodyElse) {
     Tenant tenant(init.pid, Stop);
     const ExecPlan exec = MakeExec(hostile.container_id, "true");
     std::optional<absl::Status> result;
-    std::thread caller([&] { result = shim_->Exec(exec, {}, Cancel(absl::Now() + absl::Seconds(2))).status(); });
+    std::thread caller(
+        [&] { result = shim_->Exec(exec, {}, Cancel(absl::Now() + absl::Seconds(2))).status(); });
     const absl::Time before = absl::Now();
     EXPECT_EQ(RunExec(MakeExec(other.container_id, "echo here")), "here\n");
     EXPECT_LT(absl::Now() - before, absl::Milliseconds(1900));
@@ -306,7 +317,8 @@ TEST_F(ShimBirthTest, AStoppedExecHoldsUpNobodyElse) {
 TEST_F(ShimBirthTest, SignalsOfAStartThatIsUnderWayArrive) {
   StartPod();
   ContainerPlan plan = MakeContainer("trap 'exit 3' TERM; while true; do sleep 0.05; done");
-  plan.pid = NamespaceMode::kHost;  // pid 1 of a namespace of its own is sent nothing that it has no handler for
+  plan.pid = NamespaceMode::kHost;  // pid 1 of a namespace of its own is sent nothing that it has
+                                    // no handler for
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   std::thread starter([&] { EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel())); });
   while (!shim_->Signal(plan.container_id, SIGTERM).ok()) usleep(100);
@@ -329,7 +341,8 @@ TEST_F(ShimBirthTest, NoSignalIsIgnoredForThem) {
   }
   StartPod();
   ContainerPlan plan = MakeContainer("");
-  const std::vector<std::string> grep = {"grep", "SigIgn", "/proc/self/status"};  // a shell ignores what it likes
+  const std::vector<std::string> grep = {"grep", "SigIgn",
+                                         "/proc/self/status"};  // a shell ignores what it likes
   plan.process.argv = grep;
   EXPECT_EQ(Run(plan), "SigIgn:\t0000000000000000\n");
   plan = MakeContainer("exec sleep 1000");

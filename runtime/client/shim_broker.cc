@@ -41,7 +41,8 @@ ShimVersions VersionsIn(absl::string_view program) {
 absl::StatusOr<std::string> ShimBroker::Encode(const PodPlan& plan) const {
   absl::StatusOr<std::string> bytes = EncodePlan(plan, versions_.plan);
   if (bytes.ok()) return bytes;
-  return Annotate(bytes.status(), absl::StrCat(path_, " is of an earlier release than this crispd"));
+  return Annotate(bytes.status(),
+                  absl::StrCat(path_, " is of an earlier release than this crispd"));
 }
 
 absl::Status ShimBroker::Load(const std::string& binary) {
@@ -49,8 +50,11 @@ absl::Status ShimBroker::Load(const std::string& binary) {
   path_ = binary;
   versions_ = VersionsIn(bytes);
   if (const ShimVersions own{.wire = kWireVersion, .plan = kPlanVersion}; versions_ != own) {
-    LogWarning("shim.of_another_release", {{"path", binary}, {"wire", versions_.wire}, {"plan", versions_.plan},
-                                           {"wire_here", own.wire}, {"plan_here", own.plan}});
+    LogWarning("shim.of_another_release", {{"path", binary},
+                                           {"wire", versions_.wire},
+                                           {"plan", versions_.plan},
+                                           {"wire_here", own.wire},
+                                           {"plan_here", own.plan}});
   }
   binary_.reset(memfd_create("crisp-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
   if (!binary_) binary_.reset(memfd_create("crisp-shim", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -75,7 +79,8 @@ ShimBroker::~ShimBroker() {
   ended_.Add(last->pid);
   const pid_t pid = last->pid;
   last.reset();
-  for (absl::Time end = absl::Now() + kEndTime; ended_.Reap() > 0; absl::SleepFor(absl::Milliseconds(1))) {
+  for (absl::Time end = absl::Now() + kEndTime; ended_.Reap() > 0;
+       absl::SleepFor(absl::Milliseconds(1))) {
     if (absl::Now() > end) {
       (void)kill(pid, SIGKILL);
       return;
@@ -91,8 +96,10 @@ absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() c
   auto process = std::make_shared<Process>();
   process->socket.reset(ends[0]);
   const UniqueFd theirs(ends[1]);
-  CRISP_ASSIGN_OR_RETURN(process->pid, SpawnHelper(binary_.get(), {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
-                                                   {theirs.get()}, HelperStdio::kDaemons));
+  CRISP_ASSIGN_OR_RETURN(
+      process->pid,
+      SpawnHelper(binary_.get(), {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
+                  {theirs.get()}, HelperStdio::kDaemons));
   return process;
 }
 
@@ -192,10 +199,10 @@ absl::Status ShimBroker::WhyEnded(const Process& process) const {
       why = absl::StrCat(info.si_code == CLD_EXITED ? "exit status " : "signal ", info.si_status);
     }
   }
-  return absl::UnavailableError(absl::StrCat("the shim broker, started from ", path_, ", has ended",
-                                             why.empty() ? "" : ": ", why,
-                                             "; where that program is not of this crispd's release, install that one "
-                                             "and restart crispd"));
+  return absl::UnavailableError(absl::StrCat(
+      "the shim broker, started from ", path_, ", has ended", why.empty() ? "" : ": ", why,
+      "; where that program is not of this crispd's release, install that one "
+      "and restart crispd"));
 }
 
 }  // namespace crisp::runtime

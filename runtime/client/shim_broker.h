@@ -13,8 +13,8 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/cancel.h"
-#include "base/unique_fd.h"
 #include "base/helper_process.h"
+#include "base/unique_fd.h"
 #include "runtime/client/shim_link.h"
 
 namespace crisp::runtime {
@@ -23,20 +23,23 @@ namespace crisp::runtime {
 ShimVersions VersionsIn(absl::string_view program);
 
 // Starts shims through one broker process that runs from a sealed copy of the binary: the daemon
-// itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its mutex is never
-// held across a system call that can wait: a broker that hangs delays those who ask it, for a few seconds,
-// and is replaced.
+// itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its mutex is
+// never held across a system call that can wait: a broker that hangs delays those who ask it, for a
+// few seconds, and is replaced.
 class ShimBroker {
  public:
   // `patience`: after which a broker that takes no message is given up.
-  ShimBroker(std::string storage_root, uint64_t log_rate, absl::Duration patience = absl::Seconds(5))
+  ShimBroker(std::string storage_root,
+             uint64_t log_rate,
+             absl::Duration patience = absl::Seconds(5))
       : storage_root_(std::move(storage_root)), log_rate_(log_rate), patience_(patience) {}
   ~ShimBroker();
 
   // Once, before all else.
   absl::Status Load(const std::string& binary);
-  // What the shims read that run from that binary, which may have come with another release than this program:
-  // between the two halves of an upgrade, or because the configuration names another. Once loaded.
+  // What the shims read that run from that binary, which may have come with another release than
+  // this program: between the two halves of an upgrade, or because the configuration names another.
+  // Once loaded.
   const ShimVersions& versions() const { return versions_; }
   // The plan as they read it. FailedPrecondition when it asks for what they do not know.
   absl::StatusOr<std::string> Encode(const PodPlan& plan) const;

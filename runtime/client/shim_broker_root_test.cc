@@ -1,5 +1,3 @@
-#include "runtime/client/shim_broker.h"
-
 #include <signal.h>
 
 #include <atomic>
@@ -10,6 +8,7 @@
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
+#include "runtime/client/shim_broker.h"
 #include "runtime/client/spare_shims.h"
 
 namespace crisp::runtime {
@@ -29,7 +28,9 @@ TEST(ShimBrokerTest, OneThatHangsIsReplacedAndNobodyWaitsForAnother) {
     threads.emplace_back([&] {
       absl::StatusOr<SocketPair> pair = MakeShimSockets();
       const std::string plan(60000, 'x');
-      const bool sent = pair.ok() && broker.StartSpare(plan, pair->theirs.get(), Cancel(absl::Now() + absl::Minutes(5))).ok();
+      const bool sent =
+          pair.ok() &&
+          broker.StartSpare(plan, pair->theirs.get(), Cancel(absl::Now() + absl::Minutes(5))).ok();
       if (!sent) ++failed;
     });
   }

@@ -21,7 +21,7 @@ namespace crisp::runtime {
 
 // How a container's init or an exec ended.
 struct ExitRecord {
-  int32_t exit_code = 0;   // 128 + signal when a signal ended it
+  int32_t exit_code = 0;  // 128 + signal when a signal ended it
   int32_t signal = 0;
   absl::Time exited_at;
   bool log_truncated = false;  // the last output could not all be logged
@@ -32,10 +32,10 @@ struct ContainerReport {
   enum class State { kCreated, kRunning, kExited };
   std::string container_id;
   State state = State::kCreated;
-  pid_t pid = 0;           // as seen by the daemon; 0 unless running
-  UniqueFd pidfd;          // of it (a shim of former days passes none)
+  pid_t pid = 0;   // as seen by the daemon; 0 unless running
+  UniqueFd pidfd;  // of it (a shim of former days passes none)
   absl::Time started_at;
-  ExitRecord exit;         // when kExited
+  ExitRecord exit;  // when kExited
 };
 
 struct StartedProcess {
@@ -44,7 +44,8 @@ struct StartedProcess {
   absl::Time started_at;
 };
 
-// What a shim reads, see wire/wire.h and wire/plan_schema.h. Shims of the first release do not say it.
+// What a shim reads, see wire/wire.h and wire/plan_schema.h. Shims of the first release do not say
+// it.
 struct ShimVersions {
   uint16_t wire = 1;
   uint16_t plan = 3;
@@ -62,10 +63,11 @@ struct Stdio {
 
 // Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
 // single-threaded, so they queue behind each other) or `cancel` fires, in which case the shim still
-// finishes the operation, but a process that it starts then is killed. Calls that take no Cancel have a
-// deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs. Unavailable
-// when the shim is gone or the connection is (alive() tells which). FailedPrecondition naming what is asked for
-// and a shim of an earlier release does not know: such a shim is replaced only with its pod.
+// finishes the operation, but a process that it starts then is killed. Calls that take no Cancel
+// have a deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs.
+// Unavailable when the shim is gone or the connection is (alive() tells which). FailedPrecondition
+// naming what is asked for and a shim of an earlier release does not know: such a shim is replaced
+// only with its pod.
 class Shim {
  public:
   virtual ~Shim() = default;
@@ -81,9 +83,9 @@ class Shim {
   virtual int rtnl_fd() const = 0;
   // The pod's user namespace; -1 when it has none.
   virtual int userns_fd() const = 0;
-  // Once, after StartPod(): the directory in which the pod's files for /etc are to be made ("hostname"
-  // there is the mount source "pod:hostname"), a small file system of the pod's own. Invalid later, and of
-  // shims that have none.
+  // Once, after StartPod(): the directory in which the pod's files for /etc are to be made
+  // ("hostname" there is the mount source "pod:hostname"), a small file system of the pod's own.
+  // Invalid later, and of shims that have none.
   virtual UniqueFd TakeFiles() = 0;
   // The key of what PrepareSpares() has made in the pod's network namespace; empty: nothing.
   virtual const std::string& prepared_network() const = 0;
@@ -115,12 +117,12 @@ class Shim {
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
                                               const Cancel& cancel) = 0;
-  // Kills an exec with everything that it has started, and nothing else; returns when all have been sent
-  // their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of its own where
-  // the container has one: that is how daemonised children are found too. Without one (a container among
-  // the host's cgroups, one whose first process has moved further down) its session and all descendants
-  // die; without ExecPlan::cgroup_dirs its process group. OK when it has ended already or is unknown:
-  // what it has left behind by then is the container's.
+  // Kills an exec with everything that it has started, and nothing else; returns when all have been
+  // sent their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of
+  // its own where the container has one: that is how daemonised children are found too. Without one
+  // (a container among the host's cgroups, one whose first process has moved further down) its
+  // session and all descendants die; without ExecPlan::cgroup_dirs its process group. OK when it
+  // has ended already or is unknown: what it has left behind by then is the container's.
   virtual absl::Status KillExec(absl::string_view exec_id) = 0;
   // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
   // the other side or the container exits.
@@ -137,11 +139,11 @@ class Shim {
   virtual absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) = 0;
 
   // Ends the shim; with it go the pod's namespaces. Every container must have exited
-  // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten seconds
-  // is killed. Idempotent.
+  // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten
+  // seconds is killed. Idempotent.
   virtual absl::Status Shutdown() = 0;
-  // Ends the shim without asking it, and with it whatever it has started. OK when it is gone, which is
-  // waited for; DeadlineExceeded when that takes too long (a process in uninterruptible sleep).
+  // Ends the shim without asking it, and with it whatever it has started. OK when it is gone, which
+  // is waited for; DeadlineExceeded when that takes too long (a process in uninterruptible sleep).
   virtual absl::Status Kill() = 0;
 };
 
@@ -159,26 +161,26 @@ class ShimObserver {
   // The shim process is gone without Shutdown(); its containers have been killed by the kernel
   // (PDEATHSIG) or are being so.
   virtual void OnShimDeath(absl::string_view pod_id) = 0;
-  // The connection has ended, the process lives. Calls say Unavailable until AdoptPod() has connected
-  // again; the execs that went over the connection are killed by the shim.
+  // The connection has ended, the process lives. Calls say Unavailable until AdoptPod() has
+  // connected again; the execs that went over the connection are killed by the shim.
   virtual void OnShimLost(absl::string_view pod_id) { (void)pod_id; }
 };
 
 struct ShimPoolOptions {
   std::string shim_binary;   // copied once into a sealed memfd that all shims run from
   std::string storage_root;  // bind-visible in the shim's minimal mount namespace
-  // How many shims wait with a pod's namespaces made, for pods that need no others: making them takes
-  // the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
+  // How many shims wait with a pod's namespaces made, for pods that need no others: making them
+  // takes the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
   int spares = 0;
   // Bytes per second that the containers of one pod may log together; the faster wait. 0: no bound.
   uint64_t log_rate = 0;
-  // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods that
-  // leave out one of those sysctls get no spare; those that want another value do.
+  // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods
+  // that leave out one of those sysctls get no spare; those that want another value do.
   PodPlan usual = {};
 };
 
-// Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside; both
-// are borrowed during the call.
+// Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside;
+// both are borrowed during the call.
 using PrepareNetwork =
     std::function<absl::Status(const std::string& key, int netns_fd, int rtnl_fd)>;
 
@@ -189,30 +191,33 @@ class ShimPool {
                                                           ShimObserver* observer);
   virtual ~ShimPool() = default;
 
-  // Starts a pod's shim with its namespaces, or gives the pod a spare: one with a prepared network only
-  // if `prepared` says that it will do. Undone on failure. `meanwhile`, if any, runs while the shim sets
-  // itself up (the kernel takes its time for a network namespace); its failure is the call's.
+  // Starts a pod's shim with its namespaces, or gives the pod a spare: one with a prepared network
+  // only if `prepared` says that it will do. Undone on failure. `meanwhile`, if any, runs while the
+  // shim sets itself up (the kernel takes its time for a network namespace); its failure is the
+  // call's.
   virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
       const Cancel& cancel,
       const std::function<absl::Status()>& meanwhile = nullptr,
       bool prepared = false) = 0;
-  // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod(): the
-  // kernel makes network namespaces and links one at a time, and the pod's own links come first.
+  // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod():
+  // the kernel makes network namespaces and links one at a time, and the pod's own links come
+  // first.
   virtual void AddSpares() = 0;
-  // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own; those
-  // that are just starting are waited for, a tenth of a second in all (DeadlineExceeded: not all are
-  // ready). The first failure ends it. No pod gets a spare that is being prepared. A spare that ends, or
-  // is never taken, takes its namespace along.
+  // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own;
+  // those that are just starting are waited for, a tenth of a second in all (DeadlineExceeded: not
+  // all are ready). The first failure ends it. No pod gets a spare that is being prepared. A spare
+  // that ends, or is never taken, takes its namespace along.
   virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
-  // Connects (again) to a shim that an earlier daemon started, or whose connection has ended. NotFound
-  // when it is proven not to be alive: its exit records (ReadExitRecord) then tell what became of the
-  // containers. FailedPrecondition when it lives but nobody can reach it: its socket is gone.
+  // Connects (again) to a shim that an earlier daemon started, or whose connection has ended.
+  // NotFound when it is proven not to be alive: its exit records (ReadExitRecord) then tell what
+  // became of the containers. FailedPrecondition when it lives but nobody can reach it: its socket
+  // is gone.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
                                                          const Cancel& cancel) = 0;
-  // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the kernel
-  // knows it (shim_finder.h). OK when none lives any more.
+  // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the
+  // kernel knows it (shim_finder.h). OK when none lives any more.
   virtual absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) = 0;
 };
 

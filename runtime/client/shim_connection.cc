@@ -54,7 +54,8 @@ bool Readable(int fd, absl::Duration wait) {
 
 // What to do about a shim that lacks something.
 absl::Status Older(const absl::Status& lacks, const std::string& pod_id) {
-  return Annotate(lacks, absl::StrCat("the shim of pod ", pod_id, " is of an earlier release, and will be until the "
+  return Annotate(lacks, absl::StrCat("the shim of pod ", pod_id,
+                                      " is of an earlier release, and will be until the "
                                       "pod is deleted and made again"));
 }
 
@@ -63,8 +64,9 @@ absl::Status Older(const absl::Status& lacks, const std::string& pod_id) {
 absl::Status KnowsRequest(const ShimVersions& versions, MessageType type) {
   const uint16_t since = SinceWire(type);
   if (versions.wire >= since) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("it speaks version ", versions.wire, " of the wire, and request ",
-                                                    static_cast<int>(type), " came with version ", since));
+  return absl::FailedPreconditionError(
+      absl::StrCat("it speaks version ", versions.wire, " of the wire, and request ",
+                   static_cast<int>(type), " came with version ", since));
 }
 
 template <class Plan>
@@ -89,20 +91,20 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
   }
   // One more may be the plan itself.
   if (fds.size() >= kMaxMessageFds) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("create container ", plan.container_id, ": its root and image volumes have ",
-                     fds.size() - first_layer, " layers that are EROFS images, and ", kMaxMessageFds - 2,
-                     " is what a container can have (image.layer_format: directories has no such limit)"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "create container ", plan.container_id, ": its root and image volumes have ",
+        fds.size() - first_layer, " layers that are EROFS images, and ", kMaxMessageFds - 2,
+        " is what a container can have (image.layer_format: directories has no such limit)"));
   }
   absl::StatusOr<std::string> bytes = Encode(changed.has_value() ? *changed : plan);
-  if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat("create container ", plan.container_id));
+  if (!bytes.ok())
+    return Annotate(bytes.status(), absl::StrCat("create container ", plan.container_id));
   const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
                          (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);
   absl::Status beside;
-  const absl::Status made =
-      Call(MessageType::kCreate, *std::move(bytes), fds, flags, cancel,
-           [&] { if (meanwhile != nullptr) beside = meanwhile(); })
-          .status;
+  const absl::Status made = Call(MessageType::kCreate, *std::move(bytes), fds, flags, cancel, [&] {
+                              if (meanwhile != nullptr) beside = meanwhile();
+                            }).status;
   if (!made.ok()) return Annotate(made, absl::StrCat("create container ", plan.container_id));
   if (!beside.ok()) {
     (void)RemoveContainer(plan.container_id);
@@ -143,7 +145,8 @@ absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
   const std::string what = absl::StrCat("exec in container ", plan.container_id);
   absl::StatusOr<std::string> bytes = Encode(plan);
   if (!bytes.ok()) return Annotate(bytes.status(), what);
-  return Started(Call(MessageType::kExec, *std::move(bytes), fds, flags, cancel.Until(absl::Now() + kExecStartTime)),
+  return Started(Call(MessageType::kExec, *std::move(bytes), fds, flags,
+                      cancel.Until(absl::Now() + kExecStartTime)),
                  what);
 }
 
@@ -154,7 +157,9 @@ absl::Status ShimConnection::KillExec(absl::string_view id) {
 absl::Status ShimConnection::Attach(absl::string_view id, const Stdio& stdio) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
-  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags, Within(kControlTime)).status;
+  return Call(MessageType::kAttach, PayloadWriter().String(id).Take(), fds, flags,
+              Within(kControlTime))
+      .status;
 }
 
 absl::Status ShimConnection::ResizeTerminal(absl::string_view id,
@@ -384,8 +389,8 @@ absl::Status ShimConnection::Kill() {
     return ErrnoError(errno, absl::StrCat("kill the shim of pod ", pod_id_, ", pid ", pid_));
   }
   if (Readable(pidfd_.get(), kKillTime)) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      absl::StrCat("the shim of pod ", pod_id_, ", pid ", pid_, ", has been killed and is not gone yet"));
+  return absl::DeadlineExceededError(absl::StrCat("the shim of pod ", pod_id_, ", pid ", pid_,
+                                                  ", has been killed and is not gone yet"));
 }
 
 }  // namespace crisp::runtime

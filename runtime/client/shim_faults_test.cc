@@ -1,5 +1,5 @@
-// What becomes of a shim when the kernel has no memory, no descriptor, no room for one of its calls: of every
-// single one that it makes for a container and for execs in it.
+// What becomes of a shim when the kernel has no memory, no descriptor, no room for one of its
+// calls: of every single one that it makes for a container and for execs in it.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -61,7 +61,8 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     ShimTest::SetUp();
     if (IsSkipped()) return;
     for (const char* hierarchy : {"freezer", ""}) {
-      const std::string group = absl::StrCat("/sys/fs/cgroup/", hierarchy, "/crisp-shim-faults-", getpid());
+      const std::string group =
+          absl::StrCat("/sys/fs/cgroup/", hierarchy, "/crisp-shim-faults-", getpid());
       if (cgroup_.empty() && mkdir(group.c_str(), 0755) == 0) cgroup_ = group;
     }
     pod_ = MakePod();
@@ -88,7 +89,10 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
   static Cancel Soon() { return Cancel(absl::Now() + absl::Seconds(20)); }
 
   // To its end, if it begins and the daemon can be told of that.
-  absl::Status ExecOnce(const std::string& id, const std::string& script, bool terminal, bool kill) {
+  absl::Status ExecOnce(const std::string& id,
+                        const std::string& script,
+                        bool terminal,
+                        bool kill) {
     ExecPlan plan = MakeExec(id, script);
     plan.process.terminal = terminal;
     Place(&plan);
@@ -97,14 +101,18 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     const UniqueFd ours(ends[0]);
     UniqueFd theirs(ends[1]);
     const absl::Status begun =
-        shim_->Exec(plan, {.stdin_fd = terminal ? theirs.get() : -1, .stdout_fd = theirs.get()}, Soon()).status();
+        shim_
+            ->Exec(plan, {.stdin_fd = terminal ? theirs.get() : -1, .stdout_fd = theirs.get()},
+                   Soon())
+            .status();
     if (!begun.ok()) return begun;
     theirs.reset();
     if (kill) {
       const absl::Status killed = shim_->KillExec(plan.exec_id);
       if (!killed.ok()) return killed;
     }
-    EXPECT_TRUE(Eventually([&] { return observer_.HasExec(plan.exec_id) || !shim_->connected(); })) << script;
+    EXPECT_TRUE(Eventually([&] { return observer_.HasExec(plan.exec_id) || !shim_->connected(); }))
+        << script;
     if (!observer_.HasExec(plan.exec_id)) return absl::UnavailableError("connection lost");
     EXPECT_EQ(observer_.WaitExec(plan.exec_id).exit_code, kill ? 137 : 3) << script;
     const std::string out = ReadFd(ours.get(), "output").value_or("");
@@ -117,7 +125,8 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     const auto note = [&said](absl::Status status) { said.all.push_back(std::move(status)); };
     said.created = shim_->CreateContainer(plan, Soon());
     note(said.created);
-    said.started = said.created.ok() ? shim_->StartContainer(plan.container_id, Soon()).status() : said.created;
+    said.started = said.created.ok() ? shim_->StartContainer(plan.container_id, Soon()).status()
+                                     : said.created;
     note(said.started);
     if (!said.started.ok()) return said;
     note(ExecOnce(plan.container_id, "echo said; exit 3", false, false));
@@ -143,7 +152,9 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
   }
 
   size_t Descriptors() {
-    return ListDir(absl::StrCat("/proc/", shim_->pid(), "/fd")).value_or(std::vector<std::string>()).size();
+    return ListDir(absl::StrCat("/proc/", shim_->pid(), "/fd"))
+        .value_or(std::vector<std::string>())
+        .size();
   }
 
   // What is there is what was said, and it can be ended.
@@ -220,8 +231,10 @@ TEST_P(ShimFaultsTest, OneFailsAndEverythingElseGoesOn) {
   int nth = 1;
   for (; Round(nth); ++nth) {
     ASSERT_FALSE(HasFailure()) << GetParam().name << " number " << nth;
-    EXPECT_TRUE(Eventually([&] { return ChildrenOf(shim_->pid()).size() == 1; })) << "a process is left of " << nth;
-    EXPECT_TRUE(Eventually([&] { return Descriptors() <= descriptors; })) << "descriptors are left of " << nth;
+    EXPECT_TRUE(Eventually([&] { return ChildrenOf(shim_->pid()).size() == 1; }))
+        << "a process is left of " << nth;
+    EXPECT_TRUE(Eventually([&] { return Descriptors() <= descriptors; }))
+        << "descriptors are left of " << nth;
     ASSERT_FALSE(HasFailure()) << GetParam().name << " number " << nth;
   }
   EXPECT_FALSE(HasFailure()) << GetParam().name << " number " << nth;
@@ -230,8 +243,9 @@ TEST_P(ShimFaultsTest, OneFailsAndEverythingElseGoesOn) {
   std::cout << GetParam().name << ": " << nth - 1 << " calls failed, one in each life\n";
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ShimFaultsTest, ::testing::ValuesIn(kKinds),
-                         [](const auto& kind) { return std::string(kind.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, ShimFaultsTest, ::testing::ValuesIn(kKinds), [](const auto& kind) {
+  return std::string(kind.param.name);
+});
 
 }  // namespace
 }  // namespace crisp::runtime

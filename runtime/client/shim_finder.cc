@@ -1,7 +1,7 @@
 #include "runtime/client/shim_finder.h"
 
-#include <poll.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -56,14 +56,17 @@ bool HasChildren(const std::string& process) {
   const absl::StatusOr<std::vector<std::string>> threads = ListDir(process + "/task");
   if (!threads.ok()) return true;
   for (const std::string& thread : *threads) {
-    const absl::StatusOr<std::string> children = ReadFile(absl::StrCat(process, "/task/", thread, "/children"));
+    const absl::StatusOr<std::string> children =
+        ReadFile(absl::StrCat(process, "/task/", thread, "/children"));
     if (!children.ok() || !children->empty()) return true;
   }
   return false;
 }
 
 // `newborn`: their children as well that have not reached their program.
-absl::StatusOr<std::vector<FoundShim>> FindCopies(const std::string& pods_dir, const std::string& pod_id, bool newborn) {
+absl::StatusOr<std::vector<FoundShim>> FindCopies(const std::string& pods_dir,
+                                                  const std::string& pod_id,
+                                                  bool newborn) {
   // As the kernel names it: without links on the way.
   char real[PATH_MAX];
   const std::string prefix =
@@ -92,15 +95,21 @@ absl::StatusOr<std::vector<FoundShim>> FindCopies(const std::string& pods_dir, c
 
 bool FoundShim::HasEnded() const { return runtime::HasEnded(pidfd, absl::ZeroDuration()); }
 
-absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id) {
+absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
+                                                 const std::string& pod_id) {
   return FindCopies(pods_dir, pod_id, /*newborn=*/false);
 }
 
-absl::Status KillShims(const std::string& pods_dir, const std::string& pod_id, const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> shims, FindCopies(pods_dir, pod_id, /*newborn=*/true));
+absl::Status KillShims(const std::string& pods_dir,
+                       const std::string& pod_id,
+                       const Cancel& cancel) {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> shims,
+                         FindCopies(pods_dir, pod_id, /*newborn=*/true));
   for (const FoundShim& shim : shims) {
-    if (syscall(SYS_pidfd_send_signal, shim.pidfd.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
-      return ErrnoError(errno, absl::StrCat("kill the shim of pod ", shim.pod_id, ", pid ", shim.pid));
+    if (syscall(SYS_pidfd_send_signal, shim.pidfd.get(), SIGKILL, nullptr, 0) != 0 &&
+        errno != ESRCH) {
+      return ErrnoError(errno,
+                        absl::StrCat("kill the shim of pod ", shim.pod_id, ", pid ", shim.pid));
     }
   }
   for (const FoundShim& shim : shims) {

@@ -19,19 +19,23 @@ struct FoundShim {
   std::string pod_id;
   pid_t pid = 0;
   UniqueFd pidfd;
-  // It has a process: a container's, or the pod's first. True as well where the kernel does not tell.
+  // It has a process: a container's, or the pod's first. True as well where the kernel does not
+  // tell.
   bool has_children = false;
 
   bool HasEnded() const;
 };
 
-// The shims that hold a directory <pods_dir>/<pod id> open, there or removed. Looks at every process of
-// the machine: not for a path that is to be quick. `pod_id` empty: of all pods.
-absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir, const std::string& pod_id);
+// The shims that hold a directory <pods_dir>/<pod id> open, there or removed. Looks at every
+// process of the machine: not for a path that is to be quick. `pod_id` empty: of all pods.
+absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
+                                                 const std::string& pod_id);
 
-// SIGKILLs those, and children of theirs that have not reached their program, and waits until they are gone:
-// DeadlineExceeded naming the first that is not. Their containers die with them.
-absl::Status KillShims(const std::string& pods_dir, const std::string& pod_id, const Cancel& cancel);
+// SIGKILLs those, and children of theirs that have not reached their program, and waits until they
+// are gone: DeadlineExceeded naming the first that is not. Their containers die with them.
+absl::Status KillShims(const std::string& pods_dir,
+                       const std::string& pod_id,
+                       const Cancel& cancel);
 
 }  // namespace crisp::runtime
 

@@ -19,10 +19,18 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // What came of it, as bits.
-enum : int { kEntered = 1, kRemounted = 2, kRebound = 4, kMade = 8, kRemoved = 16, kChanged = 32, kFound = 64 };
+enum : int {
+  kEntered = 1,
+  kRemounted = 2,
+  kRebound = 4,
+  kMade = 8,
+  kRemoved = 16,
+  kChanged = 32,
+  kFound = 64
+};
 
-// Takes the container's root off and looks at what it was mounted over, in the container's own mount
-// namespace and with the powers of the host's root; does its worst there.
+// Takes the container's root off and looks at what it was mounted over, in the container's own
+// mount namespace and with the powers of the host's root; does its worst there.
 int AttackBelowTheRoot(pid_t init) {
   const int mounts = open(absl::StrCat("/proc/", init, "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC);
   if (setns(mounts, CLONE_NEWNS) != 0 || umount2("/", MNT_DETACH) != 0 ||
@@ -80,10 +88,12 @@ class HostileTest : public ShimTest {
 
 TEST_F(HostileTest, WhatContainersAreMountedOverIsNobodysToChange) {
   StartPod();
-  // The mount itself is the container's own, as all of its mounts are; what it shows is everybody's.
+  // The mount itself is the container's own, as all of its mounts are; what it shows is
+  // everybody's.
   EXPECT_EQ(Attack(StartSleeper()), kEntered | kRebound);
   StartOther();
-  EXPECT_EQ(Attack(StartSleeper()), kEntered | kRebound) << "nothing passes from one pod to another";
+  EXPECT_EQ(Attack(StartSleeper()), kEntered | kRebound)
+      << "nothing passes from one pod to another";
   ContainerPlan plan = MakeContainer("cat /hidden-file; ls /hidden; echo ran");
   plan.masked_paths = {"/hidden", "/hidden-file"};
   ASSERT_OK(MakeDirs(busybox_layer_ + "/hidden/secret"));
@@ -99,8 +109,10 @@ TEST_F(HostileTest, MasksStayEmptyAndAreThePodsOwn) {
   StartPod();
   ContainerPlan attack = MakeContainer(
       "for m in /hidden /more; do"
-      " mount -o remount,rw,nr_inodes=50,size=1m $m; mount -o remount,rw $m; mount -o remount,bind,rw $m;"
-      " mkdir $m/made && echo made; touch $m/file && echo made; chmod 777 $m && echo changed; ls $m;"
+      " mount -o remount,rw,nr_inodes=50,size=1m $m; mount -o remount,rw $m; mount -o "
+      "remount,bind,rw $m;"
+      " mkdir $m/made && echo made; touch $m/file && echo made; chmod 777 $m && echo changed; ls "
+      "$m;"
       "done 2>/dev/null;"
       "mount -o remount,bind,rw /hidden-file; chmod 777 /hidden-file 2>/dev/null && echo changed;"
       "echo gone >/hidden-file; cat /hidden-file; stat -c '%d %a' /hidden");

@@ -93,7 +93,8 @@ TEST_F(ShimTest, ExecRunsInsideWithItsOwnStdio) {
   StartPod();
   const ContainerPlan plan = MakeContainer("echo mark > /tmp/mark; exec sleep 100");
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK_AND_ASSIGN(const StartedProcess init, shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const StartedProcess init,
+                       shim_->StartContainer(plan.container_id, Cancel()));
   ASSERT_TRUE(Eventually([&] { return CommOf(init.pid) == "sleep"; }));
   ExecPlan exec = MakeExec(plan.container_id,
                            "cat /tmp/mark; hostname; ls /proc/self/fd | tr '\\n' ' '; id -u; "

@@ -132,14 +132,15 @@ size_t Keyrings(const std::string& container_id) {
   return count;
 }
 
-// The root is the top of a mount namespace: containers may be run inside one, with or without ids of
-// their own, and what the root is mounted over is not to be seen.
+// The root is the top of a mount namespace: containers may be run inside one, with or without ids
+// of their own, and what the root is mounted over is not to be seen.
 TEST_F(ShimTest, ARootIsAsGoodAsAHosts) {
   StartPod();
   ContainerPlan plan = MakeContainer(
       "wc -l </proc/self/mountinfo; cut -d' ' -f5 /proc/self/mountinfo | head -n1; "
       "unshare -U true && echo users; nsenter --mount=/proc/self/ns/mnt ls -d /made; "
-      "unshare -m sh -c 'mount -t tmpfs t /made && mkdir /made/old && cd /made && pivot_root . old && "
+      "unshare -m sh -c 'mount -t tmpfs t /made && mkdir /made/old && cd /made && pivot_root . old "
+      "&& "
       "/old/bin/busybox umount -l old && echo pivoted && echo *'");
   plan.process.cap_bounding = plan.process.cap_effective = plan.process.cap_permitted =
       1u << 18 | 1u << 21;  // CAP_SYS_CHROOT, CAP_SYS_ADMIN
@@ -315,20 +316,24 @@ bool KernelTakesLayersByDescriptor(const std::string& directory) {
 }
 
 TEST_F(ShimTest, LayersMayBeMountsThatTheDaemonHolds) {
-  if (!KernelTakesLayersByDescriptor(busybox_layer_)) GTEST_SKIP() << "this kernel takes paths only";
+  if (!KernelTakesLayersByDescriptor(busybox_layer_))
+    GTEST_SKIP() << "this kernel takes paths only";
   const std::string layer = MakeDir("held");
   ASSERT_OK(AtomicWriteFile(layer + "/f", "held\n", 0644, Durability::kNone));
   for (const bool userns : {false, true}) {
     PodPlan pod = MakePod();
     if (userns) pod.uid_maps = pod.gid_maps = {{0, 200000, 65536}};
     StartPod(pod);
-    ContainerPlan plan = MakeContainer("cat /f /img/f /both/f; stat -c %u /f /img/f; echo x >/f; cat /f");
+    ContainerPlan plan =
+        MakeContainer("cat /f /img/f /both/f; stat -c %u /f /img/f; echo x >/f; cat /f");
     const auto [top, top_path] = HoldMount(layer);
     const auto [bottom, bottom_path] = HoldMount(busybox_layer_);
     plan.lower_dirs = {top_path, bottom_path};
-    plan.mounts.push_back({.kind = MountKind::kOverlay, .destination = "/img", .lowers = {top_path}});
     plan.mounts.push_back(
-        {.kind = MountKind::kOverlay, .destination = "/both", .lowers = {top_path, MakeDir("empty")}});
+        {.kind = MountKind::kOverlay, .destination = "/img", .lowers = {top_path}});
+    plan.mounts.push_back({.kind = MountKind::kOverlay,
+                           .destination = "/both",
+                           .lowers = {top_path, MakeDir("empty")}});
     EXPECT_EQ(Run(plan), "held\nheld\nheld\n0\n0\nx\n") << userns;
     TearDown();
   }
@@ -346,13 +351,14 @@ TEST_F(ShimTest, UserNamespace) {
       "' '; "
       "mount -t tmpfs none /tmp && echo mounted; touch /dev/shm/q && stat -c %u /dev/shm/q; "
       "cat /vol/f; echo v > /vol/new; stat -c %u /img/bin/busybox");
-  plan.mounts.push_back({.kind = MountKind::kOverlay, .destination = "/img", .lowers = {busybox_layer_}});
+  plan.mounts.push_back(
+      {.kind = MountKind::kOverlay, .destination = "/img", .lowers = {busybox_layer_}});
   const std::string volume = MakeDir("uvol");
   ASSERT_OK(AtomicWriteFile(volume + "/f", "vol\n", 0600, Durability::kNone));
   plan.mounts.push_back({.destination = "/vol", .source = volume, .idmap = true});
   const std::string log = Run(plan);
-  EXPECT_THAT(log,
-              HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n0\n"));
+  EXPECT_THAT(
+      log, HasSubstr("0\n 0 200000 65536\n0\n0\ndevnull\ntestpod\n0 1 2 3 mounted\n0\nvol\n0\n"));
   struct stat status;
   ASSERT_EQ(stat((plan.upper_dir + "/mine").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 0u);  // id-mapped on disk

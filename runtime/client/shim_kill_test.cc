@@ -26,7 +26,8 @@ class CgroupShimTest : public ShimTest {
   void TearDown() override {
     ShimTest::TearDown();
     for (const std::string& group : {cgroup_, pids_}) {
-      EXPECT_TRUE(Eventually([&] { return group.empty() || rmdir(group.c_str()) == 0 || errno != EBUSY; }));
+      EXPECT_TRUE(
+          Eventually([&] { return group.empty() || rmdir(group.c_str()) == 0 || errno != EBUSY; }));
     }
   }
   std::string MakeCgroup(const std::string& hierarchy) {
@@ -37,8 +38,9 @@ class CgroupShimTest : public ShimTest {
   void TreeKill(bool v2);
   // The command lines of the container's processes, each with a newline before and behind it.
   std::string CommandLines(const ContainerPlan& plan) {
-    ExecPlan look = MakeExec(plan.container_id,
-                             "for f in /proc/[0-9]*/cmdline; do echo; tr '\\0' ' ' <$f; echo; done 2>/dev/null");
+    ExecPlan look = MakeExec(
+        plan.container_id,
+        "for f in /proc/[0-9]*/cmdline; do echo; tr '\\0' ' ' <$f; echo; done 2>/dev/null");
     look.cgroup_dirs = plan.cgroup_dirs;
     look.cgroup_v2 = plan.cgroup_v2;
     return RunExec(look);
@@ -47,7 +49,8 @@ class CgroupShimTest : public ShimTest {
   int CountOf(const ContainerPlan& plan, const std::vector<std::string>& commands) {
     const std::string lines = CommandLines(plan);
     int count = 0;
-    for (const std::string& command : commands) count += absl::StrContains(lines, absl::StrCat("\n", command, " \n"));
+    for (const std::string& command : commands)
+      count += absl::StrContains(lines, absl::StrCat("\n", command, " \n"));
     return count;
   }
   // How many processes the next containers may have. Whether they can be counted.
@@ -85,7 +88,8 @@ void CgroupShimTest::TreeKill(bool v2) {
   ASSERT_OK_AND_ASSIGN(std::string procs, ReadFile(cgroup_ + "/cgroup.procs"));
   EXPECT_THAT(procs, HasSubstr(absl::StrCat(started.pid, "\n")));
 
-  ExecPlan exec = MakeExec(plan.container_id, "setsid sleep 900 & (setsid sleep 901 &) ; sleep 902");
+  ExecPlan exec =
+      MakeExec(plan.container_id, "setsid sleep 900 & (setsid sleep 901 &) ; sleep 902");
   exec.cgroup_dirs = plan.cgroup_dirs;
   exec.cgroup_v2 = v2;
   ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
@@ -141,21 +145,26 @@ TEST_F(CgroupShimTest, ALargeTreeIsKilledALittleAtATime) {
   if (MakeCgroup("freezer").empty() && MakeCgroup("").empty()) GTEST_SKIP() << "no cgroup to make";
   StartPod();
   const ContainerPlan plan = StartInCgroup("sleep 1000");
-  const ExecPlan exec = ExecIn(plan, "i=0; while test $i -lt 300; do sleep 900 & i=$((i+1)); done; sleep 901");
+  const ExecPlan exec =
+      ExecIn(plan, "i=0; while test $i -lt 300; do sleep 900 & i=$((i+1)); done; sleep 901");
   ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
   ASSERT_TRUE(Eventually([&] { return CountOf(plan, {"sleep 901"}) == 1; }));
   std::atomic<int> calls = 0, most = 0;
   {
-    const SyscallInjector turns(shim_->pid(), {.calls = {}, .watch = [&](long number) {
-                                  most = std::max<int>(most, ++calls);
-                                  if (number == SYS_epoll_wait || number == SYS_epoll_pwait) calls = 0;
-                                }});
+    const SyscallInjector turns(shim_->pid(),
+                                {.calls = {}, .watch = [&](long number) {
+                                   most = std::max<int>(most, ++calls);
+                                   if (number == SYS_epoll_wait || number == SYS_epoll_pwait)
+                                     calls = 0;
+                                 }});
     ASSERT_TRUE(turns.works());
     EXPECT_OK(shim_->KillExec(exec.exec_id));
   }
   EXPECT_LT(most, 1000) << "calls between two looks at what else there is to do";
   EXPECT_EQ(observer_.WaitExec(exec.exec_id).exit_code, 137);
-  EXPECT_TRUE(Eventually([&] { return CountOf(plan, {"sleep 900", "sleep 901"}) == 0; })) << CommandLines(plan);
+  EXPECT_TRUE(Eventually([&] {
+    return CountOf(plan, {"sleep 900", "sleep 901"}) == 0;
+  })) << CommandLines(plan);
   EXPECT_EQ(CountOf(plan, {"sleep 1000"}), 1);
 }
 
@@ -168,8 +177,10 @@ TEST_F(CgroupShimTest, AForkBombIsKilledWhileAnotherContainerIsServed) {
   ASSERT_OK(shim_->StartContainer(sibling.container_id, Cancel()));
   const ContainerPlan plan = StartInCgroup("while :; do sleep 1; done");  // it reaps
   // Each of them forks the next one and ends: whoever was seen is not there any more.
-  const ExecPlan bomb = ExecIn(plan, "export F='sh -c \"$F\" &'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do "
-                                     "sh -c \"$F\"; done; exec sleep 1000");
+  const ExecPlan bomb =
+      ExecIn(plan,
+             "export F='sh -c \"$F\" &'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do "
+             "sh -c \"$F\"; done; exec sleep 1000");
   ASSERT_OK(shim_->Exec(bomb, {}, Cancel()));
   const auto processes = [&] {
     const std::string procs = ReadFile(cgroup_ + "/cgroup.procs").value_or("");

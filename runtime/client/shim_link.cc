@@ -102,7 +102,8 @@ absl::Status SendMessage(int socket,
                           .type = static_cast<uint16_t>(message.type),
                           .request_id = message.request_id,
                           .size = static_cast<uint32_t>(message.payload.size()),
-                          .flags = message.flags | static_cast<uint32_t>(kWireVersion) << kSpeaksShift};
+                          .flags = message.flags | static_cast<uint32_t>(kWireVersion)
+                                                       << kSpeaksShift};
   std::vector<int> all;
   UniqueFd memfd;
   absl::string_view payload = message.payload;

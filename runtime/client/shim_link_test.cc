@@ -22,16 +22,44 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The greetings of pod "p1", pid 0x1234, with a network namespace, its netlink socket, a pidfd and files.
-constexpr char kGreeting1[] = "02000000" "703100" "34120000" "1b000000";
-constexpr char kGreeting2[] = "02000000" "703100" "34120000" "1b000000" "0200" "0400";
+// The greetings of pod "p1", pid 0x1234, with a network namespace, its netlink socket, a pidfd and
+// files.
+constexpr char kGreeting1[] =
+    "02000000"
+    "703100"
+    "34120000"
+    "1b000000";
+constexpr char kGreeting2[] =
+    "02000000"
+    "703100"
+    "34120000"
+    "1b000000"
+    "0200"
+    "0400";
 // The answer to a start: pid 0x1234, at 0x0123456789abcdef.
-constexpr char kStarted1[] = "34120000" "efcdab8967452301";
+constexpr char kStarted1[] =
+    "34120000"
+    "efcdab8967452301";
 // Of container "c1": 137 by signal 9 at 0x0123456789abcdef, its log cut.
-constexpr char kExit1[] = "02000000" "633100" "89000000" "09000000" "efcdab8967452301" "01";
+constexpr char kExit1[] =
+    "02000000"
+    "633100"
+    "89000000"
+    "09000000"
+    "efcdab8967452301"
+    "01";
 // The same container, exited, started at 1.
-constexpr char kReport1[] = "01000000" "02000000" "633100" "0200" "00000000" "0100000000000000"
-                            "89000000" "09000000" "efcdab8967452301" "01";
+constexpr char kReport1[] =
+    "01000000"
+    "02000000"
+    "633100"
+    "0200"
+    "00000000"
+    "0100000000000000"
+    "89000000"
+    "09000000"
+    "efcdab8967452301"
+    "01";
 
 TEST(ShimLink, GreetingsOfEveryVersionAreRead) {
   ASSERT_OK_AND_ASSIGN(const HelloReply first, ParseHello(absl::HexStringToBytes(kGreeting1)));
@@ -42,7 +70,10 @@ TEST(ShimLink, GreetingsOfEveryVersionAreRead) {
   ASSERT_OK_AND_ASSIGN(const HelloReply second, ParseHello(absl::HexStringToBytes(kGreeting2)));
   EXPECT_EQ(second.pod_id, "p1");
   EXPECT_EQ(second.versions, (ShimVersions{.wire = 2, .plan = 4}));
-  for (const char* bad : {"0200", "02000400" "00", "00000400", "02000200"}) {
+  for (const char* bad : {"0200",
+                          "02000400"
+                          "00",
+                          "00000400", "02000200"}) {
     EXPECT_FALSE(ParseHello(absl::HexStringToBytes(std::string(kGreeting1) + bad)).ok()) << bad;
   }
 }
@@ -63,17 +94,26 @@ TEST(ShimLink, AnswersOfTheFirstVersionAreRead) {
 }
 
 TEST(ShimLink, AProgramWithoutAStampIsOfTheFirstRelease) {
-  EXPECT_EQ(VersionsIn("\x7f" "ELF"), (ShimVersions{.wire = 1, .plan = 3}));
+  EXPECT_EQ(VersionsIn("\x7f"
+                       "ELF"),
+            (ShimVersions{.wire = 1, .plan = 3}));
   VersionStamp stamp = kVersionStamp;
   stamp.wire = 7;
   stamp.plan = 9;
   const std::string bytes(reinterpret_cast<const char*>(&stamp), sizeof(stamp));
-  EXPECT_EQ(VersionsIn("\x7f" "ELF" + bytes + "end"), (ShimVersions{.wire = 7, .plan = 9}));
-  EXPECT_EQ(VersionsIn("\x7f" "ELF" + bytes.substr(0, bytes.size() - 1)), (ShimVersions{.wire = 1, .plan = 3}));
+  EXPECT_EQ(VersionsIn("\x7f"
+                       "ELF" +
+                       bytes + "end"),
+            (ShimVersions{.wire = 7, .plan = 9}));
+  EXPECT_EQ(VersionsIn("\x7f"
+                       "ELF" +
+                       bytes.substr(0, bytes.size() - 1)),
+            (ShimVersions{.wire = 1, .plan = 3}));
 }
 
 TEST(ShimLink, RequestsThatCameLaterAreNotAsked) {
-  for (const MessageType type : {MessageType::kCreate, MessageType::kExec, MessageType::kKeep, MessageType::kAssemble}) {
+  for (const MessageType type :
+       {MessageType::kCreate, MessageType::kExec, MessageType::kKeep, MessageType::kAssemble}) {
     EXPECT_OK(KnowsRequest({.wire = kFirstWireVersion}, type));
     EXPECT_THAT(KnowsRequest({.wire = 0}, type),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("came with version 1")));
@@ -114,7 +154,8 @@ class ScriptedShim {
       if (type == MessageType::kHello) reply.payload += greeting_;
       if (type == MessageType::kExec) reply.payload += absl::HexStringToBytes(kStarted1);
       const bool passes = type == MessageType::kHello || type == MessageType::kExec;
-      (void)SendMessage(socket_, reply, passes ? std::vector<int>{self.get()} : std::vector<int>{}, Cancel());
+      (void)SendMessage(socket_, reply, passes ? std::vector<int>{self.get()} : std::vector<int>{},
+                        Cancel());
     }
   }
 
@@ -139,8 +180,10 @@ class ShimOfVersion : public ::testing::Test {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     theirs_.reset(ends[1]);
     connection_ = std::make_shared<ShimConnection>("p1", UniqueFd(ends[0]));
-    const std::string greeting = PayloadWriter().String("p1").Number(int32_t{getpid()}).Number(uint32_t{kPidFd}).Take();
-    shim_ = std::make_unique<ScriptedShim>(theirs_.get(), greeting + absl::HexStringToBytes(versions));
+    const std::string greeting =
+        PayloadWriter().String("p1").Number(int32_t{getpid()}).Number(uint32_t{kPidFd}).Take();
+    shim_ =
+        std::make_unique<ScriptedShim>(theirs_.get(), greeting + absl::HexStringToBytes(versions));
     receiver_ = std::thread([this] {
       while (!stop_) {
         pollfd ready = {.fd = connection_->socket(), .events = POLLIN, .revents = 0};

@@ -32,8 +32,9 @@ std::string LinkOf(pid_t pid, const std::string& name) {
   return target;
 }
 
-// A file system of its own, on which everything that writes or opens can be made to wait. Whatever becomes of the
-// test, it does not stay so: a process of its own has frozen it, which thaws it when its parent dies.
+// A file system of its own, on which everything that writes or opens can be made to wait. Whatever
+// becomes of the test, it does not stay so: a process of its own has frozen it, which thaws it when
+// its parent dies.
 class FrozenDisk {
  public:
   explicit FrozenDisk(const std::string& dir) : mount_(dir + "/disk") {
@@ -130,8 +131,8 @@ TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
   memcpy(address.sun_path, at.c_str(), at.size() + 1);
   ASSERT_EQ(bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   const std::pair<const char*, const char*> all[] = {
-      {"fifo", "a FIFO"},         {"device", "a device"},        {"directory", "a directory"},
-      {"link", "a symbolic link"}, {"socket", "a socket"},        {"linked/0.log", "linked"},
+      {"fifo", "a FIFO"},           {"device", "a device"}, {"directory", "a directory"},
+      {"link", "a symbolic link"},  {"socket", "a socket"}, {"linked/0.log", "linked"},
       {"../escaped.log", "escaped"}};
   for (const auto& [name, why] : all) {
     ContainerPlan plan = MakeContainer("true");
@@ -266,13 +267,15 @@ TEST_F(ShimLogTest, AfterALongHangTheLogSaysWhatIsMissing) {
   FrozenDisk disk(dir_.path());
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   StartPod();
-  ContainerPlan plan = MakeContainer("while :; do seq 1 20000; echo >>/tmp/rounds; sleep 0.1; done");
+  ContainerPlan plan =
+      MakeContainer("while :; do seq 1 20000; echo >>/tmp/rounds; sleep 0.1; done");
   plan.log_path = disk.path() + "/./0.log";
   StartContainer(plan);
   const auto rounds = [&] { return ReadFile(plan.upper_dir + "/tmp/rounds").value_or("").size(); };
   ASSERT_TRUE(Eventually([&] { return rounds() > 0; }));
   ASSERT_TRUE(disk.Freeze());
-  // The container waits for some seconds, and then goes on without its log: this is twice what may wait.
+  // The container waits for some seconds, and then goes on without its log: this is twice what may
+  // wait.
   const size_t frozen = rounds();
   EXPECT_TRUE(Eventually([&] { return rounds() > frozen + 20; }));
   disk.Thaw();
@@ -311,12 +314,13 @@ TEST_F(ShimLogTest, AKilledWriterIsReplaced) {
 }
 
 TEST_F(ShimLogTest, WhoLogsFasterThanAllowedWaitsAndLosesNothing) {
-  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
-                                                .storage_root = storage_,
-                                                .log_rate = 4 << 20},
-                                               &observer_));
+  ASSERT_OK_AND_ASSIGN(
+      pool_, ShimPool::Create(
+                 {.shim_binary = CRISP_SHIM_BINARY, .storage_root = storage_, .log_rate = 4 << 20},
+                 &observer_));
   StartPod();
-  const ContainerPlan plan = MakeContainer(absl::StrCat("yes ", std::string(199, 'x'), " | head -c 8000000"));
+  const ContainerPlan plan =
+      MakeContainer(absl::StrCat("yes ", std::string(199, 'x'), " | head -c 8000000"));
   const absl::Time begun = absl::Now();
   StartContainer(plan);
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
@@ -326,8 +330,8 @@ TEST_F(ShimLogTest, WhoLogsFasterThanAllowedWaitsAndLosesNothing) {
 
 TEST_F(ShimLogTest, ReadersThatDoNotReadShareABudget) {
   StartPod();
-  const ContainerPlan plan = MakeContainer(absl::StrCat(
-      kOnGo, "yes ", std::string(199, 'x'), " | head -c 3900000; exec sleep 1000"));
+  const ContainerPlan plan = MakeContainer(
+      absl::StrCat(kOnGo, "yes ", std::string(199, 'x'), " | head -c 3900000; exec sleep 1000"));
   StartContainer(plan);
   std::vector<UniqueFd> readers;
   for (int i = 0; i < 40; ++i) {

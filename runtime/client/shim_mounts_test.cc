@@ -37,16 +37,20 @@ class ShimMountsTest : public ShimTest {
 
 TEST_F(ShimMountsTest, APodsFilesAreOnASmallFileSystemOfItsOwn) {
   for (const bool userns : {false, true}) {
-    if (userns) StartUsernsPod();
-    else StartPod();
+    if (userns)
+      StartUsernsPod();
+    else
+      StartPod();
     const UniqueFd files = shim_->TakeFiles();
     ASSERT_TRUE(files.valid());
     EXPECT_FALSE(shim_->TakeFiles().valid());
-    ASSERT_OK_AND_ASSIGN(const UniqueFd file, OpenAt(files.get(), "hosts", O_WRONLY | O_CREAT | O_EXCL, 0644));
+    ASSERT_OK_AND_ASSIGN(const UniqueFd file,
+                         OpenAt(files.get(), "hosts", O_WRONLY | O_CREAT | O_EXCL, 0644));
     ASSERT_OK(WriteAll(file.get(), "127.0.0.1 me\n", "hosts"));
     ASSERT_EQ(fchown(file.get(), userns ? 200000 : 0, userns ? 200000 : 0), 0);
     ContainerPlan plan = MakeContainer(
-        "cat /etc/hosts; stat -c %u:%a /etc/hosts; dd if=/dev/zero of=/etc/hosts bs=64k count=64 2>/dev/null || echo full;"
+        "cat /etc/hosts; stat -c %u:%a /etc/hosts; dd if=/dev/zero of=/etc/hosts bs=64k count=64 "
+        "2>/dev/null || echo full;"
         "test $(stat -c %s /etc/hosts) -le 262144 && echo bounded");
     plan.mounts.push_back({.destination = "/etc/hosts", .source = "pod:hosts", .attributes = 6});
     EXPECT_EQ(Run(plan), "127.0.0.1 me\n0:644\nfull\nbounded\n") << userns;
@@ -71,7 +75,8 @@ TEST_F(ShimMountsTest, AVolumeBelowAMountIsFilledFromTheImage) {
   ASSERT_EQ(chown(agent.c_str(), 1000, 1001), 0);
   ASSERT_EQ(chmod(agent.c_str(), 0710), 0);
   StartPod();
-  ContainerPlan plan = MakeContainer("stat -c %u:%g:%a /home/j/agent; cat /home/j/agent/seed; ls /home/j");
+  ContainerPlan plan =
+      MakeContainer("stat -c %u:%g:%a /home/j/agent; cat /home/j/agent/seed; ls /home/j");
   plan.mounts.push_back({.destination = "/home/j", .source = above});
   plan.mounts.push_back({.destination = "/home/j/agent", .source = volume, .copy_up = true});
   EXPECT_EQ(Run(plan), "1000:1001:710\ns\nagent\n");
@@ -84,8 +89,10 @@ TEST_F(ShimMountsTest, WhatMayBeMissingIsLeftOutWhereItHasNoPlace) {
   StartPod();
   for (const bool read_only : {true, false}) {
     ContainerPlan plan = MakeContainer("cat /etc/mine; cat /etc/hosts 2>/dev/null; true");
-    plan.mounts.push_back({.destination = "/etc", .source = volume, .attributes = read_only ? 1u : 0u});
-    plan.mounts.push_back({.destination = "/etc/hosts", .source = dir_.path() + "/hosts", .optional = true});
+    plan.mounts.push_back(
+        {.destination = "/etc", .source = volume, .attributes = read_only ? 1u : 0u});
+    plan.mounts.push_back(
+        {.destination = "/etc/hosts", .source = dir_.path() + "/hosts", .optional = true});
     EXPECT_EQ(Run(plan), read_only ? "mine\n" : "mine\npodhosts\n");
   }
 }
@@ -99,15 +106,18 @@ TEST_F(ShimMountsTest, ADirectoryAndAFileDoNotGoTogetherAndItSaysSo) {
   onto_file.mounts.push_back({.destination = "/etc/group", .source = directory});
   EXPECT_THAT(StartError(onto_file),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr(absl::StrCat("a directory cannot be mounted on a file: ", directory, " on /etc/group"))));
+                       HasSubstr(absl::StrCat("a directory cannot be mounted on a file: ",
+                                              directory, " on /etc/group"))));
   ContainerPlan onto_directory = MakeContainer("true");
   onto_directory.mounts.push_back({.destination = "/tmp", .source = file});
   EXPECT_THAT(StartError(onto_directory),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr(absl::StrCat("a file cannot be mounted on a directory: ", file, " on /tmp"))));
+                       HasSubstr(absl::StrCat("a file cannot be mounted on a directory: ", file,
+                                              " on /tmp"))));
 }
 
-// As with an export that squashes root: in a user namespace root is nobody to a directory of the host's.
+// As with an export that squashes root: in a user namespace root is nobody to a directory of the
+// host's.
 TEST_F(ShimMountsTest, TheUserEntersADirectoryThatRootMayNot) {
   const std::string volume = MakeDir("squashed");
   ASSERT_OK(MakeDirs(volume + "/home"));
@@ -144,19 +154,24 @@ TEST_F(ShimMountsTest, TheUserEntersADirectoryThatRootMayNot) {
 
 TEST_F(ShimMountsTest, StdioCanBeOpenedByName) {
   const std::string script =
-      "echo out > /dev/stdout; echo err > /dev/stderr; echo again >> /proc/self/fd/1; stat -L -c %u /dev/stdout";
+      "echo out > /dev/stdout; echo err > /dev/stderr; echo again >> /proc/self/fd/1; stat -L -c "
+      "%u /dev/stdout";
   for (const bool userns : {false, true}) {
-    if (userns) StartUsernsPod();
-    else StartPod();
+    if (userns)
+      StartUsernsPod();
+    else
+      StartPod();
     const std::string sleeper = StartSleeper();
     for (const uint32_t uid : {0u, 1000u}) {
       const std::string expected = absl::StrCat("out\nerr\nagain\n", uid, "\n");
       ContainerPlan plan = MakeContainer(script);
       plan.process.uid = plan.process.gid = uid;
       if (uid != 0) plan.process.cap_effective = plan.process.cap_permitted = 0;
-      const std::string log = Run(plan);  // of two pipes: stderr's line is anywhere between stdout's
+      const std::string log =
+          Run(plan);  // of two pipes: stderr's line is anywhere between stdout's
       EXPECT_THAT(log, HasSubstr("err\n")) << userns;
-      EXPECT_EQ(absl::StrReplaceAll(log, {{"err\n", ""}}), absl::StrCat("out\nagain\n", uid, "\n")) << userns;
+      EXPECT_EQ(absl::StrReplaceAll(log, {{"err\n", ""}}), absl::StrCat("out\nagain\n", uid, "\n"))
+          << userns;
       ExecPlan exec = MakeExec(sleeper, script);
       exec.process.uid = exec.process.gid = uid;
       if (uid != 0) exec.process.cap_effective = exec.process.cap_permitted = 0;
@@ -168,7 +183,8 @@ TEST_F(ShimMountsTest, StdioCanBeOpenedByName) {
 
 TEST_F(ShimMountsTest, AFreshFileSystemHasThePlansLinks) {
   StartPod();
-  ContainerPlan plan = MakeContainer("readlink /groups/cpu; touch /groups/x 2>/dev/null || echo ro");
+  ContainerPlan plan =
+      MakeContainer("readlink /groups/cpu; touch /groups/x 2>/dev/null || echo ro");
   plan.mounts.push_back({.kind = MountKind::kFs,
                          .destination = "/groups",
                          .type = "tmpfs",

@@ -48,8 +48,8 @@ absl::Status NoSocket(const std::string& state_dir) {
   const auto [pods, pod_id] = Split(state_dir);
   CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> found, FindShims(pods, pod_id));
   if (found.empty()) return absl::NotFoundError(absl::StrCat("no shim is alive in ", state_dir));
-  return absl::FailedPreconditionError(absl::StrCat("the shim in ", state_dir, ", pid ", found[0].pid,
-                                                    ", lives, but its socket is gone"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the shim in ", state_dir, ", pid ", found[0].pid, ", lives, but its socket is gone"));
 }
 
 class PoolImpl final : public ShimPool {
@@ -62,11 +62,10 @@ class PoolImpl final : public ShimPool {
   ~PoolImpl() override;
 
   absl::Status Init(const std::string& binary);
-  absl::StatusOr<std::shared_ptr<Shim>> StartPod(
-      const PodPlan& plan,
-      const Cancel& cancel,
-      const std::function<absl::Status()>& meanwhile,
-      bool prepared) override;
+  absl::StatusOr<std::shared_ptr<Shim>> StartPod(const PodPlan& plan,
+                                                 const Cancel& cancel,
+                                                 const std::function<absl::Status()>& meanwhile,
+                                                 bool prepared) override;
   void AddSpares() override { spares_.Add(); }
   absl::Status PrepareSpares(const PrepareNetwork& prepare) override {
     return spares_.Prepare(prepare);
@@ -152,8 +151,8 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
   }
 }
 
-// A new shim that is not known to have greeted, and may live. It has no container and does what it reads
-// next; where that never comes, it is because the shim has ended or cannot be told.
+// A new shim that is not known to have greeted, and may live. It has no container and does what it
+// reads next; where that never comes, it is because the shim has ended or cannot be told.
 void PoolImpl::GiveUp(const std::shared_ptr<ShimConnection>& shim) {
   const WireMessage message{.type = MessageType::kShutdown};
   (void)SendMessage(shim->socket(), message, {}, Cancel(absl::Now() + absl::Seconds(1)));
@@ -175,9 +174,8 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
     if (!taken.socket) break;
     open(std::move(taken.socket), std::move(taken.prepared_key));
     launched.was_spare = true;
-    const WireMessage message{.type = MessageType::kStartPod,
-                              .request_id = launched.request_id,
-                              .payload = bytes};
+    const WireMessage message{
+        .type = MessageType::kStartPod, .request_id = launched.request_id, .payload = bytes};
     const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, cancel);
     if (sent.ok()) return launched;
     // Unavailable: that spare has died.
@@ -186,8 +184,7 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
   CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeShimSockets());
   open(std::move(pair.ours), "");
   launched.was_spare = false;
-  CRISP_RETURN_IF_ERROR(
-      broker_.StartShim(launched.request_id, bytes, pair.theirs.get(), cancel));
+  CRISP_RETURN_IF_ERROR(broker_.StartShim(launched.request_id, bytes, pair.theirs.get(), cancel));
   return launched;
 }
 
@@ -199,9 +196,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
   const std::string what = absl::StrCat("start the shim of pod ", plan.pod_id);
   const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty() &&
                         HasSysctlsOf(usual_, plan);
-  const Spares spares = !ordinary  ? Spares::kNone
-                        : prepared ? Spares::kPrepared
-                                   : Spares::kPlain;
+  const Spares spares = !ordinary ? Spares::kNone : prepared ? Spares::kPrepared : Spares::kPlain;
   absl::StatusOr<Launched> launched = Launch(plan, spares, cancel);
   if (!launched.ok()) return Annotate(launched.status(), what);
   absl::Status status = Watch(launched->shim);

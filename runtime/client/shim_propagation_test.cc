@@ -62,14 +62,17 @@ class ShimPropagationTest : public ShimTest {
     StartPod(pod);
     for (int round = 0; round < 5; ++round) {
       ContainerPlan plan = MakeContainer("sleep 100");
-      plan.mounts.push_back(
-          {.destination = "/mounts", .source = shared_, .recursive = true, .propagation = propagation});
+      plan.mounts.push_back({.destination = "/mounts",
+                             .source = shared_,
+                             .recursive = true,
+                             .propagation = propagation});
       std::atomic<bool> stop = false;
       mounted_ = 0;
       std::thread host([&] { MountBelow(stop); });
       EXPECT_TRUE(Eventually([this] { return mounted_ > 0; }));
       ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-      const absl::StatusOr<StartedProcess> started = shim_->StartContainer(plan.container_id, Cancel());
+      const absl::StatusOr<StartedProcess> started =
+          shim_->StartContainer(plan.container_id, Cancel());
       usleep(2000);
       stop = true;
       host.join();
@@ -92,8 +95,9 @@ class ShimPropagationTest : public ShimTest {
 TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
   StartPod();
   ASSERT_OK(MakeDirs(shared_ + "/sub"));
-  ContainerPlan plan =
-      MakeContainer("mount -t tmpfs none /shared/sub && echo seen >/shared/sub/g && mv /shared/sub/g /shared/sub/f; sleep 100");
+  ContainerPlan plan = MakeContainer(
+      "mount -t tmpfs none /shared/sub && echo seen >/shared/sub/g && mv /shared/sub/g "
+      "/shared/sub/f; sleep 100");
   plan.mounts.push_back(
       {.destination = "/shared", .source = shared_, .propagation = Propagation::kShared});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
@@ -103,9 +107,13 @@ TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
   EXPECT_EQ(umount2((shared_ + "/sub").c_str(), 0), 0);
 }
 
-TEST_F(ShimPropagationTest, HostToContainerLosesNothing) { LoseNothing(MakePod(), Propagation::kSlave); }
+TEST_F(ShimPropagationTest, HostToContainerLosesNothing) {
+  LoseNothing(MakePod(), Propagation::kSlave);
+}
 
-TEST_F(ShimPropagationTest, BidirectionalLosesNothing) { LoseNothing(MakePod(), Propagation::kShared); }
+TEST_F(ShimPropagationTest, BidirectionalLosesNothing) {
+  LoseNothing(MakePod(), Propagation::kShared);
+}
 
 TEST_F(ShimPropagationTest, HostToContainerLosesNothingWithMappedUsers) {
   PodPlan pod = MakePod();
@@ -117,7 +125,8 @@ TEST_F(ShimPropagationTest, SourceThatIsGoneAtTheStart) {
   StartPod();
   const std::string gone = MakeDir("gone");
   ContainerPlan plan = MakeContainer("true");
-  plan.mounts.push_back({.destination = "/gone", .source = gone, .propagation = Propagation::kSlave});
+  plan.mounts.push_back(
+      {.destination = "/gone", .source = gone, .propagation = Propagation::kSlave});
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
   ASSERT_EQ(rmdir(gone.c_str()), 0);
   const absl::Status started = shim_->StartContainer(plan.container_id, Cancel()).status();

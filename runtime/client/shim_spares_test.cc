@@ -30,7 +30,8 @@ std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
     for (const pid_t broker : ChildrenOf(getpid())) {
       for (const pid_t shim : ChildrenOf(broker)) {
         // Their log writers are its children, too.
-        if (std::find(pods.begin(), pods.end(), shim) == pods.end() && CommOf(shim) == "crisp-shim") {
+        if (std::find(pods.begin(), pods.end(), shim) == pods.end() &&
+            CommOf(shim) == "crisp-shim") {
           spares.push_back(shim);
         }
       }
@@ -83,8 +84,10 @@ TEST_F(ShimSparesTest, BecomePodsAndMayDie) {
   ASSERT_EQ(first.size(), 1u);
   StartPod();
   EXPECT_EQ(shim_->pid(), first[0]);
-  EXPECT_THAT(RunScript("hostname; cat /proc/sys/kernel/shmmni; touch /dev/shm/a && echo shm; ls /sys/class/net"),
-              HasSubstr("testpod\n4096\nshm\nlo\n"));
+  EXPECT_THAT(
+      RunScript(
+          "hostname; cat /proc/sys/kernel/shmmni; touch /dev/shm/a && echo shm; ls /sys/class/net"),
+      HasSubstr("testpod\n4096\nshm\nlo\n"));
   const std::shared_ptr<Shim> one = shim_;
   pool_->AddSpares();
   // The next one is ready, is not for a pod on the host's network, and may die unnoticed: before it
@@ -116,8 +119,9 @@ TEST_F(ShimSparesTest, HaveDoneTheUsual) {
   const std::string low = "net.ipv4.ip_unprivileged_port_start", queue = "kernel.msgmax";
   PodPlan usual;
   usual.sysctls = {{low, "77"}};
-  const std::string script = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax; "
-                             "df -k /dev/shm | awk 'END {print $2}'";
+  const std::string script =
+      "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax; "
+      "df -k /dev/shm | awk 'END {print $2}'";
   const auto pod_of = [&](std::vector<std::pair<std::string, std::string>> sysctls) {
     StartPool(1, usual);
     const std::vector<pid_t> spares = AwaitSpares(1, {});
@@ -216,7 +220,8 @@ TEST_F(ShimSparesTest, AShimWhoseGreetingIsLostEnds) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
   // It comes to life after all, and is nobody's.
-  ASSERT_TRUE(Eventually([&] { return access((plan.state_dir + "/shim.sock").c_str(), F_OK) == 0; }));
+  ASSERT_TRUE(
+      Eventually([&] { return access((plan.state_dir + "/shim.sock").c_str(), F_OK) == 0; }));
   EXPECT_TRUE(Eventually([&] { return ChildrenOf(brokers[0]).empty(); }));
 }
 
@@ -254,11 +259,14 @@ TEST_F(ShimSparesTest, ADeadOneIsNobodys) {
   const std::vector<pid_t> third = AwaitSpares(2, {shim_->pid()});
   // With its plan unread: what was prepared in its namespace is not the pod's.
   for (const pid_t spare : third) ASSERT_EQ(kill(spare, SIGSTOP), 0);
-  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Shim> other,
-                       pool_->StartPod(MakePod(), Cancel(), [&] {
-                         for (const pid_t spare : third) kill(spare, SIGKILL);
-                         return absl::OkStatus();
-                       }, /*prepared=*/true));
+  ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Shim> other, pool_->StartPod(
+                                                              MakePod(), Cancel(),
+                                                              [&] {
+                                                                for (const pid_t spare : third)
+                                                                  kill(spare, SIGKILL);
+                                                                return absl::OkStatus();
+                                                              },
+                                                              /*prepared=*/true));
   EXPECT_THAT(other->prepared_network(), IsEmpty());
   EXPECT_EQ(std::count(third.begin(), third.end(), other->pid()), 0);
   EXPECT_OK(other->Shutdown());

@@ -94,8 +94,8 @@ TEST_F(ShimTest, LooksLikeAContainerInside) {
   EXPECT_THAT(log, HasSubstr("1:3 666\n/proc/self/fd\npts/ptmx\nshm\n"));
 }
 
-// Shims set sysctls in a procfs that a few dozen of them share: later ones do it as well as the first, and
-// none keeps it.
+// Shims set sysctls in a procfs that a few dozen of them share: later ones do it as well as the
+// first, and none keeps it.
 TEST_F(ShimTest, SysctlsOfManyPods) {
   for (int i = 0; i < 70; ++i) {
     PodPlan pod = MakePod();

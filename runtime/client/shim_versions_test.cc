@@ -1,5 +1,6 @@
-// Daemons and shims of different releases: a pod's shim stays what it was when the daemon is upgraded, and when it
-// is put back. The shim of each earlier release is built from the history (hack/old-shim.sh).
+// Daemons and shims of different releases: a pod's shim stays what it was when the daemon is
+// upgraded, and when it is put back. The shim of each earlier release is built from the history
+// (hack/old-shim.sh).
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,15 +14,15 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "base/testing/status_matchers.h"
 #include "base/helper_process.h"
-#include "runtime/wire/plan_view.h"
-#include "runtime/wire/wire.h"
+#include "base/testing/status_matchers.h"
 #include "runtime/client/shim_broker.h"
 #include "runtime/client/shim_finder.h"
 #include "runtime/client/shim_link.h"
-#include "runtime/client/testing/shim_test_pod.h"
 #include "runtime/client/spare_shims.h"
+#include "runtime/client/testing/shim_test_pod.h"
+#include "runtime/wire/plan_view.h"
+#include "runtime/wire/wire.h"
 
 namespace crisp::runtime {
 namespace {
@@ -40,7 +41,8 @@ class ShimVersionsTest : public ShimTest {
   void SetUp() override {
     ShimTest::SetUp();
     if (IsSkipped()) return;
-    if (access(CRISP_OLD_SHIM, X_OK) != 0) GTEST_SKIP() << "this clone lacks the first release's commit";
+    if (access(CRISP_OLD_SHIM, X_OK) != 0)
+      GTEST_SKIP() << "this clone lacks the first release's commit";
   }
   void TearDown() override {
     ShimTest::TearDown();
@@ -50,15 +52,19 @@ class ShimVersionsTest : public ShimTest {
   void ReplaceDaemon(const char* binary, const PodPlan& pod) {
     shim_.reset();
     pool_.reset();
-    ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = binary, .storage_root = storage_, .spares = spares_,
-                                                  .usual = usual_}, &observer_));
+    ASSERT_OK_AND_ASSIGN(
+        pool_,
+        ShimPool::Create(
+            {.shim_binary = binary, .storage_root = storage_, .spares = spares_, .usual = usual_},
+            &observer_));
     ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
   }
   std::string RunAgain(const ContainerPlan& plan, const std::string& script) {
     return RunExec(MakeExec(plan.container_id, script));
   }
   ContainerPlan RunLong() {
-    ContainerPlan plan = MakeContainer("trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done");
+    ContainerPlan plan =
+        MakeContainer("trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done");
     EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
     EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel()));
     return plan;
@@ -118,8 +124,8 @@ void ShimVersionsTest::UseEveryVerb(const ContainerPlan& plan) {
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   bool runs = false;
   for (const ContainerReport& report : reports) {
-    runs |= report.container_id == plan.container_id && report.state == ContainerReport::State::kRunning &&
-            report.pidfd.valid();
+    runs |= report.container_id == plan.container_id &&
+            report.state == ContainerReport::State::kRunning && report.pidfd.valid();
   }
   EXPECT_TRUE(runs);
   EXPECT_EQ(RunAgain(plan, "echo inside; hostname"), "inside\ntestpod\n");
@@ -153,7 +159,9 @@ TEST_F(ShimVersionsTest, TheProgramsSayWhatTheyRead) {
 
 TEST_F(ShimVersionsTest, AShimOfTheFirstReleaseServesThisDaemon) {
   pool_.reset();
-  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_OLD_SHIM, .storage_root = storage_}, &observer_));
+  ASSERT_OK_AND_ASSIGN(
+      pool_,
+      ShimPool::Create({.shim_binary = CRISP_OLD_SHIM, .storage_root = storage_}, &observer_));
   const PodPlan pod = MakePod();
   StartPod(pod);
   ASSERT_EQ(shim_->versions(), kFirst) << "the old shim is not old";
@@ -164,7 +172,8 @@ TEST_F(ShimVersionsTest, AShimOfTheFirstReleaseServesThisDaemon) {
   UseEveryVerb(plan);
   RefuseWhatItLacks();
 
-  // And back: a daemon of that release is played by this one with that release's program, and below in its words.
+  // And back: a daemon of that release is played by this one with that release's program, and below
+  // in its words.
   ReplaceDaemon(CRISP_OLD_SHIM, pod);
   UseEveryVerb(plan);
   EndAndRemove(plan);
@@ -178,7 +187,8 @@ TEST_F(ShimVersionsTest, ThisReleasesShimsDoWhatCameLater) {
   ContainerPlan plan = MakeContainer("trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done");
   plan.process.io_priority = kIdle | 4;
   ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK_AND_ASSIGN(const StartedProcess started, shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const StartedProcess started,
+                       shim_->StartContainer(plan.container_id, Cancel()));
   EXPECT_EQ(IoPriorityOf(started.pid), kIdle | 4);
   // Where only the program differs, the pod keeps what it has.
   ReplaceDaemon(CRISP_OLD_SHIM, pod);
@@ -192,13 +202,17 @@ TEST_F(ShimVersionsTest, ThisReleasesShimsDoWhatCameLater) {
   ASSERT_OK(shim_->Shutdown());
 }
 
-// The half of an upgrade: crispd is this one, crisp-shim still the one before. New pods, spares among them, run.
+// The half of an upgrade: crispd is this one, crisp-shim still the one before. New pods, spares
+// among them, run.
 TEST_F(ShimVersionsTest, AProgramOfTheFirstReleaseIsHandedPlansThatItReads) {
   pool_.reset();
   spares_ = 2;
   usual_.sysctls = {{"net.ipv4.ip_unprivileged_port_start", "0"}};
-  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_OLD_SHIM, .storage_root = storage_, .spares = spares_,
-                                                .usual = usual_}, &observer_));
+  ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = CRISP_OLD_SHIM,
+                                                .storage_root = storage_,
+                                                .spares = spares_,
+                                                .usual = usual_},
+                                               &observer_));
   for (int i = 0; i < 4; ++i) {
     PodPlan pod = MakePod();
     pod.sysctls = usual_.sysctls;
@@ -210,15 +224,19 @@ TEST_F(ShimVersionsTest, AProgramOfTheFirstReleaseIsHandedPlansThatItReads) {
   }
 }
 
-// What a daemon of the first release says, byte for byte, and what it takes: it refuses an answer with anything
-// more in it.
+// What a daemon of the first release says, byte for byte, and what it takes: it refuses an answer
+// with anything more in it.
 class FirstDaemon {
  public:
   explicit FirstDaemon(UniqueFd socket) : socket_(std::move(socket)) {}
 
   bool Send(MessageType type, const std::string& payload, std::vector<int> fds = {}) {
-    const MessageHeader header = {.magic = 0x48534331, .version = 1, .type = static_cast<uint16_t>(type),
-                                  .request_id = ++request_, .size = static_cast<uint32_t>(payload.size()), .flags = 0};
+    const MessageHeader header = {.magic = 0x48534331,
+                                  .version = 1,
+                                  .type = static_cast<uint16_t>(type),
+                                  .request_id = ++request_,
+                                  .size = static_cast<uint32_t>(payload.size()),
+                                  .flags = 0};
     std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
     bytes += payload;
     iovec vector = {.iov_base = bytes.data(), .iov_len = bytes.size()};
@@ -248,7 +266,8 @@ class FirstDaemon {
       if (size <= 0) return absl::UnavailableError("the shim has gone");
       MessageHeader header;
       memcpy(&header, bytes, sizeof(header));
-      if (header.version != 1) return absl::InternalError("a header that the first release does not read");
+      if (header.version != 1)
+        return absl::InternalError("a header that the first release does not read");
       if (header.type != static_cast<uint16_t>(MessageType::kReply)) continue;
       const std::string payload(bytes + sizeof(header), header.size);
       CRISP_ASSIGN_OR_RETURN(const ReplyStatus reply, ParseReply(payload));
@@ -270,7 +289,8 @@ class FirstDaemon {
     reader(id);
     reader(pid);
     reader(fds);
-    if (!reader.ok() || !reader.at_end()) return absl::StrCat("a greeting of ", rest->size(), " bytes");
+    if (!reader.ok() || !reader.at_end())
+      return absl::StrCat("a greeting of ", rest->size(), " bytes");
     return id == pod_id.c_str() ? "" : "of another pod";
   }
   int socket() const { return socket_.get(); }
@@ -305,7 +325,8 @@ TEST_F(ShimVersionsTest, ADaemonOfTheFirstReleaseIsServedByThisShim) {
   ASSERT_OK_AND_ASSIGN(const std::string report, daemon.Ask(MessageType::kReport, ""));
   ASSERT_OK_AND_ASSIGN(const auto reports, ParseReport(report));
   ASSERT_EQ(reports.size(), 1u);
-  ASSERT_OK_AND_ASSIGN(const std::string exec, EncodePlan(MakeExec(plan.container_id, "sleep 1"), 3));
+  ASSERT_OK_AND_ASSIGN(const std::string exec,
+                       EncodePlan(MakeExec(plan.container_id, "sleep 1"), 3));
   ASSERT_OK_AND_ASSIGN(const std::string started, daemon.Ask(MessageType::kExec, exec));
   EXPECT_OK(ParseStart(started));
   ContainerPlan second = MakeContainer("exit 0");
@@ -316,7 +337,8 @@ TEST_F(ShimVersionsTest, ADaemonOfTheFirstReleaseIsServedByThisShim) {
   EXPECT_OK(ParseStart(began));
   const std::string first = PayloadWriter().String(plan.container_id).Take();
   EXPECT_OK(daemon.Ask(MessageType::kReopenLog, first));
-  const std::string term = PayloadWriter().String(plan.container_id).Number<int32_t>(SIGTERM).Take();
+  const std::string term =
+      PayloadWriter().String(plan.container_id).Number<int32_t>(SIGTERM).Take();
   EXPECT_OK(daemon.Ask(MessageType::kSignal, term));
   ASSERT_TRUE(Eventually([&] { return ReadExitRecord(plan.exit_record).ok(); }));
   EXPECT_EQ(ReadExitRecord(plan.exit_record)->exit_code, 7);
@@ -331,9 +353,13 @@ TEST_F(ShimVersionsTest, ADaemonOfTheFirstReleaseIsServedByThisShim) {
   EXPECT_OK(daemon.Ask(MessageType::kShutdown, ""));
 }
 
-// Its crispd starts this release's crisp-shim: the other half of an upgrade. `arguments` are what it says behind
+// Its crispd starts this release's crisp-shim: the other half of an upgrade. `arguments` are what
+// it says behind
 // --broker.
-void StartsPods(const std::string& storage, const PodPlan& pod, bool spare, std::vector<std::string> arguments) {
+void StartsPods(const std::string& storage,
+                const PodPlan& pod,
+                bool spare,
+                std::vector<std::string> arguments) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd program, Open(CRISP_SHIM_BINARY, O_RDONLY));
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
@@ -341,13 +367,15 @@ void StartsPods(const std::string& storage, const PodPlan& pod, bool spare, std:
   UniqueFd theirs(ends[1]);
   std::vector<std::string> argv = {"crisp-shim", "--broker", storage};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  ASSERT_OK_AND_ASSIGN(const pid_t pid, SpawnHelper(program.get(), argv, {theirs.get()}, HelperStdio::kDaemons));
+  ASSERT_OK_AND_ASSIGN(const pid_t pid,
+                       SpawnHelper(program.get(), argv, {theirs.get()}, HelperStdio::kDaemons));
   theirs.reset();
   ASSERT_OK_AND_ASSIGN(SocketPair control, MakeShimSockets());
   PodPlan usual;
   ASSERT_OK_AND_ASSIGN(const std::string plan, EncodePlan(pod, 3));
   ASSERT_OK_AND_ASSIGN(const std::string first, EncodePlan(spare ? usual : pod, 3));
-  ASSERT_TRUE(broker.Send(spare ? MessageType::kStartSpare : MessageType::kStartPod, first, {control.theirs.get()}));
+  ASSERT_TRUE(broker.Send(spare ? MessageType::kStartSpare : MessageType::kStartPod, first,
+                          {control.theirs.get()}));
   control.theirs.reset();
   FirstDaemon shim(std::move(control.ours));
   ASSERT_TRUE(!spare || shim.Send(MessageType::kStartPod, plan));
@@ -366,8 +394,10 @@ TEST_F(ShimVersionsTest, ADaemonOfTheFirstReleaseStartsThisShim) {
 
 TEST_F(ShimVersionsTest, AProgramThatIsNoBrokerIsNamed) {
   pool_.reset();
-  for (const auto& [program, why] : {std::pair{"/bin/false", "exit status 1"}, std::pair{"/bin/true", "exit status 0"}}) {
-    ASSERT_OK_AND_ASSIGN(pool_, ShimPool::Create({.shim_binary = program, .storage_root = storage_}, &observer_));
+  for (const auto& [program, why] :
+       {std::pair{"/bin/false", "exit status 1"}, std::pair{"/bin/true", "exit status 0"}}) {
+    ASSERT_OK_AND_ASSIGN(
+        pool_, ShimPool::Create({.shim_binary = program, .storage_root = storage_}, &observer_));
     const absl::Status status = pool_->StartPod(MakePod(), Cancel()).status();
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr(program)));
     EXPECT_THAT(std::string(status.message()), HasSubstr(why));

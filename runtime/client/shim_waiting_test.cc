@@ -22,7 +22,8 @@ class ShimWaitingTest : public ShimTest {
       const std::vector<pid_t> children = ChildrenOf(shim_->pid());
       if (children.size() != 1) return false;
       // In read(2), x86-64's system call 0, of descriptor 3.
-      const std::string call = ReadFile(absl::StrCat("/proc/", children[0], "/syscall")).value_or("");
+      const std::string call =
+          ReadFile(absl::StrCat("/proc/", children[0], "/syscall")).value_or("");
       if (call.rfind("0 0x3 ", 0) == 0) waiting = children[0];
       return waiting > 0;
     });

@@ -15,7 +15,8 @@
 
 namespace crisp::runtime {
 
-// The shims of a pool that wait for a pod. Thread-safe; no call waits for one that is being prepared.
+// The shims of a pool that wait for a pod. Thread-safe; no call waits for one that is being
+// prepared.
 class SpareShims {
  public:
   // `broker` outlives them.
@@ -38,7 +39,8 @@ class SpareShims {
     State state = State::kStarting;
     std::string key;
     UniqueFd socket;
-    UniqueFd netns, rtnl;  // from kReady to kPrepared: a spare that ends must take its namespace along
+    UniqueFd netns,
+        rtnl;  // from kReady to kPrepared: a spare that ends must take its namespace along
   };
   // Whether one is wanted, which is then counted among the ordered ones.
   bool Order();

@@ -22,14 +22,24 @@ absl::Status Invalid(absl::string_view where, absl::string_view why) {
 
 // An amount as Kubernetes writes it: digits and a decimal or binary unit.
 absl::StatusOr<uint64_t> Amount(const Json& value, const std::string& where) {
-  constexpr struct { const char* unit; uint64_t factor; } kUnits[] = {
-      {"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {"T", 1000000000000},
-      {"Ki", 1ull << 10}, {"Mi", 1ull << 20}, {"Gi", 1ull << 30}, {"Ti", 1ull << 40}};
+  constexpr struct {
+    const char* unit;
+    uint64_t factor;
+  } kUnits[] = {{"", 1},
+                {"k", 1000},
+                {"M", 1000000},
+                {"G", 1000000000},
+                {"T", 1000000000000},
+                {"Ki", 1ull << 10},
+                {"Mi", 1ull << 20},
+                {"Gi", 1ull << 30},
+                {"Ti", 1ull << 40}};
   CRISP_ASSIGN_OR_RETURN(const std::string text, YamlString(value, where));
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   uint64_t number = 0;
   for (const auto& known : kUnits) {
-    if (digits == 0 || text.substr(digits) != known.unit || !absl::SimpleAtoi(text.substr(0, digits), &number) ||
+    if (digits == 0 || text.substr(digits) != known.unit ||
+        !absl::SimpleAtoi(text.substr(0, digits), &number) ||
         number > std::numeric_limits<uint64_t>::max() / known.factor) {
       continue;
     }
@@ -38,12 +48,16 @@ absl::StatusOr<uint64_t> Amount(const Json& value, const std::string& where) {
   return Invalid(where, absl::StrCat("\"", text, "\" is no amount such as 60M or 1Gi"));
 }
 
-absl::Status ReadMember(const std::string& key, const Json& value, const std::string& where, BlockIoRule& rule) {
+absl::Status ReadMember(const std::string& key,
+                        const Json& value,
+                        const std::string& where,
+                        BlockIoRule& rule) {
   const std::string name = absl::AsciiStrToLower(key);
   if (name == "devices") {
     CRISP_ASSIGN_OR_RETURN(rule.devices, YamlStrings(value, where));
     for (const std::string& device : rule.devices) {
-      if (!absl::StartsWith(device, "/")) return Invalid(where, absl::StrCat("\"", device, "\" is not absolute"));
+      if (!absl::StartsWith(device, "/"))
+        return Invalid(where, absl::StrCat("\"", device, "\" is not absolute"));
     }
     return absl::OkStatus();
   }
@@ -85,9 +99,12 @@ absl::StatusOr<std::vector<BlockIoRule>> ReadClass(const Json& json, const std::
   return rules;
 }
 
-void PutRate(const std::optional<uint64_t>& rate, DeviceNumber device, std::vector<OciThrottleDevice>& list) {
+void PutRate(const std::optional<uint64_t>& rate,
+             DeviceNumber device,
+             std::vector<OciThrottleDevice>& list) {
   if (!rate.has_value()) return;
-  std::erase_if(list, [&](const auto& d) { return d.major == device.first && d.minor == device.second; });
+  std::erase_if(list,
+                [&](const auto& d) { return d.major == device.first && d.minor == device.second; });
   list.push_back({.major = device.first, .minor = device.second, .rate = *rate});
 }
 
@@ -99,13 +116,15 @@ void PutDevice(const BlockIoRule& rule, DeviceNumber device, OciBlockIo& io) {
   if (!rule.weight.has_value()) return;
   std::erase_if(io.weight_device,
                 [&](const auto& d) { return d.major == device.first && d.minor == device.second; });
-  io.weight_device.push_back({.major = device.first, .minor = device.second, .weight = rule.weight});
+  io.weight_device.push_back(
+      {.major = device.first, .minor = device.second, .weight = rule.weight});
 }
 
 }  // namespace
 
 absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text) {
-  CRISP_ASSIGN_OR_RETURN(const Json json, ParseYaml(text, {.max_bytes = 1u << 20, .max_nodes = 1u << 16}));
+  CRISP_ASSIGN_OR_RETURN(const Json json,
+                         ParseYaml(text, {.max_bytes = 1u << 20, .max_nodes = 1u << 16}));
   BlockIoClasses classes;
   if (json.is_null()) return classes;
   if (!json.is_object()) return Invalid("the document", "must be a mapping");
@@ -119,7 +138,8 @@ absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text) {
   return classes;
 }
 
-absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules, const FindBlockDevices& find) {
+absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules,
+                                          const FindBlockDevices& find) {
   OciBlockIo io;
   for (const BlockIoRule& rule : rules) {
     if (rule.devices.empty() && rule.weight.has_value()) io.weight = rule.weight;
@@ -127,7 +147,8 @@ absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules,
       const std::vector<DeviceNumber> devices = find(pattern);
       // A pattern is for whatever this node has; a name without one is a promise.
       if (devices.empty() && pattern.find_first_of("*?[") == std::string::npos) {
-        return absl::FailedPreconditionError(absl::StrCat(pattern, " is no block device of this node"));
+        return absl::FailedPreconditionError(
+            absl::StrCat(pattern, " is no block device of this node"));
       }
       for (const DeviceNumber& device : devices) PutDevice(rule, device, io);
     }

@@ -41,9 +41,10 @@ absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text);
 // The block devices that a pattern names; empty: none.
 using FindBlockDevices = std::function<std::vector<DeviceNumber>(const std::string& pattern)>;
 
-// The class as OCI limits; a later rule for the same device wins. FailedPrecondition for a device that
-// is named without a pattern and is not there. Pure but for `find`.
-absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules, const FindBlockDevices& find);
+// The class as OCI limits; a later rule for the same device wins. FailedPrecondition for a device
+// that is named without a pattern and is not there. Pure but for `find`.
+absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules,
+                                          const FindBlockDevices& find);
 
 // The class that a container's and its pod's annotations choose; "" when none does.
 //   io.kubernetes.cri.blockio-class                          of the container

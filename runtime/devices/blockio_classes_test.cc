@@ -33,11 +33,14 @@ TEST(BlockIoClassesTest, AClassBecomesLimits) {
   ASSERT_OK_AND_ASSIGN(const BlockIoClasses classes, ParseBlockIoClasses(kFile));
   ASSERT_OK_AND_ASSIGN(const OciBlockIo io, ResolveBlockIo(classes.at("slow"), Find));
   EXPECT_EQ(io.weight, 50);
-  EXPECT_THAT(io.weight_device, ElementsAre(OciWeightDevice{.major = 254, .minor = 0, .weight = 100}));
-  EXPECT_THAT(io.throttle_read_bps, ElementsAre(OciThrottleDevice{8, 0, 60000000}, OciThrottleDevice{8, 16, 60000000},
-                                                OciThrottleDevice{254, 0, 5000}));
-  EXPECT_THAT(io.throttle_write_bps, ElementsAre(OciThrottleDevice{8, 0, 1048576}, OciThrottleDevice{8, 16, 1048576},
-                                                 OciThrottleDevice{254, 0, 1048576}));
+  EXPECT_THAT(io.weight_device,
+              ElementsAre(OciWeightDevice{.major = 254, .minor = 0, .weight = 100}));
+  EXPECT_THAT(io.throttle_read_bps,
+              ElementsAre(OciThrottleDevice{8, 0, 60000000}, OciThrottleDevice{8, 16, 60000000},
+                          OciThrottleDevice{254, 0, 5000}));
+  EXPECT_THAT(io.throttle_write_bps,
+              ElementsAre(OciThrottleDevice{8, 0, 1048576}, OciThrottleDevice{8, 16, 1048576},
+                          OciThrottleDevice{254, 0, 1048576}));
   EXPECT_EQ(io.throttle_read_iops.size(), 3u);
   EXPECT_THAT(io.throttle_write_iops, IsEmpty());
   ASSERT_OK_AND_ASSIGN(const OciBlockIo none, ResolveBlockIo(classes.at("free"), Find));
@@ -51,7 +54,10 @@ TEST(BlockIoClassesTest, DevicesThatAreNotThere) {
 }
 
 TEST(BlockIoClassesTest, RefusesAndNamesTheMember) {
-  const struct { const char* text; const char* message; } kCases[] = {
+  const struct {
+    const char* text;
+    const char* message;
+  } kCases[] = {
       {"[]", "must be a mapping"},
       {"Class: {}", "Class: unknown member"},
       {"Classes: []", "Classes: must be a mapping"},
@@ -68,13 +74,15 @@ TEST(BlockIoClassesTest, RefusesAndNamesTheMember) {
   };
   for (const auto& bad : kCases) {
     EXPECT_THAT(ParseBlockIoClasses(bad.text),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.message))) << bad.text;
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.message)))
+        << bad.text;
   }
 }
 
 TEST(BlockIoClassesTest, TheNearestAnnotationChooses) {
-  const std::map<std::string, std::string> pod = {{"blockio.resources.beta.kubernetes.io/pod", "p"},
-                                                  {"blockio.resources.beta.kubernetes.io/container.c", "c"}};
+  const std::map<std::string, std::string> pod = {
+      {"blockio.resources.beta.kubernetes.io/pod", "p"},
+      {"blockio.resources.beta.kubernetes.io/container.c", "c"}};
   EXPECT_EQ(SelectBlockIoClass("c", {{"io.kubernetes.cri.blockio-class", "own"}}, pod), "own");
   EXPECT_EQ(SelectBlockIoClass("c", {}, pod), "c");
   EXPECT_EQ(SelectBlockIoClass("other", {}, pod), "p");

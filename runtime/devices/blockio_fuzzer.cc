@@ -10,7 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto classes = ParseBlockIoClasses({reinterpret_cast<const char*>(data), size});
   if (!classes.ok()) return 0;
   for (const auto& [name, rules] : *classes) {
-    auto io = ResolveBlockIo(rules, [](const std::string&) { return std::vector<DeviceNumber>{{8, 0}}; });
+    auto io = ResolveBlockIo(rules, [](const std::string&) {
+      return std::vector<DeviceNumber>{{8, 0}};
+    });
     if (!io.ok()) __builtin_trap();
     OciResources resources;
     resources.block_io = *io;

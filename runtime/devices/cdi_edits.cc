@@ -16,7 +16,8 @@ namespace {
 absl::Status Missing(const absl::Status& error, absl::string_view path) {
   const std::string text = absl::StrCat("host path ", path, ": ", error.message());
   // A path that does not answer is another matter. NotFound would say that the pod or the image is.
-  if (absl::IsDeadlineExceeded(error) || absl::IsResourceExhausted(error)) return absl::Status(error.code(), text);
+  if (absl::IsDeadlineExceeded(error) || absl::IsResourceExhausted(error))
+    return absl::Status(error.code(), text);
   return absl::FailedPreconditionError(text);
 }
 
@@ -36,8 +37,9 @@ absl::Status CompleteNode(CdiDeviceNode& node, const StatOnHost& stat) {
   if (said) return absl::OkStatus();
   const std::string type = TypeOf(found->mode);
   if (type.empty() || (!node.type.empty() && node.type != type)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "host path ", node.host_path, " is no device", node.type.empty() ? "" : " of type ", node.type));
+    return absl::FailedPreconditionError(absl::StrCat("host path ", node.host_path, " is no device",
+                                                      node.type.empty() ? "" : " of type ",
+                                                      node.type));
   }
   node.type = type;
   if (type == "p") return absl::OkStatus();
@@ -62,7 +64,8 @@ void SetVariable(const std::string& entry, std::vector<std::string>& env) {
   env.push_back(entry);
 }
 
-absl::Status AddNode(const CdiDeviceNode& node, OciSpec& spec,
+absl::Status AddNode(const CdiDeviceNode& node,
+                     OciSpec& spec,
                      std::map<std::string, std::string>& device_sources) {
   const std::string path = CleanAbsolutePath(node.path);
   if (path == "/") return absl::InvalidArgumentError("a device node cannot be at /");
@@ -76,10 +79,13 @@ absl::Status AddNode(const CdiDeviceNode& node, OciSpec& spec,
   // As the reference library has it: what belongs to nobody is the container's user's.
   if (!device.uid.has_value() && spec.process.user.uid != 0) device.uid = spec.process.user.uid;
   if (!device.gid.has_value() && spec.process.user.gid != 0) device.gid = spec.process.user.gid;
-  std::erase_if(spec.linux_.devices, [&](const OciDevice& other) { return CleanAbsolutePath(other.path) == path; });
+  std::erase_if(spec.linux_.devices,
+                [&](const OciDevice& other) { return CleanAbsolutePath(other.path) == path; });
   spec.linux_.devices.push_back(std::move(device));
-  if (node.host_path != path) device_sources[path] = node.host_path;
-  else device_sources.erase(path);
+  if (node.host_path != path)
+    device_sources[path] = node.host_path;
+  else
+    device_sources.erase(path);
   // No access asked for: the node is there, the cgroup refuses it. A FIFO needs no rule.
   if (node.type == "p" || node.permissions.empty()) return absl::OkStatus();
   spec.linux_.resources.devices.push_back({.allow = true,
@@ -100,7 +106,8 @@ absl::Status AddMount(const CdiMount& mount, OciSpec& spec) {
     oci.type = "bind";
     if (spec.FindNamespace("user") != nullptr) oci.options.push_back("idmap");
   }
-  std::erase_if(spec.mounts, [&](const OciMount& other) { return other.destination == oci.destination; });
+  std::erase_if(spec.mounts,
+                [&](const OciMount& other) { return other.destination == oci.destination; });
   spec.mounts.push_back(std::move(oci));
   return absl::OkStatus();
 }
@@ -109,7 +116,8 @@ absl::Status AddMount(const CdiMount& mount, OciSpec& spec) {
 
 absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself) {
   struct stat st {};
-  if ((itself ? ::lstat(path.c_str(), &st) : ::stat(path.c_str(), &st)) != 0) return ErrnoError(errno, "stat");
+  if ((itself ? ::lstat(path.c_str(), &st) : ::stat(path.c_str(), &st)) != 0)
+    return ErrnoError(errno, "stat");
   return HostNode{.mode = st.st_mode, .major = major(st.st_rdev), .minor = minor(st.st_rdev)};
 }
 
@@ -118,7 +126,8 @@ absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat) {
   for (const CdiMount& mount : edits.mounts) {
     if (!IsBind(mount)) continue;
     if (mount.host_path[0] != '/') {
-      return absl::InvalidArgumentError(absl::StrCat("hostPath \"", mount.host_path, "\" is not absolute"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("hostPath \"", mount.host_path, "\" is not absolute"));
     }
     const absl::StatusOr<HostNode> found = stat(mount.host_path, /*itself=*/false);
     if (!found.ok()) return Missing(found.status(), mount.host_path);
@@ -126,7 +135,8 @@ absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat) {
   return absl::OkStatus();
 }
 
-absl::Status ApplyCdiEdits(const CdiEdits& edits, OciSpec& spec,
+absl::Status ApplyCdiEdits(const CdiEdits& edits,
+                           OciSpec& spec,
                            std::map<std::string, std::string>& device_sources) {
   for (const std::string& entry : edits.env) SetVariable(entry, spec.process.env);
   for (const CdiDeviceNode& node : edits.device_nodes) {
@@ -137,9 +147,10 @@ absl::Status ApplyCdiEdits(const CdiEdits& edits, OciSpec& spec,
     const auto depth = [](const std::string& path) {
       return path == "/" ? 0 : std::count(path.begin(), path.end(), '/');
     };
-    std::stable_sort(spec.mounts.begin(), spec.mounts.end(), [&](const OciMount& a, const OciMount& b) {
-      return depth(a.destination) < depth(b.destination);
-    });
+    std::stable_sort(spec.mounts.begin(), spec.mounts.end(),
+                     [&](const OciMount& a, const OciMount& b) {
+                       return depth(a.destination) < depth(b.destination);
+                     });
   }
   std::vector<uint32_t>& gids = spec.process.user.additional_gids;
   for (const uint32_t gid : edits.additional_gids) {

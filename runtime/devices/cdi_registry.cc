@@ -49,7 +49,8 @@ std::shared_ptr<const CdiRegistry::File> CdiRegistry::Load(const std::string& pa
   {
     absl::MutexLock lock(&mutex_);
     auto known = files_.find(path);
-    if (known != files_.end() && SameFile(known->second->identity, file->identity)) return known->second;
+    if (known != files_.end() && SameFile(known->second->identity, file->identity))
+      return known->second;
   }
   file->spec = ReadSpec(fd->get(), path);
   absl::MutexLock lock(&mutex_);
@@ -90,10 +91,12 @@ CdiRegistry::Index CdiRegistry::Scan(std::map<std::string, std::string>& errors)
   return index;
 }
 
-absl::StatusOr<CdiEdits> CdiRegistry::EditsOf(const std::string& device, const Found& found,
+absl::StatusOr<CdiEdits> CdiRegistry::EditsOf(const std::string& device,
+                                              const Found& found,
                                               std::vector<const File*>& begun) const {
   if (!found.conflict.empty()) {
-    return Failed(absl::StrCat("device ", device, " is defined by ", found.path, " and by ", found.conflict));
+    return Failed(
+        absl::StrCat("device ", device, " is defined by ", found.path, " and by ", found.conflict));
   }
   CdiEdits edits;
   if (std::find(begun.begin(), begun.end(), found.file.get()) == begun.end()) {
@@ -106,15 +109,18 @@ absl::StatusOr<CdiEdits> CdiRegistry::EditsOf(const std::string& device, const F
                                ", which crisp does not support"));
   }
   const absl::Status complete = CompleteCdiEdits(edits, stat_);
-  if (absl::IsDeadlineExceeded(complete)) return Annotate(complete, absl::StrCat("device ", device));
-  if (!complete.ok()) return Failed(absl::StrCat("device ", device, ": ", std::string(complete.message())));
+  if (absl::IsDeadlineExceeded(complete))
+    return Annotate(complete, absl::StrCat("device ", device));
+  if (!complete.ok())
+    return Failed(absl::StrCat("device ", device, ": ", std::string(complete.message())));
   return edits;
 }
 
 absl::StatusOr<CdiEdits> CdiRegistry::Resolve(const std::vector<std::string>& devices) {
   CdiEdits all;
   if (devices.empty()) return all;
-  for (const std::string& device : devices) CRISP_RETURN_IF_ERROR(ParseCdiDeviceName(device).status());
+  for (const std::string& device : devices)
+    CRISP_RETURN_IF_ERROR(ParseCdiDeviceName(device).status());
   std::map<std::string, std::string> errors;
   const Index index = Scan(errors);
   std::vector<std::string> unresolved;
@@ -131,8 +137,8 @@ absl::StatusOr<CdiEdits> CdiRegistry::Resolve(const std::vector<std::string>& de
     all.Append(edits);
   }
   if (unresolved.empty()) return all;
-  std::string why = absl::StrCat("unresolvable CDI devices ", absl::StrJoin(unresolved, ", "), " (looked in ",
-                                 absl::StrJoin(dirs_, ", "), ")");
+  std::string why = absl::StrCat("unresolvable CDI devices ", absl::StrJoin(unresolved, ", "),
+                                 " (looked in ", absl::StrJoin(dirs_, ", "), ")");
   for (const auto& [path, error] : errors) absl::StrAppend(&why, "; ", path, ": ", error);
   return Failed(why);
 }
@@ -140,8 +146,11 @@ absl::StatusOr<CdiEdits> CdiRegistry::Resolve(const std::vector<std::string>& de
 CdiRegistry::Listing CdiRegistry::List() {
   Listing listing;
   for (const auto& [device, found] : Scan(listing.errors)) {
-    if (found.conflict.empty()) listing.devices.push_back(device);
-    else listing.errors[found.path] = absl::StrCat("device ", device, " is also defined by ", found.conflict);
+    if (found.conflict.empty())
+      listing.devices.push_back(device);
+    else
+      listing.errors[found.path] =
+          absl::StrCat("device ", device, " is also defined by ", found.conflict);
   }
   return listing;
 }

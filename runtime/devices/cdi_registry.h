@@ -25,12 +25,11 @@ class CdiRegistry {
   explicit CdiRegistry(std::vector<std::string> dirs, StatOnHost stat = StatDirectly)
       : dirs_(std::move(dirs)), stat_(std::move(stat)) {}
 
-  // What has to be done for `devices` (qualified names; one named twice counts once), completed by a
-  // look at the host: a file's own edits once, before those of its first device.
-  // InvalidArgument for malformed names. FailedPrecondition "CDI device injection failed: …" for
-  // devices that no file or two files of one directory define (then naming them, and why a file that
-  // may have had them cannot be read), that need what crisp does not do, or whose host paths are not
-  // there.
+  // What has to be done for `devices` (qualified names; one named twice counts once), completed by
+  // a look at the host: a file's own edits once, before those of its first device. InvalidArgument
+  // for malformed names. FailedPrecondition "CDI device injection failed: …" for devices that no
+  // file or two files of one directory define (then naming them, and why a file that may have had
+  // them cannot be read), that need what crisp does not do, or whose host paths are not there.
   absl::StatusOr<CdiEdits> Resolve(const std::vector<std::string>& devices);
 
   // Every device that Resolve() would find, sorted; and what is wrong with files.
@@ -54,7 +53,8 @@ class CdiRegistry {
 
   std::shared_ptr<const File> Load(const std::string& path);
   Index Scan(std::map<std::string, std::string>& errors);
-  absl::StatusOr<CdiEdits> EditsOf(const std::string& device, const Found& found,
+  absl::StatusOr<CdiEdits> EditsOf(const std::string& device,
+                                   const Found& found,
                                    std::vector<const File*>& begun) const;
 
   const std::vector<std::string> dirs_;

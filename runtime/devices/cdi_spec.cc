@@ -25,7 +25,10 @@ absl::Status Invalid(absl::string_view where, absl::string_view why) {
 }
 
 // Vendor, class and device names differ in how they begin and what else may be inside.
-absl::Status CheckName(absl::string_view what, absl::string_view name, bool digit_first, absl::string_view inside) {
+absl::Status CheckName(absl::string_view what,
+                       absl::string_view name,
+                       bool digit_first,
+                       absl::string_view inside) {
   const auto fail = [&](absl::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat("the ", what, " \"", name, "\" ", why));
   };
@@ -44,7 +47,8 @@ absl::Status CheckName(absl::string_view what, absl::string_view name, bool digi
 }
 
 absl::Status CheckKind(absl::string_view kind) {
-  const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(kind, absl::MaxSplits('/', 1));
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(kind, absl::MaxSplits('/', 1));
   CRISP_RETURN_IF_ERROR(CheckName("vendor", parts.first, false, "_-."));
   return CheckName("class", parts.second, false, "_-.");
 }
@@ -67,8 +71,10 @@ class SpecReader {
     }
     return absl::OkStatus();
   }
-  static absl::Status Each(const Json& json, const std::string& where,
-                           const std::function<absl::Status(const Json&, const std::string&)>& take) {
+  static absl::Status Each(
+      const Json& json,
+      const std::string& where,
+      const std::function<absl::Status(const Json&, const std::string&)>& take) {
     if (!json.is_array()) return Invalid(where, "must be a list");
     for (size_t i = 0; i < json.size(); ++i) {
       CRISP_RETURN_IF_ERROR(take(json[i], absl::StrCat(where, "[", i, "]")));
@@ -81,7 +87,9 @@ class SpecReader {
     member = static_cast<T>(*std::move(value));
     return absl::OkStatus();
   }
-  static absl::Status SetU32(std::optional<uint32_t>& member, const Json& value, const std::string& where) {
+  static absl::Status SetU32(std::optional<uint32_t>& member,
+                             const Json& value,
+                             const std::string& where) {
     CRISP_ASSIGN_OR_RETURN(const int64_t number, YamlInt(value, where, 0, kMaxU32));
     member = static_cast<uint32_t>(number);
     return absl::OkStatus();
@@ -109,8 +117,9 @@ absl::Status SpecReader::Version(const Json& value) {
   absl::ConsumePrefix(&text, "v");
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '.');
   int major = 0, minor = 0, patch = 0;
-  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &major) || !absl::SimpleAtoi(parts[1], &minor) ||
-      !absl::SimpleAtoi(parts[2], &patch) || minor < 0 || minor > 99) {
+  if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &major) ||
+      !absl::SimpleAtoi(parts[1], &minor) || !absl::SimpleAtoi(parts[2], &patch) || minor < 0 ||
+      minor > 99) {
     return Invalid("cdiVersion", absl::StrCat("\"", version_text_, "\" is no version"));
   }
   version_ = major * 100 + minor;
@@ -139,30 +148,35 @@ absl::Status SpecReader::Env(const Json& json, const std::string& where, CdiEdit
 
 absl::Status SpecReader::Node(const Json& json, const std::string& where, CdiEdits& edits) {
   CdiDeviceNode node;
-  const absl::Status read = Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
-    const std::string at = absl::StrCat(where, ".", key);
-    if (key == "path") return Set(node.path, YamlString(value, at));
-    if (key == "type") return Set(node.type, YamlString(value, at));
-    if (key == "permissions") return Set(node.permissions, YamlString(value, at));
-    if (key == "major") return Set(node.major, YamlInt(value, at, 0, 0xfff));
-    if (key == "minor") return Set(node.minor, YamlInt(value, at, 0, 0xfffff));
-    if (key == "fileMode") return SetU32(node.file_mode, value, at);
-    if (key == "uid") return SetU32(node.uid, value, at);
-    if (key == "gid") return SetU32(node.gid, value, at);
-    if (key != "hostPath") return absl::NotFoundError(key);
-    CRISP_RETURN_IF_ERROR(Needs(5, at));
-    return Set(node.host_path, YamlString(value, at));
-  });
+  const absl::Status read =
+      Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
+        const std::string at = absl::StrCat(where, ".", key);
+        if (key == "path") return Set(node.path, YamlString(value, at));
+        if (key == "type") return Set(node.type, YamlString(value, at));
+        if (key == "permissions") return Set(node.permissions, YamlString(value, at));
+        if (key == "major") return Set(node.major, YamlInt(value, at, 0, 0xfff));
+        if (key == "minor") return Set(node.minor, YamlInt(value, at, 0, 0xfffff));
+        if (key == "fileMode") return SetU32(node.file_mode, value, at);
+        if (key == "uid") return SetU32(node.uid, value, at);
+        if (key == "gid") return SetU32(node.gid, value, at);
+        if (key != "hostPath") return absl::NotFoundError(key);
+        CRISP_RETURN_IF_ERROR(Needs(5, at));
+        return Set(node.host_path, YamlString(value, at));
+      });
   CRISP_RETURN_IF_ERROR(read);
   if (!absl::StartsWith(node.path, "/")) return Invalid(where, "path must be absolute");
-  if (!node.host_path.empty() && node.host_path[0] != '/') return Invalid(where, "hostPath must be absolute");
+  if (!node.host_path.empty() && node.host_path[0] != '/')
+    return Invalid(where, "hostPath must be absolute");
   if (node.type.size() > 1 || node.type.find_first_not_of("bcup") != std::string::npos) {
     return Invalid(where, absl::StrCat("type \"", node.type, "\" is not one of b, c, u and p"));
   }
-  if (node.permissions.empty()) node.permissions = "rwm";
-  else if (node.permissions == "none") node.permissions.clear();
+  if (node.permissions.empty())
+    node.permissions = "rwm";
+  else if (node.permissions == "none")
+    node.permissions.clear();
   if (node.permissions.find_first_not_of("rwm") != std::string::npos) {
-    return Invalid(where, absl::StrCat("permissions \"", node.permissions, "\" are not of r, w and m"));
+    return Invalid(where,
+                   absl::StrCat("permissions \"", node.permissions, "\" are not of r, w and m"));
   }
   edits.device_nodes.push_back(std::move(node));
   return absl::OkStatus();
@@ -170,18 +184,20 @@ absl::Status SpecReader::Node(const Json& json, const std::string& where, CdiEdi
 
 absl::Status SpecReader::Mount(const Json& json, const std::string& where, CdiEdits& edits) {
   CdiMount mount;
-  const absl::Status read = Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
-    const std::string at = absl::StrCat(where, ".", key);
-    if (key == "hostPath") return Set(mount.host_path, YamlString(value, at));
-    if (key == "containerPath") return Set(mount.container_path, YamlString(value, at));
-    if (key == "options") return Set(mount.options, YamlStrings(value, at));
-    if (key != "type") return absl::NotFoundError(key);
-    CRISP_RETURN_IF_ERROR(Needs(4, at));
-    return Set(mount.type, YamlString(value, at));
-  });
+  const absl::Status read =
+      Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
+        const std::string at = absl::StrCat(where, ".", key);
+        if (key == "hostPath") return Set(mount.host_path, YamlString(value, at));
+        if (key == "containerPath") return Set(mount.container_path, YamlString(value, at));
+        if (key == "options") return Set(mount.options, YamlStrings(value, at));
+        if (key != "type") return absl::NotFoundError(key);
+        CRISP_RETURN_IF_ERROR(Needs(4, at));
+        return Set(mount.type, YamlString(value, at));
+      });
   CRISP_RETURN_IF_ERROR(read);
   if (mount.host_path.empty()) return Invalid(where, "hostPath is missing");
-  if (!absl::StartsWith(mount.container_path, "/")) return Invalid(where, "containerPath must be absolute");
+  if (!absl::StartsWith(mount.container_path, "/"))
+    return Invalid(where, "containerPath must be absolute");
   edits.mounts.push_back(std::move(mount));
   return absl::OkStatus();
 }
@@ -191,10 +207,14 @@ absl::Status SpecReader::Edits(const Json& json, const std::string& where, CdiEd
     const std::string at = absl::StrCat(where, ".", key);
     if (key == "env") return Env(value, at, edits);
     if (key == "deviceNodes") {
-      return Each(value, at, [&](const Json& item, const std::string& name) { return Node(item, name, edits); });
+      return Each(value, at, [&](const Json& item, const std::string& name) {
+        return Node(item, name, edits);
+      });
     }
     if (key == "mounts") {
-      return Each(value, at, [&](const Json& item, const std::string& name) { return Mount(item, name, edits); });
+      return Each(value, at, [&](const Json& item, const std::string& name) {
+        return Mount(item, name, edits);
+      });
     }
     if (key == "additionalGids" || key == "additionalGIDs") {
       CRISP_RETURN_IF_ERROR(Needs(7, at));
@@ -218,13 +238,14 @@ absl::Status SpecReader::Edits(const Json& json, const std::string& where, CdiEd
 absl::Status SpecReader::Device(const Json& json, const std::string& where, CdiSpec& spec) {
   std::string name;
   CdiEdits edits;
-  const absl::Status read = Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
-    const std::string at = absl::StrCat(where, ".", key);
-    if (key == "name") return Set(name, YamlString(value, at));
-    if (key == "annotations") return Annotations(value, at);
-    if (key == "containerEdits") return Edits(value, at, edits);
-    return absl::NotFoundError(key);
-  });
+  const absl::Status read =
+      Members(json, where, [&](const std::string& key, const Json& value) -> absl::Status {
+        const std::string at = absl::StrCat(where, ".", key);
+        if (key == "name") return Set(name, YamlString(value, at));
+        if (key == "annotations") return Annotations(value, at);
+        if (key == "containerEdits") return Edits(value, at, edits);
+        return absl::NotFoundError(key);
+      });
   CRISP_RETURN_IF_ERROR(read);
   const absl::Status named = CheckName("device name", name, version_ >= 5, "_-.:");
   if (!named.ok()) return Annotate(named, where);
@@ -239,14 +260,17 @@ absl::StatusOr<CdiSpec> SpecReader::Read(const Json& json) {
   if (version == json.end()) return Invalid("cdiVersion", "is missing");
   CRISP_RETURN_IF_ERROR(Version(*version));
   CdiSpec spec;
-  const absl::Status read = Members(json, "the document", [&](const std::string& key, const Json& value) -> absl::Status {
-    if (key == "cdiVersion") return absl::OkStatus();
-    if (key == "kind") return Set(spec.kind, YamlString(value, key));
-    if (key == "annotations") return Annotations(value, key);
-    if (key == "containerEdits") return Edits(value, key, spec.edits);
-    if (key != "devices") return absl::NotFoundError(key);
-    return Each(value, key, [&](const Json& item, const std::string& where) { return Device(item, where, spec); });
-  });
+  const absl::Status read =
+      Members(json, "the document", [&](const std::string& key, const Json& value) -> absl::Status {
+        if (key == "cdiVersion") return absl::OkStatus();
+        if (key == "kind") return Set(spec.kind, YamlString(value, key));
+        if (key == "annotations") return Annotations(value, key);
+        if (key == "containerEdits") return Edits(value, key, spec.edits);
+        if (key != "devices") return absl::NotFoundError(key);
+        return Each(value, key, [&](const Json& item, const std::string& where) {
+          return Device(item, where, spec);
+        });
+      });
   CRISP_RETURN_IF_ERROR(read);
   CRISP_RETURN_IF_ERROR(Annotate(CheckKind(spec.kind), "kind"));
   const std::string klass = spec.kind.substr(spec.kind.find('/') + 1);
@@ -258,7 +282,9 @@ absl::StatusOr<CdiSpec> SpecReader::Read(const Json& json) {
 }  // namespace
 
 void CdiEdits::Append(const CdiEdits& other) {
-  const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+  const auto append = [](auto& to, const auto& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
   append(env, other.env);
   append(device_nodes, other.device_nodes);
   append(mounts, other.mounts);
@@ -278,7 +304,8 @@ absl::StatusOr<CdiDeviceName> ParseCdiDeviceName(absl::string_view text) {
   const absl::Status checked = check();
   if (!checked.ok()) return Annotate(checked, absl::StrCat("CDI device \"", text, "\""));
   const size_t sign = text.find('=');
-  return CdiDeviceName{.kind = std::string(text.substr(0, sign)), .name = std::string(text.substr(sign + 1))};
+  return CdiDeviceName{.kind = std::string(text.substr(0, sign)),
+                       .name = std::string(text.substr(sign + 1))};
 }
 
 absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text) {
@@ -286,7 +313,8 @@ absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text) {
   return SpecReader().Read(json);
 }
 
-std::vector<std::string> CdiDevicesOfAnnotations(const std::map<std::string, std::string>& annotations) {
+std::vector<std::string> CdiDevicesOfAnnotations(
+    const std::map<std::string, std::string>& annotations) {
   std::vector<std::string> devices;
   for (const auto& [key, value] : annotations) {
     if (!absl::StartsWith(key, kAnnotationPrefix)) continue;

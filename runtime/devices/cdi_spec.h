@@ -20,9 +20,9 @@ namespace crisp::runtime {
 // one of its devices. Versions 0.3 to 1.1 of the CNCF specification.
 
 struct CdiDeviceNode {
-  std::string path;       // in the container
-  std::string host_path;  // empty: the same
-  std::string type;       // b, c, u, p; empty: as on the host
+  std::string path;              // in the container
+  std::string host_path;         // empty: the same
+  std::string type;              // b, c, u, p; empty: as on the host
   int64_t major = 0, minor = 0;  // major 0: as on the host
   std::optional<uint32_t> file_mode, uid, gid;
   std::string permissions = "rwm";  // for the cgroup; may be empty ("none")
@@ -50,8 +50,8 @@ struct CdiEdits {
 };
 
 struct CdiSpec {
-  std::string kind;  // vendor/class
-  CdiEdits edits;    // for every device of the file
+  std::string kind;                         // vendor/class
+  CdiEdits edits;                           // for every device of the file
   std::map<std::string, CdiEdits> devices;  // by bare name
 };
 
@@ -68,20 +68,22 @@ absl::StatusOr<CdiDeviceName> ParseCdiDeviceName(absl::string_view text);
 absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text);
 
 // The devices that annotations "cdi.k8s.io/…" ask for, in the order of their keys.
-std::vector<std::string> CdiDevicesOfAnnotations(const std::map<std::string, std::string>& annotations);
+std::vector<std::string> CdiDevicesOfAnnotations(
+    const std::map<std::string, std::string>& annotations);
 
 // A look at a path of the host: at what is there itself, or at what a symlink there leads to.
 using StatOnHost = std::function<absl::StatusOr<HostNode>(const std::string& path, bool itself)>;
 // By system calls, which hang where the path does.
 absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself);
 
-// Fills in what the device nodes leave to the host, by a look at it, and checks that every path that
-// is to be mounted exists. FailedPrecondition naming what is missing there; what else `stat` says.
+// Fills in what the device nodes leave to the host, by a look at it, and checks that every path
+// that is to be mounted exists. FailedPrecondition naming what is missing there; what else `stat`
+// says.
 absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat = StatDirectly);
 
 // Applies completed edits. Pure. A device or mount at the same place is replaced, and so is a
-// variable of the same name; mounts are put in order, parents first. `device_sources` learns the host
-// path of every node (ContainerInputs). InvalidArgument for a path that is not absolute.
+// variable of the same name; mounts are put in order, parents first. `device_sources` learns the
+// host path of every node (ContainerInputs). InvalidArgument for a path that is not absolute.
 absl::Status ApplyCdiEdits(const CdiEdits& edits,
                            OciSpec& spec,
                            std::map<std::string, std::string>& device_sources);

@@ -56,22 +56,30 @@ TEST(CdiSpecTest, ReadsEveryMember) {
   EXPECT_THAT(spec.devices.at("hooked").unsupported, ElementsAre("hooks"));
 }
 
-std::string File(const std::string& version, const std::string& edits, const std::string& kind = "v.com/c",
+std::string File(const std::string& version,
+                 const std::string& edits,
+                 const std::string& kind = "v.com/c",
                  const std::string& name = "d") {
-  return absl::StrCat(R"({"cdiVersion":")", version, R"(","kind":")", kind, R"(","devices":[{"name":")", name,
-                      R"(","containerEdits":{)", edits, "}}]}");
+  return absl::StrCat(R"({"cdiVersion":")", version, R"(","kind":")", kind,
+                      R"(","devices":[{"name":")", name, R"(","containerEdits":{)", edits, "}}]}");
 }
 
 TEST(CdiSpecTest, VersionsLimitMembers) {
   const std::string node = R"("deviceNodes":[{"path":"/dev/x"}])";
-  for (const char* version : {"0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0", "v0.5.0"}) {
+  for (const char* version :
+       {"0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0", "v0.5.0"}) {
     EXPECT_OK(ParseCdiSpec(File(version, node))) << version;
   }
   for (const char* version : {"0.2.0", "0.9.0", "1.2.0", "2.0.0", "1.0", "", "x.y.z", "1.-1.0"}) {
     EXPECT_THAT(ParseCdiSpec(File(version, node)),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cdiVersion"))) << version;
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cdiVersion")))
+        << version;
   }
-  const struct { const char* before; const char* since; const char* edits; } kNewer[] = {
+  const struct {
+    const char* before;
+    const char* since;
+    const char* edits;
+  } kNewer[] = {
       {"0.3.0", "0.4.0", R"("mounts":[{"hostPath":"/a","containerPath":"/a","type":"tmpfs"}])"},
       {"0.4.0", "0.5.0", R"("deviceNodes":[{"path":"/dev/x","hostPath":"/dev/y"}])"},
       {"0.6.0", "0.7.0", R"("additionalGids":[1])"},
@@ -80,7 +88,8 @@ TEST(CdiSpecTest, VersionsLimitMembers) {
   };
   for (const auto& newer : kNewer) {
     EXPECT_THAT(ParseCdiSpec(File(newer.before, newer.edits)),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("newer"))) << newer.edits;
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("newer")))
+        << newer.edits;
     EXPECT_OK(ParseCdiSpec(File(newer.since, newer.edits))) << newer.edits;
   }
   EXPECT_FALSE(ParseCdiSpec(File("0.5.0", node, "v.com/a.b")).ok());
@@ -89,7 +98,9 @@ TEST(CdiSpecTest, VersionsLimitMembers) {
 }
 
 TEST(CdiSpecTest, RefusesAndNamesTheMember) {
-  const struct { std::string text, message; } kCases[] = {
+  const struct {
+    std::string text, message;
+  } kCases[] = {
       {"", "must be a mapping"},
       {"[]", "must be a mapping"},
       {"kind: a/b", "cdiVersion: is missing"},
@@ -104,17 +115,20 @@ TEST(CdiSpecTest, RefusesAndNamesTheMember) {
       {File("1.0.0", R"("deviceNodes":[{"path":"/d","major":-1}])"), "major"},
       {File("1.0.0", R"("deviceNodes":[{"path":"/d","uid":4294967296}])"), "uid"},
       {File("1.0.0", R"("mounts":[{"containerPath":"/a"}])"), "hostPath is missing"},
-      {File("1.0.0", R"("mounts":[{"hostPath":"/a","containerPath":"a"}])"), "containerPath must be absolute"},
+      {File("1.0.0", R"("mounts":[{"hostPath":"/a","containerPath":"a"}])"),
+       "containerPath must be absolute"},
       {File("1.0.0", R"("env":["A=1"])", "vendor"), "kind: "},
       {File("1.0.0", R"("env":["A=1"])", "1v/c"), "must begin with a letter"},
       {File("1.0.0", R"("env":["A=1"])", "v/c/d"), "must be of letters"},
       {File("1.0.0", R"("env":["A=1"])", "v/c", "a b"), "must be of letters"},
       {R"({"cdiVersion":"1.0.0","kind":"v/c","devices":[]})", "devices: there is none"},
       {R"({"cdiVersion":"1.0.0","kind":"v/c","devices":[{"name":"a","containerEdits":{"env":["A=1"]}},)"
-       R"({"name":"a","containerEdits":{"env":["A=1"]}}]})", "given twice"},
+       R"({"name":"a","containerEdits":{"env":["A=1"]}}]})",
+       "given twice"},
   };
   for (const auto& bad : kCases) {
-    EXPECT_THAT(ParseCdiSpec(bad.text), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.message)))
+    EXPECT_THAT(ParseCdiSpec(bad.text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.message)))
         << bad.text;
   }
 }
@@ -123,12 +137,15 @@ TEST(CdiSpecTest, DeviceNames) {
   ASSERT_OK_AND_ASSIGN(const CdiDeviceName name, ParseCdiDeviceName("vendor.com/class-1=a:0_b"));
   EXPECT_EQ(name.kind, "vendor.com/class-1");
   EXPECT_EQ(name.name, "a:0_b");
-  for (const char* bad : {"", "/dev/null", "vendor/class", "vendor=name", "/class=name", "vendor/=name",
-                          "vendor/class=", "vendor/class=a/b", "vendor/class=-a", "v/c=a=b", "../x/c=a"}) {
-    EXPECT_THAT(ParseCdiDeviceName(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("CDI device")))
+  for (const char* bad :
+       {"", "/dev/null", "vendor/class", "vendor=name", "/class=name", "vendor/=name",
+        "vendor/class=", "vendor/class=a/b", "vendor/class=-a", "v/c=a=b", "../x/c=a"}) {
+    EXPECT_THAT(ParseCdiDeviceName(bad),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("CDI device")))
         << bad;
   }
-  EXPECT_THAT(CdiDevicesOfAnnotations({{"cdi.k8s.io/b", "v/c=2"}, {"cdi.k8s.io/a", "v/c=0,v/c=1"}, {"x", "v/c=9"}}),
+  EXPECT_THAT(CdiDevicesOfAnnotations(
+                  {{"cdi.k8s.io/b", "v/c=2"}, {"cdi.k8s.io/a", "v/c=0,v/c=1"}, {"x", "v/c=9"}}),
               ElementsAre("v/c=0", "v/c=1", "v/c=2"));
 }
 
@@ -151,13 +168,15 @@ TEST(CdiEditsTest, AreCompletedFromTheHost) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/dev/no-such-device")));
   CdiEdits other;
   other.device_nodes = {{.path = "/dev/null", .type = "b"}};
-  EXPECT_THAT(CompleteCdiEdits(other), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("type b")));
+  EXPECT_THAT(CompleteCdiEdits(other),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("type b")));
   CdiEdits directory;
   directory.device_nodes = {{.path = "/etc"}};
   EXPECT_FALSE(CompleteCdiEdits(directory).ok());
   CdiEdits mount;
   mount.mounts = {{.host_path = "/no/such/path", .container_path = "/x"}};
-  EXPECT_THAT(CompleteCdiEdits(mount), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/no/such/path")));
+  EXPECT_THAT(CompleteCdiEdits(mount),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/no/such/path")));
 }
 
 TEST(CdiEditsTest, ChangeTheSpec) {
@@ -169,9 +188,15 @@ TEST(CdiEditsTest, ChangeTheSpec) {
   spec.linux_.devices = {{.type = "c", .path = "/dev/gpu0", .major = 9, .minor = 9}};
   CdiEdits edits;
   edits.env = {"GPU=new", "MORE=1"};
-  edits.device_nodes = {{.path = "/dev/gpu0", .host_path = "/dev/null", .type = "c", .major = 1, .minor = 3},
-                        {.path = "/dev/quiet", .host_path = "/dev/quiet", .type = "c", .major = 1, .minor = 5,
-                         .uid = 0, .permissions = ""}};
+  edits.device_nodes = {
+      {.path = "/dev/gpu0", .host_path = "/dev/null", .type = "c", .major = 1, .minor = 3},
+      {.path = "/dev/quiet",
+       .host_path = "/dev/quiet",
+       .type = "c",
+       .major = 1,
+       .minor = 5,
+       .uid = 0,
+       .permissions = ""}};
   edits.mounts = {{.host_path = "/new", .container_path = "/lib/", .type = "", .options = {"ro"}}};
   edits.additional_gids = {44, 45};
   std::map<std::string, std::string> sources;
@@ -206,9 +231,11 @@ class CdiRegistryTest : public ::testing::Test {
 };
 
 TEST_F(CdiRegistryTest, ResolvesInOrderAndOnce) {
-  Write(etc_ + "/a.json", R"({"cdiVersion":"1.0.0","kind":"v.com/c","containerEdits":{"env":["ALL=1"]},"devices":[
+  Write(etc_ + "/a.json",
+        R"({"cdiVersion":"1.0.0","kind":"v.com/c","containerEdits":{"env":["ALL=1"]},"devices":[
       {"name":"x","containerEdits":{"env":["X=1"]}},{"name":"y","containerEdits":{"env":["Y=1"]}}]})");
-  ASSERT_OK_AND_ASSIGN(const CdiEdits edits, registry_.Resolve({"v.com/c=y", "v.com/c=x", "v.com/c=y"}));
+  ASSERT_OK_AND_ASSIGN(const CdiEdits edits,
+                       registry_.Resolve({"v.com/c=y", "v.com/c=x", "v.com/c=y"}));
   EXPECT_THAT(edits.env, ElementsAre("ALL=1", "Y=1", "X=1"));
   EXPECT_THAT(registry_.List().devices, ElementsAre("v.com/c=x", "v.com/c=y"));
 }
@@ -222,9 +249,10 @@ TEST_F(CdiRegistryTest, SeesFilesThatComeChangeAndGo) {
   ASSERT_OK_AND_ASSIGN(edits, registry_.Resolve({"v.com/c=d"}));
   EXPECT_THAT(edits.env, ElementsAre("A=2"));
   ASSERT_EQ(::unlink((run_ + "/a.json").c_str()), 0);
-  EXPECT_THAT(registry_.Resolve({"v.com/c=d"}),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("CDI device injection failed: unresolvable CDI devices v.com/c=d")));
+  EXPECT_THAT(
+      registry_.Resolve({"v.com/c=d"}),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               HasSubstr("CDI device injection failed: unresolvable CDI devices v.com/c=d")));
 }
 
 TEST_F(CdiRegistryTest, LaterDirectoriesWinAndConflictsCount) {
@@ -251,9 +279,10 @@ TEST_F(CdiRegistryTest, ABrokenFileSpoilsOnlyItself) {
 }
 
 TEST_F(CdiRegistryTest, RefusesWhatItCannotDo) {
-  for (const auto& [member, edits] : {std::pair{"hooks", R"("hooks":[{"hookName":"poststop","path":"/bin/x"}])"},
-                                      {"intelRdt", R"("intelRdt":{"closID":"x"})"},
-                                      {"netDevices", R"("netDevices":[{"hostInterfaceName":"a","name":"b"}])"}}) {
+  for (const auto& [member, edits] :
+       {std::pair{"hooks", R"("hooks":[{"hookName":"poststop","path":"/bin/x"}])"},
+        {"intelRdt", R"("intelRdt":{"closID":"x"})"},
+        {"netDevices", R"("netDevices":[{"hostInterfaceName":"a","name":"b"}])"}}) {
     Write(etc_ + "/a.json", File("1.1.0", edits));
     EXPECT_THAT(registry_.Resolve({"v.com/c=d"}),
                 StatusIs(absl::StatusCode::kFailedPrecondition,

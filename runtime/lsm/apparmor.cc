@@ -96,9 +96,9 @@ absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel) {
   }
   if (!result.ok()) return Annotate(result.status(), "apparmor_parser");
   if (result->exit_code == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("apparmor_parser ended with ", result->exit_code, ": ",
-                   absl::StripAsciiWhitespace(result->errors)));
+  return absl::FailedPreconditionError(absl::StrCat("apparmor_parser ended with ",
+                                                    result->exit_code, ": ",
+                                                    absl::StripAsciiWhitespace(result->errors)));
 }
 
 absl::Status LoadDefaultAppArmor(const std::string& note, const Cancel& cancel) {

@@ -9,14 +9,14 @@
 
 namespace crisp::runtime {
 
-// The AppArmor profile that containers have unless they ask for another. The kernel keeps it by name
-// until the next boot, for all instances of crispd together. Thread-safe.
+// The AppArmor profile that containers have unless they ask for another. The kernel keeps it by
+// name until the next boot, for all instances of crispd together. Thread-safe.
 
 inline constexpr char kDefaultAppArmorProfile[] = "crisp-default";
 
 // Its text, as apparmor_parser(8) reads it: everything is allowed but mounting, and but writing to
-// those parts of /proc and /sys that are the machine's and not the container's. It includes no file,
-// so that it needs no abstractions installed.
+// those parts of /proc and /sys that are the machine's and not the container's. It includes no
+// file, so that it needs no abstractions installed.
 std::string DefaultAppArmorText();
 
 // True if this kernel was started with AppArmor.
@@ -29,8 +29,8 @@ bool ListsAppArmorProfile(absl::string_view profiles, absl::string_view name);
 absl::Status CheckAppArmorProfile(absl::string_view name);
 
 // Compiles `text` and puts it into the kernel, in place of what is there by its name. Runs
-// apparmor_parser, so never on the way of a pod: NotFound when there is none, FailedPrecondition with
-// what it says when it refuses.
+// apparmor_parser, so never on the way of a pod: NotFound when there is none, FailedPrecondition
+// with what it says when it refuses.
 absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel);
 
 // Loads the default profile, unless the kernel has it and `note` (a file of a tmpfs) says that this

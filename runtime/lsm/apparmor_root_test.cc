@@ -1,5 +1,3 @@
-#include "runtime/lsm/apparmor.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -13,6 +11,7 @@
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
+#include "runtime/lsm/apparmor.h"
 
 namespace crisp::runtime {
 namespace {
@@ -106,9 +105,10 @@ TEST_F(ConfinedTest, OrdinaryWorkGoesOn) {
 }
 
 TEST_F(ConfinedTest, TheMachinesPartsOfProcAndSysAreReadOnly) {
-  for (const char* file : {"/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/domainname",
-                           "/proc/sys/kernel/sched_child_runs_first", "/proc/sys/net/ipv4/ip_forward",
-                           "/proc/sys/fs/file-max", "/proc/irq/default_smp_affinity"}) {
+  for (const char* file :
+       {"/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/domainname",
+        "/proc/sys/kernel/sched_child_runs_first", "/proc/sys/net/ipv4/ip_forward",
+        "/proc/sys/fs/file-max", "/proc/irq/default_smp_affinity"}) {
     if (access(file, W_OK) != 0) continue;
     const std::string script = absl::StrCat("value=$(cat ", file, ") && echo $value >", file);
     EXPECT_NE(Shell(script.c_str()), 0) << file;
@@ -133,10 +133,11 @@ TEST_F(ConfinedTest, SocketsOfTheKernelsOwnKindsCannotBeMade) {
 }
 
 #ifdef __x86_64__
-// socketcall(2) as 32-bit programs have it, whose arguments lie in memory, where no filter sees them. A descriptor, or
-// -errno.
+// socketcall(2) as 32-bit programs have it, whose arguments lie in memory, where no filter sees
+// them. A descriptor, or -errno.
 int SocketCall(int family, int type) {
-  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  void* page =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   if (page == MAP_FAILED) return -ENOMEM;
   auto* arguments = static_cast<uint32_t*>(page);
   arguments[0] = static_cast<uint32_t>(family);
@@ -144,7 +145,10 @@ int SocketCall(int family, int type) {
   arguments[2] = 0;
   constexpr int kSocketCall = 102, kMakeSocket = 1;
   int result = kSocketCall;
-  asm volatile("int $0x80" : "+a"(result) : "b"(kMakeSocket), "c"(page) : "memory", "r8", "r9", "r10", "r11");
+  asm volatile("int $0x80"
+               : "+a"(result)
+               : "b"(kMakeSocket), "c"(page)
+               : "memory", "r8", "r9", "r10", "r11");
   return result;
 }
 

@@ -15,7 +15,8 @@ constexpr int kTries = 64;
 
 std::optional<int> Category(absl::string_view text) {
   int number = 0;
-  if (!absl::ConsumePrefix(&text, "c") || !absl::SimpleAtoi(text, &number) || number < 0) return std::nullopt;
+  if (!absl::ConsumePrefix(&text, "c") || !absl::SimpleAtoi(text, &number) || number < 0)
+    return std::nullopt;
   return number;
 }
 
@@ -31,7 +32,9 @@ std::optional<std::pair<int, int>> ParsePair(absl::string_view level) {
   return std::minmax(*first, *second);
 }
 
-std::string ToLevel(std::pair<int, int> pair) { return absl::StrCat("s0:c", pair.first, ",c", pair.second); }
+std::string ToLevel(std::pair<int, int> pair) {
+  return absl::StrCat("s0:c", pair.first, ",c", pair.second);
+}
 
 }  // namespace
 

@@ -13,19 +13,19 @@
 
 namespace crisp::runtime {
 
-// The levels that keep pods apart where SELinux has categories: "s0:cA,cB" with a pair that no other
-// pod has. Thread-safe.
+// The levels that keep pods apart where SELinux has categories: "s0:cA,cB" with a pair that no
+// other pod has. Thread-safe.
 class McsPool {
  public:
   // Pairs of the first `categories` ones; at least 2.
   explicit McsPool(int categories) : categories_(categories) {}
 
-  // A free pair, at random: a level seen earlier says nothing about the next. ResourceExhausted when
-  // all are taken.
+  // A free pair, at random: a level seen earlier says nothing about the next. ResourceExhausted
+  // when all are taken.
   absl::StatusOr<std::string> Allocate();
-  // Takes note of a level that a pod asked for by itself, or had before a restart, so that it is given
-  // to nobody else; as often as it is taken it must be given back. One that is no pair of categories,
-  // or "", is none of the pool's.
+  // Takes note of a level that a pod asked for by itself, or had before a restart, so that it is
+  // given to nobody else; as often as it is taken it must be given back. One that is no pair of
+  // categories, or "", is none of the pool's.
   void Reserve(absl::string_view level);
   void Release(absl::string_view level);
 

@@ -28,15 +28,16 @@ TEST(McsPoolTest, WhatSomebodyNamedIsGivenToNobodyElse) {
   EXPECT_THAT(pool.Allocate(), StatusIs(absl::StatusCode::kResourceExhausted));
   pool.Release("s0:c0,c1");
   pool.Release("s0:c0,c1");
-  EXPECT_THAT(pool.Allocate(), StatusIs(absl::StatusCode::kResourceExhausted)) << "one holder is left";
+  EXPECT_THAT(pool.Allocate(), StatusIs(absl::StatusCode::kResourceExhausted))
+      << "one holder is left";
   pool.Release("s0:c0,c1");
   EXPECT_EQ(pool.Allocate().value_or(""), "s0:c0,c1");
 }
 
 TEST(McsPoolTest, OtherLevelsAreNoneOfItsOwn) {
   McsPool pool(4);
-  for (const char* level : {"", "s0", "s0-s0:c0.c1023", "s0:c1", "s0:c1,c1", "s0:c1,c2,c3", "s0:c1.c3", "s1:c1,c2",
-                            "s0:c-1,c2", "s0:cx,c2"}) {
+  for (const char* level : {"", "s0", "s0-s0:c0.c1023", "s0:c1", "s0:c1,c1", "s0:c1,c2,c3",
+                            "s0:c1.c3", "s1:c1,c2", "s0:c-1,c2", "s0:cx,c2"}) {
     pool.Reserve(level);
     EXPECT_EQ(pool.taken(), 0) << level;
     pool.Release(level);

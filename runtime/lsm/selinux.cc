@@ -20,8 +20,10 @@ SelinuxHost DetectSelinux() {
   const auto text = path == nullptr ? absl::NotFoundError("") : ReadFile(path, 1u << 16);
   if (text.ok()) {
     auto parsed = ParseLxcContexts(*text);
-    if (parsed.ok()) host.defaults = *std::move(parsed);
-    else host.unusable = absl::StrCat(path, ": ", std::string(parsed.status().message()));
+    if (parsed.ok())
+      host.defaults = *std::move(parsed);
+    else
+      host.unusable = absl::StrCat(path, ": ", std::string(parsed.status().message()));
   }
   if (!host.levels) host.defaults.process.level = host.defaults.file.level = "";
   if (!host.levels) host.defaults.unconfined.level = "";
@@ -37,7 +39,8 @@ SelinuxHost DetectSelinux() {
 absl::Status CheckSelinuxContext(const std::string& context) {
   if (::security_check_context_raw(context.c_str()) == 0) return absl::OkStatus();
   if (errno == EINVAL) {
-    return absl::InvalidArgumentError(absl::StrCat("selinux: the loaded policy knows no context ", context));
+    return absl::InvalidArgumentError(
+        absl::StrCat("selinux: the loaded policy knows no context ", context));
   }
   return ErrnoError(errno, absl::StrCat("selinux: check the context ", context));
 }

@@ -13,7 +13,8 @@
 namespace crisp::runtime {
 namespace {
 
-constexpr size_t kMaxPart = 1024;  // a level with many categories is long; a page is the kernel's limit
+constexpr size_t kMaxPart =
+    1024;  // a level with many categories is long; a page is the kernel's limit
 
 bool IsPart(absl::string_view text, bool level) {
   return text.size() <= kMaxPart && std::all_of(text.begin(), text.end(), [level](unsigned char c) {
@@ -33,9 +34,12 @@ absl::Status Take(absl::string_view name, const std::string& wanted, std::string
 
 // `key = "value"`, the quotes being there or not.
 absl::Status ReadLine(absl::string_view line, SelinuxDefaults& defaults) {
-  const std::pair<absl::string_view, absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits('=', 1));
+  const std::pair<absl::string_view, absl::string_view> halves =
+      absl::StrSplit(line, absl::MaxSplits('=', 1));
   const absl::string_view key = absl::StripAsciiWhitespace(halves.first);
-  SelinuxContext* const target = key == "process" ? &defaults.process : key == "file" ? &defaults.file : nullptr;
+  SelinuxContext* const target = key == "process" ? &defaults.process
+                                 : key == "file"  ? &defaults.file
+                                                  : nullptr;
   if (target == nullptr) return absl::OkStatus();
   absl::string_view value = absl::StripAsciiWhitespace(halves.second);
   if (absl::ConsumePrefix(&value, "\"")) absl::ConsumeSuffix(&value, "\"");
@@ -108,6 +112,8 @@ absl::StatusOr<SelinuxLabels> MakeSelinuxLabels(const SelinuxDefaults& defaults,
   return SelinuxLabels{process.ToString(), file.ToString(), confined};
 }
 
-bool IsUnconfinedSelinuxType(absl::string_view type) { return type == "spc_t" || type == "unconfined_t"; }
+bool IsUnconfinedSelinuxType(absl::string_view type) {
+  return type == "spc_t" || type == "unconfined_t";
+}
 
 }  // namespace crisp::runtime

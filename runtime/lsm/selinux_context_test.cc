@@ -16,15 +16,17 @@ TEST(SelinuxContextTest, HasThreeOrFourParts) {
   ASSERT_OK_AND_ASSIGN(const SelinuxContext plain, ParseSelinuxContext("u:r:t"));
   EXPECT_EQ(plain.ToString(), "u:r:t");
   EXPECT_EQ(SelinuxContext().ToString(), "");
-  for (const char* bad : {"", "u:r", "u::t:s0", "u:r:t:", "u:r:t t:s0", "u:r:t:s0\n", "u:r:t\":s0"}) {
+  for (const char* bad :
+       {"", "u:r", "u::t:s0", "u:r:t:", "u:r:t t:s0", "u:r:t:s0\n", "u:r:t\":s0"}) {
     EXPECT_THAT(ParseSelinuxContext(bad), StatusIs(kInvalid)) << bad;
   }
 }
 
 TEST(LxcContextsTest, SaysWhatContainersGet) {
-  ASSERT_OK_AND_ASSIGN(const SelinuxDefaults read,
-                       ParseLxcContexts("# a policy's\nprocess = \"a_u:a_r:a_t:s0\"\n"
-                                        "content=\"b_u:object_r:lib_t:s0\"\n\nfile = c_u:object_r:c_t:s0\n"));
+  ASSERT_OK_AND_ASSIGN(
+      const SelinuxDefaults read,
+      ParseLxcContexts("# a policy's\nprocess = \"a_u:a_r:a_t:s0\"\n"
+                       "content=\"b_u:object_r:lib_t:s0\"\n\nfile = c_u:object_r:c_t:s0\n"));
   EXPECT_EQ(read.process.ToString(), "a_u:a_r:a_t:s0");
   EXPECT_EQ(read.file.ToString(), "c_u:object_r:c_t:s0");
   EXPECT_EQ(read.unconfined.ToString(), "a_u:a_r:spc_t:s0");
@@ -46,14 +48,16 @@ TEST(SelinuxLabelsTest, ThePodsLevelKeepsContainersApart) {
 }
 
 TEST(SelinuxLabelsTest, EachOptionCountsByItself) {
-  EXPECT_EQ(Make({.level = "s0:c7,c8"}), (SelinuxLabels{"system_u:system_r:container_t:s0:c7,c8",
-                                                        "system_u:object_r:container_file_t:s0:c7,c8", true}));
+  EXPECT_EQ(Make({.level = "s0:c7,c8"}),
+            (SelinuxLabels{"system_u:system_r:container_t:s0:c7,c8",
+                           "system_u:object_r:container_file_t:s0:c7,c8", true}));
   EXPECT_EQ(Make({.type = "my_t"}).process, "system_u:system_r:my_t:s0:c1,c2");
   EXPECT_EQ(Make({.type = "my_t"}).mount, "system_u:object_r:container_file_t:s0:c1,c2")
       << "the type is the process's";
   EXPECT_EQ(Make({.role = "my_r"}).process, "system_u:my_r:container_t:s0:c1,c2");
   EXPECT_EQ(Make({.user = "my_u"}),
-            (SelinuxLabels{"my_u:system_r:container_t:s0:c1,c2", "my_u:object_r:container_file_t:s0:c1,c2", true}));
+            (SelinuxLabels{"my_u:system_r:container_t:s0:c1,c2",
+                           "my_u:object_r:container_file_t:s0:c1,c2", true}));
 }
 
 TEST(SelinuxLabelsTest, UnconfinedProcessesHaveTheirOwnTypeAndThePodsFiles) {
@@ -75,10 +79,12 @@ TEST(SelinuxLabelsTest, APolicyMayLackUnconfinedContainers) {
 
 TEST(SelinuxLabelsTest, OptionsCannotSmuggleParts) {
   for (const SelinuxContext& bad :
-       {SelinuxContext{.user = "a:b"}, SelinuxContext{.type = "container_t:s0"}, SelinuxContext{.role = "a b"},
-        SelinuxContext{.level = "s0\n"}, SelinuxContext{.level = "s0\",x=\""},
-        SelinuxContext{.type = std::string("a\0b", 3)}, SelinuxContext{.level = std::string(5000, '1')}}) {
-    EXPECT_THAT(MakeSelinuxLabels(StandardSelinuxDefaults(), {.options = bad}, "s0"), StatusIs(kInvalid))
+       {SelinuxContext{.user = "a:b"}, SelinuxContext{.type = "container_t:s0"},
+        SelinuxContext{.role = "a b"}, SelinuxContext{.level = "s0\n"},
+        SelinuxContext{.level = "s0\",x=\""}, SelinuxContext{.type = std::string("a\0b", 3)},
+        SelinuxContext{.level = std::string(5000, '1')}}) {
+    EXPECT_THAT(MakeSelinuxLabels(StandardSelinuxDefaults(), {.options = bad}, "s0"),
+                StatusIs(kInvalid))
         << bad.ToString();
   }
 }

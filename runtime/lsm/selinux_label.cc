@@ -24,20 +24,23 @@ namespace {
 constexpr char kAttribute[] = "security.selinux";
 constexpr size_t kMaxDepth = 1000;  // directories within one another; each holds a descriptor
 
-// Directories that belong to the system as a whole, not to one service. What is in them may well be a
-// volume: /var/lib/x, /srv/data.
+// Directories that belong to the system as a whole, not to one service. What is in them may well be
+// a volume: /var/lib/x, /srv/data.
 constexpr absl::string_view kSystemPaths[] = {
-    "/",     "/bin",  "/boot",      "/dev",     "/etc", "/home", "/lib",  "/lib32", "/lib64", "/libx32",
-    "/media", "/mnt", "/opt",       "/proc",    "/root", "/run", "/sbin", "/srv",   "/sys",   "/tmp",
-    "/usr",  "/var",  "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool", "/var/tmp"};
+    "/",      "/bin",       "/boot",    "/dev",     "/etc",     "/home",      "/lib",
+    "/lib32", "/lib64",     "/libx32",  "/media",   "/mnt",     "/opt",       "/proc",
+    "/root",  "/run",       "/sbin",    "/srv",     "/sys",     "/tmp",       "/usr",
+    "/var",   "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool", "/var/tmp"};
 // Not even a part of these is a volume of its own.
-constexpr absl::string_view kSystemTrees[] = {"/bin", "/boot", "/lib",  "/lib64", "/proc",
+constexpr absl::string_view kSystemTrees[] = {"/bin",  "/boot", "/lib", "/lib64", "/proc",
                                               "/sbin", "/sys",  "/usr", "/dev"};
-constexpr absl::string_view kSystemFiles[] = {"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
-                                              "/etc/pki",    "/etc/ssl",   "/etc/selinux"};
+constexpr absl::string_view kSystemFiles[] = {"/etc/passwd",  "/etc/group", "/etc/shadow",
+                                              "/etc/gshadow", "/etc/pki",   "/etc/ssl",
+                                              "/etc/selinux"};
 
 bool IsOrIsBelow(absl::string_view path, absl::string_view tree) {
-  return path.substr(0, tree.size()) == tree && (path.size() == tree.size() || path[tree.size()] == '/');
+  return path.substr(0, tree.size()) == tree &&
+         (path.size() == tree.size() || path[tree.size()] == '/');
 }
 
 // Through /proc: xattr calls take no O_PATH descriptor.
@@ -52,7 +55,8 @@ absl::Status LabelFd(int fd, const std::string& label, absl::string_view name) {
   if (size >= 0 && absl::string_view(now, ::strnlen(now, static_cast<size_t>(size))) == label) {
     return absl::OkStatus();
   }
-  if (::setxattr(path.c_str(), kAttribute, label.c_str(), label.size() + 1, 0) == 0) return absl::OkStatus();
+  if (::setxattr(path.c_str(), kAttribute, label.c_str(), label.size() + 1, 0) == 0)
+    return absl::OkStatus();
   if (errno == ENOTSUP) return absl::OkStatus();
   return ErrnoError(errno, absl::StrCat("selinux: label ", name, " ", label));
 }
@@ -80,14 +84,16 @@ class SystemDirectories {
   SystemDirectories() {
     for (const absl::string_view path : kSystemPaths) {
       struct stat st {};
-      if (::stat(std::string(path).c_str(), &st) == 0) known_.push_back({st.st_dev, st.st_ino, path});
+      if (::stat(std::string(path).c_str(), &st) == 0)
+        known_.push_back({st.st_dev, st.st_ino, path});
     }
   }
   absl::Status CheckIsNone(const struct stat& st, absl::string_view shown) const {
     for (const Directory& directory : known_) {
       if (directory.device != st.st_dev || directory.inode != st.st_ino) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "selinux: ", shown, " is the system's ", directory.path, " and is not relabelled for a container"));
+      return absl::InvalidArgumentError(absl::StrCat("selinux: ", shown, " is the system's ",
+                                                     directory.path,
+                                                     " and is not relabelled for a container"));
     }
     return absl::OkStatus();
   }
@@ -114,7 +120,8 @@ class Relabeler {
   absl::Status Run() {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd top, Open(root_, O_PATH | O_NOFOLLOW));
     struct stat st {};
-    if (::fstat(top.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("selinux: stat ", root_));
+    if (::fstat(top.get(), &st) != 0)
+      return ErrnoError(errno, absl::StrCat("selinux: stat ", root_));
     device_ = st.st_dev;
     CRISP_RETURN_IF_ERROR(system_.CheckIsNone(st, root_));
     CRISP_RETURN_IF_ERROR(LabelFd(top.get(), label_, root_));
@@ -133,7 +140,8 @@ class Relabeler {
     errno = 0;
     const dirent* const entry = ::readdir(dir);
     if (entry == nullptr) {
-      if (errno != 0) return ErrnoError(errno, absl::StrCat("selinux: read a directory in ", root_));
+      if (errno != 0)
+        return ErrnoError(errno, absl::StrCat("selinux: read a directory in ", root_));
       stack_.pop_back();
       return absl::OkStatus();
     }
@@ -148,7 +156,8 @@ class Relabeler {
     struct stat st {};
     if (!fd.valid() || ::fstat(fd.get(), &st) != 0) {
       // Gone since it was listed.
-      return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, absl::StrCat("selinux: open ", shown));
+      return errno == ENOENT ? absl::OkStatus()
+                             : ErrnoError(errno, absl::StrCat("selinux: open ", shown));
     }
     if (st.st_dev != device_) {
       if (!HoldsFiles(fd.get())) return absl::OkStatus();
@@ -158,7 +167,8 @@ class Relabeler {
     CRISP_RETURN_IF_ERROR(LabelFd(fd.get(), label_, shown));
     if (!S_ISDIR(st.st_mode)) return absl::OkStatus();
     if (stack_.size() >= kMaxDepth) {
-      return absl::InvalidArgumentError(absl::StrCat("selinux: directories nest too deeply in ", root_));
+      return absl::InvalidArgumentError(
+          absl::StrCat("selinux: directories nest too deeply in ", root_));
     }
     CRISP_ASSIGN_OR_RETURN(Dir dir, ReadDirectory(fd.get(), ".", shown));
     stack_.push_back(std::move(dir));
@@ -181,7 +191,8 @@ absl::Status SetSelinuxLabel(const std::string& path, const std::string& label) 
 
 bool IsSystemPath(absl::string_view path) {
   const std::string clean = CleanAbsolutePath(path);
-  if (std::find(std::begin(kSystemPaths), std::end(kSystemPaths), clean) != std::end(kSystemPaths)) return true;
+  if (std::find(std::begin(kSystemPaths), std::end(kSystemPaths), clean) != std::end(kSystemPaths))
+    return true;
   const auto below = [&clean](absl::string_view tree) { return IsOrIsBelow(clean, tree); };
   return std::any_of(std::begin(kSystemTrees), std::end(kSystemTrees), below) ||
          std::any_of(std::begin(kSystemFiles), std::end(kSystemFiles), below);

@@ -1,5 +1,3 @@
-#include "runtime/lsm/selinux.h"
-
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -12,6 +10,7 @@
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
+#include "runtime/lsm/selinux.h"
 
 namespace crisp::runtime {
 namespace {
@@ -26,8 +25,8 @@ std::string LabelOf(const std::string& path) {
   return size < 0 ? "" : std::string(value);
 }
 
-// Labels are extended attributes also where no SELinux looks at them, so most of this needs none. Where
-// it is on, the policy must know the context.
+// Labels are extended attributes also where no SELinux looks at them, so most of this needs none.
+// Where it is on, the policy must know the context.
 class RelabelTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -58,7 +57,8 @@ TEST_F(RelabelTest, LabelsAllThatIsInATreeAndNothingBehindItsLinks) {
   ASSERT_EQ(::mkfifo(At("volume/a/fifo").c_str(), 0600), 0);
   const std::string before = LabelOf(At("outside/file"));
   ASSERT_OK(RelabelTree(At("volume"), kLabel));
-  for (const char* name : {"volume", "volume/a", "volume/a/b", "volume/a/b/file", "volume/link", "volume/a/fifo"}) {
+  for (const char* name :
+       {"volume", "volume/a", "volume/a/b", "volume/a/b/file", "volume/link", "volume/a/fifo"}) {
     EXPECT_EQ(LabelOf(At(name)), kLabel) << name;
   }
   EXPECT_EQ(LabelOf(At("outside/file")), before);
@@ -110,17 +110,18 @@ TEST_F(RelabelTest, DeepTreesEndSomewhere) {
     ASSERT_EQ(::chdir("d"), 0);
   }
   ASSERT_EQ(::fchdir(home.get()), 0);
-  EXPECT_THAT(RelabelTree(path, kLabel), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("too deeply")));
+  EXPECT_THAT(RelabelTree(path, kLabel),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("too deeply")));
 }
 
 TEST(SelinuxTest, TheSystemsDirectoriesKeepTheirLabels) {
-  for (const char* path : {"/", "/etc", "/etc/", "//var/./lib", "/usr", "/usr/lib/x", "/proc/1", "/home", "/tmp",
-                           "/etc/shadow", "/etc/pki/tls", "/dev/shm"}) {
+  for (const char* path : {"/", "/etc", "/etc/", "//var/./lib", "/usr", "/usr/lib/x", "/proc/1",
+                           "/home", "/tmp", "/etc/shadow", "/etc/pki/tls", "/dev/shm"}) {
     EXPECT_TRUE(IsSystemPath(path)) << path;
     EXPECT_THAT(RelabelTree(path, kLabel), StatusIs(absl::StatusCode::kInvalidArgument)) << path;
   }
-  for (const char* path : {"/var/lib/kubelet/pods/x", "/srv/data", "/etc/app", "/home/me", "/tmp/x", "/data",
-                           "/usrlocal", "/run/secrets"}) {
+  for (const char* path : {"/var/lib/kubelet/pods/x", "/srv/data", "/etc/app", "/home/me", "/tmp/x",
+                           "/data", "/usrlocal", "/run/secrets"}) {
     EXPECT_FALSE(IsSystemPath(path)) << path;
   }
 }

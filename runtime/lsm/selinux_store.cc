@@ -24,7 +24,8 @@ std::string LabelOf(const std::string& path) {
 // A policy that has no such type keeps layers under that of all files, with no categories.
 std::string ChooseLabel(const SelinuxHost& host) {
   const char* const path = ::selinux_lxc_contexts_path();
-  const std::string named = path == nullptr ? "" : SharedFileContext(ReadFile(path, 1u << 16).value_or(""));
+  const std::string named =
+      path == nullptr ? "" : SharedFileContext(ReadFile(path, 1u << 16).value_or(""));
   for (const std::string& label : {named, std::string(kStandard)}) {
     if (!label.empty() && CheckSelinuxContext(label).ok()) return label;
   }

@@ -1,11 +1,10 @@
-#include "runtime/lsm/selinux_store.h"
-
 #include <sys/xattr.h>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
+#include "runtime/lsm/selinux_store.h"
 
 namespace crisp::runtime {
 namespace {
@@ -14,7 +13,9 @@ constexpr char kLabel[] = "system_u:object_r:container_file_t:s0";
 
 std::string LabelOf(const std::string& path) {
   char value[256] = {};
-  return ::lgetxattr(path.c_str(), "security.selinux", value, sizeof(value) - 1) < 0 ? "" : std::string(value);
+  return ::lgetxattr(path.c_str(), "security.selinux", value, sizeof(value) - 1) < 0
+             ? ""
+             : std::string(value);
 }
 
 TEST(SelinuxStoreTest, AStoreIsLabelledOnceAndItsDirectoryLast) {
@@ -43,8 +44,9 @@ TEST(SelinuxStoreTest, NothingIsTouchedWhereContainersGetNoLabels) {
 }
 
 TEST(SelinuxStoreTest, ThePolicySaysWhatIsShared) {
-  EXPECT_EQ(SharedFileContext("file = \"a_u:object_r:a_t:s0\"\nro_file = \"b_u:object_r:b_t:s0\"\n"),
-            "b_u:object_r:b_t:s0");
+  EXPECT_EQ(
+      SharedFileContext("file = \"a_u:object_r:a_t:s0\"\nro_file = \"b_u:object_r:b_t:s0\"\n"),
+      "b_u:object_r:b_t:s0");
   EXPECT_EQ(SharedFileContext("# ro_file\nfile = x\n"), "");
   EXPECT_EQ(SharedFileContext("ro_file = nonsense\n"), "");
 }

@@ -50,8 +50,10 @@ class LayeredLookup {
         if (++symlinks > kMaxSymlinks || target.empty()) return UniqueFd();
         std::vector<std::string> parts = absl::StrSplit(target, '/', absl::SkipEmpty());
         rest.insert(rest.begin(), parts.begin(), parts.end());
-        if (target[0] == '/') walked.clear();
-        else walked.pop_back();
+        if (target[0] == '/')
+          walked.clear();
+        else
+          walked.pop_back();
       } else if (rest.empty()) {
         return S_ISREG(st.st_mode) ? Reopen(entry.get()) : absl::StatusOr<UniqueFd>(UniqueFd());
       } else if (!S_ISDIR(st.st_mode)) {
@@ -154,7 +156,8 @@ absl::StatusOr<std::string> ReadPrefix(int fd) {
 
 }  // namespace
 
-absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<std::string>& layers_topmost_first) {
+absl::StatusOr<AccountFiles> ReadAccountFiles(
+    const std::vector<std::string>& layers_topmost_first) {
   std::vector<UniqueFd> layers;
   for (const std::string& path : layers_topmost_first) {
     CRISP_ASSIGN_OR_RETURN(UniqueFd layer, crisp::Open(path, O_PATH | O_DIRECTORY));

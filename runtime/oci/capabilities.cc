@@ -21,7 +21,8 @@ absl::StatusOr<int> ParseCapability(absl::string_view name) {
   if (!absl::StartsWith(lower, "cap_")) lower = absl::StrCat("cap_", lower);
   cap_value_t value = 0;
   // cap_from_name() also takes numbers, and ignores what follows a name.
-  if (lower.size() < 5 || lower.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string::npos ||
+  if (lower.size() < 5 ||
+      lower.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string::npos ||
       cap_from_name(lower.c_str(), &value) != 0 || value < 0 || value > 63) {
     return absl::InvalidArgumentError(absl::StrCat("unknown capability \"", name, "\""));
   }

@@ -28,9 +28,10 @@ uint64_t DefaultCapabilities();
 
 // `base` after a container's add and drop lists: "ALL" in either is applied first (add, then drop),
 // then the single names are added and then dropped. `available` is the meaning of ALL, and bounds
-// the result. Names in `add` that capabilities(7) does not know are left out and appended to `unknown`: the
-// runtime-spec says to warn of what cannot be granted and to go on (config.md, "capabilities"). An
-// unknown name in `drop` is InvalidArgument: a misspelt one would leave the container what it was to lose.
+// the result. Names in `add` that capabilities(7) does not know are left out and appended to
+// `unknown`: the runtime-spec says to warn of what cannot be granted and to go on (config.md,
+// "capabilities"). An unknown name in `drop` is InvalidArgument: a misspelt one would leave the
+// container what it was to lose.
 absl::StatusOr<uint64_t> AdjustCapabilities(uint64_t base,
                                             const std::vector<std::string>& add,
                                             const std::vector<std::string>& drop,

@@ -29,7 +29,8 @@ TEST(CapabilitiesTest, NamesAndMasksAgree) {
     ASSERT_EQ(names.size(), 1u) << capability;
     EXPECT_EQ(*ParseCapability(names[0]), capability);
   }
-  EXPECT_THAT(CapabilityNames(1 << CAP_KILL | 1 << CAP_CHOWN), ElementsAre("CAP_CHOWN", "CAP_KILL"));
+  EXPECT_THAT(CapabilityNames(1 << CAP_KILL | 1 << CAP_CHOWN),
+              ElementsAre("CAP_CHOWN", "CAP_KILL"));
 }
 
 TEST(CapabilitiesTest, TheDefaultIsTheUsualFourteen) {
@@ -37,7 +38,9 @@ TEST(CapabilitiesTest, TheDefaultIsTheUsualFourteen) {
   EXPECT_EQ(DefaultCapabilities() & (1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN), 0u);
 }
 
-uint64_t Adjusted(uint64_t base, const std::vector<std::string>& add, const std::vector<std::string>& drop,
+uint64_t Adjusted(uint64_t base,
+                  const std::vector<std::string>& add,
+                  const std::vector<std::string>& drop,
                   uint64_t available) {
   std::vector<std::string> unknown;
   const absl::StatusOr<uint64_t> mask = AdjustCapabilities(base, add, drop, available, unknown);
@@ -59,8 +62,9 @@ TEST(CapabilitiesTest, AppliesAllBeforeSingleNames) {
 TEST(CapabilitiesTest, AnUnknownNameIsNotAddedAndNotDropped) {
   const uint64_t base = DefaultCapabilities(), admin = uint64_t{1} << CAP_SYS_ADMIN;
   std::vector<std::string> unknown;
-  ASSERT_OK_AND_ASSIGN(const uint64_t mask,
-                       AdjustCapabilities(base, {"NO_SUCH", "SYS_ADMIN", "CAP_7"}, {}, kAll, unknown));
+  ASSERT_OK_AND_ASSIGN(
+      const uint64_t mask,
+      AdjustCapabilities(base, {"NO_SUCH", "SYS_ADMIN", "CAP_7"}, {}, kAll, unknown));
   EXPECT_EQ(mask, base | admin);
   EXPECT_THAT(unknown, ElementsAre("NO_SUCH", "CAP_7"));
   EXPECT_THAT(AdjustCapabilities(base, {}, {"NET_RAWW"}, kAll, unknown),

@@ -4,11 +4,15 @@
 namespace crisp::runtime {
 
 // Mounts of a spec that only crisp's own shim understands. They never reach an external runtime.
-inline constexpr char kImageMountType[] = "crisp-image";   // type; source is a key of `image_volumes`
-inline constexpr char kPodShmSource[] = "pod:shm";         // source of a bind mount: the pod's /dev/shm
-inline constexpr char kPodFilePrefix[] = "pod:";           // the same with the name of a file in Shim::TakeFiles()
-inline constexpr char kOptionCopyUp[] = "crisp-copy-up";   // bind: fill from the root's same path first
-inline constexpr char kOptionOptional[] = "crisp-optional";  // skip when the source is missing, or a place for it
+inline constexpr char kImageMountType[] =
+    "crisp-image";                                  // type; source is a key of `image_volumes`
+inline constexpr char kPodShmSource[] = "pod:shm";  // source of a bind mount: the pod's /dev/shm
+inline constexpr char kPodFilePrefix[] =
+    "pod:";  // the same with the name of a file in Shim::TakeFiles()
+inline constexpr char kOptionCopyUp[] =
+    "crisp-copy-up";  // bind: fill from the root's same path first
+inline constexpr char kOptionOptional[] =
+    "crisp-optional";  // skip when the source is missing, or a place for it
 
 }  // namespace crisp::runtime
 

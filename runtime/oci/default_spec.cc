@@ -69,8 +69,8 @@ std::vector<OciMount> DefaultMounts(const DefaultSpecOptions& options) {
 }
 
 std::vector<OciDevice> DefaultDevices() {
-  return {CharDevice("/dev/null", 1, 3),   CharDevice("/dev/zero", 1, 5),
-          CharDevice("/dev/full", 1, 7),   CharDevice("/dev/random", 1, 8),
+  return {CharDevice("/dev/null", 1, 3),    CharDevice("/dev/zero", 1, 5),
+          CharDevice("/dev/full", 1, 7),    CharDevice("/dev/random", 1, 8),
           CharDevice("/dev/urandom", 1, 9), CharDevice("/dev/tty", 5, 0)};
 }
 
@@ -84,9 +84,9 @@ std::vector<OciDeviceRule> DefaultDeviceRules() {
   for (const OciDevice& device : DefaultDevices()) {
     rules.push_back(AllowChar(device.major, device.minor));
   }
-  rules.push_back(AllowChar(5, 1));             // /dev/console
+  rules.push_back(AllowChar(5, 1));               // /dev/console
   rules.push_back(AllowChar(136, std::nullopt));  // /dev/pts/*
-  rules.push_back(AllowChar(5, 2));             // /dev/ptmx
+  rules.push_back(AllowChar(5, 2));               // /dev/ptmx
   return rules;
 }
 
@@ -95,10 +95,18 @@ std::vector<OciDeviceRule> PrivilegedDeviceRules() {
 }
 
 std::vector<std::string> DefaultMaskedPaths() {
-  return {"/proc/acpi",         "/proc/asound",       "/proc/interrupts",
-          "/proc/kcore",        "/proc/keys",         "/proc/latency_stats",
-          "/proc/sched_debug",  "/proc/scsi",         "/proc/timer_list",
-          "/proc/timer_stats",  "/sys/devices/virtual/powercap", "/sys/firmware"};
+  return {"/proc/acpi",
+          "/proc/asound",
+          "/proc/interrupts",
+          "/proc/kcore",
+          "/proc/keys",
+          "/proc/latency_stats",
+          "/proc/sched_debug",
+          "/proc/scsi",
+          "/proc/timer_list",
+          "/proc/timer_stats",
+          "/sys/devices/virtual/powercap",
+          "/sys/firmware"};
 }
 
 std::vector<std::string> DefaultReadonlyPaths() {

@@ -11,11 +11,11 @@ namespace crisp::runtime {
 // What a container gets when nobody says otherwise. Pure values.
 
 struct DefaultSpecOptions {
-  bool privileged = false;        // rw /sys and cgroup, no masks, all capabilities of the daemon
-  bool cgroup_writable = false;   // rw cgroup all the same
-  bool host_network = false;      // /sys then shows the host's interfaces: same mount, kept read-only
-  bool user_namespace = false;    // with host_network: /sys is a read-only recursive bind
-  bool host_ipc = false;          // /dev/shm and /dev/mqueue of the host
+  bool privileged = false;       // rw /sys and cgroup, no masks, all capabilities of the daemon
+  bool cgroup_writable = false;  // rw cgroup all the same
+  bool host_network = false;    // /sys then shows the host's interfaces: same mount, kept read-only
+  bool user_namespace = false;  // with host_network: /sys is a read-only recursive bind
+  bool host_ipc = false;        // /dev/shm and /dev/mqueue of the host
   uint64_t available_capabilities = ~uint64_t{0};
 };
 

@@ -1,5 +1,6 @@
-#include "runtime/oci/oci_spec_archive.h"
 #include "runtime/oci/oci_spec.h"
+
+#include "runtime/oci/oci_spec_archive.h"
 
 namespace crisp::runtime {
 

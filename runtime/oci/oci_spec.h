@@ -79,7 +79,7 @@ struct OciIdMapping {
 
 struct OciMount {
   std::string destination;
-  std::string type;    // empty or "bind": a bind mount when `options` holds bind or rbind
+  std::string type;  // empty or "bind": a bind mount when `options` holds bind or rbind
   std::string source;
   std::vector<std::string> options;
   std::vector<OciIdMapping> uid_mappings, gid_mappings;
@@ -117,10 +117,10 @@ struct OciCpu {
 };
 
 struct OciMemory {
-  std::optional<int64_t> limit;        // bytes; -1: no limit
+  std::optional<int64_t> limit;  // bytes; -1: no limit
   std::optional<int64_t> reservation;
-  std::optional<int64_t> swap;         // bytes of memory and swap together, as v1 counts; -1: no limit
-  std::optional<int64_t> kernel;       // accepted, without effect (gone from Linux 5.4 on)
+  std::optional<int64_t> swap;    // bytes of memory and swap together, as v1 counts; -1: no limit
+  std::optional<int64_t> kernel;  // accepted, without effect (gone from Linux 5.4 on)
   std::optional<int64_t> kernel_tcp;
   std::optional<uint64_t> swappiness;
   std::optional<bool> disable_oom_killer;
@@ -164,7 +164,7 @@ struct OciDeviceRule {
   std::string type;              // "a", "b", "c"; empty is "a"
   std::optional<int64_t> major;  // unset or -1: any
   std::optional<int64_t> minor;
-  std::string access;            // of "rwm"; empty: all
+  std::string access;  // of "rwm"; empty: all
   bool operator==(const OciDeviceRule&) const = default;
 };
 
@@ -231,12 +231,15 @@ struct OciSeccompRule {
   bool operator==(const OciSeccompRule&) const = default;
 };
 
-// A part that many specs have in common, unchangeable: copies share it, and == compares what it says.
+// A part that many specs have in common, unchangeable: copies share it, and == compares what it
+// says.
 template <class T>
 class Shared {
  public:
   Shared() = default;
-  Shared(T value) : part_(std::make_shared<const T>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
+  Shared(T value)
+      : part_(std::make_shared<const T>(std::move(value))) {
+  }  // NOLINT(google-explicit-constructor)
   bool has_value() const { return part_ != nullptr; }
   const T& operator*() const { return *part_; }
   const T* operator->() const { return part_.get(); }
@@ -271,7 +274,7 @@ struct OciLinux {
   std::string rootfs_propagation;  // private, slave, shared, rprivate, …
   std::vector<std::string> masked_paths, readonly_paths;
   std::string mount_label;
-  Json intel_rdt;                  // null when absent
+  Json intel_rdt;  // null when absent
   Json other = Json::object();
   bool operator==(const OciLinux&) const = default;
 };
@@ -293,16 +296,17 @@ struct OciSpec {
   const OciNamespace* FindNamespace(const std::string& type) const;
 };
 
-// config.json. Members at their defaults are left out, as the spec's own encoders do. Env values and
-// arguments that are not UTF-8 keep their bytes in the Json; DumpJson() replaces those bytes.
+// config.json. Members at their defaults are left out, as the spec's own encoders do. Env values
+// and arguments that are not UTF-8 keep their bytes in the Json; DumpJson() replaces those bytes.
 Json ToJson(const OciSpec& spec);
 Json ToJson(const OciProcess& process);
 Json ToJson(const OciResources& resources);
 Json ToJson(const OciSeccomp& seccomp);
 
-// InvalidArgument naming the member ("linux.resources.cpu.shares: …") when one has the wrong type, an
-// integer is out of range, a string holds NUL, a path that must be absolute is not, or a required
-// member is absent. The document is untrusted (NRI, CDI, base spec files): ParseJson() bounds it.
+// InvalidArgument naming the member ("linux.resources.cpu.shares: …") when one has the wrong type,
+// an integer is out of range, a string holds NUL, a path that must be absolute is not, or a
+// required member is absent. The document is untrusted (NRI, CDI, base spec files): ParseJson()
+// bounds it.
 absl::StatusOr<OciSpec> OciSpecFromJson(const Json& json);
 absl::StatusOr<OciProcess> OciProcessFromJson(const Json& json);
 absl::StatusOr<OciResources> OciResourcesFromJson(const Json& json);

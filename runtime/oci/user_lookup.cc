@@ -129,8 +129,10 @@ absl::Status FillByImage(absl::string_view image_user,
                          ResolvedUser& user) {
   std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(image_user, absl::MaxSplits(':', 1));
-  if (parts.first.empty()) FillById(0, files, user);
-  else CRISP_RETURN_IF_ERROR(FillByText(parts.first, files, user));
+  if (parts.first.empty())
+    FillById(0, files, user);
+  else
+    CRISP_RETURN_IF_ERROR(FillByText(parts.first, files, user));
   if (parts.second.empty()) return absl::OkStatus();
   if (LooksNumeric(parts.second)) {
     CRISP_ASSIGN_OR_RETURN(user.gid, ParseIdOrFail("group", parts.second));
@@ -184,7 +186,8 @@ absl::StatusOr<ResolvedUser> ResolveUser(const UserRequest& request, const Accou
   if (request.policy == GroupsPolicy::kMerge) {
     for (uint32_t gid : GroupsOf(files.group, user.name)) groups.insert(gid);
   }
-  if (groups.size() > kMaxGroups) return absl::InvalidArgumentError("too many supplementary groups");
+  if (groups.size() > kMaxGroups)
+    return absl::InvalidArgumentError("too many supplementary groups");
   user.groups.assign(groups.begin(), groups.end());
   return user;
 }

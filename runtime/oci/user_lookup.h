@@ -12,9 +12,9 @@
 
 namespace crisp::runtime {
 
-// Who a container's process is. The image's files are hostile: at most kMaxAccountFile bytes of each
-// are looked at, lines that are malformed or too long are skipped, and no name is ever looked up
-// that is a number.
+// Who a container's process is. The image's files are hostile: at most kMaxAccountFile bytes of
+// each are looked at, lines that are malformed or too long are skipped, and no name is ever looked
+// up that is a number.
 
 inline constexpr size_t kMaxAccountFile = 1u << 20;
 // (uid_t)-1 means "leave as is" to the kernel, so it is nobody's id.
@@ -23,8 +23,8 @@ inline constexpr uint32_t kMaxId = 4294967294u;
 // Decimal digits only, the whole string, at most kMaxId. nullopt for "", "-1", "+1", " 1", "1:",
 // "4294967295", "4294967296". Leading zeros are fine ("01" is 1).
 std::optional<uint32_t> ParseId(absl::string_view text);
-// True if the text can only be meant as a number (an optional sign and digits). If ParseId() refuses
-// such a text, it is an error, never a name.
+// True if the text can only be meant as a number (an optional sign and digits). If ParseId()
+// refuses such a text, it is an error, never a name.
 bool LooksNumeric(absl::string_view text);
 
 // The two files' contents.
@@ -44,9 +44,9 @@ enum class GroupsPolicy { kMerge, kStrict };
 
 struct UserRequest {
   std::optional<int64_t> run_as_user;
-  std::string run_as_username;        // a name or a number; used when run_as_user is unset
+  std::string run_as_username;  // a name or a number; used when run_as_user is unset
   std::optional<int64_t> run_as_group;
-  std::string image_user;             // the image's USER, "u[:g]"; used when nothing above is set
+  std::string image_user;  // the image's USER, "u[:g]"; used when nothing above is set
   std::vector<int64_t> supplemental_groups;
   GroupsPolicy policy = GroupsPolicy::kMerge;
 };
@@ -60,9 +60,9 @@ struct ResolvedUser {
 };
 
 // run_as_user > run_as_username > image_user > root. The group: run_as_group, else the image's `:g`
-// when the image's user is used, else passwd's, else 0. kMerge adds the groups whose members name the user.
-// InvalidArgument for a number out of range, run_as_group without a user, or a name that is not in
-// the file (NotFound would read as "no such image" to a CRI client).
+// when the image's user is used, else passwd's, else 0. kMerge adds the groups whose members name
+// the user. InvalidArgument for a number out of range, run_as_group without a user, or a name that
+// is not in the file (NotFound would read as "no such image" to a CRI client).
 absl::StatusOr<ResolvedUser> ResolveUser(const UserRequest& request, const AccountFiles& files);
 
 }  // namespace crisp::runtime

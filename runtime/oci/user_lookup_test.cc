@@ -21,15 +21,17 @@ using ::testing::HasSubstr;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 const AccountFiles kFiles = {
-    .passwd = "root:x:0:0:root:/root:/bin/sh\n"
-              "#comment:x:9:9::/:\n"
-              "broken:x:notanumber:1::/:\n"
-              "app:x:1000:1000::/home/app:/bin/sh\n"
-              "1001:x:0:0::/root:/bin/sh\n"
-              "noshell:x:7:8\n"
-              "wide:x:4294967296:0::/:\n"
-              "rel:x:11:11::home:\n",
-    .group = "root:x:0:\nwheel:x:10:root,app\napp:x:1000:\ndocker:x:50:other,app,app\nbad:x:-1:app\n"};
+    .passwd =
+        "root:x:0:0:root:/root:/bin/sh\n"
+        "#comment:x:9:9::/:\n"
+        "broken:x:notanumber:1::/:\n"
+        "app:x:1000:1000::/home/app:/bin/sh\n"
+        "1001:x:0:0::/root:/bin/sh\n"
+        "noshell:x:7:8\n"
+        "wide:x:4294967296:0::/:\n"
+        "rel:x:11:11::home:\n",
+    .group =
+        "root:x:0:\nwheel:x:10:root,app\napp:x:1000:\ndocker:x:50:other,app,app\nbad:x:-1:app\n"};
 
 ResolvedUser Resolved(const UserRequest& request) {
   absl::StatusOr<ResolvedUser> user = ResolveUser(request, kFiles);

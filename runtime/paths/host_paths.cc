@@ -21,8 +21,8 @@
 namespace crisp::runtime {
 namespace {
 
-constexpr size_t kIdle = 4;    // helpers that are kept
-constexpr int kBrisk = 4;      // helpers at work, before a call waits for one of them
+constexpr size_t kIdle = 4;  // helpers that are kept
+constexpr int kBrisk = 4;    // helpers at work, before a call waits for one of them
 constexpr absl::Duration kBriskTime = absl::Milliseconds(10);
 
 // Until the socket is ready or the time is over. Whether it is ready.
@@ -30,7 +30,9 @@ bool Await(int socket, short events, absl::Time deadline) {
   for (;;) {
     const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
     pollfd wait{.fd = socket, .events = events};
-    const int ready = poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
+    const int ready =
+        poll(&wait, 1,
+             static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
     if (ready > 0) return true;
     if (ready == 0 || errno != EINTR) return false;
   }
@@ -46,7 +48,8 @@ struct HostPaths::Helper {
     if (progress != nullptr) munmap(progress, sizeof(PathProgress));
   }
   uint32_t index() const {
-    return reinterpret_cast<const std::atomic<uint32_t>*>(progress)->load(std::memory_order_relaxed);
+    return reinterpret_cast<const std::atomic<uint32_t>*>(progress)->load(
+        std::memory_order_relaxed);
   }
 
   UniqueFd socket;  // the helper ends with it
@@ -88,20 +91,23 @@ absl::StatusOr<std::unique_ptr<HostPaths::Helper>> HostPaths::Spawn() {
   if (!page || ftruncate(page.get(), sizeof(PathProgress)) != 0) {
     return ErrnoError(errno, "make the page of a helper for host paths");
   }
-  void* const mapped = mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
+  void* const mapped =
+      mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
   if (mapped == MAP_FAILED) return ErrnoError(errno, "map the page of a helper for host paths");
   helper->progress = mapped;
-  CRISP_ASSIGN_OR_RETURN(
-      helper->pid, SpawnHelper(program_.get(), {"crisp-paths"}, {theirs.get(), page.get()}, HelperStdio::kNone));
+  CRISP_ASSIGN_OR_RETURN(helper->pid, SpawnHelper(program_.get(), {"crisp-paths"},
+                                                  {theirs.get(), page.get()}, HelperStdio::kNone));
   return helper;
 }
 
 absl::StatusOr<std::unique_ptr<HostPaths::Helper>> HostPaths::Take() {
   {
     absl::MutexLock lock(&mutex_);
-    const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !idle_.empty() || brisk_ < kBrisk; };
-    // Those at work are done in microseconds, a new one takes a millisecond: rather wait. Not for those
-    // that hang: they do not count.
+    const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return !idle_.empty() || brisk_ < kBrisk;
+    };
+    // Those at work are done in microseconds, a new one takes a millisecond: rather wait. Not for
+    // those that hang: they do not count.
     (void)mutex_.AwaitWithTimeout(absl::Condition(&free), kBriskTime);
     ++brisk_;
     if (!idle_.empty()) {
@@ -139,10 +145,13 @@ void HostPaths::Keep(std::unique_ptr<Helper> helper) {
 }
 
 // Stuck is who does not even end by SIGKILL; who does makes room for the next try.
-absl::Status HostPaths::GiveUp(std::unique_ptr<Helper> helper, const std::string& path, absl::Duration waited) {
+absl::Status HostPaths::GiveUp(std::unique_ptr<Helper> helper,
+                               const std::string& path,
+                               absl::Duration waited) {
   CountAsSlow(*helper);
   (void)kill(helper->pid, SIGKILL);
-  LogWarning("paths.stuck", {{"path", path}, {"helper", helper->pid}, {"waited", absl::FormatDuration(waited)}});
+  LogWarning("paths.stuck",
+             {{"path", path}, {"helper", helper->pid}, {"waited", absl::FormatDuration(waited)}});
   {
     absl::MutexLock lock(&mutex_);
     stuck_.push_back({.pid = helper->pid, .path = path, .since = absl::Now() - waited});
@@ -155,7 +164,8 @@ absl::Status HostPaths::GiveUp(std::unique_ptr<Helper> helper, const std::string
 absl::Status HostPaths::CheckStuck(const std::vector<PathRequest>& requests) {
   absl::MutexLock lock(&mutex_);
   if (stuck_.empty()) return absl::OkStatus();
-  std::erase_if(stuck_, [](const StuckHelper& helper) { return waitpid(helper.pid, nullptr, WNOHANG) != 0; });
+  std::erase_if(
+      stuck_, [](const StuckHelper& helper) { return waitpid(helper.pid, nullptr, WNOHANG) != 0; });
   for (const PathRequest& request : requests) {
     for (const StuckHelper& helper : stuck_) {
       if (helper.path != request.path) continue;
@@ -177,7 +187,9 @@ size_t HostPaths::Stuck() {
   return stuck_.size();
 }
 
-absl::StatusOr<std::string> HostPaths::Exchange(Helper& helper, const std::string& frame, absl::Time deadline) {
+absl::StatusOr<std::string> HostPaths::Exchange(Helper& helper,
+                                                const std::string& frame,
+                                                absl::Time deadline) {
   const int socket = helper.socket.get();
   const auto size = static_cast<uint32_t>(frame.size());
   std::string out(reinterpret_cast<const char*>(&size), sizeof(size));
@@ -200,7 +212,8 @@ absl::StatusOr<std::string> HostPaths::Exchange(Helper& helper, const std::strin
   while (in.size() < wanted) {
     if (!Await(socket, POLLIN, deadline)) return TooLate();
     char buffer[16384];
-    const ssize_t got = recv(socket, buffer, std::min(sizeof(buffer), wanted - in.size()), MSG_DONTWAIT);
+    const ssize_t got =
+        recv(socket, buffer, std::min(sizeof(buffer), wanted - in.size()), MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (got <= 0) return Gone();
     in.append(buffer, static_cast<size_t>(got));
@@ -266,20 +279,23 @@ absl::StatusOr<std::string> HostPaths::Read(const std::string& path, size_t limi
 }
 
 absl::StatusOr<HostNode> HostPaths::Stat(const std::string& path, Links links) {
-  CRISP_ASSIGN_OR_RETURN(const std::string value, DoOne({PathRequest::Kind::kStat, path, links == Links::kStay ? "l" : ""},
-                                                        options_.timeout));
+  CRISP_ASSIGN_OR_RETURN(
+      const std::string value,
+      DoOne({PathRequest::Kind::kStat, path, links == Links::kStay ? "l" : ""}, options_.timeout));
   CRISP_ASSIGN_OR_RETURN(std::vector<HostNode> nodes, DecodeNodes(value));
   if (nodes.size() != 1) return absl::InternalError(absl::StrCat("paths: no answer for ", path));
   return std::move(nodes[0]);
 }
 
 absl::StatusOr<std::vector<HostNode>> HostPaths::Devices(const std::string& path) {
-  CRISP_ASSIGN_OR_RETURN(const std::string value, DoOne({PathRequest::Kind::kDevices, path, ""}, options_.timeout));
+  CRISP_ASSIGN_OR_RETURN(const std::string value,
+                         DoOne({PathRequest::Kind::kDevices, path, ""}, options_.timeout));
   return DecodeNodes(value);
 }
 
 absl::StatusOr<std::vector<DeviceNumber>> HostPaths::BlockDevices(const std::string& pattern) {
-  CRISP_ASSIGN_OR_RETURN(const std::string value, DoOne({PathRequest::Kind::kBlockDevices, pattern, ""}, options_.timeout));
+  CRISP_ASSIGN_OR_RETURN(const std::string value,
+                         DoOne({PathRequest::Kind::kBlockDevices, pattern, ""}, options_.timeout));
   CRISP_ASSIGN_OR_RETURN(const std::vector<HostNode> nodes, DecodeNodes(value));
   std::vector<DeviceNumber> devices;
   for (const HostNode& node : nodes) devices.emplace_back(node.major, node.minor);

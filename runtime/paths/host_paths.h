@@ -11,22 +11,22 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/unique_fd.h"
 #include "base/helper_process.h"
+#include "base/unique_fd.h"
 #include "runtime/paths/path_wire.h"
 
 namespace crisp::runtime {
 
 // The only way to paths that pods, volumes and log directories control. What hangs there (NFS whose
-// server is gone, FUSE whose daemon is) hangs a helper process, which holds nothing of the daemon's; the
-// caller gets DEADLINE_EXCEEDED naming the path. A few helpers are kept and used again: a call takes
-// some tens of microseconds. While one is stuck at a path, further calls for that path fail at once.
-// Thread-safe; takes no lock across a call.
+// server is gone, FUSE whose daemon is) hangs a helper process, which holds nothing of the
+// daemon's; the caller gets DEADLINE_EXCEEDED naming the path. A few helpers are kept and used
+// again: a call takes some tens of microseconds. While one is stuck at a path, further calls for
+// that path fail at once. Thread-safe; takes no lock across a call.
 class HostPaths {
  public:
   struct Options {
-    std::string helper;                               // crisp-paths
-    absl::Duration timeout = absl::Seconds(30);       // of a call
+    std::string helper;                                 // crisp-paths
+    absl::Duration timeout = absl::Seconds(30);         // of a call
     absl::Duration relabel_timeout = absl::Minutes(3);  // of one that labels a whole tree
     size_t most_stuck = 256;  // helpers; then calls fail until one of them is over
   };
@@ -62,7 +62,8 @@ class HostPaths {
     absl::Time since;
   };
   explicit HostPaths(Options options);
-  absl::StatusOr<std::vector<std::string>> Do(const std::vector<PathRequest>& requests, absl::Duration timeout);
+  absl::StatusOr<std::vector<std::string>> Do(const std::vector<PathRequest>& requests,
+                                              absl::Duration timeout);
   absl::StatusOr<std::string> DoOne(PathRequest request, absl::Duration timeout);
   absl::Status CheckStuck(const std::vector<PathRequest>& requests);
   absl::StatusOr<std::unique_ptr<Helper>> Take();
@@ -70,8 +71,12 @@ class HostPaths {
   void Keep(std::unique_ptr<Helper> helper);
   // Called while a call takes long: the next one need not wait for it.
   void CountAsSlow(Helper& helper);
-  absl::Status GiveUp(std::unique_ptr<Helper> helper, const std::string& path, absl::Duration waited);
-  absl::StatusOr<std::string> Exchange(Helper& helper, const std::string& frame, absl::Time deadline);
+  absl::Status GiveUp(std::unique_ptr<Helper> helper,
+                      const std::string& path,
+                      absl::Duration waited);
+  absl::StatusOr<std::string> Exchange(Helper& helper,
+                                       const std::string& frame,
+                                       absl::Time deadline);
 
   const Options options_;
   UniqueFd program_;

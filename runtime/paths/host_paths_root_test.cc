@@ -1,5 +1,3 @@
-#include "runtime/paths/host_paths.h"
-
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -16,6 +14,7 @@
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "base/testing/test_hung_file_system.h"
+#include "runtime/paths/host_paths.h"
 
 namespace crisp::runtime {
 namespace {
@@ -62,12 +61,14 @@ TEST(HostPathsTest, ResolvesAndMakesWhatIsMissing) {
   const auto paths = Open();
   std::filesystem::create_directory(dir.path() + "/real");
   std::filesystem::create_symlink("real", dir.path() + "/link");
-  ASSERT_OK_AND_ASSIGN(const auto found, paths->Resolve({dir.path() + "/link", dir.path() + "/new/deep"}));
+  ASSERT_OK_AND_ASSIGN(const auto found,
+                       paths->Resolve({dir.path() + "/link", dir.path() + "/new/deep"}));
   EXPECT_THAT(found, ElementsAre(dir.path() + "/real", dir.path() + "/new/deep"));
   EXPECT_TRUE(std::filesystem::is_directory(dir.path() + "/new/deep"));
   EXPECT_THAT(paths->Resolve({}), IsOk());
   std::ofstream(dir.path() + "/file") << "text";
-  EXPECT_THAT(paths->Resolve({dir.path() + "/file/below"}).status().message(), HasSubstr("/file/below"));
+  EXPECT_THAT(paths->Resolve({dir.path() + "/file/below"}).status().message(),
+              HasSubstr("/file/below"));
   EXPECT_OK(paths->MakeDirs(dir.path() + "/logs/pod"));
   EXPECT_TRUE(std::filesystem::is_directory(dir.path() + "/logs/pod"));
 }
@@ -78,7 +79,8 @@ TEST(HostPathsTest, ReadsRegularFilesOnly) {
   const std::string bytes(300000, '\xff');
   std::ofstream(dir.path() + "/file") << bytes;
   EXPECT_EQ(paths->Read(dir.path() + "/file", 1 << 20).value_or(""), bytes);
-  EXPECT_THAT(paths->Read(dir.path() + "/file", 1000), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(paths->Read(dir.path() + "/file", 1000),
+              StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(paths->Read(dir.path() + "/none", 1000), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_EQ(mkfifo((dir.path() + "/fifo").c_str(), 0600), 0);
   EXPECT_THAT(paths->Read(dir.path() + "/fifo", 1000),
@@ -102,7 +104,8 @@ TEST(HostPathsTest, SeesDevices) {
   std::filesystem::create_symlink("null", dir.path() + "/link");
   ASSERT_OK_AND_ASSIGN(const auto link, paths->Stat(dir.path() + "/link", HostPaths::Links::kStay));
   EXPECT_TRUE(S_ISLNK(link.mode));
-  ASSERT_OK_AND_ASSIGN(const auto there, paths->Stat(dir.path() + "/link", HostPaths::Links::kFollow));
+  ASSERT_OK_AND_ASSIGN(const auto there,
+                       paths->Stat(dir.path() + "/link", HostPaths::Links::kFollow));
   EXPECT_TRUE(S_ISCHR(there.mode));
 }
 
@@ -116,7 +119,8 @@ TEST(HostPathsTest, ManyAtOnceNeedFewHelpers) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // with those a helper is slow, and helped by others
+#if !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)  // with those a helper is slow, and helped by others
   EXPECT_LE(Helpers().size(), 8u);
 #endif
   for (int i = 0; i < 1000 && Living().size() > 4; ++i) {
@@ -148,12 +152,15 @@ TEST(HostPathsTest, AHungPathEndsInAnErrorAndHoldsNothing) {
   const std::string volume = dir.path() + "/dead/volume";
   const absl::Time begin = absl::Now();
   EXPECT_THAT(paths->Resolve({dir.path(), volume}),
-              StatusIs(absl::StatusCode::kDeadlineExceeded, AllOf(HasSubstr(volume), HasSubstr("does not answer"))));
+              StatusIs(absl::StatusCode::kDeadlineExceeded,
+                       AllOf(HasSubstr(volume), HasSubstr("does not answer"))));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(10));
   EXPECT_EQ(paths->Stuck(), 1u);
   const absl::Time again = absl::Now();
-  EXPECT_THAT(paths->Resolve({volume}), StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr(volume)));
-  EXPECT_LT(absl::Now() - again, absl::Milliseconds(900)) << "a second helper waited for the same path";
+  EXPECT_THAT(paths->Resolve({volume}),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr(volume)));
+  EXPECT_LT(absl::Now() - again, absl::Milliseconds(900))
+      << "a second helper waited for the same path";
   EXPECT_OK(paths->Resolve({dir.path()})) << "others' paths are asked as before";
   // What is stuck has nothing of ours.
   int stuck = 0;
@@ -166,7 +173,8 @@ TEST(HostPathsTest, AHungPathEndsInAnErrorAndHoldsNothing) {
   ASSERT_NE(stuck, 0);
   ASSERT_OK_AND_ASSIGN(const auto fds, ListDir(absl::StrCat("/proc/", stuck, "/fd")));
   for (const std::string& fd : fds) {
-    const std::string target = std::filesystem::read_symlink(absl::StrCat("/proc/", stuck, "/fd/", fd));
+    const std::string target =
+        std::filesystem::read_symlink(absl::StrCat("/proc/", stuck, "/fd/", fd));
     EXPECT_TRUE(target == "/dev/null" || target.starts_with("socket:")) << target;
   }
   close(held);
@@ -202,7 +210,8 @@ TEST(HostPathsTest, SoManyMayBeStuckAndNoMore) {
       {.helper = CRISP_PATHS_BINARY, .timeout = absl::Milliseconds(300), .most_stuck = 2});
   ASSERT_OK(paths);
   for (const char* name : {"/dead/a", "/dead/b"}) {
-    EXPECT_THAT((*paths)->Resolve({dir.path() + name}), StatusIs(absl::StatusCode::kDeadlineExceeded));
+    EXPECT_THAT((*paths)->Resolve({dir.path() + name}),
+                StatusIs(absl::StatusCode::kDeadlineExceeded));
   }
   EXPECT_THAT((*paths)->Resolve({dir.path()}),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr(dir.path() + "/dead/a")));

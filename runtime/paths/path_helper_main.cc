@@ -1,5 +1,5 @@
-// crisp-paths: looks at the paths that pods, volumes and log directories control, so that crispd never
-// does. It may hang there for ever: it holds a socket and a page, and no more.
+// crisp-paths: looks at the paths that pods, volumes and log directories control, so that crispd
+// never does. It may hang there for ever: it holds a socket and a page, and no more.
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -58,7 +58,8 @@ absl::StatusOr<std::string> Read(const std::string& path, size_t limit) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
-  if (!S_ISREG(st.st_mode)) return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file"));
+  if (!S_ISREG(st.st_mode))
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file"));
   return ReadFd(fd.get(), path, limit);
 }
 
@@ -70,7 +71,10 @@ absl::StatusOr<std::string> Stat(const std::string& path, bool itself) {
   return EncodeNodes({NodeOf(st, "")});
 }
 
-void ScanDirectory(const std::string& path, const std::string& name, int depth, std::vector<HostNode>& nodes) {
+void ScanDirectory(const std::string& path,
+                   const std::string& name,
+                   int depth,
+                   std::vector<HostNode>& nodes) {
   auto names = ListDir(absl::StrCat(path, name));
   // What vanishes or cannot be read is no device for anybody.
   if (!names.ok() || depth > kMaxDepth) return;
@@ -107,7 +111,8 @@ absl::StatusOr<std::string> BlockDevices(const std::string& pattern) {
   if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0) {
     for (size_t i = 0; i < found.gl_pathc; ++i) {
       struct stat st {};
-      if (::stat(found.gl_pathv[i], &st) == 0 && S_ISBLK(st.st_mode)) nodes.push_back(NodeOf(st, ""));
+      if (::stat(found.gl_pathv[i], &st) == 0 && S_ISBLK(st.st_mode))
+        nodes.push_back(NodeOf(st, ""));
     }
   }
   ::globfree(&found);
@@ -153,7 +158,8 @@ bool ReadFully(char* data, size_t size) {
 }
 
 // What came before an error stands; what comes behind it is not begun.
-std::vector<std::string> PerformAll(const std::vector<PathRequest>& requests, std::atomic<uint32_t>& index) {
+std::vector<std::string> PerformAll(const std::vector<PathRequest>& requests,
+                                    std::atomic<uint32_t>& index) {
   std::vector<std::string> outcomes;
   for (const PathRequest& request : requests) {
     index.store(static_cast<uint32_t>(outcomes.size()), std::memory_order_relaxed);
@@ -169,7 +175,8 @@ int Main() {
   (void)::prctl(PR_SET_NAME, "crisp-paths");
   // The daemon's working directory is not kept from being unmounted.
   if (::chdir("/") != 0) return 1;
-  void* const page = ::mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, kPathProgress, 0);
+  void* const page =
+      ::mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, kPathProgress, 0);
   if (page == MAP_FAILED) return 1;
   auto* const index = reinterpret_cast<std::atomic<uint32_t>*>(page);
   ::close(kPathProgress);

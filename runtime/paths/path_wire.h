@@ -12,8 +12,8 @@
 
 namespace crisp::runtime {
 
-// What the daemon and crisp-paths say to each other over a stream socket: lists of byte strings. Both
-// are of one build, for the daemon keeps the program open.
+// What the daemon and crisp-paths say to each other over a stream socket: lists of byte strings.
+// Both are of one build, for the daemon keeps the program open.
 
 // What to do with one path.
 struct PathRequest {
@@ -45,7 +45,8 @@ struct PathProgress {
 constexpr int kPathSocket = 3, kPathProgress = 4;  // the helper's descriptors
 constexpr size_t kMaxPathFrame = 64u << 20;
 
-// A frame: the count, then each string with its length. What comes in from elsewhere is InvalidArgument.
+// A frame: the count, then each string with its length. What comes in from elsewhere is
+// InvalidArgument.
 std::string EncodeStrings(const std::vector<std::string>& strings);
 absl::StatusOr<std::vector<std::string>> DecodeStrings(absl::string_view frame);
 

@@ -12,9 +12,9 @@ namespace crisp::runtime {
 
 // mount(8)-style option words, sorted by what they mean. Pure.
 struct MountOptions {
-  bool bind = false;                  // bind or rbind
-  bool recursive_bind = false;        // rbind
-  uint64_t attributes = 0;            // MOUNT_ATTR_*
+  bool bind = false;            // bind or rbind
+  bool recursive_bind = false;  // rbind
+  uint64_t attributes = 0;      // MOUNT_ATTR_*
   // One of the attributes was asked for recursively (rro, rnosuid, …). The plan has one switch for
   // all of a mount's attributes, so the others become recursive with it: never laxer than asked.
   bool recursive_attributes = false;
@@ -22,7 +22,7 @@ struct MountOptions {
   bool idmap = false;
   bool copy_up = false;
   bool optional = false;
-  std::vector<std::string> rest;      // for the file system
+  std::vector<std::string> rest;  // for the file system
 };
 
 // Later words win ("ro", "rw" is rw). InvalidArgument for words that make no sense in a container's

@@ -59,8 +59,8 @@ absl::Status FillBind(const OciMount& mount, const MountOptions& options, MountP
     return absl::InvalidArgumentError(
         absl::StrCat("option \"", options.rest[0], "\" means nothing for a bind mount"));
   }
-  const bool of_pod = absl::StartsWith(mount.source, kPodFilePrefix) && mount.source != kPodFilePrefix &&
-                      !absl::StrContains(mount.source, '/');
+  const bool of_pod = absl::StartsWith(mount.source, kPodFilePrefix) &&
+                      mount.source != kPodFilePrefix && !absl::StrContains(mount.source, '/');
   if (!of_pod && (mount.source.empty() || mount.source[0] != '/')) {
     return absl::InvalidArgumentError(
         absl::StrCat("the source \"", mount.source, "\" is not an absolute path"));
@@ -74,7 +74,8 @@ absl::Status FillBind(const OciMount& mount, const MountOptions& options, MountP
 absl::Status FillFileSystem(const OciMount& mount, const MountOptions& options, MountPlan& plan) {
   if (plan.copy_up) return absl::InvalidArgumentError("only a bind mount can be filled");
   if (plan.idmap) return absl::InvalidArgumentError("only a bind mount can be id-mapped");
-  plan.kind = plan.destination == "/dev" && mount.type == "tmpfs" ? MountKind::kDev : MountKind::kFs;
+  plan.kind =
+      plan.destination == "/dev" && mount.type == "tmpfs" ? MountKind::kDev : MountKind::kFs;
   plan.type = mount.type;
   plan.source = mount.source.empty() ? mount.type : mount.source;
   plan.options = options.rest;
@@ -82,8 +83,8 @@ absl::Status FillFileSystem(const OciMount& mount, const MountOptions& options, 
 }
 
 absl::StatusOr<MountPlan> ImageMount(const OciMount& mount,
-                                    const ContainerInputs& inputs,
-                                    bool labelled) {
+                                     const ContainerInputs& inputs,
+                                     bool labelled) {
   auto found = inputs.image_volumes.find(mount.source);
   if (found == inputs.image_volumes.end()) {
     return absl::InvalidArgumentError(absl::StrCat("no image \"", mount.source, "\" was given"));
@@ -137,7 +138,8 @@ absl::Status AddMount(const OciMount& mount,
 
 absl::Status FillMounts(const OciSpec& spec, const ContainerInputs& inputs, ContainerPlan& plan) {
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
-    absl::Status added = AddMount(spec.mounts[i], inputs, !spec.linux_.mount_label.empty(), plan.mounts);
+    absl::Status added =
+        AddMount(spec.mounts[i], inputs, !spec.linux_.mount_label.empty(), plan.mounts);
     if (!added.ok()) {
       return Annotate(added, absl::StrCat("mounts[", i, "] at ", spec.mounts[i].destination));
     }
@@ -153,9 +155,12 @@ absl::StatusOr<DevicePlan> ToDevicePlan(const OciDevice& device, const Container
   if (device.path.empty() || plan.path == "/") {
     return Invalid("linux.devices", absl::StrCat("\"", device.path, "\" is no path for a device"));
   }
-  if (device.type == "c" || device.type == "u") plan.type = 'c';
-  else if (device.type == "b" || device.type == "p") plan.type = device.type[0];
-  else return Invalid("linux.devices", absl::StrCat(device.path, ": unknown type ", device.type));
+  if (device.type == "c" || device.type == "u")
+    plan.type = 'c';
+  else if (device.type == "b" || device.type == "p")
+    plan.type = device.type[0];
+  else
+    return Invalid("linux.devices", absl::StrCat(device.path, ": unknown type ", device.type));
   // dev_t has 12 and 20 bits.
   if (device.major < 0 || device.major > 0xfff || device.minor < 0 || device.minor > 0xfffff) {
     return Invalid("linux.devices", absl::StrCat(device.path, ": the number is out of range"));
@@ -182,8 +187,10 @@ absl::Status FillDevices(const OciSpec& spec, const ContainerInputs& inputs, Con
     CRISP_ASSIGN_OR_RETURN(DevicePlan made, ToDevicePlan(device, inputs));
     auto same = std::find_if(plan.devices.begin(), plan.devices.end(),
                              [&made](const DevicePlan& d) { return d.path == made.path; });
-    if (same == plan.devices.end()) plan.devices.push_back(std::move(made));
-    else *same = std::move(made);
+    if (same == plan.devices.end())
+      plan.devices.push_back(std::move(made));
+    else
+      *same = std::move(made);
   }
   return absl::OkStatus();
 }

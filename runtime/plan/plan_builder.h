@@ -44,24 +44,25 @@ struct ContainerInputs {
   // What the spec's mount of type "cgroup" becomes (Cgroup::Mounts); it keeps that mount's place,
   // and its being read-only or not. Empty: such a mount is an error.
   std::vector<MountPlan> cgroup_mounts;
-  std::string seccomp_bpf;              // compiled from spec.linux_.seccomp (seccomp_filter.h)
+  std::string seccomp_bpf;  // compiled from spec.linux_.seccomp (seccomp_filter.h)
   uint32_t seccomp_flags = 0;
   uint64_t available_capabilities = ~uint64_t{0};  // DaemonCapabilities(); others are left out
   std::map<std::string, ImageVolume> image_volumes;
-  // An empty directory where the layers are: beside it even an image volume of one layer is an overlay,
-  // and so can have a label.
+  // An empty directory where the layers are: beside it even an image volume of one layer is an
+  // overlay, and so can have a label.
   std::string empty_layer;
   // Device path in the container → the host's, where they differ; only a user namespace needs it,
   // where nodes are bind-mounted since they cannot be made.
   std::map<std::string, std::string> device_sources;
 };
 
-// A spec's namespace that is absent is the host's; with an empty path it is the container's own; with
-// the pod's path the pod's; a PID namespace with another path must be "/proc/<pid>/ns/pid": that
-// process's. Not the plan's matter, but the caller's: hooks, intelRdt, resources (cgroup.h), sysctl
-// (the pod's), the seccomp profile's compilation.
-// When a bind mount covers /dev nothing is made in there.
-absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec, const ContainerInputs& inputs);
+// A spec's namespace that is absent is the host's; with an empty path it is the container's own;
+// with the pod's path the pod's; a PID namespace with another path must be "/proc/<pid>/ns/pid":
+// that process's. Not the plan's matter, but the caller's: hooks, intelRdt, resources (cgroup.h),
+// sysctl (the pod's), the seccomp profile's compilation. When a bind mount covers /dev nothing is
+// made in there.
+absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec,
+                                                 const ContainerInputs& inputs);
 
 struct ExecInputs {
   std::string exec_id;
@@ -82,7 +83,7 @@ struct PodInputs {
   bool host_network = false, host_ipc = false;  // a pod with the host's network has its UTS too
   bool shared_pid = false;
   std::vector<IdMap> uid_maps, gid_maps;
-  std::map<std::string, std::string> sysctls;   // '.' or '/' separated; must be namespaced ones
+  std::map<std::string, std::string> sysctls;  // '.' or '/' separated; must be namespaced ones
   std::string state_dir;
   uint64_t shm_bytes = 64u << 20;
   std::string mount_label, init_label;
@@ -93,8 +94,8 @@ struct PodInputs {
 // mappings without container id 0 or with a size of 0, or with more than one of a kind.
 absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs);
 
-// One mount of a spec as a plan (without kImageMountType and cgroup, which need inputs). Exposed for
-// tests and for NRI's validation.
+// One mount of a spec as a plan (without kImageMountType and cgroup, which need inputs). Exposed
+// for tests and for NRI's validation.
 absl::StatusOr<MountPlan> BuildMountPlan(const OciMount& mount);
 
 }  // namespace crisp::runtime

@@ -229,9 +229,13 @@ TEST(PlanBuilderTest, WithoutCapabilitiesThereAreNone) {
 }
 
 TEST(PlanBuilderTest, AnExecIsItsContainersProcessWithArgumentsOfItsOwn) {
-  const ProcessPlan base = *BuildProcessPlan({.user = {.uid = 7}, .args = {"init"}, .env = {"A=b"}}, kAll);
-  ExecPlan plan = *BuildExecPlan(
-      base, {.exec_id = "e", .container_id = "c", .argv = {"ls", "-l"}, .terminal = true, .seccomp_bpf = "filter"});
+  const ProcessPlan base =
+      *BuildProcessPlan({.user = {.uid = 7}, .args = {"init"}, .env = {"A=b"}}, kAll);
+  ExecPlan plan = *BuildExecPlan(base, {.exec_id = "e",
+                                        .container_id = "c",
+                                        .argv = {"ls", "-l"},
+                                        .terminal = true,
+                                        .seccomp_bpf = "filter"});
   EXPECT_EQ(plan.exec_id, "e");
   EXPECT_EQ(plan.container_id, "c");
   EXPECT_THAT(plan.process.argv, ElementsAre("ls", "-l"));
@@ -243,7 +247,8 @@ TEST(PlanBuilderTest, AnExecIsItsContainersProcessWithArgumentsOfItsOwn) {
   EXPECT_THAT(plan.process.env, ElementsAre("A=b"));
   ProcessPlan own = base;
   own.env.push_back("TERM=vt100");
-  plan = *BuildExecPlan(own, {.exec_id = "e", .container_id = "c", .argv = {"ls"}, .terminal = true});
+  plan =
+      *BuildExecPlan(own, {.exec_id = "e", .container_id = "c", .argv = {"ls"}, .terminal = true});
   EXPECT_THAT(plan.process.env, ElementsAre("A=b", "TERM=vt100"));
   EXPECT_THAT(BuildExecPlan(base, {}).status(), StatusIs(kInvalid));
   EXPECT_THAT(BuildExecPlan(base, {.argv = {std::string("a\0b", 3)}}).status(), StatusIs(kInvalid));
@@ -277,8 +282,10 @@ TEST(PlanBuilderTest, RefusesProcessesThatMakeNoSense) {
     return with([&io](OciProcess& p) { p.other["ioPriority"] = io; });
   };
   EXPECT_OK(with_io({{"class", "IOPRIO_CLASS_RT"}, {"priority", 0}}));
-  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_NONE"}, {"priority", 0}}), StatusIs(kInvalid, HasSubstr("class")));
-  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_BE"}, {"priority", 8}}), StatusIs(kInvalid, HasSubstr("0 and 7")));
+  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_NONE"}, {"priority", 0}}),
+              StatusIs(kInvalid, HasSubstr("class")));
+  EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_BE"}, {"priority", 8}}),
+              StatusIs(kInvalid, HasSubstr("0 and 7")));
   EXPECT_THAT(with_io({{"class", "IOPRIO_CLASS_BE"}, {"priority", "1"}}), StatusIs(kInvalid));
   EXPECT_THAT(with_io("idle"), StatusIs(kInvalid));
 }

@@ -68,8 +68,9 @@ class Encoder {
     if (version_ >= version) {
       (*this)(owner.*member);
     } else if (lacks_.ok() && !(owner.*member == Owner{}.*member)) {
-      lacks_ = absl::FailedPreconditionError(
-          absl::StrCat("plans of version ", version_, " have no place for ", what, ", which came with version ", version));
+      lacks_ = absl::FailedPreconditionError(absl::StrCat("plans of version ", version_,
+                                                          " have no place for ", what,
+                                                          ", which came with version ", version));
     }
   }
 
@@ -147,8 +148,9 @@ absl::StatusOr<Plan> Decode(absl::string_view bytes, PlanKind kind) {
   View view;
   if (!ParsePlan(bytes.data(), bytes.size(), kind, &view)) {
     if (IsLaterPlan(bytes.data(), bytes.size())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the launch plan is of a later version than ", kPlanVersion, ", the last that is known here"));
+      return absl::InvalidArgumentError(absl::StrCat("the launch plan is of a later version than ",
+                                                     kPlanVersion,
+                                                     ", the last that is known here"));
     }
     return absl::InvalidArgumentError(
         absl::StrCat("malformed launch plan of ", bytes.size(), " bytes"));

@@ -112,7 +112,8 @@ TEST(PlanCodec, RefusesOtherKindVersionAndNulInStrings) {
   for (const char other : {0, kFirstPlanVersion - 1, kPlanVersion + 1, 0x40}) {
     std::string version = bytes;
     version[offsetof(PlanHeader, version)] = other;
-    EXPECT_THAT(DecodeContainerPlan(version), StatusIs(absl::StatusCode::kInvalidArgument)) << int{other};
+    EXPECT_THAT(DecodeContainerPlan(version), StatusIs(absl::StatusCode::kInvalidArgument))
+        << int{other};
   }
   ContainerPlan plan = SampleContainer();
   plan.upper_dir = std::string("/a\0b", 4);

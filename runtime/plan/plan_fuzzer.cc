@@ -19,7 +19,8 @@ void Check(const absl::StatusOr<Plan>& plan, absl::string_view bytes) {
 
 }  // namespace
 
-// Any bytes are either refused or decode to a plan that encodes, for the same version, to the very same bytes.
+// Any bytes are either refused or decode to a plan that encodes, for the same version, to the very
+// same bytes.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace crisp::runtime;
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);

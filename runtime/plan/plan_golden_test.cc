@@ -1,9 +1,10 @@
-// The bytes of plans, version by version: what a release has written once, every later one reads and can write.
+// The bytes of plans, version by version: what a release has written once, every later one reads
+// and can write.
 //
-// golden/plan-<version>.txt holds each version's. A test fails when the schema changes without a new version, for
-// then the bytes of the present one change. For a new version raise kPlanVersion, give the new fields a value in
-// Filled…() below and run this test with CRISP_WRITE_GOLDEN=1: it writes the file that is not there yet, and
-// never another.
+// golden/plan-<version>.txt holds each version's. A test fails when the schema changes without a
+// new version, for then the bytes of the present one change. For a new version raise kPlanVersion,
+// give the new fields a value in Filled…() below and run this test with CRISP_WRITE_GOLDEN=1: it
+// writes the file that is not there yet, and never another.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -75,32 +76,39 @@ MountPlan FilledMount() {
 }
 
 ContainerPlan FilledContainer(uint16_t version) {
-  return {.container_id = "0c1",
-          .process = FilledProcess(version),
-          .lower_dirs = {"/layers/2/fs", "fd:1"},
-          .upper_dir = "/containers/0c1/upper",
-          .work_dir = "/containers/0c1/work",
-          .rootfs_readonly = true,
-          .mount_label = "system_u:object_r:container_file_t:s0:c1,c2",
-          .rootfs_propagation = Propagation::kSlave,
-          .mounts = {FilledMount(), {.kind = MountKind::kFs, .destination = "/proc", .type = "proc"}},
-          .devices = {{.path = "/dev/fuse", .type = 'b', .major = 10, .minor = 229, .mode = 0600, .uid = 1, .gid = 2,
-                       .host_path = "/dev/fuse"}},
-          .masked_paths = {"/proc/kcore", "/sys/firmware"},
-          .readonly_paths = {"/proc/sys"},
-          .pid = NamespaceMode::kTarget,
-          .target_pid = 4711,
-          .ipc = NamespaceMode::kHost,
-          .net = NamespaceMode::kHost,
-          .uts = NamespaceMode::kPrivate,
-          .private_cgroup_namespace = false,
-          .cgroup_dirs = {"/sys/fs/cgroup/kubepods/pod1/0c1"},
-          .cgroup_v2 = true,
-          .log_path = "/var/log/pods/n_p_u/./c/0.log",
-          .max_log_line = 4096,
-          .stdin_open = true,
-          .stdin_once = true,
-          .exit_record = "/run/crisp/pods/0p1/exits/0c1"};
+  return {
+      .container_id = "0c1",
+      .process = FilledProcess(version),
+      .lower_dirs = {"/layers/2/fs", "fd:1"},
+      .upper_dir = "/containers/0c1/upper",
+      .work_dir = "/containers/0c1/work",
+      .rootfs_readonly = true,
+      .mount_label = "system_u:object_r:container_file_t:s0:c1,c2",
+      .rootfs_propagation = Propagation::kSlave,
+      .mounts = {FilledMount(), {.kind = MountKind::kFs, .destination = "/proc", .type = "proc"}},
+      .devices = {{.path = "/dev/fuse",
+                   .type = 'b',
+                   .major = 10,
+                   .minor = 229,
+                   .mode = 0600,
+                   .uid = 1,
+                   .gid = 2,
+                   .host_path = "/dev/fuse"}},
+      .masked_paths = {"/proc/kcore", "/sys/firmware"},
+      .readonly_paths = {"/proc/sys"},
+      .pid = NamespaceMode::kTarget,
+      .target_pid = 4711,
+      .ipc = NamespaceMode::kHost,
+      .net = NamespaceMode::kHost,
+      .uts = NamespaceMode::kPrivate,
+      .private_cgroup_namespace = false,
+      .cgroup_dirs = {"/sys/fs/cgroup/kubepods/pod1/0c1"},
+      .cgroup_v2 = true,
+      .log_path = "/var/log/pods/n_p_u/./c/0.log",
+      .max_log_line = 4096,
+      .stdin_open = true,
+      .stdin_once = true,
+      .exit_record = "/run/crisp/pods/0p1/exits/0c1"};
 }
 
 ExecPlan FilledExec(uint16_t version) {
@@ -148,7 +156,8 @@ class ExpectsFilled {
   // The same place in a struct with nothing but defaults.
   template <class T>
   const T* DefaultOf(const T* value) const {
-    const auto offset = reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(&owner_);
+    const auto offset =
+        reinterpret_cast<const char*>(value) - reinterpret_cast<const char*>(&owner_);
     return reinterpret_cast<const T*>(reinterpret_cast<const char*>(&default_) + offset);
   }
   const Owner& owner_;
@@ -174,7 +183,9 @@ TEST(PlanSamples, LeaveNoFieldAtItsDefault) {
   DescribePod(in_pod, pod);
 }
 
-std::string FileOf(uint16_t version) { return absl::StrCat(CRISP_GOLDEN_DIR, "/plan-", version, ".txt"); }
+std::string FileOf(uint16_t version) {
+  return absl::StrCat(CRISP_GOLDEN_DIR, "/plan-", version, ".txt");
+}
 
 std::string Dump(absl::string_view name, absl::string_view bytes) {
   std::string out = absl::StrCat("\n", name, ", ", bytes.size(), " bytes\n");
@@ -199,7 +210,8 @@ std::map<std::string, std::string> ReadDump(const std::string& text) {
       name = std::string(line.substr(0, comma));
       continue;
     }
-    for (const absl::string_view byte : absl::StrSplit(line.substr(5, 48), ' ', absl::SkipEmpty())) {
+    for (const absl::string_view byte :
+         absl::StrSplit(line.substr(5, 48), ' ', absl::SkipEmpty())) {
       plans[name] += absl::HexStringToBytes(byte);
     }
   }
@@ -219,14 +231,16 @@ class PlanGolden : public ::testing::TestWithParam<uint16_t> {
   void SetUp() override {
     const absl::StatusOr<std::string> text = ReadFile(FileOf(GetParam()));
     if (absl::IsNotFound(text.status()) && getenv("CRISP_WRITE_GOLDEN") != nullptr) {
-      std::string written = absl::StrCat("# Launch plans of version ", GetParam(), ", see plan_golden_test.cc: what a release ",
+      std::string written = absl::StrCat("# Launch plans of version ", GetParam(),
+                                         ", see plan_golden_test.cc: what a release ",
                                          "has written stays as it is.\n");
       for (const auto& [name, bytes] : Encoded(GetParam())) written += Dump(name, bytes);
       ASSERT_OK(AtomicWriteFile(FileOf(GetParam()), written, 0644, Durability::kNone));
       golden_ = ReadDump(written);
       return;
     }
-    ASSERT_OK(text) << "a version of plans without its golden bytes: CRISP_WRITE_GOLDEN=1 writes them";
+    ASSERT_OK(text)
+        << "a version of plans without its golden bytes: CRISP_WRITE_GOLDEN=1 writes them";
     golden_ = ReadDump(*text);
     ASSERT_EQ(golden_.size(), 3u);
   }
@@ -247,7 +261,8 @@ TEST_P(PlanGolden, IsWrittenForWhoReadsIt) {
   const std::map<std::string, std::string> encoded = Encoded(GetParam());
   for (const auto& [name, bytes] : encoded) {
     EXPECT_TRUE(golden_[name] == bytes)
-        << name << " plans of version " << GetParam() << " are no longer written as they were: a change of the schema "
+        << name << " plans of version " << GetParam()
+        << " are no longer written as they were: a change of the schema "
         << "needs a new version (runtime/wire/plan_schema.h)\nnow:" << Dump(name, bytes);
   }
 }
@@ -263,16 +278,20 @@ TEST_P(PlanGolden, TheShimsViewReadsItToo) {
   EXPECT_EQ(view.process.io_priority, GetParam() >= 4 ? 3 << 13 | 4 : 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryVersion, PlanGolden, ::testing::Range<uint16_t>(kFirstPlanVersion, kPlanVersion + 1));
+INSTANTIATE_TEST_SUITE_P(EveryVersion,
+                         PlanGolden,
+                         ::testing::Range<uint16_t>(kFirstPlanVersion, kPlanVersion + 1));
 
 TEST(PlanVersions, WhatAnOlderOneLacksIsRefusedByNameUnlessItIsTheDefault) {
   ContainerPlan plan = FilledContainer(3);
   EXPECT_OK(EncodePlan(plan, 3));
   plan.process.io_priority = 1 << 13;
-  EXPECT_THAT(EncodePlan(plan, 3), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("ioPriority")));
+  EXPECT_THAT(EncodePlan(plan, 3),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("ioPriority")));
   EXPECT_OK(EncodePlan(plan, 4));
   ExecPlan exec = FilledExec(4);
-  EXPECT_THAT(EncodePlan(exec, 3), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 4")));
+  EXPECT_THAT(EncodePlan(exec, 3),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 4")));
   exec.process.io_priority = 0;
   EXPECT_OK(EncodePlan(exec, 3));
 }
@@ -287,7 +306,8 @@ TEST(PlanVersions, AShimOfALaterReleaseGetsOurs) {
 TEST(PlanVersions, LaterPlansAreRefusedAsSuch) {
   std::string bytes = EncodePlan(FilledPod(kPlanVersion));
   ++bytes[offsetof(PlanHeader, version)];
-  EXPECT_THAT(DecodePodPlan(bytes), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("later version")));
+  EXPECT_THAT(DecodePodPlan(bytes),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("later version")));
 }
 
 }  // namespace

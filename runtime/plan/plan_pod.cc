@@ -27,8 +27,10 @@ std::string Dotted(const std::string& name) {
   if (separator == std::string::npos || name[separator] == '.') return name;
   std::string dotted = name;
   for (char& c : dotted) {
-    if (c == '/') c = '.';
-    else if (c == '.') c = '/';
+    if (c == '/')
+      c = '.';
+    else if (c == '.')
+      c = '/';
   }
   return dotted;
 }

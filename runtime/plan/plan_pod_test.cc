@@ -30,8 +30,8 @@ TEST(PodPlanTest, OnlyAPidOneOfThePodsOwnIsLabelled) {
 }
 
 TEST(PodPlanTest, TakesNamespacedSysctlsOnly) {
-  PodPlan plan = *BuildPodPlan({.sysctls = {{"net/ipv4/conf/eth0.1/forwarding", "1"},
-                                            {"kernel.shm_rmid_forced", "1"}}});
+  PodPlan plan = *BuildPodPlan(
+      {.sysctls = {{"net/ipv4/conf/eth0.1/forwarding", "1"}, {"kernel.shm_rmid_forced", "1"}}});
   EXPECT_THAT(plan.sysctls, ElementsAre(Pair("kernel.shm_rmid_forced", "1"),
                                         Pair("net.ipv4.conf.eth0/1.forwarding", "1")));
   for (const char* name : {"kernel.panic", "vm.swappiness", "kernel.hostname", "fs.file-max", "",

@@ -103,9 +103,11 @@ absl::Status FillIoPriority(const Json& process, ProcessPlan& plan) {
   if (!wanted.is_object()) return Invalid(kMember, "is no object");
   CRISP_ASSIGN_OR_RETURN(const std::string name, JsonString(wanted, "class"));
   CRISP_ASSIGN_OR_RETURN(const int64_t level, JsonInt(wanted, "priority"));
-  constexpr const char* kClasses[] = {"", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"};
+  constexpr const char* kClasses[] = {"", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE",
+                                      "IOPRIO_CLASS_IDLE"};
   const auto* const found = std::find(std::begin(kClasses) + 1, std::end(kClasses), name);
-  if (found == std::end(kClasses)) return Invalid("ioPriority.class", absl::StrCat("\"", name, "\" is none"));
+  if (found == std::end(kClasses))
+    return Invalid("ioPriority.class", absl::StrCat("\"", name, "\" is none"));
   if (level < 0 || level > 7) return Invalid("ioPriority.priority", "is not between 0 and 7");
   plan.io_priority = static_cast<uint16_t>((found - kClasses) << 13 | level);
   return absl::OkStatus();
@@ -123,14 +125,22 @@ absl::Status CheckArgv(const std::vector<std::string>& argv) {
 
 absl::StatusOr<int> ParseRlimit(const std::string& type) {
   static const auto* const kNames = new absl::flat_hash_map<std::string, int>{
-      {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},
-      {"RLIMIT_CPU", RLIMIT_CPU},         {"RLIMIT_DATA", RLIMIT_DATA},
-      {"RLIMIT_FSIZE", RLIMIT_FSIZE},     {"RLIMIT_LOCKS", RLIMIT_LOCKS},
-      {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
-      {"RLIMIT_NICE", RLIMIT_NICE},       {"RLIMIT_NOFILE", RLIMIT_NOFILE},
-      {"RLIMIT_NPROC", RLIMIT_NPROC},     {"RLIMIT_RSS", RLIMIT_RSS},
-      {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME},
-      {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING}, {"RLIMIT_STACK", RLIMIT_STACK},
+      {"RLIMIT_AS", RLIMIT_AS},
+      {"RLIMIT_CORE", RLIMIT_CORE},
+      {"RLIMIT_CPU", RLIMIT_CPU},
+      {"RLIMIT_DATA", RLIMIT_DATA},
+      {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+      {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+      {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+      {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+      {"RLIMIT_NICE", RLIMIT_NICE},
+      {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+      {"RLIMIT_NPROC", RLIMIT_NPROC},
+      {"RLIMIT_RSS", RLIMIT_RSS},
+      {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+      {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+      {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+      {"RLIMIT_STACK", RLIMIT_STACK},
   };
   auto found = kNames->find(type);
   if (found == kNames->end()) {

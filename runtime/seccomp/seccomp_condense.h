@@ -7,13 +7,15 @@
 
 namespace crisp::runtime {
 
-// A filter with the verdicts of `program` for every architecture, number and argument, in less code.
+// A filter with the verdicts of `program` for every architecture, number and argument, in less
+// code.
 //
-// libseccomp compares with every syscall that a profile names, three times over for x86-64 and its two
-// older ABIs; the kernel translates, compiles and, to find out what is always allowed, runs that for
-// every number whenever a process takes the filter. Profiles name their syscalls in long runs of equal
-// verdicts, so this has one comparison per run: a binary search over the ends of the runs for each
-// architecture, and behind it the parts of `program` that look at arguments, as they are.
+// libseccomp compares with every syscall that a profile names, three times over for x86-64 and its
+// two older ABIs; the kernel translates, compiles and, to find out what is always allowed, runs
+// that for every number whenever a process takes the filter. Profiles name their syscalls in long
+// runs of equal verdicts, so this has one comparison per run: a binary search over the ends of the
+// runs for each architecture, and behind it the parts of `program` that look at arguments, as they
+// are.
 //
 // What it does not understand (arithmetic before the first argument is looked at, say), and what it
 // would not make shorter, it returns unchanged.

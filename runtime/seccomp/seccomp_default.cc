@@ -86,8 +86,7 @@ constexpr Grant kGrants[] = {
     {CAP_SYS_CHROOT, "chroot"},
     {CAP_SYS_MODULE, "delete_module init_module finit_module"},
     {CAP_SYS_PACCT, "acct"},
-    {CAP_SYS_PTRACE,
-     "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"},
+    {CAP_SYS_PTRACE, "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"},
     {CAP_SYS_RAWIO, "iopl ioperm"},
     {CAP_SYS_TIME, "settimeofday stime clock_settime|64"},
     {CAP_SYS_TTY_CONFIG, "vhangup"},
@@ -150,21 +149,19 @@ void AllowSocketFamilies(std::vector<OciSeccompRule>& rules) {
 
 void AllowPersonalities(std::vector<OciSeccompRule>& rules) {
   // PER_LINUX, PER_LINUX32, both with UNAME26, and the query.
-  for (uint64_t value : {uint64_t{0}, uint64_t{0x8}, uint64_t{0x20000}, uint64_t{0x20008},
-                         uint64_t{0xffffffff}}) {
-    rules.push_back(
-        Allow({"personality"}, {{.index = 0, .value = value, .op = "SCMP_CMP_EQ"}}));
+  for (uint64_t value :
+       {uint64_t{0}, uint64_t{0x8}, uint64_t{0x20000}, uint64_t{0x20008}, uint64_t{0xffffffff}}) {
+    rules.push_back(Allow({"personality"}, {{.index = 0, .value = value, .op = "SCMP_CMP_EQ"}}));
   }
 }
 
-// Threads and processes, but no namespaces. clone3's flags are in memory, where a filter cannot look:
-// ENOSYS makes a libc fall back to clone.
+// Threads and processes, but no namespaces. clone3's flags are in memory, where a filter cannot
+// look: ENOSYS makes a libc fall back to clone.
 void AllowCloning(const std::string& architecture, std::vector<OciSeccompRule>& rules) {
   const uint32_t flags = architecture == "s390x" ? 1 : 0;
-  rules.push_back(Allow({"clone"}, {{.index = flags,
-                                     .value = kNewNamespaces,
-                                     .value_two = 0,
-                                     .op = "SCMP_CMP_MASKED_EQ"}}));
+  rules.push_back(Allow(
+      {"clone"},
+      {{.index = flags, .value = kNewNamespaces, .value_two = 0, .op = "SCMP_CMP_MASKED_EQ"}}));
   rules.push_back({.names = {"clone3"}, .action = "SCMP_ACT_ERRNO", .errno_ret = ENOSYS});
 }
 

@@ -38,9 +38,7 @@ uint32_t ActionOf(const std::string& name, std::optional<uint32_t> errno_ret) {
   return *SeccompAction(name, errno_ret.value_or(EPERM));
 }
 
-bool IsPermissive(uint32_t action) {
-  return action == SCMP_ACT_ALLOW || action == SCMP_ACT_LOG;
-}
+bool IsPermissive(uint32_t action) { return action == SCMP_ACT_ALLOW || action == SCMP_ACT_LOG; }
 
 std::vector<uint32_t> Architectures(const OciSeccomp& profile) {
   std::vector<uint32_t> tokens = {seccomp_arch_native()};
@@ -115,8 +113,8 @@ absl::Status AddNewSyscall(const OciSeccompRule& rule,
     if (!rule.args.empty()) {
       // Leaving it out is right only where that makes the filter stricter.
       if (IsPermissive(action) && !IsPermissive(default_action)) continue;
-      return absl::UnimplementedError(absl::StrCat(
-          "compile seccomp profile: conditions on ", name, " need a newer libseccomp"));
+      return absl::UnimplementedError(absl::StrCat("compile seccomp profile: conditions on ", name,
+                                                   " need a newer libseccomp"));
     }
     auto same = std::find_if(arch.syscalls.begin(), arch.syscalls.end(),
                              [&](const auto& entry) { return entry.first == *number; });
@@ -181,17 +179,15 @@ class Compiler {
       NoteNewest(name, newest_);
       if (action == default_action_) continue;  // libseccomp takes it for a mistake
       const int number = seccomp_syscall_resolve_name(name.c_str());
-      CRISP_RETURN_IF_ERROR(
-          number == __NR_SCMP_ERROR
-              ? AddNewSyscall(rule, action, default_action_, name, prologue_)
-              : AddRule(rule, action, number, name, context_.get()));
+      CRISP_RETURN_IF_ERROR(number == __NR_SCMP_ERROR
+                                ? AddNewSyscall(rule, action, default_action_, name, prologue_)
+                                : AddRule(rule, action, number, name, context_.get()));
     }
     return absl::OkStatus();
   }
 
   std::vector<sock_filter> Head() {
-    const bool stub =
-        !IsPermissive(default_action_) && default_action_ != SCMP_ACT_ERRNO(ENOSYS);
+    const bool stub = !IsPermissive(default_action_) && default_action_ != SCMP_ACT_ERRNO(ENOSYS);
     std::vector<PrologueArch> arches;
     for (auto& [token, arch] : prologue_) {
       if (stub && newest_[token] > 0) arch.newest = newest_[token];
@@ -250,8 +246,8 @@ std::string KeyOf(const OciSeccomp& profile) {
 absl::StatusOr<SeccompFilter> CompileSeccomp(const OciSeccomp& profile) {
   CRISP_RETURN_IF_ERROR(ValidateSeccomp(profile));
   SeccompFilter filter;
-  // Without flags the mitigation against speculative store bypass stays the program's choice: forcing
-  // it costs much and protects only code that runs several sandboxes in one process.
+  // Without flags the mitigation against speculative store bypass stays the program's choice:
+  // forcing it costs much and protects only code that runs several sandboxes in one process.
   if (profile.flags.empty()) filter.flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   for (const std::string& flag : profile.flags) filter.flags |= *SeccompFlag(flag);
   CRISP_ASSIGN_OR_RETURN(filter.bpf, Compiler(profile).Run());
@@ -264,9 +260,7 @@ struct SeccompCache::Entry {
   uint64_t used = 0;                                            // under the cache's mutex
 };
 
-SeccompCache::~SeccompCache() {
-  warmer_.Join();
-}
+SeccompCache::~SeccompCache() { warmer_.Join(); }
 
 absl::StatusOr<std::shared_ptr<const SeccompFilter>> SeccompCache::Get(const OciSeccomp& profile) {
   std::string key = KeyOf(profile);

@@ -19,12 +19,12 @@ struct SeccompFilter {
   bool operator==(const SeccompFilter&) const = default;
 };
 
-// Compiles with libseccomp (a binary tree over the syscall numbers). A short prologue of ours stands in
-// front. It returns ENOSYS for syscalls that are newer than every one the profile names, so that a libc
-// falls back instead of seeing EPERM; it does so only if the default action is an errno other than ENOSYS,
-// or kills. It also has the rules for syscalls that the kernel has and this libseccomp has no name for. The
-// whole is then condensed (seccomp_condense.h). Unknown names are skipped, as every runtime does.
-// InvalidArgument if libseccomp refuses a rule.
+// Compiles with libseccomp (a binary tree over the syscall numbers). A short prologue of ours
+// stands in front. It returns ENOSYS for syscalls that are newer than every one the profile names,
+// so that a libc falls back instead of seeing EPERM; it does so only if the default action is an
+// errno other than ENOSYS, or kills. It also has the rules for syscalls that the kernel has and
+// this libseccomp has no name for. The whole is then condensed (seccomp_condense.h). Unknown names
+// are skipped, as every runtime does. InvalidArgument if libseccomp refuses a rule.
 absl::StatusOr<SeccompFilter> CompileSeccomp(const OciSeccomp& profile);
 
 // Compiled filters by profile (a resolved profile has its capabilities and architecture in it).

@@ -51,9 +51,12 @@ std::set<std::string> AllowedWithZeroArguments(const OciSeccomp& profile) {
     if (rule.action != "SCMP_ACT_ALLOW") continue;
     bool holds = true;
     for (const OciSeccompArg& arg : rule.args) {
-      if (arg.op == "SCMP_CMP_EQ") holds = holds && arg.value == 0;
-      else if (arg.op == "SCMP_CMP_MASKED_EQ") holds = holds && arg.value_two == 0;
-      else ADD_FAILURE() << arg.op;
+      if (arg.op == "SCMP_CMP_EQ")
+        holds = holds && arg.value == 0;
+      else if (arg.op == "SCMP_CMP_MASKED_EQ")
+        holds = holds && arg.value_two == 0;
+      else
+        ADD_FAILURE() << arg.op;
     }
     if (holds) allowed.insert(rule.names.begin(), rule.names.end());
   }
@@ -84,16 +87,19 @@ TEST_P(DefaultProfileTest, EveryNumberOnEveryAbi) {
   struct Abi {
     uint32_t token, arch, bit;
   };
-  for (const Abi& abi : {Abi{SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64, 0},
-                         Abi{SCMP_ARCH_X86, AUDIT_ARCH_I386, 0},
-                         Abi{SCMP_ARCH_X32, AUDIT_ARCH_X86_64, 0x40000000}}) {
+  for (const Abi& abi :
+       {Abi{SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64, 0}, Abi{SCMP_ARCH_X86, AUDIT_ARCH_I386, 0},
+        Abi{SCMP_ARCH_X32, AUDIT_ARCH_X86_64, 0x40000000}}) {
     const bool admin = (GetParam() >> CAP_SYS_ADMIN & 1) != 0;
     for (int number = 0; number < 1024; ++number) {
       uint32_t expected = kEperm;
       const int given = static_cast<int>(number | abi.bit);
-      if (IsAllowed(allowed, abi.token, given)) expected = kAllow;
-      else if (abi.bit == 0 && number > 466) expected = kEnosys;
-      else if (!admin && number == 435) expected = kEnosys;  // clone3
+      if (IsAllowed(allowed, abi.token, given))
+        expected = kAllow;
+      else if (abi.bit == 0 && number > 466)
+        expected = kEnosys;
+      else if (!admin && number == 435)
+        expected = kEnosys;  // clone3
       ASSERT_EQ(Ask(*filter, abi.arch, given), expected) << abi.token << " " << number;
     }
   }
@@ -102,7 +108,9 @@ TEST_P(DefaultProfileTest, EveryNumberOnEveryAbi) {
 
 INSTANTIATE_TEST_SUITE_P(Capabilities,
                          DefaultProfileTest,
-                         ::testing::Values(0, DefaultCapabilities(), (uint64_t{1} << 41) - 1,
+                         ::testing::Values(0,
+                                           DefaultCapabilities(),
+                                           (uint64_t{1} << 41) - 1,
                                            uint64_t{1} << CAP_SYS_ADMIN,
                                            uint64_t{1} << CAP_SYS_PTRACE));
 
@@ -119,10 +127,26 @@ class DefaultRulesTest : public ::testing::Test {
 };
 
 TEST_F(DefaultRulesTest, DeniesWhatIsDangerous) {
-  for (int number : {SYS_mount, SYS_umount2, SYS_unshare, SYS_setns, SYS_bpf, SYS_keyctl,
-                     SYS_add_key, SYS_kexec_load, SYS_init_module, SYS_reboot, SYS_swapon,
-                     SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup, SYS_open_by_handle_at,
-                     SYS_settimeofday, SYS_iopl, SYS_quotactl, SYS_acct, SYS_syslog}) {
+  for (int number : {SYS_mount,
+                     SYS_umount2,
+                     SYS_unshare,
+                     SYS_setns,
+                     SYS_bpf,
+                     SYS_keyctl,
+                     SYS_add_key,
+                     SYS_kexec_load,
+                     SYS_init_module,
+                     SYS_reboot,
+                     SYS_swapon,
+                     SYS_perf_event_open,
+                     SYS_userfaultfd,
+                     SYS_io_uring_setup,
+                     SYS_open_by_handle_at,
+                     SYS_settimeofday,
+                     SYS_iopl,
+                     SYS_quotactl,
+                     SYS_acct,
+                     SYS_syslog}) {
     EXPECT_EQ(Native(number), kEperm) << number;
   }
 }
@@ -157,8 +181,8 @@ TEST_F(DefaultRulesTest, SocketsOfEveryFamilyButTwo) {
 TEST_F(DefaultRulesTest, IsShort) { EXPECT_LT(filter_.bpf.size() / sizeof(sock_filter), 400u); }
 
 TEST_F(DefaultRulesTest, FivePersonalities) {
-  for (uint64_t value : {uint64_t{0}, uint64_t{8}, uint64_t{0x20000}, uint64_t{0x20008},
-                         uint64_t{0xffffffff}}) {
+  for (uint64_t value :
+       {uint64_t{0}, uint64_t{8}, uint64_t{0x20000}, uint64_t{0x20008}, uint64_t{0xffffffff}}) {
     EXPECT_EQ(Native(SYS_personality, {value}), kAllow) << value;
   }
   for (uint64_t value : {uint64_t{1}, uint64_t{0x0040000}, uint64_t{0x100000008}}) {
@@ -204,9 +228,8 @@ TEST(SeccompFilterTest, SplitsConditionsOnOneArgumentIntoAlternatives) {
 
 TEST(SeccompFilterTest, ADenyListHasNoStub) {
   OciSeccomp profile{.default_action = "SCMP_ACT_ALLOW"};
-  profile.syscalls = {{.names = {"mkdir", "mseal", "no_such_syscall"},
-                       .action = "SCMP_ACT_ERRNO",
-                       .errno_ret = 7}};
+  profile.syscalls = {
+      {.names = {"mkdir", "mseal", "no_such_syscall"}, .action = "SCMP_ACT_ERRNO", .errno_ret = 7}};
   SeccompFilter filter = *CompileSeccomp(profile);
   EXPECT_EQ(Ask(filter, AUDIT_ARCH_X86_64, SYS_mkdir), uint32_t{SECCOMP_RET_ERRNO} | 7);
   EXPECT_EQ(Ask(filter, AUDIT_ARCH_X86_64, 462), uint32_t{SECCOMP_RET_ERRNO} | 7);

@@ -35,9 +35,12 @@ std::optional<uint32_t> SeccompAction(absl::string_view name, uint32_t data) {
 
 std::optional<int> SeccompOperator(absl::string_view name) {
   static const Words* const kWords = new Words{
-      {"SCMP_CMP_NE", SCMP_CMP_NE}, {"SCMP_CMP_LT", SCMP_CMP_LT},
-      {"SCMP_CMP_LE", SCMP_CMP_LE}, {"SCMP_CMP_EQ", SCMP_CMP_EQ},
-      {"SCMP_CMP_GE", SCMP_CMP_GE}, {"SCMP_CMP_GT", SCMP_CMP_GT},
+      {"SCMP_CMP_NE", SCMP_CMP_NE},
+      {"SCMP_CMP_LT", SCMP_CMP_LT},
+      {"SCMP_CMP_LE", SCMP_CMP_LE},
+      {"SCMP_CMP_EQ", SCMP_CMP_EQ},
+      {"SCMP_CMP_GE", SCMP_CMP_GE},
+      {"SCMP_CMP_GT", SCMP_CMP_GT},
       {"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
   };
   std::optional<uint32_t> value = Look(*kWords, name);
@@ -81,12 +84,12 @@ std::optional<uint32_t> SeccompFlag(absl::string_view name) {
 
 std::optional<uint32_t> NewSyscall(absl::string_view name, uint32_t arch) {
   static const Words* const kWords = new Words{
-      {"cachestat", 451},         {"fchmodat2", 452},         {"map_shadow_stack", 453},
-      {"futex_wake", 454},        {"futex_wait", 455},        {"futex_requeue", 456},
-      {"statmount", 457},         {"listmount", 458},         {"lsm_get_self_attr", 459},
-      {"lsm_set_self_attr", 460}, {"lsm_list_modules", 461},  {"mseal", 462},
-      {"setxattrat", 463},        {"getxattrat", 464},        {"listxattrat", 465},
-      {"removexattrat", 466},     {"open_tree_attr", 467},    {"file_getattr", 468},
+      {"cachestat", 451},         {"fchmodat2", 452},        {"map_shadow_stack", 453},
+      {"futex_wake", 454},        {"futex_wait", 455},       {"futex_requeue", 456},
+      {"statmount", 457},         {"listmount", 458},        {"lsm_get_self_attr", 459},
+      {"lsm_set_self_attr", 460}, {"lsm_list_modules", 461}, {"mseal", 462},
+      {"setxattrat", 463},        {"getxattrat", 464},       {"listxattrat", 465},
+      {"removexattrat", 466},     {"open_tree_attr", 467},   {"file_getattr", 468},
       {"file_setattr", 469},
   };
   if (arch == SCMP_ARCH_X86_64 && name == "uretprobe") return 335;

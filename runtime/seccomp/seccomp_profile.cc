@@ -1,9 +1,8 @@
 #include "runtime/seccomp/seccomp_profile.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
-
-#include <algorithm>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -27,7 +26,8 @@ absl::Status CheckAction(absl::string_view member,
                          std::optional<uint32_t> errno_ret) {
   if (action == "SCMP_ACT_NOTIFY") {
     return absl::UnimplementedError(
-        absl::StrCat("seccomp profile: ", member, ": SCMP_ACT_NOTIFY is not supported; let the profile decide by "
+        absl::StrCat("seccomp profile: ", member,
+                     ": SCMP_ACT_NOTIFY is not supported; let the profile decide by "
                      "itself, with SCMP_ACT_ERRNO, SCMP_ACT_LOG or SCMP_ACT_ALLOW"));
   }
   if (!SeccompAction(action, 0).has_value()) {

@@ -13,9 +13,9 @@ namespace crisp::runtime {
 
 // What a profile's conditions are tested against.
 struct SeccompTarget {
-  uint64_t capabilities = 0;               // the container's bounding set
-  std::string architecture;                // Go's name: "amd64", "arm64"; SeccompHost() fills it
-  std::pair<int, int> kernel = {0, 0};     // major, minor
+  uint64_t capabilities = 0;            // the container's bounding set
+  std::string architecture;             // Go's name: "amd64", "arm64"; SeccompHost() fills it
+  std::pair<int, int> kernel = {0, 0};  // major, minor
   // This machine's architecture and kernel.
   static SeccompTarget Host(uint64_t capabilities);
 };

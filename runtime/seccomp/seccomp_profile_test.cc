@@ -95,10 +95,13 @@ TEST(SeccompProfileTest, RefusesNonsense) {
 
 TEST(SeccompProfileTest, NobodyListensWhereNothingNotifies) {
   EXPECT_OK(ParseSeccompProfile(
-      R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock", "listenerMetadata": "m"})", Target()));
-  EXPECT_THAT(ParseSeccompProfile(R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock",
-      "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}]})", Target()),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("syscalls: SCMP_ACT_NOTIFY")));
+      R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock", "listenerMetadata": "m"})",
+      Target()));
+  EXPECT_THAT(
+      ParseSeccompProfile(R"({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/x.sock",
+      "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}]})",
+                          Target()),
+      StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("syscalls: SCMP_ACT_NOTIFY")));
 }
 
 TEST(SeccompProfileTest, TheDefaultIsValidEverywhere) {

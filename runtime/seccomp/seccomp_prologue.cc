@@ -43,8 +43,8 @@ std::vector<sock_filter> SeccompPrologue(const std::vector<PrologueArch>& arches
     if (arch.syscalls.empty() && arch.newest == UINT32_MAX) continue;
     std::vector<sock_filter> block;
     Block(arch, block);
-    code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arch.arch, 0,
-                            static_cast<uint8_t>(block.size())));
+    code.push_back(
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, arch.arch, 0, static_cast<uint8_t>(block.size())));
     code.insert(code.end(), block.begin(), block.end());
   }
   if (code.size() == 1) return {};

@@ -5,12 +5,13 @@
 
 namespace crisp::shim {
 
-// A container's first process, or an exec's, on its way to execve: the shim's end of its status socket, which execve
-// closes. There may be several at a time, and other requests are served meanwhile.
+// A container's first process, or an exec's, on its way to execve: the shim's end of its status
+// socket, which execve closes. There may be several at a time, and other requests are served
+// meanwhile.
 class Birth : public Watch, public Fallible {
  public:
-  // Takes the socket. The process is the container's (exec's); it is known, or `helper` makes it known.
-  // From here on it is among g_births.
+  // Takes the socket. The process is the container's (exec's); it is known, or `helper` makes it
+  // known. From here on it is among g_births.
   void Begin(Container* for_container, Exec* for_exec, int socket, uint64_t request);
 
   void Ready(uint32_t events) override;
@@ -21,15 +22,15 @@ class Birth : public Watch, public Fallible {
 
   Container* container = nullptr;
   Exec* exec = nullptr;
-  // A child in between that does what the process' own namespaces must not see, or has to be done from inside a user
-  // namespace, and gives birth to the process: a child of the shim, too.
+  // A child in between that does what the process' own namespaces must not see, or has to be done
+  // from inside a user namespace, and gives birth to the process: a child of the shim, too.
   Process helper;
   uint64_t request_id = 0;
   bool asked = true;      // whoever asked for it is still connected
   uint64_t deadline = 0;  // Now() at which it is given up
   bool dead = false;      // the child had ended before it was told to go on
   bool failed = false;
-  bool killed = false;    // its process gets no leave to go on
+  bool killed = false;  // its process gets no leave to go on
   Error error;
   Birth* next = nullptr;
 
@@ -45,12 +46,13 @@ extern Birth* g_births;
 
 Birth* FindBirth(const Exec* exec);
 
-// The status socket has closed, or the birth has failed: settles the state, answers the request, books an end that
-// came meanwhile, and deletes the birth.
+// The status socket has closed, or the birth has failed: settles the state, answers the request,
+// books an end that came meanwhile, and deletes the birth.
 void Settle(Birth* birth);
 void GiveUp(Birth* birth, Code code, const char* why);
 
-// A program gets the signal when it is there to take it; SIGKILL waits for nothing. False and g_error.
+// A program gets the signal when it is there to take it; SIGKILL waits for nothing. False and
+// g_error.
 bool SignalAtBirth(Container* container, int signal);
 
 // Gives up those that are over their time. Milliseconds until the next one is; -1: there is none.

@@ -66,7 +66,8 @@ void BookWhatCameMeanwhile(Container* container) {
 
 }  // namespace
 
-// The number is the helper's word; the descriptor must be of a child, so nobody else is ever signalled.
+// The number is the helper's word; the descriptor must be of a child, so nobody else is ever
+// signalled.
 bool Birth::Learn(pid_t pid, Fd pidfd) {
   if (!pidfd.valid()) return FailWith(EMFILE, "receive the new process' descriptor");
   if (!unknown() || pid <= 0 || IsKnown(pid) || !IsChild(pidfd.get())) return true;
@@ -74,7 +75,8 @@ bool Birth::Learn(pid_t pid, Fd pidfd) {
   process().pidfd.Reset(pidfd.Release());
   if (killed) {
     (void)process().Signal(SIGKILL);
-  } else if (send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET) {
+  } else if (send(fd(), &kGo, sizeof(kGo), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+             errno != ECONNRESET) {
     return Fail("let the new process go on");
   }
   ReapChildren();
@@ -131,8 +133,9 @@ void Birth::Ready(uint32_t) {
 void Settle(Birth* birth) {
   birth->Close();
   if (!birth->failed && (birth->process().pid == 0 || birth->dead)) {
-    crisp::shim::Refuse(kInternal, birth->container != nullptr ? "the container's process died before its program"
-                                                  : "the exec's process died before its program");
+    crisp::shim::Refuse(kInternal, birth->container != nullptr
+                                       ? "the container's process died before its program"
+                                       : "the exec's process died before its program");
     birth->failed = true;
     birth->error = g_error;
   }
@@ -168,7 +171,8 @@ int SettleOverdue() {
       if (birth->deadline <= now) overdue = birth;
       if (birth->deadline < first) first = birth->deadline;
     }
-    if (overdue == nullptr) return g_births == nullptr ? -1 : static_cast<int>((first - now) / 1000000) + 1;
+    if (overdue == nullptr)
+      return g_births == nullptr ? -1 : static_cast<int>((first - now) / 1000000) + 1;
     if (overdue->failed) {
       Settle(overdue);
     } else {

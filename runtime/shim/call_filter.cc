@@ -20,7 +20,8 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
 constexpr size_t kMostCalls = 16;
-constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEquals = BPF_JMP | BPF_JEQ | BPF_K, kReturn = BPF_RET | BPF_K;
+constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEquals = BPF_JMP | BPF_JEQ | BPF_K,
+                   kReturn = BPF_RET | BPF_K;
 constexpr uint32_t kDeny = SECCOMP_RET_ERRNO | EPERM;
 
 // What an instruction that loads puts into the accumulator. False: no such thing.
@@ -41,18 +42,30 @@ bool Load(const sock_filter& i, const seccomp_data& data, const uint32_t* scratc
 bool Jump(const sock_filter& i, uint32_t a, uint32_t operand, uint32_t* distance) {
   bool taken = false;
   switch (BPF_OP(i.code)) {
-    case BPF_JA: *distance = i.k; return true;
-    case BPF_JEQ: taken = a == operand; break;
-    case BPF_JGT: taken = a > operand; break;
-    case BPF_JGE: taken = a >= operand; break;
-    case BPF_JSET: taken = (a & operand) != 0; break;
-    default: return false;
+    case BPF_JA:
+      *distance = i.k;
+      return true;
+    case BPF_JEQ:
+      taken = a == operand;
+      break;
+    case BPF_JGT:
+      taken = a > operand;
+      break;
+    case BPF_JGE:
+      taken = a >= operand;
+      break;
+    case BPF_JSET:
+      taken = (a & operand) != 0;
+      break;
+    default:
+      return false;
   }
   *distance = taken ? i.jt : i.jf;
   return true;
 }
 
-// What libseccomp and crisp's own prologue are made of. The answer; SECCOMP_RET_KILL_PROCESS for what has none.
+// What libseccomp and crisp's own prologue are made of. The answer; SECCOMP_RET_KILL_PROCESS for
+// what has none.
 uint32_t Run(const char* filter, size_t size, const seccomp_data& data) {
   uint32_t a = 0, x = 0, scratch[BPF_MEMWORDS] = {};
   for (uint64_t at = 0; at < size / sizeof(sock_filter); ++at) {
@@ -62,19 +75,30 @@ uint32_t Run(const char* filter, size_t size, const seccomp_data& data) {
     uint32_t distance = 0;
     bool known = true;
     switch (BPF_CLASS(i.code)) {
-      case BPF_LD: known = Load(i, data, scratch, &a); break;
-      case BPF_JMP: known = Jump(i, a, operand, &distance); break;
-      case BPF_RET: return i.k;
-      case BPF_MISC: (BPF_MISCOP(i.code) == BPF_TAX ? x : a) = BPF_MISCOP(i.code) == BPF_TAX ? a : x; break;
+      case BPF_LD:
+        known = Load(i, data, scratch, &a);
+        break;
+      case BPF_JMP:
+        known = Jump(i, a, operand, &distance);
+        break;
+      case BPF_RET:
+        return i.k;
+      case BPF_MISC:
+        (BPF_MISCOP(i.code) == BPF_TAX ? x : a) = BPF_MISCOP(i.code) == BPF_TAX ? a : x;
+        break;
       case BPF_ST:
         if ((known = i.k < BPF_MEMWORDS)) scratch[i.k] = a;
         break;
       case BPF_ALU:
-        if (BPF_OP(i.code) == BPF_AND) a &= operand;
-        else if (BPF_OP(i.code) == BPF_OR) a |= operand;
-        else known = false;
+        if (BPF_OP(i.code) == BPF_AND)
+          a &= operand;
+        else if (BPF_OP(i.code) == BPF_OR)
+          a |= operand;
+        else
+          known = false;
         break;
-      default: known = false;
+      default:
+        known = false;
     }
     if (!known) break;
     at += distance;

@@ -56,16 +56,19 @@ TEST(CallFilterTest, TakesNoMoreThanItHasRoomFor) {
   EXPECT_EQ(errno, E2BIG);
 }
 
-bool Allows(const std::string& filter, KernelCall call) { return FilterAllows(filter.data(), filter.size(), &call, 1); }
+bool Allows(const std::string& filter, KernelCall call) {
+  return FilterAllows(filter.data(), filter.size(), &call, 1);
+}
 std::string Program(const std::vector<sock_filter>& code) {
   return std::string(reinterpret_cast<const char*>(code.data()), code.size() * sizeof(sock_filter));
 }
 
 TEST(CallFilterTest, TellsWhatTheDefaultProfileLetsThrough) {
-  ASSERT_OK_AND_ASSIGN(const auto filter,
-                       runtime::CompileSeccomp(*runtime::HostDefaultSeccomp(runtime::DefaultCapabilities())));
-  for (const uint32_t number : {SYS_capset, SYS_sendmsg, SYS_read, SYS_setsid, SYS_ioctl, SYS_prctl, SYS_ppoll,
-                                SYS_execve, SYS_write, SYS_exit_group}) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto filter,
+      runtime::CompileSeccomp(*runtime::HostDefaultSeccomp(runtime::DefaultCapabilities())));
+  for (const uint32_t number : {SYS_capset, SYS_sendmsg, SYS_read, SYS_setsid, SYS_ioctl, SYS_prctl,
+                                SYS_ppoll, SYS_execve, SYS_write, SYS_exit_group}) {
     EXPECT_TRUE(Allows(filter.bpf, {number})) << number;
   }
   EXPECT_TRUE(Allows(filter.bpf, {SYS_clone, CLONE_PARENT | CLONE_PIDFD}));
@@ -81,8 +84,9 @@ TEST(CallFilterTest, AFilterThatTheKernelWouldNotTakeAllowsNothing) {
   EXPECT_TRUE(Allows(Program({{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_LOG}}), {SYS_read}));
   EXPECT_FALSE(Allows("", {SYS_read}));
   EXPECT_FALSE(Allows("half", {SYS_read}));
-  EXPECT_FALSE(Allows(Program({{BPF_JMP | BPF_JA, 0, 0, 0xffffffff}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}),
-                      {SYS_read}));
+  EXPECT_FALSE(Allows(
+      Program({{BPF_JMP | BPF_JA, 0, 0, 0xffffffff}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}),
+      {SYS_read}));
   EXPECT_FALSE(Allows(Program({{BPF_LD | BPF_W | BPF_ABS, 0, 0, sizeof(seccomp_data)},
                                {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}),
                       {SYS_read}));

@@ -32,8 +32,8 @@ bool CgroupEntry::Open(const List<Str>& dirs, bool v2) {
   return true;
 }
 
-// The paths of two cgroups end alike from the container's own directory on: its name is unique, and what
-// comes before it depends on where the file system is mounted and on who asks.
+// The paths of two cgroups end alike from the container's own directory on: its name is unique, and
+// what comes before it depends on where the file system is mounted and on who asks.
 bool CgroupEntry::OpenWhereInitIs(const Str& dir, pid_t init) {
   Text<40> file;
   file.Add("/proc/").AddNumber(init).Add("/cgroup");
@@ -53,7 +53,8 @@ bool CgroupEntry::OpenWhereInitIs(const Str& dir, pid_t init) {
   const char* at = name == nullptr ? nullptr : strstr(path, name);
   const char* rest = at == nullptr ? nullptr : at + strlen(name);
   if (rest == nullptr || *rest != '/') {
-    return Refuse(kFailedPrecondition, "the container's first process is not below its cgroup but in", path);
+    return Refuse(kFailedPrecondition,
+                  "the container's first process is not below its cgroup but in", path);
   }
   group.Add(rest);
   const HostScope host;

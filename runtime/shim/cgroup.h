@@ -14,8 +14,8 @@ class CgroupEntry {
   CgroupEntry& operator=(const CgroupEntry&) = delete;
   ~CgroupEntry();
   bool Open(const List<Str>& dirs, bool v2);
-  // v2: where the container's first process is instead of `dir`, the container's own. There nobody can go
-  // once the container hands controllers down from it, as systemd and nested runtimes do.
+  // v2: where the container's first process is instead of `dir`, the container's own. There nobody
+  // can go once the container hands controllers down from it, as systemd and nested runtimes do.
   bool OpenWhereInitIs(const Str& dir, pid_t init);
 
   int unified() const { return unified_; }  // -1 on v1

@@ -8,8 +8,8 @@
 namespace crisp::shim {
 namespace {
 
-constexpr int kByPidfd = 3;        // P_PIDFD, which old headers lack
-constexpr int kKillWait = 200;     // milliseconds
+constexpr int kByPidfd = 3;     // P_PIDFD, which old headers lack
+constexpr int kKillWait = 200;  // milliseconds
 
 // waitid(2) and back to what waitpid(2) would have said. The pid; 0: not ended; -1 and errno.
 pid_t Wait(int type, int id, int options, int* wait_status) {
@@ -19,8 +19,9 @@ pid_t Wait(int type, int id, int options, int* wait_status) {
     result = syscall(SYS_waitid, type, id, &info, options | WEXITED | WNOHANG | __WALL, nullptr);
   } while (result < 0 && errno == EINTR);
   if (result < 0) return -1;
-  *wait_status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
-                                            : info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+  *wait_status = info.si_code == CLD_EXITED
+                     ? (info.si_status & 0xff) << 8
+                     : info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
   return info.si_pid;
 }
 

@@ -5,13 +5,13 @@
 
 namespace crisp::shim {
 
-// A child of the shim's from its birth on. What is done to it goes by the descriptor; the number is for people, and
-// to know whose end waitid(2) tells.
+// A child of the shim's from its birth on. What is done to it goes by the descriptor; the number is
+// for people, and to know whose end waitid(2) tells.
 struct Process {
   pid_t pid = 0;  // 0: none, or not known yet
   Fd pidfd;
   bool reaped = false;
-  int wait_status = 0;  // once reaped
+  int wait_status = 0;                          // once reaped
   static constexpr int kLostStatus = 255 << 8;  // it has ended, and nobody can say how
   bool alive() const { return pid > 0 && !reaped; }
   void TakeFrom(Process* other);
@@ -26,8 +26,8 @@ struct Process {
 // Whether the process behind `pidfd` is a child of this one that nobody has reaped.
 bool IsChild(int pidfd);
 
-// Starts a child that has this process' memory; *child is it (nullptr: for one that WaitFor() ends at once). 0 in
-// the child; -1 and errno.
+// Starts a child that has this process' memory; *child is it (nullptr: for one that WaitFor() ends
+// at once). 0 in the child; -1 and errno.
 pid_t CloneSelf(uint64_t flags, Process* child, int cgroup_fd);
 // Waits for one child, whatever signals come. The wait status.
 int WaitFor(pid_t pid);

@@ -24,7 +24,8 @@ class Connection : public Watch {
 };
 
 Connection g_connection;
-bool g_report_asked = false;  // and put off until what a former daemon has begun to start is settled
+bool g_report_asked =
+    false;  // and put off until what a former daemon has begun to start is settled
 uint64_t g_report_request = 0;
 
 // What the daemon asked for must reach it; one that does not read for a second is as good as gone.

@@ -26,7 +26,8 @@ void ReplyPlain(uint64_t request_id, bool good);
 void ReplyHello(const MessageHeader& request);
 // From a spare, which has no connection yet, over its control socket. False: nobody is there.
 bool AnnounceSpare(int control);
-// Put off while a start is under way that a former daemon has asked for: AnswerReport() answers then.
+// Put off while a start is under way that a former daemon has asked for: AnswerReport() answers
+// then.
 void ReplyReport(uint64_t request_id);
 void AnswerReport();
 // Answers the request that began a start which is settled.

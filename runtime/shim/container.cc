@@ -88,11 +88,14 @@ bool OpenExitDirectory(const Str& path, Container* container) {
   const char* const name = slash == nullptr ? "" : slash + 1;
   container->exit_name = Duplicate(name, strlen(name));
   if (container->exit_name == nullptr) return false;
-  if (*name == '\0') return path.empty() || Refuse(kInvalidArgument, "no path for an exit record:", path.c_str());
+  if (*name == '\0')
+    return path.empty() || Refuse(kInvalidArgument, "no path for an exit record:", path.c_str());
   Path directory;
   directory.Add(path.data, static_cast<size_t>(slash - path.data));
-  container->exit_directory.Reset(open(directory.size == 0 ? "/" : directory.data, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  return container->exit_directory.valid() || Fail("open the directory for the exit record", path.c_str());
+  container->exit_directory.Reset(
+      open(directory.size == 0 ? "/" : directory.data, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return container->exit_directory.valid() ||
+         Fail("open the directory for the exit record", path.c_str());
 }
 
 // All that comes from the host, in one visit to its mount namespace.
@@ -122,7 +125,8 @@ bool BuildMounts(Container* container, const LayerFds& layers) {
   const ContainerView& plan = prepared->view;
   prepared->mounts = NoDescriptors(plan.mounts.size());
   prepared->skipped = static_cast<bool*>(Allocate(plan.mounts.size() * sizeof(bool)));
-  if (prepared->mounts == nullptr || prepared->skipped == nullptr || !TakeFromHost(container)) return false;
+  if (prepared->mounts == nullptr || prepared->skipped == nullptr || !TakeFromHost(container))
+    return false;
   int index = -1;
   for (const MountView& mount : plan.mounts) {
     ++index;
@@ -216,7 +220,8 @@ bool Prepare(Container* container, const LayerFds& layers) {
   const ContainerView& plan = prepared->view;
   // Opened by the log writer while the mounts are made here.
   Log& log = container->io.log;
-  if (!plan.log_path.empty() && !log.BeginOpen(plan.log_path.c_str(), plan.max_log_line)) return false;
+  if (!plan.log_path.empty() && !log.BeginOpen(plan.log_path.c_str(), plan.max_log_line))
+    return false;
   if (!prepared->root.valid()) {
     prepared->root.Reset(MountOverlay(plan.lower_dirs, layers, plan.upper_dir.c_str(),
                                       plan.work_dir.c_str(), plan.mount_label.c_str()));
@@ -284,8 +289,8 @@ bool RemoveContainer(const Str& id) {
     if (container->state == State::kRunning || container->state == State::kStarting) {
       return Refuse(kFailedPrecondition, "still running: container", id.c_str());
     }
-    // In a shared PID namespace its execs may live on; they have no container to belong to then. (What
-    // an exec that has ended left behind is the container's, and dies with it.)
+    // In a shared PID namespace its execs may live on; they have no container to belong to then.
+    // (What an exec that has ended left behind is the container's, and dies with it.)
     for (Exec* exec = g_execs; exec != nullptr; exec = exec->next) {
       if (exec->container != container) continue;
       KillExec(exec);

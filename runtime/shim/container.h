@@ -24,9 +24,9 @@ struct Prepared : Fallible {
   Fd root;
   int* mounts = nullptr;  // by index of view.mounts; -1: made by the child, or skipped
   bool* skipped = nullptr;
-  int* device_binds = nullptr;  // by index of view.devices; -1: by mknod
+  int* device_binds = nullptr;   // by index of view.devices; -1: by mknod
   Fd mask_directory, mask_file;  // what the first masked ones get, and the others a clone of
-  Fd stdio[3];                  // the container's ends
+  Fd stdio[3];                   // the container's ends
   ~Prepared();
 };
 
@@ -68,10 +68,10 @@ struct Exec : Fallible {
   bool ended = false;
   Ending ending;
   bool announced = false;
-  char* cgroup = nullptr;    // the container's
+  char* cgroup = nullptr;      // the container's
   bool own_cgroup_ns = false;  // it has unshared one
-  Fd cgroup_namespace;         // that one, once the exec runs: while it is held no other has its number
-  Io* io = nullptr;      // with a terminal only
+  Fd cgroup_namespace;  // that one, once the exec runs: while it is held no other has its number
+  Io* io = nullptr;     // with a terminal only
   // Its tree is to be killed, or is being so; who is told when it is done.
   bool dying = false;
   static constexpr int kMostAskers = 4;
@@ -90,12 +90,14 @@ Exec* FindExec(const Str& id);
 // Takes the malloc'ed plan on success. `root`: the overlay, when it is mounted already; taken.
 bool CreateContainer(char* plan, size_t size, Fd* root, const LayerFds& layers);
 // Clones the child of a container that CreateContainer() has made, so that its root stands when the
-// start is asked for. Its errors come with the start; what is not there (nullptr) or has one is left.
+// start is asked for. Its errors come with the start; what is not there (nullptr) or has one is
+// left.
 void AssembleAhead(Container* container);
 // Ends the child that waits, if one does.
 void EndWaiting(Container* container);
-// Starts the child, or lets the one that waits go on; a Birth (birth.h) tells the end of it and answers the request.
-// False: could not even begin (and then the container has exited with 128, unless it was not in state kCreated).
+// Starts the child, or lets the one that waits go on; a Birth (birth.h) tells the end of it and
+// answers the request. False: could not even begin (and then the container has exited with 128,
+// unless it was not in state kCreated).
 bool BeginStart(Container* container, uint64_t request_id);
 bool RemoveContainer(const Str& id);
 bool ReopenLog(const Str& id);
@@ -114,8 +116,9 @@ int KillTimeout();
 // Goes on with them until there is none left; not for longer than that.
 void FinishKills(uint64_t nanoseconds);
 
-// Reaps the children that have ended and books what they were. One that nobody knows yet is left while a process is
-// being born whose number has not come: it may be that one, and until it is reaped its number is nobody else's.
+// Reaps the children that have ended and books what they were. One that nobody knows yet is left
+// while a process is being born whose number has not come: it may be that one, and until it is
+// reaped its number is nobody else's.
 void ReapChildren();
 // Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
 void SweepExecs(bool connected);
@@ -125,8 +128,8 @@ bool IsKnown(pid_t pid);
 // Books the end of every running container whose process has ended, whatever has been said of it.
 void BookTheDead();
 
-// Between birth.cc, container_start.cc and container_exit.cc. A record that cannot be written now is written
-// later; until then the daemon learns of the exit from Report or the event.
+// Between birth.cc, container_start.cc and container_exit.cc. A record that cannot be written now
+// is written later; until then the daemon learns of the exit from Report or the event.
 void WriteExitRecord(Container* container);
 // Of one whose process has been reaped.
 void BookExit(Container* container);
@@ -141,7 +144,8 @@ struct StartPlan {
   const Prepared* prepared;
   const CgroupEntry* cgroups;
   int status;
-  int join_pid;  // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or the shim's own
+  int join_pid;  // a pidfd or namespace descriptor for setns(CLONE_NEWPID); -1: new or the shim's
+                 // own
   bool gated;    // the child waits for kGo before it takes its program's privileges
 };
 [[noreturn]] void RunContainerChild(const StartPlan& start);

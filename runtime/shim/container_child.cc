@@ -31,21 +31,23 @@ bool MountOn(int mount, int target, const char* name) {
   return SysMoveMount(mount, target) == 0 || Fail("mount on", name);
 }
 
-// The same of a mount of the plan's. The kernel says of a directory and a file only "Not a directory".
+// The same of a mount of the plan's. The kernel says of a directory and a file only "Not a
+// directory".
 bool MountPlanned(int mount, int target, const MountView& plan) {
   const bool directory = IsDirectory(mount);
   if (directory != IsDirectory(target)) {
     Text<400> what;
     what.Add(plan.source.empty() ? plan.type : plan.source).Add(" on ").Add(plan.destination);
     return Refuse(kInvalidArgument,
-                  directory ? "a directory cannot be mounted on a file:" : "a file cannot be mounted on a directory:",
+                  directory ? "a directory cannot be mounted on a file:"
+                            : "a file cannot be mounted on a directory:",
                   what.overflow ? plan.destination.c_str() : what.data);
   }
   return MountOn(mount, target, plan.destination.c_str());
 }
 
-// Image volumes start with what the image has there: looked for before anything is mounted over it. The
-// descriptors, -1 where there is nothing, one for each mount of the plan; nullptr and g_error.
+// Image volumes start with what the image has there: looked for before anything is mounted over it.
+// The descriptors, -1 where there is nothing, one for each mount of the plan; nullptr and g_error.
 int* OpenVolumeSources(int root, const ContainerView& plan) {
   int* sources = static_cast<int*>(Allocate((plan.mounts.size() + 1) * sizeof(int)));
   if (sources == nullptr) return nullptr;
@@ -70,7 +72,8 @@ bool FillVolume(Fd source, int mount, const MountView& plan) {
 
 // What the shim has mounted ahead, if that is what is asked for; -1.
 int TakeAhead(const ContainerView& plan, const MountView& mount) {
-  if (mount.kind != MountKind::kFs || mount.options.size() != 0 || !(mount.source == mount.type.c_str())) {
+  if (mount.kind != MountKind::kFs || mount.options.size() != 0 ||
+      !(mount.source == mount.type.c_str())) {
     return -1;
   }
   if (mount.type == "sysfs" && plan.net == NamespaceMode::kPod) return g_pod.sysfs.Release();
@@ -80,8 +83,8 @@ int TakeAhead(const ContainerView& plan, const MountView& mount) {
 
 constexpr int kLeftOut = -2;
 
-// Returns the descriptor of what is mounted (for later attributes), or -1 with g_error; kLeftOut when it
-// may be missing and there is no place for it. `source`: of OpenVolumeSources(); taken.
+// Returns the descriptor of what is mounted (for later attributes), or -1 with g_error; kLeftOut
+// when it may be missing and there is no place for it. `source`: of OpenVolumeSources(); taken.
 int AttachOne(int root, const Prepared& prepared, const MountView& plan, int prebuilt, int source) {
   Fd filling(source);
   Fd mount(prebuilt >= 0 ? fcntl(prebuilt, F_DUPFD_CLOEXEC, 3) : -1);
@@ -102,8 +105,8 @@ int AttachOne(int root, const Prepared& prepared, const MountView& plan, int pre
   return MountPlanned(mount.get(), target.get(), plan) ? mount.Release() : -1;
 }
 
-// Takes it off its place. As long as it is shared, taking it apart would unmount what is below it on
-// the host as well.
+// Takes it off its place. As long as it is shared, taking it apart would unmount what is below it
+// on the host as well.
 bool TakeOff(int mount, const char* name) {
   return SetAttributes(mount, 0, kMsPrivate, -1, true, name) &&
          ((fchdir(mount) == 0 && SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
@@ -161,7 +164,8 @@ bool PlaceDevices(int root, const Prepared& prepared) {
   return true;
 }
 
-// Attaches `mask` there, which serves for the next one again: nothing is looked up by a name for it.
+// Attaches `mask` there, which serves for the next one again: nothing is looked up by a name for
+// it.
 bool MaskOne(int target, const Fd& mask, bool* attached, const char* name) {
   if (!*attached) {
     *attached = MountOn(mask.get(), target, name);
@@ -224,8 +228,8 @@ int SetUpTerminal(int root, int devpts, const ContainerView& plan, int status) {
   return slave.Release();
 }
 
-// A user namespace may mount its proc only where there is one already, and a label is that of the pod's
-// own empty slot.
+// A user namespace may mount its proc only where there is one already, and a label is that of the
+// pod's own empty slot.
 bool StartsBlank(const ContainerView& plan) {
   return !g_pod.has_userns() && plan.mount_label.empty();
 }
@@ -273,9 +277,9 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   for (const MountView& mount : plan.mounts) {
     attached[++index] = -1;
     if (prepared.skipped[index]) continue;
-    attached[index] = Follows(mount)
-                          ? AttachFollowing(root, mount, index, start.status)
-                          : AttachOne(root, prepared, mount, prepared.mounts[index], sources[index]);
+    attached[index] =
+        Follows(mount) ? AttachFollowing(root, mount, index, start.status)
+                       : AttachOne(root, prepared, mount, prepared.mounts[index], sources[index]);
     if (attached[index] < 0 && attached[index] != kLeftOut) return false;
     if (mount.kind == MountKind::kFs && mount.type == "devpts") devpts = attached[index];
   }
@@ -288,9 +292,11 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   // The working directory may have to be made, so the root turns read-only only after that.
   if (!plan.process.cwd.empty()) {
     const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));
-    // What root may not look into may be the user's; what else is the matter is told when it is entered.
+    // What root may not look into may be the user's; what else is the matter is told when it is
+    // entered.
     const int error = cwd.valid() ? 0 : g_error.error_number;
-    if (error != 0 && error != ELOOP && error != EEXIST && error != EACCES && error != EPERM) return false;
+    if (error != 0 && error != ELOOP && error != EEXIST && error != EACCES && error != EPERM)
+      return false;
   }
   index = -1;
   for (const MountView& mount : plan.mounts) {

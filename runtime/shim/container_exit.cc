@@ -46,7 +46,8 @@ void Settle(Container* container) {
 bool ReplaceFile(int directory, const char* name, const char* data, size_t size) {
   Text<300> temporary;
   temporary.Add(name).Add(".new");
-  const Fd fd(openat(directory, temporary.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const Fd fd(openat(directory, temporary.data,
+                     O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   return fd.valid() && write(fd.get(), data, size) == static_cast<ssize_t>(size) &&
          renameat(directory, temporary.data, directory, name) == 0;
 }
@@ -145,7 +146,8 @@ bool AnyUnknown() {
 
 // Of those being born, Settle() does it.
 void Book(const Known& known) {
-  if (known.container != nullptr && known.container->state == State::kRunning) BookExit(known.container);
+  if (known.container != nullptr && known.container->state == State::kRunning)
+    BookExit(known.container);
   if (known.exec != nullptr && known.exec->running && !known.exec->ended) BookExecExit(known.exec);
 }
 

@@ -15,7 +15,9 @@ bool JoinsPidNamespace(const ContainerView& plan) {
 }
 
 // Whether a child in between gives birth to it (Birth::helper).
-bool NeedsHelper(const ContainerView& plan) { return g_pod.has_userns() || JoinsPidNamespace(plan); }
+bool NeedsHelper(const ContainerView& plan) {
+  return g_pod.has_userns() || JoinsPidNamespace(plan);
+}
 
 // What to setns(CLONE_NEWPID) to before the clone; -1 in *fd: nothing.
 bool FindPidNamespace(const ContainerView& plan, int* fd) {
@@ -34,7 +36,8 @@ bool FindPidNamespace(const ContainerView& plan, int* fd) {
   return Refuse(kFailedPrecondition, "the target container does not run in this pod");
 }
 
-// The container's first process, or its helper, and this side's end of its status socket. False: g_error says why.
+// The container's first process, or its helper, and this side's end of its status socket. False:
+// g_error says why.
 bool CloneChild(const Prepared& prepared, bool gated, Fd* status, Process* process) {
   const ContainerView& plan = prepared.view;
   CgroupEntry cgroups;
@@ -67,15 +70,16 @@ bool LetGo(Container* container) {
     return CloneChild(*container->prepared, false, &container->gate, &container->waiting);
   }
   // One that has ended has left an error behind, or nothing when it was killed.
-  return send(container->gate.get(), &kGo, sizeof(kGo), MSG_NOSIGNAL) == sizeof(kGo) || errno == EPIPE ||
-         errno == ECONNRESET || Fail("let the container's process go on");
+  return send(container->gate.get(), &kGo, sizeof(kGo), MSG_NOSIGNAL) == sizeof(kGo) ||
+         errno == EPIPE || errno == ECONNRESET || Fail("let the container's process go on");
 }
 
 }  // namespace
 
 // What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
 void AssembleAhead(Container* container) {
-  if (container == nullptr || container->state != State::kCreated || container->waiting.pid > 0) return;
+  if (container == nullptr || container->state != State::kCreated || container->waiting.pid > 0)
+    return;
   const NamespaceMode pid = container->prepared->view.pid;
   if (g_pod.has_userns() || (pid != NamespaceMode::kPrivate && pid != NamespaceMode::kPod) ||
       AnyFollows(container->prepared->view)) {

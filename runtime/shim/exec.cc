@@ -25,7 +25,8 @@ struct ExecEntry {
   bool own_cgroup_ns = false;
 };
 
-// Its PID namespace is then that of this process' next child only, and nothing in there sees this one.
+// Its PID namespace is then that of this process' next child only, and nothing in there sees this
+// one.
 bool EnterContainer(int pidfd) {
   const int flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS |
                     CLONE_NEWPID | (g_pod.has_userns() ? CLONE_NEWUSER : 0);
@@ -36,7 +37,8 @@ bool EnterContainer(int pidfd) {
          Fail("become root of the user namespace");
 }
 
-// The helper, which becomes what the container may see and only then gives birth to the exec's process.
+// The helper, which becomes what the container may see and only then gives birth to the exec's
+// process.
 [[noreturn]] void RunExecHelper(
     const ExecView& plan, const ExecEntry& entry, int pidfd, const int stdio[3], int status) {
   const CgroupEntry& cgroups = entry.cgroups;
@@ -66,8 +68,8 @@ bool EnterContainer(int pidfd) {
 pid_t CloneHelper(const ExecView& plan, ExecEntry* entry, pid_t init, Process* helper) {
   pid_t child = CloneSelf(0, helper, entry->cgroups.unified());
   if (child < 0 && (errno == EBUSY || errno == EOPNOTSUPP) && plan.cgroup_v2) {
-    // The container's first process has handed controllers down and moved further down itself. A namespace
-    // that begins there would show another root than the container's.
+    // The container's first process has handed controllers down and moved further down itself. A
+    // namespace that begins there would show another root than the container's.
     entry->own_cgroup_ns = false;
     if (!entry->cgroups.OpenWhereInitIs(*plan.cgroup_dirs.begin(), init)) return -1;
     child = CloneSelf(0, helper, entry->cgroups.unified());
@@ -187,14 +189,15 @@ namespace {
 
 Exec* g_killed = nullptr;  // whose tree is being killed; the others wait for their turn
 
-// False: there is nothing to kill, or g_error. Once its process has been reaped its number tells nothing, and what it
-// has left behind is the container's.
+// False: there is nothing to kill, or g_error. Once its process has been reaped its number tells
+// nothing, and what it has left behind is the container's.
 bool BeginKill(Exec* exec, bool* good) {
   struct stat mark = {};
   if (exec->cgroup_namespace.valid()) (void)fstat(exec->cgroup_namespace.get(), &mark);
   *good = true;
   if (!exec->process.alive() && mark.st_ino == 0) return false;
-  return *good = BeginKillTree({exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, mark.st_ino});
+  return *good = BeginKillTree(
+             {exec->cgroup == nullptr ? "" : exec->cgroup, exec->process.pid, mark.st_ino});
 }
 
 // Its process last: whose parent has died is nobody's descendant any more.

@@ -30,8 +30,8 @@ struct Process {
   uint64_t started = 0;  // with the pid: whose it is; 0: it has ended
 };
 
-// Of one round, and what has its SIGKILL from an earlier one and so begets nobody: both in the order of their
-// numbers. They are not touched, and so no memory, until there is something to kill.
+// Of one round, and what has its SIGKILL from an earlier one and so begets nobody: both in the
+// order of their numbers. They are not touched, and so no memory, until there is something to kill.
 Process g_listed[kMostProcesses], g_told[kMostProcesses];
 int g_listed_count, g_told_count;
 
@@ -42,11 +42,12 @@ struct Job {
   Fd dir;  // invalid: the tree has no cgroup
   int round = 0;
   Step step = Step::kFreeze;
-  int at = 0;             // in g_listed, of kLook and kSignal
-  int fresh = 0;          // how many got it in this round for the first time
+  int at = 0;               // in g_listed, of kLook and kSignal
+  int fresh = 0;            // how many got it in this round for the first time
   bool incomplete = false;  // not all could be seen
   uint64_t until = 0, frozen_until = 0;
-  // The file with which the cgroup was frozen, and what thaws it; nullptr: it was not, or by somebody else.
+  // The file with which the cgroup was frozen, and what thaws it; nullptr: it was not, or by
+  // somebody else.
   const char *freeze_file = nullptr, *thaw = nullptr;
 };
 Job g_job;
@@ -128,7 +129,8 @@ void ListBelow(int group, int depth, int* left) {
   while ((n = syscall(SYS_getdents64, group, buffer, sizeof(buffer))) > 0) {
     for (long at = 0; at < n;) {
       const Entry* const entry = reinterpret_cast<const Entry*>(buffer + at);
-      if (entry->type == kDirectory && entry->name[0] != '.') ListGroup(group, entry->name, depth + 1, left);
+      if (entry->type == kDirectory && entry->name[0] != '.')
+        ListGroup(group, entry->name, depth + 1, left);
       at += entry->size;
     }
   }
@@ -150,7 +152,8 @@ void ListGroup(int parent, const char* name, int depth, int* left) {
 }
 
 int ByNumber(const void* a, const void* b) {
-  const pid_t one = static_cast<const Process*>(a)->pid, other = static_cast<const Process*>(b)->pid;
+  const pid_t one = static_cast<const Process*>(a)->pid,
+              other = static_cast<const Process*>(b)->pid;
   return one < other ? -1 : (one > other ? 1 : 0);
 }
 
@@ -164,12 +167,14 @@ void List() {
 Process* Find(Process* list, int count, pid_t pid) {
   Process key;
   key.pid = pid;
-  return static_cast<Process*>(bsearch(&key, list, static_cast<size_t>(count), sizeof(Process), ByNumber));
+  return static_cast<Process*>(
+      bsearch(&key, list, static_cast<size_t>(count), sizeof(Process), ByNumber));
 }
 
-// Children of what is ours are as well, although they are in another session or namespace. Each process is passed
-// once: what is found out at the end of a line of parents holds for all on the way. Numbers that were given out anew
-// while they were looked at may make a circle, which nobody has begun.
+// Children of what is ours are as well, although they are in another session or namespace. Each
+// process is passed once: what is found out at the end of a line of parents holds for all on the
+// way. Numbers that were given out anew while they were looked at may make a circle, which nobody
+// has begun.
 void FindDescendants() {
   for (int i = 0; i < g_listed_count; ++i) {
     Process* end = &g_listed[i];
@@ -177,16 +182,18 @@ void FindDescendants() {
       end->whose = Whose::kBeingSought;
       end = Find(g_listed, g_listed_count, end->parent);
     }
-    const Whose whose = end != nullptr && end->whose == Whose::kOurs ? Whose::kOurs : Whose::kOthers;
-    for (Process* process = &g_listed[i]; process != nullptr && process->whose == Whose::kBeingSought;) {
+    const Whose whose =
+        end != nullptr && end->whose == Whose::kOurs ? Whose::kOurs : Whose::kOthers;
+    for (Process* process = &g_listed[i];
+         process != nullptr && process->whose == Whose::kBeingSought;) {
       process->whose = whose;
       process = Find(g_listed, g_listed_count, process->parent);
     }
   }
 }
 
-// Whether it was there to be sent it. A pid that still means the same process after its pidfd was opened is
-// what the pidfd means.
+// Whether it was there to be sent it. A pid that still means the same process after its pidfd was
+// opened is what the pidfd means.
 bool Signal(const Process& process) {
   const Fd pidfd(SysPidfdOpen(process.pid));
   if (!pidfd.valid() && errno != ESRCH) g_job.incomplete = true;
@@ -217,11 +224,13 @@ void Thaw() {
   g_job.thaw = nullptr;
 }
 
-// Whether all of them stand still; true as well where that takes too long, of one in uninterruptible sleep.
+// Whether all of them stand still; true as well where that takes too long, of one in
+// uninterruptible sleep.
 bool StandStill() {
   if (g_job.thaw == nullptr || Now() >= g_job.frozen_until) return true;
   const bool v2 = strcmp(g_job.freeze_file, "cgroup.freeze") == 0;
-  const Fd file(openat(g_job.dir.get(), v2 ? "cgroup.events" : "freezer.state", O_RDONLY | O_CLOEXEC));
+  const Fd file(
+      openat(g_job.dir.get(), v2 ? "cgroup.events" : "freezer.state", O_RDONLY | O_CLOEXEC));
   char text[256];
   const ssize_t n = file.valid() ? read(file.get(), text, sizeof(text) - 1) : -1;
   if (n <= 0) return true;
@@ -229,14 +238,16 @@ bool StandStill() {
   return v2 ? strstr(text, "frozen 1") != nullptr : strncmp(text, "FROZEN", 6) == 0;
 }
 
-// A round: stand still, if they have been too quick so far; list; look at each; signal each of ours.
+// A round: stand still, if they have been too quick so far; list; look at each; signal each of
+// ours.
 void GoOn() {
   const int last = g_job.at + kAtOnce < g_listed_count ? g_job.at + kAtOnce : g_listed_count;
   switch (g_job.step) {
     case Step::kFreeze:
       if (g_job.round >= kPatientRounds && g_job.frozen_until == 0) {
         g_job.frozen_until = Now() + kFreezeTime;
-        if (!FreezeBy("cgroup.freeze", "0", "1")) (void)FreezeBy("freezer.state", "THAWED", "FROZEN");
+        if (!FreezeBy("cgroup.freeze", "0", "1"))
+          (void)FreezeBy("freezer.state", "THAWED", "FROZEN");
       }
       if (StandStill()) g_job.step = Step::kList;
       return;
@@ -248,7 +259,8 @@ void GoOn() {
     case Step::kLook:
       for (; g_job.at < last; ++g_job.at) {
         Process& process = g_listed[g_job.at];
-        process.whose = Look(process.pid, &process) && Belongs(process) ? Whose::kOurs : Whose::kUnknown;
+        process.whose =
+            Look(process.pid, &process) && Belongs(process) ? Whose::kOurs : Whose::kUnknown;
       }
       if (g_job.at < g_listed_count) return;
       FindDescendants();
@@ -326,6 +338,8 @@ Killing KillSome() {
   return Conclude(Killing::kFailed);
 }
 
-int KillPause() { return g_job.dir.valid() && g_job.frozen_until != 0 && g_job.step == Step::kFreeze ? 1 : 0; }
+int KillPause() {
+  return g_job.dir.valid() && g_job.frozen_until != 0 && g_job.step == Step::kFreeze ? 1 : 0;
+}
 
 }  // namespace crisp::shim

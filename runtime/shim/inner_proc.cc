@@ -33,8 +33,9 @@ struct OpenerReport {
   _exit(good ? 0 : 1);
 }
 
-// What those inside may see of it for a moment: an empty root, one descriptor, one capability. Whoever traces it has
-// the capability as well, so all that can be done with it is to open a file system and to hand that over.
+// What those inside may see of it for a moment: an empty root, one descriptor, one capability.
+// Whoever traces it has the capability as well, so all that can be done with it is to open a file
+// system and to hand that over.
 bool BecomeHarmless(int socket) {
   // A user namespace's containers cannot trace what has the host's memory.
   if (!g_pod.has_userns() &&
@@ -42,17 +43,20 @@ bool BecomeHarmless(int socket) {
     return Fail("enter an empty root");
   }
   const Fd one(fcntl(socket, F_DUPFD_CLOEXEC, 16)), other(fcntl(g_proc_of, F_DUPFD_CLOEXEC, 16));
-  if (!one.valid() || !other.valid() || dup2(one.get(), kSocket) < 0 || dup2(other.get(), kNamespace) < 0 ||
-      SysCloseRange(kNamespace + 1, ~0u, 0) != 0 || SysCloseRange(0, kSocket - 1, 0) != 0) {
+  if (!one.valid() || !other.valid() || dup2(one.get(), kSocket) < 0 ||
+      dup2(other.get(), kNamespace) < 0 || SysCloseRange(kNamespace + 1, ~0u, 0) != 0 ||
+      SysCloseRange(0, kSocket - 1, 0) != 0) {
     return Fail("close descriptors");
   }
-  // To enter by a process' descriptor takes the right to trace it. Only the next child will be inside.
+  // To enter by a process' descriptor takes the right to trace it. Only the next child will be
+  // inside.
   if (SysSetns(kNamespace, CLONE_NEWPID) != 0) return Fail("enter the PID namespace");
   close(kNamespace);
-  constexpr uint32_t kCalls[] = {SYS_clone3,     SYS_wait4, SYS_fsopen, SYS_sendmsg, SYS_restart_syscall,
-                                 SYS_exit_group, SYS_close};
+  constexpr uint32_t kCalls[] = {SYS_clone3,          SYS_wait4,      SYS_fsopen, SYS_sendmsg,
+                                 SYS_restart_syscall, SYS_exit_group, SYS_close};
   return DropToCapability(CAP_SYS_ADMIN) &&
-         (AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) || Fail("install the filter of what opens a procfs"));
+         (AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) ||
+          Fail("install the filter of what opens a procfs"));
 }
 
 // Opens it from inside: a child of this process does, for which nothing of the outside is left.
@@ -103,7 +107,8 @@ void UseProcOf(int fd) { g_proc_of = fd; }
 bool IsProc(int mount) {
   struct statfs info;
   if (fstatfs(mount, &info) != 0) return Fail("look at the mounted procfs");
-  return info.f_type == kProcSuperMagic || Refuse(kInternal, "what came from the PID namespace is no procfs");
+  return info.f_type == kProcSuperMagic ||
+         Refuse(kInternal, "what came from the PID namespace is no procfs");
 }
 
 int OpenProc() {
@@ -113,7 +118,8 @@ int OpenProc() {
   // Linux 6.17, and a descriptor of the namespace itself.
   const Fd of_process(ioctl(g_proc_of, kPidNamespaceOf, 0));
   const int name_space = of_process.valid() ? of_process.get() : g_proc_of;
-  if (SysFsconfig(fs.get(), FSCONFIG_SET_FD, "pidns", nullptr, name_space) == 0) return fs.Release();
+  if (SysFsconfig(fs.get(), FSCONFIG_SET_FD, "pidns", nullptr, name_space) == 0)
+    return fs.Release();
   return OpenFromInside();
 }
 

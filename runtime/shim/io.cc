@@ -304,7 +304,8 @@ bool Io::Attach(int stdin_fd, int stdout_fd, int stderr_fd) {
   if (stdin_fd >= 0) {
     MakeNonblocking(stdin_fd);
     attachment->in.Adopt(stdin_fd);
-    if (!attachment->in.Want(in.fd() >= 0 && !in.busy() ? uint32_t{EPOLLIN} : 0u) && errno != EPERM) {
+    if (!attachment->in.Want(in.fd() >= 0 && !in.busy() ? uint32_t{EPOLLIN} : 0u) &&
+        errno != EPERM) {
       Fail("wait for the client's input");
       for (Copy* copy : copies) copy->Release();
       attachment->in.Release();

@@ -45,8 +45,9 @@ class Input : public Watch {
 constexpr uint32_t kInputChunk = 4096;
 
 // A copy of a container's output going out. Never waits: what the reader does not take is kept up
-// to kAttachBuffer, and kAttachBudget for all readers of the pod. A reader that lags behind further,
-// or furthest, is cut off (attach); the terminal of an exec waits for its reader long before.
+// to kAttachBuffer, and kAttachBudget for all readers of the pod. A reader that lags behind
+// further, or furthest, is cut off (attach); the terminal of an exec waits for its reader long
+// before.
 class Copy : public Watch {
  public:
   explicit Copy(Io* io) : io_(io) {}
@@ -101,9 +102,9 @@ class Io : public Fallible {
   bool Start();  // the same, and lets the relay of a terminal begin
   // Takes the descriptors (-1: none). False and g_error: took none.
   bool Attach(int stdin_fd, int stdout_fd, int stderr_fd);
-  // Called once the process is gone: reads what is left and ends the attachments. What other holders
-  // of the pipe write later still reaches the log. False when the log has no room now, unless `last`:
-  // call again.
+  // Called once the process is gone: reads what is left and ends the attachments. What other
+  // holders of the pipe write later still reaches the log. False when the log has no room now,
+  // unless `last`: call again.
   bool Drain(bool last);
   // Reads again what had to wait for room in the log.
   void Resume();

@@ -6,17 +6,17 @@
 
 namespace crisp::shim {
 
-// A container's log file in the CRI format, `<RFC 3339 with nanoseconds, UTC> <stream> <P|F> <bytes>\n`,
-// as the log writer sees it: every call may wait for the disk. A failing one never stops it: records
-// that cannot be written are counted and dropped, and the first write that succeeds afterwards is
-// preceded by a record that says how many bytes are missing.
+// A container's log file in the CRI format, `<RFC 3339 with nanoseconds, UTC> <stream> <P|F>
+// <bytes>\n`, as the log writer sees it: every call may wait for the disk. A failing one never
+// stops it: records that cannot be written are counted and dropped, and the first write that
+// succeeds afterwards is preceded by a record that says how many bytes are missing.
 class LogFile {
  public:
   LogFile() = default;
   LogFile(const LogFile&) = delete;
   ~LogFile();
-  // False and g_error when it cannot be opened (see OpenLogFile). An open file is replaced only once
-  // the new one is there.
+  // False and g_error when it cannot be opened (see OpenLogFile). An open file is replaced only
+  // once the new one is there.
   bool Open(const char* path);
   bool dropping() const { return dropped_ > 0; }
   // Bytes that somebody else had no room for.
@@ -40,10 +40,10 @@ class LogFile {
   bool torn_ = false;     // the file ends inside a record
 };
 
-// Opens a log for appending, mode 0640, in the mount namespace that this process is in; makes what is
-// missing of its directories, 0755. Before a "/./" in the path stands what is trusted, the directory
-// that the kubelet has named; below it no symbolic link is followed and nothing but a regular file is
-// opened, whoever put what there. -1 and g_error.
+// Opens a log for appending, mode 0640, in the mount namespace that this process is in; makes what
+// is missing of its directories, 0755. Before a "/./" in the path stands what is trusted, the
+// directory that the kubelet has named; below it no symbolic link is followed and nothing but a
+// regular file is opened, whoever put what there. -1 and g_error.
 int OpenLogFile(const char* path);
 
 // Cuts a stream into records, across reads.

@@ -18,7 +18,8 @@ constexpr int kAppend = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 int OpenTrusted(Path* path) {
   int fd = open(path->data, static_cast<int>(kDirectory) | O_CLOEXEC);
   if (fd >= 0 || errno != ENOENT) return fd;
-  for (char* slash = strchr(path->data + 1, '/'); slash != nullptr; slash = strchr(slash + 1, '/')) {
+  for (char* slash = strchr(path->data + 1, '/'); slash != nullptr;
+       slash = strchr(slash + 1, '/')) {
     *slash = '\0';
     (void)mkdir(path->data, 0755);  // whatever is wrong shows at the end
     *slash = '/';
@@ -58,8 +59,8 @@ const char* KindOf(mode_t mode) {
   return "a device";
 }
 
-// What is there is looked at before it is opened: opening a device may do something. -1: *kind says what
-// stands in the way, or errno.
+// What is there is looked at before it is opened: opening a device may do something. -1: *kind says
+// what stands in the way, or errno.
 int OpenRegular(int parent, const char* name, const char** kind) {
   for (int tries = 0; tries < 16; ++tries) {
     const Fd there(SysOpenat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH));
@@ -104,7 +105,10 @@ int OpenLogFile(const char* whole) {
   const int fd = parent.valid() && *rest != '\0' ? OpenRegular(parent.get(), rest, &kind) : -1;
   if (kind != nullptr) {
     Text<512> object;
-    object.Add(whole, strnlen(whole, 380)).Add(" (it is ").Add(kind).Add(", only a regular file will do)");
+    object.Add(whole, strnlen(whole, 380))
+        .Add(" (it is ")
+        .Add(kind)
+        .Add(", only a regular file will do)");
     Refuse(kFailedPrecondition, "open the log", object.data);
     return -1;
   }

@@ -81,7 +81,8 @@ void LogRing::Trim() {
   constexpr size_t kPage = 4096;
   char* const from = shared_->data + kKeep;
   char* const aligned = from + (kPage - reinterpret_cast<uintptr_t>(from) % kPage) % kPage;
-  (void)madvise(aligned, static_cast<size_t>(shared_->data + kSize - aligned) & ~(kPage - 1), MADV_REMOVE);
+  (void)madvise(aligned, static_cast<size_t>(shared_->data + kSize - aligned) & ~(kPage - 1),
+                MADV_REMOVE);
   touched_ = 0;
 }
 

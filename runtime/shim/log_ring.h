@@ -58,7 +58,8 @@ class LogRing {
   const char* payload() const;
   void Pop();
 
-  // Both: "wake me". Sleep() is called before the last look at an empty ring; Woken() takes the wish.
+  // Both: "wake me". Sleep() is called before the last look at an empty ring; Woken() takes the
+  // wish.
   void TakerSleeps();
   bool TakeTakersWish();
   void PutterWaits();
@@ -68,7 +69,7 @@ class LogRing {
   static constexpr uint32_t kKeep = 64u << 10;
   struct Shared {
     uint64_t head, tail;  // bytes put and taken since the beginning
-    uint64_t base;        // the position that lies at the ring's first byte; moves while it is empty
+    uint64_t base;  // the position that lies at the ring's first byte; moves while it is empty
     uint32_t taker_sleeps, putter_waits;
     alignas(64) char data[kSize];
   };

@@ -25,7 +25,8 @@ LogRing g_ring;
 Log* g_logs = nullptr;
 uint32_t g_last_id = 0, g_last_ticket = 0;
 uint64_t g_taken = 0;
-uint64_t g_moved_at = 0;    // when the writer was last seen to have done something, or had nothing to do
+uint64_t g_moved_at =
+    0;  // when the writer was last seen to have done something, or had nothing to do
 uint64_t g_started_at = 0;  // the writer
 uint64_t g_looked_at = 0;
 bool g_awaited = false, g_woken = false;

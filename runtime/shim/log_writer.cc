@@ -155,7 +155,8 @@ void Writer::Run() {
     if (ring_->Front() != nullptr) continue;
     char kick;
     const ssize_t n = recv(socket_, &kick, 1, 0);
-    // The shim has gone, and nothing can have been put since it was seen to be empty but before that.
+    // The shim has gone, and nothing can have been put since it was seen to be empty but before
+    // that.
     if (n == 0 || (n < 0 && errno != EINTR)) {
       if (ring_->Front() == nullptr) _exit(0);
     }

@@ -16,8 +16,8 @@ class Watch {
 
   // Takes the descriptor; not waited for until Want().
   void Adopt(int fd);
-  // EPOLLIN | EPOLLOUT, or 0 for none. False and errno when the kernel has no room for it, or when the
-  // descriptor cannot be polled (EPERM, a regular file), which is then always ready.
+  // EPOLLIN | EPOLLOUT, or 0 for none. False and errno when the kernel has no room for it, or when
+  // the descriptor cannot be polled (EPERM, a regular file), which is then always ready.
   [[nodiscard]] bool Want(uint32_t events);
   void Close();
   // Gives the descriptor up, open, to whoever else owns it.

@@ -35,8 +35,9 @@ void LabelAsNull(const char* device) {
   if (size > 0) (void)setxattr(device, kLabelAttribute, label, static_cast<size_t>(size), 0);
 }
 
-// What the broker's roots are made of: "own" is what the shims see below "/", "blank" is what containers
-// are mounted over, "none" is there since an overlay wants two. The tmpfs is left behind.
+// What the broker's roots are made of: "own" is what the shims see below "/", "blank" is what
+// containers are mounted over, "none" is there since an overlay wants two. The tmpfs is left
+// behind.
 bool MakeSeed() {
   // Any directory does: nobody sees this namespace.
   if (SysMount("crisp-shim", "/proc", "tmpfs", kNoSuid | kNoExec, "mode=755,size=64k") != 0 ||
@@ -47,8 +48,8 @@ bool MakeSeed() {
   for (const char* top : tops) {
     if (mkdir(top, 0755) != 0) return Fail("make", top);
   }
-  const char* slots[] = {kSlotRoot, kSlotScratch, kSlotShm, kSlotFiles, kSlotMasks, kMaskSource, kMaskEmpty,
-                         kNoSource, "/proc", "/sys"};
+  const char* slots[] = {kSlotRoot,   kSlotScratch, kSlotShm,  kSlotFiles, kSlotMasks,
+                         kMaskSource, kMaskEmpty,   kNoSource, "/proc",    "/sys"};
   for (const char* slot : slots) {
     Path path;
     path.Add("own").Add(slot);
@@ -64,8 +65,8 @@ bool MakeSeed() {
   return true;
 }
 
-// Without a writable layer an overlay is read-only for good: the kernel refuses to remount it otherwise,
-// to whatever privilege, so that what all pods see is what was made here.
+// Without a writable layer an overlay is read-only for good: the kernel refuses to remount it
+// otherwise, to whatever privilege, so that what all pods see is what was made here.
 bool MountSealed(const char* target, const char* options) {
   return SysMount("crisp-shim", target, "overlay", kReadOnly | kNoSuid | kNoExec, options) == 0 ||
          Fail("mount a root that nobody can change on", target);
@@ -76,8 +77,8 @@ bool BecomeRoot() {
          Fail("enter the shim's root");
 }
 
-// The namespace whose copies containers start from (see Pod::blank): made from where the seed is, by the
-// directory of this process in a procfs.
+// The namespace whose copies containers start from (see Pod::blank): made from where the seed is,
+// by the directory of this process in a procfs.
 bool MakeBlank(int proc) {
   const Fd home(openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!home.valid()) return Fail("open the shim's mount namespace");
@@ -100,7 +101,8 @@ bool MakeMinimalRoot() {
   }
   const Fd proc(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!proc.valid()) return Fail("open /proc/self");
-  if (!MakeSeed() || !MakeBlank(proc.get()) || !MountSealed("own", "lowerdir=own:none") || chdir("own") != 0) {
+  if (!MakeSeed() || !MakeBlank(proc.get()) || !MountSealed("own", "lowerdir=own:none") ||
+      chdir("own") != 0) {
     return false;
   }
   // A user namespace may mount its own proc and sysfs only where a whole one is visible.
@@ -111,9 +113,10 @@ bool MakeMinimalRoot() {
   return BecomeRoot();
 }
 
-// The kernel finds a sysctl of a network namespace among those of that name that were ever looked up in
-// the same procfs, of all namespaces, one after another. So a few shims at a time share a procfs of their
-// own, which goes, with all that was looked up there, when the last of them has set its sysctls.
+// The kernel finds a sysctl of a network namespace among those of that name that were ever looked
+// up in the same procfs, of all namespaces, one after another. So a few shims at a time share a
+// procfs of their own, which goes, with all that was looked up there, when the last of them has set
+// its sysctls.
 void RenewProc() {
   constexpr int kShims = 32;
   static int left = 0;
@@ -129,8 +132,8 @@ void RenewProc() {
                                  : open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
-// Whoever started the daemon may have ignored any, the two that libc keeps for itself (and hides) among them, and
-// programs inherit that.
+// Whoever started the daemon may have ignored any, the two that libc keeps for itself (and hides)
+// among them, and programs inherit that.
 void SetAllSignalsToDefault() {
   constexpr int kLast = 64;
   const unsigned long all_default[8] = {};
@@ -250,11 +253,14 @@ int TakeControl(Message* message) {
 }  // namespace crisp::shim
 
 // For the daemon to find in this file.
-[[gnu::used, gnu::retain]] static const crisp::runtime::VersionStamp g_stamp = crisp::runtime::kVersionStamp;
+[[gnu::used, gnu::retain]] static const crisp::runtime::VersionStamp g_stamp =
+    crisp::runtime::kVersionStamp;
 
-// The daemon may be of another release: what it does not say has a default, what it says further is nothing to us.
+// The daemon may be of another release: what it does not say has a default, what it says further is
+// nothing to us.
 int main(int argc, char** argv) {
-  if (argc >= 3 && strcmp(argv[1], "--broker") == 0) crisp::shim::RunBroker(argv[2], argc > 3 ? argv[3] : "0");
+  if (argc >= 3 && strcmp(argv[1], "--broker") == 0)
+    crisp::shim::RunBroker(argv[2], argc > 3 ? argv[3] : "0");
   static const char kUsage[] = "crisp-shim is started by crispd\n";
   (void)!write(2, kUsage, sizeof(kUsage) - 1);
   return 2;

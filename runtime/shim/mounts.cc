@@ -114,7 +114,8 @@ int MountAhead(const char* type) {
 }
 
 bool IsPodSource(const MountView& mount) {
-  return mount.kind == MountKind::kBind && strncmp(mount.source.c_str(), kPodSource, strlen(kPodSource)) == 0;
+  return mount.kind == MountKind::kBind &&
+         strncmp(mount.source.c_str(), kPodSource, strlen(kPodSource)) == 0;
 }
 
 int MountBind(const MountView& mount) {

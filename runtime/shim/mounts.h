@@ -30,11 +30,12 @@ int MountFs(const MountView& mount, const char* label);
 // The usual one of a type, ahead of the mount that asks for it. -1: that has to do without.
 int MountAhead(const char* type);
 
-// Whether a bind mount's source is one of the pod's own: "pod:shm", or "pod:" and the name of a file.
+// Whether a bind mount's source is one of the pod's own: "pod:shm", or "pod:" and the name of a
+// file.
 bool IsPodSource(const MountView& mount);
 
-// A clone of a host path (symlinks followed), or of what is the pod's own. -1 with errno ENOENT when it
-// does not exist.
+// A clone of a host path (symlinks followed), or of what is the pod's own. -1 with errno ENOENT
+// when it does not exist.
 int MountBind(const MountView& mount);
 
 // A /dev of the pod's own: a tmpfs with the plan's devices below it and the customary symlinks.

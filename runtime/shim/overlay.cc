@@ -105,7 +105,8 @@ int CloneStorageIdmapped() {
 
 bool SetDir(int fs, const char* key, const char* path) {
   if (!g_pod.has_userns()) {
-    if (strlen(path) <= kFsconfigMax) return SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
+    if (strlen(path) <= kFsconfigMax)
+      return SysFsconfig(fs, FSCONFIG_SET_STRING, key, path, 0) == 0;
     const Fd dir(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
     return dir.valid() && SysFsconfig(fs, FSCONFIG_SET_FD, key, nullptr, dir.get()) == 0;
   }
@@ -138,8 +139,8 @@ bool SetLower(int fs, const char* lower, const LayerFds& layers, Held* held) {
   return SysFsconfig(fs, FSCONFIG_SET_FD, kKey, nullptr, mapped) == 0;
 }
 
-// Before Linux 6.5 overlayfs takes whatever it is given this way and refuses it all when it is to be mounted,
-// with a line in the kernel's log. Asked once.
+// Before Linux 6.5 overlayfs takes whatever it is given this way and refuses it all when it is to
+// be mounted, with a line in the kernel's log. Asked once.
 bool TakesOptionsOnly(int fs) {
   static int answer = -1;
   if (answer < 0) answer = SysFsconfig(fs, FSCONFIG_SET_FLAG, "no-such-option", nullptr, 0) == 0;

@@ -13,8 +13,8 @@ constexpr char kSlotScratch[] = "/s";  // for a mount that must be attached for 
 constexpr char kSlotNull[] = "/n";     // a null device of our own
 constexpr char kSlotShm[] = "/m";      // the pod's /dev/shm
 constexpr char kSlotFiles[] = "/f";    // the pod's own files for /etc
-// The pod's masks, a file system of its own that nobody can write to, made of the two that follow: a
-// directory with an empty one and a null device in it, and an empty one.
+// The pod's masks, a file system of its own that nobody can write to, made of the two that follow:
+// a directory with an empty one and a null device in it, and an empty one.
 constexpr char kSlotMasks[] = "/k";
 constexpr char kMaskSource[] = "/x";
 constexpr char kMaskEmpty[] = "/x/e";
@@ -27,24 +27,25 @@ struct Pod {
   const char* storage_root = "";  // with no '/' at the end
   Fd host_mnt;  // the mount namespace of the host: sources and cgroups are looked up there
   Fd own_mnt;   // the minimal one, home between requests
-  // One mount namespace for all: an empty root that nobody can write to. A container's is a copy of it, and
-  // its root is mounted over that one: to pivot into a root and to unmount the former has the kernel look
-  // at every process and wait for every CPU.
+  // One mount namespace for all: an empty root that nobody can write to. A container's is a copy of
+  // it, and its root is mounted over that one: to pivot into a root and to unmount the former has
+  // the kernel look at every process and wait for every CPU.
   Fd blank;
-  Fd own_pid;   // where the shim itself lives
+  Fd own_pid;  // where the shim itself lives
   Fd host_net, host_ipc, host_uts;
-  Fd proc;                              // where sysctls are set, until they are
-  Fd pod_net;                           // -1 when the pod uses the host's
-  // Mounts of a spare's namespaces, attached nowhere: the first container's, whose child takes them along.
-  // The kernel looks for each among those of all namespaces. -1: whoever wants one mounts it.
+  Fd proc;     // where sysctls are set, until they are
+  Fd pod_net;  // -1 when the pod uses the host's
+  // Mounts of a spare's namespaces, attached nowhere: the first container's, whose child takes them
+  // along. The kernel looks for each among those of all namespaces. -1: whoever wants one mounts
+  // it.
   Fd sysfs, mqueue;
-  bool spare = false;                   // MakeSpare() has been here
-  PodView usual;                        // what it has done
-  Fd userns;                            // -1: none
-  uint32_t root_uid = 0, root_gid = 0;  // what the containers' root is on the host
+  bool spare = false;                     // MakeSpare() has been here
+  PodView usual;                          // what it has done
+  Fd userns;                              // -1: none
+  uint32_t root_uid = 0, root_gid = 0;    // what the containers' root is on the host
   uint32_t uid_count = 0, gid_count = 0;  // how many ids from there on are theirs
-  Fd pod_pid;                           // the shared PID namespace; -1: none
-  Process pod_init;  // pid 1 there
+  Fd pod_pid;                             // the shared PID namespace; -1: none
+  Process pod_init;                       // pid 1 there
   Fd idmapped_storage;  // detached clone of storage_root seen through the user namespace
   Fd state_dir;
   Fd null;
@@ -53,15 +54,15 @@ struct Pod {
 };
 extern Pod g_pod;
 
-// Visits the host's mount namespace while in scope: paths are the host's, "/" is its root. One inside
-// another costs nothing.
+// Visits the host's mount namespace while in scope: paths are the host's, "/" is its root. One
+// inside another costs nothing.
 class HostScope {
  public:
   HostScope();
   ~HostScope();
   bool entered() const { return inside_; }
-  // Leaving may fail (the kernel needs memory for it), and is tried again here: false and errno when this process is
-  // still among the host's mounts, from where no container may start.
+  // Leaving may fail (the kernel needs memory for it), and is tried again here: false and errno
+  // when this process is still among the host's mounts, from where no container may start.
   static bool ReturnHome();
 
  private:

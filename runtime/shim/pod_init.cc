@@ -32,8 +32,8 @@ bool TakeLabel(int fd, const char* label) {
          Fail("give the pod's pid 1 the label", label);
 }
 
-// Its own mount namespace, in which there is nothing but an empty directory: containers that may trace it walk
-// through /proc/1/root as if they were it.
+// Its own mount namespace, in which there is nothing but an empty directory: containers that may
+// trace it walk through /proc/1/root as if they were it.
 bool EnterNothing() {
   const Fd fs(SysFsopen("tmpfs"));
   if (!fs.valid() || SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "mode", "555", 0) != 0 ||
@@ -43,8 +43,8 @@ bool EnterNothing() {
       SysFsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return Fail("make the root of the pod's pid 1");
   }
-  const Fd mount(SysFsmount(fs.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                          MOUNT_ATTR_NOEXEC));
+  const Fd mount(SysFsmount(
+      fs.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
   const Fd slot(open(kSlotRoot, O_PATH | O_DIRECTORY | O_CLOEXEC));
   return (mount.valid() && slot.valid() && SysMoveMount(mount.get(), slot.get()) == 0 &&
           fchdir(mount.get()) == 0 && SysPivotRoot(".", ".") == 0 &&
@@ -69,7 +69,8 @@ bool DropEverything() {
 bool AllowNothingButReaping() {
   constexpr uint32_t kCalls[] = {SYS_wait4,      SYS_rt_sigtimedwait, SYS_restart_syscall,
                                  SYS_exit_group, SYS_rt_sigreturn,    SYS_close_range};
-  return AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) || Fail("install the filter of the pod's pid 1");
+  return AllowOnlyCalls(kCalls, sizeof(kCalls) / sizeof(kCalls[0])) ||
+         Fail("install the filter of the pod's pid 1");
 }
 
 // Pid 1 of a shared PID namespace: reaps, and can do nothing else.

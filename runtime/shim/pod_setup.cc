@@ -121,23 +121,26 @@ bool MountOfPod(const char* name,
 bool MountShm(const PodView& plan) {
   Text<2048> options;
   options.Add("mode=1777,size=").AddNumber(static_cast<int64_t>(plan.shm_bytes));
-  return MountOfPod("shm", "tmpfs", kSlotShm, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options, plan);
+  return MountOfPod("shm", "tmpfs", kSlotShm, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options,
+                    plan);
 }
 
-// The pod's /etc/hostname, hosts and resolv.conf, whose contents the daemon puts there. Containers may
-// write to them and to nothing else of it: so much is the most that they can fill.
+// The pod's /etc/hostname, hosts and resolv.conf, whose contents the daemon puts there. Containers
+// may write to them and to nothing else of it: so much is the most that they can fill.
 bool MountFiles(const PodView& plan) {
   Text<2048> options;
   options.Add("mode=755,size=256k,nr_inodes=8");
-  return MountOfPod("files", "tmpfs", kSlotFiles, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options, plan);
+  return MountOfPod("files", "tmpfs", kSlotFiles, 2 | 4 | 8 /* nosuid, nodev, noexec */, &options,
+                    plan);
 }
 
-// What hides paths from the pod's containers. Whoever may mount in there finds nothing to write to: an
-// overlay without a writable layer cannot be given one.
+// What hides paths from the pod's containers. Whoever may mount in there finds nothing to write to:
+// an overlay without a writable layer cannot be given one.
 bool MountMasks(const PodView& plan) {
   Text<2048> options;
   options.Add("lowerdir=").Add(kMaskSource).Add(":").Add(kNoSource);
-  return MountOfPod("masks", "overlay", kSlotMasks, 1 | 2 | 8 /* read-only, nosuid, noexec */, &options, plan);
+  return MountOfPod("masks", "overlay", kSlotMasks, 1 | 2 | 8 /* read-only, nosuid, noexec */,
+                    &options, plan);
 }
 
 // An IPC namespace has one mqueue, which the kernel has mounted already: too late for an option,
@@ -190,7 +193,8 @@ bool MakeSpare(const PodView& usual) {
   if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() ||
       (SysUnshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0 &&
        !Fail("create a pod's namespaces")) ||
-      !OpenPodNetwork() || !MountShm(usual) || !MountMasks(usual) || !MountFiles(usual) || !ApplySysctls(usual)) {
+      !OpenPodNetwork() || !MountShm(usual) || !MountMasks(usual) || !MountFiles(usual) ||
+      !ApplySysctls(usual)) {
     return false;
   }
   g_pod.sysfs.Reset(MountAhead("sysfs"));
@@ -214,8 +218,8 @@ bool SetUpPod(const PodView& plan) {
       return false;
     }
   } else if (!LeaveTheBrokersMounts() || !OpenHostNamespaces() || !MountShm(plan) ||
-             !MountMasks(plan) || !MountFiles(plan) || !EnterPodNamespaces(plan) || !ApplySysctls(plan) ||
-             (plan.new_net && !OpenPodNetwork())) {
+             !MountMasks(plan) || !MountFiles(plan) || !EnterPodNamespaces(plan) ||
+             !ApplySysctls(plan) || (plan.new_net && !OpenPodNetwork())) {
     return false;
   }
   g_pod.proc.Reset();
@@ -231,7 +235,8 @@ bool SetUpPod(const PodView& plan) {
   }
   if (!g_pod.state_dir.valid()) return Fail("open the state directory", plan.state_dir.c_str());
   if (!plan.shared_pid) return true;
-  return (HostScope::ReturnHome() || Fail("return to the shim's mount namespace")) && StartPodInit(plan);
+  return (HostScope::ReturnHome() || Fail("return to the shim's mount namespace")) &&
+         StartPodInit(plan);
 }
 
 }  // namespace crisp::shim

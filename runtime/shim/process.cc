@@ -59,8 +59,8 @@ bool ArrangeDescriptors(const ProcessView& process, const int stdio[3], int stat
   for (int i = 0; i < 4; ++i) {
     if (dup2(sources[i], i) < 0) return Fail("place stdio");
     struct stat info;
-    // The program may open /dev/stdout again by name: that takes ownership of the pipe (GiveStdio() has
-    // given it away where there is a user namespace).
+    // The program may open /dev/stdout again by name: that takes ownership of the pipe (GiveStdio()
+    // has given it away where there is a user namespace).
     if (i < 3 && stdio[i] >= 0 && fstat(i, &info) == 0 &&
         (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISCHR(info.st_mode)) &&
         !IsNullDevice(i)) {
@@ -89,14 +89,16 @@ bool WriteLabel(const char* attribute, const char* label) {
   return write(file.get(), label, static_cast<size_t>(size)) == size || Fail("set label", label);
 }
 
-// The daemon's session keyring is not the container's: its processes share one of their own, by name.
+// The daemon's session keyring is not the container's: its processes share one of their own, by
+// name.
 bool JoinKeyring(const Str& container_id) {
   constexpr int kJoinSessionKeyring = 1, kSetPermissions = 5;
   constexpr unsigned kKeyringPermissions = 0x3f1b0000;
   Text<160> name;
   name.Add("_ses.").Add(container_id);
   if (name.overflow) return Refuse(kInvalidArgument, "too long: the container's id");
-  // A kernel without keyrings, or a filter around crisp itself, which then holds for the container, too.
+  // A kernel without keyrings, or a filter around crisp itself, which then holds for the container,
+  // too.
   const long keyring = syscall(SYS_keyctl, kJoinSessionKeyring, name.data);
   if (keyring < 0) return errno == ENOSYS || errno == EPERM || Fail("join a session keyring");
   // What the kernel gives it, and that its owner finds it by name: execs do.
@@ -117,8 +119,9 @@ bool EnterDirectory(const ProcessView& process) {
   return VerifyInside(cwd);
 }
 
-// As root. Where root is nobody (an export that squashes it, a FUSE file system, an ACL seen through a user
-// namespace) the user may be somebody: *later is true, and the directory is to be entered with its ids.
+// As root. Where root is nobody (an export that squashes it, a FUSE file system, an ACL seen
+// through a user namespace) the user may be somebody: *later is true, and the directory is to be
+// entered with its ids.
 bool EnterDirectoryEarly(const ProcessView& process, bool* later) {
   if (EnterDirectory(process)) return true;
   *later = g_error.error_number == EACCES || g_error.error_number == EPERM;
@@ -196,8 +199,8 @@ bool DropPrivileges(const ProcessView& process, bool enter_directory) {
                  process.cap_inheritable);
 }
 
-// What is called from a joining process' birth to its program, if its filter stands by then. The birth itself is
-// clone(2): a filter cannot look into clone3(2), so most forbid that.
+// What is called from a joining process' birth to its program, if its filter stands by then. The
+// birth itself is clone(2): a filter cannot look into clone3(2), so most forbid that.
 constexpr uint64_t kBirthFlags = CLONE_PARENT | CLONE_PIDFD;
 bool FilterLetsThroughABirth(const ProcessView& process) {
   constexpr KernelCall kCalls[] = {
@@ -217,7 +220,8 @@ bool FilterLetsThroughABirth(const ProcessView& process) {
       {SYS_write, kStatusFd},
       {SYS_exit_group},
   };
-  return FilterAllows(process.seccomp_bpf.data, process.seccomp_bpf.size, kCalls, sizeof(kCalls) / sizeof(kCalls[0]));
+  return FilterAllows(process.seccomp_bpf.data, process.seccomp_bpf.size, kCalls,
+                      sizeof(kCalls) / sizeof(kCalls[0]));
 }
 
 bool SetPrivileges(const ProcessView& process) {
@@ -229,12 +233,13 @@ bool SetPrivileges(const ProcessView& process) {
   return filter_needs_admin || InstallFilter(process);
 }
 
-// A helper's, whose child is to have no more than its program from its birth on: all of SetPrivileges() but that it
-// dies with the shim, which is nobody's heritage.
+// A helper's, whose child is to have no more than its program from its birth on: all of
+// SetPrivileges() but that it dies with the shim, which is nobody's heritage.
 bool SetPrivilegesAhead(const ProcessView& process) {
   if (!RaiseAmbient(process.cap_ambient)) return false;
   umask(process.umask);
-  return InstallFilter(process) && SetCaps(process.cap_effective, process.cap_permitted, process.cap_inheritable);
+  return InstallFilter(process) &&
+         SetCaps(process.cap_effective, process.cap_permitted, process.cap_inheritable);
 }
 
 bool BeginSession(const ProcessView& process) {
@@ -327,10 +332,11 @@ bool DropToCapability(int capability) {
 
 void ReportAndExit(int status) {
   ChildReport report = {.type = ChildMessage::kError, .pid = 0, .error = g_error};
-  // write(2), not sendmsg(2): more likely to be allowed by a filter that stands already. Unheard, this would
-  // look like a program that has ended.
+  // write(2), not sendmsg(2): more likely to be allowed by a filter that stands already. Unheard,
+  // this would look like a program that has ended.
   constexpr int kTries = 1000;
-  for (int i = 0; i < kTries && write(status, &report, sizeof(report)) < 0 && IsShortage(errno); ++i) {
+  for (int i = 0; i < kTries && write(status, &report, sizeof(report)) < 0 && IsShortage(errno);
+       ++i) {
   }
   _exit(127);
 }
@@ -408,7 +414,8 @@ int OpenTerminal(int devpts, const ProcessView& process, int status) {
 void GiveBirth(uint64_t flags, int status) {
   int pidfd = -1;
   // A sibling's end is told by the signal that this process' own end is.
-  const int pid = static_cast<int>(syscall(SYS_clone, flags | kBirthFlags, nullptr, &pidfd, nullptr, nullptr));
+  const int pid =
+      static_cast<int>(syscall(SYS_clone, flags | kBirthFlags, nullptr, &pidfd, nullptr, nullptr));
   // One that the shim does not know of must not go on.
   if (pid == 0) return AwaitGo(status);
   if (pid < 0) {
@@ -450,7 +457,8 @@ void RunProcess(const ProcessView& process,
   if (!ArrangeDescriptors(process, stdio, status)) ReportAndExit(status);
   bool enter_later = false;
   if ((!options.joins && (!BeginSession(process) || !SetLabels(process))) ||
-      !JoinKeyring(container_id) || !EnterDirectoryEarly(process, &enter_later) || !SetSignalsToDefault()) {
+      !JoinKeyring(container_id) || !EnterDirectoryEarly(process, &enter_later) ||
+      !SetSignalsToDefault()) {
     ReportAndExit(kStatusFd);
   }
   if (options.gated) AwaitGo(kStatusFd);

@@ -10,7 +10,8 @@ namespace crisp::shim {
 enum class ChildMessage : uint32_t { kError = 1, kTerminal, kPid, kBind, kBound };
 struct ChildReport {
   ChildMessage type;
-  int32_t pid;  // kPid: of the process that a helper has given birth to, with its pidfd; kBind, kBound: the mount
+  int32_t pid;  // kPid: of the process that a helper has given birth to, with its pidfd; kBind,
+                // kBound: the mount
   Error error;  // kError
 };
 
@@ -31,34 +32,39 @@ bool DropToCapability(int capability);
 bool EnterCgroupsAndLimits(const ProcessView& process, const int* tasks, int task_count);
 
 // With a user namespace, before it is entered: makes the pipes among the descriptors (-1: none) the
-// process', so that it may open them by name (/dev/stdout). Afterwards their owner would be unknown.
+// process', so that it may open them by name (/dev/stdout). Afterwards their owner would be
+// unknown.
 void GiveStdio(const ProcessView& process, const int stdio[3]);
 
 // Opens the slave of a new terminal on `devpts` (verified), sends the master to the shim, and
 // returns the slave. -1 with g_error.
 int OpenTerminal(int devpts, const ProcessView& process, int status);
 
-// What LSMs are to make of the program and of its keys, told from a procfs of the own PID namespace. False and g_error.
+// What LSMs are to make of the program and of its keys, told from a procfs of the own PID
+// namespace. False and g_error.
 bool SetLabels(const ProcessView& process);
 
-// Clones a child of the shim's in the PID namespace that setns(2) has chosen, or with `flags` in new ones, and tells
-// the shim of it. Returns in that child only, once the shim has answered kGo; this process, a helper, ends.
+// Clones a child of the shim's in the PID namespace that setns(2) has chosen, or with `flags` in
+// new ones, and tells the shim of it. Returns in that child only, once the shim has answered kGo;
+// this process, a helper, ends.
 void GiveBirth(uint64_t flags, int status);
 
 struct RunOptions {
-  // The process joins a PID namespace whose other processes may trace it, so a helper gives birth to it once nothing
-  // of the outside is left: descriptors, root, capabilities that are not the program's. SetLabels() has been called.
-  // Without no_new_privs a filter takes CAP_SYS_ADMIN. The helper sets it, too, if it lets through what is left to be
-  // done; one that does not is the process' own to set, which has that capability until then.
+  // The process joins a PID namespace whose other processes may trace it, so a helper gives birth
+  // to it once nothing of the outside is left: descriptors, root, capabilities that are not the
+  // program's. SetLabels() has been called. Without no_new_privs a filter takes CAP_SYS_ADMIN. The
+  // helper sets it, too, if it lets through what is left to be done; one that does not is the
+  // process' own to set, which has that capability until then.
   bool joins;
-  // With all that done which needs no privilege of the program's own, waits on the status socket for kGo; when that
-  // closes first, the child ends.
+  // With all that done which needs no privilege of the program's own, waits on the status socket
+  // for kGo; when that closes first, the child ends.
   bool gated;
 };
 
 // The last part of every child, in its final namespaces and root: session, stdio, directory, the
-// container's keyring, labels, ids, capabilities, filter, execve. `stdio` are the descriptors for 0,
-// 1, 2 (-1: null). Only `status` survives of the others. Ends in the program or in ReportAndExit.
+// container's keyring, labels, ids, capabilities, filter, execve. `stdio` are the descriptors for
+// 0, 1, 2 (-1: null). Only `status` survives of the others. Ends in the program or in
+// ReportAndExit.
 [[noreturn]] void RunProcess(const ProcessView& process,
                              const Str& container_id,
                              const int stdio[3],

@@ -41,7 +41,8 @@ class ChildSignal : public Watch {
 Listener g_listener;
 ChildSignal g_child_signal;
 
-// It ends when nothing is left in its PID namespace, also no child of the shim's that is not reaped.
+// It ends when nothing is left in its PID namespace, also no child of the shim's that is not
+// reaped.
 void EndPodInit() {
   (void)g_pod.pod_init.Signal(SIGKILL);
   const uint64_t until = Now() + kInitWait;

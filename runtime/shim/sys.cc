@@ -6,7 +6,8 @@
 #include <time.h>
 
 #ifdef CRISP_SHIM_FREESTANDING
-// No C++ library is linked: these are all of it that the shim uses, and a plain `new` does not link.
+// No C++ library is linked: these are all of it that the shim uses, and a plain `new` does not
+// link.
 void operator delete(void* memory) noexcept { free(memory); }
 void operator delete(void* memory, size_t) noexcept { free(memory); }
 extern "C" void __cxa_pure_virtual() { abort(); }
@@ -50,7 +51,8 @@ int SysPidfdSignal(int pidfd, int signal) {
 }
 int SysOpenat2(int dirfd, const char* path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
-  // EAGAIN: a rename anywhere on the machine raced with "..". Whoever renames without end must not hold this up.
+  // EAGAIN: a rename anywhere on the machine raced with "..". Whoever renames without end must not
+  // hold this up.
   int fd = -1;
   for (int attempt = 0; attempt < 1000; ++attempt) {
     fd = Call(SYS_openat2, dirfd, path, &how, sizeof(how));

@@ -46,7 +46,8 @@ bool Refuse(Code code, const char* step, const char* object = "");
 template <class View>
 bool ReadPlan(const char* bytes, size_t size, PlanKind kind, View* view) {
   if (ParsePlan(bytes, size, kind, view)) return true;
-  if (IsLaterPlan(bytes, size)) return Refuse(kFailedPrecondition, "the plan is of a later version than this shim reads");
+  if (IsLaterPlan(bytes, size))
+    return Refuse(kFailedPrecondition, "the plan is of a later version than this shim reads");
   return Refuse(kInvalidArgument, "malformed plan");
 }
 
@@ -143,8 +144,8 @@ bool WriteFileAt(int dirfd, const char* path, const char* data);
 // Nanoseconds since the epoch.
 uint64_t Now();
 
-// Where memory is gone one request fails and the shim goes on: everything that takes some can say so, and
-// there is no other `new`. What must not fail (exits, logs) takes none.
+// Where memory is gone one request fails and the shim goes on: everything that takes some can say
+// so, and there is no other `new`. What must not fail (exits, logs) takes none.
 
 // malloc'ed, and a copy that is (with a NUL behind it). nullptr and g_error.
 void* Allocate(size_t size);  // zeroed

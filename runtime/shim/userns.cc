@@ -44,8 +44,11 @@ bool StartHolder(uint64_t flags, UsernsHolder* holder) {
   return pid > 0 || Fail("create a user namespace");
 }
 
-bool MapHolder(const UsernsHolder& holder, const List<IdMapView>& uids, const List<IdMapView>& gids) {
-  return WriteMaps(holder.child.pid, "uid_map", uids) && WriteMaps(holder.child.pid, "gid_map", gids);
+bool MapHolder(const UsernsHolder& holder,
+               const List<IdMapView>& uids,
+               const List<IdMapView>& gids) {
+  return WriteMaps(holder.child.pid, "uid_map", uids) &&
+         WriteMaps(holder.child.pid, "gid_map", gids);
 }
 
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps) {

@@ -15,7 +15,9 @@ struct UsernsHolder {
 
 // `flags` for clone(2). False and g_error on failure.
 bool StartHolder(uint64_t flags, UsernsHolder* holder);
-bool MapHolder(const UsernsHolder& holder, const List<IdMapView>& uids, const List<IdMapView>& gids);
+bool MapHolder(const UsernsHolder& holder,
+               const List<IdMapView>& uids,
+               const List<IdMapView>& gids);
 
 // A descriptor of a new user namespace with these maps; -1 and g_error.
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps);

@@ -20,7 +20,7 @@ enum class NamespaceMode : uint8_t {
   kPod,      // the pod's shared one
   kPrivate,  // the container's own
   kHost,
-  kTarget,   // PID only: of the process target_pid
+  kTarget,  // PID only: of the process target_pid
 };
 
 }  // namespace crisp::runtime

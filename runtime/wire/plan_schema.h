@@ -13,15 +13,18 @@ namespace crisp::runtime {
 //   integer = little endian, its own width, unaligned      bool, enum = one byte
 //   string  = u32 size, bytes, NUL (not counted)            list = u32 count, u32 bytes, element*
 //
-// A shim outlives the daemon that started it, so a daemon writes a plan for what the shim at hand reads, and a
-// shim reads plans of every version up to its own. Fields are only ever added, each at the end of its struct:
+// A shim outlives the daemon that started it, so a daemon writes a plan for what the shim at hand
+// reads, and a shim reads plans of every version up to its own. Fields are only ever added, each at
+// the end of its struct:
 //   1. raise kPlanVersion, unless no release has had it yet;
-//   2. add the field here as `io.Since(<that version>, "<its name in messages>", thing, &T::field)`;
-//   3. give it a default that means "as before" in launch_plan.h, and let plan_golden_test write the new bytes.
+//   2. add the field here as `io.Since(<that version>, "<its name in messages>", thing,
+//   &T::field)`;
+//   3. give it a default that means "as before" in launch_plan.h, and let plan_golden_test write
+//   the new bytes.
 // A plan whose field an older shim lacks is refused by that name, unless the field has its default.
 
 constexpr uint32_t kPlanMagic = 0x4e4c5043;  // "CPLN"
-constexpr uint16_t kFirstPlanVersion = 3;  // of the first release; its shims do not say it
+constexpr uint16_t kFirstPlanVersion = 3;    // of the first release; its shims do not say it
 constexpr uint16_t kPlanVersion = 4;
 
 enum class PlanKind : uint16_t { kPod = 1, kContainer = 2, kExec = 3 };

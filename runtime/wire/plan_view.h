@@ -188,8 +188,9 @@ void Describe(Io& io, RlimitView& value) {
   io(value.hard);
 }
 
-// A cursor over the bytes of a plan of `version`, or of a message, whose fields have no versions. After the first thing that does not fit, ok() is false and every later
-// read leaves its target as it was.
+// A cursor over the bytes of a plan of `version`, or of a message, whose fields have no versions.
+// After the first thing that does not fit, ok() is false and every later read leaves its target as
+// it was.
 class PlanReader {
  public:
   PlanReader(const char* begin, const char* end, uint16_t version = kPlanVersion)
@@ -312,14 +313,16 @@ inline bool IsLaterPlan(const char* data, size_t size) {
   return header.magic == kPlanMagic && header.version > kPlanVersion;
 }
 
-// Whether [data, data+size) is a well-formed plan of `kind`, of this version or an earlier one; fills `view` if so.
+// Whether [data, data+size) is a well-formed plan of `kind`, of this version or an earlier one;
+// fills `view` if so.
 template <class View>
 bool ParsePlan(const char* data, size_t size, PlanKind kind, View* view) {
   PlanHeader header;
   if (size < sizeof(header)) return false;
   memcpy(&header, data, sizeof(header));
-  if (header.magic != kPlanMagic || header.version < kFirstPlanVersion || header.version > kPlanVersion ||
-      header.size != size || header.kind != static_cast<uint16_t>(kind)) {
+  if (header.magic != kPlanMagic || header.version < kFirstPlanVersion ||
+      header.version > kPlanVersion || header.size != size ||
+      header.kind != static_cast<uint16_t>(kind)) {
     return false;
   }
   PlanReader reader(data + sizeof(header), data + size, header.version);

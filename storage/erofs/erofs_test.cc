@@ -77,7 +77,8 @@ class Snapshot {
     std::string line = absl::StrFormat("%o %d:%d", st.st_mode, st.st_uid, st.st_gid);
     const bool whiteout = S_ISCHR(st.st_mode) && st.st_rdev == 0;
     // A directory that no entry described has the time of its making.
-    const bool now = S_ISDIR(st.st_mode) && absl::FromTimeT(st.st_mtime) > absl::Now() - absl::Hours(1);
+    const bool now =
+        S_ISDIR(st.st_mode) && absl::FromTimeT(st.st_mtime) > absl::Now() - absl::Hours(1);
     if (!whiteout && !now && timeless_.count(name) == 0) {
       absl::StrAppend(&line, " @", st.st_mtim.tv_sec, ".", st.st_mtim.tv_nsec);
     }

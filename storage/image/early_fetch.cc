@@ -33,7 +33,8 @@ BlobsUnderWay::Hold BlobsUnderWay::AddLocked(const std::string& digest, bool fir
 }
 
 absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Cancel& cancel) {
-  const auto over = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return first_.count(digest) == 0; };
+  const auto over = [&]()
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return first_.count(digest) == 0; };
   absl::MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&over), kPoll)) {
     CRISP_RETURN_IF_ERROR(cancel.Check("wait for a layer"));
@@ -45,9 +46,10 @@ absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
                                                               Cancel cancel,
                                                               BlobsUnderWay::Hold hold) {
   std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(std::move(cancel), std::move(hold)));
-  CRISP_ASSIGN_OR_RETURN(
-      fetch->thread_,
-      Thread::Start("early-fetch", [self = fetch.get(), work = std::move(work)] { self->Run(work); }));
+  CRISP_ASSIGN_OR_RETURN(fetch->thread_,
+                         Thread::Start("early-fetch", [self = fetch.get(), work = std::move(work)] {
+                           self->Run(work);
+                         }));
   return fetch;
 }
 

@@ -36,13 +36,15 @@ TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
 TEST(EarlyFetchTest, ErrorsAreTheWorks) {
   ASSERT_OK_AND_ASSIGN(
       const auto fetch,
-      EarlyFetch::Begin([](const Cancel&) { return absl::DataLossError("wrong digest"); }, Cancel()));
+      EarlyFetch::Begin([](const Cancel&) { return absl::DataLossError("wrong digest"); },
+                        Cancel()));
   EXPECT_THAT(fetch->Wait(Cancel()), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST(EarlyFetchTest, EndsWithItsObjectWhenNobodyWantsIt) {
   absl::Status ended;
-  ASSERT_OK(EarlyFetch::Begin([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()));
+  ASSERT_OK(
+      EarlyFetch::Begin([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()));
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
 }
 
@@ -57,8 +59,9 @@ TEST(EarlyFetchTest, EitherCancellationEndsIt) {
 TEST(EarlyFetchTest, HoldsItsBlobAsLongAsItIsThere) {
   BlobsUnderWay blobs;
   {
-    ASSERT_OK_AND_ASSIGN(const auto fetch, EarlyFetch::Begin([](const Cancel&) { return absl::OkStatus(); },
-                                                             Cancel(), blobs.AddFirst("a")));
+    ASSERT_OK_AND_ASSIGN(const auto fetch,
+                         EarlyFetch::Begin([](const Cancel&) { return absl::OkStatus(); }, Cancel(),
+                                           blobs.AddFirst("a")));
     EXPECT_EQ(blobs.AddFirst("a"), nullptr);
   }
   EXPECT_NE(blobs.AddFirst("a"), nullptr);

@@ -37,9 +37,9 @@ absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char*
   return strings;
 }
 
-// What one index entry calls the image: containerd's annotation, else a full reference in OCI's. The name
-// with the entry's own digest is the image's as well, as after a pull. A digest that the entry has not is
-// nobody's word.
+// What one index entry calls the image: containerd's annotation, else a full reference in OCI's.
+// The name with the entry's own digest is the image's as well, as after a pull. A digest that the
+// entry has not is nobody's word.
 std::vector<std::string> NamesOf(const IndexEntry& entry) {
   for (const std::string& text : {entry.image_name, entry.ref_name}) {
     // A bare tag ("latest") is what OCI allows there; it names no repository.
@@ -56,8 +56,8 @@ std::vector<std::string> NamesOf(const IndexEntry& entry) {
   return {};
 }
 
-// Entries that are platforms of one image: those of one name, or all that have none. Of these only what this
-// node runs is wanted, if there is any.
+// Entries that are platforms of one image: those of one name, or all that have none. Of these only
+// what this node runs is wanted, if there is any.
 std::vector<IndexEntry> ForThisNode(const std::vector<IndexEntry>& entries) {
   std::map<std::string, std::vector<IndexEntry>> by_name;
   std::vector<std::string> order;
@@ -97,10 +97,12 @@ bool IsAttestation(const IndexEntry& entry) {
 absl::StatusOr<std::vector<DockerArchiveEntry>> ParseDockerManifest(absl::string_view bytes) {
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(bytes, {.max_bytes = kMaxManifestBytes}));
   if (!json.is_array()) return absl::InvalidArgumentError("manifest.json: not a list");
-  if (json.size() > kMaxImages) return absl::ResourceExhaustedError("manifest.json: too many images");
+  if (json.size() > kMaxImages)
+    return absl::ResourceExhaustedError("manifest.json: too many images");
   std::vector<DockerArchiveEntry> entries;
   for (const Json& item : json) {
-    if (!item.is_object()) return absl::InvalidArgumentError("manifest.json: not a list of objects");
+    if (!item.is_object())
+      return absl::InvalidArgumentError("manifest.json: not a list of objects");
     DockerArchiveEntry entry;
     CRISP_ASSIGN_OR_RETURN(entry.config, JsonString(item, "Config"));
     CRISP_ASSIGN_OR_RETURN(entry.layers, Strings(item, "Layers"));
@@ -195,7 +197,8 @@ absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& ca
     return absl::InvalidArgumentError("neither an OCI layout nor a docker archive");
   }
   if (!docker.ok()) return docker.status();
-  CRISP_ASSIGN_OR_RETURN(const std::vector<DockerArchiveEntry> entries, ParseDockerManifest(*docker));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<DockerArchiveEntry> entries,
+                         ParseDockerManifest(*docker));
   for (const DockerArchiveEntry& entry : entries) {
     CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromDocker(entry, cancel));
     images.push_back(std::move(image));
@@ -211,11 +214,13 @@ absl::Status ImageArchive::FromLayout(const ImageIndex& index, std::vector<Archi
     const std::string& type = entry.descriptor.media_type;
     const bool possible = (IsIndexType(type) || IsManifestType(type)) && !IsAttestation(entry);
     if (possible) candidates.push_back(entry);
-    if (!possible) passed_over.push_back(absl::StrCat(entry.descriptor.digest, " (", ShownBytes(type), ")"));
+    if (!possible)
+      passed_over.push_back(absl::StrCat(entry.descriptor.digest, " (", ShownBytes(type), ")"));
   }
   for (const IndexEntry& entry : ForThisNode(candidates)) {
     absl::StatusOr<std::optional<ArchivedImage>> found = FromEntry(entry, 0);
-    if (!found.ok()) return Annotate(found.status(), absl::StrCat("archive: ", entry.descriptor.digest));
+    if (!found.ok())
+      return Annotate(found.status(), absl::StrCat("archive: ", entry.descriptor.digest));
     if (!found->has_value()) {
       passed_over.push_back(absl::StrCat(entry.descriptor.digest, " (an artifact)"));
       continue;
@@ -230,15 +235,18 @@ absl::Status ImageArchive::FromLayout(const ImageIndex& index, std::vector<Archi
       same->names.insert(same->names.end(), image.names.begin(), image.names.end());
       continue;
     }
-    if (images.size() >= kMaxImages) return absl::ResourceExhaustedError("archive: too many images");
+    if (images.size() >= kMaxImages)
+      return absl::ResourceExhaustedError("archive: too many images");
     images.push_back(std::move(image));
   }
   if (!images.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "archive: no container image in it; it has: ", passed_over.empty() ? "nothing" : absl::StrJoin(passed_over, ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrCat("archive: no container image in it; it has: ",
+                   passed_over.empty() ? "nothing" : absl::StrJoin(passed_over, ", ")));
 }
 
-absl::StatusOr<std::optional<ArchivedImage>> ImageArchive::FromEntry(const IndexEntry& entry, int depth) {
+absl::StatusOr<std::optional<ArchivedImage>> ImageArchive::FromEntry(const IndexEntry& entry,
+                                                                     int depth) {
   if (depth > kMaxIndexDepth) return absl::InvalidArgumentError("indexes nested too deep");
   CRISP_ASSIGN_OR_RETURN(const std::string bytes, ReadBlob(entry.descriptor, kMaxManifestBytes));
   if (!IsIndexType(entry.descriptor.media_type)) {

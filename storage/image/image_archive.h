@@ -21,11 +21,12 @@ struct ArchivedImage {
 
 // One image as `docker save` lists it in manifest.json.
 struct DockerArchiveEntry {
-  std::string config;               // paths inside the archive
+  std::string config;  // paths inside the archive
   std::vector<std::string> layers;
-  std::vector<std::string> tags;    // as written
+  std::vector<std::string> tags;  // as written
 };
-// Outside bytes: InvalidArgument for anything but the documented form, ResourceExhausted for too much.
+// Outside bytes: InvalidArgument for anything but the documented form, ResourceExhausted for too
+// much.
 absl::StatusOr<std::vector<DockerArchiveEntry>> ParseDockerManifest(absl::string_view bytes);
 
 // An OCI layout or `docker save` archive that was unpacked into a directory whose contents are not
@@ -36,9 +37,9 @@ class ImageArchive : public RegistrySession {
   // `dir_fd`: the unpacked archive.
   explicit ImageArchive(int dir_fd) : dir_(dir_fd) {}
 
-  // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several platforms
-  // under one name, or without any, it is this node's. InvalidArgument when it is neither kind, malformed or
-  // has no image; DataLoss when a digest does not match.
+  // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several
+  // platforms under one name, or without any, it is this node's. InvalidArgument when it is neither
+  // kind, malformed or has no image; DataLoss when a digest does not match.
   absl::StatusOr<std::vector<ArchivedImage>> Images(const Cancel& cancel);
 
   absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;

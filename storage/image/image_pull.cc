@@ -58,8 +58,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
   ++operation->waiters;
   absl::Status left;
   while (!operation->done && left.ok()) {
-    const absl::Time until =
-        std::min(cancel.deadline(), absl::Now() + absl::Milliseconds(50));
+    const absl::Time until = std::min(cancel.deadline(), absl::Now() + absl::Milliseconds(50));
     changed_.WaitWithDeadline(&mutex_, until);
     left = cancel.Check(absl::StrCat("pull ", reference));
     if (left.ok() && closing_) left = absl::CancelledError("the image store is closing");
@@ -76,22 +75,23 @@ absl::Status ImageStoreImpl::StartPull(const std::string& key,
                                        const RegistryAuth& auth,
                                        std::shared_ptr<PullOperation> operation) {
   const int64_t number = next_pull_++;
-  CRISP_ASSIGN_OR_RETURN(Thread thread, Thread::Start("pull", [this, number, key, reference, auth, operation] {
-    std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
-    const Cancel until_nobody_waits(absl::InfiniteFuture(),
-                                    [operation] { return operation->abandoned.load(); });
-    absl::StatusOr<std::string> result = RunPull(reference, auth, until_nobody_waits, broker);
-    if (!result.ok()) Kick();
-    absl::MutexLock finished(&mutex_);
-    operation->result = std::move(result);
-    operation->done = true;
-    const auto it = pulls_.find(key);
-    if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
-    const auto self = pull_threads_.find(number);
-    ended_pulls_.push_back(std::move(self->second));
-    pull_threads_.erase(self);
-    changed_.SignalAll();
-  }));
+  CRISP_ASSIGN_OR_RETURN(
+      Thread thread, Thread::Start("pull", [this, number, key, reference, auth, operation] {
+        std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
+        const Cancel until_nobody_waits(absl::InfiniteFuture(),
+                                        [operation] { return operation->abandoned.load(); });
+        absl::StatusOr<std::string> result = RunPull(reference, auth, until_nobody_waits, broker);
+        if (!result.ok()) Kick();
+        absl::MutexLock finished(&mutex_);
+        operation->result = std::move(result);
+        operation->done = true;
+        const auto it = pulls_.find(key);
+        if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
+        const auto self = pull_threads_.find(number);
+        ended_pulls_.push_back(std::move(self->second));
+        pull_threads_.erase(self);
+        changed_.SignalAll();
+      }));
   // The thread ends with this lock held by itself, so it finds this.
   pull_threads_[number] = std::move(thread);
   return absl::OkStatus();
@@ -101,8 +101,8 @@ absl::StatusOr<std::shared_ptr<UnpackBroker>> ImageStoreImpl::Broker() {
   absl::MutexLock lock(&starting_broker_);
   std::shared_ptr<UnpackBroker> broker = broker_.lock();
   if (broker == nullptr || !broker->alive()) {
-    CRISP_ASSIGN_OR_RETURN(
-        broker, UnpackBroker::Start(absl::StrCat("/proc/self/fd/", unpacker_.get())));
+    CRISP_ASSIGN_OR_RETURN(broker,
+                           UnpackBroker::Start(absl::StrCat("/proc/self/fd/", unpacker_.get())));
     broker_ = broker;
   }
   return broker;
@@ -133,8 +133,8 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
   return Ingest(image, *session, *sync, early, names, options_.keep_layer_blobs, cancel);
 }
 
-// Which layer a blob is only the config tells; until it is there, the first of those that no layer of the
-// store came from are on their way.
+// Which layer a blob is only the config tells; until it is there, the first of those that no layer
+// of the store came from are on their way.
 void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
                                 RegistrySession& session,
                                 StoreSync& sync,
@@ -151,8 +151,9 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
   for (const Descriptor& layer : layers) {
     const auto it = wanted.find(layer.digest);
     if (it == wanted.end()) continue;
-    auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
-                                              MakesLayerImages(layers.size()), options_.keep_layer_blobs);
+    auto fetch =
+        std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
+                                     MakesLayerImages(layers.size()), options_.keep_layer_blobs);
     // Where there is no thread to be had it is not early.
     if (fetch->Begin(cancel, std::move(it->second)).ok()) early.Add(layer.digest, std::move(fetch));
     wanted.erase(it);
@@ -172,7 +173,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   std::atomic<size_t> next{0};
   std::shared_ptr<UnpackBroker> broker;  // that the first layer started serves the others too
   // The first failure stops the rest; outside cancellation keeps its own error.
-  const Cancel until_failure(cancel.deadline(), [&] { return failed || !cancel.Check("pull").ok(); });
+  const Cancel until_failure(cancel.deadline(),
+                             [&] { return failed || !cancel.Check("pull").ok(); });
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
   auto work = [&] {
     for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
@@ -243,10 +245,8 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
     CRISP_ASSIGN_OR_RETURN(const UniqueFd target, MakeLayerFs(paths_, number));
     CRISP_ASSIGN_OR_RETURN(const TreeCount count, inherited.Make(target.get()));
     std::move(discard).Cancel();
-    return LayerRecord{.diff_id = key,
-                       .number = number,
-                       .inodes = count.inodes,
-                       .disk_bytes = count.disk_bytes};
+    return LayerRecord{
+        .diff_id = key, .number = number, .inodes = count.inodes, .disk_bytes = count.disk_bytes};
   };
   CRISP_ASSIGN_OR_RETURN(const LayerStore::Lease lease, layers_->Acquire(key, build, cancel));
   leases.emplace(key, lease);

@@ -17,22 +17,22 @@
 namespace crisp::storage {
 
 struct ImageStoreOptions {
-  std::string root;                           // e.g. /var/lib/crisp; created 0700 when absent
+  std::string root;                               // e.g. /var/lib/crisp; created 0700 when absent
   std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
-  std::vector<std::string> pinned_images;     // references or globs reported as pinned
-  std::string unpacker;                       // path of crisp-unpacker; opened once, by Open()
-  int max_parallel_downloads = 4;             // layers per image
+  std::vector<std::string> pinned_images;         // references or globs reported as pinned
+  std::string unpacker;                           // path of crisp-unpacker; opened once, by Open()
+  int max_parallel_downloads = 4;                 // layers per image
   int max_parallel_unpacks = 4;
-  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and writing.
-  // Without them Export() asks the registry again. What was imported is always kept.
+  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and
+  // writing. Without them Export() asks the registry again. What was imported is always kept.
   bool keep_layer_blobs = false;
   absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
   // Of one layer, uncompressed; beyond it the pull fails with ResourceExhausted.
   uint64_t max_layer_bytes = uint64_t{256} << 30;
   uint64_t max_layer_files = 10'000'000;
   absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
-  // New layers become EROFS images, if this kernel can mount them from files; else directories. What is
-  // there stays as it is.
+  // New layers become EROFS images, if this kernel can mount them from files; else directories.
+  // What is there stays as it is.
   bool layer_images = false;
 };
 
@@ -47,9 +47,10 @@ class ImageStore {
 
   // Pulls `reference` (tag, digest or bare name) and returns the image id. Pulls of the same image
   // join, layers are fetched and unpacked once however many pulls want them. InvalidArgument for a
-  // bad reference, NotFound, Unauthenticated/PermissionDenied, DeadlineExceeded (deadline or stall),
-  // DataLoss (digest, size or diff_id mismatch), Unavailable with "RegistryUnavailable" first when
-  // no host could be reached. No failure leaves a name, and what was fetched partially is collected.
+  // bad reference, NotFound, Unauthenticated/PermissionDenied, DeadlineExceeded (deadline or
+  // stall), DataLoss (digest, size or diff_id mismatch), Unavailable with "RegistryUnavailable"
+  // first when no host could be reached. No failure leaves a name, and what was fetched partially
+  // is collected.
   virtual absl::StatusOr<std::string> Pull(const std::string& reference,
                                            const RegistryAuth& auth,
                                            const Cancel& cancel) = 0;
@@ -76,8 +77,9 @@ class ImageStore {
   // NotFound when the image is gone.
   virtual absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                                   absl::string_view image_id) = 0;
-  // What was prepared under `key` is from now on `container_id`'s; the directories keep their names.
-  // NotFound when nothing is, AlreadyExists when that has something already; then nothing changes.
+  // What was prepared under `key` is from now on `container_id`'s; the directories keep their
+  // names. NotFound when nothing is, AlreadyExists when that has something already; then nothing
+  // changes.
   virtual absl::Status Rekey(absl::string_view key, absl::string_view container_id) = 0;
   // Pins the image's layers under `key` without writable directories (image volumes).
   virtual absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) = 0;
@@ -90,14 +92,14 @@ class ImageStore {
   virtual absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const = 0;
 
   // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
-  // images) it brought. Verified exactly like a pull. `name`, which may be empty, is one more tag for the
-  // archive's one image; InvalidArgument when there are several.
+  // images) it brought. Verified exactly like a pull. `name`, which may be empty, is one more tag
+  // for the archive's one image; InvalidArgument when there are several.
   virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                           const std::string& name,
                                                           const Cancel& cancel) = 0;
-  // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names that it is
-  // asked for by, by all it has when that is an id. Layers that were not kept come from the
-  // registry, without credentials: its errors, see RegistrySession.
+  // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names
+  // that it is asked for by, by all it has when that is an id. Layers that were not kept come from
+  // the registry, without credentials: its errors, see RegistrySession.
   virtual absl::Status Export(const std::vector<std::string>& references,
                               int fd,
                               const Cancel& cancel) = 0;

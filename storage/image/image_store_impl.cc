@@ -27,8 +27,8 @@ constexpr off_t kReserveBytes = 4 << 20;
 constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
 constexpr absl::Duration kRetryPeriod = absl::Seconds(1);
 
-// Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of their
-// file system: what is above may be one that cannot be written, or synced.
+// Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of
+// their file system: what is above may be one that cannot be written, or synced.
 absl::Status SyncUpwards(const std::string& folder) {
   dev_t device = 0;
   for (std::string dir = folder;; dir = dir.substr(0, std::max<size_t>(1, dir.rfind('/')))) {
@@ -42,8 +42,8 @@ absl::Status SyncUpwards(const std::string& folder) {
   }
 }
 
-// What one of so many unpackers may have for a zstd frame's window: a share of half of the memory that is
-// there, and what every frame is entitled to at least.
+// What one of so many unpackers may have for a zstd frame's window: a share of half of the memory
+// that is there, and what every frame is entitled to at least.
 uint64_t WindowShare(int unpackers) {
   constexpr uint64_t kLeast = uint64_t{128} << 20, kMost = uint64_t{2} << 30;
   uint64_t kib = 0;
@@ -89,8 +89,8 @@ ImageStoreImpl::ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Regist
       registry_(std::move(registry)),
       unpacks_(std::max(1, options_.max_parallel_unpacks)) {}
 
-absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(ImageStoreOptions options,
-                                                                 std::unique_ptr<Registry> registry) {
+absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(
+    ImageStoreOptions options, std::unique_ptr<Registry> registry) {
   std::unique_ptr<ImageStoreImpl> store(
       new ImageStoreImpl(std::move(options), std::move(registry)));
   CRISP_RETURN_IF_ERROR(Annotate(store->Start(), "open image store"));
@@ -125,12 +125,15 @@ absl::Status ImageStoreImpl::Start() {
   CRISP_ASSIGN_OR_RETURN(const bool all_told, containers_->Recover());
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> found, ListDir(paths_.layers()));
   if (!listed && !found.empty()) {
-    LogWarning("image_catalog_lost",
-               {{"layers", absl::StrCat(found.size())},
-                {"error", absl::StrCat(options_.root, "/images.db lists nothing: images have to be pulled again")}});
+    LogWarning(
+        "image_catalog_lost",
+        {{"layers", absl::StrCat(found.size())},
+         {"error", absl::StrCat(options_.root,
+                                "/images.db lists nothing: images have to be pulled again")}});
   }
   if (!all_told) {
-    LogWarning("unknown_layers_kept", {{"error", "containers stand on layers that nothing tells the numbers of"}});
+    LogWarning("unknown_layers_kept",
+               {{"error", "containers stand on layers that nothing tells the numbers of"}});
   }
   CRISP_RETURN_IF_ERROR(layers_->TrashStrangers(all_told));
   ChooseLayerForm();
@@ -143,8 +146,9 @@ void ImageStoreImpl::ChooseLayerForm() {
   const absl::Status able = ProbeErofs(paths_.ingest());
   layer_images_ = able.ok();
   if (able.ok()) return;
-  LogWarning("layers_are_directories",
-             {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
+  LogWarning(
+      "layers_are_directories",
+      {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
 }
 
 // True when the machine (not just the daemon) went down while the store was open.

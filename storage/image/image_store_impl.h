@@ -50,7 +50,9 @@ class ImageStoreImpl : public ImageStore {
   absl::Status Remove(absl::string_view reference) override;
   FsUsage ImageUsage() const override;
   absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
-  void MeasureContainers(const std::vector<std::string>& keys) override { containers_->Measure(keys); }
+  void MeasureContainers(const std::vector<std::string>& keys) override {
+    containers_->Measure(keys);
+  }
   FsUsage ContainersUsage() const override;
   absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                           absl::string_view image_id) override;
@@ -90,7 +92,8 @@ class ImageStoreImpl : public ImageStore {
   absl::Status StartPull(const std::string& key,
                          const ImageReference& reference,
                          const RegistryAuth& auth,
-                         std::shared_ptr<PullOperation> operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                         std::shared_ptr<PullOperation> operation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> RunPull(const ImageReference& reference,
                                       const RegistryAuth& auth,
                                       const Cancel& cancel,
@@ -134,8 +137,8 @@ class ImageStoreImpl : public ImageStore {
   const ImageStoreOptions options_;
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
-  // Of an image's layers; more become directories: each is a descriptor in the one message that hands a
-  // container's root and image volumes to its shim, which the kernel lets have 253.
+  // Of an image's layers; more become directories: each is a descriptor in the one message that
+  // hands a container's root and image volumes to its shim, which the kernel lets have 253.
   static constexpr size_t kMostLayerImages = 60;
   bool MakesLayerImages(size_t layers) const { return layer_images_ && layers <= kMostLayerImages; }
   bool layer_images_ = false;  // wanted, and possible

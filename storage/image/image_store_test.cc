@@ -24,8 +24,8 @@ TEST_P(ImageStoreTest, PullsAndFindsByEveryName) {
   EXPECT_EQ(*Pull("box"), id);
   const std::string target = registry_.images[kBox].target.digest;
   for (const std::string& name :
-       {id, id.substr(7), id.substr(7, 12), std::string("box"), std::string(kBox),
-        "box@" + target, "docker.io/library/box:latest@" + target}) {
+       {id, id.substr(7), id.substr(7, 12), std::string("box"), std::string(kBox), "box@" + target,
+        "docker.io/library/box:latest@" + target}) {
     ASSERT_OK_AND_ASSIGN(const Image image, store_->Find(name));
     EXPECT_EQ(image.id, id) << name;
     EXPECT_THAT(image.repo_tags, ElementsAre(kBox));
@@ -107,7 +107,8 @@ TEST_P(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK_AND_ASSIGN(const RootFs now, store_->PrepareContainer("c/1", id));
   EXPECT_EQ(*ReadFile(now.lower_dirs[1] + "/app"), "top");
   EXPECT_EQ(*ReadFile(root.upper_dir + "/f"), "x");
-  ASSERT_OK(AtomicWriteFile(root.upper_dir + "/large", std::string(100000, 'x'), 0600, Durability::kNone));
+  ASSERT_OK(AtomicWriteFile(root.upper_dir + "/large", std::string(100000, 'x'), 0600,
+                            Durability::kNone));
   const uint64_t before = store_->ContainerUsage("c/1")->used_bytes;
   store_->MeasureContainers({"nobody's", "c/1"});
   EXPECT_GE(store_->ContainerUsage("c/1")->used_bytes, before + 100000);
@@ -179,12 +180,14 @@ TEST_P(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
 }
 
 TEST_P(ImageStoreTest, EverybodyMayLookIntoAnImagesRoot) {
-  const std::pair<mode_t, mode_t> modes[] = {{0700, 0755}, {0555, 0555}, {01777, 01777}, {0750, 0755}};
+  const std::pair<mode_t, mode_t> modes[] = {
+      {0700, 0755}, {0555, 0555}, {01777, 01777}, {0750, 0755}};
   int count = 0;
   for (const auto& [mode, expected] : modes) {
     const std::string name = absl::StrCat("docker.io/library/root", ++count, ":latest");
     const std::string id = registry_.Put(
-        name, {TarBuilder().Add({.name = "./", .type = '5', .mode = mode, .uid = 7}).File("f").Build()});
+        name,
+        {TarBuilder().Add({.name = "./", .type = '5', .mode = mode, .uid = 7}).File("f").Build()});
     ASSERT_OK(Pull(absl::StrCat("root", count)));
     ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer(name, id));
     struct stat st {};
@@ -347,7 +350,8 @@ TEST_P(ImageStoreTest, IsOnTheDiskWhenItIsPulled) {
   registry_.Put(kBox, {base_, TarBuilder().File("usr/lib/app", "top").Build()});
   ASSERT_OK(Pull("box"));
   std::vector<std::string> files;
-  for (const std::string& blob : Entries("blobs/sha256")) files.push_back(root_ + "/blobs/sha256/" + blob);
+  for (const std::string& blob : Entries("blobs/sha256"))
+    files.push_back(root_ + "/blobs/sha256/" + blob);
   for (const std::string& number : Entries("layers")) {
     const std::string layer = root_ + "/layers/" + number;
     for (const char* name : {"/image.erofs", "/implicit_dirs", "/fs/etc/os", "/fs/usr/lib/app"}) {
@@ -371,7 +375,8 @@ TEST_P(ImageStoreTest, GivesUpLayersWhenThereIsNoConfig) {
 TEST_P(ImageStoreTest, APullWithoutAThreadFailsAlone) {
   registry_.Put(kBox, {base_, top_});
   ASSERT_TRUE(WithoutNewThreads([&] {
-    EXPECT_THAT(Pull("box"), StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("box")));
+    EXPECT_THAT(Pull("box"),
+                StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("box")));
   }));
   ASSERT_OK(store_->Pull("box", {}, Cancel(absl::Now() + absl::Minutes(1))));
   ExpectClean(2);
@@ -414,7 +419,8 @@ TEST_P(ImageStoreTest, ADamagedCatalogIsSetAside) {
   EXPECT_OK(store_->CollectGarbage());
   EXPECT_THAT(Entries("layers"), SizeIs(2));
   int set_aside = 0;
-  for (const std::string& name : Entries("")) set_aside += absl::StartsWith(name, "images.db.damaged-");
+  for (const std::string& name : Entries(""))
+    set_aside += absl::StartsWith(name, "images.db.damaged-");
   EXPECT_EQ(set_aside, 1);
   ASSERT_OK(Pull("box"));
   ASSERT_OK(store_->ReleaseContainer("c"));
@@ -510,10 +516,9 @@ TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
   EXPECT_EQ(absl::StartsWith(other.lower_dirs.back(), root_), !GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers,
-                         ImageStoreTest,
-                         ::testing::Bool(),
-                         [](const auto& form) { return form.param ? "Images" : "Directories"; });
+INSTANTIATE_TEST_SUITE_P(Layers, ImageStoreTest, ::testing::Bool(), [](const auto& form) {
+  return form.param ? "Images" : "Directories";
+});
 
 }  // namespace
 }  // namespace crisp::storage

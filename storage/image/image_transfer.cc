@@ -32,9 +32,8 @@ Json DescriptorJson(const Descriptor& descriptor) {
 }
 
 Descriptor Describe(absl::string_view media_type, absl::string_view bytes) {
-  return {.media_type = std::string(media_type),
-          .digest = Sha256Digest(bytes),
-          .size = bytes.size()};
+  return {
+      .media_type = std::string(media_type), .digest = Sha256Digest(bytes), .size = bytes.size()};
 }
 
 std::string BlobName(absl::string_view digest) {
@@ -128,8 +127,8 @@ struct ExportIndex {
   Json docker = Json::array();
 };
 
-// The manifest as pulled, but with the layers' blobs that are at hand (another image brought the same layer,
-// compressed otherwise). The config, and so the id, stays.
+// The manifest as pulled, but with the layers' blobs that are at hand (another image brought the
+// same layer, compressed otherwise). The config, and so the id, stays.
 absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
                                            const std::vector<LayerRecord>& layers) {
   CRISP_ASSIGN_OR_RETURN(Json json, ParseJson(image.manifest_bytes));
@@ -143,7 +142,8 @@ absl::StatusOr<std::string> ExportManifest(const ImageRecord& image,
   return same ? image.manifest_bytes : DumpJson(json);
 }
 
-using FetchLayer = std::function<absl::Status(const Descriptor& layer, const TarWriter::Sink& sink)>;
+using FetchLayer =
+    std::function<absl::Status(const Descriptor& layer, const TarWriter::Sink& sink)>;
 
 using FindIndex = std::function<absl::StatusOr<ImageCatalog::Index>(absl::string_view digest)>;
 
@@ -161,10 +161,11 @@ absl::Status ExportImage(const ImageRecord& image,
     const LayerRecord& layer = layers[i];
     const Descriptor& pulled = image.manifest.layers[i];
     const std::string name = BlobName(layer.blob_kept ? layer.blob_digest : pulled.digest);
-    CRISP_RETURN_IF_ERROR(
-        layer.blob_kept
-            ? tar.AddFile(name, paths.Blob(layer.blob_digest), layer.blob_size)
-            : tar.AddStream(name, pulled.size, [&](const auto& sink) { return fetch(pulled, sink); }));
+    CRISP_RETURN_IF_ERROR(layer.blob_kept
+                              ? tar.AddFile(name, paths.Blob(layer.blob_digest), layer.blob_size)
+                              : tar.AddStream(name, pulled.size, [&](const auto& sink) {
+                                  return fetch(pulled, sink);
+                                }));
     docker_layers.push_back(name);
   }
   CRISP_RETURN_IF_ERROR(tar.Add(BlobName(image.image.id), image.image.config_json));
@@ -183,13 +184,15 @@ absl::Status ExportImage(const ImageRecord& image,
       // It is the index's, or that of a manifest which this archive does not have.
       const absl::StatusOr<ImageCatalog::Index> kept = find_index(reference.digest);
       if (!kept.ok() || manifest != image.manifest_bytes) continue;
-      entry = {{"mediaType", kept->media_type}, {"digest", kept->digest}, {"size", kept->bytes.size()}};
+      entry = {
+          {"mediaType", kept->media_type}, {"digest", kept->digest}, {"size", kept->bytes.size()}};
       CRISP_RETURN_IF_ERROR(tar.Add(BlobName(kept->digest), kept->bytes));
     }
     entry["annotations"] = std::move(annotations);
     index.oci["manifests"].push_back(std::move(entry));
   }
-  if (index.oci["manifests"].size() == listed) index.oci["manifests"].push_back(DescriptorJson(descriptor));
+  if (index.oci["manifests"].size() == listed)
+    index.oci["manifests"].push_back(DescriptorJson(descriptor));
   index.docker.push_back({{"Config", BlobName(image.image.id)},
                           {"RepoTags", std::move(tags)},
                           {"Layers", std::move(docker_layers)}});
@@ -219,7 +222,8 @@ absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
     if (last.ok() || begun) break;
     CRISP_RETURN_IF_ERROR(cancel.Check("export"));
   }
-  return Annotate(last, absl::StrCat("export ", image.image.id, ": fetch a layer, which is not kept, again"));
+  return Annotate(
+      last, absl::StrCat("export ", image.image.id, ": fetch a layer, which is not kept, again"));
 }
 
 // By image: what it is asked for by.
@@ -233,7 +237,8 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ImageStoreImpl::
     all.insert(all.end(), image->image.repo_digests.begin(), image->image.repo_digests.end());
     const absl::StatusOr<ImageReference> parsed = ImageReference::Parse(reference);
     std::string named;
-    if (parsed.ok()) named = parsed->digest.empty() ? parsed->RepoTag() : parsed->RepoDigest(parsed->digest);
+    if (parsed.ok())
+      named = parsed->digest.empty() ? parsed->RepoTag() : parsed->RepoDigest(parsed->digest);
     const bool by_name = std::find(all.begin(), all.end(), named) != all.end();
     for (const std::string& name : by_name ? std::vector<std::string>{named} : all) {
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
@@ -255,16 +260,21 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
     if (known == names.end() || !done.insert(image->image.id).second) continue;
     // Pinned, so that a removal meanwhile takes no blob away.
     CRISP_ASSIGN_OR_RETURN(const std::vector<LayerRecord> layers,
-                           layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
-                             CRISP_RETURN_IF_ERROR(catalog_->Find(image->image.id).status());
-                             return image->config.diff_ids;
-                           }, cancel));
+                           layers_->Pin(
+                               [&]() -> absl::StatusOr<std::vector<std::string>> {
+                                 CRISP_RETURN_IF_ERROR(catalog_->Find(image->image.id).status());
+                                 return image->config.diff_ids;
+                               },
+                               cancel));
     auto unpin = absl::MakeCleanup([&] { layers_->Unpin(image->config.diff_ids); });
     const FetchLayer fetch = [&](const Descriptor& layer, const TarWriter::Sink& sink) {
       return FetchAgain(*image, layer, sink, cancel);
     };
-    const FindIndex find_index = [&](absl::string_view digest) { return catalog_->FindIndex(digest); };
-    CRISP_RETURN_IF_ERROR(ExportImage(*image, known->second, layers, paths_, fetch, find_index, tar, index));
+    const FindIndex find_index = [&](absl::string_view digest) {
+      return catalog_->FindIndex(digest);
+    };
+    CRISP_RETURN_IF_ERROR(
+        ExportImage(*image, known->second, layers, paths_, fetch, find_index, tar, index));
   }
   CRISP_RETURN_IF_ERROR(tar.Add("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   CRISP_RETURN_IF_ERROR(tar.Add("index.json", DumpJson(index.oci)));
@@ -273,14 +283,15 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
 }
 
 absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
-                                                               const std::string& name,
-                                                               const Cancel& cancel) {
+                                                                const std::string& name,
+                                                                const Cancel& cancel) {
   std::string tag;
   if (!name.empty()) {
     CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(name));
     tag = parsed.RepoTag();
     if (tag.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("import as ", name, ": an image's digest is its own; give a tag"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("import as ", name, ": an image's digest is its own; give a tag"));
     }
   }
   // The same confined child that unpacks layers unpacks the archive.
@@ -301,8 +312,8 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "read the archive to import");
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(
-        Annotate(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel), "read the archive"));
+    CRISP_RETURN_IF_ERROR(Annotate(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel),
+                                   "read the archive"));
   }
   CRISP_RETURN_IF_ERROR(Annotate(unpack->Finish(cancel).status(), "read the archive"));
   return ImportArchive(dir, tag, cancel);
@@ -315,12 +326,14 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
   ImageArchive archive(fd.get());
   CRISP_ASSIGN_OR_RETURN(std::vector<ArchivedImage> images, archive.Images(cancel));
   if (!tag.empty() && images.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("import as ", tag, ": the archive has ", images.size(), " images, and one can have the name"));
+    return absl::InvalidArgumentError(absl::StrCat("import as ", tag, ": the archive has ",
+                                                   images.size(),
+                                                   " images, and one can have the name"));
   }
   if (!tag.empty() && !images.empty()) {
     images[0].names.push_back(tag);
-    images[0].names.push_back(ImageReference::Parse(tag)->RepoDigest(images[0].image.target.digest));
+    images[0].names.push_back(
+        ImageReference::Parse(tag)->RepoDigest(images[0].image.target.digest));
   }
   std::vector<std::string> brought;
   for (const ArchivedImage& image : images) {

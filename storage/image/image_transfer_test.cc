@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 struct ImageTransferTest : ImageStoreTest {
-  absl::StatusOr<std::vector<std::string>> Import(const std::string& bytes, const std::string& name = "") {
+  absl::StatusOr<std::vector<std::string>> Import(const std::string& bytes,
+                                                  const std::string& name = "") {
     const UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
     CRISP_RETURN_IF_ERROR(WriteAll(file.get(), bytes, "memfd"));
     lseek(file.get(), 0, SEEK_SET);
@@ -38,8 +39,12 @@ struct Layout {
     return {{"mediaType", type}, {"digest", digest}, {"size", bytes.size()}};
   }
   // A manifest; `mark` makes it another image.
-  Json Image(const std::string& layer, const std::string& architecture = "amd64", const std::string& mark = "") {
-    const Json config = {{"architecture", architecture}, {"os", "linux"}, {"config", {{"User", mark}}},
+  Json Image(const std::string& layer,
+             const std::string& architecture = "amd64",
+             const std::string& mark = "") {
+    const Json config = {{"architecture", architecture},
+                         {"os", "linux"},
+                         {"config", {{"User", mark}}},
                          {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(layer)}}}}};
     const Json manifest = {{"schemaVersion", 2},
                            {"mediaType", kOciManifest},
@@ -48,23 +53,27 @@ struct Layout {
     return Blob(kOciManifest, DumpJson(manifest));
   }
   Json Artifact() {
-    const Json manifest = {{"schemaVersion", 2},
-                           {"mediaType", kOciManifest},
-                           {"artifactType", "application/spdx+json"},
-                           {"config", Blob("application/vnd.oci.empty.v1+json", "{}")},
-                           {"layers", Json::array({Blob("application/spdx+json", "{\"sbom\":1}")})}};
+    const Json manifest = {
+        {"schemaVersion", 2},
+        {"mediaType", kOciManifest},
+        {"artifactType", "application/spdx+json"},
+        {"config", Blob("application/vnd.oci.empty.v1+json", "{}")},
+        {"layers", Json::array({Blob("application/spdx+json", "{\"sbom\":1}")})}};
     return Blob(kOciManifest, DumpJson(manifest));
   }
   void List(Json entry, const std::string& name = "", const std::string& architecture = "") {
     if (!name.empty()) entry["annotations"] = {{"io.containerd.image.name", name}};
     if (!architecture.empty()) {
-      entry["platform"] = {{"os", architecture == "unknown" ? "unknown" : "linux"}, {"architecture", architecture}};
+      entry["platform"] = {{"os", architecture == "unknown" ? "unknown" : "linux"},
+                           {"architecture", architecture}};
     }
     index["manifests"].push_back(entry);
   }
   std::string Build() {
     return TarBuilder(tar)
-        .File("oci-layout", R"({"imageLayoutVersion":"1.0.0"})").File("index.json", DumpJson(index)).Build();
+        .File("oci-layout", R"({"imageLayoutVersion":"1.0.0"})")
+        .File("index.json", DumpJson(index))
+        .Build();
   }
   TarBuilder tar;
   std::set<std::string> blobs;
@@ -116,19 +125,21 @@ TEST_P(ImageTransferTest, KeepsLayersCompressedWhereAskedTo) {
 }
 
 TEST_P(ImageTransferTest, ImportsDockerArchives) {
-  const std::string config = DumpJson(
-      Json{{"architecture", "amd64"}, {"os", "linux"},
-           {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(base_)}}}}});
+  const std::string config =
+      DumpJson(Json{{"architecture", "amd64"},
+                    {"os", "linux"},
+                    {"rootfs", {{"type", "layers"}, {"diff_ids", {Sha256Digest(base_)}}}}});
   auto archive = [&](const std::string& layer) {
-    return Gzip(TarBuilder()
-                    .File("c.json", config)
-                    .Dir("l")
-                    .File("l/layer.tar", layer)
-                    .Symlink("link.tar", "l/layer.tar")
-                    .File("manifest.json", DumpJson(Json::array({{{"Config", "c.json"},
-                                                                 {"RepoTags", {"x/y:1"}},
-                                                                 {"Layers", {"link.tar"}}}})))
-                    .Build());
+    return Gzip(
+        TarBuilder()
+            .File("c.json", config)
+            .Dir("l")
+            .File("l/layer.tar", layer)
+            .Symlink("link.tar", "l/layer.tar")
+            .File("manifest.json",
+                  DumpJson(Json::array(
+                      {{{"Config", "c.json"}, {"RepoTags", {"x/y:1"}}, {"Layers", {"link.tar"}}}})))
+            .Build());
   };
   auto import = [&](const std::string& bytes) {
     UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
@@ -195,12 +206,15 @@ TEST_P(ImageTransferTest, NamesByDigestSurvive) {
   // Through an archive of its own, too, whether the digest is the manifest's or an index's.
   registry_.Put(kBox, {top_}, "indexed");
   ResolvedImage& pulled = registry_.images[kBox];
-  pulled.target_bytes = DumpJson(Json{{"schemaVersion", 2},
-                                      {"mediaType", kOciIndex},
-                                      {"manifests", Json::array({{{"mediaType", kOciManifest},
-                                                                 {"digest", pulled.manifest.digest},
-                                                                 {"size", pulled.manifest.size},
-                                                                 {"platform", {{"os", "linux"}, {"architecture", HostPlatform().architecture}}}}})}});
+  pulled.target_bytes = DumpJson(Json{
+      {"schemaVersion", 2},
+      {"mediaType", kOciIndex},
+      {"manifests",
+       Json::array(
+           {{{"mediaType", kOciManifest},
+             {"digest", pulled.manifest.digest},
+             {"size", pulled.manifest.size},
+             {"platform", {{"os", "linux"}, {"architecture", HostPlatform().architecture}}}}})}});
   pulled.target = {kOciIndex, Sha256Digest(pulled.target_bytes), pulled.target_bytes.size()};
   const std::string pinned = "docker.io/library/box@" + pulled.target.digest;
   ASSERT_OK(Pull("box"));
@@ -218,11 +232,13 @@ TEST_P(ImageTransferTest, AnImportCanNameAnImage) {
   Layout layout;
   layout.List(layout.Image(base_));
   EXPECT_THAT(Import(layout.Build(), "no name"), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(Import(layout.Build(), "x@" + Sha256Digest("x")), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Import(layout.Build(), "x@" + Sha256Digest("x")),
+              StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(*Import(layout.Build(), "mine"), ElementsAre("docker.io/library/mine:latest"));
   EXPECT_THAT(store_->Find("mine")->repo_digests, SizeIs(1));
   layout.List(layout.Image(base_, "amd64", "two"));
-  EXPECT_THAT(Import(layout.Build(), "mine"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 images")));
+  EXPECT_THAT(Import(layout.Build(), "mine"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 images")));
 }
 
 TEST_P(ImageTransferTest, AnExportHasTheNamesItIsAskedFor) {
@@ -241,10 +257,9 @@ TEST_P(ImageTransferTest, AnExportHasTheNamesItIsAskedFor) {
   EXPECT_THAT(*Import(all), ElementsAre("docker.io/x/one:1", "docker.io/x/two:2"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers,
-                         ImageTransferTest,
-                         ::testing::Bool(),
-                         [](const auto& form) { return form.param ? "Images" : "Directories"; });
+INSTANTIATE_TEST_SUITE_P(Layers, ImageTransferTest, ::testing::Bool(), [](const auto& form) {
+  return form.param ? "Images" : "Directories";
+});
 
 }  // namespace
 }  // namespace crisp::storage

@@ -1,5 +1,5 @@
-// What images mean, the same in both forms that layers are kept in: pulled, stacked as a container's root is,
-// and looked at.
+// What images mean, the same in both forms that layers are kept in: pulled, stacked as a
+// container's root is, and looked at.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -29,8 +29,8 @@ class LayerCasesTest : public ImageStoreTest {
   }
   std::string merged() const { return dir_.path() + "/merged"; }
 
-  // Pulls an image of these layers, bottom first, and shows its root (a container's, or one without a
-  // directory to write to) at merged().
+  // Pulls an image of these layers, bottom first, and shows its root (a container's, or one without
+  // a directory to write to) at merged().
   absl::Status Show(const std::vector<std::string>& tars, bool writable = true) {
     (void)umount2(merged().c_str(), MNT_DETACH);
     if (store_->Find("box").ok()) {
@@ -43,7 +43,8 @@ class LayerCasesTest : public ImageStoreTest {
                                                        : store_->PrepareView("c", id));
     CRISP_RETURN_IF_ERROR(MakeDirs(merged()));
     std::string options = absl::StrCat("lowerdir=", absl::StrJoin(root.lower_dirs, ":"));
-    if (writable) absl::StrAppend(&options, ",upperdir=", root.upper_dir, ",workdir=", root.work_dir);
+    if (writable)
+      absl::StrAppend(&options, ",upperdir=", root.upper_dir, ",workdir=", root.work_dir);
     if (mount("overlay", merged().c_str(), "overlay", 0, options.c_str()) != 0) {
       return ErrnoError(errno, "mount the root");
     }
@@ -68,7 +69,8 @@ class LayerCasesTest : public ImageStoreTest {
 
 // Names are bytes, as Go's archive/tar writes them into pax headers.
 TEST_P(LayerCasesTest, NamesAreBytes) {
-  const std::string latin = "caf\xe9", none = "\xff\xfe", composed = "caf\xc3\xa9", decomposed = "cafe\xcc\x81";
+  const std::string latin = "caf\xe9", none = "\xff\xfe", composed = "caf\xc3\xa9",
+                    decomposed = "cafe\xcc\x81";
   TarBuilder tar;
   for (const std::string& name : {latin, none, composed, decomposed}) {
     tar.Add({.name = "short", .content = name, .pax = {{"path", name}}});
@@ -76,7 +78,9 @@ TEST_P(LayerCasesTest, NamesAreBytes) {
   tar.Add({.name = "hard", .type = '1', .link = "x", .pax = {{"linkpath", latin}}});
   tar.Add({.name = "soft", .type = '2', .link = "x", .pax = {{"linkpath", none}}});
   tar.Add({.name = "x", .type = '5', .pax = {{"path", "dir\xe9"}}});
-  tar.Add({.name = "x", .content = "in", .pax = {{"path", "im\xe9/f"}, {"SCHILY.xattr.user.k", "\xfe"}}});
+  tar.Add({.name = "x",
+           .content = "in",
+           .pax = {{"path", "im\xe9/f"}, {"SCHILY.xattr.user.k", "\xfe"}}});
   ASSERT_OK(Show({TarBuilder().Dir("im\xe9", 0711).Build(), tar.Build()}));
   for (const std::string& name : {latin, none, composed, decomposed}) {
     EXPECT_EQ(*ReadFile(merged() + "/" + name), name);
@@ -122,13 +126,18 @@ TEST_P(LayerCasesTest, AWhiteoutOfNothingIsNoName) {
     EXPECT_THAT(Names("d"), ElementsAre("x"));
     EXPECT_EQ(Stat("d").st_mode & 07777, 0750u);
   }
-  // In an opaque directory, whichever comes first; in one that no lower layer has; through a symlink.
-  const std::string lower = TarBuilder().Dir("d").File("d/gone").File("d/old").Symlink("l", "d").Build();
-  ASSERT_OK(Show({lower, TarBuilder().Dir("d").File("d/.wh..wh..opq", "").File("d/.wh.gone", "").Build()}));
+  // In an opaque directory, whichever comes first; in one that no lower layer has; through a
+  // symlink.
+  const std::string lower =
+      TarBuilder().Dir("d").File("d/gone").File("d/old").Symlink("l", "d").Build();
+  ASSERT_OK(Show(
+      {lower, TarBuilder().Dir("d").File("d/.wh..wh..opq", "").File("d/.wh.gone", "").Build()}));
   EXPECT_THAT(Names("d"), IsEmpty());
-  ASSERT_OK(Show({lower, TarBuilder().Dir("d").File("d/.wh.gone", "").File("d/.wh..wh..opq", "").Build()}));
+  ASSERT_OK(Show(
+      {lower, TarBuilder().Dir("d").File("d/.wh.gone", "").File("d/.wh..wh..opq", "").Build()}));
   EXPECT_THAT(Names("d"), IsEmpty());
-  ASSERT_OK(Show({lower, TarBuilder().Dir("n").Dir("n/m").File("n/m/.wh.gone", "").File("n/m/f").Build()}));
+  ASSERT_OK(Show(
+      {lower, TarBuilder().Dir("n").Dir("n/m").File("n/m/.wh.gone", "").File("n/m/f").Build()}));
   EXPECT_THAT(Names("n/m"), ElementsAre("f"));
   ASSERT_OK(Show({TarBuilder().Dir("d").Symlink("l", "d").File("l/.wh.gone", "").Build()}));
   EXPECT_THAT(Names("d"), IsEmpty());
@@ -142,14 +151,16 @@ TEST_P(LayerCasesTest, AWhiteoutOfNothingIsNoName) {
 TEST_P(LayerCasesTest, AnOpaqueMarkerAtTheRootHidesAllLayersBelow) {
   TarBuilder lowest;
   lowest.Add({.name = "./", .type = '5', .mode = 0711}).File("a").Dir("e", 0700);
-  const std::vector<std::string> tars = {lowest.Build(), TarBuilder().File("a2").Build(),
-                                         TarBuilder().File(".wh..wh..opq", "").File("b").File("e/f").Build(),
-                                         TarBuilder().File("c").Build()};
+  const std::vector<std::string> tars = {
+      lowest.Build(), TarBuilder().File("a2").Build(),
+      TarBuilder().File(".wh..wh..opq", "").File("b").File("e/f").Build(),
+      TarBuilder().File("c").Build()};
   for (int again = 0; again < 2; ++again) {
     ASSERT_OK(Show(tars));
     EXPECT_THAT(Names(""), ElementsAre("b", "c", "e"));
     EXPECT_EQ(Stat("e").st_mode & 07777, 0755u);
-    EXPECT_EQ(Stat("").st_mode & 07777, 0755u) << "the lowest layer's 0711, which everybody may look into";
+    EXPECT_EQ(Stat("").st_mode & 07777, 0755u)
+        << "the lowest layer's 0711, which everybody may look into";
     Reopen();  // it is known still
   }
 }
@@ -183,16 +194,16 @@ TEST_P(LayerCasesTest, TimesBeforeTheEpochHaveFractions) {
 TEST_P(LayerCasesTest, NamesThatGoUpStayInside) {
   TarBuilder tar;
   tar.Dir("d").File("d/../a", "a").Hardlink("h", "d/../a").File("d/../../b");
-  EXPECT_THAT(Show({tar.Build()}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("leads upwards")));
+  EXPECT_THAT(Show({tar.Build()}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("leads upwards")));
   ASSERT_OK(Show({TarBuilder().Dir("d").File("d/../a", "a").Hardlink("h", "d/../a").Build()}));
   EXPECT_THAT(Names(""), ElementsAre("a", "d", "h"));
   EXPECT_EQ(*ReadFile(merged() + "/h"), "a");
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers,
-                         LayerCasesTest,
-                         ::testing::Bool(),
-                         [](const auto& form) { return form.param ? "Images" : "Directories"; });
+INSTANTIATE_TEST_SUITE_P(Layers, LayerCasesTest, ::testing::Bool(), [](const auto& form) {
+  return form.param ? "Images" : "Directories";
+});
 
 }  // namespace
 }  // namespace crisp::storage

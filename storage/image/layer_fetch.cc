@@ -85,7 +85,8 @@ ImageStoreImpl::LayerFetch::~LayerFetch() {
 
 absl::Status ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
   CRISP_ASSIGN_OR_RETURN(
-      early_, EarlyFetch::Begin([this](const Cancel& until) { return Make(until); }, cancel, std::move(hold)));
+      early_, EarlyFetch::Begin([this](const Cancel& until) { return Make(until); }, cancel,
+                                std::move(hold)));
   return absl::OkStatus();
 }
 
@@ -177,7 +178,8 @@ absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
   std::vector<std::string> paths;
   if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
   if (!result_.whiteout_dirs.empty()) paths.push_back(store_.paths_.WhiteoutDirs(number_));
-  if (keep_blob_) paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
+  if (keep_blob_)
+    paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
   paths.push_back(store_.paths_.LayerDir(number_));
   for (const std::string& path : paths) {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(path, O_RDONLY));
@@ -191,8 +193,8 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUn
   return LayerUnpack::Start(*broker_, target_.get(), store_.UnpackLimits(image_));
 }
 
-absl::Status ImageStoreImpl::LayerFetch::Fetch(const std::function<absl::Status(absl::string_view)>& sink,
-                                               const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::Fetch(
+    const std::function<absl::Status(absl::string_view)>& sink, const Cancel& cancel) {
   Gather pieces(sink);
   CRISP_RETURN_IF_ERROR(session_.FetchBlob(
       blob_, [&](absl::string_view bytes) { return pieces.Add(bytes); }, cancel));
@@ -220,14 +222,16 @@ absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack, const
   if (!result.ok()) return InLayer(result.status());
   result_ = *std::move(result);
   if (!result_.dropped_xattrs.empty()) {
-    LogInfo("layer_attributes_dropped", {{"layer", blob_.digest},
-                                         {"attributes", ShownBytes(absl::StrJoin(result_.dropped_xattrs, ","))}});
+    LogInfo("layer_attributes_dropped",
+            {{"layer", blob_.digest},
+             {"attributes", ShownBytes(absl::StrJoin(result_.dropped_xattrs, ","))}});
   }
   return absl::OkStatus();
 }
 
 absl::Status ImageStoreImpl::LayerFetch::Spool(const Cancel& cancel) {
-  return Fetch([&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); }, cancel);
+  return Fetch([&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); },
+               cancel);
 }
 
 absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
@@ -245,7 +249,8 @@ absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
   return FinishUnpack(*unpack, cancel);
 }
 
-void ImageStoreImpl::EarlyLayers::Add(const std::string& digest, std::unique_ptr<LayerFetch> layer) {
+void ImageStoreImpl::EarlyLayers::Add(const std::string& digest,
+                                      std::unique_ptr<LayerFetch> layer) {
   absl::MutexLock lock(&mutex_);
   layers_[digest] = std::move(layer);
 }
@@ -255,7 +260,8 @@ bool ImageStoreImpl::EarlyLayers::Has(const std::string& digest) const {
   return layers_.count(digest) > 0;
 }
 
-std::unique_ptr<ImageStoreImpl::LayerFetch> ImageStoreImpl::EarlyLayers::Take(const std::string& digest) {
+std::unique_ptr<ImageStoreImpl::LayerFetch> ImageStoreImpl::EarlyLayers::Take(
+    const std::string& digest) {
   absl::MutexLock lock(&mutex_);
   const auto it = layers_.find(digest);
   if (it == layers_.end()) return nullptr;

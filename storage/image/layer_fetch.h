@@ -22,9 +22,9 @@ namespace crisp::storage {
 // An empty directory for a layer's tree, 0755.
 absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number);
 
-// Makes one layer: downloads, verifies, unpacks; all overlapped when an unpacking slot is free, else
-// the download goes to disk first. That may begin before the config says which layer the blob is to be.
-// What does not become a layer is trash when this object goes.
+// Makes one layer: downloads, verifies, unpacks; all overlapped when an unpacking slot is free,
+// else the download goes to disk first. That may begin before the config says which layer the blob
+// is to be. What does not become a layer is trash when this object goes.
 class ImageStoreImpl::LayerFetch {
  public:
   // Store, session and sync outlive this object.
@@ -52,7 +52,8 @@ class ImageStoreImpl::LayerFetch {
   // Has what the layer consists of made durable at the pull's end.
   absl::Status AddToSync();
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack();
-  absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink, const Cancel& cancel);
+  absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink,
+                     const Cancel& cancel);
   absl::Status Streamed(const Cancel& cancel);
   absl::Status Spool(const Cancel& cancel);
   absl::Status UnpackSpooled(const Cancel& cancel);

@@ -12,7 +12,8 @@
 
 namespace crisp::storage {
 
-// A bounded stream of bytes from one thread to another. Thread-safe for one producer and one consumer.
+// A bounded stream of bytes from one thread to another. Thread-safe for one producer and one
+// consumer.
 class ByteRing {
  public:
   static constexpr size_t kCapacity = 1u << 20;

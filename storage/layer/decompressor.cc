@@ -21,11 +21,14 @@ constexpr char kGzipMagic[] = {'\x1f', '\x8b'};
 constexpr char kZstdMagic[] = {'\x28', '\xb5', '\x2f', '\xfd'};
 constexpr size_t kMagicBytes = 10;  // of the longest
 
-// What made a stream of a format that no layer has; empty: none that is known. "BZh" alone may be the name
-// that a tar begins with.
+// What made a stream of a format that no layer has; empty: none that is known. "BZh" alone may be
+// the name that a tar begins with.
 absl::string_view ForeignTool(absl::string_view head) {
   if (head.size() < kMagicBytes) return "";
-  if (absl::StartsWith(head, absl::string_view("\xfd" "7zXZ\0", 6))) return "xz";
+  if (absl::StartsWith(head, absl::string_view("\xfd"
+                                               "7zXZ\0",
+                                               6)))
+    return "xz";
   if (absl::StartsWith(head, "BZh") && absl::StartsWith(head.substr(4), "1AY&SY")) return "bzip2";
   if (absl::StartsWith(head, "\x04\x22\x4d\x18")) return "lz4";
   return "";
@@ -60,7 +63,8 @@ absl::Status ZstdError(size_t code, uint64_t window) {
   }
   return absl::ResourceExhaustedError(
       absl::StrCat("decompress: zstd: needs a window of more than ", window >> 20,
-                   " MiB, which is what one layer may have of this node's memory now (compress it without --long)"));
+                   " MiB, which is what one layer may have of this node's memory now (compress it "
+                   "without --long)"));
 }
 
 class Stream {
@@ -71,8 +75,9 @@ class Stream {
   absl::StatusOr<DecompressResult> Run() {
     CRISP_RETURN_IF_ERROR(Fill(kMagicBytes));
     if (const absl::string_view tool = ForeignTool(pending()); !tool.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "compressed by ", tool, ", not by gzip or zstd: ", tool, " -dc makes of it what can be read"));
+      return absl::InvalidArgumentError(absl::StrCat("compressed by ", tool,
+                                                     ", not by gzip or zstd: ", tool,
+                                                     " -dc makes of it what can be read"));
     }
     absl::Status status;
     if (StartsWith(kGzipMagic, sizeof(kGzipMagic))) {
@@ -105,8 +110,7 @@ class Stream {
         end_ -= begin_;
         begin_ = 0;
       }
-      CRISP_ASSIGN_OR_RETURN(const size_t n,
-                             source_(input_.get() + end_, kInputSize - end_));
+      CRISP_ASSIGN_OR_RETURN(const size_t n, source_(input_.get() + end_, kInputSize - end_));
       if (n == 0) at_end_ = true;
       end_ += n;
       result_.input_bytes += n;
@@ -181,10 +185,11 @@ class Stream {
 
   absl::Status Zstd() {
     const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(),
-                                                                    ZSTD_freeDCtx);
+                                                                     ZSTD_freeDCtx);
     if (context == nullptr) return absl::ResourceExhaustedError("decompress: no memory");
     int window_log = kZstdMinWindowLog;
-    while (window_log < kZstdMaxWindowLog && (uint64_t{2} << window_log) <= limits_.max_window) ++window_log;
+    while (window_log < kZstdMaxWindowLog && (uint64_t{2} << window_log) <= limits_.max_window)
+      ++window_log;
     (void)ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, window_log);
     const Buffer output = std::make_unique_for_overwrite<char[]>(kOutputSize);
     size_t hint = 1;  // 0: a frame is complete and flushed

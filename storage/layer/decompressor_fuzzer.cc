@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     at += n;
     return n;
   };
-  (void)crisp::storage::Decompress(
-      source, [](absl::string_view) { return absl::OkStatus(); }, {.max_output = 8 << 20});
+  (void)crisp::storage::Decompress(source, [](absl::string_view) { return absl::OkStatus(); },
+                                   {.max_output = 8 << 20});
   return 0;
 }

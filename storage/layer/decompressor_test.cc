@@ -95,7 +95,8 @@ TEST(Decompressor, StopsBombs) {
 
 // What a window of this many bits makes, without saying how long the content is.
 std::string WideZstdFrame(const std::string& bytes, int window_log) {
-  const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
+  const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(),
+                                                                   ZSTD_freeCCtx);
   (void)ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog, window_log);
   std::string out(ZSTD_compressBound(bytes.size()) + 64, '\0');
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
@@ -139,7 +140,10 @@ TEST(Decompressor, TakesWindowsUpToItsMemory) {
 
 TEST(Decompressor, NamesFormatsThatItDoesNotRead) {
   const std::string tail(20, 'x');
-  EXPECT_THAT(Inflate(absl::StrCat(absl::string_view("\xfd" "7zXZ\0", 6), tail)),
+  EXPECT_THAT(Inflate(absl::StrCat(absl::string_view("\xfd"
+                                                     "7zXZ\0",
+                                                     6),
+                                   tail)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("xz -dc")));
   EXPECT_THAT(Inflate("BZh91AY&SY" + tail),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bzip2 -dc")));

@@ -54,7 +54,8 @@ absl::Status SetXattrs(const LayerEntry& entry, const Set& set) {
 }
 
 std::string LinkTo(const LayerEntry& entry) {
-  return absl::StrCat("hard link to '", ShownName(entry.target), "', which must be in the same layer");
+  return absl::StrCat("hard link to '", ShownName(entry.target),
+                      "', which must be in the same layer");
 }
 
 bool HasSpecialBits(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
@@ -112,7 +113,8 @@ absl::Status LayerApplier::MakeParents(const std::string& path) {
 
 // Through symlinks a tree could be made deeper than any path says, too deep to be removed again.
 absl::Status LayerApplier::CheckDepth(int dir_fd, absl::string_view path) const {
-  struct stat root {}, here {};
+  struct stat root {
+  }, here{};
   if (fstat(root_, &root) != 0 || fstat(dir_fd, &here) != 0) return Failed("stat", path);
   UniqueFd up;
   for (int depth = 0; here.st_ino != root.st_ino || here.st_dev != root.st_dev; ++depth) {
@@ -144,8 +146,8 @@ absl::StatusOr<bool> LayerApplier::Clear(int parent, const LayerName& name, bool
   CRISP_RETURN_IF_ERROR(Forget(parent, name.base));
   // The cached parent may be what goes, or may have been reached through it.
   if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) cached_parent_.clear();
-  CRISP_RETURN_IF_ERROR(
-      Annotate(RemoveTreeAt(parent, name.base), absl::StrCat("layer entry '", ShownName(name.path()), "'")));
+  CRISP_RETURN_IF_ERROR(Annotate(RemoveTreeAt(parent, name.base),
+                                 absl::StrCat("layer entry '", ShownName(name.path()), "'")));
   return false;
 }
 
@@ -217,7 +219,8 @@ absl::Status LayerApplier::Link(int parent,
                                 const LayerName& name,
                                 const LayerName& target,
                                 const LayerEntry& entry) {
-  // The usual case in one step: the target is there and the name is free. `parent` is the cached one.
+  // The usual case in one step: the target is there and the name is free. `parent` is the cached
+  // one.
   const bool beside = target.parent == name.parent;
   UniqueFd opened;
   if (!beside) opened.reset(OpenAt2(root_, target.parent, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
@@ -305,7 +308,9 @@ absl::Status LayerApplier::File(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) {
+absl::Status LayerApplier::Write(absl::string_view bytes,
+                                 uint64_t offset,
+                                 const LayerEntry& entry) {
   if (!bytes.empty()) file_end_ = offset + bytes.size();
   while (!bytes.empty()) {
     const ssize_t n = pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));

@@ -66,9 +66,9 @@ class LayerApplier : public LayerSink {
   const int root_;
   UniqueFd cached_fd_;
   std::string cached_parent_;
-  UniqueFd file_;          // being written
-  uint64_t file_end_ = 0;  // of what was written to it
-  std::vector<LayerEntry> directories_;          // in archive order; finished at the end
+  UniqueFd file_;                                     // being written
+  uint64_t file_end_ = 0;                             // of what was written to it
+  std::vector<LayerEntry> directories_;               // in archive order; finished at the end
   absl::flat_hash_map<ino_t, std::string> implicit_;  // directories that no entry described yet
   bool root_described_ = false;
 };

@@ -72,7 +72,11 @@ TEST_F(LayerApplierTest, KeepsOwnersModesAndTimes) {
   TarBuilder tar;
   tar.Add({.name = "./", .type = '5', .mode = 0711});
   tar.Add({.name = "d/", .type = '5', .mode = 02775, .uid = 3, .gid = 4, .mtime = 1234});
-  tar.Add({.name = "d/su", .content = "#!", .mode = 04755, .uid = 10, .gid = 20,
+  tar.Add({.name = "d/su",
+           .content = "#!",
+           .mode = 04755,
+           .uid = 10,
+           .gid = 20,
            .pax = {{"mtime", "1500000000.123456789"}}});
   tar.Add({.name = "fifo", .type = '6', .mode = 0640});
   tar.Add({.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3});
@@ -108,10 +112,14 @@ TEST_F(LayerApplierTest, KeepsLongAndForeignNames) {
 }
 
 TEST_F(LayerApplierTest, ReadsExtendedAttributes) {
-  const std::string capability("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-                               "\x00\x00\x00\x00", 20);
+  const std::string capability(
+      "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+      "\x00\x00\x00\x00",
+      20);
   TarBuilder tar;
-  tar.Add({.name = "f", .mode = 0755, .uid = 5,
+  tar.Add({.name = "f",
+           .mode = 0755,
+           .uid = 5,
            .pax = {{"SCHILY.xattr.security.capability", capability},
                    {"SCHILY.xattr.user.note", "hello"},
                    {"SCHILY.xattr.user.overlay.opaque", "y"},

@@ -61,8 +61,8 @@ absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimi
 
 absl::Status LayerSink::CheckCounts(const LayerEntry& entry) {
   if (++content_.entries > limits_.max_entries) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("layer has more than ", limits_.max_entries, " files (image.max_layer_files)"));
+    return absl::ResourceExhaustedError(absl::StrCat("layer has more than ", limits_.max_entries,
+                                                     " files (image.max_layer_files)"));
   }
   if (limits_.look_around && content_.entries % ApplyLimits::kLookAroundEvery == 0) {
     CRISP_RETURN_IF_ERROR(limits_.look_around());
@@ -80,7 +80,8 @@ absl::Status LayerSink::CheckCounts(const LayerEntry& entry) {
 
 void LayerSink::NoteDropped(const std::string& xattr) {
   std::vector<std::string>& known = content_.dropped_xattrs;
-  if (known.size() >= kDroppedNames || std::find(known.begin(), known.end(), xattr) != known.end()) return;
+  if (known.size() >= kDroppedNames || std::find(known.begin(), known.end(), xattr) != known.end())
+    return;
   known.push_back(xattr);
 }
 
@@ -173,7 +174,8 @@ std::vector<std::string> LayerSink::WhiteoutParents() const {
 absl::Status LayerSink::List(const std::string& directory, std::vector<std::string>& list) {
   listed_bytes_ += directory.size() + 1;
   if (listed_bytes_ > limits_.max_listed_bytes) {
-    return absl::ResourceExhaustedError("layer has too many directories that are opaque, implied or hold whiteouts");
+    return absl::ResourceExhaustedError(
+        "layer has too many directories that are opaque, implied or hold whiteouts");
   }
   list.push_back(directory);
   return absl::OkStatus();

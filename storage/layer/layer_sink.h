@@ -59,12 +59,14 @@ struct ApplyLimits {
   static constexpr uint64_t kLookAroundEvery = 1024;
   size_t max_name = 4096;  // bytes of a path
   size_t max_component = 255;
-  int max_depth = 512;                  // components from the layer's root, symlinks resolved
-  size_t max_xattr_bytes = 1 << 20;     // of one entry
-  size_t max_listed_bytes = 32u << 20;  // of the names of all directories that are listed in LayerContent
+  int max_depth = 512;               // components from the layer's root, symlinks resolved
+  size_t max_xattr_bytes = 1 << 20;  // of one entry
+  size_t max_listed_bytes =
+      32u << 20;  // of the names of all directories that are listed in LayerContent
 };
 
-// A layer's name, taken apart; no component is empty, "." or "..", which takes the one before it away.
+// A layer's name, taken apart; no component is empty, "." or "..", which takes the one before it
+// away.
 struct LayerName {
   std::string parent;  // "" is the root
   std::string base;    // empty: the root itself
@@ -125,7 +127,8 @@ class LayerSink {
   virtual absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) = 0;
   virtual absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) = 0;
 
-  // A directory in place of a whiteout is a new one, not a merge with what lies below. True: it is one.
+  // A directory in place of a whiteout is a new one, not a merge with what lies below. True: it is
+  // one.
   absl::StatusOr<bool> ReplaceWhiteout(const std::string& directory);
   absl::Status Opaque(const std::string& directory);
   absl::Status Implicit(const std::string& path) { return List(path, content_.implicit_dirs); }

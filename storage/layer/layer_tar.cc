@@ -24,9 +24,9 @@ constexpr size_t kBlock = 512;
 constexpr long kSecond = 1'000'000'000;
 constexpr uint64_t kMaxFileSize = uint64_t{1} << 40;  // apparent; a sparse one may claim anything
 
-// libarchive takes pax names for UTF-8 and converts them to the thread's locale. Names are bytes: in this
-// one nothing but ASCII can be converted, and what cannot libarchive hands on as it is, with a warning.
-// (In a UTF-8 locale it would compose characters, too, and so rename files.)
+// libarchive takes pax names for UTF-8 and converts them to the thread's locale. Names are bytes:
+// in this one nothing but ASCII can be converted, and what cannot libarchive hands on as it is,
+// with a warning. (In a UTF-8 locale it would compose characters, too, and so rename files.)
 locale_t BytesLocale() {
   static const locale_t locale = newlocale(LC_CTYPE_MASK, "C", nullptr);
   return locale;
@@ -61,9 +61,11 @@ struct Reader {
     const uint64_t start = end - held;
     if (offset >= end || offset + before.size() < start) return "";
     const absl::string_view here(buffer.get(), held);
-    if (offset >= start) return std::string(here.substr(static_cast<size_t>(offset - start), kKept));
-    return absl::StrCat(absl::string_view(before).substr(before.size() - static_cast<size_t>(start - offset)),
-                        here.substr(0, kKept));
+    if (offset >= start)
+      return std::string(here.substr(static_cast<size_t>(offset - start), kKept));
+    return absl::StrCat(
+        absl::string_view(before).substr(before.size() - static_cast<size_t>(start - offset)),
+        here.substr(0, kKept));
   }
 
   static la_ssize_t Read(struct archive* archive, void* self, const void** data) {
@@ -89,7 +91,8 @@ using UniqueArchive = std::unique_ptr<struct archive, int (*)(struct archive*)>;
 absl::Status TarError(struct archive* archive, const Reader& reader, absl::string_view last) {
   if (!reader.status.ok()) return reader.status;
   const char* why = archive_error_string(archive);
-  std::string where = last.empty() ? "at its beginning" : absl::StrCat("at or after member '", ShownName(last), "'");
+  std::string where = last.empty() ? "at its beginning"
+                                   : absl::StrCat("at or after member '", ShownName(last), "'");
   return absl::DataLossError(
       absl::StrCat("tar: ", where, ": ", why != nullptr && *why != '\0' ? why : "malformed"));
 }
@@ -123,9 +126,8 @@ absl::StatusOr<LayerEntry::Type> TypeOf(struct archive_entry* entry) {
     case AE_IFIFO:
       return LayerEntry::Type::kFifo;
     default:
-      return absl::InvalidArgumentError(absl::StrCat("layer entry '",
-                                                     ShownName(Text(archive_entry_pathname(entry))),
-                                                     "': unknown type"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "layer entry '", ShownName(Text(archive_entry_pathname(entry))), "': unknown type"));
   }
 }
 
@@ -152,20 +154,24 @@ bool HasNegativeTime(absl::string_view headers) {
   while (headers.size() > kBlock) {
     const char type = headers[156];
     uint64_t size = 0;
-    for (const char digit : headers.substr(124, 11)) size = size * 8 + static_cast<uint64_t>(digit & 7);
+    for (const char digit : headers.substr(124, 11))
+      size = size * 8 + static_cast<uint64_t>(digit & 7);
     if (type == 'x') return absl::StrContains(headers.substr(kBlock, size), " mtime=-");
     if (type != 'g' && type != 'L' && type != 'K') return false;
-    headers.remove_prefix(std::min<uint64_t>(headers.size(), kBlock + (size + kBlock - 1) / kBlock * kBlock));
+    headers.remove_prefix(
+        std::min<uint64_t>(headers.size(), kBlock + (size + kBlock - 1) / kBlock * kBlock));
   }
   return false;
 }
 
-// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later; "-0.25" has lost its sign.
+// libarchive (3.6) reads "-1.25" as a second before the epoch, and a quarter later; "-0.25" has
+// lost its sign.
 timespec TimeOf(struct archive* archive, struct archive_entry* from, const Reader& reader) {
   timespec time = {archive_entry_mtime(from), archive_entry_mtime_nsec(from)};
   if (time.tv_nsec < 0 || time.tv_nsec >= kSecond) time.tv_nsec = 0;
   const auto is_negative = [&] {
-    return HasNegativeTime(reader.Since(static_cast<uint64_t>(archive_read_header_position(archive))));
+    return HasNegativeTime(
+        reader.Since(static_cast<uint64_t>(archive_read_header_position(archive))));
   };
   if (time.tv_nsec > 0 && (time.tv_sec < 0 || (time.tv_sec == 0 && is_negative()))) {
     --time.tv_sec;
@@ -174,7 +180,9 @@ timespec TimeOf(struct archive* archive, struct archive_entry* from, const Reade
   return time;
 }
 
-absl::StatusOr<LayerEntry> Convert(struct archive* archive, struct archive_entry* from, const Reader& reader) {
+absl::StatusOr<LayerEntry> Convert(struct archive* archive,
+                                   struct archive_entry* from,
+                                   const Reader& reader) {
   LayerEntry to;
   CRISP_ASSIGN_OR_RETURN(to.type, TypeOf(from));
   to.path = Text(archive_entry_pathname(from));
@@ -188,7 +196,8 @@ absl::StatusOr<LayerEntry> Convert(struct archive* archive, struct archive_entry
   to.device = archive_entry_rdev(from);
   const int64_t size = archive_entry_size(from);
   if (size < 0 || static_cast<uint64_t>(size) > kMaxFileSize) {
-    return absl::ResourceExhaustedError(absl::StrCat("layer entry '", ShownName(to.path), "': too large"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("layer entry '", ShownName(to.path), "': too large"));
   }
   to.size = static_cast<uint64_t>(size);
   CopyXattrs(from, to);
@@ -210,8 +219,8 @@ absl::Status CopyData(struct archive* archive,
       return absl::DataLossError(
           absl::StrCat("tar: data of '", ShownName(entry.path), "' beyond its size"));
     }
-    CRISP_RETURN_IF_ERROR(sink.Write({static_cast<const char*>(data), size},
-                                     static_cast<uint64_t>(offset), entry));
+    CRISP_RETURN_IF_ERROR(
+        sink.Write({static_cast<const char*>(data), size}, static_cast<uint64_t>(offset), entry));
   }
 }
 
@@ -234,7 +243,8 @@ absl::Status ApplyTar(const ByteSource& source, LayerSink& sink) {
     const int code = archive_read_next_header(archive.get(), &member);
     if (code == ARCHIVE_EOF) return absl::OkStatus();
     // Other warnings are about damaged attributes: not to be guessed.
-    const bool sound = code == ARCHIVE_OK || (code == ARCHIVE_WARN && IsAboutConversion(archive.get()));
+    const bool sound =
+        code == ARCHIVE_OK || (code == ARCHIVE_WARN && IsAboutConversion(archive.get()));
     if (!sound) return TarError(archive.get(), reader, last);
     CRISP_ASSIGN_OR_RETURN(const LayerEntry entry, Convert(archive.get(), member, reader));
     CRISP_ASSIGN_OR_RETURN(const bool is_file, sink.Add(entry));

@@ -26,7 +26,8 @@ class Counter {
   explicit Counter(const Cancel& cancel) : cancel_(cancel) {}
 
   absl::Status Visit(int parent, const std::string& name, int depth) {
-    if (++visited_ % kCheckEvery == 0) CRISP_RETURN_IF_ERROR(cancel_.Check("count a layer's files"));
+    if (++visited_ % kCheckEvery == 0)
+      CRISP_RETURN_IF_ERROR(cancel_.Check("count a layer's files"));
     struct stat st {};
     if (fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoError(errno, absl::StrCat("stat ", name));

@@ -18,10 +18,12 @@ struct TreeCount {
   uint64_t disk_bytes = 0;
 };
 
-// Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink, stays
-// on one file system. A file with names outside of the tree is not counted: it outlives the tree.
-// `cancel`'s error within some thousand files.
-absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name, const Cancel& cancel = Cancel());
+// Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink,
+// stays on one file system. A file with names outside of the tree is not counted: it outlives the
+// tree. `cancel`'s error within some thousand files.
+absl::StatusOr<TreeCount> CountTree(int parent_fd,
+                                    const std::string& name,
+                                    const Cancel& cancel = Cancel());
 
 // True if there is nothing in the directory.
 absl::StatusOr<bool> IsEmptyDirectory(const std::string& path);

@@ -1,7 +1,8 @@
 #include "storage/oci/digest.h"
 
-// The functions of one algorithm, which OpenSSL would rather have called through EVP: that looks providers
-// up and reads their configuration, a millisecond and a hundred pages of every process that unpacks.
+// The functions of one algorithm, which OpenSSL would rather have called through EVP: that looks
+// providers up and reads their configuration, a millisecond and a hundred pages of every process
+// that unpacks.
 #define OPENSSL_API_COMPAT 0x10100000L
 #include <openssl/sha.h>
 

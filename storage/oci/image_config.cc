@@ -96,8 +96,9 @@ absl::Status ParseHistory(const Json& history, ImageConfig* config) {
 
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes) {
   const JsonLimits limits{kMaxConfigBytes, kMaxDepth};
-  CRISP_ASSIGN_OR_RETURN(const Json document,
-                         IsUtf8(bytes) ? ParseJson(bytes, limits) : ParseJson(ReplaceInvalidUtf8(bytes), limits));
+  CRISP_ASSIGN_OR_RETURN(const Json document, IsUtf8(bytes)
+                                                  ? ParseJson(bytes, limits)
+                                                  : ParseJson(ReplaceInvalidUtf8(bytes), limits));
   if (!document.is_object()) return Invalid("no JSON object");
   ImageConfig config;
   CRISP_ASSIGN_OR_RETURN(config.platform.os, JsonString(document, "os"));

@@ -137,7 +137,8 @@ int PlatformRank(const Platform& platform, const Platform& is) {
   const int rank = VariantRank(is.architecture, is.variant);
   if (rank < 0) return kUnfit;
   if (is.architecture == platform.architecture) {
-    return rank <= VariantRank(platform.architecture, platform.variant) ? kSameArchitecture + rank : kUnfit;
+    return rank <= VariantRank(platform.architecture, platform.variant) ? kSameArchitecture + rank
+                                                                        : kUnfit;
   }
   const bool sibling = (platform.architecture == "amd64" && is.architecture == "386") ||
                        (platform.architecture == "arm64" && is.architecture == "arm");
@@ -147,8 +148,8 @@ int PlatformRank(const Platform& platform, const Platform& is) {
 constexpr size_t kMaxUrls = 8;
 
 bool IsForeign(absl::string_view type) {
-  return type == kOciForeign || type == kOciForeignGzip || type == kOciForeignZstd || type == kDockerForeign ||
-         type == kDockerForeignGzip;
+  return type == kOciForeign || type == kOciForeignGzip || type == kOciForeignZstd ||
+         type == kDockerForeign || type == kDockerForeignGzip;
 }
 
 // The first schema 2 clients pushed configs as octet streams.
@@ -291,9 +292,9 @@ absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platfor
     }
   }
   if (best != nullptr) return *best;
-  return absl::NotFoundError(
-      absl::StrCat("no image for ", PlatformString(platform), " in the index; it has: ",
-                   offered.empty() ? "nothing" : absl::StrJoin(offered, ", ")));
+  return absl::NotFoundError(absl::StrCat(
+      "no image for ", PlatformString(platform),
+      " in the index; it has: ", offered.empty() ? "nothing" : absl::StrJoin(offered, ", ")));
 }
 
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config) {

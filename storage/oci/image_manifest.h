@@ -114,8 +114,8 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes,
                                             absl::string_view declared = "");
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
-// True if the manifest describes something other than a container image: an SBOM, a signature, a chart.
-// False if the bytes are no manifest.
+// True if the manifest describes something other than a container image: an SBOM, a signature, a
+// chart. False if the bytes are no manifest.
 bool IsArtifact(absl::string_view manifest_bytes);
 
 // One image's documents fit together: as many layers as diff_ids, and an image for linux.
@@ -124,9 +124,9 @@ bool IsArtifact(absl::string_view manifest_bytes);
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config);
 
 // The best entry for `platform`: same os and architecture, the highest variant that the platform
-// still runs; the first of equals; then its 32-bit sibling (386 beside amd64, arm beside arm64), which the
-// same processors run; entries without a platform come last. Attestations ("unknown/unknown") are never
-// chosen. NotFound, listing the platforms there are.
+// still runs; the first of equals; then its 32-bit sibling (386 beside amd64, arm beside arm64),
+// which the same processors run; entries without a platform come last. Attestations
+// ("unknown/unknown") are never chosen. NotFound, listing the platforms there are.
 absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platform& platform);
 
 // "linux/arm64/v8".

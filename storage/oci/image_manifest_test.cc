@@ -142,8 +142,10 @@ TEST(ChoosePlatformTest, TakesTheThirtyTwoBitSiblingBeforeNothing) {
   EXPECT_EQ(Chosen(small, {"linux", "amd64", ""}), Digest('3'));
   EXPECT_EQ(Chosen(small, {"linux", "arm64", "v8"}), Digest('7'));
   EXPECT_THAT(Chosen(small, {"linux", "riscv64", ""}), HasSubstr("NOT_FOUND"));
-  EXPECT_EQ(Chosen(Index({Entry('3', "386"), Entry('a', "amd64")}), {"linux", "amd64", ""}), Digest('a'));
-  EXPECT_EQ(Chosen(Index({Desc(kOciManifest, 'f'), Entry('3', "386")}), {"linux", "amd64", ""}), Digest('3'));
+  EXPECT_EQ(Chosen(Index({Entry('3', "386"), Entry('a', "amd64")}), {"linux", "amd64", ""}),
+            Digest('a'));
+  EXPECT_EQ(Chosen(Index({Desc(kOciManifest, 'f'), Entry('3', "386")}), {"linux", "amd64", ""}),
+            Digest('3'));
   EXPECT_THAT(Chosen(Index(Json::array()), {"linux", "amd64", ""}), HasSubstr("it has: nothing"));
 }
 
@@ -151,8 +153,10 @@ TEST(ChoosePlatformTest, HostPlatformIsLinux) { EXPECT_EQ(HostPlatform().os, "li
 
 // As Go's decoder reads it: U+FFFD for each byte that is no character.
 TEST(ImageConfigTest, ReadsBytesThatAreNoText) {
-  ASSERT_OK_AND_ASSIGN(const ImageConfig config,
-                       ParseImageConfig("{\"author\":\"Jos\xe9\",\"config\":{\"User\":\"u\",\"Labels\":{\"\xff\":\"\"}}}"));
+  ASSERT_OK_AND_ASSIGN(
+      const ImageConfig config,
+      ParseImageConfig(
+          "{\"author\":\"Jos\xe9\",\"config\":{\"User\":\"u\",\"Labels\":{\"\xff\":\"\"}}}"));
   EXPECT_EQ(config.user, "u");
   const std::string deep(60, '[');
   EXPECT_OK(ParseImageConfig("{\"vendor\":" + deep + std::string(60, ']') + "}").status());

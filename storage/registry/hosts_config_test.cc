@@ -132,10 +132,12 @@ TEST(HostsTomlTest, NamesFileAndLineOfWhatIsWrong) {
 }
 
 TEST(HostsTomlTest, TellsUnknownKeys) {
-  EXPECT_THAT(Parse("server = \"https://a\"\ncapabilites = [\"pull\"]\n"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'capabilites'")));
-  EXPECT_THAT(Parse("[host.\"https://a\"]\n  skip-verify = true\n"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'skip-verify'")));
+  EXPECT_THAT(
+      Parse("server = \"https://a\"\ncapabilites = [\"pull\"]\n"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'capabilites'")));
+  EXPECT_THAT(
+      Parse("[host.\"https://a\"]\n  skip-verify = true\n"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(":2: unknown key 'skip-verify'")));
 }
 
 TEST(LoadRegistryHostsTest, DefaultsWithoutConfiguration) {

@@ -33,7 +33,8 @@ class Reader {
                        bool override_path,
                        RegistryHost* host) const;
   absl::Status ReadSettings(const toml::table& table, RegistryHost* host) const;
-  absl::Status CheckKeys(const toml::table& table, std::initializer_list<std::string_view> also) const;
+  absl::Status CheckKeys(const toml::table& table,
+                         std::initializer_list<std::string_view> also) const;
   absl::Status Wrong(const toml::node& at, absl::string_view what) const {
     return absl::InvalidArgumentError(absl::StrCat(path_, ":", at.source().begin.line, ": ", what));
   }
@@ -165,16 +166,18 @@ absl::Status Reader::ReadHeaders(const toml::node& node, RegistryHost* host) con
 }
 
 // `also` is what may stand beside a host's settings.
-absl::Status Reader::CheckKeys(const toml::table& table, std::initializer_list<std::string_view> also) const {
-  constexpr std::string_view kSettings[] = {"capabilities", "ca",     "client",       "skip_verify",
-                                            "header",       "override_path", "dial_timeout"};
+absl::Status Reader::CheckKeys(const toml::table& table,
+                               std::initializer_list<std::string_view> also) const {
+  constexpr std::string_view kSettings[] = {
+      "capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout"};
   for (const auto& [key, value] : table) {
     const std::string_view name = key.str();
-    if (std::find(std::begin(kSettings), std::end(kSettings), name) != std::end(kSettings)) continue;
+    if (std::find(std::begin(kSettings), std::end(kSettings), name) != std::end(kSettings))
+      continue;
     if (std::find(also.begin(), also.end(), name) != also.end()) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(path_, ":", key.source().begin.line, ": unknown key '",
-                     absl::CHexEscape(absl::string_view(name.data(), std::min<size_t>(name.size(), 64))), "'"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path_, ":", key.source().begin.line, ": unknown key '",
+        absl::CHexEscape(absl::string_view(name.data(), std::min<size_t>(name.size(), 64))), "'"));
   }
   return absl::OkStatus();
 }

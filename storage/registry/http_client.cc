@@ -31,7 +31,7 @@ constexpr int kPollMilliseconds = 20;
 constexpr char kSystemAuthorities[] = "/etc/ssl/certs";
 
 constexpr absl::string_view kKeptHeaders[] = {
-    "www-authenticate", "location",    "content-type",         "content-length",
+    "www-authenticate", "location",    "content-type",          "content-length",
     "content-range",    "retry-after", "docker-content-digest", "content-encoding"};
 
 void InitialiseCurl() {
@@ -249,7 +249,8 @@ absl::Status Hop::Configure(const std::string& url, bool own_origin) {
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Hop::OnBody);
   curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
-  // Without it a server may compress as it likes (RFC 9110, 12.5.3), and digests are of what is not.
+  // Without it a server may compress as it likes (RFC 9110, 12.5.3), and digests are of what is
+  // not.
   Append(&headers_, "Accept-Encoding: identity");
   for (const auto& [name, value] : request_.headers) Append(&headers_, name + ": " + value);
   if (own_origin) {
@@ -270,14 +271,16 @@ absl::Status Hop::Configure(const std::string& url, bool own_origin) {
 // What to do about what libraries say of a failed handshake.
 std::string TlsHint(CURLcode code, absl::string_view text) {
   if (absl::StrContains(text, "wrong version number") || absl::StrContains(text, "http request")) {
-    return " (it speaks no TLS here: for a registry of plain HTTP write server = \"http://HOST\" into "
+    return " (it speaks no TLS here: for a registry of plain HTTP write server = \"http://HOST\" "
+           "into "
            "certs.d/HOST/hosts.toml)";
   }
   const bool unknown = absl::StrContains(text, "local issuer certificate") ||
                        absl::StrContains(text, "self-signed certificate") ||
                        absl::StrContains(text, "self signed certificate");
   if (code == CURLE_PEER_FAILED_VERIFICATION && unknown) {
-    return " (this node does not know who signed its certificate: name the authority's file as ca in "
+    return " (this node does not know who signed its certificate: name the authority's file as ca "
+           "in "
            "certs.d/HOST/hosts.toml, or add it to the system's)";
   }
   if (absl::StrContains(text, "certificate required")) {
@@ -292,7 +295,8 @@ void Hop::Conclude(CURLcode code) {
   reply_.status = static_cast<int>(status);
   if (code == CURLE_OK || body_cut_) return;
   const char* text = error_text_[0] != '\0' ? error_text_ : curl_easy_strerror(code);
-  Fail(EndOf(code), absl::UnavailableError(absl::StrCat(where_, ": ", ScrubUrls(text), TlsHint(code, text))));
+  Fail(EndOf(code),
+       absl::UnavailableError(absl::StrCat(where_, ": ", ScrubUrls(text), TlsHint(code, text))));
 }
 
 void Hop::Drive(const Cancel& cancel) {

@@ -89,7 +89,7 @@ class Session final : public RegistrySession {
   const std::vector<std::string> secrets_;
   const absl::Duration stall_timeout_;
   absl::Mutex mutex_;
-  std::map<std::string, HostClient*> senders_ ABSL_GUARDED_BY(mutex_);            // of blobs, by digest
+  std::map<std::string, HostClient*> senders_ ABSL_GUARDED_BY(mutex_);  // of blobs, by digest
   std::map<std::string, std::set<HostClient*>> distrusted_ ABSL_GUARDED_BY(mutex_);  // as well
 };
 
@@ -151,9 +151,10 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
   const bool encoded = outcome.reply.IsEncoded();
   const auto explain = absl::MakeCleanup([&] {
     if (outcome.status.ok() || !encoded) return;
-    outcome.status = absl::UnavailableError(absl::StrCat(
-        "sends it with Content-Encoding: ", absl::CHexEscape(outcome.reply.Header("content-encoding").substr(0, 32)),
-        ", though asked for it as it is (a proxy between?)"));
+    outcome.status = absl::UnavailableError(
+        absl::StrCat("sends it with Content-Encoding: ",
+                     absl::CHexEscape(outcome.reply.Header("content-encoding").substr(0, 32)),
+                     ", though asked for it as it is (a proxy between?)"));
   });
   outcome.status =
       VerifyDocument(object, wanted, outcome.reply.Header("docker-content-digest"), document);
@@ -284,15 +285,16 @@ absl::Status Session::FetchBlob(const Descriptor& blob,
   CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("fetch ", blob.digest)));
   absl::Status status = RunFetch(fetch, blob, cancel);
   if (!of_sink.ok()) return of_sink;
-  // A layer that must not be distributed is where the image says; the registry may have it all the same.
+  // A layer that must not be distributed is where the image says; the registry may have it all the
+  // same.
   if (absl::IsNotFound(status) && !fetch.has_begun() && !blob.urls.empty()) {
     status = FetchFromUrls(blob, remember, status, cancel);
   }
   return of_sink.ok() ? Scrub(status) : of_sink;
 }
 
-// Without credentials, and over plain http only where the registry itself is spoken to so: what is fetched
-// has a digest, but who is asked is the image's choice.
+// Without credentials, and over plain http only where the registry itself is spoken to so: what is
+// fetched has a digest, but who is asked is the image's choice.
 absl::Status Session::FetchFromUrls(const Descriptor& blob,
                                     const BlobFetch::Sink& sink,
                                     const absl::Status& of_registry,
@@ -310,10 +312,12 @@ absl::Status Session::FetchFromUrls(const Descriptor& blob,
       return sink(bytes);
     };
     const HttpReply reply =
-        http_->Send({.url = url, .stall_timeout = stall_timeout_, .follow_to_plain_http = plain}, checked, cancel);
+        http_->Send({.url = url, .stall_timeout = stall_timeout_, .follow_to_plain_http = plain},
+                    checked, cancel);
     if (reply.end == HttpEnd::kComplete && reply.status == 200) return verifier.Finish();
     if (reply.end == HttpEnd::kCancelled || verifier.bytes_seen() > 0) {
-      return reply.error.ok() ? absl::DataLossError(absl::StrCat("a part of the layer came, unasked, from ", ScrubUrls(url)))
+      return reply.error.ok() ? absl::DataLossError(absl::StrCat(
+                                    "a part of the layer came, unasked, from ", ScrubUrls(url)))
                               : reply.error;
     }
     absl::StrAppend(&tried, "; ", ScrubUrls(url), ": ",

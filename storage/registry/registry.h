@@ -49,10 +49,12 @@ class RegistrySession {
  public:
   virtual ~RegistrySession() = default;
 
-  // Fetches manifest (through an index if need be) and config, all verified and parsed. `on_layers`, which
-  // may be null, gets the layers as soon as the manifest is there, before the config is asked for.
+  // Fetches manifest (through an index if need be) and config, all verified and parsed.
+  // `on_layers`, which may be null, gets the layers as soon as the manifest is there, before the
+  // config is asked for.
   using OnLayers = std::function<void(const std::vector<Descriptor>& layers)>;
-  virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) = 0;
+  virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel,
+                                                const OnLayers& on_layers) = 0;
   absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) { return Resolve(cancel, nullptr); }
 
   // Streams the blob's bytes, in order and each once, to `sink`, on this thread, at most 16 KiB at
@@ -63,8 +65,8 @@ class RegistrySession {
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
                                  const Cancel& cancel) = 0;
-  // What FetchBlob() gave is not the blob, as it turned out: the host that it came from is not asked for this
-  // one again. True: there is another to ask.
+  // What FetchBlob() gave is not the blob, as it turned out: the host that it came from is not
+  // asked for this one again. True: there is another to ask.
   virtual bool Distrust(const Descriptor& blob);
 };
 

@@ -101,8 +101,10 @@ std::vector<std::string> SecretsOf(const Credentials& credentials) {
   if (!credentials.username.empty()) {
     // Padding says nothing, and may be left out.
     const std::string pair = absl::StrCat(credentials.username, ":", credentials.password);
-    secrets.push_back(std::string(absl::StripSuffix(absl::StripSuffix(absl::Base64Escape(pair), "="), "=")));
-    secrets.push_back(std::string(absl::StripSuffix(absl::StripSuffix(absl::WebSafeBase64Escape(pair), "="), "=")));
+    secrets.push_back(
+        std::string(absl::StripSuffix(absl::StripSuffix(absl::Base64Escape(pair), "="), "=")));
+    secrets.push_back(std::string(
+        absl::StripSuffix(absl::StripSuffix(absl::WebSafeBase64Escape(pair), "="), "=")));
   }
   return secrets;
 }

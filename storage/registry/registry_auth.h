@@ -46,8 +46,8 @@ struct Credentials {
 // stand in a header; the message never repeats it.
 absl::StatusOr<Credentials> DecodeCredentials(const RegistryAuth& auth);
 
-// All forms in which they are sent, and a server may send them back: as they are, in a URL or a form, and a
-// user with a password as base64.
+// All forms in which they are sent, and a server may send them back: as they are, in a URL or a
+// form, and a user with a password as base64.
 std::vector<std::string> SecretsOf(const Credentials& credentials);
 
 // Whether `host` may see credentials that were given for images of `registry`: it is the registry

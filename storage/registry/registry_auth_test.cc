@@ -286,11 +286,13 @@ TEST_F(AuthFlowTest, ScrubsAPairThatIsSentBackEncoded) {
   });
   for (const std::string password : {"hunter22", "hunter2", "hunter"}) {  // each padding
     const std::string pair = absl::Base64Escape("me:" + password);
-    EXPECT_THAT(Resolve(echo, {.username = "me", .password = password}),
-                StatusIs(Code::kPermissionDenied,
-                         ::testing::AllOf(HasSubstr("you sent Basic [redacted]"), Not(HasSubstr(pair.substr(0, 10))))));
+    EXPECT_THAT(
+        Resolve(echo, {.username = "me", .password = password}),
+        StatusIs(Code::kPermissionDenied, ::testing::AllOf(HasSubstr("you sent Basic [redacted]"),
+                                                           Not(HasSubstr(pair.substr(0, 10))))));
   }
-  const std::vector<std::string> secrets = SecretsOf({.username = "me", .password = "a b/c", .identity_token = "t/k"});
+  const std::vector<std::string> secrets =
+      SecretsOf({.username = "me", .password = "a b/c", .identity_token = "t/k"});
   EXPECT_THAT(secrets, ::testing::IsSupersetOf({"a b/c", "a%20b%2Fc", "t/k", "t%2Fk"}));
 }
 

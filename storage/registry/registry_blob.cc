@@ -55,7 +55,8 @@ absl::Status BlobFetch::CheckHead(const HttpReply& head) {
   // Of the right size it is only called so.
   if (head.IsEncoded() && (!sized || length != wanted)) {
     return absl::UnavailableError(
-        absl::StrCat("sends it with Content-Encoding: ", absl::CHexEscape(head.Header("content-encoding").substr(0, 32)),
+        absl::StrCat("sends it with Content-Encoding: ",
+                     absl::CHexEscape(head.Header("content-encoding").substr(0, 32)),
                      ", though asked for it as it is (a proxy between?)"));
   }
   if (sized && (length > wanted || (length < wanted && head.status == 200))) {
@@ -91,7 +92,8 @@ HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
   unsuitable_ = false;
   skip_ = 0;
   std::vector<std::pair<std::string, std::string>> headers;
-  if (offset_ > 0 && !whole_only_) headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
+  if (offset_ > 0 && !whole_only_)
+    headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
   return host->Get(
       absl::StrCat("blobs/", blob_.digest), headers, /*verified=*/true,
       [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); }, cancel);

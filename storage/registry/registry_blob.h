@@ -50,7 +50,8 @@ class BlobFetch {
   uint64_t offset_ = 0;     // bytes that the sink has
   uint64_t discarded_ = 0;  // over all replies
   int resumes_ = 0;         // over all hosts
-  bool whole_only_ = false;  // this host refuses ranges: it is asked for all, and what is known is dropped
+  bool whole_only_ =
+      false;  // this host refuses ranges: it is asked for all, and what is known is dropped
 
   // Of the reply that is being read.
   bool head_seen_ = false;

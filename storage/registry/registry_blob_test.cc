@@ -291,12 +291,14 @@ TEST_F(BlobTest, AForeignLayerIsWhereTheImageSays) {
     return request.path == "/layer" ? Response{.body = image_.layer} : Response{.status = 404};
   });
   HttpTestServer server([](const Request&) { return Response{.status = 404}; });
-  image_.layer_descriptor.urls = {"file:///etc/passwd", elsewhere.url() + "/none", elsewhere.url() + "/layer"};
+  image_.layer_descriptor.urls = {"file:///etc/passwd", elsewhere.url() + "/none",
+                                  elsewhere.url() + "/layer"};
   EXPECT_OK(Fetch(server));
   EXPECT_EQ(got_, image_.layer);
   image_.layer_descriptor.urls.pop_back();
   EXPECT_THAT(FetchConfigured(Soon()),
-              StatusIs(Code::kNotFound, ::testing::AllOf(HasSubstr("no https URL"), HasSubstr("/none: HTTP 404"))));
+              StatusIs(Code::kNotFound,
+                       ::testing::AllOf(HasSubstr("no https URL"), HasSubstr("/none: HTTP 404"))));
   // What came is verified, from wherever.
   image_.layer_descriptor.urls = {elsewhere.url() + "/layer"};
   image_.layer_descriptor.digest = Sha256Digest("other");
@@ -315,7 +317,8 @@ TEST_F(BlobTest, AHostThatSentOtherBytesIsNotAskedAgain) {
   auto session = Open("r.example/team/app:1");
   const auto ignore = [](absl::string_view) { return absl::OkStatus(); };
   EXPECT_FALSE(session->Distrust(image_.layer_descriptor));  // nobody sent it yet
-  EXPECT_THAT(session->FetchBlob(image_.layer_descriptor, ignore, Soon()), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(session->FetchBlob(image_.layer_descriptor, ignore, Soon()),
+              StatusIs(Code::kDataLoss));
   EXPECT_TRUE(session->Distrust(image_.layer_descriptor));
   EXPECT_OK(session->FetchBlob(image_.layer_descriptor, ignore, Soon()));
   EXPECT_FALSE(session->Distrust(image_.layer_descriptor));

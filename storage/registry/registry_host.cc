@@ -46,8 +46,8 @@ absl::Status StatusOfReply(const HttpReply& reply) {
   if (again.empty()) return absl::UnavailableError(text);
   return absl::UnavailableError(
       absl::StrCat(text, ", come back in ",
-                   absl::FormatDuration(absl::Trunc(RetryAfter(again, absl::Now(), absl::ZeroDuration()),
-                                                    absl::Seconds(1)))));
+                   absl::FormatDuration(absl::Trunc(
+                       RetryAfter(again, absl::Now(), absl::ZeroDuration()), absl::Seconds(1)))));
 }
 
 }  // namespace

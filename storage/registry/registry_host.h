@@ -34,8 +34,9 @@ class HostClient {
   bool unreachable() const { return unreachable_; }
 
   // GETs "manifests/<reference>" or "blobs/<digest>" of the repository. Answers challenges, falls
-  // back to plain http where that is allowed, honours Retry-After of 408, 429 and 503 (three waits of at
-  // most five minutes, while somebody waits for the pull). `verified`: the caller checks a digest, so a redirect may leave https.
+  // back to plain http where that is allowed, honours Retry-After of 408, 429 and 503 (three waits
+  // of at most five minutes, while somebody waits for the pull). `verified`: the caller checks a
+  // digest, so a redirect may leave https.
   struct Outcome {
     absl::Status status;  // OK for 200 and 206, else in RegistrySession's terms
     HttpReply reply;

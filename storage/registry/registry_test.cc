@@ -270,12 +270,15 @@ TEST_F(RegistryTest, SaysThatAServerSpeaksNoTls) {
       const UniqueFd peer(accept(listener.get(), nullptr, nullptr));
       if (!peer) return;
       char hello[4096];
-      if (read(peer.get(), hello, sizeof(hello)) > 0) (void)!write(peer.get(), kReply.data(), kReply.size());
+      if (read(peer.get(), hello, sizeof(hello)) > 0)
+        (void)!write(peer.get(), kReply.data(), kReply.size());
     }
   });
-  Configure("r.example", absl::StrCat("server = \"https://127.0.0.1:", ntohs(address.sin_port), "\""));
-  EXPECT_THAT(Open("r.example/team/app:plain")->Resolve(Soon()),
-              StatusIs(Code::kUnavailable, AllOf(HasSubstr("speaks no TLS"), HasSubstr("hosts.toml"))));
+  Configure("r.example",
+            absl::StrCat("server = \"https://127.0.0.1:", ntohs(address.sin_port), "\""));
+  EXPECT_THAT(
+      Open("r.example/team/app:plain")->Resolve(Soon()),
+      StatusIs(Code::kUnavailable, AllOf(HasSubstr("speaks no TLS"), HasSubstr("hosts.toml"))));
   shutdown(listener.get(), SHUT_RDWR);
   server.join();
 }

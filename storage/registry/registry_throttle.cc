@@ -23,7 +23,8 @@ constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries) {
   if (reply.end != HttpEnd::kComplete) return std::nullopt;
   const bool told = !reply.Header("retry-after").empty();
-  const bool throttled = reply.status == 429 || ((reply.status == 503 || reply.status == 408) && told);
+  const bool throttled =
+      reply.status == 429 || ((reply.status == 503 || reply.status == 408) && told);
   if (!throttled && !(hiccups && (reply.status == 408 || reply.status >= 500))) return std::nullopt;
   const absl::Duration wait =
       RetryAfter(reply.Header("retry-after"), absl::Now(), kDefaultThrottleWait * tries);

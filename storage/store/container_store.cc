@@ -28,7 +28,9 @@ constexpr absl::string_view kNumbersLine = "numbers";
 // Of verifying layers after the machine went down without warning.
 constexpr absl::Duration kVerifyTime = absl::Minutes(2);
 
-bool IsPlain(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }
+bool IsPlain(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+}
 
 // A key as a directory's name: reversible, and never "." or with a '/'.
 absl::StatusOr<std::string> NameOf(absl::string_view key) {
@@ -64,13 +66,14 @@ absl::Status MakeDir(const std::string& path, mode_t mode) {
   return absl::OkStatus();
 }
 
-// overlayfs shows the upper directory's owner and mode as the root's: those of the image, but whatever it
-// says, everybody may look into its root. One of mode 0700 is an accident of how it was built, and no
-// program but root's would start there.
+// overlayfs shows the upper directory's owner and mode as the root's: those of the image, but
+// whatever it says, everybody may look into its root. One of mode 0700 is an accident of how it was
+// built, and no program but root's would start there.
 absl::Status CopyOwner(const std::string& from, const std::string& to) {
   struct stat st {};
   if (stat(from.c_str(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", from));
-  if (chmod(to.c_str(), (st.st_mode & 07777) | 0555) != 0) return ErrnoError(errno, absl::StrCat("chmod ", to));
+  if (chmod(to.c_str(), (st.st_mode & 07777) | 0555) != 0)
+    return ErrnoError(errno, absl::StrCat("chmod ", to));
   if ((st.st_uid != 0 || st.st_gid != 0) && chown(to.c_str(), st.st_uid, st.st_gid) != 0) {
     return ErrnoError(errno, absl::StrCat("chown ", to));
   }
@@ -120,12 +123,12 @@ absl::StatusOr<RootFs> ContainerStore::MakeRoot(const Entry& entry) const {
 absl::Status ContainerStore::MakeDirectories(const Entry& entry, const RootFs& root) {
   const std::string& dir = entry.dir;
   CRISP_RETURN_IF_ERROR(MakeDir(dir, 0700));
-  CRISP_ASSIGN_OR_RETURN(const UniqueFd ref,
-                         Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
-  CRISP_RETURN_IF_ERROR(WriteAll(ref.get(),
-                                 absl::StrCat(entry.writable ? "container" : "view", "\n",
-                                              absl::StrJoin(entry.diff_ids, "\n"), "\n", NumbersLine(entry.layers)),
-                                 dir));
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd ref, Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
+  CRISP_RETURN_IF_ERROR(
+      WriteAll(ref.get(),
+               absl::StrCat(entry.writable ? "container" : "view", "\n",
+                            absl::StrJoin(entry.diff_ids, "\n"), "\n", NumbersLine(entry.layers)),
+               dir));
   if (!entry.writable) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(MakeDir(root.work_dir, 0700));
   CRISP_RETURN_IF_ERROR(MakeDir(root.upper_dir, 0755));
@@ -150,12 +153,13 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
   const absl::StatusOr<Entry> existing = Existing(std::string(key));
   if (existing.ok()) return MakeRoot(*existing);
   Entry entry{.dir = absl::StrCat(layers_->paths().containers(), "/", name), .writable = writable};
-  absl::StatusOr<std::vector<LayerRecord>> pinned =
-      layers_->Pin([&]() -> absl::StatusOr<std::vector<std::string>> {
+  absl::StatusOr<std::vector<LayerRecord>> pinned = layers_->Pin(
+      [&]() -> absl::StatusOr<std::vector<std::string>> {
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
         entry.diff_ids = image->layers;
         return entry.diff_ids;
-      }, Cancel(absl::Now() + kVerifyTime));
+      },
+      Cancel(absl::Now() + kVerifyTime));
   absl::Status status = pinned.status();
   absl::StatusOr<RootFs> root = RootFs();
   if (status.ok()) {
@@ -191,7 +195,8 @@ absl::Status ContainerStore::Rekey(absl::string_view key, absl::string_view new_
     const auto it = entries_.find(from);
     if (it == entries_.end() || !it->second.ready) return NotKnown(key);
     if (!entries_.try_emplace(to).second) {
-      return absl::AlreadyExistsError(absl::StrCat("container ", to, ": has its directories already"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("container ", to, ": has its directories already"));
     }
     entry = it->second;
     it->second.ready = false;  // others wait for the outcome
@@ -274,7 +279,8 @@ bool ContainerStore::RecoverOne(const std::string& name) {
     lines.erase(lines.begin());
     std::vector<absl::string_view> numbers;
     if (!lines.empty() && absl::StartsWith(lines.back(), kNumbersLine)) {
-      numbers = absl::StrSplit(absl::string_view(lines.back()).substr(kNumbersLine.size()), ' ', absl::SkipEmpty());
+      numbers = absl::StrSplit(absl::string_view(lines.back()).substr(kNumbersLine.size()), ' ',
+                               absl::SkipEmpty());
     }
     const size_t count = lines.size() - (numbers.empty() ? 0 : 1);
     for (size_t i = 0; i < count; ++i) {

@@ -15,22 +15,23 @@
 namespace crisp::storage {
 
 // The directories containers/<key>/{upper,work,ref} and the pins that go with them. `ref` lists the
-// pinned layers, so that a restarted daemon pins them again. It lists their numbers too, so that a daemon
-// which has lost its catalog knows what not to touch. It ends with the key, if that is no longer the
-// directory's name. Nothing here is synced: no container outlives the machine. Thread-safe; the mutex is not
-// held across disk access.
+// pinned layers, so that a restarted daemon pins them again. It lists their numbers too, so that a
+// daemon which has lost its catalog knows what not to touch. It ends with the key, if that is no
+// longer the directory's name. Nothing here is synced: no container outlives the machine.
+// Thread-safe; the mutex is not held across disk access.
 class ContainerStore {
  public:
   ContainerStore(LayerStore* layers, const ImageCatalog* catalog)
       : layers_(layers), catalog_(catalog) {}
 
-  // Reads containers/, pins what it finds and holds what is pinned without being known. False: it cannot be
-  // told which layers some container stands on.
+  // Reads containers/, pins what it finds and holds what is pinned without being known. False: it
+  // cannot be told which layers some container stands on.
   absl::StatusOr<bool> Recover();
   // As ImageStore::PrepareContainer (writable) and PrepareView.
   absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
   absl::Status Rekey(absl::string_view key, absl::string_view new_key);
-  // OK also when the directories could not be moved away yet: RetryReleases() does that, and unpins then.
+  // OK also when the directories could not be moved away yet: RetryReleases() does that, and unpins
+  // then.
   absl::Status Release(absl::string_view key);
   void RetryReleases();
   bool HasReleases() const;

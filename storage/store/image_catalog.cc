@@ -52,7 +52,8 @@ absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::Open(
     const std::string& path,
     std::vector<std::string> pinned_patterns,
     std::function<void()> on_write_failure) {
-  absl::StatusOr<std::unique_ptr<ImageCatalog>> catalog = OpenOnce(path, pinned_patterns, on_write_failure);
+  absl::StatusOr<std::unique_ptr<ImageCatalog>> catalog =
+      OpenOnce(path, pinned_patterns, on_write_failure);
   if (!absl::IsDataLoss(catalog.status())) return catalog;
   const std::string kept = absl::StrCat(path, ".damaged-", absl::ToUnixSeconds(absl::Now()));
   for (const char* part : {"", "-wal", "-shm"}) {
@@ -70,8 +71,7 @@ absl::StatusOr<std::unique_ptr<ImageCatalog>> ImageCatalog::OpenOnce(
     std::function<void()> on_write_failure) {
   std::unique_ptr<ImageCatalog> catalog(
       new ImageCatalog(std::move(pinned_patterns), std::move(on_write_failure)));
-  CRISP_ASSIGN_OR_RETURN(catalog->database_,
-                         Database::Open(path, Database::Sync::kFull, kSchema));
+  CRISP_ASSIGN_OR_RETURN(catalog->database_, Database::Open(path, Database::Sync::kFull, kSchema));
   CRISP_RETURN_IF_ERROR(catalog->Load());
   return catalog;
 }
@@ -103,15 +103,19 @@ absl::Status ImageCatalog::Load() {
   auto on_layer_image = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const auto layer = layers_.find(row.Int(0));
     if (layer == layers_.end()) return;
-    layer->second.image = {.size = static_cast<uint64_t>(row.Int(1)), .metadata_digest = row.Text(2)};
+    layer->second.image = {.size = static_cast<uint64_t>(row.Int(1)),
+                           .metadata_digest = row.Text(2)};
   };
   CRISP_RETURN_IF_ERROR(
-      database_->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_layer_image)
+      database_
+          ->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_layer_image)
           .status());
   auto on_opaque = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (const auto layer = layers_.find(row.Int(0)); layer != layers_.end()) layer->second.opaque_root = true;
+    if (const auto layer = layers_.find(row.Int(0)); layer != layers_.end())
+      layer->second.opaque_root = true;
   };
-  CRISP_RETURN_IF_ERROR(database_->Execute("SELECT number FROM opaque_layers", {}, on_opaque).status());
+  CRISP_RETURN_IF_ERROR(
+      database_->Execute("SELECT number FROM opaque_layers", {}, on_opaque).status());
   CRISP_RETURN_IF_ERROR(database_
                             ->Execute("SELECT id, config, manifest, pulled_at FROM images", {},
                                       [&](const Database::Row& row) {
@@ -133,8 +137,7 @@ absl::Status ImageCatalog::Load() {
   auto on_name = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (images_.count(row.Text(1)) > 0) names_[row.Text(0)] = row.Text(1);
   };
-  CRISP_RETURN_IF_ERROR(
-      database_->Execute("SELECT name, image FROM names", {}, on_name).status());
+  CRISP_RETURN_IF_ERROR(database_->Execute("SELECT name, image FROM names", {}, on_name).status());
   std::vector<std::string> ids;
   for (const auto& [id, record] : images_) ids.push_back(id);
   for (const std::string& id : ids) Rename(id);
@@ -173,7 +176,8 @@ absl::StatusOr<ImageRecord> ImageCatalog::MakeRecord(const std::string& config_b
   return record;
 }
 
-bool ImageCatalog::HasLayer(const std::string& diff_id, const std::vector<LayerRecord>& fresh) const {
+bool ImageCatalog::HasLayer(const std::string& diff_id,
+                            const std::vector<LayerRecord>& fresh) const {
   const auto is_it = [&](const LayerRecord& layer) { return layer.diff_id == diff_id; };
   return std::any_of(fresh.begin(), fresh.end(), is_it) ||
          std::any_of(layers_.begin(), layers_.end(),
@@ -301,7 +305,8 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
               .status());
       if (layer.opaque_root) {
         CRISP_RETURN_IF_ERROR(
-            database_->Execute("INSERT OR REPLACE INTO opaque_layers VALUES (?)", {layer.number}).status());
+            database_->Execute("INSERT OR REPLACE INTO opaque_layers VALUES (?)", {layer.number})
+                .status());
       }
       if (!layer.is_image()) continue;
       CRISP_RETURN_IF_ERROR(
@@ -330,9 +335,12 @@ absl::StatusOr<ImageCatalog::Index> ImageCatalog::FindIndex(absl::string_view di
       database_
           ->Execute("SELECT digest, media_type, bytes FROM indexes WHERE digest = ? LIMIT 1",
                     {digest},
-                    [&](const Database::Row& row) { index = {row.Text(0), row.Text(1), row.Text(2)}; })
+                    [&](const Database::Row& row) {
+                      index = {row.Text(0), row.Text(1), row.Text(2)};
+                    })
           .status());
-  if (index.digest.empty()) return absl::NotFoundError(absl::StrCat("index ", digest, ": not kept"));
+  if (index.digest.empty())
+    return absl::NotFoundError(absl::StrCat("index ", digest, ": not kept"));
   return index;
 }
 

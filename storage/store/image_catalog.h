@@ -21,21 +21,21 @@
 
 namespace crisp::storage {
 
-// An unpacked layer: a directory layers/<number>/fs or an image layers/<number>/image.erofs, whatever
-// stands below it in a stack. Or what InheritedDirs made for a chain, always a directory, with the chain's
-// key as its diff_id and no blob.
+// An unpacked layer: a directory layers/<number>/fs or an image layers/<number>/image.erofs,
+// whatever stands below it in a stack. Or what InheritedDirs made for a chain, always a directory,
+// with the chain's key as its diff_id and no blob.
 struct LayerRecord {
   std::string diff_id;
   int64_t number = 0;
-  std::string blob_digest;      // of the compressed bytes it was made from
+  std::string blob_digest;  // of the compressed bytes it was made from
   uint64_t blob_size = 0;
-  bool blob_kept = false;       // blobs/sha256/<hex> exists
+  bool blob_kept = false;  // blobs/sha256/<hex> exists
   uint64_t archive_bytes = 0;
-  uint64_t inodes = 0;          // as LayerContent counts; what verification compares
+  uint64_t inodes = 0;  // as LayerContent counts; what verification compares
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
-  bool opaque_root = false;     // hides all layers below
-  ErofsSummary image;           // of size 0: a directory
+  bool opaque_root = false;  // hides all layers below
+  ErofsSummary image;        // of size 0: a directory
   bool is_image() const { return image.size > 0; }
 };
 
@@ -44,7 +44,8 @@ struct ImageRecord {
   std::string manifest_bytes;
   ImageManifest manifest;
   ImageConfig config;
-  // What its root stands on, bottom first: the diff_ids, then the layer of InheritedDirs if there is.
+  // What its root stands on, bottom first: the diff_ids, then the layer of InheritedDirs if there
+  // is.
   std::vector<std::string> layers;
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
@@ -53,9 +54,9 @@ using ImagePtr = std::shared_ptr<const ImageRecord>;
 // memory that all reads are served from. Thread-safe; readers never wait for the disk.
 class ImageCatalog {
  public:
-  // A file that is no database, or a damaged one, is set aside as <path>.damaged-<time>, which the log says,
-  // and the catalog begins anew, empty.
-  // `on_write_failure` is called when a write failed and may make room; the write is tried once more.
+  // A file that is no database, or a damaged one, is set aside as <path>.damaged-<time>, which the
+  // log says, and the catalog begins anew, empty. `on_write_failure` is called when a write failed
+  // and may make room; the write is tried once more.
   static absl::StatusOr<std::unique_ptr<ImageCatalog>> Open(
       const std::string& path,
       std::vector<std::string> pinned_patterns,
@@ -68,9 +69,9 @@ class ImageCatalog {
   bool Uses(absl::string_view diff_id) const;
   std::vector<LayerRecord> Layers() const;
 
-  // Makes the image known, gives it `names` (repo tags and repo digests; taken from whichever image had
-  // them) and records `layers`, in one transaction that survives power loss. The bytes must be synced.
-  // `index` is what led to the manifest, if there was one.
+  // Makes the image known, gives it `names` (repo tags and repo digests; taken from whichever image
+  // had them) and records `layers`, in one transaction that survives power loss. The bytes must be
+  // synced. `index` is what led to the manifest, if there was one.
   struct Index {
     std::string digest;
     std::string media_type;
@@ -118,10 +119,10 @@ class ImageCatalog {
 
   absl::Mutex write_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);  // held across the disk; writers only
   mutable absl::Mutex mutex_;
-  std::map<std::string, ImagePtr> images_ ABSL_GUARDED_BY(mutex_);        // by id
-  std::map<std::string, std::string> names_ ABSL_GUARDED_BY(mutex_);     // name → id
-  std::map<std::string, int> layer_uses_ ABSL_GUARDED_BY(mutex_);        // diff_id → images
-  std::map<int64_t, LayerRecord> layers_ ABSL_GUARDED_BY(mutex_);        // by number
+  std::map<std::string, ImagePtr> images_ ABSL_GUARDED_BY(mutex_);    // by id
+  std::map<std::string, std::string> names_ ABSL_GUARDED_BY(mutex_);  // name → id
+  std::map<std::string, int> layer_uses_ ABSL_GUARDED_BY(mutex_);     // diff_id → images
+  std::map<int64_t, LayerRecord> layers_ ABSL_GUARDED_BY(mutex_);     // by number
 };
 
 }  // namespace crisp::storage

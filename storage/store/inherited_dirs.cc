@@ -152,7 +152,8 @@ absl::StatusOr<std::vector<size_t>> InheritedDirs::FindProviders(const std::stri
 }
 
 // The layer that says how the directory is to look. An opaque marker hides what is in the lower
-// directories, not what they are: a directory with nothing but the marker in the archive looks as before.
+// directories, not what they are: a directory with nothing but the marker in the archive looks as
+// before.
 absl::StatusOr<size_t> InheritedDirs::Source(const std::string& path) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<size_t> providers, Providers(path));
   if (providers.empty()) return absl::NotFoundError(absl::StrCat(path, ": hidden in this image"));

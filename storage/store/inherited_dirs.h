@@ -17,12 +17,12 @@
 namespace crisp::storage {
 
 // A layer's tar may put files into directories that it does not list; in the image they have the
-// owner, mode, times and attributes that a layer below gives them. Layers are unpacked without their
-// parents and shared between images, so none of them can hold what depends on the layers below. It
-// is kept beside them: a layer of directories only, made once per chain of layers that needs it, and
-// put on top of them, where overlayfs takes a merged directory's attributes from.
-// The same layer ends ghosts: overlayfs lists a whiteout in a directory that it has from one layer alone, and
-// leaves it out where it has merged the directory from two.
+// owner, mode, times and attributes that a layer below gives them. Layers are unpacked without
+// their parents and shared between images, so none of them can hold what depends on the layers
+// below. It is kept beside them: a layer of directories only, made once per chain of layers that
+// needs it, and put on top of them, where overlayfs takes a merged directory's attributes from. The
+// same layer ends ghosts: overlayfs lists a whiteout in a directory that it has from one layer
+// alone, and leaves it out where it has merged the directory from two.
 //
 // One chain of unpacked layers. Not thread-safe; the layers must not change meanwhile.
 class InheritedDirs {
@@ -36,8 +36,8 @@ class InheritedDirs {
   explicit InheritedDirs(std::vector<Layer> layers);
 
   // Finds the directories that the chain would show as a layer made them and not as one below has
-  // them, and those that would show whiteouts. For the root, whose times every image but the simplest would ask for, only owner, mode and
-  // extended attributes count.
+  // them, and those that would show whiteouts. For the root, whose times every image but the
+  // simplest would ask for, only owner, mode and extended attributes count.
   absl::Status Find();
   bool empty() const { return wanted_.empty(); }
   // After Find(): makes them and their parents below an empty directory, and gives that the root's

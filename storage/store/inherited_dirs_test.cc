@@ -123,17 +123,21 @@ TEST_F(InheritedDirsTest, NothingWhenALayerAboveDescribesIt) {
 
 TEST_F(InheritedDirsTest, HiddenDirectoriesGiveAndTakeNothing) {
   AddLayer({{"white", 0700}, {"opaque", 0700}, {"file", 0700}, {"link", 0700}, {"up/down", 0700}});
-  const std::string hides = AddLayer({{"opaque", 0755, 0, true, true}, {"up", 0700, 0, false, true}});
+  const std::string hides =
+      AddLayer({{"opaque", 0755, 0, true, true}, {"up", 0700, 0, false, true}});
   ASSERT_EQ(mknod((hides + "/white").c_str(), S_IFCHR, makedev(0, 0)), 0);
   ASSERT_OK(AtomicWriteFile(hides + "/file", "", 0600, Durability::kNone));
   ASSERT_EQ(symlink("opaque", (hides + "/link").c_str()), 0);
-  AddLayer({{"white", 0755, 0, true}, {"file", 0755, 0, true}, {"link", 0755, 0, true},
+  AddLayer({{"white", 0755, 0, true},
+            {"file", 0755, 0, true},
+            {"link", 0755, 0, true},
             {"up/down", 0755, 0, true}});
   // An opaque marker hides what is in the directory, not how it looks.
   EXPECT_THAT(Make(), ElementsAre("opaque"));
   EXPECT_EQ(Stat("opaque").st_mode & 07777, 0700u);
   const std::string top = AddLayer({});
-  for (const char* name : {"/up", "/opaque"}) ASSERT_EQ(mknod((top + name).c_str(), S_IFCHR, makedev(0, 0)), 0);
+  for (const char* name : {"/up", "/opaque"})
+    ASSERT_EQ(mknod((top + name).c_str(), S_IFCHR, makedev(0, 0)), 0);
   EXPECT_THAT(Make(), ElementsAre());
 }
 

@@ -80,7 +80,8 @@ std::vector<LayerRecord> LayerStore::Hold(const std::vector<Held>& layers) {
   for (const Held& layer : layers) {
     LayerRecord record{.diff_id = layer.diff_id, .number = layer.number};
     struct stat st {};
-    if (stat(paths_.LayerImage(layer.number).c_str(), &st) == 0) record.image.size = static_cast<uint64_t>(st.st_size);
+    if (stat(paths_.LayerImage(layer.number).c_str(), &st) == 0)
+      record.image.size = static_cast<uint64_t>(st.st_size);
     if (!IsThere(record)) continue;
     records.push_back(record);
     absl::MutexLock lock(&mutex_);
@@ -188,8 +189,7 @@ void LayerStore::MarkCommitted(const std::vector<LayerRecord>& layers) {
 }
 
 absl::StatusOr<std::vector<LayerRecord>> LayerStore::Pin(
-    const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
-    const Cancel& cancel) {
+    const std::function<absl::StatusOr<std::vector<std::string>>()>& find, const Cancel& cancel) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, find());
   for (const std::string& diff_id : wanted) CRISP_RETURN_IF_ERROR(Verify(diff_id, cancel));
   absl::MutexLock lock(&mutex_);
@@ -198,7 +198,8 @@ absl::StatusOr<std::vector<LayerRecord>> LayerStore::Pin(
   for (const std::string& diff_id : diff_ids) {
     const auto it = layers_.find(diff_id);
     if (it == layers_.end() || !it->second.present || it->second.busy) {
-      return absl::DataLossError(absl::StrCat("layer ", diff_id, " is damaged or gone: pull again"));
+      return absl::DataLossError(
+          absl::StrCat("layer ", diff_id, " is damaged or gone: pull again"));
     }
     records.push_back(it->second.record);
   }
@@ -287,9 +288,11 @@ absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record, const Cance
     const absl::StatusOr<ErofsSummary> summary = SummarizeErofs(image->get());
     if (!summary.ok() || *summary != record.image) return false;
   } else {
-    const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, paths_.LayerFs(record.number), cancel);
+    const absl::StatusOr<TreeCount> count =
+        CountTree(AT_FDCWD, paths_.LayerFs(record.number), cancel);
     CRISP_RETURN_IF_ERROR(cancel.Check("verify a layer"));
-    if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes) return false;
+    if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes)
+      return false;
   }
   struct stat st {};
   return !record.blob_kept || (stat(paths_.Blob(record.blob_digest).c_str(), &st) == 0 &&

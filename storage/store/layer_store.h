@@ -45,25 +45,27 @@ struct StorePaths {
   std::string Blob(absl::string_view digest) const;
 };
 
-// Which layers exist and who needs them. A layer goes only when no image, lease (a pull under way) or
-// pin (a container) holds it. Thread-safe. No lock is held across disk access, but by Recover().
+// Which layers exist and who needs them. A layer goes only when no image, lease (a pull under way)
+// or pin (a container) holds it. Thread-safe. No lock is held across disk access, but by Recover().
 class LayerStore {
  public:
-  LayerStore(StorePaths paths, ImageCatalog* catalog) : paths_(std::move(paths)), catalog_(catalog) {}
+  LayerStore(StorePaths paths, ImageCatalog* catalog)
+      : paths_(std::move(paths)), catalog_(catalog) {}
 
-  // Takes over what the catalog lists. A layer whose directory is gone is dropped with the images that stand
-  // on it. `suspect`: the machine went down without warning, so each layer is verified before its next use;
-  // one that is emptied is suspect anyway.
+  // Takes over what the catalog lists. A layer whose directory is gone is dropped with the images
+  // that stand on it. `suspect`: the machine went down without warning, so each layer is verified
+  // before its next use; one that is emptied is suspect anyway.
   absl::Status Recover(bool suspect);
-  // Layers that no catalog lists, but containers stand on: they stay until Unhold(). Before TrashStrangers().
-  // What is left of the directories, in this order.
+  // Layers that no catalog lists, but containers stand on: they stay until Unhold(). Before
+  // TrashStrangers(). What is left of the directories, in this order.
   struct Held {
     std::string diff_id;
     int64_t number = 0;
   };
   std::vector<LayerRecord> Hold(const std::vector<Held>& layers);
   void Unhold(const std::vector<LayerRecord>& layers);
-  // All that nobody knows below layers/, blobs/ and ingest/ is trash; layers only when `layers_too`.
+  // All that nobody knows below layers/, blobs/ and ingest/ is trash; layers only when
+  // `layers_too`.
   absl::Status TrashStrangers(bool layers_too);
 
   // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it when it
@@ -82,11 +84,10 @@ class LayerStore {
   void MarkCommitted(const std::vector<LayerRecord>& layers);
 
   // Pins the layers of an image that `find` still knows (one atomic step with regard to Collect()).
-  // Returns the pinned records, bottom first. DataLoss when a suspect layer turned out damaged; `cancel`'s
-  // error when finding that out takes too long.
+  // Returns the pinned records, bottom first. DataLoss when a suspect layer turned out damaged;
+  // `cancel`'s error when finding that out takes too long.
   absl::StatusOr<std::vector<LayerRecord>> Pin(
-      const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
-      const Cancel& cancel);
+      const std::function<absl::StatusOr<std::vector<std::string>>()>& find, const Cancel& cancel);
   // Pins what recovery found pinned; unknown layers are skipped.
   std::vector<LayerRecord> Repin(const std::vector<std::string>& diff_ids);
   void Unpin(const std::vector<std::string>& diff_ids);
@@ -98,15 +99,15 @@ class LayerStore {
 
   // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
   absl::StatusOr<std::string> Root(const LayerRecord& record);
-  // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the trash, now or
-  // with EmptyTrash().
+  // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the
+  // trash, now or with EmptyTrash().
   absl::Status Discard(int64_t number);
 
   int64_t NextNumber() { return next_number_++; }
   // Renames `path` into the trash; absent is OK.
   absl::Status Trash(const std::string& path);
-  // The same, as often as it takes: what cannot be moved now is with a later EmptyTrash(). For paths that
-  // nobody will use again.
+  // The same, as often as it takes: what cannot be moved now is with a later EmptyTrash(). For
+  // paths that nobody will use again.
   void TrashSurely(const std::string& path);
   // Empties the trash. FailedPrecondition when something in it is mounted; the rest is deleted.
   absl::Status EmptyTrash();

@@ -96,8 +96,8 @@ bool StoreSync::CanSyncByFile(const std::vector<int64_t>& layers) const {
   return true;
 }
 
-// One after another, when all data is on its way: the first has the file system's journal written with what
-// the others need of it.
+// One after another, when all data is on its way: the first has the file system's journal written
+// with what the others need of it.
 absl::Status StoreSync::Finish(const std::vector<int64_t>& layers, const std::string& directory) {
   Stop();
   const bool by_files = CanSyncByFile(layers);

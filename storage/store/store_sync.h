@@ -16,28 +16,29 @@
 
 namespace crisp::storage {
 
-// Makes what one pull writes durable. A long pull has its first bytes on the disk while the last ones
-// still come: otherwise the disk idles during the fetch, and the fetch's end waits for the disk.
-// A few layers that are files are synced by themselves; for trees of many files, and for many layers, the
-// whole file system is, with whatever others have written there.
-// Thread-safe.
+// Makes what one pull writes durable. A long pull has its first bytes on the disk while the last
+// ones still come: otherwise the disk idles during the fetch, and the fetch's end waits for the
+// disk. A few layers that are files are synced by themselves; for trees of many files, and for many
+// layers, the whole file system is, with whatever others have written there. Thread-safe.
 class StoreSync {
  public:
-  // `root` is a directory of the file system. An error of writing anything back from here on is seen.
+  // `root` is a directory of the file system. An error of writing anything back from here on is
+  // seen.
   static absl::StatusOr<std::unique_ptr<StoreSync>> Open(const std::string& root);
   ~StoreSync();
   StoreSync(const StoreSync&) = delete;
   StoreSync& operator=(const StoreSync&) = delete;
 
-  // `file` is part of this layer, being written or complete, or a directory that has its last name: what
-  // Finish() is to sync. An error of writing it back from its opening on is seen.
+  // `file` is part of this layer, being written or complete, or a directory that has its last name:
+  // what Finish() is to sync. An error of writing it back from its opening on is seen.
   absl::Status Add(int64_t layer, int file);
 
-  // Every so often starts to write back, on a thread of its own; does not wait for it. `bytes` as they came,
-  // compressed; `inodes` of layers that are complete.
+  // Every so often starts to write back, on a thread of its own; does not wait for it. `bytes` as
+  // they came, compressed; `inodes` of layers that are complete.
   void Wrote(uint64_t bytes, uint64_t inodes = 0);
-  // OK: the layers are durable, and that `directory` names them. One that nothing was added of (a tree, or
-  // made by another pull) may be anywhere on the file system. Call once, when all is written.
+  // OK: the layers are durable, and that `directory` names them. One that nothing was added of (a
+  // tree, or made by another pull) may be anywhere on the file system. Call once, when all is
+  // written.
   absl::Status Finish(const std::vector<int64_t>& layers, const std::string& directory);
 
   static constexpr uint64_t kEvery = 32u << 20;  // bytes, an inode counting for kInode
@@ -58,7 +59,7 @@ class StoreSync {
   uint64_t unsynced_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);  // the kernel tells of a failure once
-  Thread thread_;  // from the first time on
+  Thread thread_;                                // from the first time on
 };
 
 }  // namespace crisp::storage

@@ -30,7 +30,8 @@ TEST(StoreSyncTest, SyncsFilesAndNothingElse) {
   if (!CanTellUnsynced(dir.path())) GTEST_SKIP() << "the kernel or the file system cannot tell";
   bool only = false;
   for (int i = 0; i < 50 && !only; ++i) {
-    const std::string file = absl::StrCat(dir.path(), "/f", i), other = absl::StrCat(dir.path(), "/o", i);
+    const std::string file = absl::StrCat(dir.path(), "/f", i),
+                      other = absl::StrCat(dir.path(), "/o", i);
     ASSERT_OK_AND_ASSIGN(const auto sync, StoreSync::Open(dir.path()));
     ASSERT_OK_AND_ASSIGN(const UniqueFd fd, Open(file, O_RDWR | O_CREAT, 0600));
     ASSERT_OK(sync->Add(1, fd.get()));

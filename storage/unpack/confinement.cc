@@ -40,8 +40,8 @@ absl::Status EnterDirectory(int target_fd) {
 }
 
 absl::Status DropCapabilities(Unpacks what) {
-  constexpr cap_value_t kKept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,
-                                   CAP_FSETID, CAP_MKNOD, CAP_SETFCAP};
+  constexpr cap_value_t kKept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,
+                                   CAP_FSETID, CAP_MKNOD,        CAP_SETFCAP};
   const std::unique_ptr<void, int (*)(void*)> now(cap_get_proc(), cap_free);
   const std::unique_ptr<void, int (*)(void*)> then(cap_init(), cap_free);
   if (now == nullptr || then == nullptr) return ErrnoError(errno, "read capabilities");
@@ -53,7 +53,8 @@ absl::Status DropCapabilities(Unpacks what) {
     cap_set_flag(static_cast<cap_t>(then.get()), CAP_PERMITTED, 1, &cap, has);
     cap_set_flag(static_cast<cap_t>(then.get()), CAP_EFFECTIVE, 1, &cap, has);
   }
-  if (cap_set_proc(static_cast<cap_t>(then.get())) != 0) return ErrnoError(errno, "drop capabilities");
+  if (cap_set_proc(static_cast<cap_t>(then.get())) != 0)
+    return ErrnoError(errno, "drop capabilities");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoError(errno, "set no_new_privs");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return ErrnoError(errno, "clear dumpable");
   return absl::OkStatus();
@@ -62,11 +63,10 @@ absl::Status DropCapabilities(Unpacks what) {
 absl::Status SetLimits(const UnpackerLimits& allowed) {
   constexpr rlim_t kAddressSpace = rlim_t{1} << 30;
   constexpr rlim_t kFiles = 1024;  // removing a replaced directory holds one per level
-  const std::pair<int, rlim_t> limits[] = {
-      {RLIMIT_CORE, 0},
-      {RLIMIT_NOFILE, kFiles},
-      {RLIMIT_AS, kAddressSpace + allowed.more_memory},
-      {RLIMIT_CPU, std::max<rlim_t>(1, allowed.cpu_seconds)}};
+  const std::pair<int, rlim_t> limits[] = {{RLIMIT_CORE, 0},
+                                           {RLIMIT_NOFILE, kFiles},
+                                           {RLIMIT_AS, kAddressSpace + allowed.more_memory},
+                                           {RLIMIT_CPU, std::max<rlim_t>(1, allowed.cpu_seconds)}};
   for (const auto& [resource, value] : limits) {
     if (kSanitized && resource == RLIMIT_AS) continue;
     // The hard limit of processor time is SIGKILL, which does not say why.

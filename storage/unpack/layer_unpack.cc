@@ -30,7 +30,8 @@ namespace crisp::storage {
 namespace {
 
 constexpr int kPollMs = 100;
-constexpr size_t kMaxReport = 72u << 20;  // directories' names are capped at 32 MiB, and a byte each
+constexpr size_t kMaxReport =
+    72u << 20;  // directories' names are capped at 32 MiB, and a byte each
 constexpr int kSocketBuffer = 1 << 20;
 
 // The name comes from the child, so from the image. Invalid: a later entry replaced it.
@@ -38,9 +39,8 @@ absl::StatusOr<UniqueFd> OpenListed(int root, const std::string& directory) {
   open_how how{};
   how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root,
-                                       directory.empty() ? "." : directory.c_str(), &how,
-                                       sizeof(how))));
+  UniqueFd fd(static_cast<int>(
+      syscall(SYS_openat2, root, directory.empty() ? "." : directory.c_str(), &how, sizeof(how))));
   if (!fd && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
     return ErrnoError(errno, absl::StrCat("open directory ", directory, " of the layer"));
   }
@@ -56,7 +56,8 @@ absl::StatusOr<std::string> KernelPath(int fd) {
   return std::string(path, static_cast<size_t>(n));
 }
 
-// Nothing: a later entry replaced it, or its path is longer than the kernel can tell, and it inherits nothing.
+// Nothing: a later entry replaced it, or its path is longer than the kernel can tell, and it
+// inherits nothing.
 absl::StatusOr<std::optional<std::string>> RealPath(int root, const std::string& directory) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenListed(root, directory));
   if (!fd) return std::nullopt;
@@ -80,7 +81,8 @@ absl::StatusOr<std::optional<std::string>> CheckedPath(const std::string& direct
 absl::Duration CpuTime(pid_t pid) {
   clockid_t clock;
   timespec used{};
-  if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) return {};
+  if (pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0)
+    return {};
   return absl::DurationFromTimespec(used);
 }
 
@@ -132,9 +134,8 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
   if (!target) return ErrnoError(errno, "duplicate the layer's directory");
   CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
-  return std::unique_ptr<LayerUnpack>(
-      new LayerUnpack(std::move(ours), std::move(report_in), std::move(target), options,
-                      broker.ended()));
+  return std::unique_ptr<LayerUnpack>(new LayerUnpack(std::move(ours), std::move(report_in),
+                                                      std::move(target), options, broker.ended()));
 }
 
 // The broker answers at once, or is dead, which closes the pipe, or is stuck.
@@ -168,8 +169,7 @@ absl::Status LayerUnpack::Check(const Cancel& cancel) {
 absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
   progress_ = absl::Now();  // until now it had nothing to do
   while (!bytes.empty()) {
-    const ssize_t n =
-        send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n = send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0) {
       bytes.remove_prefix(static_cast<size_t>(n));
       progress_ = absl::Now();
@@ -178,7 +178,8 @@ absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
     const int error = errno;
     if (error == EINTR) continue;
     if (error != EAGAIN) {
-      // It gave up, and the report says why; or, if it only seems so, says that the stream is cut off.
+      // It gave up, and the report says why; or, if it only seems so, says that the stream is cut
+      // off.
       (void)shutdown(stream_.get(), SHUT_RDWR);
       absl::Status status = Report(cancel).status();
       return status.ok() ? ErrnoError(error, "unpack layer: hand on its bytes") : status;
@@ -214,7 +215,8 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
 absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
   if (pid_ < 0) return absl::FailedPreconditionError("unpack layer: finished twice");
   // What else would be waited for would never come.
-  if (shutdown(stream_.get(), SHUT_WR) != 0) return ErrnoError(errno, "unpack layer: end its stream");
+  if (shutdown(stream_.get(), SHUT_WR) != 0)
+    return ErrnoError(errno, "unpack layer: end its stream");
   progress_ = absl::Now();
   return Report(cancel);
 }
@@ -239,11 +241,13 @@ absl::Status LayerUnpack::WithoutReport(const Cancel& cancel) {
   }
   pid_ = -1;
   if (how.si_code == CLD_EXITED) {
-    return absl::InternalError(absl::StrCat("unpack layer: the unpacker exited with ", how.si_status));
+    return absl::InternalError(
+        absl::StrCat("unpack layer: the unpacker exited with ", how.si_status));
   }
   if (how.si_status == SIGXCPU) {
-    return absl::ResourceExhaustedError(absl::StrCat("unpack layer: takes more than ", max_cpu_seconds_,
-                                                     " s of processor time (image.max_unpack_cpu)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("unpack layer: takes more than ", max_cpu_seconds_,
+                     " s of processor time (image.max_unpack_cpu)"));
   }
   return absl::InternalError(
       absl::StrCat("unpack layer: the unpacker died by signal ", how.si_status));
@@ -273,7 +277,8 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
     CRISP_ASSIGN_OR_RETURN(const int64_t value, JsonInt(json, key));
     *field = static_cast<uint64_t>(value);
   }
-  absl::string_view names = report.substr(line == absl::string_view::npos ? report.size() : line + 1);
+  absl::string_view names =
+      report.substr(line == absl::string_view::npos ? report.size() : line + 1);
   while (names != kReportEnd) {
     const size_t end = names.find('\0');
     if (end == absl::string_view::npos || end == 0) {
@@ -286,7 +291,8 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
     } else if (kind == 'i' || kind == 'w') {
       CRISP_ASSIGN_OR_RETURN(std::optional<std::string> path,
                              image_ ? CheckedPath(directory) : RealPath(target_.get(), directory));
-      if (path) (kind == 'i' ? result.implicit_dirs : result.whiteout_dirs).push_back(*std::move(path));
+      if (path)
+        (kind == 'i' ? result.implicit_dirs : result.whiteout_dirs).push_back(*std::move(path));
     } else {
       return absl::InternalError("unpack layer: the unpacker reports what no layer has");
     }

@@ -20,28 +20,27 @@
 namespace crisp::storage {
 
 struct UnpackResult {
-  std::string diff_id;        // digest of the uncompressed archive
+  std::string diff_id;  // digest of the uncompressed archive
   uint64_t compressed_bytes = 0;
   uint64_t archive_bytes = 0;  // uncompressed
   uint64_t entries = 0;
-  uint64_t inodes = 0;        // see LayerContent
+  uint64_t inodes = 0;  // see LayerContent
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
   // LayerContent::implicit_dirs by their real paths, no symlink in them; "." is the root.
   std::vector<std::string> implicit_dirs;
-  std::vector<std::string> whiteout_dirs;  // as well
+  std::vector<std::string> whiteout_dirs;   // as well
   std::vector<std::string> dropped_xattrs;  // see LayerContent
   bool opaque_root = false;
 };
 
-// One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go in
-// by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and reaps
-// the child.
-// After any failure the target holds rubbish and is the caller's to remove.
+// One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go
+// in by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and
+// reaps the child. After any failure the target holds rubbish and is the caller's to remove.
 class LayerUnpack {
  public:
-  // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an empty
-  // file, open for writing. The broker need not outlive it.
+  // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an
+  // empty file, open for writing. The broker need not outlive it.
   static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(UnpackBroker& broker,
                                                             int target_fd,
                                                             const UnpackOptions& options = {});

@@ -42,8 +42,7 @@ TEST_F(LayerUnpackTest, UnpacksInAConfinedChild) {
   tar.Dir("etc").File("etc/passwd", "root").Dir("opaque").File("opaque/.wh..wh..opq", "");
   tar.File(".wh.gone", "").Hardlink("hard", "etc/passwd").Symlink("sym", "etc");
   tar.Add({.name = "null", .type = '3', .mode = 0666, .major = 1, .minor = 3});
-  tar.Add({.name = "su", .mode = 04755, .uid = 7,
-           .pax = {{"SCHILY.xattr.user.k", "v"}}});
+  tar.Add({.name = "su", .mode = 04755, .uid = 7, .pax = {{"SCHILY.xattr.user.k", "v"}}});
   tar.Add({.name = "x", .pax = {{"path", "caf\xc3\xa9"}}});
   tar.File("etc/passwd", "replaced").Dir("gone2").File("gone2/f").File("gone2", "file");
   const std::string bytes = tar.Build() + std::string(10240, '\0');
@@ -64,12 +63,11 @@ TEST_F(LayerUnpackTest, UnpacksInAConfinedChild) {
 
 TEST_F(LayerUnpackTest, TellsImplicitDirectories) {
   TarBuilder tar;
-  tar.File("a/b/f").Dir("a").File("late/f").Dir("late");        // described behind what is in them
-  tar.Dir("real").Symlink("link", "real").File("link/sub/f");    // its real name counts
+  tar.File("a/b/f").Dir("a").File("late/f").Dir("late");       // described behind what is in them
+  tar.Dir("real").Symlink("link", "real").File("link/sub/f");  // its real name counts
   tar.File("gone/f").File("gone", "a file").File("x/old/f").File("x/old", "a file");
   ASSERT_OK_AND_ASSIGN(const UnpackResult result, Unpack(tar.Build()));
-  EXPECT_THAT(result.implicit_dirs,
-              ::testing::UnorderedElementsAre(".", "a/b", "real/sub", "x"));
+  EXPECT_THAT(result.implicit_dirs, ::testing::UnorderedElementsAre(".", "a/b", "real/sub", "x"));
 }
 
 TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
@@ -79,8 +77,7 @@ TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
   for (int i = 0; i < 3000; ++i) tar.File(absl::StrCat("many/", i), std::string(1000, 'x'));
   tar.Dir("opaque").File("opaque/.wh..wh..opq", "");
   const std::string bytes = tar.Build();
-  ASSERT_OK_AND_ASSIGN(const UniqueFd image,
-                       Open(dir_.path() + "/image", O_RDWR | O_CREAT, 0600));
+  ASSERT_OK_AND_ASSIGN(const UniqueFd image, Open(dir_.path() + "/image", O_RDWR | O_CREAT, 0600));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, image.get(), {.image = true}));
   ASSERT_OK(unpack->Write(Gzip(bytes), Cancel()));
@@ -178,9 +175,11 @@ TEST_F(LayerUnpackTest, MissingProgramIsNotFound) {
 // The children of this process, to play tricks on.
 std::vector<pid_t> Children() {
   std::vector<pid_t> pids;
-  const std::vector<std::string> tasks = ListDir("/proc/self/task").value_or(std::vector<std::string>());
+  const std::vector<std::string> tasks =
+      ListDir("/proc/self/task").value_or(std::vector<std::string>());
   for (const std::string& task : tasks) {
-    const std::string list = ReadFile(absl::StrCat("/proc/self/task/", task, "/children")).value_or("");
+    const std::string list =
+        ReadFile(absl::StrCat("/proc/self/task/", task, "/children")).value_or("");
     for (absl::string_view text : absl::StrSplit(list, ' ', absl::SkipEmpty())) {
       pid_t pid = 0;
       if (absl::SimpleAtoi(text, &pid)) pids.push_back(pid);
@@ -213,8 +212,8 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
     }
     EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
   }
-  // Nobody waits long for one that is slow to die, and one whose number the stopped broker had not told yet
-  // can only find its stream at its end; but each ends.
+  // Nobody waits long for one that is slow to die, and one whose number the stopped broker had not
+  // told yet can only find its stream at its end; but each ends.
   for (int i = 0; i < 2000 && !Children().empty(); ++i) {
     for (const pid_t pid : Children()) (void)kill(pid, SIGCONT);
     (void)waitpid(-1, nullptr, WNOHANG);
@@ -247,7 +246,8 @@ TEST_F(LayerUnpackTest, LeavesInodes) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(small, O_RDONLY | O_DIRECTORY));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(const auto unpack,
-                       LayerUnpack::Start(*broker, target.get(), {.min_free_bytes = 1 << 20, .min_free_inodes = 2000}));
+                       LayerUnpack::Start(*broker, target.get(),
+                                          {.min_free_bytes = 1 << 20, .min_free_inodes = 2000}));
   TarBuilder many;
   for (int i = 0; i < 5000; ++i) many.File(absl::StrCat(i), "");
   absl::Status status = unpack->Write(many.Build(), Cancel());

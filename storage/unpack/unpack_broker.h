@@ -19,31 +19,34 @@
 namespace crisp::storage {
 
 struct UnpackOptions {
-  uint64_t max_bytes = uint64_t{1} << 40;       // of the uncompressed archive
+  uint64_t max_bytes = uint64_t{1} << 40;        // of the uncompressed archive
   uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
   // Left on a file system that counts them, or a twentieth of what it has, if that is less.
   uint64_t min_free_inodes = 20'000;
-  uint64_t max_files = 10'000'000;              // members of the archive
-  uint64_t max_window = uint64_t{128} << 20;    // see DecompressLimits
-  uint64_t max_cpu_seconds = 3600;              // of all its threads
+  uint64_t max_files = 10'000'000;            // members of the archive
+  uint64_t max_window = uint64_t{128} << 20;  // see DecompressLimits
+  uint64_t max_cpu_seconds = 3600;            // of all its threads
   bool image = false;  // the target is a file that becomes an EROFS image, no directory
-  absl::Duration stall_timeout = absl::Minutes(1);  // without any progress of the unpacker: DeadlineExceeded
+  absl::Duration stall_timeout =
+      absl::Minutes(1);  // without any progress of the unpacker: DeadlineExceeded
 };
 
-// One message to the broker; the stream, the layer's directory or file and the report's pipe go with it. It is
-// not answered: an unpacker begins its report with its pid, and without one there is no report. Both
-// ends come from one build.
+// One message to the broker; the stream, the layer's directory or file and the report's pipe go
+// with it. It is not answered: an unpacker begins its report with its pid, and without one there is
+// no report. Both ends come from one build.
 using UnpackRequest = UnpackOptions;
 constexpr int kUnpackRequestFds = 3;
-// Before the first of them come the unpackers' filters of system calls, into a directory and into an image,
-// in messages of their own.
+// Before the first of them come the unpackers' filters of system calls, into a directory and into
+// an image, in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
-// A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path, "i" and an
-// implicit one's, "w" and that of one with whiteouts. Then this, so that one that was cut off is told from a whole one.
+// A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path,
+// "i" and an implicit one's, "w" and that of one with whiteouts. Then this, so that one that was
+// cut off is told from a whole one.
 constexpr absl::string_view kReportEnd("e\0", 2);
 
-// Children that are ending. The kernel may take longer for that than their user should wait, and for ever
-// if a disk hangs. Those that are left when this object goes are passed on to the next one. Thread-safe.
+// Children that are ending. The kernel may take longer for that than their user should wait, and
+// for ever if a disk hangs. Those that are left when this object goes are passed on to the next
+// one. Thread-safe.
 class EndedUnpackers {
  public:
   EndedUnpackers();
@@ -57,9 +60,9 @@ class EndedUnpackers {
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A small process that has loaded all that unpacking takes and has read nothing that an image brought.
-// It forks an unpacker for each layer, so none of them starts a program, and none inherits what
-// another has read. It ends with this object. Thread-safe.
+// A small process that has loaded all that unpacking takes and has read nothing that an image
+// brought. It forks an unpacker for each layer, so none of them starts a program, and none inherits
+// what another has read. It ends with this object. Thread-safe.
 class UnpackBroker {
  public:
   // How long it may take to take a request, and to end.
@@ -71,9 +74,10 @@ class UnpackBroker {
   UnpackBroker(const UnpackBroker&) = delete;
   UnpackBroker& operator=(const UnpackBroker&) = delete;
 
-  // Asks for an unpacker and does not wait for it. It is confined before it reads its first byte (see
-  // ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the caller's.
-  // Unavailable when the broker is dead, or takes no request within kPatience, which counts as dead.
+  // Asks for an unpacker and does not wait for it. It is confined before it reads its first byte
+  // (see ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the
+  // caller's. Unavailable when the broker is dead, or takes no request within kPatience, which
+  // counts as dead.
   absl::Status Fork(const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;

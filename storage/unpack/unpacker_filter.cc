@@ -32,14 +32,14 @@ absl::StatusOr<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
 
 absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
-                                                               seccomp_release);
+                                                                seccomp_release);
   if (filter == nullptr) return absl::InternalError("make a seccomp filter");
   // Files, relative to the directory.
   constexpr int kPaths[] = {
-      SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat),
-      SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(unlinkat), SCMP_SYS(newfstatat),
-      SCMP_SYS(statx), SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),
-      SCMP_SYS(fsetxattr), SCMP_SYS(utimensat), SCMP_SYS(getdents64)};
+      SCMP_SYS(openat),    SCMP_SYS(openat2),   SCMP_SYS(mkdirat),   SCMP_SYS(mknodat),
+      SCMP_SYS(symlinkat), SCMP_SYS(linkat),    SCMP_SYS(unlinkat),  SCMP_SYS(newfstatat),
+      SCMP_SYS(statx),     SCMP_SYS(fchown),    SCMP_SYS(fchownat),  SCMP_SYS(fchmod),
+      SCMP_SYS(fchmodat),  SCMP_SYS(fsetxattr), SCMP_SYS(utimensat), SCMP_SYS(getdents64)};
   constexpr int kAllowed[] = {
       // descriptors
       SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(ftruncate), SCMP_SYS(read), SCMP_SYS(write),

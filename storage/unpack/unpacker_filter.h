@@ -10,9 +10,9 @@
 
 namespace crisp::storage {
 
-// The system calls that unpacking a layer takes, as a seccomp program: a process dies of all others.
-// New threads are allowed, new processes are not; into an image, nothing that takes a path. Compiled by the
-// first call; thread-safe.
+// The system calls that unpacking a layer takes, as a seccomp program: a process dies of all
+// others. New threads are allowed, new processes are not; into an image, nothing that takes a path.
+// Compiled by the first call; thread-safe.
 const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what);
 
 }  // namespace crisp::storage

@@ -63,14 +63,15 @@ absl::Status CheckFreeSpace(const UnpackRequest& request) {
   if (free < request.min_free_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the image store's disk is full: ", free >> 20, " MiB are free, ",
-                     request.min_free_bytes >> 20, " MiB must stay (remove images, or enlarge the file system)"));
+                     request.min_free_bytes >> 20,
+                     " MiB must stay (remove images, or enlarge the file system)"));
   }
   // Zero where the file system makes inodes as they are needed.
   const uint64_t reserve = std::min<uint64_t>(request.min_free_inodes, fs.f_files / 20);
   if (fs.f_files > 0 && fs.f_ffree < reserve) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the image store's file system runs out of inodes: ", fs.f_ffree, " of ", fs.f_files,
-                     " are free, ", reserve, " must stay (df -i; remove images, or make it with more inodes)"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the image store's file system runs out of inodes: ", fs.f_ffree, " of ", fs.f_files,
+        " are free, ", reserve, " must stay (df -i; remove images, or make it with more inodes)"));
   }
   return absl::OkStatus();
 }
@@ -97,7 +98,8 @@ class Writer {
 
  private:
   void Run() {
-    status_ = ApplyTar([this](char* buffer, size_t size) { return ring_.Pop(buffer, size); }, sink_);
+    status_ =
+        ApplyTar([this](char* buffer, size_t size) { return ring_.Pop(buffer, size); }, sink_);
     if (status_.ok()) {
       ring_.Discard();  // padding behind the archive's end counts for the digest only
     } else {
@@ -139,8 +141,8 @@ absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, W
     hasher.Update(bytes);
     return ring.Push(bytes);
   };
-  absl::StatusOr<DecompressResult> bytes =
-      Decompress(ReadStream, sink, {.max_output = request.max_bytes, .max_window = request.max_window});
+  absl::StatusOr<DecompressResult> bytes = Decompress(
+      ReadStream, sink, {.max_output = request.max_bytes, .max_window = request.max_window});
   ring.Close(bytes.status());
   CRISP_RETURN_IF_ERROR(bytes.status());
   return Inflated{.diff_id = hasher.Finish(), .bytes = *bytes};
@@ -186,7 +188,8 @@ struct Filters {
 absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
                                       const Filters& filters,
                                       std::string& listed) {
-  const UnpackerLimits limits{.more_memory = request.max_window, .cpu_seconds = request.max_cpu_seconds};
+  const UnpackerLimits limits{.more_memory = request.max_window,
+                              .cpu_seconds = request.max_cpu_seconds};
   CRISP_RETURN_IF_ERROR(
       request.image ? ConfineUnpacker(Unpacks::kIntoImage, kTarget, filters.image, limits)
                     : ConfineUnpacker(Unpacks::kIntoDirectory, kTarget, filters.directory, limits));
@@ -259,8 +262,8 @@ bool TakePlaces(const std::vector<UniqueFd>& fds) {
   return true;
 }
 
-// The child is crispd's, who waits for it: this process only lends its memory. Where there can be no
-// child, the report's pipe closes without a word.
+// The child is crispd's, who waits for it: this process only lends its memory. Where there can be
+// no child, the report's pipe closes without a word.
 void Fork(const Request& request, const Filters& filters) {
   if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) return;
   const pid_t pid = getpid();
@@ -271,7 +274,7 @@ void Fork(const Request& request, const Filters& filters) {
 
 int Serve() {
   (void)prctl(PR_SET_NAME, "crisp-unpacker");  // it was run by a descriptor's number
-  (void)mallopt(M_ARENA_MAX, 1);  // an unpacker's two threads do not make one each
+  (void)mallopt(M_ARENA_MAX, 1);               // an unpacker's two threads do not make one each
   PrepareTarReader();  // what it loads from disk on first use is out of the unpackers' reach
   Filters filters;
   filters.directory = ReceiveFilter();

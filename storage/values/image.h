@@ -14,22 +14,22 @@ namespace crisp::storage {
 
 // One image, keyed by its config's digest. A value: a snapshot of the record.
 struct Image {
-  std::string id;                          // "sha256:<64 hex>", the one id everywhere
-  std::vector<std::string> repo_tags;      // "host/repo:tag", sorted
-  std::vector<std::string> repo_digests;   // "host/repo@sha256:…", sorted
-  uint64_t size_bytes = 0;                 // compressed layers + config + manifest, always > 0
+  std::string id;                         // "sha256:<64 hex>", the one id everywhere
+  std::vector<std::string> repo_tags;     // "host/repo:tag", sorted
+  std::vector<std::string> repo_digests;  // "host/repo@sha256:…", sorted
+  uint64_t size_bytes = 0;                // compressed layers + config + manifest, always > 0
   bool pinned = false;
   absl::Time pulled_at;
   // From the image config.
-  std::string user;                        // "", "u", "u:g", names or numbers
+  std::string user;  // "", "u", "u:g", names or numbers
   std::vector<std::string> entrypoint;
   std::vector<std::string> command;
-  std::vector<std::string> environment;    // "K=V"
+  std::vector<std::string> environment;  // "K=V"
   std::string working_dir;
   std::string stop_signal;
-  std::vector<std::string> volumes;        // declared paths, sorted
-  std::string config_json;                 // the OCI image config as pulled
-  std::vector<std::string> chain_ids;      // the layers' diff_ids, bottom first
+  std::vector<std::string> volumes;    // declared paths, sorted
+  std::string config_json;             // the OCI image config as pulled
+  std::vector<std::string> chain_ids;  // the layers' diff_ids, bottom first
 };
 
 struct HistoryEntry {
@@ -37,9 +37,9 @@ struct HistoryEntry {
   std::string comment;
   absl::Time created;
   bool empty_layer = false;
-  std::string diff_id;         // the rest is set for non-empty layers only
-  std::string digest;          // of the compressed blob as pulled
-  uint64_t size_bytes = 0;     // compressed
+  std::string diff_id;      // the rest is set for non-empty layers only
+  std::string digest;       // of the compressed blob as pulled
+  uint64_t size_bytes = 0;  // compressed
   uint64_t unpacked_bytes = 0;
   std::vector<std::string> containers;  // ids whose root stands on this layer
 };
@@ -49,15 +49,15 @@ inline constexpr absl::string_view kSpareKeyPrefix = "spare-";
 
 // What a container's root is made of. Directories exist and stay until ReleaseContainer().
 struct RootFs {
-  // Topmost first, absolute paths; shared and read-only. A layer that is an image is "/proc/self/fd/<n>",
-  // its mount's descriptor in this process: for others it is to be passed on.
+  // Topmost first, absolute paths; shared and read-only. A layer that is an image is
+  // "/proc/self/fd/<n>", its mount's descriptor in this process: for others it is to be passed on.
   std::vector<std::string> lower_dirs;
-  std::string upper_dir;                // empty for a view
+  std::string upper_dir;  // empty for a view
   std::string work_dir;
 };
 
 struct FsUsage {
-  std::string mountpoint;   // directory of the store
+  std::string mountpoint;  // directory of the store
   uint64_t used_bytes = 0;
   uint64_t inodes_used = 0;
   absl::Time timestamp;

@@ -1,14 +1,13 @@
 #ifndef CRISP_STREAMING_CONNECTION_ASYNC_EVENT_H_
 #define CRISP_STREAMING_CONNECTION_ASYNC_EVENT_H_
 
-#include <chrono>
-#include <utility>
-
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <utility>
 
 namespace crisp::streaming {
 

@@ -1,11 +1,10 @@
 #ifndef CRISP_STREAMING_CONNECTION_BYTE_SOCKET_H_
 #define CRISP_STREAMING_CONNECTION_BYTE_SOCKET_H_
 
-#include <cstddef>
-#include <utility>  // Asio's awaitable.hpp uses it without including it
-
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <utility>  // Asio's awaitable.hpp uses it without including it
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

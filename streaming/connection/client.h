@@ -1,14 +1,13 @@
 #ifndef CRISP_STREAMING_CONNECTION_CLIENT_H_
 #define CRISP_STREAMING_CONNECTION_CLIENT_H_
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>  // Asio's awaitable.hpp uses it without including it
-
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

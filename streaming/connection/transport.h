@@ -2,11 +2,6 @@
 #define CRISP_STREAMING_CONNECTION_TRANSPORT_H_
 
 #include <algorithm>
-#include <functional>
-#include <memory>
-#include <string>
-#include <utility>
-
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
@@ -15,6 +10,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/role.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
 
 #include "absl/time/time.h"
 #include "streaming/connection/byte_socket.h"

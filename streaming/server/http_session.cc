@@ -1,12 +1,6 @@
 #include "streaming/server/http_session.h"
 
 #include <algorithm>
-#include <chrono>
-#include <exception>
-#include <optional>
-#include <utility>
-#include <vector>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -14,6 +8,11 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -168,8 +167,9 @@ asio::awaitable<void> HttpSession::Serve() {
   std::optional<Target> target = ParseTarget(path);
   std::optional<SessionRequest> session;
   if (target.has_value()) {
-    auto taken = tokens_.TakeIf(target->token, target->kind, absl::Now(),
-                                [this](const SessionRequest& asked) { return admit_(*this, asked); });
+    auto taken =
+        tokens_.TakeIf(target->token, target->kind, absl::Now(),
+                       [this](const SessionRequest& asked) { return admit_(*this, asked); });
     if (!taken.ok()) {
       Refuse(503, taken.status().message(), "Retry-After: 1\r\n");
       co_return;

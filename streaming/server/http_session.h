@@ -1,12 +1,11 @@
 #ifndef CRISP_STREAMING_SERVER_HTTP_SESSION_H_
 #define CRISP_STREAMING_SERVER_HTTP_SESSION_H_
 
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
-
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "streaming/connection/client.h"
 #include "streaming/connection/transport.h"

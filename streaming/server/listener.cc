@@ -33,7 +33,8 @@ absl::StatusOr<TcpListener> ListenTcp(const std::string& address) {
 
   addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
   addrinfo* list = nullptr;
-  int failed = getaddrinfo(parsed->BareHost().c_str(), absl::StrCat(parsed->port).c_str(), &hints, &list);
+  int failed =
+      getaddrinfo(parsed->BareHost().c_str(), absl::StrCat(parsed->port).c_str(), &hints, &list);
   if (failed != 0) {
     return absl::NotFoundError(
         absl::StrCat("streaming address '", address, "': ", gai_strerror(failed)));

@@ -3,13 +3,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <chrono>
-#include <exception>
-#include <list>
-#include <optional>
-#include <utility>
-#include <vector>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -20,6 +13,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <exception>
+#include <list>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_map.h"
@@ -231,7 +230,8 @@ class ServerImpl : public Server {
       // The second sum is of those that are being dropped.
       if (stopping_ || sessions_.size() >= admitted_ + 2 * options_.stranger_cap) return;
       if (strangers_.size() >= options_.stranger_cap) DropOldestStranger();
-      session = std::make_shared<HttpSession>(std::move(transport), options_, tokens_, handler_, admit_);
+      session =
+          std::make_shared<HttpSession>(std::move(transport), options_, tokens_, handler_, admit_);
       strangers_.push_back(session.get());
       sessions_[session.get()] = {.session = session, .stranger = std::prev(strangers_.end())};
     }
@@ -255,7 +255,8 @@ class ServerImpl : public Server {
 
   const Options options_;
   const Handler handler_;
-  const HttpSession::Admit admit_ = [this](const HttpSession& session, const SessionRequest& request) {
+  const HttpSession::Admit admit_ = [this](const HttpSession& session,
+                                           const SessionRequest& request) {
     return Admitted(session, request);
   };
   const std::unique_ptr<TlsKeys> keys_;  // null: plain HTTP

@@ -37,7 +37,8 @@ struct ServerOptions {
   // Connections at a time, and those of one pod; those beyond are answered 503.
   size_t connection_cap = 2000;
   size_t pod_cap = 200;
-  // Connections that have shown no token yet are counted apart: of more than so many the oldest goes.
+  // Connections that have shown no token yet are counted apart: of more than so many the oldest
+  // goes.
   size_t stranger_cap = 256;
 };
 

@@ -299,8 +299,7 @@ TEST_F(SpdyServerTest, ARequestMustComeSoon) {
 TEST_F(SpdyServerTest, APodTakesNoMoreThanItsShare) {
   Start(EchoHandler(log_), {.connection_cap = 10, .pod_cap = 2});
   const auto url_of = [&](const std::string& pod) {
-    return server_
-        ->Prepare({.kind = SessionRequest::Kind::kPortForward, .id = pod, .pod_id = pod})
+    return server_->Prepare({.kind = SessionRequest::Kind::kPortForward, .id = pod, .pod_id = pod})
         .value();
   };
   constexpr char kForward[] = "portforward.k8s.io";
@@ -315,7 +314,8 @@ TEST_F(SpdyServerTest, APodTakesNoMoreThanItsShare) {
   TestSpdyClient other(server_->port(), url_of("other"), kForward);
   // The refused URL is good for another try, and a session that has ended gives its place back.
   idle.pop_back();
-  for (int i = 0; i < 2000 && server_->connections() > 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+  for (int i = 0; i < 2000 && server_->connections() > 2; ++i)
+    absl::SleepFor(absl::Milliseconds(5));
   TestSpdyClient again(server_->port(), url, kForward);
 }
 

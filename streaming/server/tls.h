@@ -1,11 +1,10 @@
 #ifndef CRISP_STREAMING_SERVER_TLS_H_
 #define CRISP_STREAMING_SERVER_TLS_H_
 
+#include <boost/asio/ssl/context.hpp>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <boost/asio/ssl/context.hpp>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"

@@ -203,7 +203,8 @@ TEST_F(TlsServerTest, AnAbortInTheHandshakeLeavesNothing) {
     client.Send(hello.substr(0, cut));
   }
   // The last of them may not even be accepted yet.
-  for (int i = 0; i < 2000 && (server_->connections() > 0 || OpenDescriptors() != descriptors); ++i) {
+  for (int i = 0; i < 2000 && (server_->connections() > 0 || OpenDescriptors() != descriptors);
+       ++i) {
     absl::SleepFor(absl::Milliseconds(5));
   }
   EXPECT_EQ(server_->connections(), 0u);

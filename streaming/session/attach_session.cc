@@ -57,7 +57,9 @@ asio::awaitable<void> AttachSession::Run() {
   outcome.status = co_await Start();
   if (outcome.status.ok()) {
     co_await changed_.Wait([this] { return open_ == 0 || gone_; });
-    std::function<absl::Status()> ask = [this] { return context_.backend.WhyDetached(request_.id); };
+    std::function<absl::Status()> ask = [this] {
+      return context_.backend.WhyDetached(request_.id);
+    };
     if (!gone_) outcome.status = co_await RunBlocking(context_.workers, std::move(ask));
   }
   // To the container a client that leaves looks like one that ends stdin: so stdin_once is kept.
@@ -103,11 +105,10 @@ asio::awaitable<absl::Status> AttachSession::Start() {
     }
   }
   if (streams_.resize != nullptr) {
-    tasks_.Spawn(FollowResizes(
-        streams_.resize, context_.workers,
-        [backend = &context_.backend, id = request_.id](TerminalSize size) {
-          return backend->ResizeContainer(id, size.rows, size.columns);
-        }));
+    tasks_.Spawn(FollowResizes(streams_.resize, context_.workers,
+                               [backend = &context_.backend, id = request_.id](TerminalSize size) {
+                                 return backend->ResizeContainer(id, size.rows, size.columns);
+                               }));
   }
   co_return absl::OkStatus();
 }

@@ -49,9 +49,9 @@ class Backend {
   // container. The other side closes them when the container ends, or when so much output waits for
   // this reader that it would hold the others up. FailedPrecondition unless running.
   virtual absl::Status Attach(const SessionRequest& request, const SessionStdio& stdio) = 0;
-  // OK if an attachment ended because the container did. Waits up to a second for the container's end
-  // to be known. ResourceExhausted if the container goes on: then the client took its output too
-  // slowly.
+  // OK if an attachment ended because the container did. Waits up to a second for the container's
+  // end to be known. ResourceExhausted if the container goes on: then the client took its output
+  // too slowly.
   virtual absl::Status WhyDetached(const std::string& container_id) = 0;
   // Of the container's own terminal.
   virtual absl::Status ResizeContainer(const std::string& container_id,

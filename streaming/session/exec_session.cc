@@ -16,7 +16,9 @@ constexpr absl::Duration kDrainTime = absl::Milliseconds(100);
 
 class ExecSession {
  public:
-  ExecSession(SessionContext context, std::shared_ptr<ClientConnection> client, SessionRequest request)
+  ExecSession(SessionContext context,
+              std::shared_ptr<ClientConnection> client,
+              SessionRequest request)
       : context_(context),
         client_(std::move(client)),
         request_(std::move(request)),
@@ -52,7 +54,8 @@ asio::awaitable<void> ExecSession::Run() {
   absl::StatusOr<ProcessStreams> streams =
       co_await AcceptProcessStreams(client_, request_, context_.options.creation_timeout);
   if (!streams.ok()) {
-    LogDebug("streaming.exec", {{"container", request_.id}, {"error", streams.status().ToString()}});
+    LogDebug("streaming.exec",
+             {{"container", request_.id}, {"error", streams.status().ToString()}});
     co_return;
   }
   streams_ = *std::move(streams);
@@ -112,10 +115,10 @@ asio::awaitable<absl::Status> ExecSession::Start() {
     tasks_.Spawn(CopyIn());
   }
   if (streams_.resize != nullptr) {
-    tasks_.Spawn(FollowResizes(streams_.resize, context_.workers,
-                               [process = process_](TerminalSize size) {
-                                 return process->Resize(size.rows, size.columns);
-                               }));
+    tasks_.Spawn(
+        FollowResizes(streams_.resize, context_.workers, [process = process_](TerminalSize size) {
+          return process->Resize(size.rows, size.columns);
+        }));
   }
   co_return absl::OkStatus();
 }
@@ -123,8 +126,7 @@ asio::awaitable<absl::Status> ExecSession::Start() {
 asio::awaitable<Outcome> ExecSession::FollowProcess() {
   co_await changed_.Wait([this] { return exited_ || gone_; });
   if (gone_) co_return Outcome{};
-  const bool ended =
-      co_await changed_.WaitFor(kDrainTime, [this] { return drained() || gone_; });
+  const bool ended = co_await changed_.WaitFor(kDrainTime, [this] { return drained() || gone_; });
   if (!ended) {
     if (out_ != nullptr) out_->Finish();
     if (err_ != nullptr) err_->Finish();

@@ -87,8 +87,8 @@ asio::awaitable<void> PortForwardSession::Run() {
   pairs_.clear();
 }
 
-// The first clients sent no ids, but each pair's error stream right before its data stream. No client's
-// own id starts with a space: headers are trimmed.
+// The first clients sent no ids, but each pair's error stream right before its data stream. No
+// client's own id starts with a space: headers are trimmed.
 std::string PortForwardSession::MakeUpId(const std::string& type) {
   if (type == kStreamTypeError) ++unnamed_;
   return absl::StrCat(" ", unnamed_);
@@ -106,8 +106,7 @@ void PortForwardSession::Take(std::shared_ptr<ClientStream> stream) {
                     port <= UINT16_MAX;
   const auto found = pairs_.find(id);
   const bool orphan = unnamed && type == kStreamTypeData && found == pairs_.end();
-  if (!good || orphan ||
-      (found == pairs_.end() && pairs_.size() >= context_.options.pair_cap)) {
+  if (!good || orphan || (found == pairs_.end() && pairs_.size() >= context_.options.pair_cap)) {
     stream->Reset();
     return;
   }
@@ -118,12 +117,13 @@ void PortForwardSession::Take(std::shared_ptr<ClientStream> stream) {
     pairs_[id] = pair;
     pair->timer.expires_after(absl::ToChronoNanoseconds(context_.options.creation_timeout));
     // Nobody but the session holds a pair: while there is one, there is the session.
-    pair->timer.async_wait([this, id, weak = std::weak_ptr<Pair>(pair)](boost::system::error_code error) {
-      const PairPtr late = weak.lock();
-      if (error || late == nullptr || (late->data != nullptr && late->error != nullptr)) return;
-      late->Reset();
-      if (!ended_) pairs_.erase(id);
-    });
+    pair->timer.async_wait(
+        [this, id, weak = std::weak_ptr<Pair>(pair)](boost::system::error_code error) {
+          const PairPtr late = weak.lock();
+          if (error || late == nullptr || (late->data != nullptr && late->error != nullptr)) return;
+          late->Reset();
+          if (!ended_) pairs_.erase(id);
+        });
   }
   std::shared_ptr<ClientStream>& slot = type == kStreamTypeData ? pair->data : pair->error;
   if (slot != nullptr || pair->port != port) {
@@ -190,8 +190,8 @@ asio::awaitable<absl::Status> PortForwardSession::ConnectTo(PairPtr pair, int fa
       absl::StrCat("connect to ", family == AF_INET ? "127.0.0.1:" : "[::1]:", pair->port);
   if (connect(raw, reinterpret_cast<sockaddr*>(&address), size) == 0) co_return absl::OkStatus();
   if (errno != EINPROGRESS) co_return ErrnoError(errno, what);
-  co_await pair->socket->descriptor().async_wait(
-      Descriptor::wait_write, asio::redirect_error(asio::use_awaitable, error));
+  co_await pair->socket->descriptor().async_wait(Descriptor::wait_write,
+                                                 asio::redirect_error(asio::use_awaitable, error));
   if (error) co_return absl::CancelledError(what);
   int failure = 0;
   socklen_t failure_size = sizeof(failure);

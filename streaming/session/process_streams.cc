@@ -43,11 +43,12 @@ class Watchdog {
       : timer_(client->executor(), absl::ToChronoNanoseconds(limit)),
         expired_(std::make_shared<bool>(false)),
         armed_(std::make_shared<bool>(true)) {
-    timer_.async_wait([client, expired = expired_, armed = armed_](boost::system::error_code error) {
-      if (error || !*armed) return;
-      *expired = true;
-      client->Abort();
-    });
+    timer_.async_wait(
+        [client, expired = expired_, armed = armed_](boost::system::error_code error) {
+          if (error || !*armed) return;
+          *expired = true;
+          client->Abort();
+        });
   }
   ~Watchdog() { *armed_ = false; }
   bool expired() const { return *expired_; }

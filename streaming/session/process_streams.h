@@ -24,8 +24,9 @@ struct ProcessStreams {
   std::shared_ptr<ClientStream> in, out, err, error, resize;
 };
 
-// Waits until the client has opened exactly what the request and the protocol call for. When it does
-// not within `limit`, opens others, or leaves, the connection is aborted and the error says why.
+// Waits until the client has opened exactly what the request and the protocol call for. When it
+// does not within `limit`, opens others, or leaves, the connection is aborted and the error says
+// why.
 asio::awaitable<absl::StatusOr<ProcessStreams>> AcceptProcessStreams(
     std::shared_ptr<ClientConnection> client, const SessionRequest& request, absl::Duration limit);
 
@@ -52,8 +53,8 @@ struct StdioEnds {
   };
   Three ours, theirs;
 };
-// With `relayed`, stdin is a socket pair, whose other side's departure we can see; otherwise it is a
-// pipe, which is what programs expect of their stdin.
+// With `relayed`, stdin is a socket pair, whose other side's departure we can see; otherwise it is
+// a pipe, which is what programs expect of their stdin.
 absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, bool relayed);
 
 }  // namespace crisp::streaming

@@ -3,12 +3,11 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
-#include <memory>
-
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <memory>
 
 #include "base/status.h"
 

@@ -1,10 +1,9 @@
 #ifndef CRISP_STREAMING_SESSION_PUMP_H_
 #define CRISP_STREAMING_SESSION_PUMP_H_
 
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstddef>
 #include <optional>
-
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "absl/status/status.h"
 #include "base/unique_fd.h"
@@ -26,8 +25,7 @@ struct CopyEnd {
 // on the descriptor's strand.
 class OutputPump {
  public:
-  OutputPump(const asio::any_io_executor& executor, UniqueFd fd)
-      : fd_(executor, fd.release()) {}
+  OutputPump(const asio::any_io_executor& executor, UniqueFd fd) : fd_(executor, fd.release()) {}
 
   // Until the end of the output; neither closes the stream nor the descriptor.
   asio::awaitable<CopyEnd> Run(ClientStream& stream);
@@ -43,9 +41,9 @@ class OutputPump {
   std::optional<size_t> left_;  // bytes still to be copied, once Finish() was called
 };
 
-// Copies from the client to `fd` until the client half-closes its stream. When nobody reads `fd` any
-// more it goes on to read from the client and drops what comes, so that a process that closes its
-// stdin early does not hold up the connection; the end then says kLocal.
+// Copies from the client to `fd` until the client half-closes its stream. When nobody reads `fd`
+// any more it goes on to read from the client and drops what comes, so that a process that closes
+// its stdin early does not hold up the connection; the end then says kLocal.
 asio::awaitable<CopyEnd> CopyFromClient(ClientStream& stream, Descriptor& fd);
 
 // Closes without complaint; pending operations end.

@@ -16,9 +16,9 @@ struct SessionOptions {
   size_t pair_cap = 1024;
 };
 
-// What runs on upgraded connections: one coroutine of the connection's strand for each, which returns
-// when everything that it made is gone. The client's departure ends an exec's processes, all of them;
-// an attached container goes on.
+// What runs on upgraded connections: one coroutine of the connection's strand for each, which
+// returns when everything that it made is gone. The client's departure ends an exec's processes,
+// all of them; an attached container goes on.
 class Sessions {
  public:
   // All must outlive the sessions, which must outlive the server that calls handler().

@@ -8,15 +8,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 #include <mutex>
 #include <thread>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-
-#include "absl/synchronization/notification.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -42,8 +41,10 @@ class HostProcess : public Process {
     posix_spawn_file_actions_init(&actions);
     const int fds[] = {stdio.stdin_fd, stdio.stdout_fd, stdio.stderr_fd};
     for (int i = 0; i < 3; ++i) {
-      if (fds[i] < 0) posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
-      else posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+      if (fds[i] < 0)
+        posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
+      else
+        posix_spawn_file_actions_adddup2(&actions, fds[i], i);
     }
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
@@ -55,7 +56,8 @@ class HostProcess : public Process {
     std::vector<char*> argv;
     for (const std::string& word : request.argv) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
-    const int error = posix_spawnp(&process->pid_, argv[0], &actions, &attributes, argv.data(), environ);
+    const int error =
+        posix_spawnp(&process->pid_, argv[0], &actions, &attributes, argv.data(), environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0) return ErrnoError(error, absl::StrCat("execute ", request.argv[0]));
@@ -174,7 +176,8 @@ class SessionsTest : public ::testing::Test {
 
   HostBackend backend_;
   metrics::Registry metrics_;
-  Sessions sessions_{backend_, metrics_, {.creation_timeout = absl::Milliseconds(200), .pair_cap = 8}};
+  Sessions sessions_{
+      backend_, metrics_, {.creation_timeout = absl::Milliseconds(200), .pair_cap = 8}};
   asio::io_context context_;
   std::shared_ptr<FakeClient> client_ = std::make_shared<FakeClient>(context_.get_executor());
   std::shared_ptr<FakeStream> error_, in_, out_, err_;
@@ -319,8 +322,12 @@ TEST_F(SessionsTest, BeforeV4TheErrorStreamIsText) {
 }
 
 TEST_F(SessionsTest, AttachCopiesBothWaysAndEndsWithTheContainer) {
-  Start({.kind = SessionRequest::Kind::kAttach, .id = "c", .tty = true, .stdin_open = true,
-         .stdout_open = true, .stderr_open = true});
+  Start({.kind = SessionRequest::Kind::kAttach,
+         .id = "c",
+         .tty = true,
+         .stdin_open = true,
+         .stdout_open = true,
+         .stderr_open = true});
   OpenOutputs();
   in_ = client_->Open("stdin");
   client_->Open("resize")->Send(R"({"Width":5,"Height":7})");
@@ -340,7 +347,8 @@ TEST_F(SessionsTest, AttachCopiesBothWaysAndEndsWithTheContainer) {
 
 TEST_F(SessionsTest, AttachThatIsCutOffSaysWhy) {
   backend_.why_detached = absl::ResourceExhaustedError("too slow");
-  Start({.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
+  Start(
+      {.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
   OpenOutputs();
   RunUntil([&] { return backend_.attached.load(); });
   backend_.out.reset();
@@ -365,19 +373,22 @@ TEST_F(SessionsTest, AttachToStdinAloneEndsWithTheContainer) {
 
 TEST_F(SessionsTest, AttachErrorAndDeparture) {
   backend_.attach_error = absl::FailedPreconditionError("container c is not running");
-  Start({.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
+  Start(
+      {.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
   OpenOutputs();
   RunToEnd();
   EXPECT_EQ(Status()["message"], "container c is not running");
 
   backend_.attach_error = absl::OkStatus();
   client_ = std::make_shared<FakeClient>(context_.get_executor());
-  Start({.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
+  Start(
+      {.kind = SessionRequest::Kind::kAttach, .id = "c", .stdout_open = true, .stderr_open = true});
   OpenOutputs();
   RunUntil([&] { return backend_.attached.load(); });
   client_->Leave();
   RunToEnd();
-  EXPECT_THAT(WriteAll(backend_.out.get(), "x", "out"), ::testing::Not(IsOk())) << "our end is still open";
+  EXPECT_THAT(WriteAll(backend_.out.get(), "x", "out"), ::testing::Not(IsOk()))
+      << "our end is still open";
 }
 
 // A TCP server on one loopback address.
@@ -465,8 +476,11 @@ TEST_F(PortForwardTest, OneFailingPairLeavesTheOthersAlone) {
   const auto unknown = client_->Open("nonsense", {{kPortHeader, "80"}, {kRequestIdHeader, "2"}});
   const auto bad_port = client_->Open("data", {{kPortHeader, "0"}, {kRequestIdHeader, "3"}});
   const auto no_id = client_->Open("data", {{kPortHeader, "80"}});
-  const auto again = client_->Open("data", {{kPortHeader, absl::StrCat(listener.port)}, {kRequestIdHeader, "0"}});
-  RunUntil([&] { return unknown->was_reset && bad_port->was_reset && no_id->was_reset && again->was_reset; });
+  const auto again =
+      client_->Open("data", {{kPortHeader, absl::StrCat(listener.port)}, {kRequestIdHeader, "0"}});
+  RunUntil([&] {
+    return unknown->was_reset && bad_port->was_reset && no_id->was_reset && again->was_reset;
+  });
   good.data->Send("still here");
   char buffer[32] = {};
   RunUntil([&] { return recv(listener.peer.get(), buffer, sizeof(buffer), MSG_DONTWAIT) > 0; });
@@ -510,7 +524,8 @@ TEST_F(PortForwardTest, HalfAPairIsGivenUpAndPairsAreBounded) {
   Begin();
   std::vector<std::shared_ptr<FakeStream>> halves;
   for (int i = 0; i < 9; ++i) {
-    halves.push_back(client_->Open("error", {{kPortHeader, "80"}, {kRequestIdHeader, absl::StrCat(i)}}));
+    halves.push_back(
+        client_->Open("error", {{kPortHeader, "80"}, {kRequestIdHeader, absl::StrCat(i)}}));
   }
   RunUntil([&] { return halves[8]->was_reset; });
   EXPECT_FALSE(halves[0]->was_reset) << "the first eight wait for their sisters";
@@ -534,7 +549,8 @@ TEST(Workers, RunsMoreThanItsThreadsAtATime) {
 TEST(Workers, WithoutAThreadWhatIsPostedFails) {
   Workers workers(3);
   ASSERT_TRUE(WithoutNewThreads([&] {
-    EXPECT_THAT(workers.Post([] { ADD_FAILURE(); }), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(workers.Post([] { ADD_FAILURE(); }),
+                StatusIs(absl::StatusCode::kResourceExhausted));
   }));
   EXPECT_EQ(workers.threads(), 0);
 }

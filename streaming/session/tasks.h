@@ -1,12 +1,11 @@
 #ifndef CRISP_STREAMING_SESSION_TASKS_H_
 #define CRISP_STREAMING_SESSION_TASKS_H_
 
+#include <boost/asio/co_spawn.hpp>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <utility>
-
-#include <boost/asio/co_spawn.hpp>
 
 #include "streaming/session/condition.h"
 

@@ -1,15 +1,14 @@
 #ifndef CRISP_STREAMING_SESSION_WORKERS_H_
 #define CRISP_STREAMING_SESSION_WORKERS_H_
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
-
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -45,9 +44,9 @@ class Workers {
 };
 
 // Runs `work` on a worker and returns what it returned, on the caller's executor; the error of
-// Workers::Post when it cannot run. `work` that was begun always runs to its end, and the worker has
-// nothing of the executor any more when this returns: so the loop may end as soon as its coroutines
-// have.
+// Workers::Post when it cannot run. `work` that was begun always runs to its end, and the worker
+// has nothing of the executor any more when this returns: so the loop may end as soon as its
+// coroutines have.
 template <typename T>
 asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
   struct State {

@@ -1,11 +1,10 @@
 #include "streaming/spdy/spdy_connection.h"
 
 #include <array>
-#include <chrono>
-#include <utility>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 

@@ -1,11 +1,10 @@
 #include "streaming/websocket/channel_connection.h"
 
 #include <algorithm>
-#include <chrono>
-#include <utility>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "streaming/wire/channel_codec.h"

@@ -1,13 +1,12 @@
 #include "streaming/websocket/web_socket.h"
 
 #include <algorithm>
-#include <cstring>
-#include <utility>
-
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/websocket.hpp>
+#include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"

@@ -1,14 +1,13 @@
 #ifndef CRISP_STREAMING_WEBSOCKET_WEB_SOCKET_H_
 #define CRISP_STREAMING_WEBSOCKET_WEB_SOCKET_H_
 
-#include <memory>
-#include <string>
-
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/websocket/stream.hpp>
+#include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

@@ -17,8 +17,9 @@ struct Outcome {
   int exit_code = 0;
 };
 
-// What is written to the error stream: with `json` (v4 of the sub-protocol and later) a metav1.Status
-// whose details carry a non-zero exit code, before that the text of the error and nothing on success.
+// What is written to the error stream: with `json` (v4 of the sub-protocol and later) a
+// metav1.Status whose details carry a non-zero exit code, before that the text of the error and
+// nothing on success.
 std::string OutcomeMessage(const Outcome& outcome, bool json);
 
 struct TerminalSize {
@@ -28,8 +29,8 @@ struct TerminalSize {
   }
 };
 
-// Cuts the bytes of a resize stream, JSON objects {"Width":80,"Height":24} one after the other, into
-// sizes. What is no such object is passed over; one that never ends is dropped at a kilobyte.
+// Cuts the bytes of a resize stream, JSON objects {"Width":80,"Height":24} one after the other,
+// into sizes. What is no such object is passed over; one that never ends is dropped at a kilobyte.
 class TerminalSizeReader {
  public:
   // The last size that `bytes` completes, if any: those before it are no longer wanted.

@@ -37,8 +37,9 @@ TEST(TerminalSizeReader, ReadsSizesHoweverTheyAreCut) {
 
 TEST(TerminalSizeReader, PassesOverWhatIsNoSize) {
   TerminalSizeReader reader;
-  for (const char* bad : {"}", "[1,2}", "{\"Width\":0,\"Height\":5}", "{\"Width\":70000,\"Height\":5}",
-                          "{\"Width\":-1,\"Height\":5}", "{\"Width\":\"x\",\"Height\":5}"}) {
+  for (const char* bad :
+       {"}", "[1,2}", "{\"Width\":0,\"Height\":5}", "{\"Width\":70000,\"Height\":5}",
+        "{\"Width\":-1,\"Height\":5}", "{\"Width\":\"x\",\"Height\":5}"}) {
     EXPECT_EQ(reader.Feed(bad), std::nullopt) << bad;
   }
   for (int i = 0; i < 100; ++i) EXPECT_EQ(reader.Feed(std::string(500, 'x')), std::nullopt);

@@ -64,8 +64,10 @@ void FindCgroups(const std::string& dir,
   if (!names.ok() || depth > 4) return;
   for (const std::string& name : *names) {
     const std::string path = absl::StrCat(dir, "/", name);
-    if (absl::StrContains(name, tag)) found.push_back("cgroup " + path);
-    else FindCgroups(path, tag, depth + 1, found);
+    if (absl::StrContains(name, tag))
+      found.push_back("cgroup " + path);
+    else
+      FindCgroups(path, tag, depth + 1, found);
   }
 }
 
@@ -76,13 +78,14 @@ Daemon::Daemon(const std::string& more) : bin_(BinDir()), started_bin_(bin_) {
   const int number = (getpid() * 7 + ++instances) % 4096;
   bridge_ = absl::StrCat("ct", number);
   EXPECT_OK(MakeDirs(dir_.path() + "/logs"));
-  std::string config = absl::StrCat(
-      "network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
-      number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
-  absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(), "/cdi]\n  blockio_config_file: ",
-                  dir_.path(), "/blockio.yaml\n");
+  std::string config =
+      absl::StrCat("network:\n  name: ", bridge_, "\n  subnets: [\"10.", 100 + number / 256, ".",
+                   number % 256, ".0/24\"]\n  cni_conf_dir: ", dir_.path(), "/cni\n");
+  absl::StrAppend(&config, "runtime:\n  cdi_spec_dirs: [", dir_.path(),
+                  "/cdi]\n  blockio_config_file: ", dir_.path(), "/blockio.yaml\n");
   // It must be there; a test may put its classes in it.
-  EXPECT_OK(AtomicWriteFile(dir_.path() + "/blockio.yaml", "Classes: {}\n", 0600, Durability::kNone));
+  EXPECT_OK(
+      AtomicWriteFile(dir_.path() + "/blockio.yaml", "Classes: {}\n", 0600, Durability::kNone));
   if (UseSystemd()) absl::StrAppend(&config, "  cgroup_driver: systemd\n");
   absl::StrAppend(&config, more);
   EXPECT_OK(AtomicWriteFile(dir_.path() + "/config.yaml", config, 0600, Durability::kNone));
@@ -121,12 +124,19 @@ void Daemon::UsePrograms(const std::string& bin, const std::string& shim) {
 
 void Daemon::Start() {
   const std::string socket = dir_.path() + "/crisp.sock";
-  std::vector<std::string> argv = {
-      started_bin_ + "/crispd",    "--config",          dir_.path() + "/config.yaml",
-      "--root",            dir_.path() + "/root", "--state",
-      dir_.path() + "/state", "--listen",       "unix://" + socket,
-      "--metrics-address", "127.0.0.1:0",       "--log-level",
-      "debug"};
+  std::vector<std::string> argv = {started_bin_ + "/crispd",
+                                   "--config",
+                                   dir_.path() + "/config.yaml",
+                                   "--root",
+                                   dir_.path() + "/root",
+                                   "--state",
+                                   dir_.path() + "/state",
+                                   "--listen",
+                                   "unix://" + socket,
+                                   "--metrics-address",
+                                   "127.0.0.1:0",
+                                   "--log-level",
+                                   "debug"};
   if (!shim_.empty()) argv.insert(argv.end(), {"--shim", shim_});
   std::vector<char*> pointers;
   for (const std::string& s : argv) pointers.push_back(const_cast<char*>(s.c_str()));
@@ -207,7 +217,8 @@ std::vector<std::string> Daemon::Residue() const {
   std::vector<std::string> found;
   const std::string state = dir_.path() + "/state";
   const auto mounts = ReadFile("/proc/self/mountinfo");
-  if (mounts.ok() && absl::StrContains(*mounts, dir_.path())) found.push_back("mounts below " + dir_.path());
+  if (mounts.ok() && absl::StrContains(*mounts, dir_.path()))
+    found.push_back("mounts below " + dir_.path());
   const auto processes = ListDir("/proc");
   EXPECT_OK(processes);
   for (const std::string& name : processes.value_or(std::vector<std::string>())) {

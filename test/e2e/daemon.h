@@ -28,8 +28,8 @@ class Daemon {
 
   // Starts crispd and returns once Version answers (fails the test after 20 s).
   void Start();
-  // What Start() starts from now on: another release's programs (a directory; "": this build's), and another
-  // crisp-shim ("": the one that belongs to it).
+  // What Start() starts from now on: another release's programs (a directory; "": this build's),
+  // and another crisp-shim ("": the one that belongs to it).
   void UsePrograms(const std::string& bin, const std::string& shim);
   void Terminate();  // SIGTERM and wait: pods stay
   void Kill();       // SIGKILL and wait: pods stay

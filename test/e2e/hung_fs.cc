@@ -1,4 +1,5 @@
-// hung_fs DIRECTORY: mounts a file system there that answers nobody, until SIGTERM or the end of stdin.
+// hung_fs DIRECTORY: mounts a file system there that answers nobody, until SIGTERM or the end of
+// stdin.
 #include <signal.h>
 #include <unistd.h>
 

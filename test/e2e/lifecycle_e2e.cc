@@ -29,7 +29,9 @@ class Lifecycle : public ::testing::Test {
   }
   void TearDown() override { node_->RemoveAll(); }
   // Signals that come before a shell has set its traps are nobody's: pid 1 has no default actions.
-  static void AwaitLog(const std::string& pod, const std::string& container, const std::string& text) {
+  static void AwaitLog(const std::string& pod,
+                       const std::string& container,
+                       const std::string& text) {
     const absl::Time deadline = absl::Now() + absl::Seconds(10);
     while (!absl::StrContains(node_->Log(pod, container), text) && absl::Now() < deadline) {
       absl::SleepFor(absl::Milliseconds(2));
@@ -46,7 +48,8 @@ TEST_F(Lifecycle, ExitCodeAndReasonAreKept) {
   const auto pod_config = node_->PodConfig("exits");
   const std::string pod = node_->RunPod(pod_config);
   const std::string good = node_->Run(pod, pod_config, node_->ContainerConfig("good", {"true"}));
-  const std::string bad = node_->Run(pod, pod_config, node_->ContainerConfig("bad", {"sh", "-c", "exit 7"}));
+  const std::string bad =
+      node_->Run(pod, pod_config, node_->ContainerConfig("bad", {"sh", "-c", "exit 7"}));
   const auto good_status = node_->Await(good, cri::CONTAINER_EXITED);
   EXPECT_EQ(good_status.exit_code(), 0);
   EXPECT_EQ(good_status.reason(), "Completed");
@@ -59,7 +62,8 @@ TEST_F(Lifecycle, ExitCodeAndReasonAreKept) {
 TEST_F(Lifecycle, MissingProgramIsAStartError) {
   const auto pod_config = node_->PodConfig("missing");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Create(pod, pod_config, node_->ContainerConfig("c", {"/no/such/program"}));
+  const std::string id =
+      node_->Create(pod, pod_config, node_->ContainerConfig("c", {"/no/such/program"}));
   const grpc::Status status = node_->TryStart(id);
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.error_message(), HasSubstr("/no/such/program"));
@@ -72,8 +76,9 @@ TEST_F(Lifecycle, MissingProgramIsAStartError) {
 TEST_F(Lifecycle, LogHasBothStreamsInCriFormat) {
   const auto pod_config = node_->PodConfig("logs");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(
-      pod, pod_config, node_->ContainerConfig("c", {"sh", "-c", "echo out; echo err >&2; printf tail"}));
+  const std::string id =
+      node_->Run(pod, pod_config,
+                 node_->ContainerConfig("c", {"sh", "-c", "echo out; echo err >&2; printf tail"}));
   node_->Await(id, cri::CONTAINER_EXITED);
   const std::string log = node_->Log("logs", "c");
   EXPECT_THAT(log, HasSubstr(" stdout F out\n"));
@@ -84,13 +89,13 @@ TEST_F(Lifecycle, LogHasBothStreamsInCriFormat) {
 TEST_F(Lifecycle, ProcessSeesItsOwnWorld) {
   auto pod_config = node_->PodConfig("world");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(pod, pod_config,
-                                    node_->ContainerConfig("c", {"sh", "-c", "exec sleep 1000"}, [](auto& c) {
-                                      auto* env = c.add_envs();
-                                      env->set_key("GREETING");
-                                      env->set_value("hello world");
-                                      c.set_working_dir("/made/for/me");
-                                    }));
+  const std::string id = node_->Run(
+      pod, pod_config, node_->ContainerConfig("c", {"sh", "-c", "exec sleep 1000"}, [](auto& c) {
+        auto* env = c.add_envs();
+        env->set_key("GREETING");
+        env->set_value("hello world");
+        c.set_working_dir("/made/for/me");
+      }));
   EXPECT_EQ(node_->Shell(id, "cat /proc/1/comm"), "sleep");
   EXPECT_EQ(node_->Shell(id, "hostname"), "world");
   EXPECT_EQ(node_->Shell(id, "echo $GREETING"), "hello world");
@@ -98,13 +103,15 @@ TEST_F(Lifecycle, ProcessSeesItsOwnWorld) {
   EXPECT_EQ(node_->Shell(id, "ls /proc/1/fd | wc -l"), "3");
   const auto status = node_->PodStatus(pod);
   EXPECT_FALSE(status.network().ip().empty());
-  EXPECT_THAT(node_->Shell(id, "ip -4 addr show eth0 | grep inet"), HasSubstr(status.network().ip()));
+  EXPECT_THAT(node_->Shell(id, "ip -4 addr show eth0 | grep inet"),
+              HasSubstr(status.network().ip()));
 }
 
 TEST_F(Lifecycle, ExecReportsExitCodeAndTimesOut) {
   const auto pod_config = node_->PodConfig("exec");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  const std::string id =
+      node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
   EXPECT_EQ(node_->Exec(id, {"sh", "-c", "exit 42"}).exit_code, 42);
   const ExecOutput both = node_->Exec(id, {"sh", "-c", "echo o; echo e >&2"});
   EXPECT_EQ(both.out, "o\n");
@@ -129,7 +136,8 @@ TEST_F(Lifecycle, ExecReportsExitCodeAndTimesOut) {
 TEST_F(Lifecycle, ExecSyncKeepsSixteenMebibytesOfEachStream) {
   const auto pod_config = node_->PodConfig("execcap");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  const std::string id =
+      node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}));
   const ExecOutput much = node_->Exec(
       id, {"sh", "-c", "head -c 17000000 /dev/zero; head -c 17000000 /dev/zero >&2; exit 3"});
   EXPECT_EQ(much.out.size(), size_t{16} << 20);
@@ -141,13 +149,17 @@ TEST_F(Lifecycle, StopHonoursTheSignalAndAShorterStopWins) {
   const auto pod_config = node_->PodConfig("stop");
   const std::string pod = node_->RunPod(pod_config);
   const std::string kind = node_->Run(
-      pod, pod_config, node_->ContainerConfig("kind", {"sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"}));
+      pod, pod_config,
+      node_->ContainerConfig(
+          "kind", {"sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done"}));
   AwaitLog("stop", "kind", "ready");
   node_->Stop(kind, 10);
   EXPECT_EQ(node_->Status(kind).exit_code(), 5);
 
   const std::string stubborn = node_->Run(
-      pod, pod_config, node_->ContainerConfig("stubborn", {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"}));
+      pod, pod_config,
+      node_->ContainerConfig(
+          "stubborn", {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"}));
   AwaitLog("stop", "stubborn", "ready");
   std::thread patient([&] { EXPECT_TRUE(node_->TryStop(stubborn, 86400).ok()); });
   absl::SleepFor(absl::Milliseconds(200));
@@ -161,8 +173,10 @@ TEST_F(Lifecycle, StopHonoursTheSignalAndAShorterStopWins) {
 TEST_F(Lifecycle, RemoveWorksInEveryStateAndTwice) {
   const auto pod_config = node_->PodConfig("remove");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string created = node_->Create(pod, pod_config, node_->ContainerConfig("created", {"true"}));
-  const std::string running = node_->Run(pod, pod_config, node_->ContainerConfig("running", {"sleep", "1000"}));
+  const std::string created =
+      node_->Create(pod, pod_config, node_->ContainerConfig("created", {"true"}));
+  const std::string running =
+      node_->Run(pod, pod_config, node_->ContainerConfig("running", {"sleep", "1000"}));
   for (const std::string& id : {created, running}) {
     node_->Remove(id);
     node_->Remove(id);
@@ -208,17 +222,19 @@ TEST_F(Lifecycle, TwoPodsReachEachOtherAndTheirHostPort) {
   });
   const std::string server = node_->RunPod(server_config);
   node_->Run(server, server_config,
-             node_->ContainerConfig("httpd", {"sh", "-c", "echo hello > /index.html; exec httpd -f -p 8080 -h /"}));
+             node_->ContainerConfig(
+                 "httpd", {"sh", "-c", "echo hello > /index.html; exec httpd -f -p 8080 -h /"}));
   auto client_config = node_->PodConfig("client");
   const std::string client = node_->RunPod(client_config);
-  const std::string shell = node_->Run(client, client_config, node_->ContainerConfig("c", {"sleep", "1000"}));
+  const std::string shell =
+      node_->Run(client, client_config, node_->ContainerConfig("c", {"sleep", "1000"}));
   const std::string ip = node_->PodStatus(server).network().ip();
   EXPECT_EQ(node_->Shell(shell, absl::StrCat("for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://", ip,
                                              ":8080/index.html && break; sleep 0.1; done")),
             "hello");
   const std::string fetch =
-      absl::StrCat("curl -fsS --retry 5 --retry-connrefused http://127.0.0.1:", port, "/index.html > ",
-                   daemon_->scratch(), "/got");
+      absl::StrCat("curl -fsS --retry 5 --retry-connrefused http://127.0.0.1:", port,
+                   "/index.html > ", daemon_->scratch(), "/got");
   EXPECT_EQ(system(fetch.c_str()), 0);
   EXPECT_EQ(*ReadFile(daemon_->scratch() + "/got"), "hello\n");
 }
@@ -243,12 +259,15 @@ TEST_F(Lifecycle, ContainersShareThePodButNotTheirRoots) {
 
 TEST_F(Lifecycle, SharedPidPodHasAHolderAsPidOne) {
   const auto share = [](auto& c) {
-    c.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(cri::NamespaceMode::POD);
+    c.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        cri::NamespaceMode::POD);
   };
   const auto pod_config = node_->PodConfig("pidshare", share);
   const std::string pod = node_->RunPod(pod_config);
-  const std::string a = node_->Run(pod, pod_config, node_->ContainerConfig("a", {"sleep", "7777"}, share));
-  const std::string b = node_->Run(pod, pod_config, node_->ContainerConfig("b", {"sleep", "1000"}, share));
+  const std::string a =
+      node_->Run(pod, pod_config, node_->ContainerConfig("a", {"sleep", "7777"}, share));
+  const std::string b =
+      node_->Run(pod, pod_config, node_->ContainerConfig("b", {"sleep", "1000"}, share));
   EXPECT_THAT(node_->Shell(b, "ps"), HasSubstr("sleep 7777"));
   EXPECT_NE(node_->Shell(b, "cat /proc/1/comm"), "sleep");
   node_->Stop(a, 0);
@@ -258,7 +277,10 @@ TEST_F(Lifecycle, SharedPidPodHasAHolderAsPidOne) {
 TEST_F(Lifecycle, UserNamespaceMapsRoot) {
   if (!node_->RunsUserNamespaces()) GTEST_SKIP() << "no user namespaces on this node";
   const auto userns = [](auto& c) {
-    auto* options = c.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options();
+    auto* options = c.mutable_linux()
+                        ->mutable_security_context()
+                        ->mutable_namespace_options()
+                        ->mutable_userns_options();
     options->set_mode(cri::NamespaceMode::POD);
     for (auto* map : {options->add_uids(), options->add_gids()}) {
       map->set_container_id(0);
@@ -274,7 +296,8 @@ TEST_F(Lifecycle, UserNamespaceMapsRoot) {
   image->set_readonly(true);
   *image->mutable_image() = config.image();
   const std::string id = node_->Run(pod, pod_config, config);
-  EXPECT_EQ(node_->Shell(id, "stat -c %u /image/bin/sh"), "0") << "the image volume is not idmapped";
+  EXPECT_EQ(node_->Shell(id, "stat -c %u /image/bin/sh"), "0")
+      << "the image volume is not idmapped";
   EXPECT_EQ(node_->Shell(id, "awk '{print $1, $2, $3}' /proc/self/uid_map"), "0 500000 65536");
   EXPECT_EQ(node_->Shell(id, "stat -c %u /bin/sh"), "0") << "the root is not idmapped";
   EXPECT_EQ(node_->Shell(id, "echo x > /mine && stat -c %u /mine"), "0");

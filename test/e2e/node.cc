@@ -58,11 +58,14 @@ cri::ContainerConfig Node::ContainerConfig(const std::string& name,
   return config;
 }
 
-grpc::Status Node::TryRunPod(const cri::PodSandboxConfig& config, std::string* id, absl::Duration timeout) {
+grpc::Status Node::TryRunPod(const cri::PodSandboxConfig& config,
+                             std::string* id,
+                             absl::Duration timeout) {
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = config;
   cri::RunPodSandboxResponse response;
-  grpc::Status status = Call(daemon_.runtime(), &Runtime::RunPodSandbox, request, &response, timeout);
+  grpc::Status status =
+      Call(daemon_.runtime(), &Runtime::RunPodSandbox, request, &response, timeout);
   if (id != nullptr) *id = response.pod_sandbox_id();
   return status;
 }
@@ -89,7 +92,8 @@ grpc::Status Node::TryCreate(const std::string& pod,
   *request.mutable_sandbox_config() = pod_config;
   *request.mutable_config() = config;
   cri::CreateContainerResponse response;
-  grpc::Status status = Call(daemon_.runtime(), &Runtime::CreateContainer, request, &response, timeout);
+  grpc::Status status =
+      Call(daemon_.runtime(), &Runtime::CreateContainer, request, &response, timeout);
   if (id != nullptr) *id = response.container_id();
   return status;
 }
@@ -121,7 +125,9 @@ std::string Node::Run(const std::string& pod,
   return id;
 }
 
-grpc::Status Node::TryStop(const std::string& container, int64_t timeout_seconds, absl::Duration timeout) {
+grpc::Status Node::TryStop(const std::string& container,
+                           int64_t timeout_seconds,
+                           absl::Duration timeout) {
   cri::StopContainerRequest request;
   request.set_container_id(container);
   request.set_timeout(timeout_seconds);
@@ -140,7 +146,9 @@ grpc::Status Node::TryRemove(const std::string& container, absl::Duration timeou
   return Call(daemon_.runtime(), &Runtime::RemoveContainer, request, &response, timeout);
 }
 
-void Node::Remove(const std::string& container) { ExpectOk(TryRemove(container), "RemoveContainer"); }
+void Node::Remove(const std::string& container) {
+  ExpectOk(TryRemove(container), "RemoveContainer");
+}
 
 grpc::Status Node::TryStopPod(const std::string& pod, absl::Duration timeout) {
   cri::StopPodSandboxRequest request;
@@ -160,7 +168,9 @@ grpc::Status Node::TryRemovePod(const std::string& pod, absl::Duration timeout) 
 
 void Node::RemovePod(const std::string& pod) { ExpectOk(TryRemovePod(pod), "RemovePodSandbox"); }
 
-ExecOutput Node::Exec(const std::string& container, std::vector<std::string> command, int64_t timeout) {
+ExecOutput Node::Exec(const std::string& container,
+                      std::vector<std::string> command,
+                      int64_t timeout) {
   cri::ExecSyncRequest request;
   request.set_container_id(container);
   request.set_timeout(timeout);
@@ -180,7 +190,8 @@ cri::ContainerStatus Node::Status(const std::string& container) {
   cri::ContainerStatusRequest request;
   request.set_container_id(container);
   cri::ContainerStatusResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::ContainerStatus, request, &response), "ContainerStatus");
+  ExpectOk(Call(daemon_.runtime(), &Runtime::ContainerStatus, request, &response),
+           "ContainerStatus");
   return response.status();
 }
 
@@ -188,7 +199,8 @@ cri::PodSandboxStatus Node::PodStatus(const std::string& pod) {
   cri::PodSandboxStatusRequest request;
   request.set_pod_sandbox_id(pod);
   cri::PodSandboxStatusResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::PodSandboxStatus, request, &response), "PodSandboxStatus");
+  ExpectOk(Call(daemon_.runtime(), &Runtime::PodSandboxStatus, request, &response),
+           "PodSandboxStatus");
   return response.status();
 }
 
@@ -220,7 +232,8 @@ cri::ContainerStatus Node::Await(const std::string& container, cri::ContainerSta
 }
 
 std::string Node::Log(const std::string& pod_name, const std::string& container_name) const {
-  const auto log = ReadFile(absl::StrCat(daemon_.scratch(), "/logs/", pod_name, "/", container_name, ".log"));
+  const auto log =
+      ReadFile(absl::StrCat(daemon_.scratch(), "/logs/", pod_name, "/", container_name, ".log"));
   return log.ok() ? *log : "";
 }
 

@@ -19,8 +19,8 @@ struct ExecOutput {
   std::string err;
 };
 
-// What a kubelet does, as one line each; every call fails the running test when the RPC does, unless
-// its name starts with Try. Times out after 30 s.
+// What a kubelet does, as one line each; every call fails the running test when the RPC does,
+// unless its name starts with Try. Times out after 30 s.
 class Node {
  public:
   // `image` as Daemon::ImportImage() returned it.
@@ -31,7 +31,8 @@ class Node {
                                        std::vector<std::string> command,
                                        const ContainerEdit& edit = nullptr) const;
 
-  // Whether this node runs pods with a user namespace; before Linux 6.3 it refuses them, and says why.
+  // Whether this node runs pods with a user namespace; before Linux 6.3 it refuses them, and says
+  // why.
   bool RunsUserNamespaces();
 
   std::string RunPod(const cri::PodSandboxConfig& config);
@@ -47,7 +48,9 @@ class Node {
   void Remove(const std::string& container);
   void StopPod(const std::string& pod);
   void RemovePod(const std::string& pod);
-  ExecOutput Exec(const std::string& container, std::vector<std::string> command, int64_t timeout = 10);
+  ExecOutput Exec(const std::string& container,
+                  std::vector<std::string> command,
+                  int64_t timeout = 10);
   // `sh -c script`'s stdout, trailing newline cut.
   std::string Shell(const std::string& container, const std::string& script);
 
@@ -59,7 +62,8 @@ class Node {
   cri::ContainerStatus Await(const std::string& container, cri::ContainerState state);
   std::string Log(const std::string& pod_name, const std::string& container_name) const;
 
-  grpc::Status TryRunPod(const cri::PodSandboxConfig& config, std::string* id,
+  grpc::Status TryRunPod(const cri::PodSandboxConfig& config,
+                         std::string* id,
                          absl::Duration timeout = absl::Seconds(30));
   grpc::Status TryCreate(const std::string& pod,
                          const cri::PodSandboxConfig& pod_config,
@@ -67,7 +71,8 @@ class Node {
                          std::string* id,
                          absl::Duration timeout = absl::Seconds(30));
   grpc::Status TryStart(const std::string& container, absl::Duration timeout = absl::Seconds(30));
-  grpc::Status TryStop(const std::string& container, int64_t timeout_seconds,
+  grpc::Status TryStop(const std::string& container,
+                       int64_t timeout_seconds,
                        absl::Duration timeout = absl::Seconds(30));
   grpc::Status TryRemove(const std::string& container, absl::Duration timeout = absl::Seconds(30));
   grpc::Status TryStopPod(const std::string& pod, absl::Duration timeout = absl::Seconds(30));

@@ -17,8 +17,9 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// Fields that came after 1.30, and with which version. The RPCs of that time on: UpdatePodSandboxResources
-// (1.33), the six Stream… ones (1.36), CheckpointPod and RestorePod (after 1.37).
+// Fields that came after 1.30, and with which version. The RPCs of that time on:
+// UpdatePodSandboxResources (1.33), the six Stream… ones (1.36), CheckpointPod and RestorePod
+// (after 1.37).
 const std::map<std::string, std::string>& NewerFields() {
   static const auto& fields = *new std::map<std::string, std::string>{
       {"LinuxContainerSecurityContext.supplemental_groups_policy", "1.31"},
@@ -54,7 +55,8 @@ std::set<std::string> NewerIn(const Message& message) {
 
 TEST(OlderKubeletApi, TheListOfNewerFieldsIsOfThisApi) {
   for (const auto& [name, version] : NewerFields()) {
-    const auto* field = cri::Mount::descriptor()->file()->pool()->FindFieldByName("runtime.v1." + name);
+    const auto* field =
+        cri::Mount::descriptor()->file()->pool()->FindFieldByName("runtime.v1." + name);
     EXPECT_NE(field, nullptr) << name;
   }
   cri::ContainerConfig config;
@@ -140,9 +142,12 @@ TEST_F(OlderKubelet, TheWholeLifeOfAPod) {
   EXPECT_NE(status.image_id(), "");
   EXPECT_EQ(status.resources().linux().memory_limit_in_bytes(), 64 << 20);
   EXPECT_EQ(status.mounts_size(), 1);
-  EXPECT_EQ(node_->Shell(id, "id -u; cat /proc/1/oom_score_adj; cat /etc/resolv.conf | head -1; echo $KUBERNETES_SERVICE_HOST"),
+  EXPECT_EQ(node_->Shell(id,
+                         "id -u; cat /proc/1/oom_score_adj; cat /etc/resolv.conf | head -1; echo "
+                         "$KUBERNETES_SERVICE_HOST"),
             "1000\n985\nsearch default.svc.cluster.local\n10.96.0.1");
-  EXPECT_EQ(node_->Shell(id, "id -G | tr ' ' '\\n' | grep 2000"), "2000") << "without a policy it is Merge";
+  EXPECT_EQ(node_->Shell(id, "id -G | tr ' ' '\\n' | grep 2000"), "2000")
+      << "without a policy it is Merge";
 
   cri::StatusResponse node;
   grpc::ClientContext context;

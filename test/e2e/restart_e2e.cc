@@ -1,5 +1,5 @@
-// The daemon may die at any instant: pods, logs, exit codes and addresses live on, and what a kubelet
-// then repeats ends in the right state with nothing left over.
+// The daemon may die at any instant: pods, logs, exit codes and addresses live on, and what a
+// kubelet then repeats ends in the right state with nothing left over.
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
 
@@ -10,9 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/json.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_time.h"
-#include "base/json.h"
 #include "daemon.h"
 #include "node.h"
 
@@ -28,9 +28,11 @@ TEST(Restart, ContainersLogsAndAddressesLiveOn) {
   const auto config = node.PodConfig("lives");
   const std::string pod = node.RunPod(config);
   const std::string ticks = node.Run(
-      pod, config, node.ContainerConfig("ticks", {"sh", "-c", "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.02; done"}));
-  const std::string leaves = node.Run(
-      pod, config, node.ContainerConfig("leaves", {"sh", "-c", "sleep 0.5; exit 9"}));
+      pod, config,
+      node.ContainerConfig(
+          "ticks", {"sh", "-c", "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.02; done"}));
+  const std::string leaves =
+      node.Run(pod, config, node.ContainerConfig("leaves", {"sh", "-c", "sleep 0.5; exit 9"}));
   const auto before = node.Status(ticks);
   const auto pod_before = node.PodStatus(pod);
   daemon.Kill();
@@ -120,7 +122,8 @@ TEST(Restart, HundredPodsAreFoundWithinASecond) {
   daemon.Start();
   EXPECT_EQ(node.Containers().size(), 100u);
   const absl::Duration taken = absl::Now() - start;
-  for (const auto& container : node.Containers()) EXPECT_EQ(container.state(), cri::CONTAINER_RUNNING);
+  for (const auto& container : node.Containers())
+    EXPECT_EQ(container.state(), cri::CONTAINER_RUNNING);
   std::cout << "first correct list after " << taken << "\n";
   EXPECT_LT(taken, Patience(absl::Seconds(1)));
   node.RemoveAll();
@@ -149,7 +152,8 @@ TEST(Restart, KilledInTheMiddleOfEachStep) {
     EXPECT_EQ(node.PodStatus(pod).state(), cri::SANDBOX_READY);
     EXPECT_EQ(node.Pods().size(), 1u);
 
-    interrupt([&] { node.TryCreate(pod, config, container_config, nullptr, absl::Seconds(5)); }, 3000);
+    interrupt([&] { node.TryCreate(pod, config, container_config, nullptr, absl::Seconds(5)); },
+              3000);
     const std::string id = node.Create(pod, config, container_config);
     EXPECT_EQ(node.Containers().size(), 1u);
 
@@ -187,7 +191,8 @@ TEST(Restart, SignalsThatStopNothingAreNoted) {
   do {
     absl::SleepFor(absl::Milliseconds(10));
     log = LogOf(daemon);
-  } while (!(told(" state version=") && told("Hangup") && told("signal 2") && told("name=crispd state=")) &&
+  } while (!(told(" state version=") && told("Hangup") && told("signal 2") &&
+             told("name=crispd state=")) &&
            absl::Now() < deadline);
   EXPECT_THAT(log, ::testing::HasSubstr(" state version="));
   EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=\"User defined signal 2\""));
@@ -217,7 +222,8 @@ TEST(Restart, AKilledShimMakesThePodNotReadyAndCanBeRemoved) {
   ASSERT_EQ(kill(shim, SIGKILL), 0);
   EXPECT_EQ(node.Await(id, cri::CONTAINER_EXITED).state(), cri::CONTAINER_EXITED);
   const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (node.PodStatus(pod).state() == cri::SANDBOX_READY && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(10));
+  while (node.PodStatus(pod).state() == cri::SANDBOX_READY && absl::Now() < deadline)
+    absl::SleepFor(absl::Milliseconds(10));
   EXPECT_EQ(node.PodStatus(pod).state(), cri::SANDBOX_NOTREADY);
   node.RemoveAll();
 }

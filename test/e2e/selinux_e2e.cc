@@ -1,4 +1,5 @@
-// Labels, on a kernel that has SELinux with a policy that knows containers (hack/vm.sh --lsm selinux).
+// Labels, on a kernel that has SELinux with a policy that knows containers (hack/vm.sh --lsm
+// selinux).
 #include <grpcpp/grpcpp.h>
 #include <sys/xattr.h>
 
@@ -26,7 +27,9 @@ bool Enforcing() { return ReadFile("/sys/fs/selinux/enforce").value_or("0") == "
 
 std::string LabelOf(const std::string& path) {
   char value[256] = {};
-  return ::lgetxattr(path.c_str(), "security.selinux", value, sizeof(value) - 1) < 0 ? "" : std::string(value);
+  return ::lgetxattr(path.c_str(), "security.selinux", value, sizeof(value) - 1) < 0
+             ? ""
+             : std::string(value);
 }
 
 // The level of a label: what is behind its third colon.
@@ -52,11 +55,13 @@ class Selinux : public ::testing::Test {
     cri::PodSandboxConfig config;
     std::string pod, container;
   };
-  Running Run(const std::string& name, const PodEdit& pod_edit = nullptr, const ContainerEdit& edit = nullptr) {
+  Running Run(const std::string& name,
+              const PodEdit& pod_edit = nullptr,
+              const ContainerEdit& edit = nullptr) {
     Running running{.config = node_->PodConfig(name, pod_edit)};
     running.pod = node_->RunPod(running.config);
-    running.container =
-        node_->Run(running.pod, running.config, node_->ContainerConfig("c", {"sleep", "600"}, edit));
+    running.container = node_->Run(running.pod, running.config,
+                                   node_->ContainerConfig("c", {"sleep", "600"}, edit));
     return running;
   }
   static cri::SELinuxOption* Options(cri::ContainerConfig& c) {
@@ -77,71 +82,94 @@ TEST_F(Selinux, EveryPodHasALevelOfItsOwnAndItsContainersShareIt) {
   const Running a = Run("a"), b = Run("b");
   const std::string second =
       node_->Run(a.pod, a.config, node_->ContainerConfig("second", {"sleep", "600"}));
-  const std::string of_a = node_->Shell(a.container, kCurrent), of_b = node_->Shell(b.container, kCurrent);
+  const std::string of_a = node_->Shell(a.container, kCurrent),
+                    of_b = node_->Shell(b.container, kCurrent);
   EXPECT_THAT(of_a, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
   EXPECT_THAT(of_b, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
   EXPECT_NE(of_a, of_b);
   EXPECT_EQ(node_->Shell(second, kCurrent), of_a);
-  EXPECT_EQ(node_->Shell(a.container, "tr -d '\\0' </proc/1/attr/current"), of_a) << "init, not only execs";
+  EXPECT_EQ(node_->Shell(a.container, "tr -d '\\0' </proc/1/attr/current"), of_a)
+      << "init, not only execs";
 }
 
 TEST_F(Selinux, FileSystemsAndFilesHaveThePodsLabel) {
   const Running run = Run("files");
   const std::string level = LevelOf(node_->Shell(run.container, kCurrent));
-  const std::string context = absl::StrCat("context=\"system_u:object_r:container_file_t:", level, "\"");
+  const std::string context =
+      absl::StrCat("context=\"system_u:object_r:container_file_t:", level, "\"");
   const std::string mounts = node_->Shell(run.container, "cat /proc/self/mountinfo");
   for (const char* point : {" / ", " /dev ", " /dev/shm ", " /dev/pts "}) {
     const size_t at = mounts.find(point);
     ASSERT_NE(at, std::string::npos) << point << mounts;
     EXPECT_THAT(mounts.substr(at, mounts.find('\n', at) - at), HasSubstr(context)) << point;
   }
-  EXPECT_EQ(node_->Exec(run.container, {"sh", "-c",
-                                        "touch /new /dev/shm/new && cat /etc/hosts /etc/resolv.conf /etc/hostname"})
-                .exit_code, 0);
+  EXPECT_EQ(node_
+                ->Exec(run.container,
+                       {"sh", "-c",
+                        "touch /new /dev/shm/new && cat /etc/hosts /etc/resolv.conf /etc/hostname"})
+                .exit_code,
+            0);
 }
 
 TEST_F(Selinux, OptionsOfThePodAndTheContainerCount) {
-  const Running run = Run(
-      "options",
-      [](auto& p) { p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_level("s0:c4,c5"); });
+  const Running run = Run("options", [](auto& p) {
+    p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_level("s0:c4,c5");
+  });
   EXPECT_THAT(node_->Shell(run.container, kCurrent), EndsWith("container_t:s0:c4,c5"));
-  const std::string own = node_->Run(run.pod, run.config, node_->ContainerConfig("own", {"sleep", "600"}, [](auto& c) {
-    Options(c)->set_level("s0:c6,c7");
-    Options(c)->set_type("svirt_lxc_net_t");
-  }));
-  EXPECT_THAT(node_->Shell(own, kCurrent), EndsWith(":container_t:s0:c6,c7")) << "an alias of the type";
+  const std::string own =
+      node_->Run(run.pod, run.config, node_->ContainerConfig("own", {"sleep", "600"}, [](auto& c) {
+        Options(c)->set_level("s0:c6,c7");
+        Options(c)->set_type("svirt_lxc_net_t");
+      }));
+  EXPECT_THAT(node_->Shell(own, kCurrent), EndsWith(":container_t:s0:c6,c7"))
+      << "an alias of the type";
 }
 
 TEST_F(Selinux, WhatThePolicyDoesNotKnowIsRefused) {
   const auto config = node_->PodConfig("refused");
   const std::string pod = node_->RunPod(config);
-  for (const auto& [type, level] : {std::pair{"no_such_t", ""}, {"", "s0,c4,c5"}, {"", "s0:c4000"}, {"a:b", ""}}) {
+  for (const auto& [type, level] :
+       {std::pair{"no_such_t", ""}, {"", "s0,c4,c5"}, {"", "s0:c4000"}, {"a:b", ""}}) {
     std::string id;
     const grpc::Status status =
-        node_->TryCreate(pod, config, node_->ContainerConfig("c", {"true"}, [&](auto& c) {
-          Options(c)->set_type(type);
-          Options(c)->set_level(level);
-        }), &id);
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << type << level << status.error_message();
+        node_->TryCreate(pod, config,
+                         node_->ContainerConfig("c", {"true"},
+                                                [&](auto& c) {
+                                                  Options(c)->set_type(type);
+                                                  Options(c)->set_level(level);
+                                                }),
+                         &id);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT)
+        << type << level << status.error_message();
   }
   EXPECT_TRUE(node_->Containers().empty());
   std::string id;
-  const grpc::Status bad_pod = node_->TryRunPod(node_->PodConfig("bad", [](auto& p) {
-    p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_user("nobody_u");
-  }), &id);
+  const grpc::Status bad_pod = node_->TryRunPod(
+      node_->PodConfig(
+          "bad",
+          [](auto& p) {
+            p.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_user(
+                "nobody_u");
+          }),
+      &id);
   EXPECT_EQ(bad_pod.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << bad_pod.error_message();
 }
 
 TEST_F(Selinux, PrivilegedAndHostPidAreUnconfined) {
   const Running run = Run(
-      "privileged", [](auto& p) { p.mutable_linux()->mutable_security_context()->set_privileged(true); },
+      "privileged",
+      [](auto& p) { p.mutable_linux()->mutable_security_context()->set_privileged(true); },
       [](auto& c) { c.mutable_linux()->mutable_security_context()->set_privileged(true); });
   EXPECT_EQ(node_->Shell(run.container, kCurrent), "system_u:system_r:spc_t:s0");
   const auto host_pid = [](auto& namespaces) { namespaces.set_pid(cri::NODE); };
   const Running among = Run(
       "among",
-      [&](auto& p) { host_pid(*p.mutable_linux()->mutable_security_context()->mutable_namespace_options()); },
-      [&](auto& c) { host_pid(*c.mutable_linux()->mutable_security_context()->mutable_namespace_options()); });
+      [&](auto& p) {
+        host_pid(*p.mutable_linux()->mutable_security_context()->mutable_namespace_options());
+      },
+      [&](auto& c) {
+        host_pid(*c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
+      });
   EXPECT_EQ(node_->Shell(among.container, kCurrent), "system_u:system_r:spc_t:s0");
 }
 
@@ -154,13 +182,14 @@ void MapUsers(cri::NamespaceOption& options) {
   }
 }
 
-// Pid 1 of such a pod is nobody's container. An ordinary pod gets a shim that was made before it, the
-// others never.
+// Pid 1 of such a pod is nobody's container. An ordinary pod gets a shim that was made before it,
+// the others never.
 TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
   for (const std::string kind : {"ordinary", "host-network", "mapped"}) {
     if (kind == "mapped" && !node_->RunsUserNamespaces()) continue;
     const auto edit = [&](auto& message) {
-      auto& options = *message.mutable_linux()->mutable_security_context()->mutable_namespace_options();
+      auto& options =
+          *message.mutable_linux()->mutable_security_context()->mutable_namespace_options();
       options.set_pid(cri::POD);
       if (kind == "host-network") options.set_network(cri::NODE);
       if (kind == "mapped") MapUsers(options);
@@ -171,7 +200,8 @@ TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
     const std::string label = node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current");
     EXPECT_EQ(label, node_->Shell(run.container, kCurrent));
     EXPECT_THAT(label, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
-    const std::string context = absl::StrCat("context=\"system_u:object_r:container_file_t:", LevelOf(label), "\"");
+    const std::string context =
+        absl::StrCat("context=\"system_u:object_r:container_file_t:", LevelOf(label), "\"");
     EXPECT_THAT(node_->Shell(run.container, "cat /proc/1/mountinfo"), HasSubstr(context));
     EXPECT_EQ(node_->Exec(run.container, {"ls", "/dev/mqueue", "/dev/shm", "/"}).exit_code, 0);
   }
@@ -181,7 +211,8 @@ TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
     context->set_privileged(true);
   };
   const Running run = Run("privileged", privileged, privileged);
-  EXPECT_EQ(node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current"), "system_u:system_r:spc_t:s0");
+  EXPECT_EQ(node_->Shell(run.container, "tr -d '\\0' </proc/1/attr/current"),
+            "system_u:system_r:spc_t:s0");
 }
 
 TEST_F(Selinux, WhatIsMaskedIsEmptyNotForbidden) {
@@ -208,7 +239,8 @@ TEST_F(Selinux, VolumesAreRelabelledWhenAskedForAndKeptFromOtherPods) {
   const Running owner = Run("owner", nullptr, [&](auto& c) { AddVolume(c, volume, true); });
   const std::string level = LevelOf(node_->Shell(owner.container, kCurrent));
   for (const char* name : {"", "/sub", "/sub/secret"}) {
-    EXPECT_EQ(LabelOf(volume + name), absl::StrCat("system_u:object_r:container_file_t:", level)) << name;
+    EXPECT_EQ(LabelOf(volume + name), absl::StrCat("system_u:object_r:container_file_t:", level))
+        << name;
   }
   EXPECT_EQ(node_->Shell(owner.container, "cat /volume/sub/secret"), "mine");
   if (!Enforcing()) return;
@@ -223,7 +255,8 @@ TEST_F(Selinux, TheSystemsDirectoriesAreNotRelabelled) {
   const std::string before = LabelOf("/etc");
   std::string id;
   const grpc::Status status = node_->TryCreate(
-      pod, config, node_->ContainerConfig("c", {"true"}, [](auto& c) { AddVolume(c, "/etc", true); }), &id);
+      pod, config,
+      node_->ContainerConfig("c", {"true"}, [](auto& c) { AddVolume(c, "/etc", true); }), &id);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("/etc"));
   EXPECT_EQ(LabelOf("/etc"), before);
@@ -252,10 +285,14 @@ TEST_F(Selinux, LevelsOutliveTheDaemon) {
 
 // What a kernel without it does is the other half.
 ContainerEdit WithType(const std::string& type) {
-  return [type](auto& c) { c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type); };
+  return [type](auto& c) {
+    c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type);
+  };
 }
 PodEdit PodWithType(const std::string& type) {
-  return [type](auto& c) { c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type); };
+  return [type](auto& c) {
+    c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type);
+  };
 }
 
 TEST(NoSelinux, LabelsThatAreAskedForAreOverlooked) {

@@ -1,5 +1,5 @@
-// Exec, attach and port-forward through a real daemon, pod and container, by clients that behave and by
-// many that do not. The protocols' details are the business of streaming/'s own tests.
+// Exec, attach and port-forward through a real daemon, pod and container, by clients that behave
+// and by many that do not. The protocols' details are the business of streaming/'s own tests.
 #include <grpcpp/grpcpp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +39,9 @@ struct Url {
 Url Split(const std::string& url) {
   Url split{.whole = url, .path = streaming::PathOfUrl(url)};
   const size_t colon = url.rfind(':');
-  EXPECT_TRUE(absl::SimpleAtoi(url.substr(colon + 1, url.find('/', colon) - colon - 1), &split.port)) << url;
+  EXPECT_TRUE(
+      absl::SimpleAtoi(url.substr(colon + 1, url.find('/', colon) - colon - 1), &split.port))
+      << url;
   return split;
 }
 
@@ -57,7 +59,9 @@ class Streams : public ::testing::Test {
   }
   void TearDown() override { node_->RemoveAll(); }
 
-  static Url Exec(cri::RuntimeService::Stub& stub, const std::string& container, std::vector<std::string> argv,
+  static Url Exec(cri::RuntimeService::Stub& stub,
+                  const std::string& container,
+                  std::vector<std::string> argv,
                   bool with_stdin = false) {
     cri::ExecRequest request;
     request.set_container_id(container);
@@ -71,7 +75,9 @@ class Streams : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.error_message();
     return Split(response.url());
   }
-  static Url Attach(cri::RuntimeService::Stub& stub, const std::string& container, bool with_stdin) {
+  static Url Attach(cri::RuntimeService::Stub& stub,
+                    const std::string& container,
+                    bool with_stdin) {
     cri::AttachRequest request;
     request.set_container_id(container);
     request.set_stdin(with_stdin);
@@ -116,7 +122,8 @@ struct Session {
         ADD_FAILURE() << frame.status() << " after: " << got.substr(0, 500);
         break;
       }
-      if (frame->type == streaming::SpdyType::kData && frame->stream_id == out) absl::StrAppend(&got, frame->data);
+      if (frame->type == streaming::SpdyType::kData && frame->stream_id == out)
+        absl::StrAppend(&got, frame->data);
     }
     return got;
   }
@@ -129,11 +136,14 @@ TEST_F(Streams, EveryAttacherHasACopyAndASlowOneHoldsUpNobody) {
   const auto config = node_->PodConfig("attach");
   const std::string pod = node_->RunPod(config);
   // Many lines are more than all the buffers on the way to a client.
-  const std::string id = node_->Run(
-      pod, config, node_->ContainerConfig("c", {"sh", "-c",
-                                                "while read x; do echo \"<$x>\"; head -c 300000 /dev/zero | tr '\\0' .; "
-                                                "echo \"end of $x\"; done"},
-                                          [](auto& c) { c.set_stdin(true); }));
+  const std::string id =
+      node_->Run(pod, config,
+                 node_->ContainerConfig(
+                     "c",
+                     {"sh", "-c",
+                      "while read x; do echo \"<$x>\"; head -c 300000 /dev/zero | tr '\\0' .; "
+                      "echo \"end of $x\"; done"},
+                     [](auto& c) { c.set_stdin(true); }));
   cri::RuntimeService::Stub& stub = daemon_->runtime();
   Session writer(Attach(stub, id, true), true);
   Session reader(Attach(stub, id, false), false);
@@ -149,17 +159,19 @@ TEST_F(Streams, EveryAttacherHasACopyAndASlowOneHoldsUpNobody) {
     EXPECT_THAT(reader.ReadUntil(absl::StrCat("end of line", i)), HasSubstr("..."));
   }
   EXPECT_EQ(node_->Status(id).state(), cri::CONTAINER_RUNNING);
-  EXPECT_THAT(slow.spdy.ReadAll(slow.error).value_or("none"), HasSubstr("faster than this client took it"));
+  EXPECT_THAT(slow.spdy.ReadAll(slow.error).value_or("none"),
+              HasSubstr("faster than this client took it"));
 }
 
 TEST_F(Streams, StdinOnceEndsWithItsFirstAttacherAndOtherStdinDoesNot) {
   const auto config = node_->PodConfig("stdin");
   const std::string pod = node_->RunPod(config);
   for (const bool once : {true, false}) {
-    const std::string id = node_->Run(pod, config, node_->ContainerConfig(once ? "once" : "always", {"cat"}, [once](auto& c) {
-      c.set_stdin(true);
-      c.set_stdin_once(once);
-    }));
+    const std::string id = node_->Run(
+        pod, config, node_->ContainerConfig(once ? "once" : "always", {"cat"}, [once](auto& c) {
+          c.set_stdin(true);
+          c.set_stdin_once(once);
+        }));
     Session session(Attach(daemon_->runtime(), id, true), true);
     ASSERT_TRUE(session.spdy.Data(session.in, "all\n"));
     session.ReadUntil("all");
@@ -179,9 +191,17 @@ TEST_F(Streams, ForwardedPortsHalfCloseAndFailOneByOne) {
   const auto config = node_->PodConfig("forward");
   const std::string pod = node_->RunPod(config);
   // Answers when it has heard everything: after the client's end of stream.
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {
-      "sh", "-c", "nc -l -p 8080 -e sh -c 'n=$(cat | wc -c); echo heard $n' & nc -ll -p 8081 -e cat & wait"}));
-  ASSERT_EQ(node_->Exec(id, {"sh", "-c", "until grep -q :1F90 /proc/net/tcp* && grep -q :1F91 /proc/net/tcp*; do sleep 0.05; done"}).exit_code, 0);
+  const std::string id =
+      node_->Run(pod, config,
+                 node_->ContainerConfig("c", {"sh", "-c",
+                                              "nc -l -p 8080 -e sh -c 'n=$(cat | wc -c); echo "
+                                              "heard $n' & nc -ll -p 8081 -e cat & wait"}));
+  ASSERT_EQ(node_
+                ->Exec(id, {"sh", "-c",
+                            "until grep -q :1F90 /proc/net/tcp* && grep -q :1F91 /proc/net/tcp*; "
+                            "do sleep 0.05; done"})
+                .exit_code,
+            0);
   const Url url = PortForward(daemon_->runtime(), pod);
   TestSpdyClient client(url.port, url.whole, "portforward.k8s.io");
   const auto open = [&client](const char* type, const char* port, const char* request) {
@@ -210,7 +230,8 @@ TEST_F(Streams, ForwardedPortsHalfCloseAndFailOneByOne) {
       if (frame.stream_id == streams.back()) absl::StrAppend(&echo, frame.data);
     }
   }
-  for (const uint32_t stream : streams) ASSERT_TRUE(client.Data(stream, absl::StrCat("bye ", stream), true));
+  for (const uint32_t stream : streams)
+    ASSERT_TRUE(client.Data(stream, absl::StrCat("bye ", stream), true));
   for (const uint32_t stream : streams) {
     EXPECT_EQ(client.ReadAll(stream).value_or("none"), absl::StrCat("bye ", stream));
   }
@@ -223,13 +244,15 @@ struct Held {
 
 Held Look(pid_t pid) {
   Held held;
-  for (const auto& entry : std::filesystem::directory_iterator(absl::StrCat("/proc/", pid, "/fd"))) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(absl::StrCat("/proc/", pid, "/fd"))) {
     (void)entry;
     ++held.descriptors;
   }
   const std::string status = ReadFile(absl::StrCat("/proc/", pid, "/status")).value_or("");
   for (absl::string_view line : absl::StrSplit(status, '\n')) {
-    const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
     if (words.size() > 1 && words[0] == "Threads:") (void)absl::SimpleAtoi(words[1], &held.threads);
     if (words.size() > 1 && words[0] == "VmRSS:") (void)absl::SimpleAtoi(words[1], &held.kilobytes);
   }
@@ -243,7 +266,8 @@ constexpr int64_t kSpareThreads = 12;
 // background: gRPC's pool lets its threads go ten seconds after the last call.
 Held Settle(pid_t pid, const Held& before) {
   Held held = Look(pid);
-  for (int i = 0; i < 400 && (held.descriptors > before.descriptors || held.threads > before.threads + kSpareThreads);
+  for (int i = 0; i < 400 && (held.descriptors > before.descriptors ||
+                              held.threads > before.threads + kSpareThreads);
        ++i) {
     absl::SleepFor(absl::Milliseconds(50));
     held = Look(pid);
@@ -277,16 +301,19 @@ class Misbehaviour {
   Misbehaviour(cri::RuntimeService::Stub& stub, int port, std::string pod, std::string container)
       : stub_(stub), port_(port), pod_(std::move(pod)), container_(std::move(container)) {}
 
-  void Run(int number, Url (*exec)(cri::RuntimeService::Stub&, const std::string&, std::vector<std::string>, bool),
-           Url (*attach)(cri::RuntimeService::Stub&, const std::string&, bool),
-           Url (*forward)(cri::RuntimeService::Stub&, const std::string&)) {
+  void Run(
+      int number,
+      Url (*exec)(cri::RuntimeService::Stub&, const std::string&, std::vector<std::string>, bool),
+      Url (*attach)(cri::RuntimeService::Stub&, const std::string&, bool),
+      Url (*forward)(cri::RuntimeService::Stub&, const std::string&)) {
     switch (number % 12) {
       case 0: {  // a token that never was
         TestClient client(port_);
         (void)client.Request("/exec/AAAAAAAAAAAAAAAAAAAAAA", kUpgradeSpdy);
         return;
       }
-      case 1: return Ask(exec(stub_, container_, {"true"}, false), "");
+      case 1:
+        return Ask(exec(stub_, container_, {"true"}, false), "");
       case 2:
         return Ask(exec(stub_, container_, {"true"}, false),
                    "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v0\r\n");
@@ -324,7 +351,8 @@ class Misbehaviour {
       case 9: {  // nobody listens
         const Url url = forward(stub_, pod_);
         TestSpdyClient client(url.port, url.whole, "portforward.k8s.io");
-        const uint32_t error = client.Open({{"streamtype", "error"}, {"port", "9"}, {"requestid", "0"}});
+        const uint32_t error =
+            client.Open({{"streamtype", "error"}, {"port", "9"}, {"requestid", "0"}});
         (void)client.Open({{"streamtype", "data"}, {"port", "9"}, {"requestid", "0"}});
         if (number % 24 < 12) {
           EXPECT_THAT(client.ReadAll(error).value_or(""), HasSubstr("9"));
@@ -343,7 +371,8 @@ class Misbehaviour {
       default: {  // a WebSocket that breaks the protocol, or off
         const Url url = exec(stub_, container_, {"cat"}, true);
         TestClient client(url.port);
-        EXPECT_THAT(client.Request(url.path, kUpgradeWebSocket, "GET").value_or(""), HasSubstr(" 101 "));
+        EXPECT_THAT(client.Request(url.path, kUpgradeWebSocket, "GET").value_or(""),
+                    HasSubstr(" 101 "));
         if (number % 24 < 12) client.Send(std::string("\x82\x05hello", 7));  // not masked
         return Abort(client);
       }
@@ -378,7 +407,8 @@ TEST_F(Streams, FailedAndAbortedSessionsLeaveNothing) {
       clients.emplace_back([&] {
         const auto stub = daemon_->NewRuntimeStub();
         Misbehaviour misbehaviour(*stub, port, pod, id);
-        for (int number = next++; number < to; number = next++) misbehaviour.Run(number, Exec, Attach, PortForward);
+        for (int number = next++; number < to; number = next++)
+          misbehaviour.Run(number, Exec, Attach, PortForward);
       });
     }
     for (std::thread& client : clients) client.join();
@@ -399,11 +429,12 @@ TEST_F(Streams, FailedAndAbortedSessionsLeaveNothing) {
   run(warm_up, warm_up + sessions);
   const Held daemon_after = Settle(daemon_->pid(), daemon_before);
   const Held shim_after = Settle(shim, shim_before);
-  for (const auto& [name, before, after] :
-       {std::tuple{"crispd", daemon_before, daemon_after}, {"crisp-shim", shim_before, shim_after}}) {
-    std::cout << name << " after " << warm_up << " and " << warm_up + sessions << " sessions: " << before.descriptors
-              << " and " << after.descriptors << " descriptors, " << before.threads << " and " << after.threads
-              << " threads, " << before.kilobytes << " and " << after.kilobytes << " kB\n";
+  for (const auto& [name, before, after] : {std::tuple{"crispd", daemon_before, daemon_after},
+                                            {"crisp-shim", shim_before, shim_after}}) {
+    std::cout << name << " after " << warm_up << " and " << warm_up + sessions
+              << " sessions: " << before.descriptors << " and " << after.descriptors
+              << " descriptors, " << before.threads << " and " << after.threads << " threads, "
+              << before.kilobytes << " and " << after.kilobytes << " kB\n";
     EXPECT_LE(after.descriptors, before.descriptors) << name;
     EXPECT_LE(after.threads, before.threads + kSpareThreads) << name;
     EXPECT_LE(after.kilobytes, before.kilobytes + 12 * 1024) << name;

@@ -55,7 +55,8 @@ TEST_F(Surface, EventsCarryThePodAndItsContainers) {
     seen.emplace(event.container_id(), event.container_event_type());
     EXPECT_EQ(event.pod_sandbox_status().metadata().name(), "events");
     EXPECT_GT(event.created_at(), 0);
-    if (event.container_id() == id && event.container_event_type() == cri::CONTAINER_STARTED_EVENT) {
+    if (event.container_id() == id &&
+        event.container_event_type() == cri::CONTAINER_STARTED_EVENT) {
       ASSERT_EQ(event.containers_statuses_size(), 1);
       EXPECT_EQ(event.containers_statuses(0).state(), cri::CONTAINER_RUNNING);
     }
@@ -99,14 +100,16 @@ TEST_F(Surface, StreamedListsEqualTheUnaryOnes) {
     grpc::ClientContext context;
     cri::StreamPodSandboxesResponse batch;
     auto stream = daemon_->runtime().StreamPodSandboxes(&context, {});
-    while (stream->Read(&batch)) for (const auto& item : batch.pod_sandboxes()) pods.push_back(item.id());
+    while (stream->Read(&batch))
+      for (const auto& item : batch.pod_sandboxes()) pods.push_back(item.id());
     EXPECT_TRUE(stream->Finish().ok());
   }
   {
     grpc::ClientContext context;
     cri::StreamContainersResponse batch;
     auto stream = daemon_->runtime().StreamContainers(&context, {});
-    while (stream->Read(&batch)) for (const auto& item : batch.containers()) containers.push_back(item.id());
+    while (stream->Read(&batch))
+      for (const auto& item : batch.containers()) containers.push_back(item.id());
     EXPECT_TRUE(stream->Finish().ok());
   }
   {
@@ -115,7 +118,8 @@ TEST_F(Surface, StreamedListsEqualTheUnaryOnes) {
     request.mutable_filter()->set_id(id.substr(0, 13));
     cri::StreamContainerStatsResponse batch;
     auto stream = daemon_->runtime().StreamContainerStats(&context, request);
-    while (stream->Read(&batch)) for (const auto& item : batch.container_stats()) stats.push_back(item.attributes().id());
+    while (stream->Read(&batch))
+      for (const auto& item : batch.container_stats()) stats.push_back(item.attributes().id());
     EXPECT_TRUE(stream->Finish().ok());
   }
   EXPECT_THAT(pods, ::testing::ElementsAre(pod));
@@ -124,7 +128,8 @@ TEST_F(Surface, StreamedListsEqualTheUnaryOnes) {
 }
 
 TEST_F(Surface, StreamedStatisticsMetricsAndImagesEqualTheUnaryOnes) {
-  const auto config = node_->PodConfig("streams", [](auto& c) { (*c.mutable_labels())["which"] = "one"; });
+  const auto config =
+      node_->PodConfig("streams", [](auto& c) { (*c.mutable_labels())["which"] = "one"; });
   const std::string pod = node_->RunPod(config);
   const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}));
   const std::string other = node_->RunPod(node_->PodConfig("other"));
@@ -135,7 +140,8 @@ TEST_F(Surface, StreamedStatisticsMetricsAndImagesEqualTheUnaryOnes) {
     (*request.mutable_filter()->mutable_label_selector())["which"] = "one";
     cri::StreamPodSandboxStatsResponse batch;
     auto stream = daemon_->runtime().StreamPodSandboxStats(&context, request);
-    while (stream->Read(&batch)) for (const auto& s : batch.pod_sandbox_stats()) stats.insert(s.attributes().id());
+    while (stream->Read(&batch))
+      for (const auto& s : batch.pod_sandbox_stats()) stats.insert(s.attributes().id());
     EXPECT_TRUE(stream->Finish().ok());
   }
   {
@@ -154,7 +160,8 @@ TEST_F(Surface, StreamedStatisticsMetricsAndImagesEqualTheUnaryOnes) {
     grpc::ClientContext context;
     cri::StreamImagesResponse batch;
     auto stream = daemon_->images().StreamImages(&context, {});
-    while (stream->Read(&batch)) for (const auto& i : batch.images()) images.insert(i.id());
+    while (stream->Read(&batch))
+      for (const auto& i : batch.images()) images.insert(i.id());
     EXPECT_TRUE(stream->Finish().ok());
   }
   cri::ListImagesResponse all;
@@ -174,11 +181,15 @@ TEST_F(Surface, AStreamOfNothingEndsAtOnce) {
     EXPECT_TRUE(stream->Finish().ok());
   };
   grpc::ClientContext contexts[6];
-  drained(daemon_->runtime().StreamPodSandboxes(&contexts[0], {}), cri::StreamPodSandboxesResponse());
+  drained(daemon_->runtime().StreamPodSandboxes(&contexts[0], {}),
+          cri::StreamPodSandboxesResponse());
   drained(daemon_->runtime().StreamContainers(&contexts[1], {}), cri::StreamContainersResponse());
-  drained(daemon_->runtime().StreamContainerStats(&contexts[2], {}), cri::StreamContainerStatsResponse());
-  drained(daemon_->runtime().StreamPodSandboxStats(&contexts[3], {}), cri::StreamPodSandboxStatsResponse());
-  drained(daemon_->runtime().StreamPodSandboxMetrics(&contexts[4], {}), cri::StreamPodSandboxMetricsResponse());
+  drained(daemon_->runtime().StreamContainerStats(&contexts[2], {}),
+          cri::StreamContainerStatsResponse());
+  drained(daemon_->runtime().StreamPodSandboxStats(&contexts[3], {}),
+          cri::StreamPodSandboxStatsResponse());
+  drained(daemon_->runtime().StreamPodSandboxMetrics(&contexts[4], {}),
+          cri::StreamPodSandboxMetricsResponse());
   cri::StreamImagesRequest absent;
   absent.mutable_filter()->mutable_image()->set_image("no.such/image:1");
   drained(daemon_->images().StreamImages(&contexts[5], absent), cri::StreamImagesResponse());
@@ -187,9 +198,10 @@ TEST_F(Surface, AStreamOfNothingEndsAtOnce) {
 TEST_F(Surface, TheFirstStatisticsAreComplete) {
   const auto config = node_->PodConfig("stats");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sh", "-c", "while :; do :; done"}, [](auto& c) {
-    c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
-  }));
+  const std::string id = node_->Run(
+      pod, config, node_->ContainerConfig("c", {"sh", "-c", "while :; do :; done"}, [](auto& c) {
+        c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
+      }));
   absl::SleepFor(absl::Milliseconds(500));
   cri::ContainerStatsRequest request;
   request.set_container_id(id);
@@ -249,11 +261,12 @@ TEST_F(Surface, EverySampleHasItsDescriptor) {
 TEST_F(Surface, EveryNameOfCadvisorIsSampled) {
   const auto config = node_->PodConfig("cadvisor");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
-    c.mutable_linux()->mutable_resources()->set_cpu_quota(20000);
-    c.mutable_linux()->mutable_resources()->set_cpu_period(100000);
-    c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
-  }));
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+        c.mutable_linux()->mutable_resources()->set_cpu_quota(20000);
+        c.mutable_linux()->mutable_resources()->set_cpu_period(100000);
+        c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
+      }));
   cri::ListMetricDescriptorsResponse descriptors;
   grpc::ClientContext context;
   ASSERT_TRUE(daemon_->runtime().ListMetricDescriptors(&context, {}, &descriptors).ok());
@@ -267,24 +280,57 @@ TEST_F(Surface, EveryNameOfCadvisorIsSampled) {
   for (const auto& container : metrics.pod_metrics(0).container_metrics()) {
     for (const auto& sample : container.metrics()) sampled.insert(sample.name());
   }
-  const std::vector<std::string> always = {
-      "cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total", "cpu_cfs_throttled_seconds_total",
-      "cpu_system_seconds_total", "cpu_usage_seconds_total", "cpu_user_seconds_total", "creation_time_seconds",
-      "file_descriptors",
-      "fs_inodes_free", "fs_inodes_total", "fs_limit_bytes", "fs_usage_bytes", "last_seen", "memory_cache",
-      "memory_failcnt", "memory_failures_total", "memory_kernel_usage", "memory_mapped_file",
-      "memory_max_usage_bytes", "memory_rss", "memory_swap", "memory_usage_bytes", "memory_working_set_bytes",
-      "network_receive_bytes_total", "network_receive_errors_total", "network_receive_packets_dropped_total",
-      "network_receive_packets_total", "network_transmit_bytes_total", "network_transmit_errors_total",
-      "network_transmit_packets_dropped_total", "network_transmit_packets_total", "oom_events_total", "processes",
-      "sockets", "spec_cpu_period", "spec_cpu_quota", "spec_cpu_shares", "spec_memory_limit_bytes",
-      "spec_memory_reservation_limit_bytes", "spec_memory_swap_limit_bytes", "start_time_seconds", "threads",
-      "threads_max", "ulimits_soft"};
+  const std::vector<std::string> always = {"cpu_cfs_periods_total",
+                                           "cpu_cfs_throttled_periods_total",
+                                           "cpu_cfs_throttled_seconds_total",
+                                           "cpu_system_seconds_total",
+                                           "cpu_usage_seconds_total",
+                                           "cpu_user_seconds_total",
+                                           "creation_time_seconds",
+                                           "file_descriptors",
+                                           "fs_inodes_free",
+                                           "fs_inodes_total",
+                                           "fs_limit_bytes",
+                                           "fs_usage_bytes",
+                                           "last_seen",
+                                           "memory_cache",
+                                           "memory_failcnt",
+                                           "memory_failures_total",
+                                           "memory_kernel_usage",
+                                           "memory_mapped_file",
+                                           "memory_max_usage_bytes",
+                                           "memory_rss",
+                                           "memory_swap",
+                                           "memory_usage_bytes",
+                                           "memory_working_set_bytes",
+                                           "network_receive_bytes_total",
+                                           "network_receive_errors_total",
+                                           "network_receive_packets_dropped_total",
+                                           "network_receive_packets_total",
+                                           "network_transmit_bytes_total",
+                                           "network_transmit_errors_total",
+                                           "network_transmit_packets_dropped_total",
+                                           "network_transmit_packets_total",
+                                           "oom_events_total",
+                                           "processes",
+                                           "sockets",
+                                           "spec_cpu_period",
+                                           "spec_cpu_quota",
+                                           "spec_cpu_shares",
+                                           "spec_memory_limit_bytes",
+                                           "spec_memory_reservation_limit_bytes",
+                                           "spec_memory_swap_limit_bytes",
+                                           "start_time_seconds",
+                                           "threads",
+                                           "threads_max",
+                                           "ulimits_soft"};
   // Those of a container that does no block IO, or of a kernel that does not count them.
-  std::vector<std::string> sometimes = {"blkio_device_usage_total", "fs_reads_bytes_total", "fs_reads_total",
-                                        "fs_writes_bytes_total", "fs_writes_total"};
+  std::vector<std::string> sometimes = {"blkio_device_usage_total", "fs_reads_bytes_total",
+                                        "fs_reads_total", "fs_writes_bytes_total",
+                                        "fs_writes_total"};
   const auto in_group = [&](const std::string& file) {
-    return node_->Shell(id, "ls /sys/fs/cgroup/" + file + " >/dev/null 2>&1 && echo yes || echo no") == "yes";
+    return node_->Shell(id, "ls /sys/fs/cgroup/" + file +
+                                " >/dev/null 2>&1 && echo yes || echo no") == "yes";
   };
   const auto expect_if = [&](bool there, const std::vector<std::string>& names) {
     for (const std::string& name : names) {
@@ -303,18 +349,20 @@ TEST_F(Surface, EveryNameOfCadvisorIsSampled) {
     EXPECT_TRUE(sampled.contains("container_" + name)) << name << " has no sample";
     EXPECT_TRUE(described.contains("container_" + name)) << name << " has no descriptor";
   }
-  for (const std::string& name : sometimes) EXPECT_TRUE(described.contains("container_" + name)) << name;
+  for (const std::string& name : sometimes)
+    EXPECT_TRUE(described.contains("container_" + name)) << name;
 }
 
 TEST_F(Surface, AmbientCapabilitiesReachAProgramThatIsNotRoot) {
   const auto config = node_->PodConfig("ambient");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
-    auto* security = c.mutable_linux()->mutable_security_context();
-    security->mutable_run_as_user()->set_value(1234);
-    security->mutable_capabilities()->add_drop_capabilities("ALL");
-    security->mutable_capabilities()->add_add_ambient_capabilities("NET_BIND_SERVICE");
-  }));
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+        auto* security = c.mutable_linux()->mutable_security_context();
+        security->mutable_run_as_user()->set_value(1234);
+        security->mutable_capabilities()->add_drop_capabilities("ALL");
+        security->mutable_capabilities()->add_add_ambient_capabilities("NET_BIND_SERVICE");
+      }));
   for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {
     EXPECT_EQ(node_->Shell(id, absl::StrCat("grep ", set, " /proc/1/status")),
               absl::StrCat(set, ":\t0000000000000400"));
@@ -337,11 +385,14 @@ TEST_F(Surface, AUserNamespaceMayUseTheHostsNetwork) {
     mapped(c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
   });
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
-    mapped(c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
-  }));
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
+        mapped(c.mutable_linux()->mutable_security_context()->mutable_namespace_options());
+      }));
   EXPECT_EQ(node_->Shell(id, "cat /proc/self/uid_map | tr -s ' '"), " 0 200000 65536");
-  EXPECT_EQ(node_->Shell(id, absl::StrCat("test -e /sys/class/net/", daemon_->bridge(), " && echo yes")), "yes");
+  EXPECT_EQ(
+      node_->Shell(id, absl::StrCat("test -e /sys/class/net/", daemon_->bridge(), " && echo yes")),
+      "yes");
   EXPECT_EQ(node_->PodStatus(pod).network().ip(), "");
 }
 
@@ -350,14 +401,17 @@ TEST_F(Surface, MountOptionsHold) {
   ASSERT_OK(MakeDirs(host));
   const auto config = node_->PodConfig("options");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
-    auto* mount = c.add_mounts();
-    mount->set_host_path(host);
-    mount->set_container_path("/options");
-    mount->add_mount_options("noexec");
-    mount->add_mount_options("nosuid");
-  }));
-  EXPECT_EQ(node_->Shell(id, "cp /bin/busybox /options/busybox && /bin/busybox true && echo copied"), "copied");
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [&](auto& c) {
+        auto* mount = c.add_mounts();
+        mount->set_host_path(host);
+        mount->set_container_path("/options");
+        mount->add_mount_options("noexec");
+        mount->add_mount_options("nosuid");
+      }));
+  EXPECT_EQ(
+      node_->Shell(id, "cp /bin/busybox /options/busybox && /bin/busybox true && echo copied"),
+      "copied");
   EXPECT_EQ(node_->Shell(id, "/options/busybox true 2>/dev/null || echo refused"), "refused");
 }
 
@@ -366,8 +420,9 @@ TEST_F(Surface, TheStopSignalOfTheConfigIsSent) {
   const std::string pod = node_->RunPod(config);
   const std::string id = node_->Run(
       pod, config,
-      node_->ContainerConfig("c", {"sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 0.05; done"},
-                             [](auto& c) { c.set_stop_signal(cri::SIGNAL_SIGUSR1); }));
+      node_->ContainerConfig(
+          "c", {"sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 0.05; done"},
+          [](auto& c) { c.set_stop_signal(cri::SIGNAL_SIGUSR1); }));
   absl::SleepFor(absl::Milliseconds(300));  // until the traps are set
   node_->Stop(id, 10);
   EXPECT_EQ(node_->Await(id, cri::CONTAINER_EXITED).exit_code(), 7);
@@ -385,25 +440,31 @@ TEST_F(Surface, AnUpdateRaisesTheOomScore) {
     grpc::ClientContext context;
     return daemon_->runtime().UpdateContainerResources(&context, request, &response);
   };
-  const auto with_score = [](auto& c) { c.mutable_linux()->mutable_resources()->set_oom_score_adj(100); };
+  const auto with_score = [](auto& c) {
+    c.mutable_linux()->mutable_resources()->set_oom_score_adj(100);
+  };
   const std::string id = node_->Run(
       pod, config,
-      node_->ContainerConfig("c", {"sh", "-c", "(echo 900 >/proc/self/oom_score_adj; exec sleep 1000) & sleep 1001"},
-                             with_score));
+      node_->ContainerConfig(
+          "c", {"sh", "-c", "(echo 900 >/proc/self/oom_score_adj; exec sleep 1000) & sleep 1001"},
+          with_score));
   constexpr char kScores[] =
-      "for p in $(pidof sleep); do echo $(tr '\\0' ' ' </proc/$p/cmdline) $(cat /proc/$p/oom_score_adj); done | sort";
+      "for p in $(pidof sleep); do echo $(tr '\\0' ' ' </proc/$p/cmdline) $(cat "
+      "/proc/$p/oom_score_adj); done | sort";
   for (int i = 0; i < 100 && node_->Shell(id, kScores) != "sleep 1000 900\nsleep 1001 100"; ++i) {
     absl::SleepFor(absl::Milliseconds(20));
   }
   const grpc::Status raised = update(id, 500);
   ASSERT_TRUE(raised.ok()) << raised.error_message();
-  EXPECT_EQ(node_->Shell(id, kScores), "sleep 1000 900\nsleep 1001 500") << "only those that had the old one";
+  EXPECT_EQ(node_->Shell(id, kScores), "sleep 1000 900\nsleep 1001 500")
+      << "only those that had the old one";
   EXPECT_EQ(node_->Shell(id, "cat /proc/self/oom_score_adj"), "500") << "execs, too";
   EXPECT_EQ(node_->Status(id).resources().linux().oom_score_adj(), 500);
   EXPECT_EQ(update(id, 1001).error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_EQ(node_->Status(id).resources().linux().oom_score_adj(), 500);
 
-  const std::string created = node_->Create(pod, config, node_->ContainerConfig("d", {"sleep", "1000"}, with_score));
+  const std::string created =
+      node_->Create(pod, config, node_->ContainerConfig("d", {"sleep", "1000"}, with_score));
   ASSERT_TRUE(update(created, 600).ok());
   node_->StartContainer(created);
   EXPECT_EQ(node_->Shell(created, "cat /proc/1/oom_score_adj"), "600");
@@ -412,9 +473,10 @@ TEST_F(Surface, AnUpdateRaisesTheOomScore) {
 TEST_F(Surface, AnUpdateThatFailsChangesNothing) {
   const auto config = node_->PodConfig("rollback");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
-    c.mutable_linux()->mutable_resources()->set_cpu_shares(300);
-  }));
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+        c.mutable_linux()->mutable_resources()->set_cpu_shares(300);
+      }));
   const auto shares_of = [&](const std::string& group) {
     auto shares = ReadFile("/sys/fs/cgroup/cpu" + group + "/cpu.shares");
     if (!shares.ok()) shares = ReadFile("/sys/fs/cgroup" + group + "/cpu.weight");
@@ -448,7 +510,8 @@ TEST_F(Surface, AnUpdateThatFailsChangesNothing) {
   ASSERT_TRUE(daemon_->runtime().PodSandboxStatus(&status_context, status_request, &status).ok());
   EXPECT_THAT(status.info().at("info"), ::testing::HasSubstr("\"cpuShares\":512"));
 
-  const std::string shares = "cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null || cat /sys/fs/cgroup/cpu.weight";
+  const std::string shares =
+      "cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null || cat /sys/fs/cgroup/cpu.weight";
   const std::string container_before = node_->Shell(id, shares);
   cri::UpdateContainerResourcesRequest of_container;
   of_container.set_container_id(id);
@@ -463,19 +526,23 @@ TEST_F(Surface, AnUpdateThatFailsChangesNothing) {
 TEST_F(Surface, UpdatesOfPodAndContainerReachTheKernel) {
   const auto config = node_->PodConfig("update");
   const std::string pod = node_->RunPod(config);
-  const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
-    c.mutable_linux()->mutable_resources()->set_cpu_quota(50000);
-    c.mutable_linux()->mutable_resources()->set_cpu_period(100000);
-  }));
+  const std::string id =
+      node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
+        c.mutable_linux()->mutable_resources()->set_cpu_quota(50000);
+        c.mutable_linux()->mutable_resources()->set_cpu_period(100000);
+      }));
   cri::UpdateContainerResourcesRequest request;
   request.set_container_id(id);
   request.mutable_linux()->set_cpu_period(200000);
   cri::UpdateContainerResourcesResponse response;
   grpc::ClientContext context;
-  const grpc::Status updated = daemon_->runtime().UpdateContainerResources(&context, request, &response);
+  const grpc::Status updated =
+      daemon_->runtime().UpdateContainerResources(&context, request, &response);
   ASSERT_TRUE(updated.ok()) << updated.error_message();
-  const std::string now = node_->Shell(
-      id, "cat /sys/fs/cgroup/cpu.max 2>/dev/null || (cd /sys/fs/cgroup/cpu; cat cpu.cfs_quota_us cpu.cfs_period_us)");
+  const std::string now =
+      node_->Shell(id,
+                   "cat /sys/fs/cgroup/cpu.max 2>/dev/null || (cd /sys/fs/cgroup/cpu; cat "
+                   "cpu.cfs_quota_us cpu.cfs_period_us)");
   EXPECT_TRUE(now == "50000 200000" || now == "50000\n200000") << now;
 
   cri::UpdatePodSandboxResourcesRequest of_pod;

@@ -1,9 +1,9 @@
-// A node is upgraded in place and put back, and its pods live through both: those whose shim is of an earlier
-// release, and those of this one. What a kubelet then asks of either is done.
+// A node is upgraded in place and put back, and its pods live through both: those whose shim is of
+// an earlier release, and those of this one. What a kubelet then asks of either is done.
 //
-// The earlier shim is build/old/crisp-shim-1 (hack/old-shim.sh), or CRISP_OLD_SHIM. With CRISP_OLD_BIN, a directory
-// with an earlier release's programs, the daemon that is put back is that release's too; otherwise it is this one
-// with the earlier shim.
+// The earlier shim is build/old/crisp-shim-1 (hack/old-shim.sh), or CRISP_OLD_SHIM. With
+// CRISP_OLD_BIN, a directory with an earlier release's programs, the daemon that is put back is
+// that release's too; otherwise it is this one with the earlier shim.
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
@@ -34,7 +34,8 @@ std::string FromEnvironment(const char* name, const char* otherwise) {
 class Versions : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (access(old_shim_.c_str(), X_OK) != 0) GTEST_SKIP() << "this clone lacks the first release's commit";
+    if (access(old_shim_.c_str(), X_OK) != 0)
+      GTEST_SKIP() << "this clone lacks the first release's commit";
     daemon_.UsePrograms(old_bin_, old_bin_.empty() ? old_shim_ : "");
     daemon_.Start();
     node_ = std::make_unique<Node>(daemon_, daemon_.ImportImage());
@@ -53,15 +54,21 @@ class Versions : public ::testing::Test {
   Pod Run(const std::string& name) {
     Pod pod{.name = name, .config = node_->PodConfig(name)};
     pod.id = node_->RunPod(pod.config);
-    pod.container = node_->Run(pod.id, pod.config,
-                               node_->ContainerConfig("c", {"sh", "-c", "trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done"},
-                                                      [](auto& c) { c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20); }));
+    pod.container = node_->Run(
+        pod.id, pod.config,
+        node_->ContainerConfig(
+            "c", {"sh", "-c", "trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done"},
+            [](auto& c) {
+              c.mutable_linux()->mutable_resources()->set_memory_limit_in_bytes(64 << 20);
+            }));
     pod.status = node_->Status(pod.container);
     return pod;
   }
 
   template <class Request, class Response>
-  Response Call(grpc::Status (cri::RuntimeService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  Response Call(grpc::Status (cri::RuntimeService::Stub::*method)(grpc::ClientContext*,
+                                                                  const Request&,
+                                                                  Response*),
                 const Request& request) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
@@ -75,7 +82,8 @@ class Versions : public ::testing::Test {
   static void ExpectOutput(const std::string& url, const std::string& text) {
     const size_t colon = url.rfind(':');
     int port = 0;
-    ASSERT_TRUE(absl::SimpleAtoi(url.substr(colon + 1, url.find('/', colon) - colon - 1), &port)) << url;
+    ASSERT_TRUE(absl::SimpleAtoi(url.substr(colon + 1, url.find('/', colon) - colon - 1), &port))
+        << url;
     streaming::TestSpdyClient client(port, url, "v4.channel.k8s.io");
     client.Open({{"streamtype", "error"}});
     const uint32_t out = client.Open({{"streamtype", "stdout"}});
@@ -84,7 +92,8 @@ class Versions : public ::testing::Test {
     while (!absl::StrContains(got, text)) {
       const absl::StatusOr<streaming::SpdyFrame> frame = client.Next();
       ASSERT_OK(frame) << "after: " << got.substr(0, 500);
-      if (frame->type == streaming::SpdyType::kData && frame->stream_id == out) absl::StrAppend(&got, frame->data);
+      if (frame->type == streaming::SpdyType::kData && frame->stream_id == out)
+        absl::StrAppend(&got, frame->data);
     }
   }
   void Stream(const Pod& pod) {
@@ -107,7 +116,8 @@ class Versions : public ::testing::Test {
     request.set_container_id(pod.container);
     Call(&cri::RuntimeService::Stub::ReopenContainerLog, request);
     const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (node_->Log(pod.name, "c").empty() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(20));
+    while (node_->Log(pod.name, "c").empty() && absl::Now() < deadline)
+      absl::SleepFor(absl::Milliseconds(20));
     EXPECT_THAT(node_->Log(pod.name, "c"), HasSubstr("tick"));
   }
   void Update(const Pod& pod, int64_t bytes) {
@@ -126,7 +136,8 @@ class Versions : public ::testing::Test {
     Stream(pod);
     ReopenLog(pod);
     Update(pod, attempt == "upgraded" ? 96 << 20 : 128 << 20);
-    const std::string second = node_->Run(pod.id, pod.config, node_->ContainerConfig("second-" + attempt, {"sh", "-c", "exit 5"}));
+    const std::string second = node_->Run(
+        pod.id, pod.config, node_->ContainerConfig("second-" + attempt, {"sh", "-c", "exit 5"}));
     EXPECT_EQ(node_->Await(second, cri::CONTAINER_EXITED).exit_code(), 5);
     node_->Remove(second);
   }
@@ -139,7 +150,8 @@ class Versions : public ::testing::Test {
     node_->RemovePod(pod.id);
   }
 
-  const std::string old_shim_ = std::filesystem::absolute(FromEnvironment("CRISP_OLD_SHIM", "build/old/crisp-shim-1"));
+  const std::string old_shim_ =
+      std::filesystem::absolute(FromEnvironment("CRISP_OLD_SHIM", "build/old/crisp-shim-1"));
   const std::string old_bin_ = FromEnvironment("CRISP_OLD_BIN", "");
   Daemon daemon_;
   std::unique_ptr<Node> node_;

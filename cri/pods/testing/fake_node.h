@@ -1,7 +1,8 @@
 #ifndef CRISP_CRI_PODS_TESTING_FAKE_NODE_H_
 #define CRISP_CRI_PODS_TESTING_FAKE_NODE_H_
 
-// Test-only: a network, images and rows that know what is held of them, and fail when they are told to.
+// Test-only: a network, images and rows that know what is held of them, and fail when they are told
+// to.
 
 #include <memory>
 #include <set>
@@ -22,7 +23,8 @@ class FakeNetwork final : public FakePodNetwork {
  public:
   explicit FakeNetwork(FaultPlan& faults) : faults_(faults) {}
 
-  absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request, const Cancel&) override {
+  absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request,
+                                             const Cancel&) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("PodNetwork::Attach"));
     absl::MutexLock lock(&mutex_);
     attached_.insert(request.pod_id);
@@ -54,14 +56,16 @@ class FakeNetwork final : public FakePodNetwork {
 // One image, "busybox:1", with one layer, `layer`.
 class FakeContainerStore final : public FakeImageStore {
  public:
-  FakeContainerStore(std::string layer, FaultPlan& faults) : layer_(std::move(layer)), faults_(faults) {
+  FakeContainerStore(std::string layer, FaultPlan& faults)
+      : layer_(std::move(layer)), faults_(faults) {
     Add({.id = "sha256:" + std::string(64, 'a'),
          .repo_tags = {"busybox:1"},
          .size_bytes = 1,
          .command = {"/bin/sh"}});
   }
 
-  absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key, absl::string_view) override {
+  absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key,
+                                                   absl::string_view) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("ImageStore::PrepareContainer"));
     absl::MutexLock lock(&mutex_);
     pinned_.insert(std::string(key));

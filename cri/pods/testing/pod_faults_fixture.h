@@ -64,10 +64,12 @@ class PodFaultsTest : public PodManagerTest {
       int fd = -1, type = 0;
       if (!absl::SimpleAtoi(name, &fd)) continue;
       socklen_t size = sizeof(type);
-      if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) continue;
+      if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET)
+        continue;
       struct ucred peer {};
       size = sizeof(peer);
-      if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid != shim) continue;
+      if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid != shim)
+        continue;
       connections.push_back(fd);
     }
     ASSERT_EQ(connections.size(), 1u);
@@ -75,7 +77,11 @@ class PodFaultsTest : public PodManagerTest {
   }
   v1::RunPodSandboxRequest SharedPidRequest(const std::string& name) {
     v1::RunPodSandboxRequest request = PodRequest(name);
-    request.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::POD);
+    request.mutable_config()
+        ->mutable_linux()
+        ->mutable_security_context()
+        ->mutable_namespace_options()
+        ->set_pid(v1::POD);
     return request;
   }
   size_t Containers() {

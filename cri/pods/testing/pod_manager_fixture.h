@@ -31,21 +31,25 @@ class BusyboxStore : public FakeImageStore {
     for (const char* sub : {"bin", "etc", "proc", "dev", "sys", "tmp"}) {
       EXPECT_OK(MakeDirs(absl::StrCat(layer, "/", sub)));
     }
-    EXPECT_OK(AtomicWriteFile(layer + "/bin/busybox", ReadFile("/usr/bin/busybox").value_or(""), 0755,
-                              Durability::kNone));
-    for (const char* tool : {"sh", "cat", "echo", "sleep", "id", "true", "false", "touch", "ps", "dd"}) {
+    EXPECT_OK(AtomicWriteFile(layer + "/bin/busybox", ReadFile("/usr/bin/busybox").value_or(""),
+                              0755, Durability::kNone));
+    for (const char* tool :
+         {"sh", "cat", "echo", "sleep", "id", "true", "false", "touch", "ps", "dd"}) {
       (void)::symlink("busybox", absl::StrCat(layer, "/bin/", tool).c_str());
     }
-    EXPECT_OK(AtomicWriteFile(layer + "/etc/passwd", "root:x:0:0:r:/root:/bin/sh\nweb:x:33:34:w:/srv:/bin/sh\n",
-                              0644, Durability::kNone));
-    EXPECT_OK(AtomicWriteFile(layer + "/etc/group", "root:x:0:\nextra:x:77:web\n", 0644, Durability::kNone));
+    EXPECT_OK(AtomicWriteFile(layer + "/etc/passwd",
+                              "root:x:0:0:r:/root:/bin/sh\nweb:x:33:34:w:/srv:/bin/sh\n", 0644,
+                              Durability::kNone));
+    EXPECT_OK(AtomicWriteFile(layer + "/etc/group", "root:x:0:\nextra:x:77:web\n", 0644,
+                              Durability::kNone));
     Add({.id = "sha256:" + std::string(64, 'a'),
          .repo_tags = {"busybox:1"},
          .repo_digests = {"busybox@sha256:" + std::string(64, 'd')},
          .size_bytes = 1,
          .command = {"/bin/sh"}});
   }
-  absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key, absl::string_view) override {
+  absl::StatusOr<storage::RootFs> PrepareContainer(absl::string_view key,
+                                                   absl::string_view) override {
     if (on_prepare) on_prepare();
     absl::MutexLock lock(&mutex_);
     pinned_.insert(std::string(key));
@@ -65,7 +69,8 @@ class BusyboxStore : public FakeImageStore {
     absl::MutexLock lock(&mutex_);
     pinned_.erase(std::string(key));
     const auto moved = moved_.find(std::string(key));
-    return RemoveTree(absl::StrCat(root_, "/c/", moved == moved_.end() ? std::string(key) : moved->second));
+    return RemoveTree(
+        absl::StrCat(root_, "/c/", moved == moved_.end() ? std::string(key) : moved->second));
   }
   absl::Status Rekey(absl::string_view key, absl::string_view id) override {
     absl::MutexLock lock(&mutex_);
@@ -89,7 +94,8 @@ class BusyboxStore : public FakeImageStore {
 
 class OneAddressNetwork : public FakePodNetwork {
  public:
-  absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request, const Cancel&) override {
+  absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request,
+                                             const Cancel&) override {
     if (fail) return absl::UnavailableError("no network today");
     EXPECT_GE(request.netns_fd, 0);
     if (on_attach) on_attach(request);
@@ -162,25 +168,27 @@ class PodManagerTest : public ::testing::Test {
   }
   // A daemon's life; its state stays.
   void Start() {
-    ASSERT_OK_AND_ASSIGN(manager_, PodManager::Create({.state = dir_.path() + "/state",
-                                                       .root = dir_.path() + "/root",
-                                                       .no_user_namespaces = no_user_namespaces_,
-                                                       .path_helper = CRISP_PATHS_BINARY,
-                                                       .path_timeout = absl::Seconds(10),
-                                                       .spare_roots = spare_roots_,
-                                                       .attach_spares = attach_spares_},
-                                                      {.images = images_.get(),
-                                                       .network = &network_,
-                                                       .make_shims = [this](runtime::ShimObserver* observer) {
-                                                         return MakePool(observer);
-                                                       }}));
+    ASSERT_OK_AND_ASSIGN(manager_,
+                         PodManager::Create({.state = dir_.path() + "/state",
+                                             .root = dir_.path() + "/root",
+                                             .no_user_namespaces = no_user_namespaces_,
+                                             .path_helper = CRISP_PATHS_BINARY,
+                                             .path_timeout = absl::Seconds(10),
+                                             .spare_roots = spare_roots_,
+                                             .attach_spares = attach_spares_},
+                                            {.images = images_.get(),
+                                             .network = &network_,
+                                             .make_shims = [this](runtime::ShimObserver* observer) {
+                                               return MakePool(observer);
+                                             }}));
     ASSERT_OK(manager_->Recover());
   }
   void End() { manager_.reset(); }
   absl::StatusOr<std::unique_ptr<runtime::ShimPool>> MakePool(runtime::ShimObserver* observer) {
-    return runtime::ShimPool::Create(
-        {.shim_binary = CRISP_SHIM_BINARY, .storage_root = dir_.path() + "/root", .spares = spare_pods_},
-        observer);
+    return runtime::ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
+                                      .storage_root = dir_.path() + "/root",
+                                      .spares = spare_pods_},
+                                     observer);
   }
   // OK when nothing is recorded of any pod any more.
   absl::Status RemoveEveryPod() {
@@ -202,7 +210,8 @@ class PodManagerTest : public ::testing::Test {
     config->mutable_metadata()->set_namespace_("test");
     config->set_hostname(name);
     config->set_log_directory(dir_.path() + "/logs");
-    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
+    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        v1::CONTAINER);
     return request;
   }
   std::string RunPod(const std::string& name) {
@@ -210,16 +219,19 @@ class PodManagerTest : public ::testing::Test {
     EXPECT_OK(manager_->RunPodSandbox(PodRequest(name), &reply, Cancel()));
     return reply.pod_sandbox_id();
   }
-  v1::CreateContainerRequest ContainerRequest(const std::string& pod, const std::string& name,
+  v1::CreateContainerRequest ContainerRequest(const std::string& pod,
+                                              const std::string& name,
                                               const std::string& script) {
     v1::CreateContainerRequest request;
     request.set_pod_sandbox_id(pod);
     v1::ContainerConfig* config = request.mutable_config();
     config->mutable_metadata()->set_name(name);
     config->mutable_image()->set_image("busybox:1");
-    for (const std::string& arg : {std::string("/bin/sh"), std::string("-c"), script}) config->add_command(arg);
+    for (const std::string& arg : {std::string("/bin/sh"), std::string("-c"), script})
+      config->add_command(arg);
     config->set_log_path(name + ".log");
-    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
+    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        v1::CONTAINER);
     return request;
   }
   std::string Create(const v1::CreateContainerRequest& request) {
@@ -232,7 +244,9 @@ class PodManagerTest : public ::testing::Test {
     request.set_container_id(id);
     return manager_->StartContainer(request, nullptr, Cancel());
   }
-  std::string RunContainer(const std::string& pod, const std::string& name, const std::string& script) {
+  std::string RunContainer(const std::string& pod,
+                           const std::string& name,
+                           const std::string& script) {
     const std::string id = Create(ContainerRequest(pod, name, script));
     EXPECT_OK(StartOne(id));
     return id;
@@ -269,13 +283,17 @@ class PodManagerTest : public ::testing::Test {
   }
   v1::ContainerStatus AwaitExited(const std::string& id) {
     const absl::Time end = absl::Now() + absl::Seconds(10);
-    while (absl::Now() < end && StatusOf(id).state() != v1::CONTAINER_EXITED) absl::SleepFor(absl::Milliseconds(5));
+    while (absl::Now() < end && StatusOf(id).state() != v1::CONTAINER_EXITED)
+      absl::SleepFor(absl::Milliseconds(5));
     return StatusOf(id);
   }
-  absl::StatusOr<v1::ExecSyncResponse> Exec(const std::string& id, const std::string& script, int64_t timeout) {
+  absl::StatusOr<v1::ExecSyncResponse> Exec(const std::string& id,
+                                            const std::string& script,
+                                            int64_t timeout) {
     v1::ExecSyncRequest request;
     request.set_container_id(id);
-    for (const std::string& arg : {std::string("sh"), std::string("-c"), script}) request.add_cmd(arg);
+    for (const std::string& arg : {std::string("sh"), std::string("-c"), script})
+      request.add_cmd(arg);
     request.set_timeout(timeout);
     v1::ExecSyncResponse reply;
     absl::Status status = manager_->ExecSync(request, &reply, Cancel());

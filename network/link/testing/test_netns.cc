@@ -197,7 +197,8 @@ UniqueFd ListenOn(const std::string& address, uint16_t port) {
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   sockaddr_storage storage;
   const socklen_t length = Fill(ip, port, storage);
-  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 || listen(fd.get(), 1) != 0) {
+  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0 ||
+      listen(fd.get(), 1) != 0) {
     fd.reset();
   }
   return fd;
@@ -217,7 +218,8 @@ void AnswerOne(int socket, const std::string& answer) {
   sockaddr_storage peer{};
   socklen_t length = sizeof(peer);
   char buffer[64];
-  if (recvfrom(socket, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&peer), &length) < 0) {
+  if (recvfrom(socket, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&peer), &length) <
+      0) {
     return;
   }
   (void)sendto(socket, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), length);
@@ -231,7 +233,8 @@ std::string SendUdp(const std::string& from, const std::string& to, uint16_t por
     if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0) return Error("bind");
   }
   const socklen_t length = Fill(IpAddress::Parse(to).value(), port, address);
-  if (sendto(fd.get(), "!", 1, 0, reinterpret_cast<sockaddr*>(&address), length) != 1) return Error("send");
+  if (sendto(fd.get(), "!", 1, 0, reinterpret_cast<sockaddr*>(&address), length) != 1)
+    return Error("send");
   return "";
 }
 
@@ -248,7 +251,9 @@ void SendFrame(const std::string& interface, absl::string_view frame) {
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
-  if (sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) < 0) abort();
+  if (sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&to),
+             sizeof(to)) < 0)
+    abort();
 }
 
 std::string NeighbourAdvertisement(const std::string& source, const std::string& target) {
@@ -261,9 +266,11 @@ std::string NeighbourAdvertisement(const std::string& source, const std::string&
   std::string message = std::string("\x88\x00\x00\x00\x20\x00\x00\x00", 8) + bytes(target) +
                         std::string("\x02\x01", 2) + mac;
   uint32_t sum = 0;
-  const std::string summed = bytes(source) + to + std::string("\x00\x00\x00\x20\x00\x00\x00\x3a", 8) + message;
+  const std::string summed =
+      bytes(source) + to + std::string("\x00\x00\x00\x20\x00\x00\x00\x3a", 8) + message;
   for (size_t i = 0; i < summed.size(); i += 2) {
-    sum += static_cast<uint32_t>(static_cast<uint8_t>(summed[i])) << 8 | static_cast<uint8_t>(summed[i + 1]);
+    sum += static_cast<uint32_t>(static_cast<uint8_t>(summed[i])) << 8 |
+           static_cast<uint8_t>(summed[i + 1]);
   }
   sum = ~((sum & 0xffff) + (sum >> 16));
   message[2] = static_cast<char>(sum >> 8 & 0xff);

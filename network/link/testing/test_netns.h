@@ -63,16 +63,19 @@ std::string AskFrom(const TestNamespace& where,
 // happens between the two.
 UniqueFd ConnectUdp(const std::string& address, uint16_t port);
 std::string AskOn(int socket, const std::function<void()>& meanwhile = nullptr);
-// A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets next.
+// A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets
+// next.
 UniqueFd BindUdp(uint16_t port);
 void AnswerOne(int socket, const std::string& answer);
 
-// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid when it may not.
+// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid when it
+// may not.
 UniqueFd ListenOn(const std::string& address, uint16_t port);
 // Whether a UDP socket can have the port, with SO_REUSEADDR too.
 bool TakesUdp(uint16_t port);
 
-// One datagram, from an address that the namespace has ("": its own choice); what failed, if anything.
+// One datagram, from an address that the namespace has ("": its own choice); what failed, if
+// anything.
 std::string SendUdp(const std::string& from, const std::string& to, uint16_t port);
 // Whether one comes.
 bool Receives(int socket, absl::Duration time);

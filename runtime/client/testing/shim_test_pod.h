@@ -67,7 +67,9 @@ class ShimTest : public ::testing::Test {
   bool AwaitLog(const ContainerPlan& plan, const std::string& text);
   // At the beginning of a script: it waits for Go().
   const std::string kOnGo = "while test ! -e /tmp/go; do sleep 0.02; done; ";
-  void Go(const ContainerPlan& plan) { EXPECT_EQ(RunExec(MakeExec(plan.container_id, "touch /tmp/go")), ""); }
+  void Go(const ContainerPlan& plan) {
+    EXPECT_EQ(RunExec(MakeExec(plan.container_id, "touch /tmp/go")), "");
+  }
   // A directory below the storage root.
   std::string MakeDir(const std::string& name);
   std::string MakeBusybox(const std::string& name);  // a layer with a shell

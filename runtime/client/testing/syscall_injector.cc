@@ -24,7 +24,9 @@ void SetRegister(pid_t pid, size_t offset, long value) {
   (void)ptrace(PTRACE_POKEUSER, pid, offset, value);
 }
 void SkipCall(pid_t pid) { SetRegister(pid, offsetof(user_regs_struct, orig_rax), -1); }
-void SetResult(pid_t pid, long result) { SetRegister(pid, offsetof(user_regs_struct, rax), result); }
+void SetResult(pid_t pid, long result) {
+  SetRegister(pid, offsetof(user_regs_struct, rax), result);
+}
 #else
 constexpr bool kSupported = false;
 void SkipCall(pid_t) {}
@@ -33,7 +35,8 @@ void SetResult(pid_t, long) {}
 
 }  // namespace
 
-SyscallInjector::SyscallInjector(pid_t pid, InjectedFault fault) : pid_(pid), fault_(std::move(fault)) {
+SyscallInjector::SyscallInjector(pid_t pid, InjectedFault fault)
+    : pid_(pid), fault_(std::move(fault)) {
   if (!kSupported) return;
   std::atomic<bool> ready = false;
   tracer_ = std::thread([this, &ready] { Trace(&ready); });

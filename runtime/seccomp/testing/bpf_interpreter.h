@@ -39,13 +39,18 @@ inline std::optional<uint32_t> RunFilter(const std::string& bytes, const seccomp
         scratch[i.k] = a;
         break;
       case BPF_MISC:
-        if (BPF_MISCOP(i.code) == BPF_TAX) x = a;
-        else a = x;
+        if (BPF_MISCOP(i.code) == BPF_TAX)
+          x = a;
+        else
+          a = x;
         break;
       case BPF_ALU:
-        if (BPF_OP(i.code) == BPF_AND) a &= operand;
-        else if (BPF_OP(i.code) == BPF_OR) a |= operand;
-        else return std::nullopt;
+        if (BPF_OP(i.code) == BPF_AND)
+          a &= operand;
+        else if (BPF_OP(i.code) == BPF_OR)
+          a |= operand;
+        else
+          return std::nullopt;
         break;
       case BPF_JMP: {
         if (BPF_OP(i.code) == BPF_JA) {
@@ -53,11 +58,16 @@ inline std::optional<uint32_t> RunFilter(const std::string& bytes, const seccomp
           break;
         }
         bool taken = false;
-        if (BPF_OP(i.code) == BPF_JEQ) taken = a == operand;
-        else if (BPF_OP(i.code) == BPF_JGT) taken = a > operand;
-        else if (BPF_OP(i.code) == BPF_JGE) taken = a >= operand;
-        else if (BPF_OP(i.code) == BPF_JSET) taken = (a & operand) != 0;
-        else return std::nullopt;
+        if (BPF_OP(i.code) == BPF_JEQ)
+          taken = a == operand;
+        else if (BPF_OP(i.code) == BPF_JGT)
+          taken = a > operand;
+        else if (BPF_OP(i.code) == BPF_JGE)
+          taken = a >= operand;
+        else if (BPF_OP(i.code) == BPF_JSET)
+          taken = (a & operand) != 0;
+        else
+          return std::nullopt;
         pc += taken ? i.jt : i.jf;
         break;
       }

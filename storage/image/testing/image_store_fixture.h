@@ -29,20 +29,23 @@ namespace crisp::storage {
 struct FakeRegistry : Registry {
   std::map<std::string, ResolvedImage> images;
   std::map<std::string, std::string> blobs;
-  std::atomic<int> fetches{0};    // begun
+  std::atomic<int> fetches{0};  // begun
   std::atomic<int> delivered{0};
-  std::atomic<bool> hang{false};   // after the first half of each blob, until cancelled
+  std::atomic<bool> hang{false};  // after the first half of each blob, until cancelled
   std::atomic<bool> break_off{false};
-  std::atomic<int> early{0};        // fetches that a config waits for
+  std::atomic<int> early{0};         // fetches that a config waits for
   std::atomic<int> early_layers{0};  // that are unpacked before there is a config
   std::atomic<bool> no_config{false};
   std::atomic<int> liars{0};  // hosts that have other bytes of the same size, asked first
-  std::string layers;  // the folder where they appear
+  std::string layers;         // the folder where they appear
 
   // Layers are tars; returns the image id.
-  std::string Put(const std::string& name, const std::vector<std::string>& tars,
+  std::string Put(const std::string& name,
+                  const std::vector<std::string>& tars,
                   const std::string& mark = "") {
-    Json config = {{"architecture", "amd64"}, {"os", "linux"}, {"config", {{"User", mark}}},
+    Json config = {{"architecture", "amd64"},
+                   {"os", "linux"},
+                   {"config", {{"User", mark}}},
                    {"rootfs", {{"type", "layers"}, {"diff_ids", Json::array()}}}};
     Json manifest = {{"schemaVersion", 2}, {"mediaType", kOciManifest}, {"layers", Json::array()}};
     ResolvedImage image;
@@ -57,9 +60,8 @@ struct FakeRegistry : Registry {
     }
     image.config_bytes = DumpJson(config);
     image.config = {kOciConfig, Sha256Digest(image.config_bytes), image.config_bytes.size()};
-    manifest["config"] = {{"mediaType", kOciConfig},
-                          {"digest", image.config.digest},
-                          {"size", image.config.size}};
+    manifest["config"] = {
+        {"mediaType", kOciConfig}, {"digest", image.config.digest}, {"size", image.config.size}};
     image.manifest_bytes = image.target_bytes = DumpJson(manifest);
     image.manifest = image.target = {kOciManifest, Sha256Digest(image.manifest_bytes),
                                      image.manifest_bytes.size()};
@@ -89,8 +91,8 @@ struct FakeRegistry : Registry {
 struct FakeSession : RegistrySession {
   FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
   absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers& on_layers) override {
-    const auto it = registry.images.find(
-        reference.digest.empty() ? reference.RepoTag() : reference.digest);
+    const auto it =
+        registry.images.find(reference.digest.empty() ? reference.RepoTag() : reference.digest);
     if (it == registry.images.end()) return absl::NotFoundError("no such image");
     on_layers(it->second.layers);
     // What is asked for early is on its way before there is a config.
@@ -153,7 +155,8 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
     options.pinned_images = {"registry.k8s.io/pause*"};
     options.keep_layer_blobs = keep_blobs_;
     options.layer_images = GetParam();
-    ASSERT_OK_AND_ASSIGN(store_, ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
+    ASSERT_OK_AND_ASSIGN(store_,
+                         ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
   }
   absl::StatusOr<std::string> Pull(const std::string& reference) {
     return store_->Pull(reference, {}, Cancel());
@@ -183,7 +186,8 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
   }
 
   const std::string base_ = TarBuilder().Dir("etc").File("etc/os", "base").Build();
-  const std::string top_ = TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
+  const std::string top_ =
+      TarBuilder().File("app", "top").Dir("etc").File("etc/.wh.os", "").Build();
   bool keep_blobs_ = false;
   TempDir dir_;
   std::string root_ = dir_.path() + "/store";

@@ -13,8 +13,8 @@
 
 namespace crisp::storage {
 
-// For tests: how much of a file is not on the disk, in pages. Nothing where the kernel cannot tell (before
-// Linux 6.5) or the file cannot be opened.
+// For tests: how much of a file is not on the disk, in pages. Nothing where the kernel cannot tell
+// (before Linux 6.5) or the file cannot be opened.
 inline std::optional<uint64_t> UnsyncedPages(const std::string& path) {
   struct Range {
     uint64_t offset = 0, length = 0;

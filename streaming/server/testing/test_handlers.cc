@@ -1,10 +1,9 @@
 #include "streaming/server/testing/test_handlers.h"
 
-#include <utility>
-#include <vector>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <utility>
+#include <vector>
 
 namespace crisp::streaming {
 namespace {
