@@ -15,7 +15,7 @@ libraries=(
 )
 # Compilers and what drives them. Debian's Go only fetches the newer one (hack/go.sh).
 build=(
-  ca-certificates ccache clang-14 cmake g++ git libclang-rt-14-dev lld-14 make mold musl-tools
+  ca-certificates ccache clang-14 clang-format-14 cmake g++ git libclang-rt-14-dev lld-14 make mold musl-tools
   ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc shellcheck
 )
 # What the tests talk to, and what the test images are made of.

@@ -2,17 +2,24 @@
 # hack/lint.sh [check...]: what can be said of the sources without building them. Prints what is wrong.
 #
 #   shell    shellcheck's errors and warnings, over every script (.shellcheckrc)
+#   format   clang-format changes nothing (.clang-format)
 #   layers   every include has an arrow, every arrow an include, and no room a circle (hack/check-layers)
 #   links    the pages' links to files, and the files that they name, are there
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
-[[ $# -gt 0 ]] || checks=(shell layers links)
+[[ $# -gt 0 ]] || checks=(shell format layers links)
 
 check_shell() {
   local scripts
   mapfile -t scripts < <({ git ls-files '*.sh'; git grep -lE '^#!/bin/(ba)?sh' -- ':!*.sh'; } | sort -u)
   shellcheck -S warning -f gcc "${scripts[@]}"
+}
+
+check_format() {
+  git ls-files -z '*.cc' '*.h' | xargs -0 -P "$(nproc)" -n 40 clang-format-14 --dry-run -Werror --style=file 2>&1 |
+    grep -E '(error|warning):' | head -40
+  [[ ${PIPESTATUS[0]} == 0 && ${PIPESTATUS[1]} == 0 ]]
 }
 
 check_layers() { hack/check-layers; }
