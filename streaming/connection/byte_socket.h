@@ -1,10 +1,13 @@
 #ifndef CRISP_STREAMING_CONNECTION_BYTE_SOCKET_H_
 #define CRISP_STREAMING_CONNECTION_BYTE_SOCKET_H_
 
+// clang-format off: before Asio, whose awaitable.hpp uses it without including it.
+#include <utility>
+// clang-format on
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
-#include <utility>  // Asio's awaitable.hpp uses it without including it
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"

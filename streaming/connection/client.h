@@ -1,13 +1,16 @@
 #ifndef CRISP_STREAMING_CONNECTION_CLIENT_H_
 #define CRISP_STREAMING_CONNECTION_CLIENT_H_
 
+// clang-format off: before Asio, whose awaitable.hpp uses it without including it.
+#include <utility>
+// clang-format on
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>  // Asio's awaitable.hpp uses it without including it
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
