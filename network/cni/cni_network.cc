@@ -76,6 +76,7 @@ absl::StatusOr<std::unique_ptr<CniNetwork>> CniNetwork::Create(const NetworkOpti
     absl::MutexLock lock(&network->mutex_);
     for (CniAttachment& attachment : attachments) {
       Entry& entry = network->entries_[attachment.pod_id];
+      entry.recovered = true;
       if (attachment.state == CniAttachment::State::kDeleting) entry.retry_at = absl::Now();
       entry.attachment = std::move(attachment);
     }
@@ -264,6 +265,8 @@ void CniNetwork::AddHostLinks(absl::flat_hash_map<std::string, std::string>& pod
 void CniNetwork::Reconcile(const absl::flat_hash_set<std::string>& live) {
   absl::MutexLock lock(&mutex_);
   for (auto& [pod_id, entry] : entries_) {
+    // Those of this life are not of those that `live` was made from.
+    if (!entry.recovered) continue;
     const CniAttachment& attachment = entry.attachment;
     if (live.contains(pod_id) && attachment.boot_id == boot_id_ &&
         attachment.state != CniAttachment::State::kDeleting) {

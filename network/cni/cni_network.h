@@ -58,7 +58,8 @@ class CniNetwork {
  private:
   struct Entry {
     CniAttachment attachment;
-    bool busy = false;  // an operation of this pod is running
+    bool busy = false;       // an operation of this pod is running
+    bool recovered = false;  // attached by an earlier daemon
     int failures = 0;
     absl::Time retry_at = absl::InfiniteFuture();
   };

@@ -273,6 +273,20 @@ TEST_F(CniNetworkTest, RestartFindsAndReconcileEndsTheRest) {
   EXPECT_OK(network_->Find("a"));
 }
 
+TEST_F(CniNetworkTest, ReconcileLeavesAPodAloneThatCameAfterTheStart) {
+  UseFakes();
+  TestNamespace a, b, c;
+  ASSERT_OK(network_->Attach(Request("a", a), Cancel()));
+  ASSERT_OK(network_->Attach(Request("gone", b), Cancel()));
+  Restart();
+  ASSERT_OK(network_->Attach(Request("new", c), Cancel()));
+  ASSERT_OK(network_->Reconcile({"a"}));
+  EXPECT_TRUE(Eventually([&] { return Calls("DEL first") == 1; }));
+  EXPECT_THAT(network_->Find("gone"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_OK(network_->Find("a"));
+  EXPECT_OK(network_->Find("new"));
+}
+
 TEST_F(CniNetworkTest, AfterARebootDelGetsAnEmptyNamespace) {
   UseFakes();
   TestNamespace ns;

@@ -55,8 +55,8 @@ class PodNetwork {
   // The recorded result, for a restarted daemon. NotFound when it has none.
   virtual absl::StatusOr<Attachment> Find(absl::string_view pod_id) const = 0;
 
-  // Detaches every recorded pod that is not in `live`, and repairs the host side (bridge, tables,
-  // host ports) of those that are. Called once after start-up.
+  // Detaches every pod of an earlier daemon that is not in `live`, and repairs the host side
+  // (bridge, tables, host ports) of those that are. Called once after start-up.
   virtual absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) = 0;
 
   virtual NetworkCondition Condition() const = 0;
