@@ -39,8 +39,15 @@ class FakeNetwork final : public FakePodNetwork {
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("PodNetwork::Reconcile"));
     absl::MutexLock lock(&mutex_);
-    std::erase_if(attached_, [&live](const std::string& id) { return !live.contains(id); });
+    std::erase_if(attached_, [&](const std::string& id) {
+      return earlier_.contains(id) && !live.contains(id);
+    });
     return absl::OkStatus();
+  }
+  // A daemon starts: what is attached was an earlier one's.
+  void BeginLife() {
+    absl::MutexLock lock(&mutex_);
+    earlier_ = attached_;
   }
   std::set<std::string> Attached() const {
     absl::MutexLock lock(&mutex_);
@@ -50,7 +57,7 @@ class FakeNetwork final : public FakePodNetwork {
  private:
   FaultPlan& faults_;
   mutable absl::Mutex mutex_;
-  std::set<std::string> attached_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> attached_ ABSL_GUARDED_BY(mutex_), earlier_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One image, "busybox:1", with one layer, `layer`.

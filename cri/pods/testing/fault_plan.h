@@ -18,26 +18,33 @@ namespace crisp::cri {
 class FaultPlan {
  public:
   // Of the calls from now on; 0: none fails.
-  void FailCall(int n) {
-    absl::MutexLock lock(&mutex_);
-    left_ = n;
-    failed_.clear();
-  }
+  void FailCall(int n) { Set(n, /*all_after=*/false); }
+  // That one and all that come after it, as if the daemon had died.
+  void FailFrom(int n) { Set(n, /*all_after=*/true); }
   // What a fake asks before it does anything.
   absl::Status Next(absl::string_view call) {
     absl::MutexLock lock(&mutex_);
     if (left_ == 0 || --left_ > 0) return absl::OkStatus();
-    failed_ = std::string(call);
+    if (all_after_) left_ = 1;
+    if (failed_.empty()) failed_ = std::string(call);
     return absl::InternalError(absl::StrCat("injected into ", call));
   }
-  // Which call has failed; "": none yet.
+  // Which call has failed first; "": none yet.
   std::string failed() const {
     absl::MutexLock lock(&mutex_);
     return failed_;
   }
 
  private:
+  void Set(int n, bool all_after) {
+    absl::MutexLock lock(&mutex_);
+    left_ = n;
+    all_after_ = all_after;
+    failed_.clear();
+  }
+
   mutable absl::Mutex mutex_;
+  bool all_after_ ABSL_GUARDED_BY(mutex_) = false;
   int left_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string failed_ ABSL_GUARDED_BY(mutex_);
 };

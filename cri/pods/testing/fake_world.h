@@ -1,0 +1,214 @@
+#ifndef CRISP_CRI_PODS_TESTING_FAKE_WORLD_H_
+#define CRISP_CRI_PODS_TESTING_FAKE_WORLD_H_
+
+// Test-only: a PodManager over fakes, and the question whether what exists is what is recorded.
+// Needs no root.
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/file.h"
+#include "base/testing/status_matchers.h"
+#include "base/testing/temp_dir.h"
+#include "cri/pods/pod_manager.h"
+#include "cri/pods/testing/fake_node.h"
+#include "cri/pods/testing/fake_shims.h"
+
+namespace crisp::cri {
+
+class FakeWorld {
+ public:
+  FakeWorld()
+      : images_(dir_.path() + "/layer", faults_), network_(faults_), shims_(dir_.path(), faults_) {
+    EXPECT_OK(MakeDirs(dir_.path() + "/layer/etc"));
+    EXPECT_OK(MakeDirs(Hierarchy()));
+    Start();
+  }
+  // A daemon's life; what there is stays.
+  void Start() {
+    auto layout = std::make_shared<runtime::CgroupLayout>();
+    layout->hierarchies = {{.mount_point = Hierarchy(), .controllers = {"freezer"}}};
+    network_.BeginLife();
+    auto rows = RecordStore::Open(dir_.path() + "/state.db");
+    ASSERT_OK(rows);
+    rows_ = rows->get();
+    ASSERT_OK_AND_ASSIGN(
+        pods_, PodManager::Create(
+                   {.state = dir_.path() + "/state",
+                    .root = dir_.path() + "/root",
+                    .path_helper = CRISP_PATHS_BINARY,
+                    .cgroups = layout},
+                   {.images = &images_,
+                    .network = &network_,
+                    .make_shims = [this](runtime::ShimObserver* observer) -> MadePool {
+                      return std::make_unique<FakeShimPool>(shims_, observer);
+                    },
+                    .records = std::make_unique<FaultyRecords>(*std::move(rows), faults_)}));
+    EXPECT_OK(pods_->Recover());
+  }
+  void Restart() {
+    pods_.reset();
+    faults_.FailCall(0);
+    Start();
+  }
+
+  PodManager& pods() { return *pods_; }
+  FaultPlan& faults() { return faults_; }
+  FakeShims& shims() { return shims_; }
+
+  static v1::RunPodSandboxRequest PodRequest() {
+    v1::RunPodSandboxRequest request;
+    v1::PodSandboxConfig* config = request.mutable_config();
+    config->mutable_metadata()->set_name("web");
+    config->mutable_metadata()->set_uid("1");
+    config->set_hostname("web");
+    config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+        v1::CONTAINER);
+    return request;
+  }
+  static v1::CreateContainerRequest ContainerRequest(const std::string& pod) {
+    v1::CreateContainerRequest request;
+    request.set_pod_sandbox_id(pod);
+    v1::ContainerConfig* config = request.mutable_config();
+    config->mutable_metadata()->set_name("main");
+    config->mutable_image()->set_image("busybox:1");
+    v1::LinuxContainerSecurityContext* context =
+        config->mutable_linux()->mutable_security_context();
+    context->mutable_namespace_options()->set_pid(v1::CONTAINER);
+    context->mutable_seccomp()->set_profile_type(v1::SecurityProfile::Unconfined);
+    context->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Unconfined);
+    return request;
+  }
+
+  // What contradicts what; "": nothing.
+  std::string Contradictions() {
+    const auto rows = rows_->LoadAll();
+    if (!rows.ok()) return rows.status().ToString();
+    std::string text;
+    const auto say = [&text](auto... parts) { absl::StrAppend(&text, parts..., "\n"); };
+    const auto live = shims_.Pods();
+    const std::set<std::string> attached = network_.Attached();
+    std::set<std::string> pods, shown, containers, shown_containers, keys;
+    for (const state::PodRecord& row : rows->pods) pods.insert(row.id());
+    for (const PodPtr& pod : pods_->table().Pods()) {
+      const auto record = pod->Snapshot();
+      shown.insert(pod->id);
+      if (record->stopped() && live.contains(pod->id)) say("a stopped pod has a shim");
+      if (pod->Ready() && !live.contains(pod->id)) say("a ready pod has no shim");
+      if (record->stopped() && attached.contains(pod->id)) say("a stopped pod has a network");
+      if (pod->Ready() && !attached.contains(pod->id)) say("a ready pod has no network");
+    }
+    if (shown != pods) say(shown.size(), " pods are shown, ", pods.size(), " have a row");
+    for (const auto& [id, pod] : live) {
+      if (!pods.contains(id)) say("a shim has no row");
+    }
+    for (const std::string& id : attached) {
+      if (!pods.contains(id)) say("a network has no row");
+    }
+    for (const state::ContainerRecord& row : rows->containers) {
+      containers.insert(row.id());
+      keys.insert(row.id());
+      keys.insert(row.view_keys().begin(), row.view_keys().end());
+    }
+    for (const ContainerPtr& container : pods_->table().Containers()) {
+      shown_containers.insert(container->id);
+      CompareWithShim(*container, live, say);
+    }
+    if (shown_containers != containers) {
+      say(shown_containers.size(), " containers are shown, ", containers.size(), " have a row");
+    }
+    for (const auto& [pod_id, pod] : live) {
+      for (const auto& [id, container] : pod.containers) {
+        if (!containers.contains(id)) say("a shim's container has no row");
+      }
+    }
+    const std::vector<std::string> pinned = images_.PinnedKeys();
+    if (std::set<std::string>(pinned.begin(), pinned.end()) != keys) {
+      say(pinned.size(), " keys are pinned, ", keys.size(), " are recorded");
+    }
+    CompareDirs(dir_.path() + "/state/pods", pods, "pod directories", say);
+    if (Dirs(Hierarchy() + "/crisp") != pods && !rows->pods.empty() && !AllStopped()) {
+      say("the pods' groups are not those that are recorded");
+    }
+    if (rows->pods.empty() && !Dirs(Hierarchy() + "/crisp").empty()) say("a group is left");
+    return text;
+  }
+  // The same, once what is done in the background has been done.
+  std::string LastContradictions() {
+    std::string left = Contradictions();
+    const absl::Time end = absl::Now() + absl::Seconds(20);
+    while (!left.empty() && absl::Now() < end) {
+      absl::SleepFor(absl::Milliseconds(2));
+      left = Contradictions();
+    }
+    return left;
+  }
+  // Whether there is nothing at all.
+  bool Empty() {
+    return shims_.Pods().empty() && network_.Attached().empty() && images_.PinnedKeys().empty() &&
+           rows_->LoadAll()->pods.empty() && rows_->LoadAll()->containers.empty();
+  }
+
+ private:
+  using MadePool = absl::StatusOr<std::unique_ptr<runtime::ShimPool>>;
+  using LivePods = std::map<std::string, FakeShims::FakePod>;
+
+  std::string Hierarchy() const { return dir_.path() + "/cgroup"; }
+  static std::set<std::string> Dirs(const std::string& path) {
+    const auto names = ListSubdirs(path);
+    return names.ok() ? std::set<std::string>(names->begin(), names->end())
+                      : std::set<std::string>();
+  }
+  template <typename Say>
+  static void CompareDirs(const std::string& path,
+                          const std::set<std::string>& wanted,
+                          const char* what,
+                          Say say) {
+    const std::set<std::string> there = Dirs(path);
+    if (there != wanted) say(there.size(), " ", what, ", ", wanted.size(), " are recorded");
+  }
+  // A stopped pod's group may be gone or not.
+  bool AllStopped() {
+    for (const PodPtr& pod : pods_->table().Pods()) {
+      if (!pod->Snapshot()->stopped()) return false;
+    }
+    return true;
+  }
+  template <typename Say>
+  static void CompareWithShim(const Container& container, const LivePods& live, Say say) {
+    using State = FakeShims::State;
+    const ContainerStage stage = container.Stage();
+    const auto pod = live.find(container.pod->id);
+    const FakeShims::FakeContainer* there = nullptr;
+    if (pod != live.end()) {
+      const auto found = pod->second.containers.find(container.id);
+      if (found != pod->second.containers.end()) there = &found->second;
+    }
+    const bool runs = there != nullptr && there->state == State::kRunning;
+    if (stage == state::ContainerRecord::RUNNING && !runs) say("a running container does not run");
+    if (stage != state::ContainerRecord::RUNNING && runs)
+      say("a container runs that is not recorded as running");
+    if (stage == state::ContainerRecord::CREATED && container.pod->Ready() &&
+        (there == nullptr || there->state != State::kCreated)) {
+      say("a created container is not there");
+    }
+  }
+
+  TempDir dir_;
+  FaultPlan faults_;
+  FakeContainerStore images_;
+  FakeNetwork network_;
+  FakeShims shims_;
+  RecordStore* rows_ = nullptr;  // the manager's
+  std::unique_ptr<PodManager> pods_;
+};
+
+}  // namespace crisp::cri
+
+#endif  // CRISP_CRI_PODS_TESTING_FAKE_WORLD_H_
