@@ -11,7 +11,10 @@
 namespace crisp::cri {
 
 absl::Status ContainerRemover::Remove(const ContainerPtr& container, const Cancel& cancel) {
-  return removals_.Run(container->id, cancel, [&] { return RemoveOnce(container); }).status();
+  return removals_
+      .Run(absl::StrCat("removal of container ", container->id), cancel,
+           [&] { return RemoveOnce(container); })
+      .status();
 }
 
 absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container) {
@@ -20,11 +23,18 @@ absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container)
     container->removing = true;
   }
   StepTimer timer("RemoveContainer", container->steps, node_.metrics);
-  stopper_.Request(container, absl::ZeroDuration());
-  absl::Status status = stopper_.Await(container, Cancel(absl::Now() + absl::Minutes(1)));
-  if (status.ok()) {
+  const Cancel patience(absl::Now() + absl::Minutes(1));
+  absl::Status status;
+  for (bool again = true; again;) {
+    stopper_.Request(container, absl::ZeroDuration());
+    status = stopper_.Await(container, patience);
     timer.Done("exit");
-    status = table_.Advance(*container, Mover::kRemover, state::ContainerRecord::REMOVING).status;
+    if (!status.ok()) break;
+    const PodTable::Moved moved =
+        table_.Advance(*container, Mover::kRemover, state::ContainerRecord::REMOVING);
+    status = moved.status;
+    // A shim that has just been connected to may have told that it runs.
+    again = !moved.done && container->Snapshot()->stage() == state::ContainerRecord::RUNNING;
   }
   if (!status.ok()) {
     absl::MutexLock lock(&container->mutex);

@@ -26,7 +26,10 @@ bool StopWanted(const Container& container) {
 }  // namespace
 
 absl::Status ContainerStarter::Start(const ContainerPtr& container, const Cancel& cancel) {
-  return starts_.Run(container->id, cancel, [&] { return StartOnce(container); }).status();
+  return starts_
+      .Run(absl::StrCat("start of container ", container->id), cancel,
+           [&] { return StartOnce(container); })
+      .status();
 }
 
 absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) {
@@ -86,6 +89,10 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
     LogWarning("container.start.failed",
                {{"container", container->id}, {"error", status.ToString()}});
     events_.Tell(LifePoint::kContainerExited, *container);
+    // Nothing to tell unless somebody has found it running meanwhile.
+    if (early.has_value()) {
+      quick_.Post([this, container, record = *early] { exits_.Handle(container, record, ""); });
+    }
     return status;
   }
   // An update may have come between creation and start.

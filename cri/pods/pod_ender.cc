@@ -26,7 +26,9 @@ constexpr absl::Duration kEndTime = absl::Seconds(10);
 }  // namespace
 
 absl::Status PodEnder::Stop(const PodPtr& pod, const Cancel& cancel) {
-  return stops_.Run(pod->id, cancel, [&] { return StopOnce(pod); }).status();
+  return stops_
+      .Run(absl::StrCat("stop of pod sandbox ", pod->id), cancel, [&] { return StopOnce(pod); })
+      .status();
 }
 
 absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
@@ -85,7 +87,10 @@ absl::Status PodEnder::EndShim(const PodPtr& pod) {
 }
 
 absl::Status PodEnder::Remove(const PodPtr& pod, const Cancel& cancel) {
-  return removals_.Run(pod->id, cancel, [&] { return RemoveOnce(pod); }).status();
+  return removals_
+      .Run(absl::StrCat("removal of pod sandbox ", pod->id), cancel,
+           [&] { return RemoveOnce(pod); })
+      .status();
 }
 
 absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {

@@ -90,9 +90,9 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   if (made.ok()) made = table_.KeepCopy(*pod);
   if (!made.ok()) {
     LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
-    events_.Tell(LifePoint::kPodFailed, pod);
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*pod, Mover::kMaker, state::PodRecord::REMOVING);
+    events_.Tell(LifePoint::kPodFailed, pod);
     ender_.Undo(pod, /*now=*/true);
     return made;
   }

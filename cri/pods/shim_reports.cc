@@ -120,6 +120,8 @@ void ShimKeeper::HoldProcess(Container& container, runtime::ContainerReport& rep
     if (!pidfd || !node_.CgroupAt(container.Snapshot()->cgroup_path()).Contains(report.pid)) return;
   }
   absl::MutexLock lock(&container.mutex);
+  const ContainerStage stage = container.record->stage();
+  if (stage != state::ContainerRecord::CREATED && stage != state::ContainerRecord::RUNNING) return;
   container.pidfd = std::make_shared<const UniqueFd>(std::move(pidfd));
 }
 

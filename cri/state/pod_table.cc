@@ -170,6 +170,13 @@ PodTable::Moved PodTable::Advance(Container& container,
                                   ContainerEdit edit) {
   absl::MutexLock save(&container.save_mutex);
   if (container.erased) return {.status = Erased(container)};
+  if (by == Mover::kRecovery) {
+    absl::MutexLock lock(&container.mutex);
+    if (container.phase == Container::Phase::kStarting) {
+      return {.status = absl::FailedPreconditionError(
+                  absl::StrCat("container ", container.id, " is being started"))};
+    }
+  }
   const auto before = container.Snapshot();
   if (!MayMove(by, before->stage(), to)) {
     return {.status = absl::FailedPreconditionError(absl::StrCat(
@@ -283,6 +290,8 @@ bool PodTable::AwaitCreations(const Pod& pod, absl::Duration patience) {
 }
 
 absl::Status PodTable::BeginStart(Container& container) {
+  // A stage whose row is being written just now counts.
+  absl::MutexLock save(&container.save_mutex);
   absl::MutexLock lock(&container.mutex);
   if (container.record->stage() != state::ContainerRecord::CREATED || container.removing) {
     return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is ",

@@ -230,6 +230,15 @@ TEST_F(PodTableTest, AnEndThatIsToldDuringAStartIsKeptForWhoStarts) {
   EXPECT_EQ(container->early_exit->exit_code, 9);
 }
 
+TEST_F(PodTableTest, WhatIsBeingStartedIsNotFoundRunningByRecovery) {
+  const ContainerPtr container = MakeContainer(C::CREATED, MakePod(P::READY));
+  ASSERT_OK(PodTable::BeginStart(*container));
+  const PodTable::Moved moved = table_->Advance(*container, Mover::kRecovery, C::RUNNING);
+  EXPECT_FALSE(moved.done);
+  EXPECT_THAT(moved.status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(container->Snapshot()->stage(), C::CREATED);
+}
+
 TEST_F(PodTableTest, OneTellsAnEnd) {
   const PodPtr pod = MakePod(P::READY);
   const ContainerPtr container = MakeContainer(C::RUNNING, pod);
