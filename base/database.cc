@@ -102,11 +102,14 @@ absl::StatusOr<int64_t> Database::Mark() {
   return mark;
 }
 
-absl::Status Database::Migrate(const Schema& schema, int64_t mark) {
+absl::Status Database::Migrate(const Schema& schema, int64_t found) {
   const int64_t known = schema.MarkOf(schema.steps_.size());
   // Also where a later program has added to it what does not concern this one.
-  if (mark >= known) return absl::OkStatus();
+  if (found >= known) return absl::OkStatus();
   return Transaction([&]() -> absl::Status {
+    // Another process that opens it may have been quicker.
+    CRISP_ASSIGN_OR_RETURN(const int64_t mark, Mark());
+    if (mark >= known) return absl::OkStatus();
     for (size_t i = 0; i < schema.steps_.size(); ++i) {
       if (schema.MarkOf(i + 1) <= mark) continue;
       CRISP_RETURN_IF_ERROR(RunScript(schema.steps_[i].sql));

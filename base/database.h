@@ -124,7 +124,7 @@ class Database {
   absl::Status RunScript(const std::string& sql);
   absl::StatusOr<int64_t> Mark();
   absl::Status CheckUsable(const Schema& schema, int64_t mark);
-  absl::Status Migrate(const Schema& schema, int64_t mark);
+  absl::Status Migrate(const Schema& schema, int64_t found);
   void MakeReserve() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   class Lock;

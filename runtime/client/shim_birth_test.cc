@@ -93,7 +93,15 @@ class Tenant {
   int ends_[2] = {-1, -1};
 };
 
-enum : int { kSeen = 1, kDescriptor = 2, kRoot = 4, kCapability = 8, kIds = 16, kOpener = 32 };
+enum : int {
+  kSeen = 1,
+  kDescriptor = 2,
+  kRoot = 4,
+  kCapability = 8,
+  kIds = 16,
+  kOpener = 32,
+  kUnfiltered = 64
+};
 
 std::string LinkOf(int pid, const char* name) {
   char path[64], target[256];
@@ -137,6 +145,7 @@ void SeekTheOutside(int pid, int* found) {
   }
   *found |= kSeen | (rooted ? 0 : kRoot);
   if (capabilities != kOneCap) *found |= kCapability;
+  if (status.find("Seccomp:\t0\n") != std::string::npos) *found |= kUnfiltered;
   if (ids != std::string::npos && std::stoul(status.substr(ids + 5)) != kUser) *found |= kIds;
 }
 
@@ -202,14 +211,21 @@ TEST_F(ShimBirthTest, NoEndIsLostWhileAnotherIsBorn) {
 TEST_F(ShimBirthTest, AnExecIsSeenOnlyAsWhatItMayBe) {
   StartPod();
   const StartedProcess init = Start(MakeContainer("exec sleep 1000"));
-  for (const std::string& filter : {std::string(), DefaultFilter()}) {
+  struct Case {
+    std::string filter;
+    bool no_new_privileges;
+    int expected;
+  };
+  for (const Case& one : {Case{"", false, kSeen | kUnfiltered}, Case{DefaultFilter(), false, kSeen},
+                          Case{DefaultFilter(), true, kSeen}}) {
     const int found = Watch(init.pid, [&] {
       ExecPlan exec = MakeExec(containers_.back(), "true");
       Confine(&exec.process);
-      exec.process.seccomp_bpf = filter;
+      exec.process.seccomp_bpf = one.filter;
+      exec.process.no_new_privileges = one.no_new_privileges;
       (void)RunExec(exec);
     });
-    EXPECT_EQ(found, kSeen) << filter.size();
+    EXPECT_EQ(found, one.expected) << one.filter.size() << " " << one.no_new_privileges;
   }
 }
 

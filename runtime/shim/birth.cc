@@ -17,7 +17,7 @@ void Birth::Begin(Container* for_container, Exec* for_exec, int socket, uint64_t
   container = for_container;
   exec = for_exec;
   request_id = request;
-  deadline = Now() + kStartLimit;
+  deadline = Monotonic() + kStartLimit;
   Adopt(socket);
   next = g_births;
   g_births = this;

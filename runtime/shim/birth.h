@@ -27,7 +27,7 @@ class Birth : public Watch, public Fallible {
   Process helper;
   uint64_t request_id = 0;
   bool asked = true;      // whoever asked for it is still connected
-  uint64_t deadline = 0;  // Now() at which it is given up
+  uint64_t deadline = 0;  // Monotonic() at which it is given up
   bool dead = false;      // the child had ended before it was told to go on
   bool failed = false;
   bool killed = false;  // its process gets no leave to go on

@@ -164,7 +164,7 @@ void GiveUp(Birth* birth, Code code, const char* why) {
 
 int SettleOverdue() {
   while (true) {
-    const uint64_t now = Now();
+    const uint64_t now = Monotonic();
     uint64_t first = ~uint64_t{0};
     Birth* overdue = nullptr;
     for (Birth* birth = g_births; birth != nullptr; birth = birth->next) {

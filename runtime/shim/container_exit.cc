@@ -24,7 +24,7 @@ constexpr uint64_t kSettleLimit = 10ull * 1000000000u;
 // Whoever hears of an exit finds the log complete, unless its disk does not take it.
 void Settle(Container* container) {
   Io& io = container->io;
-  const bool late = LogsStuck(false) || Now() >= container->settle_by;
+  const bool late = LogsStuck(false) || Monotonic() >= container->settle_by;
   if (!container->drained) {
     if (!io.Drain(late)) {
       AwaitLogs();
@@ -70,7 +70,7 @@ void BookExit(Container* container) {
   container->ending = EndingOf(container->process.wait_status);
   container->state = State::kExited;
   container->settling = true;
-  container->settle_by = Now() + kSettleLimit;
+  container->settle_by = Monotonic() + kSettleLimit;
   Settle(container);
 }
 
@@ -83,6 +83,9 @@ void ServeLogs() {
     c->io.Resume();
     if (c->settling) Settle(c);
     if (c->unrecorded) WriteExitRecord(c);
+  }
+  for (Exec* e = g_execs; e != nullptr; e = e->next) {
+    if (e->io != nullptr) e->io->Resume();
   }
 }
 

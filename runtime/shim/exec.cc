@@ -236,8 +236,8 @@ int KillTimeout() {
 }
 
 void FinishKills(uint64_t nanoseconds) {
-  const uint64_t until = Now() + nanoseconds;
-  for (int pause = KillTimeout(); pause >= 0 && Now() < until; pause = KillTimeout()) {
+  const uint64_t until = Monotonic() + nanoseconds;
+  for (int pause = KillTimeout(); pause >= 0 && Monotonic() < until; pause = KillTimeout()) {
     (void)poll(nullptr, 0, pause);
     ServeKills();
   }

@@ -81,7 +81,11 @@ bool Look(pid_t pid, Process* process) {
 
 bool Belongs(const Process& process) {
   const ExecTree& tree = g_job.tree;
-  if (tree.mark != 0) return CgroupNamespaceOf(process.pid) == tree.mark;
+  if (tree.mark != 0) {
+    const uint64_t mark = CgroupNamespaceOf(process.pid);
+    if (mark == 0 && errno != ENOENT && errno != ESRCH) g_job.incomplete = true;
+    return mark == tree.mark;
+  }
   return process.pid == tree.pid || process.session == tree.pid;
 }
 
@@ -219,15 +223,23 @@ bool FreezeBy(const char* file, const char* thawed, const char* frozen) {
   return true;
 }
 
-void Thaw() {
-  if (g_job.thaw != nullptr) (void)WriteFileAt(g_job.dir.get(), g_job.freeze_file, g_job.thaw);
+// False: it is still frozen by us, and this is to be tried again.
+bool Thaw() {
+  if (g_job.thaw == nullptr) return true;
+  if (!WriteFileAt(g_job.dir.get(), g_job.freeze_file, g_job.thaw) &&
+      g_error.error_number != ENOENT && g_error.error_number != ENODEV) {
+    return false;
+  }
   g_job.thaw = nullptr;
+  return true;
 }
+
+bool RoundIsOver() { return g_job.step == Step::kSignal && g_job.at == g_listed_count; }
 
 // Whether all of them stand still; true as well where that takes too long, of one in
 // uninterruptible sleep.
 bool StandStill() {
-  if (g_job.thaw == nullptr || Now() >= g_job.frozen_until) return true;
+  if (g_job.thaw == nullptr || Monotonic() >= g_job.frozen_until) return true;
   const bool v2 = strcmp(g_job.freeze_file, "cgroup.freeze") == 0;
   const Fd file(
       openat(g_job.dir.get(), v2 ? "cgroup.events" : "freezer.state", O_RDONLY | O_CLOEXEC));
@@ -245,7 +257,7 @@ void GoOn() {
   switch (g_job.step) {
     case Step::kFreeze:
       if (g_job.round >= kPatientRounds && g_job.frozen_until == 0) {
-        g_job.frozen_until = Now() + kFreezeTime;
+        g_job.frozen_until = Monotonic() + kFreezeTime;
         if (!FreezeBy("cgroup.freeze", "0", "1"))
           (void)FreezeBy("freezer.state", "THAWED", "FROZEN");
       }
@@ -282,7 +294,6 @@ void GoOn() {
 
 // What is not listed any more has ended.
 void EndRound() {
-  Thaw();
   g_told_count = 0;
   for (int i = 0; i < g_listed_count; ++i) {
     if (g_listed[i].told) g_told[g_told_count++] = g_listed[i];
@@ -295,7 +306,6 @@ void EndRound() {
 }
 
 Killing Conclude(Killing killing) {
-  Thaw();
   g_job.dir.Reset();
   return killing;
 }
@@ -312,7 +322,7 @@ uint64_t CgroupNamespaceOf(pid_t pid) {
 bool BeginKillTree(const ExecTree& tree) {
   g_job = Job();
   g_job.tree = tree;
-  g_job.until = Now() + kLimit;
+  g_job.until = Monotonic() + kLimit;
   g_listed_count = g_told_count = 0;
   if (tree.cgroup[0] == '\0') return true;
   const HostScope host;
@@ -329,17 +339,20 @@ Killing KillSome() {
     return Killing::kDone;
   }
   GoOn();
-  if (g_job.step == Step::kSignal && g_job.at == g_listed_count) {
+  if (RoundIsOver()) {
+    if (!Thaw()) return Killing::kGoesOn;
     if (g_job.fresh == 0 && !g_job.incomplete) return Conclude(Killing::kDone);
     EndRound();
   }
-  if (g_job.round < kRounds && Now() < g_job.until) return Killing::kGoesOn;
+  if (g_job.round < kRounds && Monotonic() < g_job.until) return Killing::kGoesOn;
+  if (!Thaw()) return Killing::kGoesOn;
   Refuse(kDeadlineExceeded, "processes go on forking in the cgroup", tree.cgroup);
   return Conclude(Killing::kFailed);
 }
 
 int KillPause() {
-  return g_job.dir.valid() && g_job.frozen_until != 0 && g_job.step == Step::kFreeze ? 1 : 0;
+  const bool waits = g_job.step == Step::kFreeze || RoundIsOver();
+  return g_job.dir.valid() && g_job.frozen_until != 0 && waits ? 1 : 0;
 }
 
 }  // namespace crisp::shim

@@ -33,12 +33,6 @@ bool g_awaited = false, g_woken = false;
 uint64_t g_rate = 0, g_allowance = 0, g_refilled_at = 0;
 bool g_throttled = false;
 
-uint64_t Monotonic() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
-}
-
 void LookForProgress(uint64_t now) {
   const uint64_t taken = g_ring.taken();
   if (taken == g_taken && !g_ring.empty()) return;
@@ -116,20 +110,23 @@ bool StartLogWriter() {
   Fd ours(ends[0]);
   const Fd theirs(ends[1]);
   g_started_at = Monotonic();
-  // Not among the shim's children, which are the pod's.
-  clone_args args = {.flags = CLONE_PARENT, .exit_signal = 0};
-  g_ring.Share(true);
-  const int pid = SysClone3(&args);
-  if (pid == 0) RunLogWriter(&g_ring, theirs.get());
-  g_ring.Share(false);
-  if (pid < 0) return Fail("create the log writer");
+  // Before there is one: of one that is not watched the next would be started beside it.
   g_writer.Adopt(ours.Release());
   if (!g_writer.Want(EPOLLIN)) {
     Fail("wait for the log writer");
     g_writer.Close();
     return false;
   }
-  return true;
+  // Not among the shim's children, which are the pod's.
+  clone_args args = {.flags = CLONE_PARENT, .exit_signal = 0};
+  g_ring.Share(true);
+  const int pid = SysClone3(&args);
+  if (pid == 0) RunLogWriter(&g_ring, theirs.get());
+  g_ring.Share(false);
+  if (pid > 0) return true;
+  Fail("create the log writer");
+  g_writer.Close();
+  return false;
 }
 
 bool LogsStuck(bool patient) {
@@ -152,10 +149,10 @@ bool LogsMoved() {
   const uint64_t tick = g_throttled ? kTick / 5 : kTick;
   if (!g_awaited || (!g_woken && now - g_looked_at < tick)) return false;
   if (g_writer.fd() < 0 && now - g_started_at >= kTick) (void)StartLogWriter();
-  g_writer.Kick();  // one may have been lost
   g_awaited = g_writer.fd() < 0;
   g_woken = false;
   g_looked_at = now;
+  g_writer.Kick();  // one may have been lost; where this one is, it is awaited again
   return true;
 }
 

@@ -467,8 +467,9 @@ void RunProcess(const ProcessView& process,
   if (options.joins) {
     // The change of ids may have made it what fs.suid_dumpable says.
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    // Whoever traces it inside would have the capability that its filter takes.
-    ready = FilterNeedsAdmin(process) && FilterLetsThroughABirth(process);
+    // Whoever traces it inside would be free of its filter, and have the capability that that
+    // takes.
+    ready = FilterLetsThroughABirth(process);
     if (ready && !SetPrivilegesAhead(process)) ReportAndExit(kStatusFd);
     GiveBirth(0, kStatusFd);
     if (!BeginSession(process)) ReportAndExit(kStatusFd);

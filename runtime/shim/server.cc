@@ -45,8 +45,8 @@ ChildSignal g_child_signal;
 // reaped.
 void EndPodInit() {
   (void)g_pod.pod_init.Signal(SIGKILL);
-  const uint64_t until = Now() + kInitWait;
-  while (g_pod.pod_init.alive() && Now() < until) {
+  const uint64_t until = Monotonic() + kInitWait;
+  while (g_pod.pod_init.alive() && Monotonic() < until) {
     ReapChildren();
     pollfd ends[] = {{.fd = g_pod.pod_init.pidfd.get(), .events = POLLIN, .revents = 0},
                      {.fd = g_child_signal.fd(), .events = POLLIN, .revents = 0}};

@@ -143,6 +143,8 @@ bool WriteFileAt(int dirfd, const char* path, const char* data);
 
 // Nanoseconds since the epoch.
 uint64_t Now();
+// For deadlines, which no change of the clock may move.
+uint64_t Monotonic();
 
 // Where memory is gone one request fails and the shim goes on: everything that takes some can say
 // so, and there is no other `new`. What must not fail (exits, logs) takes none.
