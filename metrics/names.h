@@ -54,6 +54,18 @@ struct Family {
   X(kProcessStart, kGauge, "process_start_time_seconds", "Start of the daemon, since the epoch.",  \
     "")
 
+// What the labels' values are: a label has the same meaning in every family.
+#define CRISP_LABELS_TABLE(X)                                                                    \
+  X("code",                                                                                      \
+    "gRPC's name of the status that the RPC was answered with, such as `OK` or `NOT_FOUND`.")    \
+  X("kind", "`exec`, `attach` or `port_forward`.")                                               \
+  X("method", "The RPC's name, such as `RunPodSandbox`.")                                        \
+  X("operation", "The RPC's name, or the name of what follows it in the background.")            \
+  X("result", "gRPC's name of the pull's status: `OK`, or why it failed.")                       \
+  X("state", "Of pods `ready` and `notready`; of containers `created`, `running` and `exited`.") \
+  X("step", "The part of the operation, such as its work on the network or on the record.")      \
+  X("version", "The version of the build.")
+
 #define CRISP_METRICS_DEFINE_(id, kind, name, help, labels) \
   inline constexpr Family id{Family::Type::kind, name, help, labels};
 CRISP_METRICS_TABLE(CRISP_METRICS_DEFINE_)
