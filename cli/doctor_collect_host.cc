@@ -205,7 +205,7 @@ void CollectKubelet(const CollectOptions& options, NodeFacts& facts) {
 void CollectNetwork(const CollectOptions& options, NodeFacts& facts) {
   CollectCni(facts);
   facts.network.subnets.error =
-      std::string(FindSubnets(facts.config.network.name, facts.network.subnets).message());
+      std::string(FindSubnets(facts.config.network.bridge_name, facts.network.subnets).message());
   const std::string tables =
       absl::StrCat(ReadFile(options.prefix + "/proc/net/tcp").value_or(""), "\n",
                    ReadFile(options.prefix + "/proc/net/tcp6").value_or(""));

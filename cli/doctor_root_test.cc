@@ -19,7 +19,7 @@ Finding FindingAfter(const std::string& commands) {
   network::TestNamespace().Run([&] {
     network::Shell("ip link set lo up; " + commands);
     NodeFacts facts;
-    facts.config.network.name = "pods0";
+    facts.config.network.bridge_name = "pods0";
     facts.config.network.subnets = {"10.79.0.0/16"};
     facts.config.network.cni_conf_dir = dir.path();
     CollectNetwork({.prefix = dir.path()}, facts);

@@ -42,7 +42,7 @@ streaming/session: base metrics streaming/wire streaming/connection
 streaming/server: base streaming/wire streaming/connection streaming/spdy streaming/websocket
 
 cri/api: base
-cri/config: base network/values runtime/devices streaming/server
+cri/config: base storage/values network/values runtime/devices streaming/server
 cri/node: base runtime/oci runtime/cgroup runtime/lsm runtime/paths
 cri/spec: base cri/api cri/node storage/values runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm
 cri/stats: base cri/api storage/values network/values runtime/cgroup

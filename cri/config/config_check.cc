@@ -31,15 +31,9 @@ absl::Status CheckBlockIo(const Config& config) {
 }
 
 absl::Status CheckTls(const Config& config) {
-  const StreamingConfig& streaming = config.streaming;
-  if (streaming.tls_cert_file.empty()) return absl::OkStatus();
-  const absl::Status keys =
-      streaming::TlsKeys::Load({.cert_file = streaming.tls_cert_file,
-                                .key_file = streaming.tls_key_file,
-                                .client_ca_file = streaming.tls_client_ca_file,
-                                .self_signed = streaming.tls_self_signed},
-                               {}, absl::Now())
-          .status();
+  const streaming::TlsOptions& tls = config.streaming.tls;
+  if (tls.cert_file.empty()) return absl::OkStatus();
+  const absl::Status keys = streaming::TlsKeys::Load(tls, {}, absl::Now()).status();
   return keys.ok() ? keys : config.Refused("streaming.tls_cert_file", keys.message());
 }
 

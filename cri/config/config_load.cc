@@ -83,20 +83,20 @@ absl::Status CheckSubnets(const Config& config) {
 }
 
 absl::Status CheckNetwork(const Config& config) {
-  const NetworkConfig& network = config.network;
-  if (network.name.empty() || network.name.size() > kMaxInterfaceName || network.name == "." ||
-      network.name == ".." || network.name.find_first_of("/: \t\n\"{};") != std::string::npos) {
-    return Invalid(config, "network.name", network.name,
+  const std::string& name = config.network.bridge_name;
+  if (name.empty() || name.size() > kMaxInterfaceName || name == "." || name == ".." ||
+      name.find_first_of("/: \t\n\"{};") != std::string::npos) {
+    return Invalid(config, "network.name", name,
                    "must be an interface name of at most 15 characters");
   }
   return CheckSubnets(config);
 }
 
 absl::Status CheckStreaming(const Config& config) {
-  const StreamingConfig& streaming = config.streaming;
-  if (streaming.tls_cert_file.empty() != streaming.tls_key_file.empty()) {
+  const streaming::TlsOptions& tls = config.streaming.tls;
+  if (tls.cert_file.empty() != tls.key_file.empty()) {
     return config.Refused(
-        streaming.tls_cert_file.empty() ? "streaming.tls_key_file" : "streaming.tls_cert_file",
+        tls.cert_file.empty() ? "streaming.tls_key_file" : "streaming.tls_cert_file",
         "is given without the other: a certificate and its key belong together");
   }
   return absl::OkStatus();

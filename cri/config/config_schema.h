@@ -20,7 +20,7 @@ void VisitImage(Visitor& v, ImageT& image) {
         "Directories in the layout of containerd's certs.d, `HOST/hosts.toml`. The first one that "
         "knows a "
         "host decides. They are read anew for every pull.");
-  v.Key("pinned", image.pinned, Any(),
+  v.Key("pinned", image.pinned_images, Any(),
         "References of images, or patterns of references, that the kubelet's image collection must "
         "keep.");
   v.Key("max_parallel_downloads", image.max_parallel_downloads, Between(1, 64),
@@ -58,7 +58,7 @@ void VisitNetwork(Visitor& v, NetworkT& network) {
         "`always` whatever it holds, with `never` not at all, so that pods wait for a "
         "configuration to be "
         "there. The log says who serves, at each change.");
-  v.Key("name", network.name, InWords("an interface name of at most 15 characters"),
+  v.Key("name", network.bridge_name, InWords("an interface name of at most 15 characters"),
         "The built-in network's bridge and nftables tables. No two instances on a node may share "
         "it.");
   v.Key("subnets", network.subnets, InWords("at most one IPv4 and one IPv6 subnet"),
@@ -159,26 +159,26 @@ void VisitStreaming(Visitor& v, StreamingT& streaming) {
   v.Key("advertise", streaming.advertise, InWords("HOST or HOST:PORT, or empty"),
         "What URLs name instead, for clients that know the node by another name.");
   v.Key(
-      "tls_cert_file", streaming.tls_cert_file, PathOrNone(),
+      "tls_cert_file", streaming.tls.cert_file, PathOrNone(),
       "HTTPS with the certificate of this PEM file, which is read again when it changes. It needs "
       "`tls_key_file`.");
-  v.Key("tls_key_file", streaming.tls_key_file, PathOrNone(),
+  v.Key("tls_key_file", streaming.tls.key_file, PathOrNone(),
         "The PEM file with the certificate's key.");
-  v.Key("tls_self_signed", streaming.tls_self_signed, Any(),
+  v.Key("tls_self_signed", streaming.tls.self_signed, Any(),
         "HTTPS with a key pair that crispd makes for itself.");
-  v.Key("tls_client_ca_file", streaming.tls_client_ca_file, PathOrNone(),
+  v.Key("tls_client_ca_file", streaming.tls.client_ca_file, PathOrNone(),
         "A PEM file of certificate authorities. Clients must then show a certificate that one of "
         "them has "
         "signed.");
   v.Key("idle_timeout", streaming.idle_timeout, Any(),
         "A session ends when no byte went in either direction for so long. 0: never.");
-  v.Key("creation_timeout", streaming.creation_timeout, LongerThanZero(),
+  v.Key("creation_timeout", streaming.handshake_timeout, LongerThanZero(),
         "How long a client may take for its connection, and for the streams on it.");
-  v.Key("url_timeout", streaming.url_timeout, LongerThanZero(),
+  v.Key("url_timeout", streaming.token_ttl, LongerThanZero(),
         "How long a URL waits for its client.");
-  v.Key("max_connections", streaming.max_connections, Between(1, 100000),
+  v.Key("max_connections", streaming.connection_cap, Between(1, 100000),
         "How many connections there may be at once. Those beyond are answered with 503.");
-  v.Key("max_connections_per_pod", streaming.max_connections_per_pod, Between(1, 100000),
+  v.Key("max_connections_per_pod", streaming.pod_cap, Between(1, 100000),
         "How many of them may be to one pod, so that it does not use them up for all others.");
 }
 

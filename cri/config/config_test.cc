@@ -33,7 +33,7 @@ TEST(ConfigTest, ReadsEveryKindOfValue) {
   EXPECT_EQ(config.network.mtu, 1400);
   EXPECT_FALSE(config.network.attach_spares);
   EXPECT_FALSE(config.network.masquerade);
-  EXPECT_THAT(config.image.pinned, ElementsAre("a", "b*"));
+  EXPECT_THAT(config.image.pinned_images, ElementsAre("a", "b*"));
   EXPECT_EQ(config.image.stall_timeout, absl::Seconds(90));
   EXPECT_EQ(config.state, "/run/crisp") << "what is not named keeps its default";
 }
@@ -123,7 +123,7 @@ TEST(ConfigTest, StreamingNeedsItsLimits) {
 TEST(ConfigTest, DumpReadsBackEqual) {
   Config config;
   config.root = "/with \"quotes\" and: colon";
-  config.image.pinned = {"a:b", "*"};
+  config.image.pinned_images = {"a:b", "*"};
   config.image.stall_timeout = absl::Milliseconds(1500);
   config.network.masquerade = false;
   const std::string dump = DumpConfig(config);
@@ -131,7 +131,7 @@ TEST(ConfigTest, DumpReadsBackEqual) {
   ASSERT_OK(ApplyConfig(dump, "dump", again));
   EXPECT_EQ(DumpConfig(again), dump);
   EXPECT_EQ(again.root, config.root);
-  EXPECT_EQ(again.image.pinned, config.image.pinned);
+  EXPECT_EQ(again.image.pinned_images, config.image.pinned_images);
   EXPECT_EQ(again.image.stall_timeout, config.image.stall_timeout);
   EXPECT_FALSE(again.network.masquerade);
 }
@@ -191,8 +191,8 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("image.max_unpack_cpu",
          [](Config& c) { c.image.max_unpack_cpu = absl::Milliseconds(10); });
   expect("image.layer_format", [](Config& c) { c.image.layer_format = "tar"; });
-  expect("network.name", [](Config& c) { c.network.name = "a-name-much-too-long"; });
-  expect("network.name", [](Config& c) { c.network.name = "a/b"; });
+  expect("network.name", [](Config& c) { c.network.bridge_name = "a-name-much-too-long"; });
+  expect("network.name", [](Config& c) { c.network.bridge_name = "a/b"; });
   expect("network.mtu", [](Config& c) { c.network.mtu = 10; });
   expect("network.subnets", [](Config& c) {
     c.network.subnets = {"10.1.0.0/16", "fd00::/64", "fd01::/64"};

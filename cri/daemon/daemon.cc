@@ -29,18 +29,11 @@ absl::StatusOr<std::string> ShimPath(const Config& config) {
 }
 
 storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpacker) {
-  return {.root = config.root,
-          .registry_config_dirs = config.image.registry_config_dirs,
-          .pinned_images = config.image.pinned,
-          .unpacker = std::move(unpacker),
-          .max_parallel_downloads = static_cast<int>(config.image.max_parallel_downloads),
-          .max_parallel_unpacks = static_cast<int>(config.image.max_parallel_unpacks),
-          .keep_layer_blobs = config.image.keep_layer_blobs,
-          .stall_timeout = config.image.stall_timeout,
-          .max_layer_bytes = static_cast<uint64_t>(config.image.max_layer_bytes),
-          .max_layer_files = static_cast<uint64_t>(config.image.max_layer_files),
-          .max_unpack_cpu = config.image.max_unpack_cpu,
-          .layer_images = config.image.layer_format == "erofs"};
+  storage::ImageStoreOptions options = config.image;
+  options.root = config.root;
+  options.unpacker = std::move(unpacker);
+  options.layer_images = config.image.layer_format == "erofs";
+  return options;
 }
 
 // Those that are fixed. A port that the kernel chooses is bound before the first pod comes.
@@ -54,20 +47,16 @@ std::vector<uint16_t> OwnPorts(const Config& config) {
 }
 
 network::NetworkOptions NetworkOptionsOf(const Config& config) {
-  return {.root = absl::StrCat(config.root, "/network"),
-          .state = absl::StrCat(config.state, "/network"),
-          .cni_conf_dir = config.network.cni_conf_dir,
-          .cni_bin_dirs = config.network.cni_bin_dirs,
-          .bridge_name = config.network.name,
-          .subnets = config.network.subnets,
-          .subnets_from_kubelet = config.network.subnets_from_kubelet,
-          .masquerade = config.network.masquerade,
-          .mtu = static_cast<int>(config.network.mtu),
-          .own_ports = OwnPorts(config),
-          .anti_spoofing = config.network.anti_spoofing,
-          .builtin = config.network.builtin == "always"  ? network::NetworkOptions::Builtin::kAlways
-                     : config.network.builtin == "never" ? network::NetworkOptions::Builtin::kNever
-                                                         : network::NetworkOptions::Builtin::kAuto};
+  using Builtin = network::NetworkOptions::Builtin;
+  const std::string& builtin = config.network.builtin;
+  network::NetworkOptions options = config.network;
+  options.root = absl::StrCat(config.root, "/network");
+  options.state = absl::StrCat(config.state, "/network");
+  options.own_ports = OwnPorts(config);
+  options.serves = builtin == "always"  ? Builtin::kAlways
+                   : builtin == "never" ? Builtin::kNever
+                                        : Builtin::kAuto;
+  return options;
 }
 
 runtime::CgroupDriver DriverOf(const Config& config) {
@@ -92,20 +81,6 @@ PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
           .path_timeout = config.runtime.path_timeout,
           .spare_roots = static_cast<int>(config.runtime.spare_roots),
           .attach_spares = config.network.attach_spares && config.runtime.spare_pods > 0};
-}
-
-streaming::Server::Options StreamingOptions(const StreamingConfig& config) {
-  return {.address = config.address,
-          .advertise = config.advertise,
-          .tls = {.cert_file = config.tls_cert_file,
-                  .key_file = config.tls_key_file,
-                  .client_ca_file = config.tls_client_ca_file,
-                  .self_signed = config.tls_self_signed},
-          .idle_timeout = config.idle_timeout,
-          .handshake_timeout = config.creation_timeout,
-          .token_ttl = config.url_timeout,
-          .connection_cap = static_cast<size_t>(config.max_connections),
-          .pod_cap = static_cast<size_t>(config.max_connections_per_pod)};
 }
 
 absl::StatusOr<UniqueFd> LockInstance(const std::string& state) {
@@ -203,8 +178,8 @@ absl::Status Daemon::ServeStreams() {
   streaming_backend_ = std::make_unique<StreamingBackend>(pods_->table(), pods_->executions());
   sessions_ = std::make_unique<streaming::Sessions>(
       *streaming_backend_, metrics_,
-      streaming::SessionOptions{.creation_timeout = config_.streaming.creation_timeout});
-  auto server = streaming::Server::Start(StreamingOptions(config_.streaming), sessions_->handler());
+      streaming::SessionOptions{.creation_timeout = config_.streaming.handshake_timeout});
+  auto server = streaming::Server::Start(config_.streaming, sessions_->handler());
   if (!server.ok()) return Annotate(server.status(), "start the streaming server");
   streaming_ = *std::move(server);
   session_rpcs_ = std::make_unique<SessionRpcs>(pods_->table(), *streaming_);

@@ -72,7 +72,7 @@ absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) 
   set("listen", flags.listen, config.listen);
   set("metrics.address", flags.metrics_address, config.metrics.address);
   set("log_level", flags.log_level, config.log_level);
-  set("network.name", flags.network_name, config.network.name);
+  set("network.name", flags.network_name, config.network.bridge_name);
   set("network.cni_conf_dir", flags.cni_conf_dir, config.network.cni_conf_dir);
   set("runtime.cgroup_driver", flags.cgroup_driver, config.runtime.cgroup_driver);
   set("runtime.shim", flags.shim, config.runtime.shim);

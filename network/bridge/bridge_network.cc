@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<BridgeNetwork>> BridgeNetwork::Create(
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<HostSide> host,
                          HostSide::Create({.bridge = options.bridge_name,
                                            .masquerade = options.masquerade,
-                                           .mtu = options.mtu,
+                                           .mtu = static_cast<int>(options.mtu),
                                            .state = options.state,
                                            .anti_spoofing = options.anti_spoofing}));
   CRISP_ASSIGN_OR_RETURN(BridgeClaim claim, BridgeClaim::Take(options.bridge_name));

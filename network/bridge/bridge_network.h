@@ -24,6 +24,7 @@
 #include "network/link/link_monitor.h"
 #include "network/values/address_pool.h"
 #include "network/values/attach.h"
+#include "network/values/network_options.h"
 
 namespace crisp::network {
 

@@ -20,6 +20,7 @@
 #include "network/cni/cni_attachment.h"
 #include "network/cni/cni_config.h"
 #include "network/values/attach.h"
+#include "network/values/network_options.h"
 
 namespace crisp::network {
 

@@ -191,7 +191,7 @@ TEST_F(CniNetworkTest, ARemovalEndsWhilePluginsHang) {
 TEST_F(CniNetworkTest, WhoServesIsADecision) {
   TestNamespace a, b;
   options_.subnets = {"10.99.5.0/24"};
-  options_.builtin = NetworkOptions::Builtin::kNever;
+  options_.serves = NetworkOptions::Builtin::kNever;
   Restart();
   EXPECT_FALSE(network_->Condition().ready);
   EXPECT_THAT(network_->Attach(Request("a", a), Cancel()),
@@ -201,7 +201,7 @@ TEST_F(CniNetworkTest, WhoServesIsADecision) {
   UseFakes();
   EXPECT_TRUE(network_->Condition().ready);
   EXPECT_OK(network_->Attach(Request("a", a), Cancel()));
-  options_.builtin = NetworkOptions::Builtin::kAlways;
+  options_.serves = NetworkOptions::Builtin::kAlways;
   Restart();
   EXPECT_TRUE(network_->Condition().ready);
   EXPECT_EQ(network_->Attach(Request("b", b), Cancel()).value().addresses.front(), "10.99.5.2");

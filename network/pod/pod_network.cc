@@ -144,7 +144,7 @@ absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Create(NetworkOptions op
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<BridgeNetwork> bridge, BridgeNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<CniNetwork> cni, CniNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
-  return std::make_unique<Composite>(options.builtin, std::move(bridge), std::move(cni),
+  return std::make_unique<Composite>(options.serves, std::move(bridge), std::move(cni),
                                      std::move(rtnl));
 }
 

@@ -14,6 +14,7 @@
 #include "base/cancel.h"
 #include "base/unique_fd.h"
 #include "network/values/attach.h"
+#include "network/values/network_options.h"
 
 namespace crisp::network {
 

@@ -141,7 +141,7 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
                                 const Cancel& cancel,
                                 EarlyLayers& early) {
   std::map<std::string, BlobsUnderWay::Hold> wanted;
-  const size_t most = static_cast<size_t>(std::max(1, options_.max_parallel_downloads));
+  const size_t most = static_cast<size_t>(std::max<int64_t>(1, options_.max_parallel_downloads));
   for (size_t i = 0; i < std::min(most, layers.size()); ++i) {
     BlobsUnderWay::Hold hold = under_way_.AddFirst(layers[i].digest);
     if (hold != nullptr) wanted[layers[i].digest] = std::move(hold);
@@ -207,8 +207,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
       }
     }
   };
-  const size_t parallel =
-      std::min<size_t>(std::max(1, options_.max_parallel_downloads), diff_ids.size());
+  const size_t parallel = std::min(
+      static_cast<size_t>(std::max<int64_t>(1, options_.max_parallel_downloads)), diff_ids.size());
   std::vector<Thread> threads;
   for (size_t i = 1; i < parallel; ++i) {
     absl::StatusOr<Thread> thread = Thread::Start("fetch-layers", work);

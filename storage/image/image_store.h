@@ -13,28 +13,9 @@
 #include "base/cancel.h"
 #include "storage/values/credentials.h"
 #include "storage/values/image.h"
+#include "storage/values/image_store_options.h"
 
 namespace crisp::storage {
-
-struct ImageStoreOptions {
-  std::string root;                               // e.g. /var/lib/crisp; created 0700 when absent
-  std::vector<std::string> registry_config_dirs;  // certs.d roots, first match wins
-  std::vector<std::string> pinned_images;         // references or globs reported as pinned
-  std::string unpacker;                           // path of crisp-unpacker; opened once, by Open()
-  int max_parallel_downloads = 4;                 // layers per image
-  int max_parallel_unpacks = 4;
-  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and
-  // writing. Without them Export() asks the registry again. What was imported is always kept.
-  bool keep_layer_blobs = false;
-  absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
-  // Of one layer, uncompressed; beyond it the pull fails with ResourceExhausted.
-  uint64_t max_layer_bytes = uint64_t{256} << 30;
-  uint64_t max_layer_files = 10'000'000;
-  absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
-  // New layers become EROFS images, if this kernel can mount them from files; else directories.
-  // What is there stays as it is.
-  bool layer_images = false;
-};
 
 // The node's images: registry pulls, unpacked layers shared between images, per-container writable
 // directories, garbage collection. Thread-safe. One process owns a root (an flock guards it;

@@ -27,6 +27,8 @@ constexpr off_t kReserveBytes = 4 << 20;
 constexpr absl::Duration kBackgroundPeriod = absl::Seconds(10);
 constexpr absl::Duration kRetryPeriod = absl::Seconds(1);
 
+int Parallel(int64_t wanted) { return static_cast<int>(std::max<int64_t>(1, wanted)); }
+
 // Makes a new store's folders durable, for pulls sync no more than what they add. Up to the root of
 // their file system: what is above may be one that cannot be written, or synced.
 absl::Status SyncUpwards(const std::string& folder) {
@@ -87,7 +89,7 @@ ImageStoreImpl::ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Regist
     : options_(std::move(options)),
       paths_{options_.root},
       registry_(std::move(registry)),
-      unpacks_(std::max(1, options_.max_parallel_unpacks)) {}
+      unpacks_(Parallel(options_.max_parallel_unpacks)) {}
 
 absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(
     ImageStoreOptions options, std::unique_ptr<Registry> registry) {
@@ -187,9 +189,9 @@ void ImageStoreImpl::JoinEndedPulls() {
 }
 
 UnpackOptions ImageStoreImpl::UnpackLimits(bool image) const {
-  return {.max_bytes = options_.max_layer_bytes,
-          .max_files = options_.max_layer_files,
-          .max_window = WindowShare(std::max(1, options_.max_parallel_unpacks)),
+  return {.max_bytes = static_cast<uint64_t>(options_.max_layer_bytes),
+          .max_files = static_cast<uint64_t>(options_.max_layer_files),
+          .max_window = WindowShare(Parallel(options_.max_parallel_unpacks)),
           .max_cpu_seconds = static_cast<uint64_t>(absl::ToInt64Seconds(options_.max_unpack_cpu)),
           .image = image,
           .stall_timeout = options_.stall_timeout};

@@ -172,11 +172,11 @@ class ServerImpl : public Server {
     absl::MutexLock lock(&mutex_);
     Entry& entry = sessions_.at(&session);
     if (!entry.stranger.has_value()) return absl::UnavailableError("the connection was dropped");
-    if (admitted_ >= options_.connection_cap) {
+    if (admitted_ >= static_cast<size_t>(options_.connection_cap)) {
       return absl::ResourceExhaustedError("too many streaming connections");
     }
     size_t& of_pod = by_pod_[request.pod_id];
-    if (of_pod >= options_.pod_cap) {
+    if (of_pod >= static_cast<size_t>(options_.pod_cap)) {
       return absl::ResourceExhaustedError(
           absl::StrCat("too many streaming connections to one pod: ", of_pod));
     }

@@ -2,6 +2,7 @@
 #define CRISP_STREAMING_SERVER_SERVER_OPTIONS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/time/time.h"
@@ -19,6 +20,7 @@ struct TlsOptions {
   bool self_signed = false;
 };
 
+// The section `streaming` of the configuration is this: its defaults are the configuration's.
 struct ServerOptions {
   // HOST:PORT to listen on; port 0 takes a free one.
   std::string address = "127.0.0.1:0";
@@ -35,8 +37,8 @@ struct ServerOptions {
   absl::Duration token_ttl = absl::Minutes(1);
   size_t token_cap = 1000;
   // Connections at a time, and those of one pod; those beyond are answered 503.
-  size_t connection_cap = 2000;
-  size_t pod_cap = 200;
+  int64_t connection_cap = 2000;
+  int64_t pod_cap = 200;
   // Connections that have shown no token yet are counted apart: of more than so many the oldest
   // goes.
   size_t stranger_cap = 256;
