@@ -89,8 +89,8 @@ TEST_F(Lifecycle, LogHasBothStreamsInCriFormat) {
 TEST_F(Lifecycle, ProcessSeesItsOwnWorld) {
   auto pod_config = node_->PodConfig("world");
   const std::string pod = node_->RunPod(pod_config);
-  const std::string id = node_->Run(
-      pod, pod_config, node_->ContainerConfig("c", {"sh", "-c", "exec sleep 1000"}, [](auto& c) {
+  const std::string id =
+      node_->Run(pod, pod_config, node_->ContainerConfig("c", {"sleep", "1000"}, [](auto& c) {
         auto* env = c.add_envs();
         env->set_key("GREETING");
         env->set_value("hello world");
