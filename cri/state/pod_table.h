@@ -110,8 +110,9 @@ class PodTable {
   // Whether there is none left.
   static bool AwaitCreations(const Pod& pod, absl::Duration patience);
 
-  // A start begins: until EndStart() nobody else says what becomes of the container.
-  // FailedPrecondition unless it is created and nobody removes it.
+  // A start begins: until its phase is settled nobody else says what becomes of the container, and
+  // recovery's Advance() is refused. Waits for a row that is being written. FailedPrecondition
+  // unless it is created and nobody removes it; then nothing has changed.
   static absl::Status BeginStart(Container& container);
   // Whether the caller is the one to tell that the container has ended. Several may know of it: the
   // shim, a look at its records, who has killed it. During a start the end is kept for who starts
