@@ -1,5 +1,5 @@
 #!/bin/bash
-# hack/bench.sh [--quick] [--only PART,...] [--docs FOLDER | --no-docs] [--keep-results FILE]
+# hack/bench.sh [--quick] [--only PART,…] [--peers NAME,…] [--docs FOLDER | --no-docs] [--keep-results FILE]
 #
 # crisp beside containerd with runc, with crun, and Debian's containerd with runc: the same client,
 # images, registry, kind of network and machine, in alternating rounds of one run; and beside what
@@ -9,10 +9,14 @@
 #   --only PART,…   of: latency bursts critest node thousand restart execs writer pulls
 #   --peers NAME,…  of: containerd debian-crun debian (CRI-O cannot be had: hack/bench/contenders.sh)
 #   --docs FOLDER   where performance.md is; the default is docs
+#   --no-docs       writes no document
+#   --keep-results FILE   where the results go; the default is build/bench/results.jsonl
 #
 # Bare Debian 12, root. Leaves nothing behind but build/bench (the peers, the images, the results).
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
+. "$root/hack/lib/usage.sh"
+answer_help "$@"
 cd "$root"
 
 peers_all=(containerd debian debian-crun)
@@ -27,22 +31,34 @@ while [[ $# -gt 0 ]]; do
     --peers) IFS=, read -ra peers_all <<<"$2"; shift ;;
     --no-docs) docs='' ;;
     --keep-results) kept=$2; shift ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) bad_usage "$1?" ;;
   esac
   shift
 done
 [[ $EUID == 0 ]] || { echo "bench.sh: needs root" >&2; exit 1; }
 
-source hack/lib/trees.sh
+source hack/lib/cgroups.sh
+source hack/lib/image.sh
+source hack/lib/processes.sh
 source hack/lib/registry.sh
-for file in lib contenders images latency critest node sustained pulls; do
-  # shellcheck source=/dev/null
-  source "hack/bench/$file.sh"
-done
+source hack/lib/stamps.sh
+source hack/lib/trees.sh
+source hack/bench/run.sh
+source hack/bench/groups.sh
+source hack/bench/leftovers.sh
+source hack/bench/contenders.sh
+source hack/bench/configurations.sh
+source hack/bench/images.sh
+source hack/bench/latency.sh
+source hack/bench/critest.sh
+source hack/bench/node.sh
+source hack/bench/sustained.sh
+source hack/bench/pulls.sh
 check_peers "${peers_all[@]}" || exit 2
 
 prepare() {
   hack/deps.sh
+  hack/tools.sh >/dev/null
   hack/bench/peers.sh >/dev/null
   [[ -f build/release/build.ninja ]] || cmake --preset release >/dev/null
   cmake --build --preset release --target crispd crisp crisp-shim cri-bench floor log-writer pull-limit \

@@ -16,6 +16,8 @@ root=$(readlink -f "$(dirname "$0")/..")
 logs=$root/build/conformance
 . "$root/hack/lib/suites.sh"
 . "$root/hack/lib/registry.sh"
+. "$root/hack/lib/usage.sh"
+answer_help "$@"
 
 export CRISP_CLUSTER_SERVICES=yes CRISP_CLUSTER_DIR=${CRISP_CLUSTER_DIR:-/var/lib/crisp-conformance}
 

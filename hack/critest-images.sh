@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds every image that critest pulls, from Debian's packages and sources, into the storage of a
+# hack/critest-images.sh: builds every image that critest pulls, from Debian's packages and sources, into the storage of a
 # docker-registry under the paths that they have upstream. Prints that storage folder. Cached in
 # build/critest-images.
 #
@@ -7,19 +7,10 @@
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/critest-images
-source "$root/hack/lib/trees.sh"
 source "$root/hack/lib/upstream_images.sh"
-source "$root/hack/lib/registry.sh"
+source "$root/hack/lib/usage.sh"
+answer_help "$@"
 bin=$("$root/hack/tools.sh")
-mkdir -p "$out"
-exec 9>"$out/lock"
-flock 9
-
-stamp=$(cat "$0" "$root"/hack/lib/{trees,upstream_images}.sh "$bin/mkimage" | sha256sum)
-if [[ $(cat "$out/stamp" 2>/dev/null) == "$stamp" ]]; then
-  echo "$out/storage"
-  exit 0
-fi
 
 build_trees() {
   rm -rf "$out/trees"
@@ -43,13 +34,10 @@ marker() { jq -n --arg name "$1" '{entries: [{path: "image-name", content: $name
 
 publish_all() {
   local e2e=e2e-test-images staging=k8s-staging-cri-tools name
-  local path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
-  local shell="{\"Cmd\":[\"sh\"],$path}"
-  local nginx="{\"Cmd\":[\"nginx\",\"-g\",\"daemon off;\"],\"ExposedPorts\":{\"80/tcp\":{}},\"StopSignal\":\"SIGQUIT\",$path}"
-  image "$shell" busybox | publish "$e2e/busybox:1.29-2"
-  image "$nginx" busybox nginx | publish "$e2e/nginx:1.14-2"
-  image "$nginx" busybox hostnet-nginx | publish "$staging/hostnet-nginx-$(dpkg --print-architecture):latest"
-  image "{\"Cmd\":[\"/bin/serve\"],$path}" busybox httpd | publish "$e2e/httpd:2.4.39-4"
+  image "$shell_config" busybox | publish "$e2e/busybox:1.29-2"
+  image "$nginx_config" busybox nginx | publish "$e2e/nginx:1.14-2"
+  image "$nginx_config" busybox hostnet-nginx | publish "$staging/hostnet-nginx-$(dpkg --print-architecture):latest"
+  image "{\"Cmd\":[\"/bin/serve\"],$image_path}" busybox httpd | publish "$e2e/httpd:2.4.39-4"
   image '{"Entrypoint":["/nnp"]}' busybox "$(jq -n --arg source "$out/nnp" \
     '{entries: [{path: "nnp", source: $source, mode: "4755"}]}')" | publish "$e2e/nonewprivs:1.3"
   image '{"Entrypoint":["/pause"]}' pause | publish pause:3.9
@@ -57,19 +45,11 @@ publish_all() {
   image "{\"User\":\"www-data\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-username:latest"
   image "{\"User\":\"1003:1004\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-uid-group:latest"
   image "{\"User\":\"www-data:1004\",\"Cmd\":[\"sh\"]}" busybox | publish "$staging/test-image-user-username-group:latest"
-  image "{\"User\":\"1000\",\"Cmd\":[\"sh\"],$path}" busybox group | publish "$staging/test-image-predefined-group:latest"
+  image "{\"User\":\"1000\",\"Cmd\":[\"sh\"],$image_path}" busybox group | publish "$staging/test-image-predefined-group:latest"
   for name in test-image-latest:latest test-image-tag:test test-image-tag:all test-image-{1,2,3}:latest; do
-    image "$shell" busybox "$(marker "$name")" | publish "$staging/$name"
+    image "$shell_config" busybox "$(marker "$name")" | publish "$staging/$name"
   done
-  image "$shell" busybox "$(marker test-image-tags)" | publish "$staging"/test-image-tags:{1,2,3}
+  image "$shell_config" busybox "$(marker test-image-tags)" | publish "$staging"/test-image-tags:{1,2,3}
 }
 
-rm -rf "$out/stamp" "$out/storage"
-build_busybox
-build_programs
-build_trees
-registry=$(start_registry --storage "$out/storage")
-trap 'stop_registry "$registry"' EXIT
-publish_all
-echo "$stamp" >"$out/stamp"
-echo "$out/storage"
+make_images "$bin/mkimage"

@@ -16,6 +16,8 @@ set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 source "$root/hack/lib/registry.sh"
 source "$root/hack/lib/daemon.sh"
+source "$root/hack/lib/usage.sh"
+answer_help "$@"
 bin=$("$root/hack/tools.sh")
 storage=$("$root/hack/critest-images.sh")
 

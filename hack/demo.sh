@@ -6,16 +6,19 @@
 # looks at it from outside and inside, and removes everything. --keep
 # leaves the daemon and the pod up and says what to type next.
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
 cd "$(dirname "$0")/.."
 keep=
 case ${1-} in
   "") ;;
   --keep) keep=1 ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) bad_usage "$1?" ;;
 esac
 
 socket=/run/crisp/crisp.sock
 work=/run/crisp-demo
+. hack/lib/processes.sh
 . hack/lib/registry.sh
 . hack/lib/trees.sh
 bin=build/bin
@@ -40,7 +43,7 @@ clean_up() {
   if [[ -f $work/registry ]]; then TMPDIR=$work stop_registry "$(cat "$work/registry")" || true; fi
   if [[ -f $work/crispd.pid ]]; then
     kill "$(cat "$work/crispd.pid")" 2>/dev/null || true
-    for _ in $(seq 100); do kill -0 "$(cat "$work/crispd.pid")" 2>/dev/null || break; sleep 0.05; done
+    await_gone "$(cat "$work/crispd.pid")" 5 || true
   fi
   if [[ -x $bin/crispd ]]; then
     "$bin/crispd" --config "$work/config.yaml" reset --root "$work/root" --state /run/crisp >/dev/null 2>&1 || true

@@ -1,8 +1,13 @@
 #!/bin/bash
-# Installs, on Debian 12 and as root, every package that building and testing crisp takes.
-# Asks dpkg first: where all is there it returns at once and without a network. Starts no service.
-# `hack/deps.sh vm` adds what hack/vm.sh takes, `hack/deps.sh cluster` what hack/cluster.sh does.
+# hack/deps.sh [vm|cluster]: installs, on Debian 12 and as root, every package that building and testing crisp
+# takes. Asks dpkg first: where all is there it returns at once and without a network. Starts no service.
+#
+#   vm        also what hack/vm.sh takes
+#   cluster   also what hack/cluster.sh takes
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+. "$(dirname "$0")/lib/packages.sh"
+answer_help "$@"
 
 # What cmake/dependencies.cmake looks for.
 libraries=(
@@ -26,15 +31,13 @@ test=(
 )
 extra=()
 case ${1:-} in
+  '') ;;
   vm) extra=(cpio e2fsprogs kmod mmdebstrap qemu-system-x86) ;;
   cluster) extra=(dbus-daemon etcd-server) ;;
+  *) bad_usage "$1?" ;;
 esac
 
-missing=()
-for package in "${libraries[@]}" "${build[@]}" "${test[@]}" "${extra[@]}"; do
-  status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
-  [[ $status == ii* ]] || missing+=("$package")
-done
+mapfile -t missing < <(missing_packages "${libraries[@]}" "${build[@]}" "${test[@]}" "${extra[@]}")
 # Any Go since 1.19 will do; a machine may have its own.
 if ! command -v go >/dev/null && [[ ! -x /usr/local/go/bin/go ]]; then
   missing+=(golang-go)
@@ -47,22 +50,9 @@ if [[ $EUID != 0 ]]; then
   exit 1
 fi
 
-# Nothing that comes with a service may start it, now or at the next boot.
-policy=/usr/sbin/policy-rc.d
-if [[ ! -e $policy ]]; then
-  trap 'rm -f $policy' EXIT
-  printf '#!/bin/sh\nexit 101\n' >$policy
-  chmod 755 $policy
-fi
+install_packages "${missing[@]}"
 
-export DEBIAN_FRONTEND=noninteractive
-install=(apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0)
-echo "deps: installing ${missing[*]}"
-if ! "${install[@]}" "${missing[@]}" >/dev/null 2>&1; then
-  apt-get update -qq
-  "${install[@]}" "${missing[@]}"
-fi
-
+# Nor does a service start at the next boot.
 for package in "${missing[@]}"; do
   case $package in
     nginx-light) service=nginx ;;

@@ -3,6 +3,8 @@
 # packaging/config.yaml, packaging/crispd.8 and docs/configuration.md (config_schema.h), and docs/metrics.md
 # (metrics/names.h). The tests fail while one of them is not what its table says.
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
 cd "$(dirname "$0")/.."
 [[ -f build/build.ninja ]] || cmake --preset dev >/dev/null
 cmake --build --preset dev --target cri_config_test metrics_test

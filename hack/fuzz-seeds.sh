@@ -2,7 +2,10 @@
 # hack/fuzz-seeds.sh DIR: first inputs for the fuzz targets whose formats no mutation finds by itself,
 # below DIR/<target>/: layers as tar writes them in each of its formats, and compressed streams.
 set -euo pipefail
-corpus=$(realpath -m "${1:?usage: hack/fuzz-seeds.sh DIR}")
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
+[[ $# == 1 ]] || bad_usage
+corpus=$(realpath -m "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$corpus"/{layer_tar_fuzzer,erofs_fuzzer,decompressor_fuzzer} "$work/tree"

@@ -11,8 +11,11 @@
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 source "$root/hack/lib/trees.sh"
+source "$root/hack/lib/usage.sh"
+answer_help "$@"
+[[ $# -gt 0 ]] || bad_usage "no URL"
 bin=$("$root/hack/tools.sh")
-url=${1:?usage: hack/images.sh URL [mkimage option...]}
+url=$1
 options=("${@:2}")
 work=$(mktemp -d "${TMPDIR:-/tmp}/crisp-images.XXXXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -1,14 +1,18 @@
 #!/bin/bash
-# Builds the Kubernetes that hack/cluster.sh runs into build/tools/kubernetes/bin: kubelet,
-# kube-apiserver, kube-scheduler, kube-controller-manager and kubectl, as published, in the version
-# that hack/tools/kubernetes/go.mod pins. Prints that directory. Returns at once when they are there;
-# a first build downloads some 60 MB of modules and keeps two cores busy for ten to twenty minutes.
+# hack/kubernetes.sh [tests|conformance|images]: builds the Kubernetes that hack/cluster.sh runs into
+# build/tools/kubernetes/bin: kubelet, kube-apiserver, kube-scheduler, kube-controller-manager and kubectl, as
+# published, in the version that hack/tools/kubernetes/go.mod pins. Prints that directory. Returns at once when
+# they are there. A first build downloads some 60 MB of modules and keeps two cores busy for ten to twenty minutes.
 #
-# hack/kubernetes.sh tests: also e2e_node.test, the node's tests of that Kubernetes; some five minutes more.
-# hack/kubernetes.sh conformance: also e2e.test, the cluster's tests, kube-proxy and coredns; as long again.
-# hack/kubernetes.sh images: also agnhost and sample-apiserver, which are in the images of both.
+#   tests         also e2e_node.test, the node's tests of that Kubernetes; some five minutes more
+#   conformance   also e2e.test, the cluster's tests, kube-proxy and coredns; as long again
+#   images        also agnhost and sample-apiserver, which are in the images of both
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
+. "$root/hack/lib/stamps.sh"
+. "$root/hack/lib/usage.sh"
+answer_help "$@"
+case ${1:-} in '' | tests | conformance | images) ;; *) bad_usage "$1?" ;; esac
 module=$root/hack/tools/kubernetes
 bin=$root/build/tools/kubernetes/bin
 programs=(kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet)
@@ -25,22 +29,9 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
   ldflags+=" -X $package.gitTreeState=clean -X $package.buildDate=1970-01-01T00:00:00Z"
 done
 
-# build_if_changed NAME COMMAND...: runs `go COMMAND...` in $module unless NAME was built from the same.
-build_if_changed() {
-  local name=$1 stamp started=$SECONDS
-  shift
-  stamp=$({ echo "$*"; cat "$module"/{go.mod,go.sum,*.go}; } | sha256sum)
-  [[ $(cat "$bin/.$name.stamp" 2>/dev/null) != "$stamp" ]] || return 0
-  echo "kubernetes: building $name" >&2
-  rm -f "$bin/.$name.stamp"
-  (cd "$module" && CGO_ENABLED=0 GOFLAGS="-mod=readonly -trimpath" "$root/hack/go.sh" "$@")
-  echo "kubernetes: $name built in $((SECONDS - started)) s" >&2
-  echo "$stamp" >"$bin/.$name.stamp"
-}
-
-build_if_changed programs build -ldflags "$ldflags" -o "$bin/" "${programs[@]/#/k8s.io/kubernetes/cmd/}"
-program() { build_if_changed "$1" build -ldflags "$ldflags" -o "$bin/$1" "$2"; }
-suite() { build_if_changed "$1" test -c -ldflags "$ldflags" -o "$bin/$1" "$2"; }
+go_program programs "$module" build -ldflags "$ldflags" -o "$bin/" "${programs[@]/#/k8s.io/kubernetes/cmd/}"
+program() { go_program "$1" "$module" build -ldflags "$ldflags" -o "$bin/$1" "$2"; }
+suite() { go_program "$1" "$module" test -c -ldflags "$ldflags" -o "$bin/$1" "$2"; }
 case ${1:-} in
   tests) suite e2e_node.test k8s.io/kubernetes/test/e2e_node ;;
   conformance)

@@ -6,6 +6,8 @@
 #   layers   every include has an arrow, every arrow an include, and no room a circle (hack/check-layers)
 #   links    the pages' links to files, and the files that they name, are there
 set -uo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
 [[ $# -gt 0 ]] || checks=(shell format layers links)
@@ -49,7 +51,7 @@ check_links() {
 
 failed=()
 for check in "${checks[@]}"; do
-  declare -F "check_$check" >/dev/null || { echo "lint: no check '$check'" >&2; exit 2; }
+  declare -F "check_$check" >/dev/null || bad_usage "there is no check '$check'"
   "check_$check" || failed+=("$check")
 done
 [[ ${#failed[@]} == 0 ]] || { echo "lint: failed: ${failed[*]}" >&2; exit 1; }

@@ -1,25 +1,15 @@
 #!/bin/bash
-# Builds the images that Kubernetes' own tests (hack/node-conformance.sh, hack/conformance.sh) pull, from
+# hack/node-images.sh: builds the images that Kubernetes' own tests (hack/node-conformance.sh, hack/conformance.sh) pull, from
 # Debian's packages and sources and Kubernetes' own test programs, into the storage of a docker-registry
 # under the paths that they have upstream. Prints that storage folder. Cached in build/node-images.
 set -euo pipefail
 root=$(readlink -f "$(dirname "$0")/..")
 out=$root/build/node-images
-source "$root/hack/lib/trees.sh"
 source "$root/hack/lib/upstream_images.sh"
-source "$root/hack/lib/registry.sh"
+source "$root/hack/lib/usage.sh"
+answer_help "$@"
 bin=$("$root/hack/tools.sh")
 programs=$("$root/hack/kubernetes.sh" images)
-mkdir -p "$out"
-exec 9>"$out/lock"
-flock 9
-
-stamp=$(cat "$0" "$root"/hack/lib/{trees,upstream_images}.sh "$bin/mkimage" "$programs"/{agnhost,sample-apiserver} \
-  /usr/bin/etcd | sha256sum)
-if [[ $(cat "$out/stamp" 2>/dev/null) == "$stamp" ]]; then
-  echo "$out/storage"
-  exit 0
-fi
 
 # Where the sources of upstream's images are.
 images_source() {
@@ -83,35 +73,24 @@ agnhost_registry() {
 
 publish_all() {
   local e2e=e2e-test-images page
-  local path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
-  local shell="{\"Cmd\":[\"sh\"],$path}"
-  local nginx="{\"Cmd\":[\"nginx\",\"-g\",\"daemon off;\"],\"ExposedPorts\":{\"80/tcp\":{}},\"StopSignal\":\"SIGQUIT\",$path}"
-  local agnhost="{\"Entrypoint\":[\"/agnhost\"],\"Cmd\":[\"pause\"],$path}"
+  local agnhost="{\"Entrypoint\":[\"/agnhost\"],\"Cmd\":[\"pause\"],$image_path}"
   image '{"Entrypoint":["/pause"],"User":"65535:65535"}' pause | publish pause:3.10.2
   agnhost_registry pause 3.10.2 testing
-  image "$shell" busybox | publish "$e2e"/busybox:{1.37.0-2,1.29-2}
-  image "{\"User\":\"1234\",\"Cmd\":[\"sh\"],$path}" busybox | publish "$e2e/nonroot:1.5"
-  image "$shell" busybox linux | publish "$e2e/ipc-utils:1.4"
-  image "$shell" glibc | publish "$e2e/glibc-dns-testing:2.1.1"
-  image "$nginx" busybox nginx | publish "$e2e/nginx:1.27.0-2"
-  image "$nginx" busybox nginx '{"entries": [{"path": "newer", "content": "1.28"}]}' | publish "$e2e/nginx:1.28.0-2"
+  image "$shell_config" busybox | publish "$e2e"/busybox:{1.37.0-2,1.29-2}
+  image "{\"User\":\"1234\",\"Cmd\":[\"sh\"],$image_path}" busybox | publish "$e2e/nonroot:1.5"
+  image "$shell_config" busybox linux | publish "$e2e/ipc-utils:1.4"
+  image "$shell_config" glibc | publish "$e2e/glibc-dns-testing:2.1.1"
+  image "$nginx_config" busybox nginx | publish "$e2e/nginx:1.27.0-2"
+  image "$nginx_config" busybox nginx '{"entries": [{"path": "newer", "content": "1.28"}]}' | publish "$e2e/nginx:1.28.0-2"
   image "$agnhost" busybox agnhost registry | publish "$e2e/agnhost:2.66.1"
   image "$agnhost" busybox agnhost registry '{"entries": [{"path": "older", "content": "2.55"}]}' | publish "$e2e/agnhost:2.55"
   for page in kitten nautilus; do
-    image "{\"Entrypoint\":[\"/agnhost\"],\"Cmd\":[\"test-webserver\"],$path}" busybox agnhost "$page" | publish "$e2e/$page:1.8"
+    image "{\"Entrypoint\":[\"/agnhost\"],\"Cmd\":[\"test-webserver\"],$image_path}" busybox agnhost "$page" | publish "$e2e/$page:1.8"
   done
   image '{"Entrypoint":["/sample-apiserver"]}' busybox apiserver | publish "$e2e/sample-apiserver:1.29.2"
-  image "{\"Cmd\":[\"etcd\"],$path}" busybox etcd | publish etcd:3.7.0-0
-  image "{\"Cmd\":[\"nnp\"],$path}" busybox "$(jq -n --arg source "$out/nnp" \
+  image "{\"Cmd\":[\"etcd\"],$image_path}" busybox etcd | publish etcd:3.7.0-0
+  image "{\"Cmd\":[\"nnp\"],$image_path}" busybox "$(jq -n --arg source "$out/nnp" \
     '{entries: [{path: "usr/local/bin/nnp", source: $source, mode: "6755"}]}')" | publish "$e2e/nonewprivs:1.4"
 }
 
-rm -rf "$out/stamp" "$out/storage"
-build_busybox
-build_programs
-build_trees
-registry=$(start_registry --storage "$out/storage")
-trap 'stop_registry "$registry"' EXIT
-publish_all
-echo "$stamp" >"$out/stamp"
-echo "$out/storage"
+make_images "$bin/mkimage" "$programs"/{agnhost,sample-apiserver} /usr/bin/etcd

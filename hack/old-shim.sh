@@ -5,13 +5,16 @@
 #
 # A clone that lacks the release's commit cannot: this says so, makes nothing, and the tests are skipped (test/skips).
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
+[[ $# == 2 ]] || bad_usage
 cd "$(dirname "$0")/.."
 # Never changed, only added to: what runs in somebody's cluster. RELEASE is the wire's version in it.
 declare -A commits=(
   [1]=ba48a491711111f91e66050145afe4008e44347b
 )
-release=${1:?usage: hack/old-shim.sh RELEASE OUT}
-out=$(realpath -m "${2:?usage: hack/old-shim.sh RELEASE OUT}")
+release=$1
+out=$(realpath -m "$2")
 commit=${commits[$release]:?old-shim: there is no such release}
 
 if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then

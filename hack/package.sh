@@ -2,6 +2,8 @@
 # hack/package.sh [PRESET]: builds crisp_VERSION_ARCH.deb from the release preset (or PRESET), prints
 # its path.
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 build=build/$preset

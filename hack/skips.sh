@@ -4,6 +4,9 @@
 #
 # A test that does not run proves nothing: each line of test/skips says where that one runs instead.
 set -euo pipefail
+. "$(dirname "$0")/lib/usage.sh"
+answer_help "$@"
+[[ $# == 1 ]] || bad_usage
 list=$(dirname "$0")/../test/skips
 folder=$1
 compgen -G "$folder/*.xml" >/dev/null || { echo "skips: no report in $folder: no test ran" >&2; exit 1; }

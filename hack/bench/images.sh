@@ -8,16 +8,17 @@
 
 storage=$root/build/bench/registry
 
-push_image() { jq -n "$@" | "$peers/mkimage" -push "http://$registry/bench/$image:1" - >/dev/null; }
+push_image() { jq -n "$@" | "$root/build/tools/bin/mkimage" -push "http://$registry/bench/$image:1" - >/dev/null; }
 
 make_images() {
-  local scratch stamp
-  stamp=$(cat "$root/hack/bench/images.sh" "$root/hack/lib/trees.sh" "$bin/log-writer" /bin/busybox | sha256sum)
-  [[ $(cat "$storage/stamp" 2>/dev/null) == "$stamp" ]] && return
+  make_once "$storage" "$(cat "$root/hack/bench/images.sh" "$root/hack/lib/trees.sh" "$bin/log-writer" /bin/busybox |
+    sha256sum)" push_images
+}
+
+push_images() {
+  local scratch=$work/images
   say "making the images"
-  rm -rf "$storage"
-  mkdir -p "$storage"
-  scratch=$work/images
+  rm -rf "$storage/docker"
   mkdir -p "$scratch"/{busybox,pause}
   start_bench_registry
   make_small_images "$scratch"
@@ -25,7 +26,6 @@ make_images() {
   make_many_image "$scratch"
   make_deep_image "$scratch"
   rm -rf "$scratch"
-  echo "$stamp" >"$storage/stamp"
 }
 
 make_small_images() {
@@ -36,8 +36,7 @@ make_small_images() {
     push_image --arg tree "$1/busybox" \
       '{config: {Cmd: ["sh"], Env: ["PATH=/bin"]}, layers: [{tree: $tree, owner: "0:0"}]}'
   done
-  printf '#include <unistd.h>\nint main(void) { for (;;) pause(); }\n' |
-    gcc -static -O2 -x c - -o "$1/pause/pause"
+  build_pause "$1/pause/pause"
   image=pause
   push_image --arg tree "$1/pause" \
     '{config: {Entrypoint: ["/pause"]}, layers: [{tree: $tree, owner: "0:0"}]}'
@@ -94,7 +93,5 @@ start_bench_registry() {
   [[ -z ${registry:-} ]] || return 0
   registry=$(TMPDIR=$work start_registry --storage "$storage")
   echo "$registry" >"$work/registry"
-  mkdir -p "$work/certs.d/$registry"
-  printf 'server = "http://%s"\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
-    "$registry" "$registry" >"$work/certs.d/$registry/hosts.toml"
+  mirror_registry "$registry" "$work/certs.d" "$registry"
 }

@@ -92,9 +92,7 @@ start_slow_registry() { # ADDRESS
   tc -n "$netns" qdisc add dev eth0 root tbf rate 1gbit burst 1mb latency 20ms
   REGISTRY_HTTP_ADDR=$1 ip netns exec "$netns" docker-registry serve "$config" >"$work/slow-registry.log" 2>&1 &
   disown
-  mkdir -p "$work/certs.d/$1"
-  printf 'server = "http://%s"\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' "$1" "$1" \
-    >"$work/certs.d/$1/hosts.toml"
+  mirror_registry "$1" "$work/certs.d" "$1"
   local _
   for _ in $(seq 50); do
     ! curl -fs -o /dev/null "http://$1/v2/" || return 0

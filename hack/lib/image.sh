@@ -1,4 +1,4 @@
-# Sourced: builds `docker save` tars from files, with nothing but coreutils and jq.
+# Sourced: builds `docker save` tars from files, with nothing but coreutils, jq and a C compiler.
 
 # make_image_tar OUT REFERENCE TREE CONFIG_JSON: one layer from the directory TREE; CONFIG_JSON is the
 # image config's "config" object.
@@ -39,11 +39,31 @@ make_busybox_tar() {
   rm -rf "$tree"
 }
 
+# make_e2e_image: prints the tar, new made, of the image that the tests in test/e2e import. In the tree's root.
+make_e2e_image() {
+  make_busybox_tar build/e2e/busybox.tar crisp.test/busybox:latest >&2 && echo build/e2e/busybox.tar
+}
+
+# build_pause OUT: a program that does nothing until it is told to end.
+build_pause() {
+  gcc -static -O2 -x c -o "$1" - <<'C'
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void leave(int signal) { (void)signal; _exit(0); }
+int main(void) {
+  signal(SIGINT, leave);
+  signal(SIGTERM, leave);
+  for (;;) pause();
+}
+C
+}
+
 # make_pause_tar OUT REFERENCE: the holder image that other runtimes want.
 make_pause_tar() {
   local out=$1 reference=$2 tree
   tree=$(mktemp -d)
-  printf '#include <unistd.h>\nint main(void) { for (;;) pause(); }\n' | gcc -static -O2 -x c - -o "$tree/pause"
+  build_pause "$tree/pause"
   make_image_tar "$out" "$reference" "$tree" '{"Entrypoint": ["/pause"]}'
   rm -rf "$tree"
 }

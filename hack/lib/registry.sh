@@ -3,7 +3,7 @@
 #
 #   address=$(start_registry [--tls] [--auth USER:PASSWORD] [--storage FOLDER])
 #   folder=$(registry_folder "$address")     # log; with --tls also ca.crt
-#   mirror_registry "$address" FOLDER HOST...  # in place of HOST
+#   mirror_registry [--upstream URL] "$address" FOLDER HOST...   # in place of HOST
 #   stop_registry "$address"                 # and forget all but --storage
 
 registry_folder() { readlink -f "${TMPDIR:-/tmp}/crisp-registry.${1##*:}"; }
@@ -61,15 +61,18 @@ stop_registry() {
   rm -rf "$folder" "${TMPDIR:-/tmp}/crisp-registry.${1##*:}"
 }
 
-# mirror_registry ADDRESS FOLDER HOST...: writes what makes a runtime whose registry_config_dirs have FOLDER
-# take HOST's images from the registry at ADDRESS.
+# mirror_registry [--upstream URL] ADDRESS FOLDER HOST...: writes what makes a runtime whose
+# registry_config_dirs have FOLDER take HOST's images from the registry at ADDRESS. It takes those that are
+# not there from URL.
 mirror_registry() {
-  local address=$1 folder=$2 host
+  local upstream='' address folder host
+  if [[ $1 == --upstream ]]; then upstream=$2; shift 2; fi
+  address=$1 folder=$2
   shift 2
   for host; do
     mkdir -p "$folder/$host"
-    printf 'server = "http://%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
-      "$address" "$address" >"$folder/$host/hosts.toml"
+    printf 'server = "%s"\n\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' \
+      "${upstream:-http://$address}" "$address" >"$folder/$host/hosts.toml"
   done
 }
 

@@ -1,5 +1,30 @@
 # Sourced. What the images that Kubernetes' own tests pull are made of, when they are built here: programs
 # into $out, descriptions of images for mkimage, pushes to the registry at $registry.
+#
+# A script that builds such images defines `build_trees` and `publish_all`, and calls make_images.
+
+upstream_images=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")")
+. "$upstream_images/image.sh"
+. "$upstream_images/registry.sh"
+. "$upstream_images/stamps.sh"
+. "$upstream_images/trees.sh"
+
+# make_images FILE...: fills the storage of a registry at $out/storage, and prints it. It is filled again when
+# the script, what is here or a FILE has changed.
+make_images() {
+  make_once "$out" "$(cat "$0" "$upstream_images"/{image,trees,upstream_images}.sh "$@" | sha256sum)" _make_images
+  echo "$out/storage"
+}
+
+_make_images() {
+  rm -rf "$out/storage"
+  build_busybox
+  build_programs
+  build_trees
+  registry=$(start_registry --storage "$out/storage")
+  trap 'stop_registry "$registry"' EXIT
+  publish_all
+}
 
 # The busybox that is in Debian lacks applets that critest runs, and runs others without their file.
 # So: its source with upstream's default configuration, linked statically.
@@ -28,27 +53,19 @@ build_busybox() {
   rm -rf "$work"
 }
 
-# static_program NAME: compiles C from stdin into $out/NAME.
-static_program() { gcc -O2 -static -x c -o "$out/$1" -; }
-
 build_programs() {
-  static_program pause <<'C'
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-static void leave(int signal) { (void)signal; _exit(0); }
-int main(void) {
-  signal(SIGINT, leave);
-  signal(SIGTERM, leave);
-  for (;;) pause();
-}
-C
-  static_program nnp <<'C'
+  build_pause "$out/pause"
+  gcc -O2 -static -x c -o "$out/nnp" - <<'C'
 #include <stdio.h>
 #include <unistd.h>
 int main(void) { printf("Effective uid: %d\n", (int)geteuid()); return 0; }
 C
 }
+
+# What several images' configurations have in common, as JSON.
+image_path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
+shell_config="{\"Cmd\":[\"sh\"],$image_path}"
+nginx_config="{\"Cmd\":[\"nginx\",\"-g\",\"daemon off;\"],\"ExposedPorts\":{\"80/tcp\":{}},\"StopSignal\":\"SIGQUIT\",$image_path}"
 
 # image CONFIG LAYER...: the description of an image; a layer is a tree's name or a JSON object.
 image() {

@@ -11,6 +11,8 @@
 set -uo pipefail
 here=$(readlink -f "$(dirname "$0")")
 root=$(readlink -f "$here/../../..")
+. "$root/hack/lib/usage.sh"
+answer_help "$@"
 logs=${CRISP_VM_OUT:-$root/build/test-logs}/cluster
 # Beside one another, and then by themselves.
 together=(workloads probes failures volumes security network images streaming lifecycle logs)
@@ -28,7 +30,7 @@ while [[ ${1:-} == --* ]]; do
       shift 2
       exec "$root/hack/cluster.sh" prepared-vm --driver "$driver" "$here/run.sh" "$@"
       ;;
-    *) echo "run.sh: $1?" >&2; exit 2 ;;
+    *) bad_usage "$1?" ;;
   esac
   shift
 done

@@ -3,6 +3,7 @@
 # the node tests have the kubelet as a unit, which they stop, kill and restart. It is called by either
 # name and knows of units that it started itself, below $KUBELET_UNITS, and the verbs that the suite uses.
 set -euo pipefail
+. "$(dirname "$(readlink -f "$0")")/../lib/processes.sh"
 
 pid_of() { local pid; pid=$(cat "$KUBELET_UNITS/$1.pid" 2>/dev/null) && [[ -d /proc/$pid ]] && echo "$pid"; }
 
@@ -18,10 +19,7 @@ end() {
   local pid
   pid=$(pid_of "$1") || return 0
   kill "-$2" "$pid" 2>/dev/null || true
-  for _ in {1..300}; do
-    [[ -d /proc/$pid && $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) != Z* ]] || break
-    sleep 0.1
-  done
+  await_gone "$pid" 30 || true
   rm -f "$KUBELET_UNITS/$1.pid"
 }
 

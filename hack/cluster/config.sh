@@ -143,11 +143,9 @@ YAML
 # Images come from the registry beside the cluster first; what is not there is looked for upstream.
 write_crispd_config() {
   local registry
-  registry=http://$(cat "$work/registry")
-  mkdir -p "$work/certs.d/docker.io" "$work/certs.d/crisp.test"
-  printf 'server = "%s"\n\n[host."%s"]\n  capabilities = ["pull", "resolve"]\n' \
-    https://registry-1.docker.io "$registry" >"$work/certs.d/docker.io/hosts.toml"
-  printf 'server = "%s"\n' "$registry" >"$work/certs.d/crisp.test/hosts.toml"
+  registry=$(cat "$work/registry")
+  mirror_registry --upstream https://registry-1.docker.io "$registry" "$work/certs.d" docker.io
+  mirror_registry "$registry" "$work/certs.d" crisp.test
   cat >"$work/crispd.yaml" <<YAML
 root: $work/crisp
 state: $work/run
