@@ -13,9 +13,9 @@
 
 namespace crisp::cli {
 
-// What `crisp images import` reads: a file, standard input ("-"), or what a program makes of it,
-// run as the user: an OCI layout's directory goes through tar, an archive of xz or bzip2 through
-// that.
+// The source of `crisp images import`: a file, standard input ("-"), or the output of a program
+// that runs as the user. An OCI layout's directory goes through tar; an archive of xz or bzip2 goes
+// through that program.
 class ArchiveSource {
  public:
   static absl::StatusOr<std::unique_ptr<ArchiveSource>> Open(const std::string& path);
@@ -24,7 +24,7 @@ class ArchiveSource {
   ArchiveSource& operator=(const ArchiveSource&) = delete;
 
   int fd() const { return fd_.get(); }
-  // After the last byte: whether the program, if there is one, was content.
+  // Called after the last byte. An error if the program, if there is one, has failed.
   absl::Status Finish();
 
  private:
@@ -33,7 +33,7 @@ class ArchiveSource {
 
   UniqueFd fd_;
   const std::string program_;
-  pid_t pid_;  // 0: none, or it was waited for
+  pid_t pid_;  // 0 if there is none, or if it was waited for
 };
 
 }  // namespace crisp::cli

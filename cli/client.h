@@ -29,8 +29,8 @@ class Client {
   absl::StatusOr<::runtime::v1::StatusResponse> Status();
   absl::StatusOr<::runtime::v1::ListImagesResponse> ListImages();
   absl::StatusOr<::crisp::v1::ImageHistoryResponse> History(const std::string& reference);
-  // Sends everything that `fd` gives; returns what the archive brought. `at_end` is asked after the
-  // last byte whether that is all. `name`: see ImportImageRequest.
+  // Sends everything that `fd` gives, and returns the images that the archive brought. Calls
+  // `at_end` after the last byte; an error of its ends the import. `name`: see ImportImageRequest.
   absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                   const std::string& name,
                                                   const std::function<absl::Status()>& at_end);

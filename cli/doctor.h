@@ -13,7 +13,7 @@ namespace crisp::cli {
 // Every check of doctor_checks.h, in the order in which an operator would look. Pure.
 std::vector<Finding> ExamineNode(const NodeFacts& facts);
 
-// One line per finding; below those that are not ok, what it means and what to do.
+// One line per finding. Below a finding that is not ok stand its meaning and what to do.
 std::string RenderText(const std::vector<Finding>& findings);
 // {"errors": 1, "warnings": 0, "findings": [{"level": "error", "check": …, "found": …, "meaning":
 // …, "todo": …}, …]}

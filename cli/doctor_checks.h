@@ -14,12 +14,12 @@ enum class Level {
   kError,    // pods, or some of them, cannot run
 };
 
-// What one check says.
+// The result of one check.
 struct Finding {
   Level level = Level::kOk;
   std::string check;  // its name, the same in every release
   std::string found;
-  std::string meaning;  // what follows from it; empty when ok
+  std::string meaning;  // its consequence; empty when ok
   std::string todo;     // what the operator can do about it; empty when ok
 };
 
@@ -39,7 +39,7 @@ std::vector<Finding> CheckDaemon(const NodeFacts& facts);
 // "/run/x", "unix:///var/run/x" and "unix:/run/x" are one socket.
 std::string CanonicalEndpoint(std::string endpoint);
 
-// For a finding that is as it should be.
+// A finding that everything is as it should be.
 inline Finding Good(std::string check, std::string found) {
   return {Level::kOk, std::move(check), std::move(found), "", ""};
 }

@@ -16,13 +16,14 @@
 
 namespace crisp::cli {
 
-// What `crisp doctor` knows of a node: plain values, so that every check is a function of them
-// alone (doctor_checks.h). doctor_collect.h finds them out. nullopt is what could not be found out.
+// The facts that `crisp doctor` knows of a node. They are plain values, so that every check is a
+// function of them alone (doctor_checks.h). doctor_collect.h finds them out. nullopt stands for a
+// fact that could not be found out.
 
-// Something that was tried; without the privilege for it, it was not.
+// Something that was tried, if the process has the privilege for it.
 struct Probe {
   bool tried = false;
-  std::string error;  // why it does not work; empty: it does
+  std::string error;  // why it does not work; empty if it does
 };
 
 struct PrivilegeFacts {
@@ -53,15 +54,15 @@ struct KubeletFacts {
   bool installed = false;  // it runs, or its configuration is there
   bool running = false;
   std::string config_error;   // why config.yaml could not be read
-  std::string cgroup_driver;  // empty: not said
-  std::string endpoint;       // as said: flag first, then file; empty: not said anywhere
-  std::string endpoint_from;  // where it says so
+  std::string cgroup_driver;  // empty if not given
+  std::string endpoint;       // of the flag, else of the file; empty if neither has it
+  std::string endpoint_from;  // the flag or the file
   std::string image_endpoint;
 };
 
 struct DirectoryFacts {
   std::string path;     // as configured
-  std::string nearest;  // itself, or what exists of the way to it
+  std::string nearest;  // itself, or the nearest parent that exists
   bool exists = false;
   std::string type;  // of the file system: "ext4", or the magic number in hex
   bool read_only = false;
@@ -71,7 +72,7 @@ struct DirectoryFacts {
 
 struct StorageFacts {
   DirectoryFacts root, state;
-  std::optional<bool> root_shared;  // whether "/" is a shared mount
+  std::optional<bool> root_shared;  // true if "/" is a shared mount
 };
 
 // A file or socket whose owner and mode matter.
@@ -95,13 +96,13 @@ struct CniFacts {
 struct PortFacts {
   std::string key;      // of the configuration
   std::string address;  // HOST:PORT
-  std::string holder;   // the program that listens on the port; empty: nobody
+  std::string holder;   // the program that listens on the port; empty if none does
 };
 
-// Who else on this host has addresses of the built-in network.
+// Other users of the built-in network's addresses on this host.
 struct SubnetFacts {
   std::string error;                      // why it could not be found out
-  std::vector<network::IpPrefix> in_use;  // the bridge's; empty: there is none
+  std::vector<network::IpPrefix> in_use;  // the bridge's; empty if there is none
   std::vector<network::Route> routes;     // the host's main and local ones, but the bridge's own
   std::map<int, std::string> links;       // names
 };
@@ -132,7 +133,7 @@ struct OtherRuntime {
 struct DaemonFacts {
   std::string address;
   std::string config_error;  // why the configuration cannot be used; `config` is the default then
-  std::string error;         // why it does not answer; empty: it does
+  std::string error;         // why it does not answer; empty if it does
   std::string version;
   std::string cgroup_driver;  // that it serves with
   int pods = 0;
@@ -154,7 +155,7 @@ struct NodeFacts {
   StorageFacts storage;
   std::vector<PathFacts> paths;  // that exist
   NetworkFacts network;
-  std::map<std::string, int64_t> sysctls;  // by name with dots; absent: not there
+  std::map<std::string, int64_t> sysctls;  // by name with dots; absent if the kernel lacks it
   SecurityFacts security;
   std::vector<OtherRuntime> others;
   DaemonFacts daemon;

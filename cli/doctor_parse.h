@@ -22,8 +22,8 @@ std::optional<std::string> FlagValue(const std::vector<std::string>& arguments,
 // The words of KEY="words…" in a file of kubeadm-flags.env's form; empty when there is no such key.
 std::vector<std::string> EnvironmentWords(absl::string_view text, absl::string_view key);
 
-// The names by which modules.builtin, modules.dep and /proc/modules know modules, '-' and '_'
-// alike.
+// True if the text of modules.builtin, modules.dep or /proc/modules lists the module; '-' and '_'
+// are alike.
 bool ListsModule(absl::string_view text, absl::string_view name);
 // True if the text of /proc/filesystems names it.
 bool ListsFileSystem(absl::string_view text, absl::string_view name);
@@ -32,8 +32,8 @@ bool ListsFileSystem(absl::string_view text, absl::string_view name);
 // stand for every address.
 std::vector<uint64_t> ListenersAt(absl::string_view table, absl::string_view address);
 
-// Of a process: whether it holds a pod or container of Kubernetes for that runtime ("containerd",
-// "CRI-O").
+// True if a process with these arguments holds a pod or container of Kubernetes for that runtime
+// ("containerd", "CRI-O").
 bool HoldsPodOf(absl::string_view runtime, const std::vector<std::string>& arguments);
 
 }  // namespace crisp::cli

@@ -8,10 +8,10 @@
 
 namespace crisp::cli {
 
-// What only trying can tell. Nothing of it is left, or seen by others.
+// Facts that only a try can tell. A try leaves nothing behind, and nobody else sees it.
 
-// Of the system calls that crisp makes, those that this kernel (or a filter on this process) has
-// not.
+// The system calls that crisp makes and that this kernel, or a filter on this process, does not
+// have.
 std::vector<std::string> MissingSystemCalls();
 
 // Makes a bridge, a veth pair and an nftables table in a network namespace that ends with the call.

@@ -7,7 +7,7 @@
 
 namespace crisp::metrics {
 
-// docs/metrics.md, written from the tables of names.h. The daemon does not link this.
+// The text of docs/metrics.md, from the tables of names.h. The daemon does not link this.
 std::string MetricsMarkdown();
 
 // The unit of a family, as its name says it: "seconds", "bytes", or empty for a count.

@@ -54,7 +54,7 @@ struct Family {
   X(kProcessStart, kGauge, "process_start_time_seconds", "Start of the daemon, since the epoch.",  \
     "")
 
-// What the labels' values are: a label has the same meaning in every family.
+// The meaning of each label's values. A label has the same meaning in every family.
 #define CRISP_LABELS_TABLE(X)                                                                    \
   X("code",                                                                                      \
     "gRPC's name of the status that the RPC was answered with, such as `OK` or `NOT_FOUND`.")    \

@@ -16,8 +16,8 @@ class Collectable;
 namespace crisp::metrics {
 
 // The daemon's metrics, by the families of names.h. Thread-safe. A family shows up with its first
-// value. Using a family as another type than its own, or with another number of labels, aborts: it
-// is a mistake in the program.
+// value. Using a family as another type than its own, or with another number of labels, is a
+// mistake in the program and aborts it.
 class Registry {
  public:
   using Labels = std::initializer_list<absl::string_view>;  // values, in the family's order
@@ -32,9 +32,9 @@ class Registry {
   void Add(const Family& gauge, double by, Labels labels = {});
   void Observe(const Family& histogram, double seconds, Labels labels = {});
 
-  // A gauge or counter whose value is asked for at every scrape; one call for each set of labels,
-  // whose family must then be used in no other way. `value` must be quick, and may be called from
-  // any thread until the returned handle is gone.
+  // Adds a gauge or counter whose value is asked for at every scrape. One call adds one set of
+  // labels, whose family must then be used in no other way. `value` must be quick. Any thread may
+  // call it until the returned handle is gone.
   [[nodiscard]] std::shared_ptr<void> OnScrape(const Family& family,
                                                std::function<double()> value,
                                                Labels labels = {});

@@ -15,7 +15,7 @@ namespace crisp::bench {
 
 namespace cri = ::runtime::v1;
 
-// What every pod of a run has in common.
+// The common properties of all pods of a run.
 struct ClientOptions {
   std::string endpoint = "unix:///run/crisp/crisp.sock";
   std::string handler;  // of the RuntimeClass
@@ -43,7 +43,7 @@ class Client {
   // Also notes the four calls together, as "end".
   void EndPod(const PodIds& ids);
   void Exec(const PodIds& ids, const std::vector<std::string>& command);
-  // Waits until the container has exited; its exit code.
+  // Waits until the container has exited, and returns its exit code.
   int Wait(const PodIds& ids);
 
   std::vector<std::string> ReadyPods();
@@ -55,11 +55,11 @@ class Client {
   void ContainerStats();
   void PodStats();
 
-  // The size that the runtime then reports, in bytes.
+  // Pulls the image and returns the size that the runtime then reports, in bytes.
   uint64_t Pull(const std::string& image);
   void RemoveImage(const std::string& image);
 
-  // Calls the runtime until it answers; for one that is starting.
+  // True if the runtime answers. For one that is starting.
   bool Answers();
 
   Samples& samples() { return samples_; }

@@ -19,8 +19,8 @@ class Bridge {
 
   // For a process that was forked and shares the bridge: a socket of its own, no deletion.
   void Borrow();
-  // One request: a veth pair, its host end up and a port of the bridge, its other end "eth0" in the
-  // pod's namespace.
+  // Makes a veth pair in one request. Its host end is up and a port of the bridge, its other end is
+  // "eth0" in the pod's namespace.
   void AddPod(const std::string& host_end, int pod_netns);
 
  private:
@@ -30,8 +30,8 @@ class Bridge {
   int index_ = 0;
 };
 
-// In a pod's namespace, in one send: lo and eth0 up, 10.96.0.0/16's address number `host`, the
-// default route.
+// Brings lo and eth0 up in a pod's namespace, in one send, with address number `host` of
+// 10.96.0.0/16 and the default route.
 void ConfigurePod(int pod_socket, uint32_t host);
 
 }  // namespace crisp::bench

@@ -19,9 +19,9 @@ struct NodeOptions {
   int host_mounts = 0;    // more mounts on the host, as a busy node has
 };
 
-// What all pods of a run share and a runtime makes once: bridge, image layers, compiled filter,
-// cgroup parents, a small mount namespace to start containers from. Dies on failure; one per
-// program.
+// The things that all pods of a run share and that a runtime makes once: bridge, image layers,
+// compiled filter, cgroup parents, a small mount namespace to start containers from. Dies on
+// failure; one per program.
 class Node {
  public:
   explicit Node(const NodeOptions& options);
@@ -29,7 +29,7 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  // After a fork: the same node for another process; what was made stays the parent's.
+  // Called after a fork: the same node for another process. The parent keeps what was made.
   void Borrow();
 
   Bridge& bridge() { return *bridge_; }

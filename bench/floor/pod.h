@@ -12,30 +12,30 @@
 
 namespace crisp::bench {
 
-// One pod with one container, by the bare system calls; a lap for each step. The four steps are
-// those of the CRI: RunPodSandbox, CreateContainer, StartContainer, and the ends of both.
+// One pod with one container, made with the bare system calls, with a lap for each step. The four
+// steps are those of the CRI: RunPodSandbox, CreateContainer, StartContainer, and the ends of both.
 class Pod {
  public:
   // `number` is unique on the bridge.
   Pod(Node* node, uint32_t number);
   Pod(const Pod&) = delete;
   Pod& operator=(const Pod&) = delete;
-  // Closes descriptors; what End() would do is not done.
+  // Closes descriptors. It does not do the work of End().
   ~Pod();
 
-  // The namespaces and the network alone; RunSandbox() does it first.
+  // Makes the namespaces and the network alone. RunSandbox() does that first.
   void RunNetwork(Laps* laps);
   void RunSandbox(Laps* laps);
   void CreateContainer(Laps* laps);
   void StartContainer(Laps* laps);
   // Runs `true` inside until it is reaped and its output read.
   void Exec(Laps* laps);
-  // Of whatever has been made.
+  // Ends everything that has been made.
   void End(Laps* laps);
 
  private:
   friend class Inside;
-  // A mount that is made before the container starts, and where it goes.
+  // A mount that is made before the container starts, and its place.
   struct Prepared {
     int mount;
     const char* target;

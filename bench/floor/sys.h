@@ -14,12 +14,13 @@ int Check(long result, const char* what);
 [[noreturn]] void Die(const char* what);
 
 // Runs `child` (which never returns) in a new process that borrows this one's memory until it
-// executes a program, as vfork does: nothing of it is copied. `cgroup` < 0: this process's. Returns
-// the pid. A child that ends before execve ends the program with the child's reason.
+// executes a program, as vfork does, so nothing of the memory is copied. With `cgroup` < 0 it stays
+// in this process's cgroup. Returns the pid. A child that ends before execve ends the program with
+// the child's reason.
 pid_t SpawnBorrowing(uint64_t namespaces, int cgroup, void (*child)(void*), void* argument);
 
 int OpenPath(int directory, const char* path, int flags);
-// As a process would that has `root` for its root directory.
+// Opens a path as a process would whose root directory is `root`.
 int OpenInRoot(int root, const char* path);
 void WriteAt(int directory, const char* path, const char* text);
 void EnterNamespace(int fd, int type, const char* what);

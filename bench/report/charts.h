@@ -14,7 +14,7 @@ struct NamedChart {
   Chart chart;
 };
 
-// Those that the run has figures for.
+// The charts for which the run has figures.
 std::vector<NamedChart> ChartsOf(const Results& results);
 
 }  // namespace crisp::bench

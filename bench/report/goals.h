@@ -15,7 +15,7 @@ struct GoalRow {
   Verdict verdict = Verdict::kNotMeasured;
 };
 
-// What crisp set out to reach, and what the run says. A goal whose figures the run does not have is
+// The goals of crisp, and what the run says about them. A goal for which the run has no figures is
 // not measured.
 std::vector<GoalRow> JudgeGoals(const Results& results);
 

@@ -19,12 +19,14 @@ inline constexpr Shape kShapes[] = {{"small", "a small image"},
                                     {"many", "100,000 small files"},
                                     {"deep", "60 layers"}};
 
-// What no pull can undercut on this machine, in microseconds: the slowest of fetching, of inflating
-// and hashing on all cores (of one layer's stream, the slower of the two), and of writing.
+// The time below which no pull on this machine can be, in microseconds. It is the slowest of
+// fetching, of inflating and hashing on all cores (of one layer's stream, the slower of the two),
+// and of writing.
 std::optional<double> PullLimit(const Results& results, const std::string& shape);
 
-// Kilobytes. "Per pod" counts all processes that are not the daemon, and what the daemon has grown
-// since there was no pod; unknown where it has shrunk, for it then held what an earlier load left.
+// Kilobytes. "Per pod" counts all processes other than the daemon, and the growth of the daemon
+// since there was no pod. It is unknown where the daemon has shrunk, because it then held memory of
+// an earlier load.
 struct MemoryOfPods {
   std::optional<double> pss_per_pod, private_per_pod, daemon_growth_per_pod, daemon_pss;
 };

@@ -10,7 +10,7 @@
 
 namespace crisp::bench {
 
-// What stands between the markers of docs/performance.md.
+// The text between the markers of docs/performance.md.
 std::string Markdown(const Results& results,
                      const std::vector<GoalRow>& goals,
                      const std::vector<NamedChart>& charts);

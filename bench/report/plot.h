@@ -19,7 +19,7 @@ struct BarGroup {
 
 struct Chart {
   std::string title;
-  std::string note;  // under the title: what is good
+  std::string note;  // under the title; says which direction is good
   std::vector<BarGroup> groups;
   bool logarithmic = false;
   std::string limit = "kernel's floor";  // what the kernel's bars are called

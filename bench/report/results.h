@@ -22,8 +22,8 @@ struct Named {
   double value;
 };
 
-// What a run recorded: lines of {"measure", "contender", "data"}. Paths are JSON pointers into the
-// data. Where a measure was repeated, its values' median counts.
+// The records of a run: lines of {"measure", "contender", "data"}. Paths are JSON pointers into the
+// data. Where a measure was repeated, the median of its values counts.
 class Results {
  public:
   // Ends the program when the file cannot be read.
@@ -43,7 +43,7 @@ class Results {
                                 const std::string& path,
                                 const std::optional<Where>& where = {},
                                 bool high_is_good = false) const;
-  // In the order of their first appearance; the kernel is none.
+  // All contenders in the order of their first appearance. The kernel is not one.
   std::vector<std::string> Contenders() const;
   const Json& Versions() const { return versions_; }
 
@@ -63,9 +63,9 @@ class Results {
 // "850 µs", "3.9 ms", "1.2 s"; "640 kB", "24 MB".
 std::string Micros(double micros);
 std::string Kilobytes(double kilobytes);
-// With two or three digits that matter.
+// A number with two or three significant digits.
 std::string Number(double value);
-// What stands for a contender in tables and plots.
+// The name of a contender in tables and plots.
 std::string Title(const std::string& contender);
 
 }  // namespace crisp::bench

@@ -10,10 +10,10 @@
 
 namespace crisp::network {
 
-// Whose a bridge is. Two instances with one bridge name would hand out the same addresses, and the
-// end of one would take the other's bridge away. Of living ones the lock tells, held until the
-// process ends in whatever way; of one whose daemon is down while its pods live, the bridge's
-// alias.
+// The claim of one instance on its bridge's name. Two instances with one name would hand out the
+// same addresses, and the end of one would remove the other's bridge. A lock tells of an instance
+// that lives: the kernel releases it when the process ends in whatever way. The bridge's alias
+// tells of one whose daemon is down while its pods live.
 class BridgeClaim {
  public:
   // FailedPrecondition while another process of this network namespace has the name's claim.
@@ -24,12 +24,12 @@ class BridgeClaim {
  private:
   BridgeClaim(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
-  UniqueFd lock_;  // invalid where there is no place for locks
+  UniqueFd lock_;  // invalid where no folder for locks exists
 };
 
-// What the alias of the bridge says of an instance.
+// The alias with which an instance marks its bridge.
 std::string BridgeAlias(const std::string& state);
-// FailedPrecondition when it names another instance, and that one's records are still there.
+// FailedPrecondition when the alias names another instance whose records are still there.
 absl::Status CheckBridgeAlias(const std::string& bridge,
                               const std::string& alias,
                               const std::string& state);

@@ -28,14 +28,14 @@
 
 namespace crisp::network {
 
-// The built-in network: a bridge, addresses from the pod CIDR, host ports, bandwidth; no process is
-// started and nothing synced. Thread-safe; changes to the kernel are made one at a time, look-ups
-// do not wait for them.
+// The built-in network: a bridge, addresses from the pod CIDR, host ports and bandwidth limits. It
+// starts no process and syncs nothing. Thread-safe. Changes to the kernel are made one at a time;
+// look-ups do not wait for them.
 //
-// An address has three owners in turn: the pod; after Detach() the kernel, which takes the veth
-// away some milliseconds after the pod's namespace is closed; when a netlink event (or a look) says
-// that the link is gone, the pool. One that Prepare() has taken is a pod's from the Attach() on
-// that asks for it, or the kernel's already.
+// An address has three owners in turn. The first is the pod. After Detach() it is the kernel, which
+// removes the veth some milliseconds after the pod's namespace is closed. When a netlink event (or
+// a look) says that the link is gone, it is the pool. An address that Prepare() has taken belongs
+// to the pod whose Attach() asks for it, or to the kernel.
 class BridgeNetwork {
  public:
   static absl::StatusOr<std::unique_ptr<BridgeNetwork>> Create(const NetworkOptions& options);
@@ -53,7 +53,7 @@ class BridgeNetwork {
   // From memory.
   NetworkCondition Condition() const;
 
-  // Undoes what Prepare() has made, if it is there still. Waits for the kernel.
+  // Undoes what Prepare() has made, if it still exists. Waits for the kernel.
   absl::Status GiveBack(const std::string& key);
   bool Has(absl::string_view pod_id) const;
   // Adds host veth → pod id for every attached pod.
@@ -67,11 +67,12 @@ class BridgeNetwork {
                 std::unique_ptr<HostSide> host);
   static Attachment ResultOf(const PodRecord& record);
   absl::Status Recover(const std::vector<PodRecord>& records);
-  // The networks that serve now: the kubelet's, the configured ones, or some that are free.
+  // The networks in use now: the kubelet's, the configured ones, or some that are free.
   absl::StatusOr<std::vector<IpPrefix>> Subnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::StatusOr<std::vector<IpPrefix>> ChooseSubnets()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  // Whether they are the bridge's alone; sets the condition.
+  // FailedPrecondition if another route or address of the host overlaps with the networks. Sets the
+  // condition.
   absl::Status CheckSubnets() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status CheckRoutes(const PodRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   void SetProblem(const absl::Status& status);
@@ -83,16 +84,17 @@ class BridgeNetwork {
                                  bool limit_egress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status Build(const PodRecord& record, const HostSide::Pod& pod)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  // Stores the new state of what Build() has made; what failed (`status`) is undone.
+  // Stores the new state of what Build() has made. If Build() failed (`status`), undoes it.
   absl::Status Settle(PodRecord record, State state, absl::Status status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  // Makes what is prepared the pod's.
+  // Gives what is prepared to the pod.
   absl::StatusOr<Attachment> Adopt(PodRecord record,
                                    const AttachRequest& request,
                                    std::vector<HostPort> ports)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status GiveBackLocked(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  // Of all that is prepared so many; what fails is logged and tried again.
+  // Undoes `count` of the prepared attachments. A failure is logged, and the undoing is tried again
+  // later.
   void GiveBackSome(size_t count = SIZE_MAX) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   // Takes away everything of a pod whose namespace may stay open; frees its addresses at once.
   absl::Status Undo(PodRecord record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
@@ -103,7 +105,8 @@ class BridgeNetwork {
   absl::Status ChangePorts(const char* verb, const PodRecord& record)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
   absl::Status EnsureHost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
-  // What the records ask for; as if the one pod's ports were published, the other's not.
+  // The host side that the records ask for, as if the ports of pod `published` were published and
+  // those of the other pod were not.
   HostSide::Wanted Wanted(absl::string_view published = "",
                           absl::string_view unpublished = "") const;
 
@@ -134,13 +137,13 @@ class BridgeNetwork {
   absl::flat_hash_set<std::string> recovered_
       ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
 
-  // Held for map operations only. Changed with kernel_mutex_ held too.
+  // Held for map operations only. Whoever changes the maps holds kernel_mutex_ as well.
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
   absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);
   std::vector<IpPrefix> subnets_ ABSL_GUARDED_BY(mutex_);
-  std::string problem_ ABSL_GUARDED_BY(mutex_);       // why the network is not ready; empty: it is
-  mutable std::string told_ ABSL_GUARDED_BY(mutex_);  // what the log knows of it
+  std::string problem_ ABSL_GUARDED_BY(mutex_);  // why the network is not ready; empty if it is
+  mutable std::string told_ ABSL_GUARDED_BY(mutex_);  // the problem that was logged last
   std::vector<PortTarget> changed_udp_ports_ ABSL_GUARDED_BY(mutex_);  // for ForgetStaleFlows()
 
   std::unique_ptr<LinkMonitor> monitor_;  // last: its thread uses all of the above

@@ -20,7 +20,7 @@ struct PortTarget {
   IpAddress pod;
 };
 
-// What our one nftables table (inet, named after the bridge) holds.
+// The contents of our one nftables table of family inet, which is named after the bridge.
 struct FirewallRules {
   std::string bridge;
   std::vector<IpPrefix> subnets;
@@ -31,22 +31,23 @@ struct FirewallRules {
 // The commands, as `nft -f` would read them. Pure; the bridge's name must have been checked.
 // Replaces the whole table in one transaction, so that no packet sees it half made.
 std::string ReplaceTableCommands(const FirewallRules& rules);
-// verb: "add" or "delete". Host ports are elements of maps: adding one is O(1) for every packet.
+// `verb` is "add" or "delete". Host ports are elements of maps, so a packet costs O(1) however many
+// there are.
 std::string ElementCommands(const std::string& table,
                             const char* verb,
                             const std::vector<PortTarget>& targets);
 
-// The port of the bridge that is a pod's, and what may come from there.
+// A pod's port of the bridge, and the addresses from which the pod may send.
 struct PodIdentity {
   std::string port;
   std::string mac;
   std::vector<IpAddress> addresses;
 };
 
-// The same for the table of the bridge family, of the same name: what comes from a pod's port is
-// dropped unless it is ARP, IPv4 or IPv6 with the pod's own MAC and addresses, and speaks for none
-// but these by ARP or neighbour discovery; no router advertisement or redirect either. All pods are
-// elements of a few sets. Ports that it does not know may send anything.
+// The same for the table of the bridge family, of the same name. A packet from a pod's port is
+// dropped unless it is ARP, IPv4 or IPv6 with the pod's own MAC and addresses. ARP and neighbour
+// discovery may speak for no other address, and a router advertisement or redirect is dropped too.
+// All pods are elements of a few sets. Ports that the table does not know may send anything.
 std::string ReplaceGuardCommands(const std::string& bridge, const std::vector<PodIdentity>& pods);
 std::string IdentityCommands(const std::string& bridge, const char* verb, const PodIdentity& pod);
 

@@ -16,8 +16,9 @@
 
 namespace crisp::network {
 
-// The node's end of the built-in network: bridge, sysctls, the nftables table, veths. Made at its
-// first use. Not thread-safe: rtnetlink serialises anyway, so one caller at a time loses nothing.
+// The node's end of the built-in network: bridge, sysctls, nftables tables and veths. It is made at
+// its first use. Not thread-safe: rtnetlink serialises anyway, so one caller at a time loses
+// nothing.
 class HostSide {
  public:
   struct Options {
@@ -27,7 +28,7 @@ class HostSide {
     std::string state;  // the instance's directory, by which its bridge is known
     bool anti_spoofing = true;
   };
-  // What must exist, from the records.
+  // The things that must exist, according to the records.
   struct Wanted {
     std::vector<IpPrefix> subnets;        // the bridge has the first address of each
     std::vector<PortTarget> targets;      // host ports of attached pods
@@ -35,24 +36,24 @@ class HostSide {
     std::vector<PodIdentity> pods;        // all that have, or may have, a veth
   };
   // Opens its sockets in the calling thread's namespace and changes nothing. InvalidArgument for a
-  // bridge name that is no interface and nftables name.
+  // bridge name that cannot name an interface and an nftables table.
   static absl::StatusOr<std::unique_ptr<HostSide>> Create(const Options& options);
 
-  // FailedPrecondition when the bridge is there and another instance's.
+  // FailedPrecondition when the bridge exists and belongs to another instance.
   absl::Status CheckOwner();
-  // FailedPrecondition, saying whose, when some of a subnet is somebody else's on this host: looks
-  // at all routes.
+  // FailedPrecondition, with the owner, when another route or address of this host overlaps with a
+  // subnet. Looks at all routes.
   absl::Status CheckSubnets(const std::vector<IpPrefix>& subnets);
-  // The same for one address, which costs a look-up: what the host sends to it must reach the
+  // The same for one address, at the price of one look-up: packets of the host to it must go to the
   // bridge.
   absl::Status CheckRoute(const InterfaceAddress& address);
-  // What serves when nothing is configured.
+  // The networks to use when none is configured.
   absl::StatusOr<std::vector<IpPrefix>> FreeSubnets();
 
   bool ready() const { return ready_; }
   void Invalidate() { ready_ = false; }
-  // Makes the bridge, its addresses, the sysctls and the table as wanted; whatever of ours is there
-  // already is corrected. FailedPrecondition when the bridge's name belongs to something else.
+  // Makes the bridge, its addresses, the sysctls and the tables as wanted, and corrects what exists
+  // of them already. FailedPrecondition when the bridge's name belongs to something else.
   absl::Status Ensure(const Wanted& wanted);
 
   struct Pod {
@@ -60,24 +61,28 @@ class HostSide {
     int rtnl_fd = -1;
     Bandwidth bandwidth;
   };
-  // The veth pair, the pod's side, its bandwidth limits. Whatever it made is left on failure.
+  // Makes the veth pair, the pod's side and the bandwidth limits. A failure leaves what was made
+  // until then.
   absl::Status BuildPod(const PodRecord& record, const MacAddress& mac, const Pod& pod);
-  // For a pod that was built without host ports and gets some.
+  // Lets the bridge send a pod's packets back to it. For a pod that was built without host ports
+  // and gets some.
   absl::Status EnableHairpin(const PodRecord& record);
-  // Changes host ports; FailedPrecondition when the table is not as we think (then replace it).
+  // Changes host ports. FailedPrecondition when the table is not as this object knows it; replace
+  // it then.
   absl::Status ChangePorts(const char* verb, const std::vector<PortTarget>& targets);
 
-  // What the pod may send is known as long as it is recorded: before its veth is there, until that
-  // is gone. FailedPrecondition when the table is not as we think (then replace it).
+  // Allows the pod's port to send, from the pod's addresses alone. The port is in the table before
+  // its veth exists and until the veth is gone. FailedPrecondition when the table is not as this
+  // object knows it; replace it then.
   absl::Status Guard(const PodRecord& record);
   void Unguard(const PodRecord& record);
-  // False: somebody has removed one of our tables.
+  // False if something has removed one of our tables.
   bool HasTables();
 
-  // The veth and the IFB device; waits for the kernel. Absent ones are OK.
+  // Deletes the veth and the IFB device, and waits for the kernel. Absent ones are OK.
   absl::Status DeletePodLinks(const PodRecord& record);
   bool LinkExists(const std::string& name);
-  // Bridge, every port of it, and the tables; not those of another instance.
+  // Removes the bridge, its ports and the tables, but not those of another instance.
   absl::Status RemoveAll();
 
  private:
@@ -99,14 +104,15 @@ class HostSide {
   int mtu_ = 0;
 };
 
-// Where a pod's host ports lead: each port times each of the pod's addresses that it can have.
-// InvalidArgument for a host_ip of a family that the pod has no address in.
+// The destinations of a pod's host ports: each port with each of the pod's addresses that it can
+// have. InvalidArgument for a host_ip of a family in which the pod has no address.
 absl::StatusOr<std::vector<PortTarget>> TargetsOf(const PodRecord& record);
 
-// What the pod may send as: the recorded, and its link-local address if it has one.
+// The addresses from which the pod may send: the recorded ones, and its link-local address if it
+// has one.
 PodIdentity IdentityOf(const PodRecord& record);
 
-// 0a:58 and the IPv4 address (or a digest of the IPv6 one): when an address is used again, every
+// 0a:58 and the IPv4 address, or a digest of the IPv6 one. When an address is used again, every
 // neighbour cache that remembers it is right.
 MacAddress MacFor(const IpAddress& address);
 

@@ -13,10 +13,10 @@
 
 namespace crisp::network {
 
-// What the built-in network has made, or is about to make, for one pod.
+// Everything that the built-in network has made, or is about to make, for one pod.
 struct PodRecord {
   enum class State {
-    kAttaching,  // intent: some of it may exist
+    kAttaching,  // an intent: some of it may exist
     kAttached,
     kDetaching,  // undoing failed; it is tried again
     kDraining,   // host ports are gone; the addresses wait for the kernel to drop the veth
@@ -31,7 +31,7 @@ struct PodRecord {
   std::vector<InterfaceAddress> addresses;
   std::vector<HostPort> ports;
 
-  // Nobody detaches it: its addresses are free when the link is gone.
+  // True if nobody detaches it: its addresses are free when the link is gone.
   bool EndsWithItsLink() const { return state == State::kDraining || state == State::kPrepared; }
 };
 
@@ -48,7 +48,7 @@ class PodRecordStore {
   // The kubelet's pod CIDR; empty when it sent none since boot.
   absl::StatusOr<std::string> PodCidr();
   absl::Status SavePodCidr(const std::string& cidrs);
-  // The networks chosen where none is configured; empty: not yet.
+  // The networks that were chosen because none is configured; empty if none was chosen yet.
   absl::StatusOr<std::string> ChosenSubnets();
   absl::Status SaveChosenSubnets(const std::string& subnets);
   absl::Status Clear();

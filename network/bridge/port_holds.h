@@ -11,18 +11,18 @@
 
 namespace crisp::network {
 
-// Sockets that are bound to the host ports of pods and receive nothing: no pod gets a port that a
-// process of the node has, the daemon itself among them, and no process one that a pod has. What
-// the rules send to the pod never comes to them. They belong to the network namespace of the
-// calling thread. Not thread-safe.
+// Sockets that are bound to the host ports of pods and receive nothing, because the rules send the
+// packets to the pod. With them no pod gets a port that a process of the node has, the daemon
+// itself included, and no process gets a port that a pod has. They belong to the network namespace
+// of the calling thread. Not thread-safe.
 class PortHolds {
  public:
   // All or nothing. AlreadyExists, naming the port, when a process has one of them.
   absl::Status Hold(const std::string& pod_id, const std::vector<PortTarget>& targets);
-  // As many of them as nobody has. For a pod that has its ports since an earlier life of the
-  // daemon.
+  // Holds as many of them as are free. For a pod that has had its ports since an earlier life of
+  // the daemon.
   void HoldAgain(const std::string& pod_id, const std::vector<PortTarget>& targets);
-  // For somebody who keeps them open as long as the pod lives.
+  // Hands the sockets over to a caller that keeps them open as long as the pod lives.
   std::vector<UniqueFd> Take(const std::string& pod_id);
   void Release(const std::string& pod_id) { holds_.erase(pod_id); }
 

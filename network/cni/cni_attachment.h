@@ -15,11 +15,11 @@
 
 namespace crisp::network {
 
-// Everything that a DEL needs, whatever happens to the configuration directory, to the daemon, or
-// to the machine after the ADD.
+// Everything that a DEL needs. It must suffice whatever happens to the configuration directory, the
+// daemon or the machine after the ADD.
 struct CniAttachment {
   enum class State {
-    kAdding,  // intent: any part of the chain may have run
+    kAdding,  // an intent: any part of the chain may have run
     kAdded,
     kDeleting,  // DEL is due until it succeeds
   };
@@ -63,16 +63,18 @@ class CniRunner {
   // NotFound naming the first plugin that no directory has.
   absl::Status CheckPlugins(const CniConfig& config) const;
 
-  // The chain in order. Unavailable, with the plugin's own words, when one fails or prints
-  // nonsense; the plugins before it are not undone.
+  // Runs the chain in order. Unavailable, with the plugin's own words, when a plugin fails or
+  // prints something that is not a result. The plugins before it are not undone.
   absl::StatusOr<Json> Add(const CniAttachment& attachment,
                            const CniConfig& config,
                            const Cancel& cancel) const;
-  // The chain backwards, up to the first failure. `netns_path` is empty when the namespace is gone.
+  // Runs the chain backwards, up to the first failure. `netns_path` is empty when the namespace is
+  // gone.
   absl::Status Del(const CniAttachment& attachment,
                    const std::string& netns_path,
                    const Cancel& cancel) const;
-  // Spec 1.1. Unavailable when a plugin says that it cannot serve an ADD.
+  // Asks the plugins for their STATUS (spec 1.1). Unavailable when one says that it cannot serve an
+  // ADD.
   absl::Status CheckStatus(const CniConfig& config, const Cancel& cancel) const;
   absl::Status CollectGarbage(const CniConfig& config,
                               const std::vector<std::string>& valid_pods,

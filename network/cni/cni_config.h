@@ -40,14 +40,15 @@ struct CniConfigFile {
 // The first .conf, .conflist or .json file of the directory by name. NotFound when there is none.
 absl::StatusOr<CniConfigFile> FindCniConfig(const std::string& directory);
 
-// What a plugin reads on stdin: its object with the network's name and version, the capability
-// arguments that it declares (`capability_args` by capability), and the result before it.
+// The text that a plugin reads on stdin: its object with the network's name and version, the
+// capability arguments that it declares (`capability_args` by capability), and the result of the
+// plugin before it.
 std::string CniInput(const CniConfig& config,
                      const CniPlugin& plugin,
                      const Json& capability_args,
                      const Json* previous_result);
 
-// What the runtime needs from a plugin's result.
+// The part of a plugin's result that the runtime needs.
 struct CniResult {
   Json json;
   std::vector<std::string> addresses;        // of the pod's interface, without prefix length

@@ -24,13 +24,15 @@
 
 namespace crisp::network {
 
-// Pods whose network is made by CNI plugins. Thread-safe: pods in parallel, the operations of one
-// pod one after another. A pod is recorded, with the configuration's bytes, before the first plugin
-// runs, and until a DEL with those bytes has succeeded; one background thread sees to that.
+// Pods whose network is made by CNI plugins. Thread-safe: it serves pods in parallel, and the
+// operations of one pod one after another. A pod is recorded, with the bytes of the configuration,
+// before the first plugin runs. The record stays until a DEL with those bytes has succeeded; one
+// background thread tries until it does.
 class CniNetwork {
  public:
   static absl::StatusOr<std::unique_ptr<CniNetwork>> Create(const NetworkOptions& options);
-  // Ends the background thread; a plugin that it runs is killed, and run again in the next life.
+  // Ends the background thread. A plugin that it runs is killed, and runs again in the daemon's
+  // next life.
   ~CniNetwork();
 
   // The configuration in force; looks at the directory each time, parses on change. NotFound when
@@ -43,10 +45,10 @@ class CniNetwork {
                                     const Cancel& cancel);
   absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel);
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
-  // DELs in the background what is not live or is of an earlier boot; then GC where the plugins
-  // know it.
+  // Runs DEL in the background for every pod that is not live or is of an earlier boot, and then GC
+  // if the plugins know it.
   void Reconcile(const absl::flat_hash_set<std::string>& live);
-  // DELs every recorded pod now; the first failure, after trying them all.
+  // Runs DEL for every recorded pod now. Returns the first failure after it has tried all of them.
   absl::Status Reset();
   void BeginRemoval();
   std::vector<std::string> LeftBehind() const;
@@ -69,13 +71,13 @@ class CniNetwork {
     absl::Time asked_at = absl::InfinitePast();
     absl::Status status;
   };
-  // While it lives, its maker is the only one to operate on the pod. When it ends with a DEL still
-  // due, that is tried again in the background, later each time.
+  // While it lives, its maker alone operates on the pod. If a DEL is still due when it ends, the
+  // background thread tries that again, later each time.
   class Turn {
    public:
     Turn(CniNetwork* network, absl::string_view pod_id);
     ~Turn();
-    // What was recorded when the turn began; nullptr: nothing.
+    // The pod's record of when the turn began; nullptr if it had none.
     const CniAttachment* known() const { return known_ ? &*known_ : nullptr; }
 
    private:
@@ -88,7 +90,7 @@ class CniNetwork {
   // Runs DEL and, when it succeeds, forgets the pod.
   absl::Status Delete(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
   absl::Status Forget(const std::string& pod_id);
-  // The one try of a removal; what is left is remembered, the pod is forgotten.
+  // The only try of a removal. What is left is remembered, and the pod is forgotten.
   absl::Status DeleteFinally(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
   absl::Status Put(const CniAttachment& attachment);
   void Background();

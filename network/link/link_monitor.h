@@ -19,7 +19,8 @@ class LinkMonitor {
   struct Callbacks {
     // A link is gone. On the monitor's thread.
     std::function<void(const std::string& name)> on_gone;
-    // Look for yourself: at the start, after lost events, after Wake(), and once each `period`.
+    // Called when the receiver should look for itself: at the start, after lost events, after
+    // Wake(), and once each `period`.
     std::function<void()> sweep;
   };
   static absl::StatusOr<std::unique_ptr<LinkMonitor>> Start(Callbacks callbacks,
@@ -39,7 +40,7 @@ class LinkMonitor {
         events_(std::move(events)),
         wake_(std::move(wake)) {}
   void Run();
-  // False: events were lost.
+  // False if events were lost.
   bool ReadEvents();
 
   Callbacks callbacks_;

@@ -16,7 +16,7 @@
 
 namespace crisp::network {
 
-// Without it, IPv6 addresses and sysctls are refused. Looked up once.
+// False if the kernel refuses IPv6 addresses and sysctls. Looked up once.
 bool KernelHasIpv6();
 
 using MacAddress = std::array<uint8_t, 6>;
@@ -30,7 +30,7 @@ struct Link {
   int mtu = 0;
   bool up = false;
   std::string mac;
-  std::string alias;           // what somebody has noted of it
+  std::string alias;           // a note that an administrator or program has put on it
   InterfaceCounters counters;  // as this end sees them
 };
 
@@ -57,7 +57,7 @@ absl::Status DeleteLink(int fd, const std::string& name);
 // A bridge with a MAC address of its own (it would otherwise change with its ports), up, without
 // multicast snooping. AlreadyExists when the name is taken.
 absl::Status CreateBridge(int fd, const std::string& name, const MacAddress& mac, int mtu);
-// Of one link, or of all.
+// The addresses of one link, or of all (0).
 absl::StatusOr<std::vector<InterfaceAddress>> ListAddresses(int fd, int link_index = 0);
 // Adds and removes in one send. IPv6 addresses skip duplicate address detection.
 absl::Status ChangeAddresses(int fd,
@@ -76,14 +76,14 @@ struct VethRequest {
   MacAddress pod_mac{};
   bool hairpin = false;  // the bridge may send a pod's packet back to it
 };
-// One send: the pair with its pod end born in the pod's namespace, the host end up and in the
-// bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
+// Makes the pair in one send: the pod end appears in the pod's namespace, the host end is up and in
+// the bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
 absl::Status CreateVeth(int fd, const VethRequest& request);
 absl::Status SetAlias(int fd, int link_index, const std::string& alias);
-// Of a port of a bridge.
+// Lets the bridge send a packet back through the port that it came from.
 absl::Status EnableHairpin(int fd, const std::string& port);
 
-// What an IPv6 pod with that MAC has besides its own.
+// The link-local address of an IPv6 pod with that MAC.
 InterfaceAddress LinkLocal(const MacAddress& mac);
 
 struct PodSideRequest {
@@ -92,9 +92,9 @@ struct PodSideRequest {
   std::vector<InterfaceAddress> addresses;
   std::vector<IpAddress> gateways;  // one default route each
 };
-// In the pod's namespace: lo and the interface up, addresses, default routes. An IPv6 pod gets its
-// link-local address from the MAC without duplicate address detection, which would take a second;
-// any other has none.
+// Brings lo and the interface up in the pod's namespace, with addresses and default routes. An IPv6
+// pod gets its link-local address from the MAC without duplicate address detection, which would
+// take a second. Any other pod has no link-local address.
 absl::Status ConfigurePodSide(int rtnl_fd, const PodSideRequest& request);
 absl::Status BringLoopbackUp(int rtnl_fd);
 

@@ -9,22 +9,22 @@
 
 namespace crisp::network {
 
-// What a pod's network is asked for, and what it answers: values.
+// The request for a pod's network, and its answer: values.
 
 enum class Protocol { kTcp, kUdp, kSctp };
 
 struct PortMapping {
   Protocol protocol = Protocol::kTcp;
   uint16_t container_port = 0;
-  uint16_t host_port = 0;  // 0: not published
-  std::string host_ip;     // empty: all addresses
+  uint16_t host_port = 0;  // 0 if not published
+  std::string host_ip;     // empty for all addresses
 };
 
 // The annotations that limit a pod's bandwidth.
 constexpr char kIngressBandwidth[] = "kubernetes.io/ingress-bandwidth";
 constexpr char kEgressBandwidth[] = "kubernetes.io/egress-bandwidth";
 
-// Names, with dots or slashes between their parts, and values.
+// Pairs of a name, with dots or slashes between its parts, and a value.
 using Sysctls = std::vector<std::pair<std::string, std::string>>;
 
 struct AttachRequest {
@@ -42,7 +42,7 @@ struct AttachRequest {
   std::vector<std::string> dns_searches;
   std::vector<std::string> dns_options;
   std::string cgroup_parent;
-  Sysctls sysctls;       // net.* ones, set when the interface and its addresses are there
+  Sysctls sysctls;       // those of net.*; set when the interface and its addresses exist
   std::string prepared;  // the key, if Prepare() has been at work in this namespace
 };
 

@@ -21,7 +21,7 @@ struct Bandwidth {
   bool limited() const { return ingress != 0 || egress != 0; }
 };
 
-// From the annotations kubernetes.io/ingress-bandwidth and kubernetes.io/egress-bandwidth.
+// The limits of the annotations kubernetes.io/ingress-bandwidth and kubernetes.io/egress-bandwidth.
 // InvalidArgument outside Kubernetes' own range of 1k to 1P.
 absl::StatusOr<Bandwidth> BandwidthOf(const std::map<std::string, std::string>& annotations);
 

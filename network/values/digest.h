@@ -7,7 +7,7 @@
 
 namespace crisp::network {
 
-// FNV-1a: the same in every process and version, which names in the kernel must be. Not for
+// FNV-1a. It is the same in every process and version, as names in the kernel must be. Not for
 // secrets.
 constexpr uint64_t Digest64(absl::string_view bytes) {
   uint64_t hash = 0xcbf29ce484222325;

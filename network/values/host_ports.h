@@ -23,24 +23,24 @@ struct HostPort {
   Protocol protocol = Protocol::kTcp;
   uint16_t host_port = 0;
   uint16_t container_port = 0;
-  // nullopt: on every address of both families. 0.0.0.0 or ::: on every one of that family.
+  // nullopt stands for every address of both families, 0.0.0.0 or :: for every one of that family.
   std::optional<IpAddress> host_ip;
 
-  // Whether both would take the same packet.
+  // True if both would take the same packet.
   bool Collides(const HostPort& other) const;
   std::string ToString() const;  // "tcp 127.0.0.1:8080"
   bool operator==(const HostPort&) const = default;
 };
 
-// The published ones of a pod's mappings (host_port 0 is none), without repetitions.
-// InvalidArgument for a malformed host_ip, container port 0, one host port given to two container
-// ports, or more than 4096 mappings.
+// The published ports of a pod's mappings (host_port 0 is not published), without repetitions.
+// InvalidArgument for a malformed host_ip, for container port 0, for one host port given to two
+// container ports, and for more than 4096 mappings.
 absl::StatusOr<std::vector<HostPort>> CheckHostPorts(const std::vector<PortMapping>& mappings);
 
-// Who owns which host port. Not thread-safe.
+// The owner of each host port. Not thread-safe.
 class HostPortOwners {
  public:
-  // All or nothing. AlreadyExists naming the owner when another pod has one of them.
+  // Claims all of them or none. AlreadyExists, naming the owner, when another pod has one of them.
   absl::Status Claim(const std::string& pod_id,
                      const std::string& pod_name,
                      const std::vector<HostPort>& ports);

@@ -16,7 +16,7 @@ class IpAddress {
  public:
   IpAddress() = default;  // 0.0.0.0
 
-  // "10.0.0.1" or "fd00::1", nothing around it, no zone. InvalidArgument otherwise.
+  // Parses "10.0.0.1" or "fd00::1", with nothing around it and no zone. InvalidArgument otherwise.
   static absl::StatusOr<IpAddress> Parse(absl::string_view text);
   // `size` must be 4 or 16; InvalidArgument otherwise.
   static absl::StatusOr<IpAddress> FromBytes(const void* bytes, size_t size);
@@ -51,14 +51,14 @@ struct IpPrefix {
   IpAddress address;
   int length = 0;
 
-  // "10.88.0.0/16". Host bits are cleared. InvalidArgument when malformed.
+  // Parses "10.88.0.0/16". Host bits are cleared. InvalidArgument when malformed.
   static absl::StatusOr<IpPrefix> Parse(absl::string_view text);
   bool Contains(const IpAddress& other) const;
   std::string ToString() const;
   auto operator<=>(const IpPrefix&) const = default;
 };
 
-// "10.1.0.0/24,fd00:1::/64": one prefix, or one of each family. InvalidArgument otherwise.
+// Parses "10.1.0.0/24,fd00:1::/64": one prefix, or one of each family. InvalidArgument otherwise.
 absl::StatusOr<std::vector<IpPrefix>> ParsePrefixList(absl::string_view text);
 absl::StatusOr<std::vector<IpPrefix>> ParsePrefixes(const std::vector<std::string>& texts);
 

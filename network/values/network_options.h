@@ -7,28 +7,30 @@
 
 namespace crisp::network {
 
-// The section `network` of the configuration is this and what the daemon adds to it: its defaults
-// are the configuration's.
+// The section `network` of the configuration, and what the daemon adds to it. The defaults here are
+// the configuration's.
 struct NetworkOptions {
-  // Durable: CNI attachments (undone even after a reboot), e.g. /var/lib/crisp/network.
+  // A durable folder for CNI attachments, which are undone even after a reboot: e.g.
+  // /var/lib/crisp/network.
   std::string root;
   std::string state;  // tmpfs: leases of the built-in network, e.g. /run/crisp/network
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/lib/cni"};
   // The built-in network's bridge. It also names the nftables table: several instances differ here.
   std::string bridge_name = "crisp0";
-  // At most one of each family; none: the first of a few of our own that overlap with no route of
-  // the host.
+  // At most one of each family. If there is none, the first of a few of our own serves that
+  // overlaps with no route of the host.
   std::vector<std::string> subnets;
   bool subnets_from_kubelet = true;  // UpdateRuntimeConfig's pod CIDR replaces them
   bool masquerade = true;
   int64_t mtu = 0;  // 0: that of the host's default route, else 1500
-  // TCP ports that the daemon itself listens on, or will: no pod gets one of them.
+  // TCP ports on which the daemon itself listens, or will listen. No pod gets one of them.
   std::vector<uint16_t> own_ports;
-  // What a pod sends must come from its own MAC and addresses, and speak for no others.
+  // Drops what a pod sends if it comes from, or speaks for, another MAC or address than the pod's
+  // own.
   bool anti_spoofing = true;
-  // When the built-in network serves: while there is no CNI configuration, whether there is or not,
-  // or not at all, so that pods wait for one.
+  // When the built-in network serves: while there is no CNI configuration; always; or never, so
+  // that pods wait for a CNI configuration.
   enum class Builtin { kAuto, kAlways, kNever };
   Builtin serves = Builtin::kAuto;
 };

@@ -15,8 +15,8 @@
 namespace crisp::streaming {
 
 // Lets coroutines of one strand wait for a change that another coroutine of the same strand makes.
-// It remembers nothing: look at the state, wait, look again. Not thread-safe. Whoever waits keeps
-// the event's owner alive.
+// The event remembers nothing: look at the state, wait, look again. Not thread-safe. A coroutine
+// that waits keeps the event's owner alive.
 class AsyncEvent {
  public:
   explicit AsyncEvent(const boost::asio::any_io_executor& strand) : timer_(strand) {
@@ -28,14 +28,15 @@ class AsyncEvent {
     co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 
-  // The same with a limit. For events that only one coroutine waits for: it wakes the others.
+  // The same with a limit of time. Only for an event with one waiting coroutine, because the limit
+  // wakes the others too.
   boost::asio::awaitable<void> WaitFor(std::chrono::steady_clock::duration limit) {
     timer_.expires_after(limit);
     co_await Wait();
     timer_.expires_at(std::chrono::steady_clock::time_point::max());
   }
 
-  // Wakes everyone who waits now.
+  // Wakes every coroutine that waits now.
   void Notify() { timer_.cancel(); }
 
  private:

@@ -24,11 +24,11 @@ class ByteSocket {
   virtual boost::asio::awaitable<absl::StatusOr<size_t>> ReadSome(char* data, size_t size) = 0;
   // Writes everything. Unavailable as above.
   virtual boost::asio::awaitable<absl::Status> Write(const char* data, size_t size) = 0;
-  // Tells the peer that nothing more comes. Errors do not matter: the end is near anyway.
+  // Tells the peer that nothing more comes. Errors do not matter, because the connection ends soon.
   virtual boost::asio::awaitable<void> ShutdownWrite() = 0;
-  // Closes the descriptor; what is under way fails.
+  // Closes the descriptor. Reads and writes under way fail.
   virtual void Abort() = 0;
-  // True if the peer has hung up. For the time when back-pressure keeps anything from being read.
+  // True if the peer has hung up. Needed while back-pressure keeps anything from being read.
   virtual bool PeerGone() const = 0;
 };
 

@@ -74,16 +74,16 @@ class ClientConnection {
   virtual const ProtocolTraits& traits() const = 0;
 
   // The next stream that the client opened. An error says that the connection ended, and why:
-  // Cancelled when the client closed it or this side called Close()/Abort(), Unavailable when it
+  // Cancelled when the client closed it or this side called Close() or Abort(), Unavailable when it
   // broke, DeadlineExceeded when it was idle for too long, InvalidArgument when the client broke
-  // the protocol. A WebSocket yields its fixed channels at once, then waits for the end. So a
+  // the protocol. A WebSocket gives its fixed channels at once, and then waits for the end. So a
   // session that has all of its streams calls it once more to learn of the client's departure. One
   // call at a time.
   virtual asio::awaitable<absl::StatusOr<std::shared_ptr<ClientStream>>> Accept() = 0;
 
-  // Lets what was written reach the socket, closes in the protocol's way and then the socket. Takes
-  // at most a few seconds, whatever the client does. Pending calls fail. The server calls it when
-  // the handler returned and did not.
+  // Lets what was written reach the socket, then closes the connection in the protocol's way, then
+  // the socket. Takes at most a few seconds, whatever the client does. Pending calls fail. The
+  // server calls it when a handler has returned and has not called it.
   virtual asio::awaitable<void> Close() = 0;
 
   // Closes the socket at once. Pending calls fail. Idempotent.

@@ -28,13 +28,13 @@ class Transport : public ByteSocket {
   using Callback = std::function<void(boost::system::error_code, size_t)>;
 
   static std::unique_ptr<Transport> Plain(boost::asio::ip::tcp::socket socket);
-  // Handshake() must come before everything else.
+  // A connection with TLS. Handshake() must come before everything else.
   static std::unique_ptr<Transport> Tls(boost::asio::ip::tcp::socket socket,
                                         std::shared_ptr<boost::asio::ssl::context> context);
 
   // The server's side of the TLS handshake; OK at once without TLS.
   virtual boost::asio::awaitable<absl::Status> Handshake() = 0;
-  // When a byte last came or went.
+  // The time at which a byte last came or went.
   absl::Time last_activity() const { return last_activity_; }
 
   executor_type get_executor() { return executor(); }
@@ -52,8 +52,8 @@ class Transport : public ByteSocket {
   void Touch();
 
  private:
-  // One buffer as it is; several copied into one, so that a frame's header and payload leave in one
-  // packet.
+  // Writes one buffer as it is. Several are copied into one, so that a frame's header and payload
+  // leave in one packet.
   template <typename Buffers>
   boost::asio::const_buffer Flatten(const Buffers& buffers);
 
@@ -111,7 +111,7 @@ boost::asio::const_buffer Transport::Flatten(const Buffers& buffers) {
   return boost::asio::buffer(flat_);
 }
 
-// What Beast's WebSocket does with the stream below it when it has closed.
+// Beast's WebSocket calls this on the stream below it when it has closed.
 void beast_close_socket(Transport& transport);
 void teardown(boost::beast::role_type, Transport& transport, boost::system::error_code& error);
 template <typename Handler>

@@ -6,7 +6,7 @@
 
 namespace crisp::streaming {
 
-// What the server needs of a connection beyond what sessions see.
+// A connection as the server sees it. Sessions see a ClientConnection only.
 class UpgradedConnection : public ClientConnection {
  public:
   // Starts the connection's reading and writing. Once.

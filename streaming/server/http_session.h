@@ -19,7 +19,8 @@ namespace crisp::streaming {
 // on its strand. It is over, with every coroutine ended and the socket closed, when Run() returns.
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  // Asked once the client has shown its token; an error is its 503, and the token stays good.
+  // Decides whether a client that has shown its token is served. The client gets an error as a 503,
+  // and its token stays good.
   using Admit = std::function<absl::Status(const HttpSession&, const SessionRequest&)>;
 
   // `options`, `tokens`, `handler` and `admit` must outlive it.

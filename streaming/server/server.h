@@ -29,9 +29,9 @@ class Server {
   // unused.
   virtual absl::StatusOr<std::string> Prepare(SessionRequest request) = 0;
 
-  // The port that it listens on.
+  // The port on which it listens.
   virtual int port() const = 0;
-  // Connections being served.
+  // The number of connections that are being served.
   virtual size_t connections() const = 0;
 };
 

@@ -14,22 +14,22 @@
 
 namespace crisp::streaming {
 
-// The keys that the server shows: from files, read again when one of them changes, or of our own
-// making. TLS 1.2 and later. Thread-safe.
+// The keys that the server shows. They come from files, which are read again when one of them
+// changes, or are made here. TLS 1.2 and later. Thread-safe.
 class TlsKeys {
  public:
   using Context = std::shared_ptr<boost::asio::ssl::context>;
 
-  // `names`: the host names and addresses for a certificate of our own. InvalidArgument for a
-  // certificate without its key, or files that hold no matching pair; NotFound and other errors for
-  // files that cannot be read.
+  // `names` are the host names and addresses for a certificate of our own. InvalidArgument for a
+  // certificate without its key, and for files that hold no matching pair. NotFound and other
+  // errors for files that cannot be read.
   static absl::StatusOr<std::unique_ptr<TlsKeys>> Load(TlsOptions options,
                                                        std::vector<std::string> names,
                                                        absl::Time now);
 
-  // For the next connection; those that have one keep it. Looks at the files at most once a second.
-  // When their new contents are unusable, the old keys stay, and the log says why. A certificate of
-  // our own is made anew a month before it expires.
+  // The keys for the next connection; a connection keeps those that it has. Looks at the files at
+  // most once a second. When their new contents are unusable, the old keys stay, and the log says
+  // why. A certificate of our own is made anew a month before it expires.
   Context Get(absl::Time now);
 
  private:
@@ -37,7 +37,7 @@ class TlsKeys {
       : options_(std::move(options)), names_(std::move(names)) {}
   absl::Status Renew(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Stale(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What changes when a file does: inode, size and modification time of each.
+  // Inode, size and modification time of each file. It differs after a file has changed.
   std::string Fingerprint() const;
 
   const TlsOptions options_;

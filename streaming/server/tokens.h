@@ -17,7 +17,7 @@
 namespace crisp::streaming {
 
 // The requests whose URL was handed out and not used yet. A token is 128 random bits as 22
-// base64url characters: whoever knows one may use it, so it cannot be guessed, works once, and
+// base64url characters. Anybody who knows one may use it, so it cannot be guessed, works once, and
 // only for a while. Thread-safe.
 class Tokens {
  public:
@@ -26,13 +26,14 @@ class Tokens {
   // Remembers `request` from `now` on. ResourceExhausted when `cap` requests are waiting.
   absl::StatusOr<std::string> Add(SessionRequest request, absl::Time now);
 
-  // Takes the request back out; nothing when the token is unknown, spent, expired, or stands for
-  // another kind of request (then it stays).
+  // Takes the request back out. nullopt if the token is unknown, spent or expired, or stands for
+  // another kind of request (it stays then).
   std::optional<SessionRequest> Take(absl::string_view token,
                                      SessionRequest::Kind kind,
                                      absl::Time now);
 
-  // The same, but it stays, for another try, when `admit` refuses the request: then the error.
+  // The same, unless `admit` refuses the request. Then the request stays for another try, and the
+  // error is returned.
   absl::StatusOr<std::optional<SessionRequest>> TakeIf(
       absl::string_view token,
       SessionRequest::Kind kind,
@@ -53,7 +54,7 @@ class Tokens {
   const size_t cap_;
   mutable absl::Mutex mutex_;
   std::list<Entry> by_age_
-      ABSL_GUARDED_BY(mutex_);  // all live equally long: the oldest is in front
+      ABSL_GUARDED_BY(mutex_);  // all live equally long, so the oldest is in front
   absl::flat_hash_map<std::string, std::list<Entry>::iterator> by_token_ ABSL_GUARDED_BY(mutex_);
 };
 

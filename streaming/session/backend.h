@@ -13,7 +13,7 @@
 
 namespace crisp::streaming {
 
-// The other side's ends of a session's stdio; borrowed during the call. -1: none.
+// The other side's ends of a session's stdio, borrowed during the call. -1 stands for none.
 struct SessionStdio {
   int stdin_fd = -1;
   int stdout_fd = -1;
@@ -25,9 +25,9 @@ struct SessionStdio {
 class Process {
  public:
   virtual ~Process() = default;
-  // Readable for good once the process has ended. Owned by this object.
+  // A descriptor that is readable for good once the process has ended. Owned by this object.
   virtual int exited_fd() const = 0;
-  // Set once it has; 128 + signal when a signal ended it.
+  // Set once it has ended; 128 + signal if a signal ended it.
   virtual std::optional<int> exit_code() const = 0;
   // Blocks. FailedPrecondition without a terminal.
   virtual absl::Status Resize(uint16_t rows, uint16_t columns) = 0;
@@ -35,7 +35,7 @@ class Process {
   virtual absl::Status Kill() = 0;
 };
 
-// What sessions ask of the container runtime. Thread-safe. Every call may block, and is made on a
+// The container runtime, as sessions need it. Thread-safe. Every call may block, and is made on a
 // thread that may. The process must not die of SIGPIPE.
 class Backend {
  public:
@@ -53,7 +53,7 @@ class Backend {
   // end to be known. ResourceExhausted if the container goes on: then the client took its output
   // too slowly.
   virtual absl::Status WhyDetached(const std::string& container_id) = 0;
-  // Of the container's own terminal.
+  // Changes the size of the container's own terminal.
   virtual absl::Status ResizeContainer(const std::string& container_id,
                                        uint16_t rows,
                                        uint16_t columns) = 0;

@@ -15,8 +15,8 @@ namespace crisp::streaming {
 
 namespace asio = boost::asio;
 
-// What one coroutine of a strand waits on until others of the same strand have changed some state.
-// Not thread-safe: every call on the strand. One waiter at a time.
+// Lets one coroutine of a strand wait until others of the same strand have changed some state. Not
+// thread-safe: every call is made on the strand. One waiter at a time.
 class Condition {
  public:
   explicit Condition(const asio::any_io_executor& executor) : timer_(executor) {}

@@ -17,9 +17,9 @@
 
 namespace crisp::streaming {
 
-// What exec and attach have in common. All functions run on the client's strand.
+// The common parts of exec and attach. All functions run on the client's strand.
 
-// The client's streams; null where none was asked for.
+// The client's streams. One that was not asked for is null.
 struct ProcessStreams {
   std::shared_ptr<ClientStream> in, out, err, error, resize;
 };
@@ -53,8 +53,8 @@ struct StdioEnds {
   };
   Three ours, theirs;
 };
-// With `relayed`, stdin is a socket pair, whose other side's departure we can see; otherwise it is
-// a pipe, which is what programs expect of their stdin.
+// With `relayed`, stdin is a socket pair, so that the departure of the other side shows. Otherwise
+// it is a pipe, as programs expect of their stdin.
 absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, bool relayed);
 
 }  // namespace crisp::streaming

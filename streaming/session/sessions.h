@@ -10,18 +10,19 @@
 namespace crisp::streaming {
 
 struct SessionOptions {
-  // How long a client may take to open the streams that it asked for.
+  // The longest time in which a client must open the streams that it asked for.
   absl::Duration creation_timeout = absl::Seconds(30);
   // Pairs of streams that one port-forward connection may have open at a time.
   size_t pair_cap = 1024;
 };
 
-// What runs on upgraded connections: one coroutine of the connection's strand for each, which
-// returns when everything that it made is gone. The client's departure ends an exec's processes,
-// all of them; an attached container goes on.
+// The sessions on upgraded connections. Each is one coroutine on the connection's strand, which
+// returns when everything that it made is gone. When its client leaves, an exec session ends all
+// processes that it started; an attached container goes on.
 class Sessions {
  public:
-  // All must outlive the sessions, which must outlive the server that calls handler().
+  // The arguments must outlive the sessions, and the sessions must outlive the server that calls
+  // handler().
   Sessions(Backend& backend, metrics::Registry& metrics, SessionOptions options = {})
       : backend_(backend), metrics_(metrics), options_(options) {}
 

@@ -11,11 +11,12 @@
 
 namespace crisp::streaming {
 
-// Coroutines that run beside the one that started them, on the same strand, and that it waits for
-// before it returns: so nothing of a session is left when its handler has. Not thread-safe.
+// Coroutines that run beside the one that started them, on the same strand. It waits for them
+// before it returns, so nothing of a session is left when its handler has returned. Not
+// thread-safe.
 class Tasks {
  public:
-  // `on_throw` is called when a task threw, which only running out of memory makes one do.
+  // `on_throw` is called when a task threw. Only a lack of memory makes one throw.
   Tasks(asio::any_io_executor executor, std::function<void()> on_throw)
       : executor_(std::move(executor)), state_(std::make_shared<State>(executor_)) {
     state_->on_throw = std::move(on_throw);

@@ -23,12 +23,13 @@ namespace crisp::streaming {
 class Workers {
  public:
   explicit Workers(int most = 128) : most_(most) {}
-  // Does what is queued first. Nothing may be posted any more.
+  // Does what is queued, and then ends the threads. Nothing may be posted any more.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // RESOURCE_EXHAUSTED, and `work` never runs, when there is no thread and none to be had.
+  // Runs `work` on a worker. ResourceExhausted if there is no thread and none can be made; `work`
+  // never runs then.
   absl::Status Post(std::function<void()> work);
   int threads() const;
 
@@ -43,10 +44,10 @@ class Workers {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Runs `work` on a worker and returns what it returned, on the caller's executor; the error of
-// Workers::Post when it cannot run. `work` that was begun always runs to its end, and the worker
-// has nothing of the executor any more when this returns: so the loop may end as soon as its
-// coroutines have.
+// Runs `work` on a worker and returns its result on the caller's executor, or the error of
+// Workers::Post when it cannot run. `work` that was begun always runs to its end. When this
+// returns, the worker holds nothing of the executor, so the loop may end as soon as its coroutines
+// have ended.
 template <typename T>
 asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
   struct State {
@@ -72,7 +73,7 @@ asio::awaitable<T> RunBlocking(Workers& workers, std::function<T()> work) {
   });
   if (!posted.ok()) co_return T(posted);
   co_await state.changed.Wait([&] { return state.done; });
-  // The post may have come here before it returned to the worker.
+  // The post may have come here before it has returned to the worker.
   state.posting.lock();
   state.posting.unlock();
   co_return std::move(*state.result);

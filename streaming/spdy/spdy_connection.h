@@ -18,10 +18,10 @@ class SpdyStream;
 
 // The server's side of SPDY/3.1. Every stream that the client opens is answered at once.
 //
-// Flow control: this side tells the client what it consumed, per stream and for the connection, and
+// Flow control: this side tells the client what it consumed, per stream and for the connection. It
 // obeys the windows of a client that sends any. Kubernetes' clients do neither: they ignore what
 // they get, send no windows, and would never open ours. So until a client shows that it counts,
-// only the socket limits what it is sent; and what a client sends beyond its window is taken, up to
+// only the socket limits what it is sent. What a client sends beyond its window is taken, up to
 // kMostBuffered for the connection, where reading pauses.
 class SpdyConnection : public UpgradedConnection,
                        public std::enable_shared_from_this<SpdyConnection> {
@@ -31,7 +31,7 @@ class SpdyConnection : public UpgradedConnection,
   static constexpr size_t kMostQueued = 64 << 10;    // data accepted from Write() and not sent
   static constexpr size_t kMostAnswers = 256 << 10;  // queued in all; answers to frames count here
 
-  // `early`: bytes that came with the HTTP request.
+  // `early` are bytes that came with the HTTP request.
   SpdyConnection(std::shared_ptr<ByteSocket> socket, ProtocolTraits traits, std::string early);
 
   void Start() override;
@@ -56,7 +56,8 @@ class SpdyConnection : public UpgradedConnection,
   void HandleSettings(const SpdyFrame& frame);
   bool MustPauseReading() const;
 
-  // Ends everything that the session sees; OK is no reason. The first reason stays.
+  // Ends everything that the session sees, with a reason, which must not be OK. The first reason
+  // stays.
   void End(absl::Status why);
   bool ended() const { return !end_.ok(); }
   void Forget(uint32_t stream_id);  // a stream is closed on both sides
@@ -111,7 +112,7 @@ class SpdyStream : public ClientStream, public std::enable_shared_from_this<Spdy
   void Receive(absl::string_view data);
   void FinishRead();
   void ForgetIfClosed();
-  // Drops what was received and ends both directions, without telling the client.
+  // Drops what was received and ends both directions, without a word to the client.
   void Drop();
 
   const std::shared_ptr<SpdyConnection> connection_;
@@ -123,7 +124,7 @@ class SpdyStream : public ClientStream, public std::enable_shared_from_this<Spdy
   int64_t send_window_;
   size_t unreported_ = 0;
   std::string buffer_;
-  size_t position_ = 0;  // of buffer_: what the session has read
+  size_t position_ = 0;  // in buffer_: what the session has read
   AsyncEvent read_event_, write_event_;
 };
 

@@ -72,7 +72,7 @@ class ChannelConnection : public UpgradedConnection,
   bool write_done_ = false;
   bool goodbye_done_ = true;  // false while the closing handshake goes on
   AsyncEvent accept_event_, out_event_, resume_event_, done_event_;
-  std::vector<std::shared_ptr<Channel>> channels_;  // by number; null where there is none
+  std::vector<std::shared_ptr<Channel>> channels_;  // by number; null if there is none
   std::deque<std::shared_ptr<Channel>> incoming_;
   size_t buffered_ = 0;
   std::deque<std::string> out_;  // messages for the writer

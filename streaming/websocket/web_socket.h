@@ -17,11 +17,11 @@
 
 namespace crisp::streaming {
 
-// The server's side of a WebSocket (RFC 6455), through Beast. Pings are answered while somebody
-// reads. All calls on executor(); at most one read and one write at a time.
+// The server's side of a WebSocket (RFC 6455), through Beast. It answers pings while a read is
+// under way. All calls are made on executor(), at most one read and one write at a time.
 class WebSocket {
  public:
-  // A message may be this long; a longer one ends the connection.
+  // The greatest length of a message. A longer one ends the connection.
   static constexpr size_t kMaxMessage = 1 << 20;
 
   using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
@@ -30,14 +30,14 @@ class WebSocket {
 
   boost::asio::any_io_executor executor() { return transport_->executor(); }
   // Answers the upgrade, with this sub-protocol unless it is empty. InvalidArgument for a request
-  // that is no WebSocket handshake (it was answered 400), Unavailable when the connection broke.
+  // that is not a WebSocket handshake (it was answered 400), Unavailable when the connection broke.
   boost::asio::awaitable<absl::Status> Accept(const UpgradeRequest& request,
                                               const std::string& protocol);
   // The next message; the view is good until the next call. Cancelled when the client closed,
   // InvalidArgument when it broke the protocol, Unavailable when the connection broke.
   boost::asio::awaitable<absl::StatusOr<absl::string_view>> Read();
   boost::asio::awaitable<absl::Status> Write(bool text, const char* data, size_t size);
-  // Sends a close frame and waits for the client's; without a limit of time: Abort() ends it.
+  // Sends a close frame and waits for the client's. It has no limit of time: Abort() ends it.
   boost::asio::awaitable<void> Close();
   void Abort() { transport_->Abort(); }
   bool PeerGone() const { return transport_->PeerGone(); }

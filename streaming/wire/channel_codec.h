@@ -9,7 +9,7 @@
 
 namespace crisp::streaming {
 
-// What a message of the channel.k8s.io WebSocket protocols says. Pure functions.
+// The messages of the channel.k8s.io WebSocket protocols. Pure functions.
 
 struct ChannelMessage {
   uint8_t channel = 0;
@@ -17,15 +17,15 @@ struct ChannelMessage {
   std::string data;
 };
 
-// Takes a message apart: the channel's number in one byte, then the bytes; in the base64 protocols
-// the number is a digit ('0' + channel) and the bytes are base64. `half_close`: [255, n] closes
-// channel n. InvalidArgument for an empty message, for what is no base64, and for a close message
-// of another size than two.
+// Takes a message apart: the channel's number in one byte, then the bytes. In the base64 protocols
+// the number is a digit ('0' + channel) and the bytes are base64. With `half_close`, [255, n]
+// closes channel n. InvalidArgument for an empty message, for bytes that are not base64, and for a
+// close message of another size than two.
 absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message,
                                                    bool base64,
                                                    bool half_close);
 
-// The other way round. With base64, `channel` must be below 200.
+// Puts a message together. With base64, `channel` must be below 200.
 std::string FormatChannelMessage(uint8_t channel, absl::string_view data, bool base64);
 
 }  // namespace crisp::streaming

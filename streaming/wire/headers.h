@@ -6,7 +6,7 @@
 
 namespace crisp::streaming {
 
-// By lower-case name. A header that was given several times has its first value.
+// Values by lower-case name. A header that was given several times has its first value.
 using Headers = std::map<std::string, std::string>;
 
 }  // namespace crisp::streaming

@@ -11,14 +11,14 @@
 
 namespace crisp::streaming {
 
-// How an exec or attach ended: an error of the runtime's, or the process's exit code.
+// The end of an exec or attach: an error of the runtime's, or the process's exit code.
 struct Outcome {
   absl::Status status;
   int exit_code = 0;
 };
 
-// What is written to the error stream: with `json` (v4 of the sub-protocol and later) a
-// metav1.Status whose details carry a non-zero exit code, before that the text of the error and
+// The text for the error stream. With `json` (v4 of the sub-protocol and later) it is a
+// metav1.Status whose details carry a non-zero exit code. Before v4 it is the text of the error, or
 // nothing on success.
 std::string OutcomeMessage(const Outcome& outcome, bool json);
 
@@ -29,8 +29,9 @@ struct TerminalSize {
   }
 };
 
-// Cuts the bytes of a resize stream, JSON objects {"Width":80,"Height":24} one after the other,
-// into sizes. What is no such object is passed over; one that never ends is dropped at a kilobyte.
+// Cuts the bytes of a resize stream, which are JSON objects {"Width":80,"Height":24} one after the
+// other, into sizes. Anything else is passed over, and an object that does not end within a
+// kilobyte is dropped.
 class TerminalSizeReader {
  public:
   // The last size that `bytes` completes, if any: those before it are no longer wanted.

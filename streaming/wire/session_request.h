@@ -7,12 +7,12 @@
 
 namespace crisp::streaming {
 
-// What one token stands for: the checked request of an Exec, Attach or PortForward call. A value.
+// The checked request of an Exec, Attach or PortForward call, for which one token stands. A value.
 struct SessionRequest {
   enum class Kind { kExec, kAttach, kPortForward };
   Kind kind = Kind::kExec;
   std::string id;                 // of the container; for kPortForward of the pod
-  std::string pod_id;             // whose share of the connections it takes
+  std::string pod_id;             // the pod in whose share the connection counts
   std::vector<std::string> argv;  // kExec only
   bool tty = false;
   bool stdin_open = false;  // `stdin` and its sisters are macros of <cstdio>

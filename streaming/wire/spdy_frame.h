@@ -58,7 +58,7 @@ absl::string_view SpdyDictionary();
 // one, so that its declared length costs no memory. Not thread-safe.
 class SpdyDecoder {
  public:
-  // A control frame may be this long, and its headers may unpack to as much.
+  // The greatest length of a control frame, and of its headers when unpacked.
   static constexpr size_t kMaxControl = 16 << 10;
   static constexpr size_t kMaxHeaders = 64;
 
@@ -68,8 +68,8 @@ class SpdyDecoder {
   SpdyDecoder& operator=(const SpdyDecoder&) = delete;
 
   void Feed(absl::string_view bytes);
-  // True if `frame` was set. False: more bytes are needed. InvalidArgument for what breaks the
-  // protocol: then the connection cannot go on, since the compressor's state is lost. Frames of
+  // True if `frame` was set, false if more bytes are needed. InvalidArgument for a breach of the
+  // protocol. The connection cannot go on then, because the compressor's state is lost. Frames of
   // unknown type are skipped, as the protocol asks.
   absl::StatusOr<bool> Next(SpdyFrame& frame);
 
@@ -83,7 +83,7 @@ class SpdyDecoder {
   absl::string_view rest() const { return absl::string_view(buffer_).substr(position_); }
 
   std::string buffer_;
-  size_t position_ = 0;  // what is before it was given out
+  size_t position_ = 0;  // everything before it was given out
   // The data frame that is being given out.
   uint32_t data_stream_ = 0;
   size_t data_left_ = 0;
@@ -102,7 +102,7 @@ class SpdyEncoder {
   SpdyEncoder(const SpdyEncoder&) = delete;
   SpdyEncoder& operator=(const SpdyEncoder&) = delete;
 
-  // kSynStream, kSynReply or kHeaders.
+  // Appends a frame of type kSynStream, kSynReply or kHeaders.
   void AppendHeaders(
       SpdyType type, uint32_t stream_id, bool fin, const Headers& headers, std::string& out);
   static void AppendData(uint32_t stream_id, bool fin, absl::string_view data, std::string& out);

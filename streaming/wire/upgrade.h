@@ -12,7 +12,7 @@
 
 namespace crisp::streaming {
 
-// Which URL and which sub-protocol: the decisions on a client's HTTP request. Pure functions.
+// The decisions on a client's HTTP request: its URL and its sub-protocol. Pure functions.
 
 struct Target {
   SessionRequest::Kind kind = SessionRequest::Kind::kExec;
@@ -22,7 +22,7 @@ struct Target {
 // "exec", "attach" or "portforward": the first part of a URL's path.
 absl::string_view PathOf(SessionRequest::Kind kind);
 
-// Takes "/exec/TOKEN", with or without a query, apart; nothing for any other path.
+// Takes "/exec/TOKEN", with or without a query, apart; nullopt for any other path.
 std::optional<Target> ParseTarget(absl::string_view target);
 
 // The elements of a header's values, each of which is a list separated by commas.
@@ -32,7 +32,7 @@ std::vector<std::string> SplitList(const std::vector<std::string>& values);
 // PermissionDenied when we know none of them.
 absl::StatusOr<ProtocolTraits> NegotiateSpdy(SessionRequest::Kind kind,
                                              const std::vector<std::string>& offered);
-// What NegotiateSpdy() knows, for the answer that refuses a client.
+// The protocols that NegotiateSpdy() knows, for the answer that refuses a client.
 std::vector<std::string> SpdyProtocols(SessionRequest::Kind kind);
 
 struct WebSocketProtocol {

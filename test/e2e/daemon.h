@@ -28,15 +28,16 @@ class Daemon {
 
   // Starts crispd and returns once Version answers (fails the test after 20 s).
   void Start();
-  // What Start() starts from now on: another release's programs (a directory; "": this build's),
-  // and another crisp-shim ("": the one that belongs to it).
+  // Sets what Start() starts from now on: another release's programs (a directory; "" for this
+  // build's), and another crisp-shim ("" for the one that belongs to the programs).
   void UsePrograms(const std::string& bin, const std::string& shim);
   void Terminate();  // SIGTERM and wait: pods stay
   void Kill();       // SIGKILL and wait: pods stay
   pid_t pid() const { return pid_; }
-  // Unique on the machine: names the bridge, and is the cgroup parent that pods ask for.
+  // A name that is unique on the machine: the bridge's, and the cgroup parent's that pods ask for.
   const std::string& bridge() const { return bridge_; }
-  // For pods: a cgroup or (CRISP_CGROUP_DRIVER=systemd) a slice that is this instance's alone.
+  // The parent for pods: a cgroup or (CRISP_CGROUP_DRIVER=systemd) a slice that only this instance
+  // uses.
   std::string cgroup_parent() const;
 
   cri::RuntimeService::Stub& runtime() { return *runtime_; }
@@ -50,7 +51,7 @@ class Daemon {
   // Imports the test image (environment CRISP_E2E_IMAGE, a tar) and returns its reference.
   std::string ImportImage();
 
-  // What is left of this instance: processes, cgroups, mounts, links. Empty: nothing.
+  // The remains of this instance: processes, cgroups, mounts, links. Empty if nothing is left.
   std::vector<std::string> Residue() const;
 
  private:

@@ -19,8 +19,8 @@ struct ExecOutput {
   std::string err;
 };
 
-// What a kubelet does, as one line each; every call fails the running test when the RPC does,
-// unless its name starts with Try. Times out after 30 s.
+// The calls of a kubelet, as one line each. A call fails the running test when the RPC does, unless
+// its name starts with Try. Times out after 30 s.
 class Node {
  public:
   // `image` as Daemon::ImportImage() returned it.
@@ -31,8 +31,8 @@ class Node {
                                        std::vector<std::string> command,
                                        const ContainerEdit& edit = nullptr) const;
 
-  // Whether this node runs pods with a user namespace; before Linux 6.3 it refuses them, and says
-  // why.
+  // True if this node runs pods with a user namespace. Before Linux 6.3 the node refuses them and
+  // says why.
   bool RunsUserNamespaces();
 
   std::string RunPod(const cri::PodSandboxConfig& config);
@@ -40,7 +40,7 @@ class Node {
                      const cri::PodSandboxConfig& pod_config,
                      const cri::ContainerConfig& config);
   void StartContainer(const std::string& container);
-  // Create and start.
+  // Creates and starts a container.
   std::string Run(const std::string& pod,
                   const cri::PodSandboxConfig& pod_config,
                   const cri::ContainerConfig& config);
@@ -51,7 +51,7 @@ class Node {
   ExecOutput Exec(const std::string& container,
                   std::vector<std::string> command,
                   int64_t timeout = 10);
-  // `sh -c script`'s stdout, trailing newline cut.
+  // Runs `sh -c script` in the container and returns its stdout without the trailing newline.
   std::string Shell(const std::string& container, const std::string& script);
 
   cri::ContainerStatus Status(const std::string& container);
@@ -78,7 +78,7 @@ class Node {
   grpc::Status TryStopPod(const std::string& pod, absl::Duration timeout = absl::Seconds(30));
   grpc::Status TryRemovePod(const std::string& pod, absl::Duration timeout = absl::Seconds(30));
 
-  // Everything the daemon knows, stopped and removed; then it must know nothing.
+  // Stops and removes everything that the daemon knows. Afterwards it must know nothing.
   void RemoveAll();
 
   const std::string& image() const { return image_; }

@@ -1,7 +1,7 @@
 #ifndef CRISP_NETWORK_BRIDGE_TESTING_BRIDGE_TEST_H_
 #define CRISP_NETWORK_BRIDGE_TESTING_BRIDGE_TEST_H_
 
-// Test-only: a built-in network in a namespace that plays the host, and pods for it. Needs root.
+// For tests: a built-in network in a namespace that plays the host, and pods for it. Needs root.
 
 #include <memory>
 #include <optional>

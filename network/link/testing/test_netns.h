@@ -1,7 +1,7 @@
 #ifndef CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_
 #define CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_
 
-// Test-only: network namespaces, and small servers and clients in them.
+// For tests: network namespaces, and small servers and clients in them.
 
 #include <atomic>
 #include <functional>
@@ -52,39 +52,40 @@ class TestServer {
   std::thread thread_;
 };
 
-// What such a server answers, or "error: …"; from the calling thread's namespace, within 2 s.
+// The answer of such a server, or "error: …". Asks from the calling thread's namespace and waits
+// for 2 s.
 std::string Ask(Protocol protocol, const std::string& address, uint16_t port);
 std::string AskFrom(const TestNamespace& where,
                     Protocol protocol,
                     const std::string& address,
                     uint16_t port);
 
-// A connected UDP socket of the calling thread's namespace, and one question and answer on it; what
-// happens between the two.
+// A connected UDP socket of the calling thread's namespace, on which one question and answer have
+// gone through.
 UniqueFd ConnectUdp(const std::string& address, uint16_t port);
 std::string AskOn(int socket, const std::function<void()>& meanwhile = nullptr);
-// A UDP socket on all addresses of the calling thread's namespace, and an answer to what it gets
-// next.
+// A UDP socket on all addresses of the calling thread's namespace.
 UniqueFd BindUdp(uint16_t port);
 void AnswerOne(int socket, const std::string& answer);
 
-// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid when it
-// may not.
+// A listening TCP socket of the calling thread's namespace, as a server makes it; invalid if the
+// port is taken.
 UniqueFd ListenOn(const std::string& address, uint16_t port);
-// Whether a UDP socket can have the port, with SO_REUSEADDR too.
+// True if a UDP socket can have the port, also with SO_REUSEADDR.
 bool TakesUdp(uint16_t port);
 
-// One datagram, from an address that the namespace has ("": its own choice); what failed, if
-// anything.
+// Sends one datagram from an address that the namespace has ("": the kernel chooses). Returns what
+// failed, or "".
 std::string SendUdp(const std::string& from, const std::string& to, uint16_t port);
-// Whether one comes.
+// True if a datagram comes within the time.
 bool Receives(int socket, absl::Duration time);
-// An Ethernet frame, as it is; an empty one is not sent.
+// Sends an Ethernet frame as it is. An empty one is not sent.
 void SendFrame(const std::string& interface, absl::string_view frame);
-// One from 0a:58:0a:63:00:02 to all nodes, unsolicited: `target` is at that MAC.
+// The frame of an unsolicited advertisement from 0a:58:0a:63:00:02 to all nodes: `target` is at
+// that MAC.
 std::string NeighbourAdvertisement(const std::string& source, const std::string& target);
 
-// Runs a shell command in the calling thread's namespace; its output.
+// Runs a shell command in the calling thread's namespace and returns its output.
 std::string Shell(const std::string& command);
 
 // Polls until `condition` holds; false after five seconds.

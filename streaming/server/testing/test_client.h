@@ -11,8 +11,8 @@
 
 namespace crisp::streaming {
 
-// Test-only: a blocking client on a loopback socket, which can misbehave in any way. Every wait is
-// bounded by kPatience, after which it reports an error.
+// For tests: a blocking client on a loopback socket, which can misbehave in any way. Every wait
+// ends after kPatience with an error.
 class TestClient {
  public:
   static constexpr std::chrono::seconds kPatience{10};
@@ -20,10 +20,10 @@ class TestClient {
   explicit TestClient(int port);
 
   bool Send(absl::string_view bytes);
-  // What came up to now, at least one byte; "" at the end of the connection. Unavailable after a
+  // Reads what has come, at least one byte; "" at the end of the connection. Unavailable after a
   // reset, DeadlineExceeded when nothing came.
   absl::StatusOr<std::string> Receive();
-  // The head of the answer, without what follows it (which Receive() gives).
+  // Reads the head of the answer. Receive() gives what follows it.
   absl::StatusOr<std::string> ReceiveHead();
   // Sends a request for `url_path` with these header lines and gives the answer's head.
   absl::StatusOr<std::string> Request(const std::string& url_path,
@@ -38,7 +38,7 @@ class TestClient {
   std::string early_;
 };
 
-// The SPDY side of it.
+// A client that speaks SPDY after the upgrade.
 class TestSpdyClient {
  public:
   // Upgrades with the given sub-protocol, or fails the test.
@@ -47,7 +47,7 @@ class TestSpdyClient {
   // Opens the next odd stream.
   uint32_t Open(const Headers& headers, bool fin = false);
   bool Data(uint32_t stream_id, absl::string_view data, bool fin = false);
-  // The next frame that is no window update; data frames may come in pieces.
+  // Reads the next frame other than a window update. A data frame may come in pieces.
   absl::StatusOr<SpdyFrame> Next();
   // Reads until `stream_id` is closed or reset, keeping what comes for the others too.
   absl::StatusOr<std::string> ReadAll(uint32_t stream_id);

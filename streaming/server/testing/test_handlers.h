@@ -12,7 +12,7 @@
 
 namespace crisp::streaming {
 
-// Test-only: handlers for Server, and what they saw.
+// For tests: handlers for Server, and what they saw.
 struct HandlerLog {
   std::atomic<int> running{0};
   std::atomic<int> finished{0};

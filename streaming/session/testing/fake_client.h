@@ -1,7 +1,7 @@
 #ifndef CRISP_STREAMING_SESSION_TESTING_FAKE_CLIENT_H_
 #define CRISP_STREAMING_SESSION_TESTING_FAKE_CLIENT_H_
 
-// Test-only: a client in memory. Everything runs on the one thread of the test's io_context.
+// For tests: a client in memory. Everything runs on the one thread of the test's io_context.
 
 #include <algorithm>
 #include <cstring>
