@@ -226,7 +226,7 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
 };
 
 TEST_P(ShimFaultsTest, OneFailsAndEverythingElseGoesOn) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   if (std::string(GetParam().name) == "memory") {
     GTEST_SKIP() << "the sanitizer's allocator has taken the memory before";
   }
