@@ -16,9 +16,9 @@
 
 namespace crisp::cri {
 
-// The sections of the file. What belongs to a layer is the layer's options, which hold more than
-// keys: what the daemon adds to them (directories, programs) is empty here. What each key means and
-// may be is said in config_schema.h.
+// The sections of the file. A section of a layer is the layer's options. These hold more than keys:
+// the daemon adds directories and programs, which are empty here. config_schema.h says what each
+// key means and may be.
 
 struct MetricsConfig {
   std::string address = "127.0.0.1:9110";
@@ -49,12 +49,12 @@ struct RuntimeConfig {
   std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
 };
 
-// What /etc/crisp/config.yaml may say. A value; every key has a default. config_schema.h is the one
-// table of the keys.
+// The contents of /etc/crisp/config.yaml. A value; every key has a default. config_schema.h is the
+// one table of the keys.
 struct Config {
   std::string root = "/var/lib/crisp";  // durable: images, writable layers
   std::string state = "/run/crisp";     // tmpfs: sockets, records of pods
-  std::string listen;                   // unix://PATH; empty: unix://<state>/crisp.sock
+  std::string listen;                   // unix://PATH; empty for unix://<state>/crisp.sock
   std::string log_level = "info";
   MetricsConfig metrics;
   ImageConfig image;
@@ -62,13 +62,13 @@ struct Config {
   RuntimeConfig runtime;
   streaming::ServerOptions streaming;
 
-  // Where a key's value was read, "FILE:LINE" by the key's full name. Not a key itself.
+  // The place where a key's value was read, "FILE:LINE", by the key's full name. Not a key itself.
   std::map<std::string, std::string> places;
 
-  // The path of the socket, whatever `listen` says.
+  // The path of the socket, in whatever form `listen` gives it.
   std::string SocketPath() const;
-  // InvalidArgument naming the key, and the place where it was read, for values that cannot work
-  // anywhere. Looks at the values only; see CheckConfig() (config_check.h) for the files that they
+  // InvalidArgument, naming the key and the place where it was read, for values that cannot work
+  // anywhere. Looks at the values only. CheckConfig() (config_check.h) looks at the files that they
   // name.
   absl::Status Validate() const;
   // InvalidArgument "PLACE: KEY RULE" for a value of `key` that breaks the rule.

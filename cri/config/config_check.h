@@ -6,10 +6,10 @@
 
 namespace crisp::cri {
 
-// All that keeps crispd from starting with `config` and can be said without starting it: its values
-// (Config::Validate), and the programs and files that it names. What `crispd config dump`, `crisp
-// doctor` and a start say is this. Reads files, changes nothing. The error names the key and where
-// it was read; its code is InvalidArgument.
+// Finds everything that keeps crispd from starting with `config` and shows without a start: its
+// values (Config::Validate), and the programs and files that it names. `crispd config dump`, `crisp
+// doctor` and the start itself ask this function. Reads files, changes nothing. The error is
+// InvalidArgument; it names the key and the place where it was read.
 absl::Status CheckConfig(const Config& config);
 
 }  // namespace crisp::cri

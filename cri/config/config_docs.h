@@ -9,7 +9,7 @@
 namespace crisp::cri {
 
 // The documents about the configuration, written from the table of its keys (config_schema.h). Only
-// what writes and checks them links this: the daemon does not carry the texts.
+// the programs that write and check them link this, so the daemon does not carry the texts.
 
 // packaging/config.yaml: every key at its default behind a "#", prose behind "# ".
 std::string ConfigYaml();

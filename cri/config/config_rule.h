@@ -11,8 +11,7 @@
 
 namespace crisp::cri {
 
-// What the value of a key must be besides of its type. A value; config_schema.h makes one for each
-// key.
+// A rule for the value of a key, beyond its type. A value; config_schema.h makes one for each key.
 struct Rule {
   enum class Kind {
     kAny,
@@ -24,7 +23,7 @@ struct Rule {
     kPath,  // absolute, and not the root directory
     kPathOrNone,
     kAddress,  // HOST:PORT, or empty
-    kInWords,  // the table only says it; Config::Validate() knows it
+    kInWords,  // described here; Config::Validate() checks it
   };
   Kind kind = Kind::kAny;
   int64_t least = 0, most = 0;
@@ -60,8 +59,8 @@ constexpr Rule PathOrNone() { return {.kind = Rule::Kind::kPathOrNone}; }
 constexpr Rule AddressOrNone() { return {.kind = Rule::Kind::kAddress}; }
 constexpr Rule InWords(const char* words) { return {.kind = Rule::Kind::kInWords, .words = words}; }
 
-// How `value` breaks the rule, in words that follow the key's name; empty when it does not. Of a
-// list, every item must keep the rule.
+// Says how `value` breaks the rule, in words that follow the key's name; empty if it does not.
+// Every item of a list must keep the rule.
 std::string Broken(const Rule& rule, const std::string& value);
 std::string Broken(const Rule& rule, int64_t value);
 std::string Broken(const Rule& rule, absl::Duration value);

@@ -6,14 +6,15 @@
 
 namespace crisp::cri {
 
-// The one table of the configuration's keys: name, place, rule and documentation; the default is
-// what the member of a Config{} is. Reading, checking, printing and the documents (config_docs.h)
-// all walk it, so none can know a key that another does not. A visitor has
-//   Key(name, value&, rule, text)    for std::string, bool, int64_t, absl::Duration, vector<string>
-//   Section(name, function, text)    for a nested mapping
-// A text is for operators: whole sentences, `backquotes` around what is to be typed. It does not
-// repeat what the rule says. A visitor that has no use for it has Key() inlined, so that no program
-// but the one that writes the documents carries the texts.
+// The one table of the configuration's keys: name, place, rule and documentation. A key's default
+// is the value of the member in a new Config. Reading, checking, printing and the documents
+// (config_docs.h) all walk this table, so none of them can know a key that another does not. A
+// visitor has
+//   Key(name, value&, rule, text)   for std::string, bool, int64_t, absl::Duration, vector<string>
+//   Section(name, function, text)   for a nested mapping
+// A text is for operators: whole sentences, with `backquotes` around what is to be typed. It does
+// not repeat the rule. A visitor that has no use for the text has Key() inlined, so that only the
+// program that writes the documents carries the texts.
 template <typename Visitor, typename ImageT>
 void VisitImage(Visitor& v, ImageT& image) {
   v.Key("registry_config_dirs", image.registry_config_dirs, Path(),

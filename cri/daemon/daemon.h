@@ -26,19 +26,20 @@
 
 namespace crisp::cri {
 
-// The composition root: everything that one instance of crispd is made of, wired together.
+// The composition root: makes everything of one instance of crispd and wires it together.
 class Daemon {
  public:
   // Takes the instance's lock (FailedPrecondition when another daemon has it), opens the stores and
-  // finds again what an earlier daemon left. Serves nothing yet. `config` must be valid.
+  // finds the pods of an earlier daemon. Serves nothing yet. `config` must be valid.
   static absl::StatusOr<std::unique_ptr<Daemon>> Create(Config config);
   ~Daemon();
 
   // Serves the CRI on `listener` and the metrics on their address.
   absl::Status Serve(Listener listener);
-  // For the log, at SIGUSR1: what there is, and where each thread of the daemon stands.
+  // Logs the daemon's state, at SIGUSR1: the numbers of what it holds, and the place where each of
+  // its threads is.
   void LogState() const;
-  // Stops serving: the socket is closed and event streams are ended at once, RPCs in flight get
+  // Stops serving: the socket is closed and event streams are ended at once. RPCs in flight get
   // until `grace`. Containers go on running.
   void Shutdown(absl::Duration grace);
 
@@ -50,7 +51,7 @@ class Daemon {
   void AddPodMetrics();
   absl::Status ServeStreams();
 
-  // In the order in which they are made; each uses only those above it.
+  // The members stand in the order in which they are made. Each uses only those above it.
   const Config config_;
   UniqueFd lock_;
   metrics::Registry metrics_;
@@ -70,9 +71,9 @@ class Daemon {
 };
 
 // Ends every pod of the instance that `config` describes and removes every trace of it, its images
-// included, whatever its records, shims and plug-ins say; nothing is waited for for long. Returns
-// what could not be undone elsewhere, a line each (a CNI plug-in that fails or is gone).
-// FailedPrecondition while a daemon serves the instance.
+// included. It does so whatever the instance's records, shims and plug-ins say, and waits for
+// nothing for long. Returns a line for each thing elsewhere that could not be undone, for example
+// because a CNI plug-in fails or is gone. FailedPrecondition while a daemon serves the instance.
 absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config);
 
 }  // namespace crisp::cri

@@ -7,14 +7,15 @@
 
 namespace crisp::cri {
 
-// What the daemon itself never needs, of a mask of capabilities: loading modules, rebooting, the
-// clock, raw IO, audit and such. Its helpers are executed by root and have all again, for pods may
-// ask for any.
+// The capabilities that the daemon itself never needs, as a mask: loading modules, rebooting, the
+// clock, raw IO, audit and such. Its helpers are executed by root and have all of them again,
+// because pods may ask for any.
 uint64_t NeedlessCapabilities();
 
-// For the process before it has a second thread: no core dump, for registry passwords are in its
-// memory (of this process only: its children's dumps and everybody's limits stay as they are), and
-// no needless capability. Where something cannot be had, the rest is.
+// Hardens the process. Call it before the process has a second thread. It turns core dumps off,
+// because registry passwords are in the memory; its children's dumps and everybody's limits stay as
+// they are. It drops the needless capabilities. If one of these fails, the others are done all the
+// same.
 absl::Status HardenProcess();
 
 }  // namespace crisp::cri

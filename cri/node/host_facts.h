@@ -14,34 +14,35 @@
 
 namespace crisp::cri {
 
-// What this machine offers to containers.
+// The facts about this machine that matter to containers.
 struct HostFacts {
   bool cgroup_v2 = false;
   bool apparmor = false;
-  std::string default_apparmor;  // the profile of containers that name none; empty: there is none
+  std::string default_apparmor;  // the profile of containers that name none; empty if there is none
   runtime::SelinuxHost selinux;
-  uint64_t capabilities = 0;                // what the daemon may hand on
+  uint64_t capabilities = 0;                // those that the daemon may hand on
   std::vector<runtime::OciDevice> devices;  // of the host's /dev, for privileged containers
   std::vector<std::string> hugepage_sizes;
 };
 
-// What asks the machine. All thread-safe; they read proc, sys and dev.
+// The functions that ask the machine. They are thread-safe, and read proc, sys and dev.
 
-// Without `devices`, which change: ScanDevices() at each privileged create.
+// Reads all facts but `devices`. Devices change, so each privileged create calls ScanDevices().
 HostFacts ReadHostFacts(const runtime::CgroupLayout& layout);
 
-// The device nodes below `path` (a directory or one node; symlinks are followed for `path` itself
-// only), with `shown` in place of `path`. Ptys, shm and console stay out. NotFound, InvalidArgument
-// for what is no device.
+// The device nodes below `path` (a directory or one node), with `shown` in place of `path`. Of
+// symlinks, only `path` itself is followed. Ptys, shm and console stay out. NotFound, or
+// InvalidArgument for a file that is not a device.
 absl::StatusOr<std::vector<runtime::OciDevice>> ScanDevices(runtime::HostPaths& paths,
                                                             const std::string& path,
                                                             const std::string& shown);
 
-// Whether it is the path that does not answer, or no helper that could ask it; not what it
-// answered.
+// True if the path does not answer, or no helper could ask it. False if the status is the path's
+// answer.
 bool IsPathsTrouble(const absl::Status& status);
 
-// "shared", "slave" or "private": of the mount that holds the absolute, resolved `path`.
+// "shared", "slave" or "private": the propagation of the mount that holds the absolute, resolved
+// `path`.
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path);
 
 }  // namespace crisp::cri

@@ -8,8 +8,8 @@
 
 namespace crisp::cri {
 
-// Where a program that crispd starts is: beside this program in a build directory, in
-// ../libexec/crisp from there where it is installed. It need not be there. Fails only where /proc
+// The path of a program that crispd starts. It is beside this program in a build directory, and in
+// ../libexec/crisp from there in an installation. The program need not exist. Fails only if /proc
 // is not mounted.
 absl::StatusOr<std::string> HelperPath(absl::string_view name);
 

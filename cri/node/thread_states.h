@@ -9,14 +9,13 @@ namespace crisp::cri {
 // One thread, as /proc/PID/task/TID shows it (proc_pid_stat(5), proc_pid_wchan(5)).
 struct ThreadState {
   int id = 0;
-  std::string name;   // comm
-  std::string state;  // "R", "S", "D", …
-  std::string
-      waits_in;  // the kernel's function that it sleeps in; "" where the kernel does not say
+  std::string name;      // comm
+  std::string state;     // "R", "S", "D", …
+  std::string waits_in;  // the kernel's function in which it sleeps; "" if the kernel does not say
 };
 
-// The threads of this process, by id. One that ends meanwhile is left out. Never blocks on what it
-// looks at.
+// The threads of this process, by id. A thread that ends meanwhile is left out. The function never
+// blocks on a thread that it looks at.
 std::vector<ThreadState> ThreadsOfThisProcess();
 
 }  // namespace crisp::cri

@@ -11,11 +11,11 @@ namespace crisp::cri {
 
 namespace admin = ::crisp::v1;
 
-// crisp.v1.Admin: what the `crisp` tool asks for beyond the CRI. Thread-safe. An import or export
+// crisp.v1.Admin: the calls of the `crisp` tool beyond the CRI. Thread-safe. An import or export
 // holds one more thread while it lasts.
 class AdminService final : public admin::Admin::Service {
  public:
-  // All must outlive the service.
+  // The arguments must outlive the service.
   AdminService(const Config& config,
                storage::ImageStore& images,
                PodApi& pods,

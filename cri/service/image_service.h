@@ -20,7 +20,7 @@ namespace v1 = ::runtime::v1;
 // - ImageSpec.runtime_handler is accepted and makes no difference: there is one snapshotter.
 class ImageService final : public v1::ImageService::Service {
  public:
-  // Both must outlive the service. `removed` is told the id of an image after it is gone.
+  // The arguments must outlive the service. `removed` gets the id of each image that is gone.
   ImageService(
       storage::ImageStore& images,
       metrics::Registry& metrics,

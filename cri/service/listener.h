@@ -8,18 +8,18 @@
 
 namespace crisp::cri {
 
-// The listening unix socket of the daemon. Given up by the destructor, which unlinks the path only
-// when the socket was made here and the path still leads to it.
+// The listening unix socket of the daemon. The destructor closes it. It unlinks the path only if
+// the socket was made here and the path still leads to it.
 class Listener {
  public:
-  // Binds `path` with mode 0600; its directory is made 0711 when absent. A socket that is there
-  // already is replaced only when nobody answers on it; AlreadyExists when somebody does,
-  // FailedPrecondition when the path is something else than a socket.
+  // Binds `path` with mode 0600. Makes its directory 0711 if it is absent. An existing socket is
+  // replaced only if nobody answers on it. AlreadyExists if somebody does, FailedPrecondition if
+  // the path is something else than a socket.
   static absl::StatusOr<Listener> Bind(const std::string& path);
 
-  // The socket that systemd passed (LISTEN_FDS of this process), or NotFound when it passed none.
-  // Takes the variables out of the environment. InvalidArgument for anything but one listening
-  // unix stream socket.
+  // Takes the socket that systemd passed (LISTEN_FDS of this process), and the variables out of the
+  // environment. NotFound if it passed none. InvalidArgument for anything but one listening unix
+  // stream socket.
   static absl::StatusOr<Listener> FromSystemd();
 
   Listener(Listener&&) = default;
@@ -33,7 +33,7 @@ class Listener {
       : fd_(std::move(fd)), path_(std::move(path)), inode_(inode) {}
 
   UniqueFd fd_;
-  std::string path_;  // empty: systemd's
+  std::string path_;  // empty for systemd's socket
   uint64_t inode_;
 };
 

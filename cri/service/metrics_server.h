@@ -15,8 +15,8 @@
 
 namespace crisp::cri {
 
-// /metrics for as long as the daemon serves. A node without metrics still runs its pods: an address
-// that is taken is a warning in the log, and is tried again until it is free. Thread-safe.
+// Serves /metrics as long as the daemon serves. A node without metrics still runs its pods, so an
+// address that is taken is a warning in the log, and is tried again until it is free. Thread-safe.
 class MetricsServer {
  public:
   // InvalidArgument for an address that is not HOST:PORT. `registry` outlives the server.

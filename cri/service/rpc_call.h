@@ -9,9 +9,9 @@
 
 namespace crisp::cri {
 
-// Gives a Cancel for the time of one synchronous RPC: the client's deadline, and whether it hung
-// up. The Cancel may be copied to operations that outlive the RPC; once this object is gone it says
-// "cancelled" without touching gRPC.
+// Gives a Cancel for one synchronous RPC. It fires at the client's deadline and when the client
+// hangs up. The Cancel may be copied to operations that outlive the RPC. Once this object is gone,
+// it says "cancelled" without touching gRPC.
 class RpcCall {
  public:
   explicit RpcCall(grpc::ServerContext* context);

@@ -10,9 +10,9 @@
 
 namespace crisp::cri {
 
-// Counts and times every RPC (by method and code) and writes one log line for each that failed:
-// method, code, message, duration; never its request, which may hold credentials. `in_flight` holds
-// how many are running. Both must outlive the server.
+// Counts and times every RPC (by method and code), and writes one log line for each that failed:
+// method, code, message and duration. It never writes the request, which may hold credentials.
+// `in_flight` is the number of RPCs that are running. Both must outlive the server.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeRpcInterceptor(
     metrics::Registry& registry, std::atomic<int>& in_flight);
 

@@ -14,13 +14,12 @@
 
 namespace crisp::cri {
 
-// runtime.v1.RuntimeService. The node's own RPCs (Version, Status, RuntimeConfig,
-// UpdateRuntimeConfig) are answered here; every pod and container RPC is handed to a PodApi or
-// a SessionApi.
-// Thread-safe.
+// runtime.v1.RuntimeService. It answers the node's own RPCs (Version, Status, RuntimeConfig,
+// UpdateRuntimeConfig) itself. It hands every RPC about a pod or container to a PodApi or a
+// SessionApi. Thread-safe.
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
-  // All must outlive the service.
+  // The arguments must outlive the service.
   RuntimeService(const Config& config,
                  network::PodNetwork& network,
                  PodApi& pods,

@@ -17,7 +17,8 @@ namespace crisp::cri {
 
 struct ServerOptions {
   int max_message_bytes = 80 << 20;  // each way
-  // RPCs served at once, each on a thread; more are answered ResourceExhausted.
+  // The most RPCs that are served at once, each on a thread. Further ones are answered
+  // ResourceExhausted.
   int max_threads = 1024;
 };
 
@@ -32,9 +33,10 @@ class Server {
                                                        const ServerOptions& options = {});
   ~Server();
 
-  // Closes the socket: whoever connects from now on is refused, not kept waiting. Idempotent.
+  // Closes the socket. A client that connects from now on is refused, and does not wait.
+  // Idempotent.
   void StopAccepting();
-  // StopAccepting(), then gives RPCs in flight until `grace` to end, then cancels them.
+  // Calls StopAccepting(), gives the RPCs in flight until `grace` to end, then cancels them.
   // Idempotent. The destructor does it with a grace of a second.
   void Shutdown(absl::Duration grace);
 
@@ -47,8 +49,8 @@ class Server {
 
   Listener listener_;
   bool shut_down_ = false;
-  UniqueFd wake_;                                // eventfd: readable once the acceptor is to end
-  std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs; the interceptors' count
+  UniqueFd wake_;                                // eventfd; readable when the acceptor is to end
+  std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs, counted by the interceptors
   std::unique_ptr<grpc::Server> grpc_;
   Thread acceptor_;
 };

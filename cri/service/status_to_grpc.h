@@ -7,11 +7,12 @@
 
 namespace crisp::cri {
 
-// The single mapping from our statuses to what a CRI client sees. Codes go over one to one, except
-// that a message starting with one of the texts which the kubelet looks for (RegistryUnavailable,
-// SignatureValidationFailed, RROUnsupported, ImageVolumeMountFailed) is sent as UNKNOWN: of that
-// code the kubelet's client keeps the bare text, and only a bare text matches. Messages are cut so
-// that they fit a trailer of 8 KiB, gRPC's default limit, in their percent-encoded form.
+// The only mapping from our statuses to those of a CRI client. Codes go over one to one, with one
+// exception. A message that starts with one of the texts for which the kubelet looks
+// (RegistryUnavailable, SignatureValidationFailed, RROUnsupported, ImageVolumeMountFailed) is sent
+// as UNKNOWN: with that code the kubelet's client keeps the bare text, and only a bare text
+// matches. Messages are cut so that their percent-encoded form fits a trailer of 8 KiB, gRPC's
+// default limit.
 grpc::Status ToGrpc(const absl::Status& status);
 
 }  // namespace crisp::cri

@@ -8,10 +8,11 @@
 
 namespace crisp::cri {
 
-// What no field of a request may hold, whatever it means: a NUL in a string (the kernel would read
-// it as the end) and an enum's value that this CRI does not know (it asks for what we cannot keep).
-// InvalidArgument naming the field, whose path begins with `where`. Maps are not looked into:
-// labels and annotations are anybody's, and sysctls and limits have rules of their own.
+// Checks what no field of a request may hold, whatever the field means. The first is a NUL in a
+// string, because the kernel would read it as the end. The second is an enum's value that this CRI
+// does not know, because it asks for something that crisp cannot keep. InvalidArgument naming the
+// field, whose path begins with `where`. Maps are not checked: labels and annotations may hold
+// anything, and sysctls and limits have rules of their own.
 absl::Status CheckMessage(const google::protobuf::Message& message, const std::string& where);
 
 }  // namespace crisp::cri

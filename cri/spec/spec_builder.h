@@ -21,16 +21,15 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// CRI configuration → OCI runtime spec. Everything here is pure: what has to be asked of the
-// machine comes in as values. Errors are InvalidArgument and name the field, unless another code is
-// said.
+// CRI configuration → OCI runtime spec. Everything here is pure: facts about the machine come in as
+// values. An error is InvalidArgument and names the field, unless another code is given.
 
 // A mount of the CRI with its source resolved on the host.
 struct ResolvedMount {
   v1::Mount mount;
-  std::string host_path;  // symlinks resolved; empty for an image
-  std::string image_id;   // of an image mount
-  std::string image_key;  // under which its layers are pinned, and of SpecInputs' image volumes
+  std::string host_path;         // symlinks resolved; empty for an image
+  std::string image_id;          // of an image mount
+  std::string image_key;         // its layers' pin, and its key among SpecInputs' image volumes
   std::string host_propagation;  // of the mount that holds host_path: "shared", "slave", "private"
 };
 
@@ -53,13 +52,13 @@ struct SpecInputs {
   std::string cgroups_path;
   bool cgroup_writable = false;  // also where the container is not privileged
   std::string root_path;
-  // Holds the pod's hostname, hosts and resolv.conf; empty: the pod's shim does
-  // (Shim::TakeFiles()).
+  // The directory with the pod's hostname, hosts and resolv.conf. Empty if the pod's shim holds
+  // them (Shim::TakeFiles()).
   std::string files_dir;
   std::string host_hostname;
   std::vector<ResolvedMount> mounts;
   std::vector<ResolvedDevice> devices;
-  bool own_devices = false;  // they belong to run_as_user and run_as_group where given
+  bool own_devices = false;  // devices belong to run_as_user and run_as_group if given
   std::map<std::string, std::string> volumes;  // image VOLUME path → directory of this container
   std::optional<std::string> seccomp_json;     // the Localhost profile's text
   runtime::SelinuxLabels selinux;              // SelectSelinux()'s
@@ -69,32 +68,32 @@ absl::StatusOr<runtime::OciSpec> BuildSpec(const SpecInputs& inputs);
 
 // The parts, each tested by its own.
 
-// argv by the CRI's rules; an error when nothing is left to run.
+// argv by the CRI's rules. An error if nothing is left to run.
 absl::StatusOr<std::vector<std::string>> BuildArgv(const v1::ContainerConfig& container,
                                                    const storage::Image& image);
-// PATH and TERM where nobody sets them, the image's, the config's; last wins, in the order of first
-// mention.
+// The variables of the image and of the config, with PATH and TERM if neither sets them. The last
+// value of a name wins. They stand in the order of first mention.
 absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& container,
                                                   const storage::Image& image,
                                                   const std::string& hostname,
                                                   const std::string& home);
-// What ResolveUser() is to find out.
+// The question for ResolveUser().
 absl::StatusOr<runtime::UserRequest> MakeUserRequest(const v1::ContainerConfig& container,
                                                      const storage::Image& image);
 // The signal that StopContainer sends: the config's, else the image's, else SIGTERM.
 absl::StatusOr<int> StopSignalOf(const v1::ContainerConfig& container, const storage::Image& image);
-// "SIGTERM", "term", "15", "SIGRTMIN+3".
+// Parses "SIGTERM", "term", "15", "SIGRTMIN+3".
 absl::StatusOr<int> ParseSignal(const std::string& text);
 v1::Signal SignalToCri(int signal);
 
 // Limits of the CRI as OCI ones; zero and empty members are unset.
 absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerResources& resources,
                                                      const HostFacts& host);
-// `change` with what the kernel takes only together with it, from what is in force: quota with
-// period, and on v2 swap with the memory limit.
+// `change`, completed with the values in force that the kernel takes only together with it: quota
+// with period, and on v2 swap with the memory limit.
 runtime::OciResources CompleteChange(const runtime::OciResources& base,
                                      runtime::OciResources change);
-// `base` with what `change` sets.
+// `base` with the members that `change` sets.
 v1::LinuxContainerResources MergeCriResources(const v1::LinuxContainerResources& base,
                                               const v1::LinuxContainerResources& change);
 
@@ -105,22 +104,23 @@ struct SeccompSelection {
   std::string path;  // of a Localhost profile, absolute
 };
 absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityContext& context);
-// The profile to be named in the spec; empty: unconfined. FailedPrecondition where the kernel has
-// no AppArmor and a Localhost profile is asked for, or has it and lacks a default profile that is
-// asked for by name.
+// The profile for the spec; empty for unconfined. FailedPrecondition if a Localhost profile is
+// asked for and the kernel has no AppArmor, or if the default profile is asked for by name and the
+// kernel, which has AppArmor, lacks it.
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,
                                            const HostFacts& host);
 absl::Status ApplySecurity(const SpecInputs& inputs, runtime::OciSpec& spec);
 
 // SELinux (spec_selinux.cc).
 
-// The level that the pod asks for by itself; empty: it is to be given one.
+// The level that the pod asks for by itself. Empty if it is to be given one.
 std::string SelinuxLevelOf(const v1::PodSandboxConfig& pod);
-// The labels of a container, by its options and, member by member where it has none, its pod's (the
-// pod's own files have those of a container that asks for nothing). `pod_level` is what the pod
-// holds. None where SELinux is off, or the policy knows no containers and nothing is asked for.
-// FailedPrecondition when labels are asked for that the kernel or the policy cannot give; what asks
-// to be unconfined has what it wants there. The contexts themselves are the kernel's to check.
+// The labels of a container. Each member comes from its options or, if these lack it, from its
+// pod's. The pod's own files have the labels of a container that asks for nothing. `pod_level` is
+// the level that the pod holds. There are no labels if SELinux is off, or if the policy knows no
+// containers and nothing is asked for. FailedPrecondition if labels are asked for that the kernel
+// or the policy cannot give; a request to be unconfined is met there. The kernel checks the
+// contexts themselves.
 absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(
     const v1::PodSandboxConfig& pod,
     const v1::LinuxContainerSecurityContext& container,
@@ -129,12 +129,13 @@ absl::StatusOr<runtime::SelinuxLabels> SelectSelinux(
 
 // Mounts (spec_mounts.cc): defaults, the pod's files, image volumes, the config's; parents first.
 absl::Status ApplyMounts(const SpecInputs& inputs, runtime::OciSpec& spec);
-// What needs no look at the host: RRO, propagation and image rules, absolute paths.
+// Checks everything that needs no look at the host: RRO, propagation and image rules, absolute
+// paths.
 absl::Status CheckMount(const v1::Mount& mount);
 
 // Namespaces (spec_namespaces.cc).
 absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec);
-// Whether the pod's and the container's options can work at all.
+// InvalidArgument for options of a pod or container that cannot work together.
 absl::Status CheckPodNamespaces(const v1::NamespaceOption& options);
 absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod,
                                       const v1::NamespaceOption& container);

@@ -11,8 +11,8 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// What a container's row keeps of its spec, and that back: all but RuntimeDefault's filter, which
-// is as long as the rest ten times and made again from the capabilities.
+// A container's spec as its row keeps it, and back. RuntimeDefault's filter is left out: it is ten
+// times as long as the rest, and is made again from the capabilities.
 std::string SpecToRow(runtime::OciSpec spec, const v1::ContainerConfig& config);
 absl::StatusOr<runtime::OciSpec> SpecFromRow(const std::string& row,
                                              const v1::ContainerConfig& config);

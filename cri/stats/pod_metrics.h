@@ -16,10 +16,10 @@ namespace crisp::cri {
 namespace v1 = ::runtime::v1;
 
 // The metrics that the kubelet serves as /metrics/cadvisor when it takes them from the CRI, under
-// cAdvisor's names. One table names each with its help and labels (docs: pod_metrics.cc); samples
-// are made from readings, and a value that the kernel does not tell gives no sample.
+// cAdvisor's names. One table gives each its name, help and labels (pod_metrics.cc). Samples are
+// made from readings. A value that the kernel does not tell gives no sample.
 
-// What is known of one container (or, without its part, of a pod's own group).
+// The readings of one container or, without the container's members, of a pod's own group.
 struct MetricsReading {
   // Values of the labels id, name, image, namespace, pod, container.
   std::string id, name, image, pod_namespace, pod, container;

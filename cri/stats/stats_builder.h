@@ -15,8 +15,8 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// Readings → the CRI's statistics. Pure; a reading that is absent leaves its part of the message
-// unset, as the CRI wants it for containers that do not run.
+// Readings → the CRI's statistics. Pure. An absent reading leaves its part of the message unset, as
+// the CRI wants it for containers that do not run.
 
 v1::CpuUsage MakeCpuUsage(const runtime::CgroupStats& stats, std::optional<uint64_t> nano_cores);
 // available = limit − working set, at least 0; unset without a limit.
@@ -24,7 +24,8 @@ v1::MemoryUsage MakeMemoryUsage(const runtime::CgroupStats& stats);
 v1::SwapUsage MakeSwapUsage(const runtime::CgroupStats& stats);
 v1::IoUsage MakeIoUsage(const runtime::CgroupStats& stats);
 v1::FilesystemUsage MakeFilesystemUsage(const storage::FsUsage& usage);
-// eth0 is the default interface, else the first; `interfaces` has the others, and lo is left out.
+// The default interface is eth0, or the first if there is no eth0. `interfaces` has the others. lo
+// is left out.
 v1::NetworkUsage MakeNetworkUsage(const std::vector<network::InterfaceCounters>& counters,
                                   absl::Time at);
 
@@ -46,7 +47,7 @@ struct PodReading {
 };
 v1::PodSandboxStats MakePodSandboxStats(const PodReading& reading);
 
-// Nano cores between two readings of the usage counter: nullopt when no time has passed or the
+// Nano cores between two readings of the usage counter. nullopt if no time has passed, or if the
 // counter went back (another life of the group).
 std::optional<uint64_t> NanoCores(uint64_t before_ns,
                                   absl::Time before,

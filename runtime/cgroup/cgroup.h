@@ -18,92 +18,97 @@
 namespace crisp::runtime {
 
 // One control group: the directories of one path in every hierarchy. A value made of strings, so a
-// restarted daemon has it back from the recorded path. No descriptor, no lock; thread-safe except
-// that Create, Update and Remove of one group must not overlap. Nothing here talks to D-Bus.
+// restarted daemon makes it again from the recorded path. It holds no descriptor and no lock.
+// Thread-safe, except that Create, Update and Remove of one group must not overlap. Nothing here
+// talks to D-Bus.
 class Cgroup {
  public:
-  // `path` from the hierarchies' root, "/kubepods/pod1/<id>"; PodCgroupPath() and
-  // ContainerCgroupPath() make them.
+  // `path` starts at the hierarchies' root, "/kubepods/pod1/<id>". PodCgroupPath() and
+  // ContainerCgroupPath() make it.
   Cgroup(std::shared_ptr<const CgroupLayout> layout, std::string path)
       : layout_(std::move(layout)), path_(std::move(path)) {}
 
   const std::string& path() const { return path_; }
   const CgroupLayout& layout() const { return *layout_; }
   bool v2() const { return layout_->v2; }
-  // <mount point><path> in the hierarchy of this v1 controller; "" when there is none.
+  // <mount point><path> in the hierarchy of this v1 controller; "" if there is none.
   std::string Dir(absl::string_view controller) const;
-  // All of them: for ContainerPlan::cgroup_dirs.
+  // All directories, for ContainerPlan::cgroup_dirs.
   std::vector<std::string> Dirs() const;
-  // The same with the primary one first: for ExecPlan::cgroup_dirs.
+  // The same with the primary one first, for ExecPlan::cgroup_dirs.
   std::vector<std::string> ExecDirs() const;
-  // The one in the primary hierarchy.
+  // The directory in the primary hierarchy.
   std::string PrimaryDir() const;
 
-  // Makes the directories, parents too, in every hierarchy (v2: delegates the controllers on the
-  // way down; v1 cpuset: with the parent's cpus and mems), without limits yet. A hierarchy that
-  // cannot be written is an error. On failure what this call made is gone again. An existing empty
-  // group of this path is made anew; FailedPrecondition when it has processes.
+  // Makes the directories, parents too, in every hierarchy, without limits yet. On v2 it delegates
+  // the controllers on the way down; on v1 a cpuset gets the parent's cpus and mems. A hierarchy
+  // that cannot be written is an error. After a failure nothing of this call is left. An existing
+  // empty group of this path is made anew. FailedPrecondition if it has processes.
   absl::Status Create() const;
-  // The first limits of a group that Create() has made, before anybody is in it. On failure it
-  // stays.
+  // Writes the first limits of a group that Create() has made, before a process is in it. After a
+  // failure the group stays.
   absl::Status Limit(const OciResources& resources) const {
     return Apply(resources, /*fresh=*/true);
   }
-  // Only the directories (a pod's parent group); those that exist are fine.
+  // Makes the directories alone (a pod's parent group). Existing ones are fine.
   absl::Status CreateDirs() const;
 
-  // Applies the members that `change` sets, all or nothing: on failure the former values are
-  // written back and the error returned (FailedPrecondition when a memory limit is below the
-  // present usage and the kernel would have to kill). Orders raise and lower of memory and swap,
-  // and of quota and period, so that no step is invalid. Device rules are left alone.
+  // Applies the members that `change` sets, all or none. After a failure the former values are
+  // written back and the error is returned: FailedPrecondition if a memory limit is below the
+  // present usage and the kernel would have to kill. It orders memory and swap, and quota and
+  // period, so that no step is invalid. It leaves device rules alone.
   absl::Status Update(const OciResources& change) const;
 
-  // SIGKILLs everything in it, nested groups too, until nothing is left. v2: cgroup.kill. v1:
-  // freeze, signal, thaw, look again. OK when it is empty or absent; DeadlineExceeded naming the
-  // pids that are left (in uninterruptible sleep) when `cancel` fires first: call again.
+  // Sends SIGKILL to everything in it, nested groups too, until nothing is left. On v2 it writes
+  // cgroup.kill. On v1 it freezes, signals, thaws and looks again. OK if the group is empty or
+  // absent. DeadlineExceeded, naming the pids that are left (in uninterruptible sleep), if `cancel`
+  // fires first: call it again then.
   absl::Status Kill(const Cancel& cancel) const;
-  // One round of it, without waiting for the processes to be gone.
+  // One round of Kill(). It does not wait for the processes to be gone.
   absl::Status KillOnce() const;
-  // Its processes, nested groups' too. Absent: none.
+  // Its processes, nested groups' too. An absent group has none.
   absl::StatusOr<std::vector<int32_t>> Pids() const;
-  // Absent counts as empty.
+  // An absent group is empty.
   absl::StatusOr<bool> IsEmpty() const;
-  // Whether that process is in it, or in a group nested in it.
+  // True if that process is in it, or in a group nested in it.
   bool Contains(int32_t pid) const;
-  // The directory of that process in proc; NotFound when it has ended or is not in the group (any
-  // more). What is opened below it is this process', or cannot be opened: whoever has the number
-  // next is not found there.
+  // The directory of that process in proc. NotFound if it has ended or is not in the group (any
+  // more). Files opened below the directory are this process's, or cannot be opened: a later
+  // process with the same number is not found there.
   absl::StatusOr<UniqueFd> OpenProcess(int32_t pid) const;
 
-  // Removes it and what is nested in it, in all hierarchies, retrying for as long as the kernel
-  // says EBUSY and `cancel` allows. Absent is OK. FailedPrecondition when processes are left.
+  // Removes it and the groups nested in it, in all hierarchies. It retries as long as the kernel
+  // says EBUSY and `cancel` allows. An absent group is OK. FailedPrecondition if processes are
+  // left.
   absl::Status Remove(const Cancel& cancel) const;
 
-  // Removes the group itself, in every hierarchy where nothing is in or below it. What is in use or
-  // absent stays as it is, without an error. Whether it is gone everywhere.
+  // Removes the group itself, in every hierarchy where nothing is in or below it. A group that is
+  // in use or absent stays as it is, without an error. True if the group is gone everywhere.
   absl::StatusOr<bool> RemoveIfUnused() const;
 
-  // How often the OOM killer has hit in here, nested groups too; 0 when absent. On v1 before Linux
-  // 4.13 Unimplemented.
+  // The number of times that the OOM killer has hit in here, nested groups too; 0 if the group is
+  // absent. Unimplemented on v1 before Linux 4.13.
   absl::StatusOr<uint64_t> OomKills() const;
 
-  // What the container sees at `destination` ("/sys/fs/cgroup"): its own group, as bind mounts. v1:
-  // a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy,
+  // The mounts that show a container its own group at `destination` ("/sys/fs/cgroup"). On v1 that
+  // is a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy,
   // and links for controllers that share one, so that limits are readable where programs look for
-  // them. With `whole`, on v2, the host's whole tree, for a container without a cgroup namespace:
-  // what /proc/self/cgroup says there is a path in that.
+  // them. With `whole`, on v2, it is the host's whole tree, for a container without a cgroup
+  // namespace: /proc/self/cgroup names a path in that tree there.
   std::vector<MountPlan> Mounts(const std::string& destination,
                                 bool read_only,
                                 bool whole = false) const;
 
-  // v2: hands the group to those in it who have a writable mount of it: they may make groups below,
-  // a bounded number, and move their processes there. `uid` and `gid` are what root is to the
-  // container on the host. The limits stay out of their reach where CgroupLayout::nsdelegate is.
+  // v2: hands the group to the processes in it that have a writable mount of it. They may make a
+  // bounded number of groups below it and move their processes there. `uid` and `gid` are the ids
+  // on the host of the container's root. They cannot reach the limits if CgroupLayout::nsdelegate
+  // is set.
   absl::Status HandOver(uint32_t uid, uint32_t gid) const;
 
-  // Thaws it if it was frozen itself; what is frozen above it stays so. Does not wait. Absent: OK.
+  // Thaws it if it was frozen itself. A frozen parent stays frozen. Does not wait. An absent group
+  // is OK.
   absl::Status ThawIfFrozen() const;
-  // Freezes or thaws everything in it; returns when the kernel says so.
+  // Freezes or thaws everything in it. Returns when the kernel says that it is done.
   absl::Status Freeze(bool frozen, const Cancel& cancel) const;
 
  private:

@@ -18,11 +18,11 @@ namespace crisp::runtime {
 absl::StatusOr<std::vector<CgroupWrite>> DeviceWritesV1(const std::vector<OciDeviceRule>& rules);
 
 // v2: a BPF_PROG_TYPE_CGROUP_DEVICE program of 8-byte struct bpf_insn. The last matching rule
-// decides each access bit, as on v1; what no rule names is denied.
+// decides each access bit, as on v1. Access that no rule names is denied.
 absl::StatusOr<std::vector<uint64_t>> DeviceProgramV2(const std::vector<OciDeviceRule>& rules);
 
-// Loads the program and attaches it to the group's directory with BPF_F_ALLOW_MULTI, then detaches
-// the programs of ours (by name) that were attached before: there is no moment without rules.
+// Loads the program and attaches it to the group's directory with BPF_F_ALLOW_MULTI. Then it
+// detaches our programs (by name) that were attached before, so there is no moment without rules.
 absl::Status AttachDeviceProgram(const std::string& cgroup_dir,
                                  const std::vector<uint64_t>& program);
 

@@ -13,37 +13,37 @@
 
 namespace crisp::runtime {
 
-// What cgroup*.cc share. Internal.
+// Functions that the cgroup*.cc share. Internal to this room.
 
-// Calls `visit` with `dir` and each directory below it, parents first. Absent: no call. At most 32
-// levels and 10,000 directories are visited (ResourceExhausted): a container can nest at will.
+// Calls `visit` with `dir` and each directory below it, parents first. An absent `dir` is no call.
+// ResourceExhausted beyond 32 levels or 10,000 directories, because a container can nest at will.
 absl::Status WalkGroups(const std::string& dir,
                         const std::function<absl::Status(const std::string&)>& visit);
 
-// mkdir -p of `path` below the hierarchy, readied for use: v2 delegates every controller to each
-// parent's children, v1 fills empty cpuset files from the parent. Appends what it made to `made`.
+// Makes `path` and its parents below the hierarchy, ready for use: v2 delegates every controller to
+// each parent's children, v1 fills empty cpuset files from the parent. Appends the directories that
+// it made to `made`.
 absl::Status MakeGroup(const CgroupLayout& layout,
                        const CgroupHierarchy& hierarchy,
                        const std::string& path,
                        std::vector<std::string>* made);
 
-// Writes all, retrying at the end those that the kernel refuses with EINVAL or EBUSY for as long as
-// others succeed in between: that finds the right order for limits that bound each other (memory
-// and swap, quota, period and burst) whichever way they move. With `undo`, restores the former
-// values when it fails. `dir_of` maps a controller to the group's directory ("" when there is
-// none).
+// Writes all of them. It retries those that the kernel refuses with EINVAL or EBUSY as long as
+// others succeed in between. That finds the right order for limits that bound each other (memory
+// and swap, quota, period and burst), whichever way they move. With `undo`, restores the former
+// values when it fails. `dir_of` maps a controller to the group's directory ("" if there is none).
 absl::Status WriteLimits(const std::vector<CgroupWrite>& writes,
                          const std::function<std::string(const std::string&)>& dir_of,
                          bool undo);
 
-// Why the kernel did not take a limit of the group `dir`: the file, the value and the cause, among
-// them a group above with processes of its own, which v2 hands no controllers down from.
-// InvalidArgument where to ask again is in vain. Keeps the errno.
+// Says why the kernel did not take a limit of the group `dir`: the file, the value and the cause.
+// One cause is a group above with processes of its own, from which v2 hands no controllers down.
+// InvalidArgument if another try is in vain. Keeps the errno.
 absl::Status LimitRefused(const CgroupWrite& write,
                           const std::string& dir,
                           const absl::Status& status);
 
-// What to write to get back to `former`, the file's whole content, after `write`; "" when nothing
+// The text to write after `write` to get back to `former`, the file's whole content. "" if nothing
 // can be done. Exposed for tests.
 std::string UndoValue(const CgroupWrite& write, const std::string& former);
 

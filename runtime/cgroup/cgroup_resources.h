@@ -11,16 +11,16 @@
 
 namespace crisp::runtime {
 
-// Whether it is a size as the hugetlb controller names them: "2MB", "1GB", "64KB".
+// True if the text is a size as the hugetlb controller names them: "2MB", "1GB", "64KB".
 bool IsHugePageSize(absl::string_view text);
 
-// Limits → what is written where. Pure.
+// Limits → writes to files. Pure.
 
-// The writes for what `resources` sets, in an order that suits a fresh group. Device rules are not
-// among them on v2 (cgroup_devices.h). InvalidArgument for values that no kernel takes, and for
-// `unified` on v1.
+// The writes for the members that `resources` sets, in an order that suits a fresh group. On v2
+// device rules are not among them (cgroup_devices.h). InvalidArgument for values that no kernel
+// takes, and for `unified` on v1.
 absl::StatusOr<std::vector<CgroupWrite>> CgroupWrites(const OciResources& resources, bool v2);
-// Whether a group has that value when it is made.
+// True if a new group has that value.
 bool IsInitialValue(const CgroupWrite& write);
 
 // CFS shares (2…262144) → v2 weight (1…10000), so that the least, the usual (1024 → 100) and the

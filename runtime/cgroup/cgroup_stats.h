@@ -16,7 +16,7 @@
 
 namespace crisp::runtime {
 
-// An optional that is unset: the kernel does not say (v1 has no pressure, …).
+// An optional is unset if the kernel does not tell the value (v1 has no pressure, …).
 struct CgroupStats {
   absl::Time at;
   struct Cpu {
@@ -63,7 +63,7 @@ struct CgroupStats {
 // The CPU time that a group has used, from one file. NotFound when the group is gone.
 absl::StatusOr<uint64_t> ReadCpuUsageNs(const Cgroup& cgroup);
 
-// Reads one group's numbers again and again: every file is opened once. Not thread-safe. Keeps up
+// Reads one group's numbers again and again, and opens every file once. Not thread-safe. Keeps up
 // to 30 descriptors, which do not keep the group from being removed.
 class CgroupStatsReader {
  public:
@@ -78,7 +78,7 @@ class CgroupStatsReader {
     UniqueFd fd;
     bool missing = false;
   };
-  // Empty when the file does not exist; the view is valid until the next call.
+  // The contents of a file, empty if it does not exist. The view is valid until the next call.
   absl::StatusOr<absl::string_view> Slurp(const std::string& controller, const char* file);
   absl::Status ReadHugetlb(CgroupStats& stats);
   absl::Status ReadV1(CgroupStats& stats);

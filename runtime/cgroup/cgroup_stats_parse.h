@@ -33,7 +33,7 @@ std::optional<Pressure> ParsePressure(absl::string_view text);
 std::vector<DeviceIo> ParseIoStat(absl::string_view text);
 // The two blkio.throttle files' "8:0 Read 123" lines.
 std::vector<DeviceIo> ParseBlkio(absl::string_view bytes, absl::string_view operations);
-// One number or "max" (nullopt). nullopt for garbage, too.
+// One number. nullopt for "max", and for text that is not a number.
 std::optional<uint64_t> ParseCgroupNumber(absl::string_view text);
 
 }  // namespace crisp::runtime

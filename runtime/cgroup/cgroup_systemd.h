@@ -23,20 +23,20 @@ namespace crisp::runtime {
 std::string PodScopeName(absl::string_view pod_id);
 
 // Starts the scope in `slice` ("kubepods-pod1.slice") around these processes, and returns when
-// systemd has moved them. A failed unit of that name is reset first; a running one is
-// AlreadyExists. Unavailable when the system bus or systemd cannot be reached, DeadlineExceeded
-// when `cancel` fires first (the scope may come to be all the same: it goes with its last process).
+// systemd has moved them. A failed unit of that name is reset first. AlreadyExists if one is
+// running. Unavailable if the system bus or systemd cannot be reached. DeadlineExceeded if `cancel`
+// fires first; the scope may appear all the same, and ends with its last process.
 absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
                            const std::vector<int32_t>& pids,
                            const Cancel& cancel);
 
-// OK when systemd answers on the system bus; else as above.
+// OK if systemd answers on the system bus. Errors as above.
 absl::Status AskSystemd(const Cancel& cancel);
 
-// Puts a pod's shim, and its child that is the pod's pid 1 if there is one, into a scope as above
-// and there into `leaf`, a group below it: on v2 no process may be where controllers are handed
-// down. Errors as above, and those of Cgroup::CreateDirs.
+// Puts a pod's shim into a scope as above, and its child that is the pod's pid 1 if there is one.
+// There they go into `leaf`, a group below it, because on v2 no process may be in a group that
+// hands controllers down. Errors as above, and those of Cgroup::CreateDirs.
 absl::Status PlaceShim(const Cgroup& leaf,
                        absl::string_view slice,
                        absl::string_view pod_id,

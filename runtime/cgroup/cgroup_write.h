@@ -5,7 +5,7 @@
 
 namespace crisp::runtime {
 
-// What is written to one file of a group.
+// One write to a file of a group.
 struct CgroupWrite {
   std::string controller;  // v1 hierarchy; "" on v2
   std::string file;        // "cpu.max"

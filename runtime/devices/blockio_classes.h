@@ -28,7 +28,7 @@ namespace crisp::runtime {
 //       ThrottleWriteIOPS: 500
 //       Weight: 100                     # of these devices
 struct BlockIoRule {
-  std::vector<std::string> devices;  // empty: the weight is the container's
+  std::vector<std::string> devices;  // empty if the weight is the container's
   std::optional<uint16_t> weight;
   std::optional<uint64_t> read_bps, write_bps, read_iops, write_iops;
   bool operator==(const BlockIoRule&) const = default;
@@ -38,11 +38,11 @@ using BlockIoClasses = std::map<std::string, std::vector<BlockIoRule>>;
 // InvalidArgument naming the member. Names of members may be in any case.
 absl::StatusOr<BlockIoClasses> ParseBlockIoClasses(absl::string_view text);
 
-// The block devices that a pattern names; empty: none.
+// Finds the block devices that a pattern names.
 using FindBlockDevices = std::function<std::vector<DeviceNumber>(const std::string& pattern)>;
 
-// The class as OCI limits; a later rule for the same device wins. FailedPrecondition for a device
-// that is named without a pattern and is not there. Pure but for `find`.
+// The class as OCI limits. A later rule for the same device wins. FailedPrecondition for a device
+// that is named without a pattern and does not exist. Pure but for `find`.
 absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules,
                                           const FindBlockDevices& find);
 

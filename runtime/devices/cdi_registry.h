@@ -20,19 +20,20 @@ namespace crisp::runtime {
 // have changed: vendors and dynamic-allocation drivers write them while the node runs. Thread-safe.
 class CdiRegistry {
  public:
-  // A device in a later directory hides one of the same name in an earlier one. A directory that is
-  // not there has no devices.
+  // A device in a later directory hides one of the same name in an earlier one. A directory that
+  // does not exist has no devices.
   explicit CdiRegistry(std::vector<std::string> dirs, StatOnHost stat = StatDirectly)
       : dirs_(std::move(dirs)), stat_(std::move(stat)) {}
 
-  // What has to be done for `devices` (qualified names; one named twice counts once), completed by
-  // a look at the host: a file's own edits once, before those of its first device. InvalidArgument
-  // for malformed names. FailedPrecondition "CDI device injection failed: …" for devices that no
-  // file or two files of one directory define (then naming them, and why a file that may have had
-  // them cannot be read), that need what crisp does not do, or whose host paths are not there.
+  // The edits for `devices` (qualified names; one named twice counts once), completed by a look at
+  // the host. A file's own edits come once, before those of its first device. InvalidArgument for
+  // malformed names. FailedPrecondition "CDI device injection failed: …" for a device that no file
+  // defines, or two files of one directory (the message names them, and says why a file that may
+  // have had it cannot be read), that needs something crisp does not do, or whose host paths do not
+  // exist.
   absl::StatusOr<CdiEdits> Resolve(const std::vector<std::string>& devices);
 
-  // Every device that Resolve() would find, sorted; and what is wrong with files.
+  // Every device that Resolve() would find, sorted, and the faults of files.
   struct Listing {
     std::vector<std::string> devices;
     std::map<std::string, std::string> errors;  // path → why

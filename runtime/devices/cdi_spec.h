@@ -16,14 +16,14 @@
 
 namespace crisp::runtime {
 
-// Container Device Interface: what a vendor's file says is to be done to a container that asks for
-// one of its devices. Versions 0.3 to 1.1 of the CNCF specification.
+// Container Device Interface: a vendor's file says how a container that asks for one of its devices
+// is changed. Versions 0.3 to 1.1 of the CNCF specification.
 
 struct CdiDeviceNode {
   std::string path;              // in the container
-  std::string host_path;         // empty: the same
-  std::string type;              // b, c, u, p; empty: as on the host
-  int64_t major = 0, minor = 0;  // major 0: as on the host
+  std::string host_path;         // empty if the same
+  std::string type;              // b, c, u, p; empty for the host's
+  int64_t major = 0, minor = 0;  // major 0 for the host's
   std::optional<uint32_t> file_mode, uid, gid;
   std::string permissions = "rwm";  // for the cgroup; may be empty ("none")
   bool operator==(const CdiDeviceNode&) const = default;
@@ -41,7 +41,7 @@ struct CdiEdits {
   std::vector<CdiMount> mounts;
   std::vector<uint32_t> additional_gids;
   // Members that are well-formed but that crisp does not carry out ("hooks", "intelRdt",
-  // "netDevices"): a device with any is refused, it would not work without them.
+  // "netDevices"). A device with any of them is refused, because it would not work without them.
   std::vector<std::string> unsupported;
   bool operator==(const CdiEdits&) const = default;
 
@@ -71,19 +71,19 @@ absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text);
 std::vector<std::string> CdiDevicesOfAnnotations(
     const std::map<std::string, std::string>& annotations);
 
-// A look at a path of the host: at what is there itself, or at what a symlink there leads to.
+// Looks at a path of the host: at the node itself, or at the one to which a symlink there leads.
 using StatOnHost = std::function<absl::StatusOr<HostNode>(const std::string& path, bool itself)>;
-// By system calls, which hang where the path does.
+// Looks by system calls, which hang if the path does.
 absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself);
 
-// Fills in what the device nodes leave to the host, by a look at it, and checks that every path
-// that is to be mounted exists. FailedPrecondition naming what is missing there; what else `stat`
-// says.
+// Fills in the members that device nodes leave to the host, by a look at it, and checks that every
+// path to be mounted exists. FailedPrecondition, naming what is missing there. Other errors are
+// those of `stat`.
 absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat = StatDirectly);
 
 // Applies completed edits. Pure. A device or mount at the same place is replaced, and so is a
-// variable of the same name; mounts are put in order, parents first. `device_sources` learns the
-// host path of every node (ContainerInputs). InvalidArgument for a path that is not absolute.
+// variable of the same name. Mounts are put in order, parents first. `device_sources` gets the host
+// path of every node (ContainerInputs). InvalidArgument for a path that is not absolute.
 absl::Status ApplyCdiEdits(const CdiEdits& edits,
                            OciSpec& spec,
                            std::map<std::string, std::string>& device_sources);

@@ -14,9 +14,9 @@ namespace crisp::runtime {
 
 inline constexpr char kDefaultAppArmorProfile[] = "crisp-default";
 
-// Its text, as apparmor_parser(8) reads it: everything is allowed but mounting, and but writing to
-// those parts of /proc and /sys that are the machine's and not the container's. It includes no
-// file, so that it needs no abstractions installed.
+// Its text, as apparmor_parser(8) reads it. It allows everything but mounting, and writing to the
+// parts of /proc and /sys that are the machine's and not the container's. It includes no file, so
+// that it needs no abstractions installed.
 std::string DefaultAppArmorText();
 
 // True if this kernel was started with AppArmor.
@@ -25,16 +25,16 @@ bool HasAppArmor();
 // True if the text of the kernel's list of profiles ("NAME (enforce)" lines) names this one.
 bool ListsAppArmorProfile(absl::string_view profiles, absl::string_view name);
 
-// OK when the kernel has it at this moment; NotFound with the name when not.
+// OK if the kernel has it at this moment; NotFound with the name if not.
 absl::Status CheckAppArmorProfile(absl::string_view name);
 
-// Compiles `text` and puts it into the kernel, in place of what is there by its name. Runs
-// apparmor_parser, so never on the way of a pod: NotFound when there is none, FailedPrecondition
-// with what it says when it refuses.
+// Compiles `text` and puts it into the kernel, in place of a profile of its name. Runs
+// apparmor_parser, so it is never on the way of a pod. NotFound if there is no apparmor_parser,
+// FailedPrecondition with its message if it refuses.
 absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel);
 
-// Loads the default profile, unless the kernel has it and `note` (a file of a tmpfs) says that this
-// very text was loaded before. Writes `note`.
+// Loads the default profile, unless the kernel has it and `note` (a file of a tmpfs) says that
+// exactly this text was loaded before. Writes `note`.
 absl::Status LoadDefaultAppArmor(const std::string& note, const Cancel& cancel);
 
 }  // namespace crisp::runtime

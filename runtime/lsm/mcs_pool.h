@@ -13,19 +13,19 @@
 
 namespace crisp::runtime {
 
-// The levels that keep pods apart where SELinux has categories: "s0:cA,cB" with a pair that no
-// other pod has. Thread-safe.
+// The levels that keep pods apart if SELinux has categories: "s0:cA,cB" with a pair that no other
+// pod has. Thread-safe.
 class McsPool {
  public:
-  // Pairs of the first `categories` ones; at least 2.
+  // Makes pairs of the first `categories` categories, which are at least 2.
   explicit McsPool(int categories) : categories_(categories) {}
 
-  // A free pair, at random: a level seen earlier says nothing about the next. ResourceExhausted
-  // when all are taken.
+  // A free pair, at random, so that a level seen earlier says nothing about the next.
+  // ResourceExhausted if all are taken.
   absl::StatusOr<std::string> Allocate();
-  // Takes note of a level that a pod asked for by itself, or had before a restart, so that it is
-  // given to nobody else; as often as it is taken it must be given back. One that is no pair of
-  // categories, or "", is none of the pool's.
+  // Notes a level that a pod asked for by itself, or had before a restart, so that no other pod
+  // gets it. A level must be released as often as it was reserved. One that is not a pair of
+  // categories, or "", is not the pool's.
   void Reserve(absl::string_view level);
   void Release(absl::string_view level);
 

@@ -9,7 +9,8 @@
 
 namespace crisp::runtime {
 
-// SELinux labels as plain values: which one a container gets. The kernel's side is in selinux.h.
+// SELinux labels as plain values, and the choice of a container's. The kernel's side is in
+// selinux.h.
 
 // user:role:type[:level]. Only a policy with MLS or MCS has levels.
 struct SelinuxContext {
@@ -19,49 +20,49 @@ struct SelinuxContext {
   bool operator==(const SelinuxContext&) const = default;
 };
 
-// InvalidArgument unless there are three or four parts of printable characters. Whether a policy
-// knows them is the kernel's to say.
+// InvalidArgument unless there are three or four parts of printable characters. The kernel decides
+// if a policy knows them.
 absl::StatusOr<SelinuxContext> ParseSelinuxContext(absl::string_view text);
 
-// What containers get that ask for nothing.
+// The labels of containers that ask for nothing.
 struct SelinuxDefaults {
   SelinuxContext process;
   SelinuxContext file;
-  SelinuxContext
-      unconfined;  // of processes that are not to be held back: the process context as spc_t
+  SelinuxContext unconfined;  // of unconfined processes: the process context as spc_t
   bool operator==(const SelinuxDefaults&) const = default;
 };
 
 // The names that container policies share.
 SelinuxDefaults StandardSelinuxDefaults();
-// The text of a policy's lxc_contexts file (`process = "CONTEXT"` and `file = "CONTEXT"`, # begins
-// a comment); what it does not say is standard. InvalidArgument with the line.
+// Parses the text of a policy's lxc_contexts file (`process = "CONTEXT"` and `file = "CONTEXT"`; #
+// begins a comment). A default that it does not give is the standard one. InvalidArgument with the
+// line.
 absl::StatusOr<SelinuxDefaults> ParseLxcContexts(absl::string_view text);
 
-// Members that are empty are not asked for.
+// A request. Empty members are not asked for.
 struct SelinuxRequest {
   SelinuxContext options;
-  // Privileged, or in the host's PID or IPC namespace: confined it could not do what it is there
-  // for.
+  // True for a container that is privileged, or in the host's PID or IPC namespace: confined it
+  // could not do its work.
   bool unconfined = false;
 };
 
 struct SelinuxLabels {
-  std::string process;    // of the container's processes; empty: they stay in their parent's
+  std::string process;    // of the container's processes; empty if they keep their parent's
   std::string mount;      // of its file systems and volumes
-  bool confined = false;  // the process label is one that is held to its own files
+  bool confined = false;  // the process label's type is held to its own files
   bool operator==(const SelinuxLabels&) const = default;
 };
 
-// The labels of a container whose pod holds `level`; empty where the policy has no levels. Options
-// that are asked for count for privileged containers, too. InvalidArgument for an option of
+// The labels of a container whose pod holds `level`, which is empty if the policy has no levels.
+// Requested options count for privileged containers, too. InvalidArgument for an option with
 // characters that no context can have.
 absl::StatusOr<SelinuxLabels> MakeSelinuxLabels(const SelinuxDefaults& defaults,
                                                 const SelinuxRequest& request,
                                                 absl::string_view level);
 
-// True if nothing is forbidden to this type. A kernel without SELinux then gives what the type asks
-// for.
+// True if nothing is forbidden to this type. A kernel without SELinux then gives all that the type
+// asks for.
 bool IsUnconfinedSelinuxType(absl::string_view type);
 
 }  // namespace crisp::runtime

@@ -10,20 +10,21 @@
 
 namespace crisp::runtime {
 
-// Layers and writable layers lie behind an overlay that has the container's label. Yet a program
-// that is mapped or protected is checked by the label of its own file, so those must be readable
-// for containers: with the policy's label for what all of them may read and none may write.
+// Layers and writable layers lie behind an overlay that has the container's label. But a program
+// that is mapped or protected is checked by the label of its own file. So these files have the
+// policy's label for what all containers may read and none may write.
 
-// What the text of the policy's lxc_contexts file says of that (`ro_file = "CONTEXT"`); "" when
-// nothing.
+// That label, from the text of the policy's lxc_contexts file (`ro_file = "CONTEXT"`); "" if it has
+// none.
 std::string SharedFileContext(absl::string_view lxc_contexts);
 
 // Labels directories of crispd's own that hold layers, with all that is in them; new files inherit
-// it. Makes them where they are missing. Does nothing where containers get no labels, and nothing
-// at once in a directory that has the label. Before anybody else makes something in there.
+// the label. Makes missing ones. Does nothing if containers get no labels, and nothing more in a
+// directory that has the label. Call it before anything else is made in there.
 absl::Status LabelStores(const std::vector<std::string>& directories, const SelinuxHost& host);
 
-// One directory of them. Its own label comes last: it says that all below have it.
+// Labels one directory of them. Its own label comes last, because it says that everything below has
+// it.
 absl::Status LabelStore(const std::string& path, const std::string& label);
 
 }  // namespace crisp::runtime

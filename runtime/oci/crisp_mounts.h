@@ -12,7 +12,7 @@ inline constexpr char kPodFilePrefix[] =
 inline constexpr char kOptionCopyUp[] =
     "crisp-copy-up";  // bind: fill from the root's same path first
 inline constexpr char kOptionOptional[] =
-    "crisp-optional";  // skip when the source is missing, or a place for it
+    "crisp-optional";  // skip if the source, or a place for it, is missing
 
 }  // namespace crisp::runtime
 

@@ -8,11 +8,11 @@
 
 namespace crisp::runtime {
 
-// What a container gets when nobody says otherwise. Pure values.
+// The defaults of a container. Pure values.
 
 struct DefaultSpecOptions {
   bool privileged = false;       // rw /sys and cgroup, no masks, all capabilities of the daemon
-  bool cgroup_writable = false;  // rw cgroup all the same
+  bool cgroup_writable = false;  // rw cgroup although not privileged
   bool host_network = false;    // /sys then shows the host's interfaces: same mount, kept read-only
   bool user_namespace = false;  // with host_network: /sys is a read-only recursive bind
   bool host_ipc = false;        // /dev/shm and /dev/mqueue of the host
@@ -27,7 +27,7 @@ OciSpec DefaultSpec(const DefaultSpecOptions& options);
 std::vector<OciMount> DefaultMounts(const DefaultSpecOptions& options);
 // /dev/{null,zero,full,random,urandom,tty}; they are in every container's /dev.
 std::vector<OciDevice> DefaultDevices();
-// Deny all, then mknod of anything, then rwm for the default devices, ptys and console.
+// Denies all, then allows mknod of anything, then rwm for the default devices, ptys and console.
 std::vector<OciDeviceRule> DefaultDeviceRules();
 // One rule that allows all.
 std::vector<OciDeviceRule> PrivilegedDeviceRules();

@@ -15,10 +15,11 @@
 
 namespace crisp::runtime {
 
-// The OCI runtime specification's config.json (1.2) as plain values; the names are the spec's, in
+// The OCI runtime specification's config.json (1.2) as plain values. The names are the spec's, in
 // our case. An std::optional is "unset", which differs from zero. Members that this type does not
 // model (solaris, vm, personality, timeOffsets, …) are kept in `other` and written back, so an
-// external runtime sees all that was asked; plan_builder refuses those it would have to obey.
+// external runtime sees everything that was asked for. plan_builder refuses those that it would
+// have to obey.
 
 struct OciUser {
   uint32_t uid = 0;
@@ -54,7 +55,7 @@ struct OciProcess {
   std::vector<std::string> args;
   std::vector<std::string> env;  // "K=V"; the value may hold any bytes but NUL
   std::string cwd = "/";
-  std::optional<OciCapabilities> capabilities;  // unset: none at all
+  std::optional<OciCapabilities> capabilities;  // unset for none at all
   std::vector<OciRlimit> rlimits;
   bool no_new_privileges = false;
   std::string apparmor_profile;
@@ -231,8 +232,8 @@ struct OciSeccompRule {
   bool operator==(const OciSeccompRule&) const = default;
 };
 
-// A part that many specs have in common, unchangeable: copies share it, and == compares what it
-// says.
+// A part that many specs have in common and that never changes. Copies share it, and == compares
+// its contents.
 template <class T>
 class Shared {
  public:
@@ -292,7 +293,7 @@ struct OciSpec {
   Json other = Json::object();
   bool operator==(const OciSpec&) const = default;
 
-  // The namespace entry of this type, or null: the host's is used.
+  // The namespace entry of this type. Null if the host's is used.
   const OciNamespace* FindNamespace(const std::string& type) const;
 };
 
@@ -303,9 +304,9 @@ Json ToJson(const OciProcess& process);
 Json ToJson(const OciResources& resources);
 Json ToJson(const OciSeccomp& seccomp);
 
-// InvalidArgument naming the member ("linux.resources.cpu.shares: …") when one has the wrong type,
+// InvalidArgument, naming the member ("linux.resources.cpu.shares: …"), if one has the wrong type,
 // an integer is out of range, a string holds NUL, a path that must be absolute is not, or a
-// required member is absent. The document is untrusted (NRI, CDI, base spec files): ParseJson()
+// required member is absent. The document is untrusted (NRI, CDI, base spec files); ParseJson()
 // bounds it.
 absl::StatusOr<OciSpec> OciSpecFromJson(const Json& json);
 absl::StatusOr<OciProcess> OciProcessFromJson(const Json& json);

@@ -18,9 +18,11 @@
 
 namespace crisp::runtime {
 
-// Reading and writing JSON with one description per type, so that the two cannot drift apart:
+// Reads and writes JSON with one description per type, so that the two directions cannot drift
+// apart:
 //   template <class A> void Describe(A& a, OciRoot& v) { a.Required("path", v.path); … }
-// Internal to oci_spec.cc.
+// Reader and writer have the same methods. Field() is for a member that may be absent, Required()
+// for one that may not. Internal to oci_spec.cc.
 
 class JsonReader;
 class JsonWriter;
@@ -31,7 +33,7 @@ concept Described = requires(JsonReader& reader, JsonWriter& writer, T& value) {
   Describe(writer, value);
 };
 
-// Keeps the first error, with the path of the member; later reads are then no-ops.
+// Reads. It keeps the first error, with the path of the member, and later reads do nothing.
 class JsonReader {
  public:
   JsonReader(const Json& json, std::string path, absl::Status* status)
@@ -52,13 +54,13 @@ class JsonReader {
     Read(*member, value, Join(name));
   }
 
-  // A string that must be an absolute path, when it is there and not empty.
+  // A string that must be an absolute path, if it is there and not empty.
   void AbsolutePath(const char* name, std::string& value) {
     Field(name, value);
     if (!value.empty() && value[0] != '/') Fail(Join(name), "is not an absolute path");
   }
 
-  // Everything that has not been asked for. Call last.
+  // Takes every member that has not been read yet. Call it last.
   void Rest(Json& other) {
     if (!status_->ok()) return;
     other = Json::object();
@@ -151,7 +153,7 @@ class JsonReader {
 
 class JsonWriter {
  public:
-  // Leaves out what is unset, empty, false or zero.
+  // Leaves a member out if it is unset, empty, false or zero.
   template <class T>
   void Field(const char* name, const T& value) {
     if (!IsEmpty(value)) json_[name] = Write(value);

@@ -12,9 +12,9 @@
 
 namespace crisp::runtime {
 
-// Who a container's process is. The image's files are hostile: at most kMaxAccountFile bytes of
-// each are looked at, lines that are malformed or too long are skipped, and no name is ever looked
-// up that is a number.
+// The user of a container's process. The image's files are hostile: at most kMaxAccountFile bytes
+// of each are looked at, and lines that are malformed or too long are skipped. A name that is a
+// number is never looked up.
 
 inline constexpr size_t kMaxAccountFile = 1u << 20;
 // (uid_t)-1 means "leave as is" to the kernel, so it is nobody's id.
@@ -33,11 +33,12 @@ struct AccountFiles {
   std::string group;
 };
 
-// /etc/passwd and /etc/group out of a stack of unpacked layers that is not mounted, found as
-// overlayfs would: each component in the topmost layer that has it; a whiteout (0:0 device), an
-// opaque directory or a non-directory hides the layers below; symlinks are resolved through the
-// stack and never leave it, at most 8. Absent files, and what is no regular file, are empty. Longer
-// files are cut at kMaxAccountFile, at a line's end. Errors only for I/O.
+// Reads /etc/passwd and /etc/group out of a stack of unpacked layers that is not mounted. It finds
+// them as overlayfs would. Each component is taken from the topmost layer that has it. A whiteout
+// (0:0 device), an opaque directory or a non-directory hides the layers below. Symlinks are
+// resolved through the stack, at most 8, and never leave it. Absent files, and files that are not
+// regular, are empty. Longer files are cut at kMaxAccountFile, at a line's end. Errors only for
+// I/O.
 absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<std::string>& layers_topmost_first);
 
 enum class GroupsPolicy { kMerge, kStrict };
@@ -59,10 +60,11 @@ struct ResolvedUser {
   std::string home = "/";
 };
 
-// run_as_user > run_as_username > image_user > root. The group: run_as_group, else the image's `:g`
-// when the image's user is used, else passwd's, else 0. kMerge adds the groups whose members name
-// the user. InvalidArgument for a number out of range, run_as_group without a user, or a name that
-// is not in the file (NotFound would read as "no such image" to a CRI client).
+// The user is the first that is set of run_as_user, run_as_username, image_user and root. The group
+// is run_as_group, else the image's `:g` if the image's user is used, else passwd's, else 0. kMerge
+// adds the groups whose members name the user. InvalidArgument for a number out of range,
+// run_as_group without a user, or a name that is not in the file (NotFound would read as "no such
+// image" to a CRI client).
 absl::StatusOr<ResolvedUser> ResolveUser(const UserRequest& request, const AccountFiles& files);
 
 }  // namespace crisp::runtime

@@ -17,10 +17,10 @@
 
 namespace crisp::runtime {
 
-// The only way to paths that pods, volumes and log directories control. What hangs there (NFS whose
-// server is gone, FUSE whose daemon is) hangs a helper process, which holds nothing of the
-// daemon's; the caller gets DEADLINE_EXCEEDED naming the path. A few helpers are kept and used
-// again: a call takes some tens of microseconds. While one is stuck at a path, further calls for
+// The only way to paths that pods, volumes and log directories control. A path that hangs (NFS
+// whose server is gone, FUSE whose daemon is) hangs a helper process, which holds nothing of the
+// daemon's. The caller gets DeadlineExceeded, naming the path. A few helpers are kept and used
+// again, so a call takes some tens of microseconds. While one is stuck at a path, further calls for
 // that path fail at once. Thread-safe; takes no lock across a call.
 class HostPaths {
  public:
@@ -28,7 +28,7 @@ class HostPaths {
     std::string helper;                                 // crisp-paths
     absl::Duration timeout = absl::Seconds(30);         // of a call
     absl::Duration relabel_timeout = absl::Minutes(3);  // of one that labels a whole tree
-    size_t most_stuck = 256;  // helpers; then calls fail until one of them is over
+    size_t most_stuck = 256;  // helpers; with so many, calls fail until one of them ends
   };
   // Keeps the program open, so that helpers are of the daemon's own version.
   static absl::StatusOr<std::unique_ptr<HostPaths>> Create(Options options);
@@ -37,21 +37,21 @@ class HostPaths {
   HostPaths(const HostPaths&) = delete;
   HostPaths& operator=(const HostPaths&) = delete;
 
-  // Each without symlinks; what is absent is made as a directory.
+  // Resolves the symlinks of each path. An absent path is made as a directory.
   absl::StatusOr<std::vector<std::string>> Resolve(const std::vector<std::string>& paths);
   absl::Status MakeDirs(const std::string& path);
-  // A regular file's content; RESOURCE_EXHAUSTED when there are more than `limit` bytes.
+  // Reads a regular file. ResourceExhausted if it has more than `limit` bytes.
   absl::StatusOr<std::string> Read(const std::string& path, size_t limit);
-  // Of a symlink itself, or of what it leads to.
+  // kStay looks at a symlink itself, kFollow at the node to which it leads.
   enum class Links { kFollow, kStay };
   absl::StatusOr<HostNode> Stat(const std::string& path, Links links);
-  // The devices below a directory, or the one that it is; INVALID_ARGUMENT for other files.
+  // The devices below a directory, or the one device at the path. InvalidArgument for other files.
   absl::StatusOr<std::vector<HostNode>> Devices(const std::string& path);
   absl::StatusOr<std::vector<DeviceNumber>> BlockDevices(const std::string& pattern);
-  // RelabelTree(), but for its time.
+  // As RelabelTree(), within relabel_timeout.
   absl::Status Relabel(const std::string& path, const std::string& label);
 
-  // Helpers that are stuck now.
+  // The number of helpers that are stuck now.
   size_t Stuck();
 
  private:
@@ -69,7 +69,7 @@ class HostPaths {
   absl::StatusOr<std::unique_ptr<Helper>> Take();
   absl::StatusOr<std::unique_ptr<Helper>> Spawn();
   void Keep(std::unique_ptr<Helper> helper);
-  // Called while a call takes long: the next one need not wait for it.
+  // Called while a call takes long, so that the next one does not wait for it.
   void CountAsSlow(Helper& helper);
   absl::Status GiveUp(std::unique_ptr<Helper> helper,
                       const std::string& path,

@@ -12,10 +12,10 @@
 
 namespace crisp::runtime {
 
-// What the daemon and crisp-paths say to each other over a stream socket: lists of byte strings.
-// Both are of one build, for the daemon keeps the program open.
+// The messages between the daemon and crisp-paths over a stream socket: lists of byte strings. Both
+// are of one build, because the daemon keeps the program open.
 
-// What to do with one path.
+// A request about one path.
 struct PathRequest {
   enum class Kind : char {
     kResolve = 'r',       // → the path without symlinks; made as a directory when it is absent
@@ -32,21 +32,20 @@ struct PathRequest {
 };
 
 struct HostNode {
-  std::string name;  // below the path that was asked for, empty for itself
+  std::string name;  // below the requested path; empty for the path itself
   uint32_t mode = 0, major = 0, minor = 0, uid = 0, gid = 0;
 };
 
 using DeviceNumber = std::pair<int64_t, int64_t>;  // major, minor
 
-// The page that both sides have mapped: which request of the list is being done.
+// The page that both sides have mapped. It says which request of the list is being done.
 struct PathProgress {
   uint32_t index = 0;
 };
 constexpr int kPathSocket = 3, kPathProgress = 4;  // the helper's descriptors
 constexpr size_t kMaxPathFrame = 64u << 20;
 
-// A frame: the count, then each string with its length. What comes in from elsewhere is
-// InvalidArgument.
+// A frame: the count, then each string with its length. A malformed frame is InvalidArgument.
 std::string EncodeStrings(const std::vector<std::string>& strings);
 absl::StatusOr<std::vector<std::string>> DecodeStrings(absl::string_view frame);
 

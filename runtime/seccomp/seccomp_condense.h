@@ -7,18 +7,18 @@
 
 namespace crisp::runtime {
 
-// A filter with the verdicts of `program` for every architecture, number and argument, in less
-// code.
+// Makes a filter with the verdicts of `program` for every architecture, number and argument, in
+// less code.
 //
 // libseccomp compares with every syscall that a profile names, three times over for x86-64 and its
-// two older ABIs; the kernel translates, compiles and, to find out what is always allowed, runs
-// that for every number whenever a process takes the filter. Profiles name their syscalls in long
-// runs of equal verdicts, so this has one comparison per run: a binary search over the ends of the
-// runs for each architecture, and behind it the parts of `program` that look at arguments, as they
-// are.
+// two older ABIs. The kernel translates and compiles the filter whenever a process takes it, and
+// runs it for every number to find out what is always allowed. Profiles name their syscalls in long
+// runs of equal verdicts. So the condensed filter has one comparison per run: a binary search over
+// the ends of the runs for each architecture. Behind it stand the unchanged parts of `program` that
+// look at arguments.
 //
-// What it does not understand (arithmetic before the first argument is looked at, say), and what it
-// would not make shorter, it returns unchanged.
+// A program that it does not understand (with arithmetic before the first argument is looked at,
+// say), or that would not become shorter, is returned unchanged.
 std::vector<sock_filter> CondenseFilter(const std::vector<sock_filter>& program);
 
 }  // namespace crisp::runtime

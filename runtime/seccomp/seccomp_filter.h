@@ -27,8 +27,8 @@ struct SeccompFilter {
 // are skipped, as every runtime does. InvalidArgument if libseccomp refuses a rule.
 absl::StatusOr<SeccompFilter> CompileSeccomp(const OciSeccomp& profile);
 
-// Compiled filters by profile (a resolved profile has its capabilities and architecture in it).
-// Thread-safe: a filter that is being compiled by one thread is waited for by the others.
+// Compiled filters by profile; a resolved profile has its capabilities and architecture in it.
+// Thread-safe. If one thread compiles a filter, the others wait for it.
 class SeccompCache {
  public:
   explicit SeccompCache(size_t capacity = 64) : capacity_(capacity) {}

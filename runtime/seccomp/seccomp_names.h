@@ -9,7 +9,7 @@
 
 namespace crisp::runtime {
 
-// The words of seccomp profiles. Pure. nullopt: there is no such word.
+// The words of seccomp profiles. Pure. nullopt if there is no such word.
 
 // "SCMP_ACT_ERRNO" with its data → libseccomp's action, which is the kernel's SECCOMP_RET value.
 std::optional<uint32_t> SeccompAction(absl::string_view name, uint32_t data);
@@ -21,8 +21,8 @@ std::optional<uint32_t> SeccompArch(absl::string_view name);
 std::optional<uint32_t> SeccompFlag(absl::string_view name);
 
 // Syscalls that libseccomp may be too old to name. Since Linux 5.1 new ones have the same number on
-// every architecture that we build for; `arch` is libseccomp's token. nullopt when it is none of
-// them on this architecture.
+// every architecture for which we build. `arch` is libseccomp's token. nullopt if the name is not
+// one of them on this architecture.
 std::optional<uint32_t> NewSyscall(absl::string_view name, uint32_t arch);
 
 }  // namespace crisp::runtime

@@ -11,7 +11,7 @@
 
 namespace crisp::runtime {
 
-// What a profile's conditions are tested against.
+// The values with which a profile's conditions are compared.
 struct SeccompTarget {
   uint64_t capabilities = 0;            // the container's bounding set
   std::string architecture;             // Go's name: "amd64", "arm64"; SeccompHost() fills it
@@ -20,21 +20,21 @@ struct SeccompTarget {
   static SeccompTarget Host(uint64_t capabilities);
 };
 
-// A profile file, in the OCI form or in Docker's (archMap, includes/excludes with caps, arches and
-// minKernel, comments), with its conditions resolved. A default action of SCMP_ACT_ERRNO without a
-// number means EPERM. InvalidArgument naming the member for anything malformed, an unknown action,
-// operator, architecture or flag, or an argument index above 5. SCMP_ACT_NOTIFY in a rule
-// that applies is Unimplemented; a listenerPath without one is nobody's.
+// Parses a profile file, in the OCI form or in Docker's (archMap, includes/excludes with caps,
+// arches and minKernel, comments), and resolves its conditions. A default action of SCMP_ACT_ERRNO
+// without a number means EPERM. InvalidArgument, naming the member, for anything malformed, an
+// unknown action, operator, architecture or flag, or an argument index above 5. SCMP_ACT_NOTIFY in
+// a rule that applies is Unimplemented. A listenerPath without such a rule is ignored.
 absl::StatusOr<OciSeccomp> ParseSeccompProfile(absl::string_view json, const SeccompTarget& target);
 
-// RuntimeDefault for a container with these capabilities: allows and denies what containerd's
-// default profile does, except that socket(2) looks only at the 32 bits of the address family that
-// the kernel uses, so AF_ALG and AF_VSOCK cannot be had by setting higher ones.
+// RuntimeDefault for a container with these capabilities. It allows and denies what containerd's
+// default profile does, with one exception: for socket(2) it looks only at the 32 bits of the
+// address family that the kernel uses, so higher bits do not open AF_ALG and AF_VSOCK.
 OciSeccomp DefaultSeccompProfile(const SeccompTarget& target);
 // The same for this machine, made once for each set of capabilities. Thread-safe.
 Shared<OciSeccomp> HostDefaultSeccomp(uint64_t capabilities);
 
-// Checks names and ranges of an already typed profile; what ParseSeccompProfile() applies.
+// Checks names and ranges of an already typed profile. ParseSeccompProfile() applies it.
 absl::Status ValidateSeccomp(const OciSeccomp& profile);
 
 }  // namespace crisp::runtime

@@ -9,17 +9,17 @@
 
 namespace crisp::runtime {
 
-// One ABI's part of what stands in front of libseccomp's filter.
+// One ABI's part of the prologue that stands in front of libseccomp's filter.
 struct PrologueArch {
   uint32_t arch = 0;  // AUDIT_ARCH_*
-  // (number, SECCOMP_RET_* action) that libseccomp could not be told.
+  // Pairs (number, SECCOMP_RET_* action) that libseccomp has no name for.
   std::vector<std::pair<uint32_t, uint32_t>> syscalls;
-  // Numbers above this one return ENOSYS; UINT32_MAX: none does.
+  // Numbers above this one return ENOSYS. With UINT32_MAX none does.
   uint32_t newest = UINT32_MAX;
 };
 
-// Falls through its end when it has nothing to say. Numbers with x32's bit are left to libseccomp.
-// At most 60 syscalls per ABI (jumps are short).
+// The code falls through its end if it does not decide. It leaves numbers with x32's bit to
+// libseccomp. At most 60 syscalls per ABI, because jumps are short.
 std::vector<sock_filter> SeccompPrologue(const std::vector<PrologueArch>& arches);
 
 }  // namespace crisp::runtime

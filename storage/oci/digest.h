@@ -14,7 +14,7 @@ namespace crisp::storage {
 // Content digests are strings "<algorithm>:<lower-case hex>", sha256 (64 digits) or sha512 (128).
 
 bool IsDigest(absl::string_view text);
-// InvalidArgument when `text` is no digest.
+// InvalidArgument if `text` is not a digest.
 absl::Status CheckDigest(absl::string_view text);
 // The hex part of a valid digest.
 absl::string_view DigestHex(absl::string_view digest);
@@ -42,7 +42,7 @@ class Hasher {
 // Checks a stream against the digest and size that a descriptor promises. Not thread-safe; movable.
 class Verifier {
  public:
-  // InvalidArgument when `digest` is none.
+  // InvalidArgument if `digest` is not valid.
   static absl::StatusOr<Verifier> Create(absl::string_view digest, uint64_t size);
 
   // DataLoss as soon as there are more bytes than promised; those bytes must not be used.

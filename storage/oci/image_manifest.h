@@ -13,8 +13,9 @@
 namespace crisp::storage {
 
 // The documents of an image: index → manifest → config and layers, OCI and Docker schema 2. Every
-// parser takes outside bytes: bounded, typed, InvalidArgument (ResourceExhausted for too large)
-// naming what is wrong, never a crash. Thread-safe.
+// parser takes bytes from outside. It is bounded and typed, and never crashes. It returns
+// InvalidArgument naming what is wrong, or ResourceExhausted for a document that is too large.
+// Thread-safe.
 
 constexpr size_t kMaxManifestBytes = 4u << 20;
 constexpr size_t kMaxConfigBytes = 8u << 20;
@@ -38,15 +39,15 @@ bool IsIndexType(absl::string_view media_type);
 bool IsManifestType(absl::string_view media_type);
 
 enum class Compression { kNone, kGzip, kZstd };
-// Of a layer's media type (non-distributable ones too). InvalidArgument for what is no layer or is
-// encrypted.
+// The compression of a layer's media type, non-distributable ones included. InvalidArgument for a
+// type that is not a layer's, or is encrypted.
 absl::StatusOr<Compression> LayerCompression(absl::string_view media_type);
 
 struct Descriptor {
   std::string media_type;
   std::string digest;  // "sha256:…" or "sha512:…", always valid in what a parser returned
   uint64_t size = 0;   // bytes
-  // Where else it may be, of layers that must not be distributed; as the image says.
+  // Other places of a layer that must not be distributed, as the image gives them.
   std::vector<std::string> urls = {};
 
   bool operator==(const Descriptor&) const = default;
@@ -101,11 +102,12 @@ struct ImageConfig {
   std::vector<ConfigHistory> history;
 };
 
-// The document's media type: its "mediaType" member, which must equal `declared` (a Content-Type or
-// a descriptor's media type; parameters after ';' are ignored, and "", "application/json",
-// "application/octet-stream" and "text/plain" declare nothing); when the body names none,
-// `declared`, or what its members make it. InvalidArgument when body and declaration disagree, when
-// it has both "manifests" and "layers" or members of the other kind, and for Docker schema 1.
+// The document's media type. It is the "mediaType" member, which must equal `declared`: a
+// Content-Type or a descriptor's media type. Parameters after ';' are ignored, and "",
+// "application/json", "application/octet-stream" and "text/plain" declare nothing. If the body
+// names none, the type is `declared`, or follows from the members. InvalidArgument if body and
+// declaration disagree, if it has both "manifests" and "layers" or members of the other kind, and
+// for Docker schema 1.
 absl::StatusOr<std::string> DocumentMediaType(absl::string_view bytes, absl::string_view declared);
 
 // `declared` as above.
@@ -115,18 +117,19 @@ absl::StatusOr<ImageManifest> ParseManifest(absl::string_view bytes,
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view bytes);
 
 // True if the manifest describes something other than a container image: an SBOM, a signature, a
-// chart. False if the bytes are no manifest.
+// chart. False if the bytes are not a manifest.
 bool IsArtifact(absl::string_view manifest_bytes);
 
-// One image's documents fit together: as many layers as diff_ids, and an image for linux.
-// InvalidArgument otherwise. The architecture is not compared: images that are labelled wrongly,
-// and foreign ones under binfmt_misc, run under other runtimes too.
+// Checks that one image's documents fit together: as many layers as diff_ids, and an image for
+// linux. InvalidArgument otherwise. The architecture is not compared, because images that are
+// labelled wrongly, and foreign ones under binfmt_misc, run under other runtimes too.
 absl::Status CheckImage(const ImageManifest& manifest, const ImageConfig& config);
 
-// The best entry for `platform`: same os and architecture, the highest variant that the platform
-// still runs; the first of equals; then its 32-bit sibling (386 beside amd64, arm beside arm64),
-// which the same processors run; entries without a platform come last. Attestations
-// ("unknown/unknown") are never chosen. NotFound, listing the platforms there are.
+// The best entry for `platform`. That is one of the same os and architecture, with the highest
+// variant that the platform still runs, and of equals the first. Then comes its 32-bit sibling (386
+// beside amd64, arm beside arm64), which the same processors run. Entries without a platform come
+// last. Attestations ("unknown/unknown") are never chosen. NotFound, listing the platforms of the
+// index.
 absl::StatusOr<IndexEntry> ChoosePlatform(const ImageIndex& index, const Platform& platform);
 
 // "linux/arm64/v8".

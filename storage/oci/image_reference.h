@@ -23,9 +23,9 @@ struct ImageReference {
 
   // "docker.io/library/busybox".
   std::string Name() const;
-  // What is asked of the registry: the digest when there is one, else the tag.
+  // The object to ask of the registry: the digest if there is one, else the tag.
   const std::string& Object() const { return digest.empty() ? tag : digest; }
-  // "docker.io/library/busybox:latest"; empty for a reference by digest: such a pull names no tag,
+  // "docker.io/library/busybox:latest". Empty for a reference by digest: such a pull names no tag,
   // whatever tag stands beside the digest.
   std::string RepoTag() const;
   // "docker.io/library/busybox@sha256:…" with the digest given (a manifest's).

@@ -14,16 +14,18 @@ namespace crisp::storage {
 // One place that serves a registry's images.
 struct RegistryHost {
   std::string scheme = "https";  // or "http"
-  // A loopback registry without TLS, or http:// beside TLS settings: try https, then plain http.
+  // For a loopback registry without TLS, or http:// beside TLS settings: try https, then plain
+  // http.
   bool http_fallback = false;
   std::string host;         // "registry-1.docker.io", "10.0.0.1:5000"
   std::string path;         // API root, "/v2"
   bool can_pull = true;     // blobs, and manifests by digest
   bool can_resolve = true;  // tags
-  // The registry itself and not a mirror: its own host, or the `server` that the operator gave it
-  // (in its own directory; a `server` in _default stands for many registries and is a mirror).
+  // True for the registry itself, false for a mirror. The registry is its own host, or the `server`
+  // that the operator gave it in its own directory. A `server` in _default stands for many
+  // registries and is a mirror.
   bool upstream = false;
-  // Requests say which registry is meant (`?ns=`).
+  // Requests name the registry that is meant (`?ns=`).
   bool send_namespace = false;
   bool skip_verify = false;
   std::vector<std::string> ca_files;  // trusted beside the system's
@@ -36,27 +38,27 @@ struct RegistryHost {
 // The hosts to ask for images of `registry` ("docker.io", "localhost:5000"), in order, the registry
 // itself last. Reads containerd's layout: the first of config_dirs that holds a directory
 // <host>_<port>_, <host>[:<port>] or _default, and in it hosts.toml or else Docker's *.crt, *.cert
-// and *.key. Read on every call. InvalidArgument naming file and line when hosts.toml is wrong: a
-// mirror configuration that is half understood must not send pulls elsewhere.
+// and *.key. It reads them on every call. InvalidArgument, naming file and line, for a hosts.toml
+// that is wrong: a mirror configuration that is half understood must not send pulls elsewhere.
 absl::StatusOr<std::vector<RegistryHost>> LoadRegistryHosts(
     const std::vector<std::string>& config_dirs, absl::string_view registry);
 
-// The text of one hosts.toml; `path` is for messages, relative certificate paths start at
-// `directory`, `shared` says that the directory is _default.
+// Parses the text of one hosts.toml. `path` is for messages. Relative certificate paths start at
+// `directory`. `shared` says that the directory is _default.
 absl::StatusOr<std::vector<RegistryHost>> ParseHostsToml(absl::string_view text,
                                                          const std::string& path,
                                                          const std::string& directory,
                                                          absl::string_view registry,
                                                          bool shared);
 
-// The registry where its name says it is, without any configuration.
+// The registry at the address of its name, without any configuration.
 RegistryHost DefaultRegistryHost(absl::string_view registry);
 
-// "host:port" without the port that `scheme` implies, in lower case: equal exactly for the same
-// host.
+// "host:port" in lower case, without the port that `scheme` implies. Two are equal exactly if they
+// are the same host.
 std::string CanonicalHost(absl::string_view host, absl::string_view scheme);
 
-// localhost, 127.0.0.0/8 and [::1], with or without a port.
+// True for localhost, 127.0.0.0/8 and [::1], with or without a port.
 bool IsLoopbackHost(absl::string_view host);
 
 }  // namespace crisp::storage

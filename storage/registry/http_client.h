@@ -28,21 +28,22 @@ struct HttpPeer {
 
 struct HttpRequest {
   std::string url;
-  // Sent to the URL's own origin only: a redirect to another scheme, host or port goes without
-  // `private_headers` (Authorization, an operator's extra headers).
+  // Headers. A redirect to another scheme, host or port goes without `private_headers`
+  // (Authorization, an operator's extra headers): these are sent to the URL's own origin only.
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<std::pair<std::string, std::string>> private_headers;
   std::string form;  // when not empty: a POST of application/x-www-form-urlencoded
   HttpPeer peer;
   absl::Duration stall_timeout = absl::Minutes(1);
-  bool follow_to_plain_http = false;  // may a redirect leave https? Only where content is verified
+  // true if a redirect may leave https: only for content that is verified
+  bool follow_to_plain_http = false;
 };
 
-// How an exchange ended.
+// The end of an exchange.
 enum class HttpEnd {
   kComplete,    // a whole reply, of any status
   kNotReached,  // no connection: name, route, refusal, dial timeout
-  kTlsFailed,   // connected, but no TLS session, or not with whom we want
+  kTlsFailed,   // connected, but no TLS session, or not with the wanted host
   kBroken,      // the connection or the protocol broke in the middle
   kStalled,     // fewer than a kilobyte within stall_timeout
   kCancelled,   // `cancel` fired
@@ -53,13 +54,13 @@ struct HttpReply {
   HttpEnd end = HttpEnd::kComplete;
   absl::Status error;  // set unless kComplete; for kSinkFailed the sink's own
   int status = 0;      // of the last hop; 0 when no header arrived
-  // Lower-case names; those of interest to a registry client only, see http_client.cc.
+  // Headers by lower-case name. Only those that a registry client needs (http_client.cc).
   std::multimap<std::string, std::string> headers;
   std::string body;  // of replies that did not go to the sink, at most 64 KiB
 
   // The first value of a header, or "".
   absl::string_view Header(absl::string_view name) const;
-  // True if the server has encoded the body. Requests always ask for it as it is.
+  // True if the server has encoded the body. Requests always ask for it unencoded.
   bool IsEncoded() const;
 };
 
@@ -67,10 +68,10 @@ struct HttpReply {
 // exchange.
 using HttpSink = std::function<absl::Status(const HttpReply& head, absl::string_view bytes)>;
 
-// HTTP/1.1 over libcurl: each exchange has a connection of its own while it lasts, so parallel
-// transfers do not share one TCP stream; idle connections are kept for the next exchange. Proxies
-// are taken from the environment (http_proxy, HTTPS_PROXY, NO_PROXY, … in either case), never for
-// loopback. Only http and https are ever spoken. Thread-safe.
+// HTTP/1.1 over libcurl. Each exchange has a connection of its own while it lasts, so parallel
+// transfers do not share one TCP stream. Idle connections are kept for the next exchange. Proxies
+// come from the environment (http_proxy, HTTPS_PROXY, NO_PROXY, … in either case), and loopback
+// never uses one. Only http and https are ever spoken. Thread-safe.
 class HttpClient {
  public:
   HttpClient();

@@ -7,19 +7,20 @@
 
 namespace crisp::storage {
 
-// URLs as an HTTP client meets them: in configuration, in Location headers, in error texts. Parsing
-// is libcurl's. Thread-safe; only http and https count as URLs.
+// URLs in configuration, in Location headers and in error texts. libcurl parses them. Thread-safe.
+// Only http and https count as URLs.
 
 // Any text, with user names, passwords, queries and fragments taken out of the URLs in it.
 std::string ScrubUrls(absl::string_view text);
 
-// "scheme://host:port" in lower case, the port always spelled out; empty for what is no URL.
+// "scheme://host:port" in lower case, with the port always spelled out. Empty if the text is not a
+// URL.
 std::string UrlOrigin(const std::string& url);
 
-// "host" or "host:port" as written; empty for what is no URL.
+// "host" or "host:port" as written. Empty if the text is not a URL.
 std::string UrlHost(const std::string& url);
 
-// `location` as seen from `base`; empty when that is no URL.
+// `location` as seen from `base`. Empty if the result is not a URL.
 std::string ResolveUrl(const std::string& base, const std::string& location);
 
 // Percent-encodes everything but unreserved characters.

@@ -17,13 +17,13 @@
 
 namespace crisp::storage {
 
-// An image as a registry has it: verified documents, nothing of the layers yet.
+// An image as a registry has it: verified documents, and nothing of the layers yet.
 struct ResolvedImage {
   ImageReference reference;
   Descriptor manifest;         // of this platform's manifest
   std::string manifest_bytes;  // as served
-  // What the reference itself names: the index when there was one, else the same as `manifest`. Its
-  // digest is what repo_digests show.
+  // The document that the reference itself names: the index if there was one, else the same as
+  // `manifest`. Its digest is shown in repo_digests.
   Descriptor target;
   std::string target_bytes;  // as served
   Descriptor config;
@@ -35,22 +35,22 @@ struct ResolvedImage {
 // One pull's view of a registry: the hosts to ask in order, credentials and tokens. Thread-safe:
 // layers are fetched from several threads at once, each over a connection of its own.
 //
-// Failures of both calls, after every host that may serve was tried; the message lists each host's:
-// NotFound (the registry itself said 404, or its index has nothing for this platform),
-// Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable" first (no
-// host reachable, 5xx, 429 after the waits that its Retry-After asked for), DeadlineExceeded
-// (cancel's deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size or digest differ
-// from the descriptor), InvalidArgument (a document that is malformed). No message carries
-// credentials, tokens or a URL's query.
+// Both calls fail only after every host that may serve was tried, and the message lists the failure
+// of each host. Codes: NotFound (the registry itself said 404, or its index has nothing for this
+// platform), Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable"
+// first (no host was reachable, 5xx, or 429 after the waits that its Retry-After asked for),
+// DeadlineExceeded (cancel's deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size
+// or digest differ from the descriptor), InvalidArgument (a document is malformed). No message
+// carries credentials, tokens or a URL's query.
 //
 // Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml
-// names) or, when they name a server address, to that host only; never to another mirror.
+// names) or, if they name a server address, to that host only. They never go to another mirror.
 class RegistrySession {
  public:
   virtual ~RegistrySession() = default;
 
   // Fetches manifest (through an index if need be) and config, all verified and parsed.
-  // `on_layers`, which may be null, gets the layers as soon as the manifest is there, before the
+  // `on_layers`, which may be null, gets the layers as soon as the manifest is known, before the
   // config is asked for.
   using OnLayers = std::function<void(const std::vector<Descriptor>& layers)>;
   virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel,
@@ -58,25 +58,25 @@ class RegistrySession {
   absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) { return Resolve(cancel, nullptr); }
 
   // Streams the blob's bytes, in order and each once, to `sink`, on this thread, at most 16 KiB at
-  // a time. The sink may block; that is no stall, but then it has to watch `cancel` itself. A
-  // broken connection resumes where it broke, on the same host and then on the next. Size and
-  // digest are verified over all bytes, so what the sink got counts only when OK comes back. An
+  // a time. The sink may block. That is not a stall, but the sink then has to watch `cancel`
+  // itself. A broken connection resumes where it broke, on the same host and then on the next. Size
+  // and digest are verified over all bytes, so the sink's bytes count only when OK comes back. An
   // error of the sink ends the fetch and is returned unchanged.
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
                                  const Cancel& cancel) = 0;
-  // What FetchBlob() gave is not the blob, as it turned out: the host that it came from is not
-  // asked for this one again. True: there is another to ask.
+  // Says that the bytes of FetchBlob() turned out not to be the blob. The host that sent them is
+  // not asked for this blob again. True if there is another host to ask.
   virtual bool Distrust(const Descriptor& blob);
 };
 
 struct RegistryOptions {
   std::vector<std::string> config_dirs;             // certs.d roots, first that knows the host wins
-  absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
+  absl::Duration stall_timeout = absl::Minutes(1);  // without a byte; then DeadlineExceeded
 };
 
-// The way to registries: containerd's certs.d configuration, read anew by every Open(), and a cache
-// of tokens. Thread-safe; one per store; outlives its sessions.
+// The way to registries: containerd's certs.d configuration, which every Open() reads anew, and a
+// cache of tokens. Thread-safe. There is one for each store; it outlives its sessions.
 class Registry {
  public:
   static absl::StatusOr<std::unique_ptr<Registry>> Create(RegistryOptions options);

@@ -26,8 +26,8 @@ struct AuthChallenge {
   std::map<std::string, std::string> parameters;  // names in lower case
 };
 
-// The challenges in one header value (RFC 9110: several may share it). Never fails: what cannot be
-// understood is left out.
+// The challenges in one header value (several may share it, RFC 9110). Never fails: a challenge
+// that cannot be understood is left out.
 std::vector<AuthChallenge> ParseWwwAuthenticate(absl::string_view header);
 
 struct Credentials {
@@ -41,17 +41,17 @@ struct Credentials {
   }
 };
 
-// The first that is set of user name and password, `auth`, identity token and registry token.
+// Takes the first that is set of user name and password, `auth`, identity token and registry token.
 // InvalidArgument for an `auth` that is not base64 of "user:password" and for a token that cannot
-// stand in a header; the message never repeats it.
+// stand in a header. The message never repeats it.
 absl::StatusOr<Credentials> DecodeCredentials(const RegistryAuth& auth);
 
-// All forms in which they are sent, and a server may send them back: as they are, in a URL or a
-// form, and a user with a password as base64.
+// All forms in which they are sent, and in which a server may send them back: as they are, in a URL
+// or a form, and a user with a password as base64.
 std::vector<std::string> SecretsOf(const Credentials& credentials);
 
-// Whether `host` may see credentials that were given for images of `registry`: it is the registry
-// itself, or the one that `server_address` names. A server_address of another host than the
+// True if `host` may see credentials that were given for images of `registry`: it is the registry
+// itself, or the host that `server_address` names. A server_address of another host than the
 // registry's and its mirrors' therefore takes the credentials out of use.
 bool MaySeeCredentials(const RegistryHost& host,
                        absl::string_view registry,
@@ -62,10 +62,10 @@ struct Token {
   absl::Time expires;
 };
 
-// A token server's reply. InvalidArgument when there is no usable token in it.
+// Parses a token server's reply. InvalidArgument if it has no usable token.
 absl::StatusOr<Token> ParseTokenReply(absl::string_view body, absl::Time now);
 
-// Bearer tokens that are still good, by what they were given for and to whom. Thread-safe; bounded.
+// Bearer tokens that are still good, by their purpose and owner. Thread-safe; bounded.
 class TokenCache {
  public:
   std::optional<std::string> Find(const std::string& key);
@@ -88,13 +88,13 @@ class Authorizer {
              std::string repository,
              absl::Duration stall_timeout);
 
-  // What to send now; empty for nothing.
+  // The header to send now; empty for none.
   std::string Header() const;
 
-  // Takes in the 401 that a request with `sent` as its header got. OK when Header() is worth
-  // another try. Unauthenticated when there is nothing (left) to authenticate with or the token
-  // server refuses, Unavailable when it cannot be reached, cancel's error. `plain` says that the
-  // host was spoken to without TLS.
+  // Takes in the 401 of a request that had `sent` as its header. OK if Header() is worth another
+  // try. Unauthenticated if there is nothing (left) to authenticate with or the token server
+  // refuses, Unavailable if that cannot be reached, or cancel's error. `plain` says that the host
+  // was spoken to without TLS.
   absl::Status Answer(const HttpReply& reply,
                       const std::string& sent,
                       bool plain,

@@ -16,7 +16,7 @@
 
 namespace crisp::storage {
 
-// One blob on its way through whatever connections and hosts it takes: keeps the hash and the
+// One blob on its way through all connections and hosts that it takes. Keeps the hash and the
 // offset between them. Used once, on one thread.
 class BlobFetch {
  public:
@@ -28,14 +28,15 @@ class BlobFetch {
   // As RegistrySession::FetchBlob(), asking `hosts` in this order.
   absl::Status Run(const std::vector<HostClient*>& hosts, const Cancel& cancel);
   bool has_begun() const { return offset_ > 0; }
-  // The host that sent the last bytes; null: no host sent any.
+  // The host that sent the last bytes; null if no host sent any.
   HostClient* sender() const { return sender_; }
 
  private:
   BlobFetch(const Descriptor& blob, const Sink& sink, Verifier verifier)
       : blob_(blob), sink_(sink), verifier_(std::move(verifier)) {}
 
-  // Tries one host until it is done or not worth another try. Nothing: go on with the next host.
+  // Tries one host until it is done or not worth another try. nullopt if the next host is to be
+  // tried.
   std::optional<absl::Status> TryHost(HostClient* host, const Cancel& cancel);
   HostClient::Outcome Ask(HostClient* host, const Cancel& cancel);
   absl::Status Take(const HttpReply& head, absl::string_view bytes);
@@ -51,15 +52,16 @@ class BlobFetch {
   uint64_t discarded_ = 0;  // over all replies
   int resumes_ = 0;         // over all hosts
   bool whole_only_ =
-      false;  // this host refuses ranges: it is asked for all, and what is known is dropped
+      // this host refuses ranges, so it is asked for all bytes and the known ones are dropped
+      false;
 
-  // Of the reply that is being read.
+  // State of the reply that is being read.
   bool head_seen_ = false;
-  uint64_t skip_ = 0;        // bytes still to drop: the server began at 0 again
-  bool unsuitable_ = false;  // the reply is no continuation; another host may have one
+  uint64_t skip_ = 0;        // bytes still to drop, because the server began at 0 again
+  bool unsuitable_ = false;  // the reply does not continue the blob; another host's may
 };
 
-// The first byte's offset in "bytes 10-19/20"; nothing when malformed.
+// The first byte's offset in "bytes 10-19/20"; nullopt when malformed.
 std::optional<uint64_t> ContentRangeStart(absl::string_view value);
 
 }  // namespace crisp::storage

@@ -16,8 +16,8 @@
 
 namespace crisp::storage {
 
-// One host of one pull: knows its URL scheme, authenticates, waits when it is told to slow down.
-// Thread-safe.
+// One host of one pull. It knows the host's URL scheme, authenticates, and waits when it is told to
+// slow down. Thread-safe.
 class HostClient {
  public:
   // `http` and `tokens` outlive it.
@@ -30,13 +30,13 @@ class HostClient {
              absl::Duration stall_timeout);
 
   const RegistryHost& host() const { return host_; }
-  // Whether the last exchange could not reach it; such a host is asked after the others.
+  // True if the last exchange could not reach the host. Such a host is asked after the others.
   bool unreachable() const { return unreachable_; }
 
-  // GETs "manifests/<reference>" or "blobs/<digest>" of the repository. Answers challenges, falls
-  // back to plain http where that is allowed, honours Retry-After of 408, 429 and 503 (three waits
-  // of at most five minutes, while somebody waits for the pull). `verified`: the caller checks a
-  // digest, so a redirect may leave https.
+  // GETs "manifests/<reference>" or "blobs/<digest>" of the repository. Answers challenges, and
+  // falls back to plain http where that is allowed. Honours Retry-After of 408, 429 and 503: three
+  // waits of at most five minutes, while somebody waits for the pull. `verified` says that the
+  // caller checks a digest, so a redirect may leave https.
   struct Outcome {
     absl::Status status;  // OK for 200 and 206, else in RegistrySession's terms
     HttpReply reply;
@@ -68,12 +68,12 @@ class HostClient {
   std::atomic<bool> unreachable_ = false;
 };
 
-// What every host said, and the one status that follows from it.
+// The answers of all hosts, and the one status that follows from them.
 class Attempts {
  public:
   void Add(const RegistryHost& host, const absl::Status& status);
   bool empty() const { return attempts_.empty(); }
-  // `what` starts the message, after "RegistryUnavailable: " where that is the verdict.
+  // `what` starts the message, after "RegistryUnavailable: " if that is the verdict.
   absl::Status Verdict(absl::string_view what) const;
 
  private:

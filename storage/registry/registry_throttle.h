@@ -16,12 +16,12 @@ namespace crisp::storage {
 // Sleeps for `duration` or until `cancel` fires, and returns its error then.
 absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel);
 
-// How long to wait before the next try, on a server's word that it is throttled or has a hiccup
-// (429, 503, 408, and with `hiccups` other 5xx). Nothing: it asks for more than a pull should wait,
-// or the reply is of another kind. `tries` were made.
+// The time to wait before the next try, when a server says that it is throttled or has a hiccup
+// (429, 503, 408, and with `hiccups` other 5xx). nullopt if it asks for more than a pull should
+// wait, or the reply is of another kind. `tries` were made.
 std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups, int tries);
 
-// A Retry-After value (seconds or a date); `fallback` when there is none or it cannot be read.
+// A Retry-After value (seconds or a date); `fallback` if there is none or it cannot be read.
 absl::Duration RetryAfter(absl::string_view value, absl::Time now, absl::Duration fallback);
 
 }  // namespace crisp::storage

@@ -10,7 +10,7 @@ struct RegistryAuth {
   std::string username;
   std::string password;
   std::string auth;            // base64 "user:password"
-  std::string server_address;  // when set and another host's: the credentials are not used
+  std::string server_address;  // if it is another host's, the credentials are not used
   std::string identity_token;  // OAuth2 refresh token
   std::string registry_token;  // bearer token, sent as it is
 };

@@ -10,7 +10,7 @@
 
 namespace crisp::storage {
 
-// What the image store tells of: values without a tie to the store.
+// The values that the image store returns. They have no tie to the store.
 
 // One image, keyed by its config's digest. A value: a snapshot of the record.
 struct Image {
@@ -44,10 +44,10 @@ struct HistoryEntry {
   std::vector<std::string> containers;  // ids whose root stands on this layer
 };
 
-// Keys that begin so belong to no container: History and ContainersUsage leave them out.
+// Keys with this prefix belong to no container. History and ContainersUsage leave them out.
 inline constexpr absl::string_view kSpareKeyPrefix = "spare-";
 
-// What a container's root is made of. Directories exist and stay until ReleaseContainer().
+// The parts of a container's root. The directories exist, and stay until ReleaseContainer().
 struct RootFs {
   // Topmost first, absolute paths; shared and read-only. A layer that is an image is
   // "/proc/self/fd/<n>", its mount's descriptor in this process: for others it is to be passed on.

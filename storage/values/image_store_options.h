@@ -9,26 +9,26 @@
 
 namespace crisp::storage {
 
-// The section `image` of the configuration is this and what the daemon adds to it: its defaults are
+// The section `image` of the configuration, and what the daemon adds to it. The defaults here are
 // the configuration's.
 struct ImageStoreOptions {
   std::string root;      // e.g. /var/lib/crisp; created 0700 when absent
   std::string unpacker;  // path of crisp-unpacker; opened once, by Open()
-  // certs.d roots (<dir>/<host>/hosts.toml), the first that knows a host wins.
+  // certs.d roots (<dir>/<host>/hosts.toml). The first that knows a host wins.
   std::vector<std::string> registry_config_dirs = {"/etc/crisp/certs.d", "/etc/containerd/certs.d"};
   std::vector<std::string> pinned_images;  // references or globs reported as pinned
   int64_t max_parallel_downloads = 4;      // layers per image
   int64_t max_parallel_unpacks = 4;
-  // Keeps pulled layers as the registry compressed them, too, which costs their size in disk and
-  // writing. Without them Export() asks the registry again. What was imported is always kept.
+  // Keeps pulled layers as the registry compressed them, too, which costs disk space and writing.
+  // Without them Export() asks the registry again. Imported layers are always kept.
   bool keep_layer_blobs = false;
-  absl::Duration stall_timeout = absl::Minutes(1);  // no byte for so long: DeadlineExceeded
-  // Of one layer, uncompressed; beyond it the pull fails with ResourceExhausted.
+  absl::Duration stall_timeout = absl::Minutes(1);  // without a byte; then DeadlineExceeded
+  // The greatest size of one layer, uncompressed. Beyond it the pull fails with ResourceExhausted.
   int64_t max_layer_bytes = int64_t{256} << 30;
   int64_t max_layer_files = 10'000'000;
   absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
-  // New layers become EROFS images, if this kernel can mount them from files; else directories.
-  // What is there stays as it is.
+  // New layers become EROFS images if this kernel can mount them from files, and directories
+  // otherwise. Existing layers stay as they are.
   bool layer_images = false;
 };
 

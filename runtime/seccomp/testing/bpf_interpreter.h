@@ -12,8 +12,9 @@
 
 namespace crisp::runtime {
 
-// Test-only: runs a classic BPF program as seccomp does. nullopt when the program does what the
-// kernel would refuse (unknown instruction, jump past the end, a load outside seccomp_data).
+// For tests: runs a classic BPF program as seccomp does. nullopt if the program does something that
+// the kernel would refuse: an unknown instruction, a jump past the end, a load outside
+// seccomp_data.
 inline std::optional<uint32_t> RunFilter(const std::string& bytes, const seccomp_data& data) {
   std::vector<sock_filter> code(bytes.size() / sizeof(sock_filter));
   std::memcpy(code.data(), bytes.data(), code.size() * sizeof(sock_filter));

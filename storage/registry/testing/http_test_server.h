@@ -16,8 +16,8 @@
 
 namespace crisp::storage {
 
-// Test-only: an HTTP/1.1 server on a loopback port that does exactly what its handler scripts, also
-// what no decent server would.
+// For tests: an HTTP/1.1 server on a loopback port that does exactly what its handler scripts, also
+// things that no decent server does.
 class HttpTestServer {
  public:
   struct Request {
@@ -47,14 +47,14 @@ class HttpTestServer {
   std::string host() const;  // "127.0.0.1:<port>"
   std::string url() const { return "http://" + host(); }
   std::vector<Request> requests() const;
-  // How many requests had this path.
+  // The number of requests with this path.
   int CountOf(absl::string_view path) const;
   int connections() const { return connections_; }
 
  private:
   void AcceptLoop();
   void Serve(int fd);
-  // False when the connection is over.
+  // False if the connection is over.
   bool ServeOne(int fd, std::string* buffer);
   bool Send(int fd, const Response& response);
   void HoldOpen(int fd);

@@ -1,7 +1,7 @@
 #ifndef CRISP_STORAGE_REGISTRY_TESTING_REGISTRY_TEST_UTIL_H_
 #define CRISP_STORAGE_REGISTRY_TESTING_REGISTRY_TEST_UTIL_H_
 
-// Test-only: a small image and a registry that serves it.
+// For tests: a small image and a registry that serves it.
 
 #include <memory>
 #include <string>
@@ -70,8 +70,8 @@ inline HttpTestServer::Response Ranged(const HttpTestServer::Request& request,
   return {.status = 206, .headers = {{"Content-Range", content_range}}, .body = body.substr(start)};
 }
 
-// What an honest registry answers for repository "team/app" with the tag "1" (an index) and "plain"
-// (a manifest).
+// The answers of an honest registry for repository "team/app" with the tags "1" (an index) and
+// "plain" (a manifest).
 inline HttpTestServer::Response Serve(const FakeImage& image,
                                       const HttpTestServer::Request& request) {
   absl::string_view object = request.path;

@@ -19,10 +19,11 @@ struct TestCertificate {
 };
 TestCertificate MakeTestCertificate();
 
-// Test-only: answers every HTTPS request on a loopback port with 200 and `body`.
+// For tests: answers every HTTPS request on a loopback port with 200 and `body`.
 class TlsTestServer {
  public:
-  // With `client_authority` (PEM) only clients with a certificate that it signed are served.
+  // With `client_authority` (PEM), it serves only clients with a certificate that this authority
+  // signed.
   TlsTestServer(const TestCertificate& own,
                 std::string body,
                 const std::string& client_authority = "");
