@@ -18,7 +18,7 @@
 namespace crisp {
 namespace {
 
-// Whether stderr is the journal, which has times of its own and takes a priority from "<N>" before
+// True if stderr is the journal, which has times of its own and takes a priority from "<N>" before
 // a line.
 bool ToJournal() {
   const char* stream = getenv("JOURNAL_STREAM");

@@ -24,7 +24,7 @@ absl::Status At(const YAML::Mark& mark, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("line ", mark.line + 1, ": ", what));
 }
 
-// What leaves the parser from inside one of its callbacks.
+// Thrown to leave the parser from inside one of its callbacks.
 struct Refusal {
   absl::Status status;
 };

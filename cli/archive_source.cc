@@ -46,7 +46,7 @@ absl::StatusOr<Running> Run(std::vector<std::string> command, int input) {
   return Running{std::move(read_end), pid};
 }
 
-// What decompresses it; empty: crispd itself, or nothing does.
+// The program that decompresses it; empty if crispd does, or if nothing can.
 std::string Decompressor(int fd) {
   char head[10] = {};
   if (pread(fd, head, sizeof(head), 0) != sizeof(head)) return "";

@@ -10,7 +10,7 @@
 namespace crisp::cli {
 namespace {
 
-// What pods cannot do without, and what limits and statistics need.
+// Pods cannot do without the first; limits and statistics need the second.
 constexpr const char* kNeededControllers[] = {"cpu", "memory", "pids"};
 constexpr const char* kUsefulControllers[] = {"cpuset", "io", "hugetlb"};
 
@@ -52,7 +52,7 @@ Finding CheckVersion(const CgroupFacts& cgroups) {
       "boot with systemd.unified_cgroup_hierarchy=1"};
 }
 
-// What the daemon says it does counts; its configuration may have changed since.
+// The daemon's word counts, because its configuration may have changed since its start.
 std::string OwnDriver(const NodeFacts& facts) {
   return facts.daemon.cgroup_driver.empty() ? facts.config.runtime.cgroup_driver
                                             : facts.daemon.cgroup_driver;

@@ -77,8 +77,8 @@ std::string AnotherSubnet(const std::vector<network::Route>& routes,
       "(network.subnets_from_kubelet), give the cluster another; or end what made the route");
 }
 
-// What the longest prefix gets: a narrower route takes addresses from pods, pods take them from a
-// wider.
+// The longest prefix wins: a narrower route takes addresses from pods, and pods take them from a
+// wider one.
 Finding CheckSubnet(const NodeFacts& facts, const network::IpPrefix& subnet) {
   const SubnetFacts& subnets = facts.network.subnets;
   const std::string check = absl::StrCat("pod subnet ", subnet.ToString());

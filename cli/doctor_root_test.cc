@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What is said of the pods' subnet on a host whose links and routes `commands` make.
+// The finding about the pods' subnet on a host whose links and routes `commands` make.
 Finding FindingAfter(const std::string& commands) {
   const TempDir dir;
   Finding found;

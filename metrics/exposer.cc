@@ -48,7 +48,7 @@ class OnOrdinaryStack : public prometheus::Collectable {
   const std::shared_ptr<prometheus::Collectable> inner_;
 };
 
-// What the kernel says of a socket there; civetweb only says that it failed.
+// The kernel's reason for refusing a socket there. civetweb only says that it failed.
 std::string WhyNot(const HostPort& at, absl::string_view otherwise) {
   const addrinfo hints{.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
   addrinfo* list = nullptr;

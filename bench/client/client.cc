@@ -48,7 +48,7 @@ cri::PodSandboxConfig Client::PodConfig(const std::string& name) const {
   config.set_log_directory(options_.log_directory);
   config.mutable_dns_config()->add_servers("10.96.0.10");
   config.mutable_linux()->set_cgroup_parent(options_.cgroup_parent);
-  // What the kubelet says unless a pod shares its PID namespace.
+  // The kubelet says this unless a pod shares its PID namespace.
   auto* security = config.mutable_linux()->mutable_security_context();
   security->mutable_namespace_options()->set_pid(cri::NamespaceMode::CONTAINER);
   security->mutable_seccomp()->set_profile_type(cri::SecurityProfile::RuntimeDefault);

@@ -17,8 +17,8 @@
 #include "runtime/oci/capabilities.h"
 #include "runtime/oci/default_spec.h"
 
-// What the processes do that become a container's init and its execs. They borrow the memory of
-// the program, so they allocate nothing.
+// The processes that become a container's init and its execs. They borrow the memory of the
+// program, so they allocate nothing.
 
 namespace crisp::bench {
 namespace {
@@ -109,8 +109,8 @@ class Inside {
   static void RunInit(void* self) { static_cast<Inside*>(self)->Init(); }
   static void RunExec(void* self) { static_cast<Inside*>(self)->Exec(); }
 
-  // What the container sees of cgroups: on v1 the directory of the hierarchies, then its group in
-  // each.
+  // The cgroups as the container sees them: on v1 the directory of the hierarchies, then its group
+  // in each.
   std::vector<int> cgroup_mounts;
   int init_pidfd = -1;
   int stdio[2][2];

@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a run that dies still has to take away.
+// The node that a run still has to take away when it dies.
 Node* g_node = nullptr;
 
 template <typename T>
@@ -38,7 +38,7 @@ T Need(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-// What cri-bench asks of the runtimes.
+// The same limits as cri-bench asks of the runtimes.
 runtime::OciResources Resources() {
   runtime::OciResources resources;
   resources.devices = runtime::DefaultDeviceRules();

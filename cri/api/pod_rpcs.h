@@ -6,7 +6,7 @@
 // semicolon only where M does. Adding an RPC is one line here and its method in PodApi's
 // implementation.
 
-// What PodManager does.
+// The RPCs that PodManager answers.
 #define CRISP_POD_MANAGER_RPCS(M) \
   M(RunPodSandbox)                \
   M(StopPodSandbox)               \

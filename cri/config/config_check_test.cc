@@ -17,7 +17,7 @@ class ConfigCheckTest : public ::testing::Test {
   void Write(const std::string& name, const std::string& text) {
     ASSERT_OK(AtomicWriteFile(dir_.path() + "/" + name, text, 0600, Durability::kNone));
   }
-  // What a start says of a configuration file with `text`.
+  // The result of a start's check of a configuration file with `text`.
   absl::Status Check(const std::string& text) {
     Write("config.yaml", text);
     auto config = LoadConfig(dir_.path() + "/config.yaml", true);

@@ -34,7 +34,7 @@ const char* TypeOf(int64_t) { return "integer"; }
 const char* TypeOf(absl::Duration) { return "duration"; }
 const char* TypeOf(const std::vector<std::string>&) { return "list"; }
 
-// What the rule allows, in words; empty for everything of the type.
+// The values that the rule allows, in words; empty for every value of the type.
 std::string Allowed(const Rule& rule) {
   const std::string unit = *rule.unit == '\0' ? "" : absl::StrCat(" (", rule.unit, ")");
   switch (rule.kind) {
@@ -116,7 +116,7 @@ void AppendWrapped(std::string& out, absl::string_view lead, absl::string_view t
   absl::StrAppend(&out, lead, line, "\n");
 }
 
-// What a comment says of a key: what it means, then what it may be.
+// The comment of a key: its meaning, then its values.
 std::string TextAndValues(const Line& line) {
   if (line.values.empty()) return line.text;
   return absl::StrCat(line.text, " Values: ", line.values, ".");

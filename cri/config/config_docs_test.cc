@@ -21,8 +21,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What is checked in must be what the table says. With CRISP_WRITE_DOCUMENTS=1, as hack/docs.sh has
-// it, it is made so.
+// The document that is checked in must be the one that the table gives. With
+// CRISP_WRITE_DOCUMENTS=1, as hack/docs.sh sets it, it is written.
 void ExpectGenerated(const std::string& name, const std::string& text) {
   const std::string path = absl::StrCat(CRISP_SOURCE_DIR "/", name);
   if (getenv("CRISP_WRITE_DOCUMENTS") != nullptr) {

@@ -59,7 +59,7 @@ absl::Status CheckRules(const Config& config) {
   return checker.status();
 }
 
-// What network/ makes of them at start.
+// Checks them as network/ does at start.
 absl::Status CheckSubnets(const Config& config) {
   const std::vector<std::string>& subnets = config.network.subnets;
   if (subnets.empty()) return absl::OkStatus();  // some are chosen

@@ -63,7 +63,7 @@ TEST(ConfigTest, TheInstalledFileShowsEveryDefault) {
   EXPECT_EQ(shown, DumpConfig(Config{})) << "no key is missing, none has another default";
 }
 
-// What docs/migrating.md tells operators to set.
+// The keys that docs/migrating.md tells operators to set exist.
 TEST(ConfigTest, TheGuideNamesOnlyKeysThatThereAre) {
   ASSERT_OK_AND_ASSIGN(const std::string guide, ReadFile(CRISP_SOURCE_DIR "/docs/migrating.md"));
   const std::regex key("`(metrics|image|network|runtime|streaming)\\.([a-z_]+)");

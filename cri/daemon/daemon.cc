@@ -231,8 +231,9 @@ void Daemon::LogState() const {
 
 void Daemon::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
-  // Who asks now is to ask the next daemon, who listens is to know; then those who wait are let go.
-  // What they wait for goes on: it is recorded, and the next daemon ends it.
+  // New clients are refused, so that they ask the next daemon. Clients that listen for events are
+  // told of the end. Then those that wait are let go: the operations for which they wait are
+  // recorded, and the next daemon ends them.
   server_->StopAccepting();
   pods_->EndStreams();
   server_->Shutdown(grace);

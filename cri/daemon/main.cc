@@ -36,7 +36,7 @@ constexpr char kDefaultConfig[] = "/etc/crisp/config.yaml";
 // For short RPCs; who waits for more is told to ask the next daemon.
 constexpr absl::Duration kShutdownGrace = absl::Milliseconds(500);
 
-// What the command line may say; it wins over the files.
+// The flags of the command line. They win over the files.
 struct Flags {
   std::string config = kDefaultConfig;
   std::optional<std::string> root, state, listen, metrics_address, log_level, network_name, shim,
@@ -85,7 +85,7 @@ absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) 
   return config;
 }
 
-// What a handler writes the number of its signal to.
+// The descriptor to which a handler writes the number of its signal.
 int g_signals = -1;
 
 void TellSignal(int signal) {
@@ -151,9 +151,9 @@ void GrowDescriptorTable(rlim_t limit) {
       fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(limit, kDescriptors)) - 1));
 }
 
-// Few arenas, since bursts of RPC threads must not leave their peak behind. What is free is kept
-// for the next request until PodManager trims it, so that a list of a thousand pods does not fault
-// its pages in anew each time.
+// Few arenas, since bursts of RPC threads must not leave their peak behind. Free memory is kept for
+// the next request until PodManager trims it, so that a list of a thousand pods does not fault its
+// pages in anew each time.
 void TuneProcess() {
   // Debian's Abseil looks for lock cycles at every lock; TSan does that for us.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
@@ -199,7 +199,7 @@ int Report(const absl::Status& status) {
   return 1;
 }
 
-// What is left elsewhere is worth a warning: the instance is gone.
+// The instance is gone, so anything left elsewhere is worth a warning only.
 int Reset(const Config& config) {
   const absl::StatusOr<std::vector<std::string>> undone = ResetInstance(config);
   if (!undone.ok()) return Report(undone.status());

@@ -53,8 +53,8 @@ absl::Status HardenProcess() {
   if (syscall(SYS_capget, &capabilities.header, capabilities.data) != 0) {
     return ErrnoError(errno, "read capabilities");
   }
-  // Who may not look at such a process by its capabilities, as the CNI plugins do that are handed a
-  // descriptor's path, needs the daemon to be an ordinary one.
+  // CNI plugins open one of our descriptors by its path. Without CAP_SYS_PTRACE they cannot do that
+  // if the process does not dump core, so the daemon then stays an ordinary process.
   absl::Status status;
   if (!capabilities.Holds(CAP_SYS_PTRACE)) {
     status = absl::FailedPreconditionError("core dumps stay: CAP_SYS_PTRACE is missing");

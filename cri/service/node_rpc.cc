@@ -20,7 +20,7 @@ void AddCondition(v1::RuntimeStatus* status,
   condition->set_message(message);
 }
 
-// What clients look up below "config"; critest reads stateDir from it, kubeadm sandboxImage.
+// Clients look these up below "config": critest reads stateDir from it, kubeadm sandboxImage.
 std::string VerboseConfig(const Config& config) {
   return DumpJson({{"rootDir", config.root},
                    {"stateDir", config.state},

@@ -20,7 +20,8 @@ absl::string_view ShortName(absl::string_view method) {
 }
 
 void LogFailure(absl::string_view method, const grpc::Status& status, absl::Duration took) {
-  // What clients provoke by design (asking for what is gone, hanging up) is no reason to worry.
+  // Clients provoke some errors by design, by asking for what is gone or by hanging up. These are
+  // no reason to worry.
   const bool usual = status.error_code() == grpc::StatusCode::NOT_FOUND ||
                      status.error_code() == grpc::StatusCode::CANCELLED ||
                      status.error_code() == grpc::StatusCode::UNIMPLEMENTED;

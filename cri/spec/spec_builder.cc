@@ -11,7 +11,7 @@
 namespace crisp::cri {
 namespace {
 
-// What plugins and debuggers look for.
+// The annotations for which plugins and debuggers look.
 std::map<std::string, std::string> Annotations(const SpecInputs& inputs) {
   std::map<std::string, std::string> all;
   for (const auto& [key, value] : inputs.container.annotations()) all[key] = value;

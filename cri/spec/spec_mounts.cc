@@ -47,9 +47,10 @@ std::vector<OciMount> PodFileMounts(const SpecInputs& inputs) {
   return mounts;
 }
 
-// What a container has without being asked, but for what was asked for in its place. What is the
-// pod's own (the files, /dev/shm) lies on top of a volume that is mounted above it; the kernel's
-// file systems do not, since whoever mounts the host's /dev or /sys wants what is in there.
+// The mounts that a container has without asking, except those in whose place it asks for others.
+// The pod's own ones (the files, /dev/shm) lie on top of a volume that is mounted above them. The
+// kernel's file systems do not, because a pod that mounts the host's /dev or /sys wants its
+// contents.
 std::vector<OciMount> DefaultsBeside(const std::set<std::string>& taken,
                                      std::vector<OciMount> kernels,
                                      std::vector<OciMount> pods) {

@@ -26,7 +26,7 @@ absl::StatusOr<uint64_t> SelectCapabilities(const SpecInputs& inputs) {
   if (context.privileged()) return inputs.host.capabilities;
   const v1::Capability& lists = context.capabilities();
   std::vector<std::string> add(lists.add_capabilities().begin(), lists.add_capabilities().end());
-  // What is to be ambient has to be permitted first.
+  // An ambient capability has to be permitted first.
   add.insert(add.end(), lists.add_ambient_capabilities().begin(),
              lists.add_ambient_capabilities().end());
   std::vector<std::string> unknown;

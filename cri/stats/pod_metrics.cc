@@ -198,7 +198,7 @@ class Samples {
 uint64_t Seconds(uint64_t nanoseconds) { return nanoseconds / 1'000'000'000; }
 uint64_t Positive(int64_t value) { return value > 0 ? static_cast<uint64_t>(value) : 0; }
 
-// What the kernel makes of a limit: it counts whole pages.
+// The kernel counts whole pages of a limit.
 uint64_t InPages(int64_t limit) {
   static const uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   return Positive(limit) / page * page;
@@ -301,7 +301,7 @@ void AddSpec(const MetricsReading& r, Samples& out) {
   out.Add("container_spec_cpu_shares", Positive(spec.cpu_shares()));
   out.Add("container_spec_memory_limit_bytes", InPages(spec.memory_limit_in_bytes()));
   out.Add("container_spec_memory_reservation_limit_bytes", 0);
-  // Who is given no word about swap has a limit of both together that is the memory's.
+  // A container without a limit of swap has one of both together that is the memory's.
   out.Add("container_spec_memory_swap_limit_bytes",
           InPages(spec.memory_swap_limit_in_bytes() != 0 ? spec.memory_swap_limit_in_bytes()
                                                          : spec.memory_limit_in_bytes()));

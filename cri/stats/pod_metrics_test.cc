@@ -34,9 +34,9 @@ TEST(PodMetricsTest, EveryDescriptorIsComplete) {
   }
 }
 
-// What the /metrics/cadvisor of a 1.37 kubelet has of a container and critest asks for, without
-// "container_". health_state is not there: -1, for one without a check, is no value that the CRI's
-// metrics can have.
+// The names that the /metrics/cadvisor of a 1.37 kubelet has of a container and that critest asks
+// for, without "container_". health_state is not among them: for a container without a check it is
+// -1, which the CRI's metrics cannot express.
 TEST(PodMetricsTest, NoNameOfCadvisorIsMissing) {
   std::set<std::string> names;
   const v1::ListMetricDescriptorsResponse response = MetricDescriptors();

@@ -127,7 +127,7 @@ void BridgeNetwork::Release(const PodRecord& record) {
   {
     absl::MutexLock lock(&mutex_);
     const auto it = records_.find(record.host_veth);
-    // What was prepared may have become a pod's.
+    // A prepared one may have become a pod's.
     if (it == records_.end() || !it->second.EndsWithItsLink()) return;
   }
   Free(record);
@@ -136,7 +136,8 @@ void BridgeNetwork::Release(const PodRecord& record) {
 void BridgeNetwork::ForgetStaleFlows() {
   std::vector<PortTarget> changed, current;
   {
-    // Whose ports are being changed has them, or has them no more, when that is done.
+    // A change of the pod's ports that is under way is done first: the pod then has them, or has
+    // them no more.
     absl::MutexLock kernel(&kernel_mutex_);
     {
       absl::MutexLock lock(&mutex_);

@@ -137,7 +137,7 @@ class BridgeNetwork {
   absl::flat_hash_set<std::string> recovered_
       ABSL_GUARDED_BY(kernel_mutex_);  // veths of an earlier life
 
-  // Held for map operations only. Whoever changes the maps holds kernel_mutex_ as well.
+  // Held for map operations only. A change of the maps holds kernel_mutex_ as well.
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<std::string, PodRecord> records_ ABSL_GUARDED_BY(mutex_);  // by host veth
   absl::flat_hash_map<std::string, std::string> veth_of_pod_ ABSL_GUARDED_BY(mutex_);

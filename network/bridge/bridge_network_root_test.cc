@@ -63,7 +63,7 @@ TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
   EXPECT_THAT(Attach(a.Request()).value().addresses, at_a.addresses);  // a repeated call
 }
 
-// What a pod announces by itself reaches all the others.
+// An announcement of a pod's kernel reaches all the other pods.
 TEST_F(BridgeNetworkTest, PodsWithoutIpv6AnnounceNothing) {
   EXPECT_OK(network_->Reset());
   options_.subnets = {"10.99.0.0/24"};
@@ -219,7 +219,7 @@ TEST_F(BridgeNetworkTest, AnswersThatAreUnderWayFindTheirClient) {
   }
 }
 
-// What merely has the same port elsewhere is not the port's.
+// A flow with the same port of another host is not the port's.
 TEST_F(BridgeNetworkTest, FlowsToOtherHostsStay) {
   TestNamespace outside;
   Outside up(outside);
@@ -269,7 +269,7 @@ class SpoofTest : public BridgeNetworkTest {
     ASSERT_OK(Attach(a_.Request()));
     ASSERT_OK(Attach(b_.Request()));
   }
-  // Whether a datagram of a's, sent as `setup` has it, comes to the host.
+  // True if a datagram of a's, sent as `setup` has it, comes to the host.
   bool Arrives(const std::string& setup, const std::string& source = "") {
     while (Receives(host_.get(), absl::ZeroDuration())) continue;  // what waited for ARP before
     a_.ns->Run([&] {
@@ -362,7 +362,7 @@ TEST_F(SpoofTest, SurvivesARestartAndAFlushedRuleSet) {
   ASSERT_OK(network_->Reconcile({"a", "b", "c"}));
   EXPECT_FALSE(Arrives("", "10.99.0.3"));
   EXPECT_TRUE(Arrives(""));
-  // What is known of pods goes with them.
+  // The table forgets pods that are gone.
   for (Pod* pod : {&a_, &b_, &c}) {
     ASSERT_OK(network_->Detach(pod->id, pod->ns->netns_fd(), Cancel()));
     pod->Close();
@@ -516,7 +516,7 @@ TEST_F(BridgeNetworkTest, RestartFindsTheSame) {
   ASSERT_OK(Attach(gone.Request()));
   Restart();
   EXPECT_EQ(network_->Find("a").value().addresses, before.addresses);
-  // What was broken while nobody looked is repaired.
+  // Damage that nobody has seen is repaired.
   (void)Shell("nft delete table inet crtest0; ip link del crtest0");
   ASSERT_OK(network_->Reconcile({"a"}));
   EXPECT_THAT(network_->Find("gone"), StatusIs(absl::StatusCode::kNotFound));
@@ -588,7 +588,7 @@ TEST_F(BridgeNetworkTest, ABridgeIsOneInstances) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(options_.state)));
   Restart();
   EXPECT_TRUE(GetLink(OpenRtnl()->get(), "crtest0").ok());
-  // What an instance has left that was removed by hand is anybody's.
+  // The bridge of an instance that was removed by hand is anybody's.
   network_.reset();
   ASSERT_OK(RemoveTree(options_.state));
   options_.state = other.state;

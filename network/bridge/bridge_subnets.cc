@@ -75,7 +75,7 @@ void BridgeNetwork::SetProblem(const absl::Status& status) {
 
 NetworkCondition BridgeNetwork::Condition() const {
   absl::MutexLock lock(&mutex_);
-  // Where plugins serve nobody asks, and it is nobody's business.
+  // While plugins serve, the built-in network's state is not asked for and not logged.
   if (problem_ != told_ && problem_.empty()) LogInfo("network.ready", {});
   if (problem_ != told_ && !problem_.empty()) LogWarning("network.not_ready", {{"why", problem_}});
   told_ = problem_;

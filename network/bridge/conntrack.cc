@@ -80,7 +80,7 @@ bool Covers(const HostPort& port, const IpAddress& address) {
   return port.host_ip->is_unspecified() || *port.host_ip == address;
 }
 
-// What is published, and what the host is.
+// The published ports, and the host's own addresses.
 struct Present {
   const std::vector<PortTarget>& targets;
   absl::flat_hash_set<IpAddress> own;  // addresses of the host

@@ -201,7 +201,7 @@ absl::Status HostSide::Guard(const PodRecord& record) {
 
 void HostSide::Unguard(const PodRecord& record) {
   if (!guards_ || !ready_ || record.mac.empty()) return;
-  // Where they are not there, nothing is left to do.
+  // If they do not exist, nothing is left to do.
   (void)firewall_->Run(IdentityCommands(options_.bridge, "delete", IdentityOf(record)));
 }
 

@@ -111,7 +111,7 @@ absl::StatusOr<std::vector<PodRecord>> PodRecordStore::Load() {
 absl::Status PodRecordStore::Save(const PodRecord& record) {
   const std::string text = Encode(record);
   constexpr char kWrite[] = "INSERT OR REPLACE INTO pods (host_veth, record) VALUES (?, ?)";
-  // What is being given back must not fail for want of space.
+  // The record of an undoing must not fail for want of space.
   return record.state == PodRecord::State::kDetaching || record.state == PodRecord::State::kDraining
              ? database_->ExecuteUrgently(kWrite, {record.host_veth, text}).status()
              : database_->Execute(kWrite, {record.host_veth, text}).status();

@@ -108,7 +108,7 @@ void PortHolds::HoldAgain(const std::string& pod_id, const std::vector<PortTarge
   std::vector<UniqueFd> held;
   for (const PortTarget& target : targets) {
     absl::StatusOr<UniqueFd> fd = HoldOne(target);
-    // Whoever has taken it from the earlier daemon has it still.
+    // The process that has taken it from the earlier daemon still has it.
     if (absl::IsAlreadyExists(fd.status())) continue;
     if (!fd.ok())
       LogWarning("host_port_not_held", {{"pod", pod_id}, {"error", fd.status().message()}});

@@ -1,4 +1,4 @@
-// What CniNetwork does on its own thread: DELs that are due, STATUS, GC.
+// The work of CniNetwork's own thread: DELs that are due, STATUS, GC.
 
 #include <algorithm>
 #include <utility>

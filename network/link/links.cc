@@ -105,8 +105,9 @@ void PutDefaultRoute(NetlinkBatch& batch, const IpAddress& gateway, int link_ind
   batch.PutU32(RTA_OIF, static_cast<uint32_t>(link_index));
 }
 
-// No link-local address of the kernel's own making. What announces one is multicast, and a bridge
-// carries that to every pod of the node: with a thousand it would be most of the work of the next.
+// The kernel makes no link-local address by itself. It would announce one by multicast, which a
+// bridge carries to every pod of the node: with a thousand pods that would be most of the work of
+// starting the next.
 void PutNoAddressGeneration(NetlinkBatch& batch, const std::string& name) {
   if (!KernelHasIpv6()) return;
   batch.Begin(absl::StrCat("address generation of ", name), RTM_SETLINK, 0, LinkHeader());

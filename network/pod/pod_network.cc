@@ -40,7 +40,7 @@ class Composite final : public PodNetwork {
     }
     if (const auto attached = cni_->Find(request.pod_id); attached.ok()) return attached;
     if (!BuiltinServes(config.status())) return absl::UnavailableError(config.status().message());
-    // What a CNI attempt left must be gone before the pod gets another network.
+    // The remains of a CNI attempt must be gone before the pod gets another network.
     CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, cancel));
     return bridge_->Attach(request, cancel);
   }
@@ -83,7 +83,8 @@ class Composite final : public PodNetwork {
   }
 
  private:
-  // The CNI configuration, if plugins may serve. Who serves is told when it changes.
+  // The CNI configuration, if plugins may serve. The log tells when another network begins to
+  // serve.
   absl::StatusOr<std::shared_ptr<const CniConfig>> Config() const {
     if (builtin_ == Builtin::kAlways) return absl::NotFoundError("network.builtin is always");
     absl::StatusOr<std::shared_ptr<const CniConfig>> config = cni_->Config();

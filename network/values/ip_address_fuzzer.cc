@@ -2,7 +2,7 @@
 
 #include "network/values/ip_address.h"
 
-// What parses must print to something that parses to the same value.
+// A text that parses must print as a text that parses to the same value.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using crisp::network::IpAddress;
   using crisp::network::IpPrefix;

@@ -69,8 +69,8 @@ absl::Status Delegate(const std::string& dir) {
   return absl::OkStatus();
 }
 
-// Has the kernel give new groups in `parent` its cpus and mems. To write them later has it look at
-// every cpuset of the machine. Where that fails they are written.
+// Makes the kernel give new groups in `parent` its cpus and mems, because to write them later makes
+// it look at every cpuset of the machine. If that fails, they are written.
 void HandCpusetDown(const std::string& parent) {
   const std::string file = parent + "/cgroup.clone_children";
   const absl::StatusOr<std::string> now = ReadFile(file);
@@ -167,7 +167,7 @@ absl::Status MakeGroup(const CgroupLayout& layout,
     // Nearly always only the last directory is missing.
     const std::string leaf = hierarchy.mount_point + path;
     const std::string parent = leaf.substr(0, leaf.rfind('/'));
-    // What is made at the top is others' business.
+    // Groups at the top are not ours to configure.
     if (cpuset && parent != hierarchy.mount_point) HandCpusetDown(parent);
     absl::Status status = MakeOne(leaf, made);
     if (status.ok() && cpuset) status = InheritCpuset(parent, leaf);

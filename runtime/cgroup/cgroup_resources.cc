@@ -216,7 +216,7 @@ absl::StatusOr<std::vector<CgroupWrite>> WritesV2(const OciResources& r) {
         !absl::StrContains(file, ".") || file[0] == '.') {
       return Invalid("unified", absl::StrCat("\"", file, "\" is no limit of a controller"));
     }
-    // What it asks for is done once, or not, and nothing is set.
+    // A request to this file is done once, or not, and sets nothing.
     if (file == "memory.reclaim") return Invalid("unified", "\"memory.reclaim\" is no limit");
     out.Add("", file, value);
   }
@@ -250,7 +250,7 @@ uint64_t SharesToWeight(uint64_t shares) {
   if (shares == 0) return 0;
   const double doublings = std::log2(static_cast<double>(std::clamp<uint64_t>(shares, 2, 262144)));
   const double decades = (doublings + 125) * doublings / 612 - 7.0 / 34;
-  // What rounding adds to a whole number must not make it the next.
+  // An error of rounding must not turn a whole number into the next one.
   return static_cast<uint64_t>(std::ceil(std::pow(10, decades) - 1e-6));
 }
 

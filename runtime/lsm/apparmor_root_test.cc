@@ -60,7 +60,7 @@ class ConfinedTest : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
-  // What `ask`, in a process under the default profile, returns.
+  // The result of `ask` in a process under the default profile.
   static int Confined(int (*ask)()) {
     const pid_t child = fork();
     if (child == 0) {

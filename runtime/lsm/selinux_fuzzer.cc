@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)ParseLxcContexts(text);
   (void)IsSystemPath(text);
   if (const auto context = ParseSelinuxContext(text); context.ok()) {
-    // What was taken apart is put together again as it was.
+    // A context that was taken apart must print as it was.
     if (context->ToString() != text) __builtin_trap();
     const auto labels = MakeSelinuxLabels(StandardSelinuxDefaults(), {.options = *context}, "s0");
     if (!labels.ok() || (!context->level.empty() && labels->process != text)) __builtin_trap();

@@ -1,4 +1,4 @@
-// What labels files. It needs no library of SELinux's: crisp-paths does it.
+// Labels files. It needs no library of SELinux's, because crisp-paths does it.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -24,8 +24,8 @@ namespace {
 constexpr char kAttribute[] = "security.selinux";
 constexpr size_t kMaxDepth = 1000;  // directories within one another; each holds a descriptor
 
-// Directories that belong to the system as a whole, not to one service. What is in them may well be
-// a volume: /var/lib/x, /srv/data.
+// Directories that belong to the system as a whole, not to one service. A folder in them may well
+// be a volume: /var/lib/x, /srv/data.
 constexpr absl::string_view kSystemPaths[] = {
     "/",      "/bin",       "/boot",    "/dev",     "/etc",     "/home",      "/lib",
     "/lib32", "/lib64",     "/libx32",  "/media",   "/mnt",     "/opt",       "/proc",

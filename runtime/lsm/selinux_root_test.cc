@@ -25,8 +25,8 @@ std::string LabelOf(const std::string& path) {
   return size < 0 ? "" : std::string(value);
 }
 
-// Labels are extended attributes also where no SELinux looks at them, so most of this needs none.
-// Where it is on, the policy must know the context.
+// Labels are extended attributes also if no SELinux looks at them, so most of this needs none. If
+// SELinux is on, the policy must know the context.
 class RelabelTest : public ::testing::Test {
  protected:
   void SetUp() override {

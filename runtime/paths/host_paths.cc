@@ -25,7 +25,7 @@ constexpr size_t kIdle = 4;  // helpers that are kept
 constexpr int kBrisk = 4;    // helpers at work, before a call waits for one of them
 constexpr absl::Duration kBriskTime = absl::Milliseconds(10);
 
-// Until the socket is ready or the time is over. Whether it is ready.
+// Waits until the socket is ready or the time is over. True if it is ready.
 bool Await(int socket, short events, absl::Time deadline) {
   for (;;) {
     const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());

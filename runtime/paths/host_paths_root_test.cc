@@ -162,7 +162,7 @@ TEST(HostPathsTest, AHungPathEndsInAnErrorAndHoldsNothing) {
   EXPECT_LT(absl::Now() - again, absl::Milliseconds(900))
       << "a second helper waited for the same path";
   EXPECT_OK(paths->Resolve({dir.path()})) << "others' paths are asked as before";
-  // What is stuck has nothing of ours.
+  // A helper that is stuck holds nothing of ours.
   int stuck = 0;
   for (int i = 0; i < 500 && stuck == 0; ++i) {
     for (const auto& [pid, state] : Helpers()) {

@@ -76,7 +76,7 @@ void ScanDirectory(const std::string& path,
                    int depth,
                    std::vector<HostNode>& nodes) {
   auto names = ListDir(absl::StrCat(path, name));
-  // What vanishes or cannot be read is no device for anybody.
+  // A directory that vanishes or cannot be read holds no device for anybody.
   if (!names.ok() || depth > kMaxDepth) return;
   for (const std::string& entry : *names) {
     const std::string child = absl::StrCat(name, "/", entry);
@@ -157,7 +157,7 @@ bool ReadFully(char* data, size_t size) {
   return true;
 }
 
-// What came before an error stands; what comes behind it is not begun.
+// An error ends the list: the requests before it are done, those behind it are not begun.
 std::vector<std::string> PerformAll(const std::vector<PathRequest>& requests,
                                     std::atomic<uint32_t>& index) {
   std::vector<std::string> outcomes;

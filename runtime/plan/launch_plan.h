@@ -13,9 +13,9 @@
 
 namespace crisp::runtime {
 
-// What the shim is to do, as plain values: every decision has been taken. A plan is made by
-// plan_builder (pure), flattened by EncodePlan() into one buffer that the shim reads in place
-// (wire/plan_view.h), and printed by `crisp explain`.
+// The shim's work, as plain values: every decision has been taken. plan_builder makes a plan
+// (pure), EncodePlan() flattens it into one buffer that the shim reads in place (wire/plan_view.h),
+// and `crisp explain` prints it.
 
 struct IdMap {
   uint32_t container_id = 0;
@@ -107,8 +107,8 @@ struct ContainerPlan {
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 
-  // Empty: no log. CRI log format. What is before a "/./" is trusted, its symbolic links are
-  // followed; without one all directories are.
+  // The file of the log, in the CRI's format; empty for no log. The part before a "/./" is trusted,
+  // and its symbolic links are followed. Without a "/./" all directories are trusted.
   std::string log_path;
   uint32_t max_log_line = 16384;  // a longer line is split into P records
   bool stdin_open = false;        // keep a stdin for attach
@@ -129,7 +129,7 @@ struct ExecPlan {
   bool operator==(const ExecPlan&) const = default;
 };
 
-// What a pod's shim sets up before any container.
+// The things that a pod's shim sets up before any container.
 struct PodPlan {
   std::string pod_id;
   std::string hostname;  // empty: leave (UTS of the host)

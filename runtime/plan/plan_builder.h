@@ -28,7 +28,7 @@ struct ImageVolume {
   std::string sub_path;
 };
 
-// What a container needs besides its spec.
+// The properties of a container that its spec does not have.
 struct ContainerInputs {
   std::string container_id;
   std::vector<std::string> lower_dirs;  // topmost first
@@ -41,8 +41,8 @@ struct ContainerInputs {
   PodNamespaces pod;
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
-  // What the spec's mount of type "cgroup" becomes (Cgroup::Mounts); it keeps that mount's place,
-  // and its being read-only or not. Empty: such a mount is an error.
+  // The mounts in place of the spec's mount of type "cgroup" (Cgroup::Mounts). They are read-only
+  // if that mount is. Empty if such a mount is an error.
   std::vector<MountPlan> cgroup_mounts;
   std::string seccomp_bpf;  // compiled from spec.linux_.seccomp (seccomp_filter.h)
   uint32_t seccomp_flags = 0;

@@ -16,7 +16,7 @@ constexpr uint32_t kNumberAt = offsetof(seccomp_data, nr);
 constexpr uint32_t kArchAt = offsetof(seccomp_data, arch);
 constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS;
 
-// Where a number leads: to a verdict, or to the instruction that first looks at something else.
+// The end of a number's path: a verdict, or the instruction that first looks at something else.
 struct Outcome {
   bool verdict = false;
   uint32_t value = 0;  // the verdict, or the instruction's index

@@ -14,7 +14,7 @@
 namespace crisp::runtime {
 namespace {
 
-// What every container may call. "name|suffix" stands for name and namesuffix.
+// The syscalls that every container may make. "name|suffix" stands for name and namesuffix.
 constexpr char kAlways[] =
     // File descriptors and their data.
     "_llseek _newselect close close_range copy_file_range creat dup dup2 dup3 epoll_create "
@@ -47,7 +47,7 @@ constexpr char kAlways[] =
     "rt_sigtimedwait|_time64 rt_tgsigqueueinfo set_robust_list set_thread_area "
     "set_tid_address setrlimit sigaltstack signalfd signalfd4 sigprocmask sigreturn tgkill "
     "tkill ugetrlimit uretprobe vfork wait4 waitid waitpid "
-    // Who one is.
+    // The ids of the process itself.
     "capget capset getegid|32 geteuid|32 getgid|32 getgroups|32 getpgid getpgrp getpid "
     "getppid getresgid|32 getresuid|32 getsid getuid|32 lsm_get_self_attr lsm_list_modules "
     "lsm_set_self_attr seccomp setfsgid|32 setfsuid|32 setgid|32 setgroups|32 setpgid "
@@ -71,7 +71,8 @@ constexpr char kAlways[] =
     // The rest.
     "getrandom sysinfo uname ";
 
-// What a capability adds. Later kernels than 4.8 check for ptrace's dangers themselves.
+// The syscalls that a capability adds. Later kernels than 4.8 check for ptrace's dangers
+// themselves.
 struct Grant {
   int capability;
   const char* names;
@@ -96,7 +97,7 @@ constexpr Grant kGrants[] = {
     {CAP_PERFMON, "perf_event_open"},
 };
 
-// What an architecture has of its own, and which ABIs its kernels serve.
+// The syscalls that only one architecture has, and the ABIs that its kernels serve.
 struct Architecture {
   const char* name;
   const char* abis;

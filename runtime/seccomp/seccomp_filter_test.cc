@@ -177,7 +177,7 @@ TEST_F(DefaultRulesTest, SocketsOfEveryFamilyButTwo) {
   }
 }
 
-// What the kernel does with a filter whenever a process takes it grows with the length.
+// The kernel's work grows with the length, whenever a process takes the filter.
 TEST_F(DefaultRulesTest, IsShort) { EXPECT_LT(filter_.bpf.size() / sizeof(sock_filter), 400u); }
 
 TEST_F(DefaultRulesTest, FivePersonalities) {

@@ -19,7 +19,8 @@ absl::Status Invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("image config: ", what));
 }
 
-// What ends up in execve, mount or a passwd look-up must not be cut short by a NUL on the way.
+// A text that ends up in execve, mount or a passwd look-up must not be cut short by a NUL on the
+// way.
 absl::Status CheckText(absl::string_view text, absl::string_view what) {
   if (!absl::StrContains(text, absl::string_view("\0", 1))) return absl::OkStatus();
   return Invalid(absl::StrCat(what, " contains a NUL byte"));

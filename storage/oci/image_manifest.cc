@@ -41,8 +41,8 @@ bool Has(const Json& document, const char* key) {
   return it != document.end() && !it->is_null();
 }
 
-// What kind a document is, judged by its members alone; the two must never be mixed, or a verifier
-// and a runtime could each see another image in the same bytes.
+// The kind of a document, judged by its members alone. The two kinds must never be mixed, or a
+// verifier and a runtime could each see another image in the same bytes.
 absl::StatusOr<std::string> TypeByMembers(const Json& document) {
   const bool index = Has(document, "manifests");
   const bool manifest = Has(document, "layers") || Has(document, "config");

@@ -87,7 +87,8 @@ bool IsTag(absl::string_view text) {
   });
 }
 
-// Whether the part before the first '/' names a host and not a repository on the default one.
+// True if the part before the first '/' names a host. If not, the repository is one on the default
+// host.
 bool LooksLikeHost(absl::string_view first) {
   return absl::StrContains(first, '.') || absl::StrContains(first, ':') || first == "localhost" ||
          std::any_of(first.begin(), first.end(), absl::ascii_isupper);

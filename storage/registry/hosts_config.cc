@@ -56,7 +56,7 @@ absl::StatusOr<RegistryHost> HostWithCertificates(const std::string& directory,
   return host;
 }
 
-// Where in one root this registry's directory is; empty when nowhere.
+// This registry's directory in one root; empty if there is none.
 std::string FindDirectory(const std::string& root, absl::string_view registry, bool* shared) {
   *shared = false;
   const absl::string_view port = PortOf(registry);

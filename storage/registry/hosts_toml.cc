@@ -198,7 +198,7 @@ absl::Status Reader::ReadSettings(const toml::table& table, RegistryHost* host) 
   }
   if (const toml::node* node = table.get("skip_verify")) {
     CRISP_ASSIGN_OR_RETURN(host->skip_verify, Flag(table, "skip_verify"));
-    // Where TLS is configured, plain http is what remains when the host does not speak it.
+    // If TLS is configured, plain http is tried only when the host does not speak TLS.
     host->http_fallback |= host->scheme == "http" && node->is_boolean();
   }
   host->http_fallback |=
@@ -242,7 +242,7 @@ absl::StatusOr<toml::table> ParseToml(absl::string_view text, absl::string_view 
   }
 }
 
-// What is asked last: the file's `server`, or the registry where its name says it is.
+// The host that is asked last: the file's `server`, or the registry at the address of its name.
 absl::StatusOr<RegistryHost> ReadServer(const Reader& reader,
                                         const toml::table& root,
                                         absl::string_view registry,

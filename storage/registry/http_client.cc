@@ -268,7 +268,7 @@ absl::Status Hop::Configure(const std::string& url, bool own_origin) {
   return ConfigureTrust(own_origin);
 }
 
-// What to do about what libraries say of a failed handshake.
+// Advice for what libraries say of a failed handshake.
 std::string TlsHint(CURLcode code, absl::string_view text) {
   if (absl::StrContains(text, "wrong version number") || absl::StrContains(text, "http request")) {
     return " (it speaks no TLS here: for a registry of plain HTTP write server = \"http://HOST\" "

@@ -105,7 +105,7 @@ std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& c
   for (int fruitless = 0;;) {
     const uint64_t before = offset_;
     HostClient::Outcome outcome = Ask(host, cancel);
-    // Who began is the likelier culprit of wrong bytes.
+    // The host that sent the first bytes is the likelier culprit of wrong ones.
     const bool refused = outcome.reply.end == HttpEnd::kSinkFailed && !unsuitable_;
     if (sender_ == nullptr && (offset_ > before || refused)) sender_ = host;
     const HttpEnd end = outcome.reply.end;

@@ -299,7 +299,7 @@ TEST_F(BlobTest, AForeignLayerIsWhereTheImageSays) {
   EXPECT_THAT(FetchConfigured(Soon()),
               StatusIs(Code::kNotFound,
                        ::testing::AllOf(HasSubstr("no https URL"), HasSubstr("/none: HTTP 404"))));
-  // What came is verified, from wherever.
+  // Bytes are verified wherever they come from.
   image_.layer_descriptor.urls = {elsewhere.url() + "/layer"};
   image_.layer_descriptor.digest = Sha256Digest("other");
   EXPECT_THAT(FetchConfigured(Soon()), StatusIs(Code::kDataLoss));

@@ -41,7 +41,7 @@ class Scanner {
     text_.remove_prefix(length);
     return token;
   }
-  // What follows an opening quote, up to the closing one.
+  // The text between an opening quote and the closing one.
   bool TakeQuoted(std::string* value) {
     while (!text_.empty()) {
       const char c = text_[0];
@@ -57,7 +57,7 @@ class Scanner {
     }
     return false;
   }
-  // Whether '=' follows, with or without space before it: then the token before it was a name.
+  // True if '=' follows, with or without space before it. The token before it was a name then.
   bool TakeEquals() {
     Scanner ahead = *this;
     ahead.SkipSpace();

@@ -19,7 +19,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// Whether the peer closed its side: the kernel knows also while nobody reads.
+// True if the peer closed its side. The kernel knows that also while nobody reads.
 bool HungUp(tcp::socket& socket) {
   if (!socket.is_open()) return true;
   tcp_info info{};

@@ -63,7 +63,7 @@ asio::awaitable<void> ExecSession::Run() {
   Outcome outcome;
   outcome.status = co_await Start();
   if (outcome.status.ok()) outcome = co_await FollowProcess();
-  // What a process that ended by itself left in the background is not ours to end.
+  // Processes that one which ended by itself has left in the background are not ours to end.
   if (gone_ && !exited_ && process_ != nullptr) {
     std::function<absl::Status()> kill = [process = process_] { return process->Kill(); };
     const absl::Status killed = co_await RunBlocking(context_.workers, std::move(kill));
@@ -130,7 +130,7 @@ asio::awaitable<Outcome> ExecSession::FollowProcess() {
   if (!ended) {
     if (out_ != nullptr) out_->Finish();
     if (err_ != nullptr) err_->Finish();
-    // What it wrote goes out at the client's pace.
+    // Its output goes out at the client's pace.
     co_await changed_.Wait([this] { return drained() || gone_; });
   }
   co_return Outcome{.exit_code = process_->exit_code().value_or(255)};

@@ -158,7 +158,7 @@ asio::awaitable<void> PortForwardSession::Forward(std::string id, PairPtr pair) 
   if (!ended_) pairs_.erase(id);
 }
 
-// What listens on either loopback address is "localhost" to a pod.
+// A server on either loopback address is "localhost" to a pod.
 asio::awaitable<absl::Status> PortForwardSession::Connect(PairPtr pair) {
   const absl::Status first = co_await ConnectTo(pair, AF_INET);
   if (first.ok() || ended_) co_return first;

@@ -13,7 +13,7 @@
 namespace crisp::streaming {
 namespace {
 
-// Where the stream of this type goes; null for one that was not asked for.
+// The place for the stream of this type; null for one that was not asked for.
 std::shared_ptr<ClientStream>* SlotOf(const std::string& type,
                                       const SessionRequest& request,
                                       const ProtocolTraits& traits,

@@ -46,7 +46,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& socket) {
                                    arguments);
 }
 
-// Whether somebody accepts connections there.
+// True if somebody accepts connections there.
 bool Answers(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

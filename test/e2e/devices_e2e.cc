@@ -1,4 +1,4 @@
-// What vendors and operators describe in files: CDI devices, block IO classes.
+// Devices and limits that vendors and operators describe in files: CDI devices, block IO classes.
 #include <grpcpp/grpcpp.h>
 #include <sys/stat.h>
 
@@ -30,7 +30,7 @@ class Devices : public ::testing::Test {
     ASSERT_OK(AtomicWriteFile(absl::StrCat(daemon_->scratch(), "/cdi/", name), text, 0600,
                               Durability::kNone));
   }
-  // What CreateContainer answers for a container with this device.
+  // The answer of CreateContainer for a container with this device.
   static grpc::Status TryDevice(const std::string& device) {
     const auto config = node_->PodConfig("pod");
     const std::string pod = node_->RunPod(config);

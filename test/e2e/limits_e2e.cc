@@ -132,7 +132,7 @@ TEST_F(Limits, OutOfMemoryIsNamed) {
   EXPECT_EQ(status.exit_code(), 137);
 }
 
-// Whoever reads /proc/self/cgroup and then what is there finds the container's limits.
+// A program that reads /proc/self/cgroup and then the group's files finds the container's limits.
 TEST_F(Limits, AnExecIsInTheContainersOwnCgroup) {
   const auto pod_config = node_->PodConfig("exec-limits");
   const std::string pod = node_->RunPod(pod_config);

@@ -286,7 +286,7 @@ TEST_F(Selinux, LevelsOutliveTheDaemon) {
   EXPECT_EQ(node_->Shell(second, kCurrent), label);
 }
 
-// What a kernel without it does is the other half.
+// A kernel without SELinux is the other half.
 ContainerEdit WithType(const std::string& type) {
   return [type](auto& c) {
     c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_type(type);

@@ -113,7 +113,7 @@ struct Session {
     out = spdy.Open({{"streamtype", "stdout"}});
     err = spdy.Open({{"streamtype", "stderr"}});
   }
-  // What comes on stdout until it holds `text`.
+  // Reads from stdout until it holds `text`.
   std::string ReadUntil(const std::string& text) {
     std::string got;
     while (!absl::StrContains(got, text)) {
@@ -237,7 +237,7 @@ TEST_F(Streams, ForwardedPortsHalfCloseAndFailOneByOne) {
   }
 }
 
-// What a process holds, as its /proc says.
+// The resources of a process, as its /proc says.
 struct Held {
   int64_t descriptors = 0, threads = 0, kilobytes = 0;
 };

@@ -257,7 +257,7 @@ TEST_F(Surface, EverySampleHasItsDescriptor) {
   }
 }
 
-// What dashboards know from the kubelet's /metrics/cadvisor, without "container_".
+// The names that dashboards know from the kubelet's /metrics/cadvisor, without "container_".
 TEST_F(Surface, EveryNameOfCadvisorIsSampled) {
   const auto config = node_->PodConfig("cadvisor");
   const std::string pod = node_->RunPod(config);

@@ -78,7 +78,7 @@ class Versions : public ::testing::Test {
     return response;
   }
 
-  // What comes on the stream's stdout until it holds `text`.
+  // Expects `text` on the stream's stdout.
   static void ExpectOutput(const std::string& url, const std::string& text) {
     const size_t colon = url.rfind(':');
     int port = 0;

@@ -19,7 +19,7 @@ class FakeStream : public ClientStream {
   FakeStream(const asio::any_io_executor& executor, Headers headers)
       : headers_(std::move(headers)), readable_(executor), writable_(executor) {}
 
-  // What the client does.
+  // The client's side: what a test lets the client do.
   void Send(const std::string& bytes) {
     input_ += bytes;
     readable_.Notify();
@@ -90,7 +90,7 @@ class FakeClient : public ClientConnection {
     traits_.status_json = traits_.resize = true;
   }
 
-  // What the client does.
+  // The client's side: what a test lets the client do.
   std::shared_ptr<FakeStream> Open(const std::string& type, Headers headers = {}) {
     headers[kStreamTypeHeader] = type;
     auto stream = std::make_shared<FakeStream>(executor_, std::move(headers));
