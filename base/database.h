@@ -30,21 +30,21 @@ class Database {
     kFull,  // a committed transaction survives power loss
   };
 
-  // What a database has, as the steps that lead there; they are only ever added to. The first one
-  // makes the tables of the first release. It runs on empty files and on those of that release,
-  // which do not say how far they are, so its statements leave alone what is there. Each other step
-  // runs once. How far a file has come is written into it (PRAGMA user_version: a thousand for the
+  // The tables of a database, as the steps that lead to them. Steps are only ever added. The first
+  // one makes the tables of the first release. It runs on empty files and on those of that release,
+  // which do not say how far they are, so its statements change nothing that exists. Each other
+  // step runs once. The file records how far it has come (PRAGMA user_version: a thousand for the
   // first step and for each that breaks, one for each that does not).
   class Schema {
    public:
     struct Step {
       std::string sql;
-      // Whether a program that does not know this step may no longer use the file. Not so for a
-      // step that adds tables, or columns with defaults: an older program then reads and writes
-      // what it knows.
+      // True if a program that does not know this step may no longer use the file. False for a step
+      // that adds tables, or columns with defaults: an older program then reads and writes what it
+      // knows.
       bool breaks = false;
     };
-    // One step. Empty: none, the file is taken as it is.
+    // A schema of one step. Empty for none: the file is taken as it is.
     Schema(const char* first);  // NOLINT(google-explicit-constructor)
     Schema(std::initializer_list<Step> steps) : steps_(steps) {}
 
@@ -56,15 +56,15 @@ class Database {
     std::vector<Step> steps_;
   };
 
-  // Creates the file (mode 0600) when it is absent, then does the steps of `schema` that it lacks,
-  // all or none. DataLoss when the file is no database. FailedPrecondition, with nothing changed,
-  // when a later program has done a step to it that breaks.
+  // Creates the file (mode 0600) if it is absent, then does the steps of `schema` that it lacks,
+  // all or none. DataLoss if the file is not a database. FailedPrecondition, with nothing changed,
+  // if a later program has done a step to it that breaks.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         Sync sync,
                                                         const Schema& schema);
-  // The same, but a file that is malformed, anywhere in it, is renamed to <path>.bad-<seconds since
-  // the epoch> and logged as an error, and an empty database serves in its place. For what can be
-  // found again.
+  // The same, for data that can be found again: a file that is malformed, anywhere in it, is
+  // renamed to <path>.bad-<seconds since the epoch> and logged as an error, and an empty database
+  // takes its place.
   static absl::StatusOr<std::unique_ptr<Database>> OpenOrSetAside(const std::string& path,
                                                                   Sync sync,
                                                                   const Schema& schema);
@@ -102,19 +102,19 @@ class Database {
   };
 
   // Runs one statement ('?' parameters). `on_row` is called for each result row under the mutex and
-  // must not call back into the database. Returns how many rows were changed.
+  // must not call back into the database. Returns the number of rows that were changed.
   absl::StatusOr<int64_t> Execute(const char* sql,
                                   const std::vector<Value>& parameters = {},
                                   const std::function<void(const Row&)>& on_row = nullptr);
 
-  // Has a file of that size take up space beside the database, for ExecuteUrgently().
+  // Keeps a file of that size beside the database, as a reserve for ExecuteUrgently().
   void KeepReserve(std::string path, int64_t bytes);
-  // Execute() for what must succeed on a full disk, because it leads to space: where there is none,
-  // the reserve is given up and made anew when there is room again.
+  // Execute() for a statement that must succeed on a full disk, because it leads to space. If there
+  // is none, the reserve is given up, and made anew when there is room again.
   absl::StatusOr<int64_t> ExecuteUrgently(const char* sql, const std::vector<Value>& parameters);
 
-  // Runs `body` in one transaction; rolled back when it returns an error, which is then returned.
-  // Inside, use Execute() as usual (same thread).
+  // Runs `body` in one transaction. If it returns an error, the transaction is rolled back and the
+  // error returned. Inside, use Execute() as usual (same thread).
   absl::Status Transaction(const std::function<absl::Status()>& body);
 
  private:
@@ -129,7 +129,8 @@ class Database {
 
   class Lock;
   absl::Mutex mutex_;
-  // Whose transaction holds the mutex; lets Execute() re-enter from Transaction()'s body.
+  // The database whose transaction holds the mutex in this thread. Lets Execute() re-enter from
+  // Transaction()'s body.
   static thread_local const Database* in_transaction_;
   sqlite3* connection_;
   std::string path_;

@@ -23,7 +23,7 @@ constexpr size_t kDefaultReadLimit = 16u << 20;
 absl::StatusOr<UniqueFd> OpenAt(int dirfd, const std::string& path, int flags, mode_t mode = 0);
 inline absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 
-// Reads to the end; ResourceExhausted when there are more than `limit` bytes.
+// Reads to the end. ResourceExhausted if there are more than `limit` bytes.
 absl::StatusOr<std::string> ReadFd(int fd,
                                    absl::string_view name,
                                    size_t limit = kDefaultReadLimit);
@@ -40,7 +40,7 @@ absl::Status WriteKernelFileAt(int dirfd, const std::string& path, absl::string_
 absl::Status WriteKernelFile(const std::string& path, absl::string_view data);
 
 enum class Durability {
-  kNone,  // for tmpfs, and for what a reboot ends anyway
+  kNone,  // for tmpfs, and for data that a reboot ends anyway
   kSync,  // file and directory are synced before the call returns
 };
 // Replaces `path` atomically (temporary sibling, then rename). On failure the old file stands and
@@ -50,26 +50,25 @@ absl::Status AtomicWriteFile(const std::string& path,
                              mode_t mode,
                              Durability durability);
 
-// mkdir -p; existing directories keep their mode.
+// Makes the directory and its parents. Existing directories keep their mode.
 absl::Status MakeDirs(const std::string& path, mode_t mode = 0755);
 
 // Removes `name` below `parent_fd` with everything in it. Never follows a symlink and never crosses
-// a mount point: what is mounted below makes it fail with FailedPrecondition and stay.
-// Absent is OK.
+// a mount point: FailedPrecondition if something is mounted below, which stays. Absent is OK.
 absl::Status RemoveTreeAt(int parent_fd, const std::string& name);
 absl::Status RemoveTree(const std::string& path);
 
 // Names in a directory, without "." and "..", unsorted.
 absl::StatusOr<std::vector<std::string>> ListDir(const std::string& path);
-// Only those of directories; a symlink to one is none.
+// The names of directories in it alone. A symlink to a directory is not one.
 absl::StatusOr<std::vector<std::string>> ListSubdirs(const std::string& path);
 
 struct TreeUsage {
   uint64_t bytes = 0;  // allocated, st_blocks × 512; hard links counted once
   uint64_t inodes = 0;
 };
-// What a tree occupies; stays on one file system and follows no symlink. Entries that vanish while
-// it walks are ignored.
+// Measures the space that a tree occupies. Stays on one file system and follows no symlink. Entries
+// that vanish while it walks are ignored.
 absl::StatusOr<TreeUsage> MeasureTree(const std::string& path);
 
 inline absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {

@@ -13,18 +13,18 @@
 namespace crisp {
 
 enum class HelperStdio {
-  kDaemons,  // the daemon's own: what the helper says is in the daemon's log
+  kDaemons,  // the daemon's own: the helper's words go to the daemon's log
   kNone,     // /dev/null
 };
 
 // Starts the open program with an empty environment in a process group of its own. `fds` become 3,
-// 4, …; every other descriptor must be close-on-exec. Who calls reaps it (ChildReaper).
+// 4, …; every other descriptor must be close-on-exec. The caller reaps the process (ChildReaper).
 absl::StatusOr<pid_t> SpawnHelper(int program,
                                   std::vector<std::string> argv,
                                   const std::vector<int>& fds,
                                   HelperStdio stdio);
 
-// Children that were told to end, of which nobody knows when they do. Thread-safe, never waits.
+// Children that were told to end, and that end at some unknown time. Thread-safe, never waits.
 class ChildReaper {
  public:
   ChildReaper() = default;
@@ -32,7 +32,7 @@ class ChildReaper {
   ChildReaper& operator=(const ChildReaper&) = delete;
 
   void Add(pid_t pid);
-  // Reaps those that have ended; how many have not.
+  // Reaps those that have ended. Returns the number of those that have not.
   size_t Reap();
 
  private:

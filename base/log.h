@@ -10,9 +10,9 @@
 
 namespace crisp {
 
-// One line per event on stderr: `<time> <level> <event> key=value …`; where that is the journal,
-// with the journal's priority in front instead of the time. Values with spaces or quotes are
-// quoted. Thread-safe. Never log credentials or whole requests.
+// Writes one line per event on stderr: `<time> <level> <event> key=value …`. If stderr is the
+// journal, the journal's priority stands in front instead of the time. Values with spaces or quotes
+// are quoted. Thread-safe. Never log credentials or whole requests.
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // Parses "debug", "info", "warn" or "error".

@@ -14,13 +14,13 @@
 
 namespace crisp {
 
-// Whole lines on their way to a descriptor. Until Start() whoever adds one writes it; from then on
-// a thread does. Lives as long as the process. Thread-safe.
+// Whole lines on their way to a descriptor. Until Start() the thread that adds a line writes it;
+// from then on a thread of the queue's does. Lives as long as the process. Thread-safe.
 class LogQueue {
  public:
-  static constexpr size_t kMaxBytes = 1 << 20;  // that wait to be written
+  static constexpr size_t kMaxBytes = 1 << 20;  // of lines that wait to be written
 
-  // `dropped_line`: what is written when so many lines were dropped.
+  // `dropped_line` makes the line that says how many lines were dropped.
   LogQueue(int fd, std::string (*dropped_line)(uint64_t)) : fd_(fd), dropped_line_(dropped_line) {}
 
   absl::Status Start();
@@ -31,7 +31,7 @@ class LogQueue {
  private:
   void Run();
   void Write(absl::string_view bytes) const;
-  // Of a crashing process: gives the writer some time, by no lock.
+  // Called in a crashing process. Gives the writer some time and takes no lock.
   static void OnCrash(int signal);
 
   const int fd_;
@@ -41,7 +41,7 @@ class LogQueue {
   std::string waiting_ ABSL_GUARDED_BY(mutex_);
   uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;  // of dropped_
   std::atomic<uint64_t> dropped_{0};
-  std::atomic<size_t> unwritten_{0};  // bytes, those that are being written among them
+  std::atomic<size_t> unwritten_{0};  // bytes, including those that are being written
 };
 
 }  // namespace crisp

@@ -8,12 +8,12 @@
 
 namespace crisp {
 
-// From here on lines are queued and written by a thread of its own, so that nobody waits for
-// whoever reads stderr (a stalled journal). What does not fit into the queue is dropped, and a line
-// says how many were. When the process crashes, what is queued is written first. Once, by a daemon;
-// others write as they log.
+// From now on lines are queued, and a thread writes them, so that nobody waits for a stalled reader
+// of stderr (the journal). Lines that do not fit into the queue are dropped, and a line says how
+// many were. If the process crashes, the queued lines are written first. A daemon calls it once;
+// other programs write as they log.
 absl::Status StartLogWriter();
-// Waits until all that was logged is written, but not longer than `limit`. Whether it is.
+// Waits until all lines are written, but not longer than `limit`. True if all are.
 bool FlushLog(absl::Duration limit);
 uint64_t DroppedLogLines();
 

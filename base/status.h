@@ -10,10 +10,10 @@
 
 namespace crisp {
 
-// "<what>: <strerror>" with the canonical code of `error_number`. Where Abseil's table surprises a
-// CRI client, ours differs: EBUSY, ENOTEMPTY and ESRCH are FailedPrecondition, NotFound stays for
-// ENOENT, ENOSPC/EDQUOT/EMFILE/ENFILE/ENOMEM are ResourceExhausted, EPERM/EACCES PermissionDenied.
-// Call it on the line after the failed system call, before errno can change.
+// "<what>: <strerror>" with the canonical code of `error_number`. It differs from Abseil's table
+// where that would mislead a CRI client: EBUSY, ENOTEMPTY and ESRCH are FailedPrecondition,
+// NotFound stays for ENOENT, ENOSPC/EDQUOT/EMFILE/ENFILE/ENOMEM are ResourceExhausted, EPERM/EACCES
+// PermissionDenied. Call it on the line after the failed system call, before errno can change.
 absl::Status ErrnoError(int error_number, absl::string_view what);
 
 // The same status with "<context>: " in front of its message; OK stays OK.

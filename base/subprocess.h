@@ -12,8 +12,8 @@
 
 namespace crisp {
 
-// Running a foreign program (a CNI plugin, the unpacker) to its end. Never used on the life-cycle
-// path of a pod with the built-in network.
+// Runs a foreign program (a CNI plugin, the unpacker) to its end. Never used on the life-cycle path
+// of a pod with the built-in network.
 struct Command {
   std::vector<std::string> argv;  // argv[0] is an absolute path, or unused when exe_fd is set
   int exe_fd = -1;                // run this open file instead (a sealed memfd)
@@ -30,9 +30,9 @@ struct CommandResult {
   std::string errors;  // stderr
 };
 
-// Spawns without copying page tables (posix_spawn), in a process group of its own, every other
-// descriptor closed. When `cancel` fires the whole group is killed, reaped, and cancel's error
-// returned. A non-zero exit is a result, not an error. NotFound when the program is absent.
+// Spawns without copying page tables (posix_spawn), in a process group of its own, with every other
+// descriptor closed. When `cancel` fires, the whole group is killed and reaped, and cancel's error
+// returned. A non-zero exit is a result, not an error. NotFound if the program is absent.
 absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& cancel);
 
 }  // namespace crisp

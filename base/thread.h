@@ -12,17 +12,17 @@
 
 namespace crisp {
 
-// A thread that may not be there: the machine, the pids cgroup or the address space can be used up,
-// and then one operation fails, not the program. The only way to start a thread in crisp; nothing
-// else makes one (std::thread and std::async throw). Move-only. Its owner has it end before it
-// destroys or replaces the object, which waits for it as Join() does.
+// A thread that may not exist: the machine, the pids cgroup or the address space can be used up,
+// and then one operation fails, not the program. It is the only way to start a thread in crisp;
+// nothing else does (std::thread and std::async throw). Move-only. Its owner makes the thread end
+// before it destroys or replaces the object, which waits for it as Join() does.
 class Thread {
  public:
   // Runs `body` in a thread that ps and debuggers show as `name`, of which the kernel keeps 15
-  // bytes. RESOURCE_EXHAUSTED where there is no thread to be had: `body` is then destroyed without
-  // having run, and with it what it holds. `body` throws nothing.
+  // bytes. ResourceExhausted if no thread can be made: `body` is then destroyed, with everything
+  // that it holds, without having run. `body` throws nothing.
   static absl::StatusOr<Thread> Start(absl::string_view name, absl::AnyInvocable<void() &&> body);
-  // The same for one that nobody waits for.
+  // The same for a thread that nobody waits for.
   static absl::Status StartDetached(absl::string_view name, absl::AnyInvocable<void() &&> body);
 
   // No thread.
@@ -36,7 +36,7 @@ class Thread {
 
   // True if there is a thread that was not joined yet.
   bool joinable() const { return running_; }
-  // Waits for the thread's end; returns at once where there is none.
+  // Waits for the thread's end. Returns at once if there is none.
   void Join();
 
  private:

@@ -15,21 +15,23 @@ struct YamlLimits {
   int max_depth = 32;
 };
 
-// One YAML (or JSON, which is YAML) document as Json. Every scalar becomes a string, whatever it
-// looks like: what it is to be, its reader knows (YamlInt); null and an empty document become null.
-// InvalidArgument "line N: …" for malformed text, keys that are no scalars or given twice, more
-// than one document; ResourceExhausted beyond a limit. Never throws.
+// Parses one YAML (or JSON, which is YAML) document into Json. Every scalar becomes a string,
+// whatever it looks like, because its reader knows what it is to be (YamlInt). null and an empty
+// document become null. InvalidArgument "line N: …" for malformed text, for keys that are not
+// scalars or are given twice, and for more than one document. ResourceExhausted beyond a limit.
+// Never throws.
 absl::StatusOr<Json> ParseYaml(absl::string_view text, const YamlLimits& limits = {});
 
-// The integer that such a string says, by YAML's rules: decimal, 0x…, 0o… and 0… (octal).
-// InvalidArgument naming `what` for anything else or outside [min, max].
+// The integer in such a string, by YAML's rules: decimal, 0x…, 0o… and 0… (octal). InvalidArgument,
+// naming `what`, for anything else or outside [min, max].
 absl::StatusOr<int64_t> YamlInt(const Json& value,
                                 absl::string_view what,
                                 int64_t min,
                                 int64_t max);
-// The string. InvalidArgument naming `what` unless it is one, or when it holds a NUL.
+// The string. InvalidArgument, naming `what`, if the value is not a string or holds a NUL.
 absl::StatusOr<std::string> YamlString(const Json& value, absl::string_view what);
-// InvalidArgument naming `what` unless `value` is a list of strings; null is an empty one.
+// The strings of a list; null is an empty one. InvalidArgument, naming `what`, if `value` is not a
+// list of strings.
 absl::StatusOr<std::vector<std::string>> YamlStrings(const Json& value, absl::string_view what);
 
 }  // namespace crisp

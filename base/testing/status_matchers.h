@@ -1,7 +1,7 @@
 #ifndef CRISP_BASE_TESTING_STATUS_MATCHERS_H_
 #define CRISP_BASE_TESTING_STATUS_MATCHERS_H_
 
-// Test-only: matchers for absl::Status and absl::StatusOr (Debian's Abseil carries none).
+// For tests: matchers for absl::Status and absl::StatusOr (Debian's Abseil has none).
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

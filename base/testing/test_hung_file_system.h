@@ -23,12 +23,12 @@
 
 namespace crisp {
 
-// A FUSE file system whose daemon says hello, takes every request and answers none: as a volume
-// looks whose server has gone. Who touches it sleeps where not even SIGKILL reaches, until the
-// destructor.
+// A FUSE file system whose daemon says hello, takes every request and answers none, like a volume
+// whose server has gone. A thread that touches it sleeps until the destructor, and not even SIGKILL
+// wakes it.
 class HungFileSystem {
  public:
-  // On the directory, which is there. Takes root.
+  // Mounts it on an existing directory. Takes root.
   static absl::StatusOr<std::unique_ptr<HungFileSystem>> Mount(const std::string& directory) {
     UniqueFd device(open("/dev/fuse", O_RDWR | O_CLOEXEC));
     if (!device) return ErrnoError(errno, "open /dev/fuse");
@@ -43,11 +43,11 @@ class HungFileSystem {
   ~HungFileSystem() {
     stop_ = true;
     server_.join();
-    device_.reset();  // everybody who waits gets an error
+    device_.reset();  // all that wait get an error
     (void)umount2(directory_.c_str(), MNT_DETACH);
   }
 
-  // Requests that wait for their answer.
+  // The number of requests that wait for their answer.
   int waiting() const { return waiting_; }
 
  private:

@@ -16,9 +16,9 @@
 
 namespace crisp {
 
-// From here on the calling thread, and who it forks, get EAGAIN for every new thread, as at the end
-// of a pids cgroup; forks work. clone3, whose flags a filter cannot see, is not there: libc then
-// takes clone. Whether the filter was loaded.
+// From now on the calling thread, and processes that it forks, get EAGAIN for every new thread, as
+// at the end of a pids cgroup; forks work. clone3 does not exist then, because a filter cannot see
+// its flags, and libc takes clone. True if the filter was loaded.
 inline bool RefuseNewThreads() {
   sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -35,7 +35,7 @@ inline bool RefuseNewThreads() {
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-// Runs `body` where no thread can be had; the rest of the program goes on as before.
+// Runs `body` where no thread can be made. The rest of the program goes on as before.
 inline bool WithoutNewThreads(absl::FunctionRef<void()> body) {
   bool refused = false;
   std::thread([&] {

@@ -8,9 +8,9 @@
 
 namespace crisp {
 
-// For tests: what something may take that takes `here` at most on a machine like ours. The
-// environment's CRISP_TEST_TIME_FACTOR, a whole number, says how much slower this one is
-// (hack/vm.sh sets it); 1 when it is absent or malformed.
+// For tests: the time that something may take here if it takes `here` at most on a machine like
+// ours. The environment's CRISP_TEST_TIME_FACTOR, a whole number, says how much slower this one is
+// (hack/vm.sh sets it); 1 if it is absent or malformed.
 inline absl::Duration Patience(absl::Duration here) {
   const char* factor = std::getenv("CRISP_TEST_TIME_FACTOR");
   int times = 1;

@@ -24,7 +24,7 @@ struct IdMap {
   bool operator==(const IdMap&) const = default;
 };
 
-// The process that is started: shared by containers and execs.
+// The process to start, for containers and execs alike.
 struct ProcessPlan {
   std::vector<std::string> argv;  // argv[0] is looked up in PATH of `env` when it has no '/'
   std::vector<std::string> env;   // "K=V", any bytes but NUL
@@ -40,11 +40,12 @@ struct ProcessPlan {
   int32_t oom_score_adj = 0;  // EACCES when lowering is not an error
   uint32_t umask = 022;
   std::vector<std::pair<int, std::pair<uint64_t, uint64_t>>> rlimits;  // (resource, (soft, hard))
-  std::string seccomp_bpf;       // struct sock_filter[], empty: no filter
+  std::string seccomp_bpf;       // struct sock_filter[]; empty for no filter
   uint32_t seccomp_flags = 0;    // SECCOMP_FILTER_FLAG_*
-  std::string apparmor_profile;  // empty: none
+  std::string apparmor_profile;  // empty for none
   std::string selinux_label;
-  uint16_t io_priority = 0;  // as ioprio_set(2) takes it, class and level; 0: the kernel's default
+  // as ioprio_set(2) takes it, class and level; 0 for the kernel's default
+  uint16_t io_priority = 0;
   bool operator==(const ProcessPlan&) const = default;
 };
 
@@ -74,7 +75,7 @@ struct DevicePlan {
   char type = 'c';   // 'c', 'b' or 'p'
   uint32_t major = 0, minor = 0;
   uint32_t mode = 0666, uid = 0, gid = 0;
-  std::string host_path;  // bind-mounted from here where mknod is impossible (user namespace)
+  std::string host_path;  // bind-mounted from here if mknod is impossible (user namespace)
   bool operator==(const DevicePlan&) const = default;
 };
 
@@ -82,13 +83,14 @@ struct ContainerPlan {
   std::string container_id;
   ProcessPlan process;
 
-  // Root: overlay of lowers + upper/work (read-only overlay without upper when upper is empty).
-  // Topmost first: directories, and "/proc/self/fd/<n>" for a mount that the daemon holds; in its
-  // place the shim gets "fd:<n>", the n-th of the descriptors that come with the plan.
+  // The root is an overlay of the lowers and upper/work. Without an upper it is read-only. The
+  // lowers stand topmost first: directories, and "/proc/self/fd/<n>" for a mount that the daemon
+  // holds. In place of that the shim gets "fd:<n>", the n-th of the descriptors that come with the
+  // plan.
   std::vector<std::string> lower_dirs;
   std::string upper_dir, work_dir;
   bool rootfs_readonly = false;
-  std::string mount_label;  // SELinux context= of root and tmpfs, empty: none
+  std::string mount_label;  // SELinux context= of root and tmpfs; empty for none
   Propagation rootfs_propagation = Propagation::kPrivate;
   std::vector<MountPlan> mounts;  // in order
   std::vector<DevicePlan> devices;
@@ -102,8 +104,8 @@ struct ContainerPlan {
   NamespaceMode uts = NamespaceMode::kPod;
   bool private_cgroup_namespace = true;
 
-  // Directories the init joins: v1, `tasks` of each gets "0"; v2, CLONE_INTO_CGROUP when the list
-  // holds exactly the unified one.
+  // Directories that the init joins. On v1 it writes "0" to the `tasks` of each. On v2 the list
+  // holds exactly the unified one, and CLONE_INTO_CGROUP is used.
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 
@@ -122,8 +124,8 @@ struct ExecPlan {
   std::string exec_id;
   std::string container_id;
   ProcessPlan process;
-  // The container's, in which the exec's process is put as well. In the first one its descendants
-  // are looked for when it is to be killed.
+  // The container's groups, which the exec's process joins as well. The first one is searched for
+  // its descendants when it is to be killed.
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
   bool operator==(const ExecPlan&) const = default;
@@ -132,39 +134,40 @@ struct ExecPlan {
 // The things that a pod's shim sets up before any container.
 struct PodPlan {
   std::string pod_id;
-  std::string hostname;  // empty: leave (UTS of the host)
+  std::string hostname;  // empty to leave it (UTS of the host)
   bool new_net = true, new_ipc = true, new_uts = true;
   bool shared_pid = false;                // the shim's binary is pid 1 of the pod
-  std::vector<IdMap> uid_maps, gid_maps;  // non-empty: a user namespace owns the others
+  std::vector<IdMap> uid_maps, gid_maps;  // if not empty, a user namespace owns the others
   std::vector<std::pair<std::string, std::string>>
       sysctls;                     // "net.ipv4.x" → value, applied in the pod
   std::string state_dir;           // tmpfs directory of the pod: socket, records
   uint64_t shm_bytes = 64u << 20;  // the pod's /dev/shm, offered to containers as source "pod:shm"
-  std::string mount_label;  // SELinux label of that, its message queues and what masks directories;
-                            // empty: none
-  // SELinux label of the pod's pid 1 (if any), empty: the daemon's, which it also keeps where the
-  // policy permits no change.
+  // SELinux label of that, of its message queues and of the mounts that mask directories; empty for
+  // none.
+  std::string mount_label;
+  // SELinux label of the pod's pid 1, if there is one. Empty for the daemon's, which it also keeps
+  // if the policy permits no change.
   std::string init_label;
   std::vector<std::string> cgroup_dirs;  // where the pod's pid 1 (if any) lives
   bool cgroup_v2 = false;
   bool operator==(const PodPlan&) const = default;
 };
 
-// Flat forms of this version; the layout is described in wire/plan_schema.h. Encoding cannot fail,
+// The flat forms of this version. wire/plan_schema.h describes the layout. Encoding cannot fail,
 // but a string with a NUL inside makes a plan that decoding (and the shim) refuses.
 std::string EncodePlan(const PodPlan& plan);
 std::string EncodePlan(const ContainerPlan& plan);
 std::string EncodePlan(const ExecPlan& plan);
 
-// The same for a shim that reads `version`, from kFirstPlanVersion on; one that reads later ones
-// than this program writes gets this program's. FailedPrecondition naming what is asked for and
-// that version lacks.
+// The same for a shim that reads `version`, from kFirstPlanVersion on. A shim that reads a later
+// version than this program writes gets this program's. FailedPrecondition, naming the field, if
+// the plan asks for something that the version lacks.
 absl::StatusOr<std::string> EncodePlan(const PodPlan& plan, uint16_t version);
 absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan, uint16_t version);
 absl::StatusOr<std::string> EncodePlan(const ExecPlan& plan, uint16_t version);
 
-// Of any version up to this program's. InvalidArgument when the buffer is malformed, of a later
-// version or of another kind.
+// Decodes a plan of any version up to this program's. InvalidArgument if the buffer is malformed,
+// of a later version or of another kind.
 absl::StatusOr<PodPlan> DecodePodPlan(absl::string_view bytes);
 absl::StatusOr<ContainerPlan> DecodeContainerPlan(absl::string_view bytes);
 absl::StatusOr<ExecPlan> DecodeExecPlan(absl::string_view bytes);

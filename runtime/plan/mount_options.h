@@ -10,13 +10,14 @@
 
 namespace crisp::runtime {
 
-// mount(8)-style option words, sorted by what they mean. Pure.
+// mount(8)-style option words, sorted by their meaning. Pure.
 struct MountOptions {
   bool bind = false;            // bind or rbind
   bool recursive_bind = false;  // rbind
   uint64_t attributes = 0;      // MOUNT_ATTR_*
-  // One of the attributes was asked for recursively (rro, rnosuid, …). The plan has one switch for
-  // all of a mount's attributes, so the others become recursive with it: never laxer than asked.
+  // True if one of the attributes was asked for recursively (rro, rnosuid, …). The plan has one
+  // switch for all attributes of a mount, so the others become recursive with it. That is never
+  // laxer than asked.
   bool recursive_attributes = false;
   Propagation propagation = Propagation::kPrivate;  // slave and rslave alike
   bool idmap = false;
@@ -25,8 +26,8 @@ struct MountOptions {
   std::vector<std::string> rest;  // for the file system
 };
 
-// Later words win ("ro", "rw" is rw). InvalidArgument for words that make no sense in a container's
-// mount (remount, unbindable, tmpcopyup, move).
+// Parses option words. Later words win ("ro", "rw" is rw). InvalidArgument for words that make no
+// sense in a container's mount (remount, unbindable, tmpcopyup, move).
 absl::StatusOr<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace crisp::runtime

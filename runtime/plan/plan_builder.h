@@ -13,14 +13,14 @@
 
 namespace crisp::runtime {
 
-// OCI spec → launch plan. Pure: the same inputs give the same plan; nothing is opened or asked.
+// OCI spec → launch plan. Pure: the same inputs give the same plan, and nothing is opened or asked.
 // Every error is InvalidArgument (Unimplemented for what crisp does not do) and names the member.
 
-// The pod that a container belongs to. The paths are what the spec's namespace entries name for the
-// pod's shared ones (for example /proc/<shim pid>/ns/net): a namespace with that path is the pod's.
+// The pod of a container. The paths are those by which the spec's namespace entries name the pod's
+// shared ones (for example /proc/<shim pid>/ns/net): a namespace with that path is the pod's.
 struct PodNamespaces {
   std::string pid_path, ipc_path, net_path, uts_path, user_path;
-  std::vector<IdMap> uid_maps, gid_maps;  // non-empty: the pod has a user namespace
+  std::vector<IdMap> uid_maps, gid_maps;  // if not empty, the pod has a user namespace
 };
 
 struct ImageVolume {
@@ -32,7 +32,7 @@ struct ImageVolume {
 struct ContainerInputs {
   std::string container_id;
   std::vector<std::string> lower_dirs;  // topmost first
-  std::string upper_dir, work_dir;      // empty: no writable layer
+  std::string upper_dir, work_dir;      // empty for no writable layer
   std::string log_path;
   uint32_t max_log_line = 16384;
   bool stdin_open = false;
@@ -48,19 +48,19 @@ struct ContainerInputs {
   uint32_t seccomp_flags = 0;
   uint64_t available_capabilities = ~uint64_t{0};  // DaemonCapabilities(); others are left out
   std::map<std::string, ImageVolume> image_volumes;
-  // An empty directory where the layers are: beside it even an image volume of one layer is an
-  // overlay, and so can have a label.
+  // An empty directory beside the layers. With it even an image volume of one layer is an overlay,
+  // and so can have a label.
   std::string empty_layer;
-  // Device path in the container → the host's, where they differ; only a user namespace needs it,
-  // where nodes are bind-mounted since they cannot be made.
+  // Device path in the container → the host's, if they differ. Only a user namespace needs it:
+  // nodes are bind-mounted there, because they cannot be made.
   std::map<std::string, std::string> device_sources;
 };
 
-// A spec's namespace that is absent is the host's; with an empty path it is the container's own;
-// with the pod's path the pod's; a PID namespace with another path must be "/proc/<pid>/ns/pid":
-// that process's. Not the plan's matter, but the caller's: hooks, intelRdt, resources (cgroup.h),
-// sysctl (the pod's), the seccomp profile's compilation. When a bind mount covers /dev nothing is
-// made in there.
+// Builds the plan of a container. A namespace that is absent in the spec is the host's, one with an
+// empty path is the container's own, and one with the pod's path is the pod's. A PID namespace with
+// another path must be "/proc/<pid>/ns/pid": it is that process's. The caller, not the plan, sees
+// to hooks, intelRdt, resources (cgroup.h), sysctl (the pod's), and the compilation of the seccomp
+// profile. If a bind mount covers /dev, nothing is made in there.
 absl::StatusOr<ContainerPlan> BuildContainerPlan(const OciSpec& spec,
                                                  const ContainerInputs& inputs);
 
@@ -74,7 +74,8 @@ struct ExecInputs {
   std::string seccomp_bpf;
   uint32_t seccomp_flags = 0;
 };
-// `base`: what its container's own process was started as (BuildProcessPlan()).
+// Builds the plan of an exec. `base` is the plan of its container's own process
+// (BuildProcessPlan()).
 absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs);
 
 struct PodInputs {
@@ -90,8 +91,9 @@ struct PodInputs {
   std::vector<std::string> cgroup_dirs;
   bool cgroup_v2 = false;
 };
-// InvalidArgument for a sysctl that is not namespaced, or whose namespace is the host's here; for
-// mappings without container id 0 or with a size of 0, or with more than one of a kind.
+// Builds the plan of a pod. InvalidArgument for a sysctl that is not namespaced, or whose namespace
+// is the host's here; for mappings without container id 0 or with a size of 0; and for more than
+// one mapping of a kind.
 absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs);
 
 // One mount of a spec as a plan (without kImageMountType and cgroup, which need inputs). Exposed

@@ -12,9 +12,9 @@
 
 namespace crisp::runtime {
 
-// The process section of a spec → ProcessPlan, without its seccomp filter.
-// Capabilities outside `available` are left out; ambient ones that are not permitted and
-// inheritable, too, as the kernel would refuse them.
+// The process section of a spec → ProcessPlan, without its seccomp filter. Capabilities outside
+// `available` are left out. So are ambient ones that are not permitted and inheritable, because the
+// kernel would refuse them.
 absl::StatusOr<ProcessPlan> BuildProcessPlan(const OciProcess& process, uint64_t available);
 
 // InvalidArgument unless it names a program and fits into C strings.

@@ -189,7 +189,7 @@ void Describe(Io& io, RlimitView& value) {
 }
 
 // A cursor over the bytes of a plan of `version`, or of a message, whose fields have no versions.
-// After the first thing that does not fit, ok() is false and every later read leaves its target as
+// After the first field that does not fit, ok() is false and every later read leaves its target as
 // it was.
 class PlanReader {
  public:
@@ -230,7 +230,7 @@ class PlanReader {
     if (ok_) value = Str{bytes.data, bytes.size};
   }
   void operator()(ProcessView& value) { DescribeProcess(*this, value); }
-  // What an older plan does not have keeps its default.
+  // A field that an older plan does not have keeps its default.
   template <class View, class T>
   void Since(uint16_t version, const char*, View& view, T View::*member) {
     if (version_ >= version) (*this)(view.*member);
@@ -305,7 +305,7 @@ class List<T>::Iterator {
   T value_{};
 };
 
-// Whether [data, data+size) begins as a plan of a later version than this program reads.
+// True if [data, data+size) begins as a plan of a later version than this program reads.
 inline bool IsLaterPlan(const char* data, size_t size) {
   PlanHeader header;
   if (size < sizeof(header)) return false;
@@ -313,8 +313,8 @@ inline bool IsLaterPlan(const char* data, size_t size) {
   return header.magic == kPlanMagic && header.version > kPlanVersion;
 }
 
-// Whether [data, data+size) is a well-formed plan of `kind`, of this version or an earlier one;
-// fills `view` if so.
+// Parses [data, data+size) into `view`. True if it is a well-formed plan of `kind`, of this version
+// or an earlier one.
 template <class View>
 bool ParsePlan(const char* data, size_t size, PlanKind kind, View* view) {
   PlanHeader header;

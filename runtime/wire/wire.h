@@ -7,18 +7,18 @@
 
 namespace crisp::runtime {
 
-// What daemon, broker and shim say to each other: one SOCK_SEQPACKET message each, MessageHeader
-// and then fields in the notation of plan_schema.h, file descriptors by SCM_RIGHTS. A message whose
-// header or fields do not fit is refused and its descriptors are closed.
+// The messages between daemon, broker and shim. Each is one SOCK_SEQPACKET message: MessageHeader,
+// then fields in the notation of plan_schema.h, with file descriptors by SCM_RIGHTS. A message
+// whose header or fields do not fit is refused and its descriptors are closed.
 //
 // A shim outlives its daemon, and the next daemon may be of a later release, or of an earlier one.
 // So each says which version of the wire it speaks (the daemon in every message's flags, the shim
-// in its greeting), and neither says anything that the other does not read. What there is comes
-// with these versions:
-//   1  the first release: all messages and flags below, but for what follows. It says no version.
+// in its greeting), and neither says anything that the other does not read. The versions are:
+//   1  the first release: all messages and flags below, except those of later versions. It says no
+//      version.
 //   2  a daemon says its version in the flags; a greeting ends with the shim's versions.
 // A message, a flag or a field that is added takes another version, and an older shim is not asked
-// for it (SinceWire). What is there never changes. docs/protocol.md says more.
+// for it (SinceWire). What exists never changes. docs/protocol.md says more.
 
 constexpr uint32_t kWireMagic = 0x48534331;  // "1CSH"
 constexpr uint16_t kFirstWireVersion = 1;
@@ -29,12 +29,13 @@ constexpr uint32_t kMaxPlan = 16u << 20;
 constexpr int kMaxMessageFds = 250;  // the kernel takes 253
 
 enum class MessageType : uint16_t {
-  // To the broker. Fds: the control socket of the new shim, which answers there as to kHello.
-  kStartPod = 1,  // pod plan; also to a spare, over its control socket and without descriptors
+  // To the broker: pod plan. Fds: the control socket of the new shim, which answers there as to
+  // kHello. Also to a spare, over its control socket and without descriptors.
+  kStartPod = 1,
+
   // To a shim.
   // → string pod id, i32 pid, u32 HelloFds, and for a daemon that speaks wire 2: u16 wire version,
-  // u16 plan
-  // version; those fds in the order of the bits
+  // u16 plan version. Fds: those of HelloFds, in the order of the bits.
   kHello,
   kCreate,     // container plan; see kAssemble
   kStart,      // string id → i32 pid, u64 started at; fd: pidfd
@@ -45,24 +46,28 @@ enum class MessageType : uint16_t {
   kKillExec,   // string exec id
   kAttach,     // string id; fds: those of StdioFlags
   kResize,     // string id, string exec id, u16 rows, u16 columns
-  kReport,  // → list of container reports; fds: the pidfds of those that run, in their order (as
-            // many as fit)
+  // → list of container reports. Fds: as many as fit of the pidfds of those that run, in their
+  // order.
+  kReport,
   kShutdown,
-  // To the broker, the usual pod plan. Fds: the control socket of a new spare: a shim that has made
-  // the
-  // namespaces of some pod, set the plan's sysctls, mounted its shm and waits there for its plan.
-  // It ends with the socket, and answers as to kHello.
+
+  // To the broker: the usual pod plan. Fds: the control socket of a new spare. That is a shim that
+  // has made the namespaces of some pod, set the plan's sysctls and mounted its shm, and waits
+  // there for its plan. It ends with the socket, and answers as to kHello.
   kStartSpare,
-  // To a shim, which does not answer: what the plan of kCreate needs is there, its cgroups as well.
-  kAssemble,  // string id
-  // To a shim. Fds: what it keeps open until it ends.
+
+  // To a shim, which does not answer: string id. Everything that the plan of kCreate needs exists,
+  // the cgroups as well.
+  kAssemble,
+  // To a shim. Fds: descriptors that it keeps open until it ends.
   kKeep = 40,
+
   // From a shim.
-  kReply = 100,    // u32 canonical status code, i32 errno, string text, then what is asked for
+  kReply = 100,    // u32 canonical status code, i32 errno, string text, then the answer
   kContainerExit,  // string id, exit record
   kExecExit,       // string exec id, exit record
-  kSpareReady,     // a spare's namespaces are made; fds: its network one, a NETLINK_ROUTE socket
-                   // inside
+  // A spare's namespaces are made. Fds: its network namespace, a NETLINK_ROUTE socket inside.
+  kSpareReady,
 };
 // exit record = i32 exit code, i32 signal, u64 nanoseconds since the epoch, bool log truncated
 // container report = string id, u16 ContainerReport::State, i32 pid, u64 started at, exit record
@@ -75,10 +80,11 @@ enum MessageFlags : uint32_t {
   kRootFd = 1 << 11,    // kCreate: the mounted overlay, by a detached mount
   kLayerFds = 1 << 12,  // kCreate: all others are layers, "fd:<n>" in the plan from 0 on
 };
-// The upper half of a daemon's flags: which version of the wire it speaks. 0: the first.
+// The upper half of a daemon's flags: the version of the wire that it speaks. 0 stands for the
+// first.
 constexpr int kSpeaksShift = 16;
 
-// Since which version of the wire there is a request.
+// The version of the wire since which a request exists.
 constexpr uint16_t SinceWire(MessageType type) {
   switch (type) {
     default:
@@ -102,9 +108,9 @@ inline uint16_t Speaks(const MessageHeader& header) {
   return said == 0 ? kFirstWireVersion : said;
 }
 
-// Somewhere in a shim's program: what shims that run from it read. A program without it is of the
-// first release. The daemon looks for it before it hands a plan to a program that came with another
-// release.
+// The versions that shims of a program read, somewhere in the program. A program without it is of
+// the first release. The daemon looks for it before it hands a plan to a program that came with
+// another release.
 struct VersionStamp {
   char mark[20];
   uint16_t wire, plan;
