@@ -1,9 +1,9 @@
 #ifndef CRISP_CRI_API_POD_RPCS_H_
 #define CRISP_CRI_API_POD_RPCS_H_
 
-// The pod and container RPCs of the CRI that take one request and give one reply, once for
-// everybody who declares or forwards them: CRISP_POD_RPCS(M) expands M(name) for each, and needs a
-// semicolon only where M does. Adding an RPC is one line here and its method in PodApi's
+// The pod and container RPCs of the CRI that take one request and give one reply, in one list for
+// all files that declare or forward them. CRISP_POD_RPCS(M) expands M(name) for each, and needs a
+// semicolon only where M does. A new RPC takes one line here and its method in PodApi's
 // implementation.
 
 // The RPCs that PodManager answers.

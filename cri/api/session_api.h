@@ -8,8 +8,8 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// The RPCs of the CRI that give the URL of a streaming session. As they are here: Unavailable, for
-// there is no streaming server. Thread-safe.
+// The RPCs of the CRI that give the URL of a streaming session. This class answers Unavailable,
+// because it has no streaming server. Thread-safe.
 class SessionApi {
  public:
   virtual ~SessionApi() = default;

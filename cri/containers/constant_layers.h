@@ -9,18 +9,18 @@ namespace crisp::cri {
 
 // Layers of crispd's own, the same for all containers.
 struct ConstantLayers {
-  // Under every container's image, `<root>/mount-points`: empty directories and files where crisp
-  // mounts something in nearly every container. What the image has there hides it. Without it each
-  // of them that an image lacks (most lack most) would be made in the container's own layer when it
-  // starts: an inode on the disk each time, to be written, counted and removed again. "": there is
-  // none, and they are.
+  // `<root>/mount-points`, the layer under every container's image. It has empty directories and
+  // files at the places where crisp mounts something in nearly every container. What the image has
+  // there hides it. Without this layer a start would make each place that an image lacks (most lack
+  // most) in the container's own layer. That is an inode on the disk each time, to be written,
+  // counted and removed again. "" if there is no such layer, and starts make them.
   std::string mount_points;
-  // `<root>/empty`: the second layer of a view that has only one. An overlay, which alone gives it
-  // a container's label, wants two.
+  // `<root>/empty`, the second layer of a view that has only one. A view needs an overlay to have a
+  // container's label, and an overlay without an upper layer needs two.
   std::string empty;
 };
 
-// Makes what is missing of them. Mount points that cannot be made are only a warning.
+// Makes those that are missing. Mount points that cannot be made are only a warning.
 absl::StatusOr<ConstantLayers> MakeConstantLayers(const std::string& root);
 
 }  // namespace crisp::cri

@@ -12,7 +12,7 @@
 namespace crisp::cri {
 namespace {
 
-// What a kubelet's gRPC client takes of each stream; the rest is read and dropped.
+// A kubelet's gRPC client takes this much of each stream; the rest is read and dropped.
 constexpr size_t kMaxOutput = 16u << 20;
 
 absl::Status Drain(UniqueFd& fd, std::string& output, absl::string_view stream) {

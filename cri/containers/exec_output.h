@@ -10,8 +10,8 @@ namespace crisp::cri {
 namespace v1 = ::runtime::v1;
 
 // Adds to the reply what can be read from a command's two outputs without waiting, and closes each
-// at its end. An error says that there was more which cannot be read: then the reply is not the
-// command's output.
+// at its end. After an error there was more that cannot be read, so the reply is not the command's
+// output.
 absl::Status DrainExecOutput(UniqueFd& out, UniqueFd& err, v1::ExecSyncResponse& reply);
 
 }  // namespace crisp::cri

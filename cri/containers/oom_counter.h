@@ -9,14 +9,14 @@
 
 namespace crisp::cri {
 
-// How many processes of containers the kernel has killed for want of memory since the daemon's
-// start. Thread-safe.
+// Counts the processes of containers that the kernel has killed for want of memory since the
+// daemon's start. Thread-safe.
 class OomCounter {
  public:
-  // `total`: what the running container's group says. What an earlier daemon has counted is not
-  // counted again.
+  // `total` is the count of the running container's group. Kills that an earlier daemon has counted
+  // are not counted again.
   void Saw(Container& container, uint64_t total) { Count(container, total, total); }
-  // The same of one that has ended: nobody will look again.
+  // The same for a container that has ended: nobody will look again.
   void SawLast(Container& container, uint64_t total) { Count(container, total, 0); }
   uint64_t count() const { return count_; }
 

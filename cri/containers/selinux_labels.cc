@@ -31,7 +31,7 @@ absl::StatusOr<LevelLease> SelinuxLabels::AssignTo(state::PodRecord& pod) {
   const v1::PodSandboxConfig& config = pod.config();
   const runtime::SelinuxHost& host = node_.host.selinux;
   const v1::LinuxContainerSecurityContext plain = PlainContainer(config);
-  // What cannot be is refused before anything is taken.
+  // An impossible label is refused before anything is taken.
   CRISP_ASSIGN_OR_RETURN(const runtime::SelinuxLabels possible,
                          SelectSelinux(config, plain, host, ""));
   LevelLease lease;

@@ -18,16 +18,16 @@ class SelinuxLabels {
   explicit SelinuxLabels(const NodeContext& node)
       : node_(node), levels_(std::make_shared<runtime::McsPool>(node.options.selinux_categories)) {}
 
-  // Level and label of a new pod, put into its record.
+  // Puts the level and the label of a new pod into its record.
   absl::StatusOr<LevelLease> AssignTo(state::PodRecord& pod);
-  // The level that a container asks for and its pod does not have.
+  // Reserves the level that a container asks for, if it is not its pod's.
   LevelLease ReserveFor(const v1::ContainerConfig& config, const state::PodRecord& pod);
-  // What is recorded, as an earlier daemon gave it.
+  // Reserves a recorded level, which an earlier daemon gave.
   LevelLease Restore(const std::string& level) { return LevelLease::Share(levels_, level); }
 
-  // What the pod's own process, if any, runs as; "" without labels.
+  // The label of the pod's own process, if there is one; "" without labels.
   absl::StatusOr<std::string> PodInitLabel(const state::PodRecord& pod) const;
-  // A container's. InvalidArgument for what this kernel does not take.
+  // A container's labels. InvalidArgument for a label that this kernel does not take.
   absl::StatusOr<runtime::SelinuxLabels> Of(const v1::ContainerConfig& config,
                                             const state::PodRecord& pod) const;
 

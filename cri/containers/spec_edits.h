@@ -17,26 +17,26 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// What a spec edit works on: the spec of a container that is being created.
+// The subject of a spec edit: the spec of a container that is being created.
 struct EditedSpec {
   const v1::PodSandboxConfig& pod;
   const v1::ContainerConfig& container;
   runtime::OciSpec& spec;
-  // Device path in the container → the host's, where they differ.
+  // Device path in the container → the host's, if they differ.
   std::map<std::string, std::string>& device_sources;
 };
 
-// Something that changes the specs of containers after they have been built from the CRI's
-// configuration and before they are planned. Thread-safe.
+// Changes the specs of containers after they have been built from the CRI's configuration and
+// before they are planned. Thread-safe.
 class SpecEdit {
  public:
   virtual ~SpecEdit() = default;
   virtual absl::string_view name() const = 0;
-  // OK as well when the container asks for nothing of it. A failure is the creation's.
+  // OK also if the container asks for nothing of it. A failure is the creation's.
   virtual absl::Status Apply(EditedSpec& edited) = 0;
 };
 
-// Those of this version, in the order in which they are applied: CDI devices, then the block IO
+// The edits of this version, in the order in which they are applied: CDI devices, then the block IO
 // class, whose limits are the operator's last word. `paths` outlives them.
 std::vector<std::unique_ptr<SpecEdit>> MakeSpecEdits(const PodManagerOptions& options,
                                                      runtime::HostPaths& paths);

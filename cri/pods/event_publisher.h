@@ -8,11 +8,11 @@
 
 namespace crisp::cri {
 
-// Makes the CRI's container events of what happens and hands them to the readers of
+// Makes the CRI's container events from the points of pods' lives, and hands them to the readers of
 // GetContainerEvents.
 class EventPublisher final : public LifeObserver {
  public:
-  // Both outlive it.
+  // The arguments outlive it.
   EventPublisher(const PodTable& table, const storage::ImageStore& images)
       : table_(table), images_(images) {}
 

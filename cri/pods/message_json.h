@@ -6,8 +6,8 @@
 
 namespace crisp::cri {
 
-// A message as Go programs print theirs, which is what clients of `crictl inspect` know: fields by
-// their own names, enums and 64-bit integers as numbers, what has its default left out. (protobuf's
+// A message as Go programs print theirs, which clients of `crictl inspect` know: fields by their
+// own names, enums and 64-bit integers as numbers, members at their defaults left out. (protobuf's
 // own JSON has other names, and strings for 64-bit integers.)
 Json MessageToJson(const google::protobuf::Message& message);
 

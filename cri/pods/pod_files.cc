@@ -15,7 +15,7 @@
 namespace crisp::cri {
 namespace {
 
-// What the file system that the shim makes holds, and what of it one file may take.
+// The size of the file system that the shim makes, and the part of it that one file may take.
 constexpr size_t kUsualSize = 256u << 10;
 constexpr size_t kUsualText = 64u << 10;
 

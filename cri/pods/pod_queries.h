@@ -7,8 +7,8 @@
 
 namespace crisp::cri {
 
-// Answers what clients ask of the state of pods and containers, from memory but for what is
-// verbose. Thread-safe.
+// Answers clients' questions about the state of pods and containers. Only verbose answers are not
+// from memory. Thread-safe.
 class PodQueries {
  public:
   // Both outlive it.
@@ -30,7 +30,7 @@ class PodQueries {
   int ContainersIn(ContainerStage stage) const;
 
  private:
-  // For people; null (and logged) when it cannot be read.
+  // The spec for people; null (and logged) if it cannot be read.
   Json SpecShown(const Container& container) const;
 
   const NodeContext& node_;

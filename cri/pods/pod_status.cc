@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kShortestId = 12;  // what tools show
 
-// Whether the text is the id or the beginning of one, not a name.
+// True if the text is the id or the beginning of one, and not a name.
 bool NamesId(absl::string_view text, absl::string_view id) {
   (void)absl::ConsumePrefix(&text, "sha256:");
   (void)absl::ConsumePrefix(&id, "sha256:");

@@ -9,7 +9,7 @@
 
 namespace crisp::cri {
 
-// How pods and containers look to clients.
+// Pods and containers as clients see them.
 
 v1::PodSandboxState CriState(const state::PodRecord& record);
 v1::ContainerState CriState(const state::ContainerRecord& record);
@@ -23,7 +23,7 @@ void FillStatuses(const std::vector<std::shared_ptr<Container>>& containers,
                   const storage::ImageStore& images,
                   google::protobuf::RepeatedPtrField<v1::ContainerStatus>* statuses);
 
-// What a list says of it, serialized: made once for each version of the record.
+// Its item of a list, serialized. Made once for each version of the record.
 std::shared_ptr<const std::string> Listed(const Pod& pod,
                                           const std::shared_ptr<const state::PodRecord>& record);
 std::shared_ptr<const std::string> Listed(

@@ -7,10 +7,10 @@
 
 namespace crisp::cri {
 
-// Hands out the URLs of sessions with what clients ask for, after a look at whether it can be had.
+// Hands out the URLs of sessions, after a check that the session can be had.
 class SessionRpcs final : public SessionApi {
  public:
-  // Both outlive it.
+  // The arguments outlive it.
   SessionRpcs(const PodTable& table, streaming::Server& server) : table_(table), server_(server) {}
 
   absl::Status Exec(const v1::ExecRequest& request, v1::ExecResponse* reply) override;

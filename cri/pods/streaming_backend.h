@@ -10,7 +10,7 @@
 
 namespace crisp::cri {
 
-// What the streaming server's sessions ask of the pods. Thread-safe.
+// The pods as the streaming server's sessions use them. Thread-safe.
 class StreamingBackend final : public streaming::Backend {
  public:
   // Both outlive it.

@@ -24,7 +24,8 @@ class IdStore {
  public:
   explicit IdStore(std::string noun) : noun_(std::move(noun)) {}
 
-  // By id or by any unambiguous prefix of it. NotFound; InvalidArgument when several match.
+  // Finds one by its id or by any unambiguous prefix of it. NotFound. InvalidArgument if several
+  // match.
   absl::StatusOr<std::shared_ptr<T>> Find(absl::string_view prefix) const {
     if (!IsIdPrefix(prefix)) return NotFound(prefix);
     absl::MutexLock lock(&mutex_);

@@ -12,17 +12,17 @@
 
 namespace crisp::cri {
 
-// A SELinux level that a pod or a container holds: nobody is given it until the lease has ended. An
-// empty one holds nothing.
+// A SELinux level that a pod or a container holds. Nobody else gets it until the lease has ended.
+// An empty lease holds nothing.
 class LevelLease {
  public:
   LevelLease() = default;
-  // One that nobody has. ResourceExhausted.
+  // Takes a level that nobody has. ResourceExhausted if there is none.
   static absl::StatusOr<LevelLease> Allocate(std::shared_ptr<runtime::McsPool> pool) {
     CRISP_ASSIGN_OR_RETURN(std::string level, pool->Allocate());
     return LevelLease(std::move(pool), std::move(level));
   }
-  // One that others may hold, too.
+  // Takes a level that others may hold, too.
   static LevelLease Share(std::shared_ptr<runtime::McsPool> pool, absl::string_view level) {
     pool->Reserve(level);
     return LevelLease(std::move(pool), std::string(level));

@@ -10,8 +10,8 @@
 
 namespace crisp::cri {
 
-// The points of a pod's and a container's life that others may want to know of. Each is told after
-// the row says so, from the thread that has brought it about.
+// The points of a pod's and a container's life of which others may want to know. Each is told after
+// the row says so, on the thread that has brought it about.
 enum class LifePoint {
   kPodReady,
   kPodFailed,   // it could not be made, and is about to be undone; no client has seen it
@@ -26,11 +26,11 @@ enum class LifePoint {
 struct LifeEvent {
   LifePoint point;
   std::shared_ptr<Pod> pod;
-  std::string id;  // of the container, or of the pod where the point is the pod's
+  std::string id;  // of the container, or of the pod if the point is the pod's
 };
 
-// Who wants to know. Thread-safe; handlers are quick, for somebody waits: the client, the shims'
-// exits.
+// An observer of pods' lives. Thread-safe. Its handler is quick, because somebody waits: the
+// client, or the shims' exits.
 class LifeObserver {
  public:
   virtual ~LifeObserver() = default;

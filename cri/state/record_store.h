@@ -22,22 +22,25 @@ class RecordStore {
     std::vector<state::ContainerRecord> containers;
   };
 
-  // A malformed database is set aside and an empty one made: see RecordCopies for its rows.
+  // Opens the database. A malformed one is set aside and an empty one made: see RecordCopies for
+  // its rows.
   static absl::StatusOr<std::unique_ptr<RecordStore>> Open(const std::string& path);
   virtual ~RecordStore() = default;
 
   virtual absl::Status Put(const state::PodRecord& record);
   virtual absl::Status Put(const state::ContainerRecord& record);
-  // A container's OCI spec, in a row of its own: it is as long as ten records, and seldom wanted.
+  // Writes a container's OCI spec, in a row of its own, because it is as long as ten records and
+  // seldom wanted.
   virtual absl::Status PutSpec(const std::string& id, const std::string& json);
   // NotFound when there is none.
   virtual absl::StatusOr<std::string> Spec(const std::string& id);
   virtual absl::StatusOr<bool> Has(const std::string& id);
-  // With its spec. Absent is OK.
+  // Erases the row, and the spec. Absent is OK.
   virtual absl::Status Erase(const std::string& id);
 
   // All rows of pods and containers. One that cannot be read is logged and moved to the table
-  // `quarantine`; its spec goes. One of another kind, which a later release has added, stays.
+  // `quarantine`, and its spec is erased. One of another kind, which a later release has added,
+  // stays.
   virtual absl::StatusOr<Records> LoadAll();
 
  protected:

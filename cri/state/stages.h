@@ -5,12 +5,12 @@
 
 namespace crisp::cri {
 
-// The stages of pods and containers, and who may move them from one to another. Nothing else writes
-// a stage: PodTable::Advance() asks here.
+// The stages of pods and containers, and the movers that may change each to another. Nothing else
+// writes a stage: PodTable::Advance() asks here.
 enum class Mover {
   kMaker,     // CreateContainer, RunPodSandbox, and their undoing
   kStarter,   // StartContainer
-  kExit,      // who tells a container's end
+  kExit,      // the one that tells a container's end
   kStopper,   // StopPodSandbox
   kShim,      // the news that a pod's shim is dead or out of reach for good
   kRemover,   // RemoveContainer, RemovePodSandbox

@@ -14,9 +14,9 @@
 
 namespace crisp::cri {
 
-// Work that belongs to no RPC: exits, escalations, undoing. A few threads, jobs in the order of
-// their due times. Thread-safe. The destructor lets running jobs end and drops the others: what
-// they were to undo is recorded and undone at the next start.
+// Work that belongs to no RPC: exits, escalations, undoing. A few threads run jobs in the order of
+// their due times. Thread-safe. The destructor lets running jobs end and drops the others. What
+// those were to undo is recorded, and undone at the next start.
 class WorkQueue {
  public:
   explicit WorkQueue(int threads) : wanted_(threads) {}
@@ -24,17 +24,18 @@ class WorkQueue {
   WorkQueue(const WorkQueue&) = delete;
   WorkQueue& operator=(const WorkQueue&) = delete;
 
-  // Starts the threads; what is posted before waits for that. RESOURCE_EXHAUSTED without them.
+  // Starts the threads. Jobs that were posted before wait for that. ResourceExhausted if there are
+  // none.
   absl::Status Start();
 
   void Post(std::function<void()> job) { PostAt(absl::InfinitePast(), std::move(job)); }
   void PostAt(absl::Time when, std::function<void()> job);
 
-  // Runs `job` until it returns OK, with growing pauses (50 ms up to 30 s); `what` goes to the log
+  // Runs `job` until it returns OK, with growing pauses (50 ms up to 30 s). `what` goes to the log
   // when it fails.
   void UntilDone(std::string what, std::function<absl::Status()> job);
 
-  // Runs no job any more; returns when none is running. Idempotent.
+  // Runs no job any more. Returns when none is running. Idempotent.
   void Stop();
 
  private:

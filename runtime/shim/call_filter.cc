@@ -24,7 +24,7 @@ constexpr uint16_t kLoad = BPF_LD | BPF_W | BPF_ABS, kEquals = BPF_JMP | BPF_JEQ
                    kReturn = BPF_RET | BPF_K;
 constexpr uint32_t kDeny = SECCOMP_RET_ERRNO | EPERM;
 
-// What an instruction that loads puts into the accumulator. False: no such thing.
+// Does an instruction that loads into the accumulator. False if it is another.
 bool Load(const sock_filter& i, const seccomp_data& data, const uint32_t* scratch, uint32_t* a) {
   if (i.code == kLoad && i.k % 4 == 0 && i.k <= sizeof(data) - 4) {
     memcpy(a, reinterpret_cast<const char*>(&data) + i.k, 4);
@@ -64,8 +64,8 @@ bool Jump(const sock_filter& i, uint32_t a, uint32_t operand, uint32_t* distance
   return true;
 }
 
-// What libseccomp and crisp's own prologue are made of. The answer; SECCOMP_RET_KILL_PROCESS for
-// what has none.
+// Runs the instructions of which libseccomp's and crisp's own filters are made. Returns the
+// verdict; SECCOMP_RET_KILL_PROCESS if there is none.
 uint32_t Run(const char* filter, size_t size, const seccomp_data& data) {
   uint32_t a = 0, x = 0, scratch[BPF_MEMWORDS] = {};
   for (uint64_t at = 0; at < size / sizeof(sock_filter); ++at) {

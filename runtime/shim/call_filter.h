@@ -6,9 +6,9 @@
 
 namespace crisp::shim {
 
-// From here on this process and what it makes may call these few of the kernel and end; all else
-// says EPERM. For processes that containers may trace: whoever does can have them call no more.
-// False and errno.
+// From now on this process and its children may make these few system calls, and end. All others
+// say EPERM. For processes that containers may trace: a tracer can have them call no more. False
+// with errno.
 bool AllowOnlyCalls(const uint32_t* calls, size_t count);
 
 // A call of the kernel's by its number, with its first argument.
@@ -17,8 +17,8 @@ struct KernelCall {
   uint64_t argument = 0;
 };
 
-// Whether the filter (struct sock_filter[]) lets all of them through. False as well for one that
-// the kernel would not take.
+// True if the filter (struct sock_filter[]) lets all of them through. False also for one that the
+// kernel would not take.
 bool FilterAllows(const char* filter, size_t size, const KernelCall* calls, size_t count);
 
 }  // namespace crisp::shim

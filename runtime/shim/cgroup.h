@@ -5,8 +5,8 @@
 
 namespace crisp::shim {
 
-// The descriptors with which a new child gets into its cgroups: the directory for CLONE_INTO_CGROUP
-// on v2, one `tasks` file for each hierarchy on v1 (the child writes "0" there).
+// The descriptors by which a new child enters its cgroups: the directory for CLONE_INTO_CGROUP on
+// v2, one `tasks` file for each hierarchy on v1 (the child writes "0" there).
 class CgroupEntry {
  public:
   CgroupEntry() = default;
@@ -14,8 +14,9 @@ class CgroupEntry {
   CgroupEntry& operator=(const CgroupEntry&) = delete;
   ~CgroupEntry();
   bool Open(const List<Str>& dirs, bool v2);
-  // v2: where the container's first process is instead of `dir`, the container's own. There nobody
-  // can go once the container hands controllers down from it, as systemd and nested runtimes do.
+  // v2: the group of the container's first process instead of `dir`, the container's own. No
+  // process can enter that one once the container hands controllers down from it, as systemd and
+  // nested runtimes do.
   bool OpenWhereInitIs(const Str& dir, pid_t init);
 
   int unified() const { return unified_; }  // -1 on v1

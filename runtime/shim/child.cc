@@ -47,7 +47,7 @@ bool Process::Reap() {
   int status = 0;
   const pid_t ended = Wait(kByPidfd, pidfd.get(), 0, &status);
   if (ended == 0) return false;
-  // Where somebody else has reaped it, all that can be said is that it has ended.
+  // If somebody else has reaped it, all that can be said is that it has ended.
   wait_status = ended > 0 ? status : kLostStatus;
   return reaped = true;
 }

@@ -5,34 +5,34 @@
 
 namespace crisp::shim {
 
-// A child of the shim's from its birth on. What is done to it goes by the descriptor; the number is
-// for people, and to know whose end waitid(2) tells.
+// A child of the shim's from its birth on. Everything is done to it by the descriptor. The number
+// is for people, and to know whose end waitid(2) tells.
 struct Process {
-  pid_t pid = 0;  // 0: none, or not known yet
+  pid_t pid = 0;  // 0 if there is none, or it is not known yet
   Fd pidfd;
   bool reaped = false;
   int wait_status = 0;                          // once reaped
   static constexpr int kLostStatus = 255 << 8;  // it has ended, and nobody can say how
   bool alive() const { return pid > 0 && !reaped; }
   void TakeFrom(Process* other);
-  // True as well for one that has ended. False and g_error.
+  // True also for one that has ended. False with g_error.
   bool Signal(int signal) const;
-  // Takes its wait status if it has ended. False: it has not.
+  // Takes its wait status if it has ended. False if it has not.
   bool Reap();
-  // SIGKILL, and a moment's wait for its end; whoever reaps children finds a later one.
+  // Sends SIGKILL and waits a moment for its end. The reaping of children finds a later one.
   void Kill();
 };
 
-// Whether the process behind `pidfd` is a child of this one that nobody has reaped.
+// True if the process behind `pidfd` is a child of this one that nobody has reaped.
 bool IsChild(int pidfd);
 
-// Starts a child that has this process' memory; *child is it (nullptr: for one that WaitFor() ends
-// at once). 0 in the child; -1 and errno.
+// Starts a child that has this process' memory, and fills in *child (nullptr for one that WaitFor()
+// ends at once). 0 in the child; -1 with errno.
 pid_t CloneSelf(uint64_t flags, Process* child, int cgroup_fd);
-// Waits for one child, whatever signals come. The wait status.
+// Waits for one child, whatever signals come. Returns the wait status.
 int WaitFor(pid_t pid);
 
-// The end of any child: its number, which stays its own until Reap(). 0: none has ended.
+// The number of any child that has ended, which stays its own until Reap(); 0 if none has.
 pid_t PeekEnded();
 // Reaps one that nobody knows.
 void ReapStranger(pid_t pid);

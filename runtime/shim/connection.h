@@ -11,26 +11,27 @@ using runtime::MessageHeader;
 class Birth;
 struct Message;
 
-// What the shim says to the daemon: the one connection, answers to requests and news of exits.
-// Nothing here waits for a daemon that does not read for more than a second: it is dropped.
+// The shim's words to the daemon: the one connection, answers to requests and news of exits. A
+// daemon that does not read for more than a second is dropped.
 
 bool Connected();
-// Takes the socket; the newest wins. `dispatch` executes what comes over it.
+// Takes the socket; the newest wins. `dispatch` executes the requests that come over it.
 void UseConnection(int socket, void (*dispatch)(Message* message));
-// Closes it and kills the execs that came over it; containers go on.
+// Closes it and kills the execs that came over it. Containers go on.
 void DropConnection();
 
-// The answer to a request without a result; not `good`: g_error.
+// Answers a request without a result. If it is not `good`, with g_error.
 void ReplyPlain(uint64_t request_id, bool good);
-// With no more in it than a daemon reads that speaks what `request` says.
+// Answers kHello, with no more than a daemon reads that speaks the version of `request`.
 void ReplyHello(const MessageHeader& request);
-// From a spare, which has no connection yet, over its control socket. False: nobody is there.
+// Tells that a spare is ready, over its control socket, because it has no connection yet. False if
+// nobody is there.
 bool AnnounceSpare(int control);
-// Put off while a start is under way that a former daemon has asked for: AnswerReport() answers
-// then.
+// Answers kReport. While a start is under way for which a former daemon has asked, AnswerReport()
+// answers later.
 void ReplyReport(uint64_t request_id);
 void AnswerReport();
-// Answers the request that began a start which is settled.
+// Answers the request that began a start that is settled.
 void AnswerStart(const Birth& birth);
 // Sends g_error as the answer to a request, on any socket.
 void SendError(int socket, uint64_t request_id);

@@ -19,7 +19,7 @@ namespace {
 
 bool StrEquals(const char* a, const Str& b) { return strcmp(a, b.c_str()) == 0; }
 
-// Whether the instance must see the container's own namespaces (or its user namespace), and so can
+// True if the instance must see the container's own namespaces (or its user namespace), and so can
 // only be made by the container's first process.
 bool MadeByChild(const MountView& mount) {
   if (mount.kind != MountKind::kFs && mount.kind != MountKind::kDev) return false;

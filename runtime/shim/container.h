@@ -17,15 +17,15 @@ struct Ending {
   bool log_truncated = false;
 };
 
-// What only exists between Create and Start: the plan and the detached mounts.
+// The plan and the detached mounts, which exist only between Create and Start.
 struct Prepared : Fallible {
   char* plan = nullptr;  // malloc'ed; `view` points into it
   ContainerView view;
   Fd root;
-  int* mounts = nullptr;  // by index of view.mounts; -1: made by the child, or skipped
+  int* mounts = nullptr;  // by index of view.mounts; -1 if made by the child, or skipped
   bool* skipped = nullptr;
-  int* device_binds = nullptr;   // by index of view.devices; -1: by mknod
-  Fd mask_directory, mask_file;  // what the first masked ones get, and the others a clone of
+  int* device_binds = nullptr;   // by index of view.devices; -1 if made by mknod
+  Fd mask_directory, mask_file;  // for the first masked paths; the others get a clone
   Fd stdio[3];                   // the container's ends
   ~Prepared();
 };
@@ -38,19 +38,19 @@ struct Container : Fallible {
   Process process;  // its first, from its birth to its end
   uint64_t started_at = 0;
   Ending ending;
-  // While kCreated: a child that has assembled the root, or is about to, and waits for Start at the
+  // While kCreated: a child that has assembled the root, or is about to. It waits for Start at the
   // other end of `gate`, if there is one.
   Process waiting;
   Fd gate;
-  int signal_at_start = 0;  // asked for while it was being started
-  // It has ended, and what it said is on its way to the log, for which its exit waits until then.
+  int signal_at_start = 0;  // requested while it was being started
+  // `settling`: it has ended, and its exit waits until its output is in the log.
   bool settling = false, drained = false;
   uint64_t settle_by = 0;
   bool announced = false;  // the daemon has been told of the exit
-  // Where its exit is written, reached without a look at the host's mounts; "": nowhere.
+  // The directory for its exit record, reached without a look at the host's mounts; "" for none.
   Fd exit_directory;
   char* exit_name = nullptr;
-  bool unrecorded = false;  // that has failed, and is tried again
+  bool unrecorded = false;  // the record could not be written, and is tried again
   bool own_pid_ns = true;
   bool own_cgroup_ns = true;
   Prepared* prepared = nullptr;
@@ -70,9 +70,10 @@ struct Exec : Fallible {
   bool announced = false;
   char* cgroup = nullptr;      // the container's
   bool own_cgroup_ns = false;  // it has unshared one
-  Fd cgroup_namespace;  // that one, once the exec runs: while it is held no other has its number
-  Io* io = nullptr;     // with a terminal only
-  // Its tree is to be killed, or is being so; who is told when it is done.
+  // the namespace, once the exec runs; while it is held, no other has its number
+  Fd cgroup_namespace;
+  Io* io = nullptr;  // with a terminal only
+  // True while its tree is to be killed. The rest says who is told when that is done.
   bool dying = false;
   static constexpr int kMostAskers = 4;
   uint64_t askers[kMostAskers];
@@ -87,17 +88,18 @@ extern Exec* g_execs;
 Container* FindContainer(const Str& id);
 Exec* FindExec(const Str& id);
 
-// Takes the malloc'ed plan on success. `root`: the overlay, when it is mounted already; taken.
+// Takes the malloc'ed plan on success. `root` is the overlay, if it is mounted already; it is
+// taken.
 bool CreateContainer(char* plan, size_t size, Fd* root, const LayerFds& layers);
 // Clones the child of a container that CreateContainer() has made, so that its root stands when the
-// start is asked for. Its errors come with the start; what is not there (nullptr) or has one is
-// left.
+// start comes. Its errors come with the start. A container that does not exist (nullptr) or has a
+// child is left.
 void AssembleAhead(Container* container);
-// Ends the child that waits, if one does.
+// Ends the waiting child, if there is one.
 void EndWaiting(Container* container);
-// Starts the child, or lets the one that waits go on; a Birth (birth.h) tells the end of it and
-// answers the request. False: could not even begin (and then the container has exited with 128,
-// unless it was not in state kCreated).
+// Starts the child, or lets the waiting one go on. A Birth (birth.h) tells the end of it and
+// answers the request. False if it could not begin. The container has then exited with 128, unless
+// it was not in state kCreated.
 bool BeginStart(Container* container, uint64_t request_id);
 bool RemoveContainer(const Str& id);
 bool ReopenLog(const Str& id);
@@ -106,37 +108,38 @@ bool AttachContainer(const Str& id, int stdio[3]);  // takes the descriptors on 
 bool ResizeTerminal(const Str& id, const Str& exec_id, uint16_t rows, uint16_t columns);
 
 bool BeginExec(const char* plan, size_t size, const int stdio[3], uint64_t request_id);
-// Begins to end an exec and all that it has begotten, of which the loop does a part in each turn.
+// Begins to end an exec with everything that it has begotten. The loop does a part of it in each
+// turn.
 void KillExec(Exec* exec);
-// The same, and answers the request: once it is done, or now.
+// The same, and answers the request once it is done, or now.
 void KillExec(const Str& id, uint64_t request_id);
 void ServeKills();
-// Milliseconds until it is to be called again; -1: nothing is to be killed.
+// Milliseconds until the next part is due; -1 if nothing is to be killed.
 int KillTimeout();
-// Goes on with them until there is none left; not for longer than that.
+// Goes on with them until there is none left, for no longer than this time.
 void FinishKills(uint64_t nanoseconds);
 
-// Reaps the children that have ended and books what they were. One that nobody knows yet is left
-// while a process is being born whose number has not come: it may be that one, and until it is
-// reaped its number is nobody else's.
+// Reaps the children that have ended and books them. One that nobody knows yet is left while a
+// process is being born whose number has not come: it may be that one, and until it is reaped its
+// number is nobody else's.
 void ReapChildren();
 // Removes execs that have ended, are announced (or nobody is there to be told) and are flushed.
 void SweepExecs(bool connected);
 
-// Whether a child with this number is one of those that have a name here.
+// True if a child with this number is one of those that have a name here.
 bool IsKnown(pid_t pid);
-// Books the end of every running container whose process has ended, whatever has been said of it.
+// Books the end of every running container whose process has ended, whatever was said of it.
 void BookTheDead();
 
-// Between birth.cc, container_start.cc and container_exit.cc. A record that cannot be written now
-// is written later; until then the daemon learns of the exit from Report or the event.
+// Shared by birth.cc, container_start.cc and container_exit.cc. A record that cannot be written now
+// is written later. Until then the daemon learns of the exit from Report or the event.
 void WriteExitRecord(Container* container);
-// Of one whose process has been reaped.
+// Books the exit of a container whose process has been reaped.
 void BookExit(Container* container);
-// Whatever waited for the log writer and may go on: exits, and output that had no room.
+// Lets everything go on that waited for the log writer: exits, and output that had no room.
 void ServeLogs();
 void BookExecExit(Exec* exec);
-// Of one that could not be started.
+// Books a container that could not be started.
 void FailStart(Container* container);
 
 // In the child (container_child.cc).

@@ -13,7 +13,7 @@
 #include "runtime/shim/propagation.h"
 #include "runtime/shim/resolve.h"
 
-// What a new container's first process does between clone3 and execve.
+// The work of a new container's first process between clone3 and execve.
 
 namespace crisp::shim {
 namespace {
@@ -70,7 +70,7 @@ bool FillVolume(Fd source, int mount, const MountView& plan) {
   return CopyTree(source.get(), target.get());
 }
 
-// What the shim has mounted ahead, if that is what is asked for; -1.
+// The mount that the shim has made ahead, if the plan asks for it; -1 if not.
 int TakeAhead(const ContainerView& plan, const MountView& mount) {
   if (mount.kind != MountKind::kFs || mount.options.size() != 0 ||
       !(mount.source == mount.type.c_str())) {
@@ -175,7 +175,7 @@ bool MaskOne(int target, const Fd& mask, bool* attached, const char* name) {
   return clone.valid() ? MountOn(clone.get(), target, name) : Fail("clone the mask of", name);
 }
 
-// What is there is hidden under an empty directory or a null device of the shim's own making.
+// Hides paths under an empty directory or a null device of the shim's own making.
 bool MaskPaths(int root, const Prepared& prepared) {
   bool directory_attached = false, file_attached = false;
   for (const Str& path : prepared.view.masked_paths) {
@@ -292,8 +292,8 @@ bool AssembleRoot(const StartPlan& start, int* slave) {
   // The working directory may have to be made, so the root turns read-only only after that.
   if (!plan.process.cwd.empty()) {
     const Fd cwd(EnsureInRoot(root, plan.process.cwd.c_str(), true));
-    // What root may not look into may be the user's; what else is the matter is told when it is
-    // entered.
+    // A directory that root may not look into may be open to the user. Other errors are told when
+    // it is entered.
     const int error = cwd.valid() ? 0 : g_error.error_number;
     if (error != 0 && error != ELOOP && error != EEXIST && error != EACCES && error != EPERM)
       return false;

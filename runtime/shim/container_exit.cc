@@ -21,7 +21,7 @@ Ending EndingOf(int wait_status) {
 
 constexpr uint64_t kSettleLimit = 10ull * 1000000000u;
 
-// Whoever hears of an exit finds the log complete, unless its disk does not take it.
+// Who is told of an exit finds the log complete, unless its disk does not take it.
 void Settle(Container* container) {
   Io& io = container->io;
   const bool late = LogsStuck(false) || Monotonic() >= container->settle_by;

@@ -9,17 +9,17 @@ namespace crisp::shim {
 
 namespace {
 
-// Whether it becomes a process of a PID namespace that has some already.
+// True if it becomes a process of a PID namespace that has some already.
 bool JoinsPidNamespace(const ContainerView& plan) {
   return plan.pid == NamespaceMode::kPod || plan.pid == NamespaceMode::kTarget;
 }
 
-// Whether a child in between gives birth to it (Birth::helper).
+// True if a child in between gives birth to it (Birth::helper).
 bool NeedsHelper(const ContainerView& plan) {
   return g_pod.has_userns() || JoinsPidNamespace(plan);
 }
 
-// What to setns(CLONE_NEWPID) to before the clone; -1 in *fd: nothing.
+// Finds the namespace for setns(CLONE_NEWPID) before the clone; -1 in *fd for none.
 bool FindPidNamespace(const ContainerView& plan, int* fd) {
   *fd = -1;
   if (plan.pid == NamespaceMode::kPod) {
@@ -76,7 +76,7 @@ bool LetGo(Container* container) {
 
 }  // namespace
 
-// What cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
+// Work that cannot be done ahead, or fails, is left to BeginStart(), which has somebody to tell.
 void AssembleAhead(Container* container) {
   if (container == nullptr || container->state != State::kCreated || container->waiting.pid > 0)
     return;

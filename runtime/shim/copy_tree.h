@@ -3,8 +3,9 @@
 
 namespace crisp::shim {
 
-// Copies what is in one open directory into another that nobody else writes: modes, owners, times
-// and extended attributes; hard links become copies. Symlinks are copied, never followed.
+// Copies the contents of one open directory into another that nobody else writes, with modes,
+// owners, times and extended attributes. Hard links become copies. Symlinks are copied, never
+// followed.
 bool CopyTree(int source, int target);
 
 }  // namespace crisp::shim

@@ -18,10 +18,10 @@ Exec* g_execs = nullptr;
 
 namespace {
 
-// Where an exec's child goes.
+// The place of an exec's child.
 struct ExecEntry {
   CgroupEntry cgroups;
-  // Whether it gets a cgroup namespace of its own, so that what it begets is known.
+  // True if it gets a cgroup namespace of its own, so that its descendants are known.
   bool own_cgroup_ns = false;
 };
 

@@ -119,7 +119,8 @@ void ListProcesses(int group) {
 
 void ListGroup(int parent, const char* name, int depth, int* left);
 
-// Whoever is in the cgroups below it: what an exec starts may have moved down.
+// Lists the processes in the cgroups below it, because those that an exec starts may have moved
+// down.
 void ListBelow(int group, int depth, int* left) {
   struct Entry {  // linux_dirent64
     uint64_t inode, offset;
@@ -196,8 +197,8 @@ void FindDescendants() {
   }
 }
 
-// Whether it was there to be sent it. A pid that still means the same process after its pidfd was
-// opened is what the pidfd means.
+// Sends SIGKILL. True if the process was there. A pid that still means the same process after its
+// pidfd was opened is what the pidfd means.
 bool Signal(const Process& process) {
   const Fd pidfd(SysPidfdOpen(process.pid));
   if (!pidfd.valid() && errno != ESRCH) g_job.incomplete = true;
@@ -211,7 +212,7 @@ bool WasTold(const Process& process) {
   return told != nullptr && told->started == process.started;
 }
 
-// Freezes the cgroup, unless somebody else has. Whether there is such a file.
+// Freezes the cgroup, unless somebody else has. True if there is such a file.
 bool FreezeBy(const char* file, const char* thawed, const char* frozen) {
   const Fd state(openat(g_job.dir.get(), file, O_RDONLY | O_CLOEXEC));
   char first = 0;
@@ -236,7 +237,7 @@ bool Thaw() {
 
 bool RoundIsOver() { return g_job.step == Step::kSignal && g_job.at == g_listed_count; }
 
-// Whether all of them stand still; true as well where that takes too long, of one in
+// True if all of them stand still, and also if that takes too long, because one is in
 // uninterruptible sleep.
 bool StandStill() {
   if (g_job.thaw == nullptr || Monotonic() >= g_job.frozen_until) return true;
@@ -292,7 +293,7 @@ void GoOn() {
   }
 }
 
-// What is not listed any more has ended.
+// A process that is not listed any more has ended.
 void EndRound() {
   g_told_count = 0;
   for (int i = 0; i < g_listed_count; ++i) {
@@ -328,7 +329,7 @@ bool BeginKillTree(const ExecTree& tree) {
   const HostScope host;
   if (!host.entered()) return false;
   g_job.dir.Reset(open(tree.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Where it is gone, nothing is in it.
+  // If the cgroup is gone, nothing is in it.
   return g_job.dir.valid() || errno == ENOENT || Fail("open the cgroup", tree.cgroup);
 }
 

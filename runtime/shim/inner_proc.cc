@@ -33,9 +33,9 @@ struct OpenerReport {
   _exit(good ? 0 : 1);
 }
 
-// What those inside may see of it for a moment: an empty root, one descriptor, one capability.
-// Whoever traces it has the capability as well, so all that can be done with it is to open a file
-// system and to hand that over.
+// The processes inside may see this for a moment: an empty root, one descriptor, one capability. A
+// tracer has the capability as well, so all that can be done with it is to open a file system and
+// to hand that over.
 bool BecomeHarmless(int socket) {
   // A user namespace's containers cannot trace what has the host's memory.
   if (!g_pod.has_userns() &&

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t kReadSize = 64u << 10;
 constexpr uint32_t kAttachBuffer = 4u << 20, kRelayBuffer = 64u << 10;
-// What the attachers of one pod may keep of the node's memory together.
+// The memory of the node that all attachers of one pod may keep together.
 constexpr uint32_t kAttachBudget = 16u << 20;
 char g_read_buffer[kReadSize];
 
@@ -367,7 +367,7 @@ void Io::Sweep() {
   Attachment** link = &attachments_;
   while (*link != nullptr) {
     Attachment* attachment = *link;
-    // Whoever has lost both outputs has gone; without outputs the input alone keeps it.
+    // A reader that has lost both outputs has gone. Without outputs the input alone keeps it.
     if (attachment->out.overrun() || attachment->err.overrun()) attachment->Cut();
     if (out.fd() < 0 && attachment->out.drained()) attachment->out.Close();
     if (err.fd() < 0 && attachment->err.drained()) attachment->err.Close();

@@ -15,7 +15,7 @@ class Output : public Watch {
  public:
   Output(Io* io, bool is_stderr) : io_(io), is_stderr_(is_stderr) {}
   void Ready(uint32_t events) override;
-  // Reads once: bytes delivered, 0 at the end (then closed), or one of these.
+  // Reads once. Returns the bytes delivered, 0 at the end (then it is closed), or one of these.
   static constexpr int kNothingThere = -1, kNoRoom = -2;
   int ReadOnce(bool last);
 
@@ -29,7 +29,7 @@ class Input : public Watch {
  public:
   explicit Input(Io* io) : io_(io) {}
   void Ready(uint32_t events) override;
-  // Takes all of it; what does not fit now waits, and busy() is true until it has gone.
+  // Takes all of it. Bytes that do not fit now wait, and busy() is true until they are gone.
   void Write(const char* data, uint32_t size);
   bool busy() const { return pending_ > 0; }
   void CloseWhenDone();
@@ -44,10 +44,10 @@ class Input : public Watch {
 
 constexpr uint32_t kInputChunk = 4096;
 
-// A copy of a container's output going out. Never waits: what the reader does not take is kept up
-// to kAttachBuffer, and kAttachBudget for all readers of the pod. A reader that lags behind
-// further, or furthest, is cut off (attach); the terminal of an exec waits for its reader long
-// before.
+// A copy of a container's output going out. It never waits. Bytes that the reader does not take are
+// kept, up to kAttachBuffer, and kAttachBudget for all readers of the pod. A reader of an attach
+// that lags further behind, or furthest of all, is cut off. The terminal of an exec waits for its
+// reader long before.
 class Copy : public Watch {
  public:
   explicit Copy(Io* io) : io_(io) {}
@@ -69,7 +69,7 @@ class Copy : public Watch {
   bool overrun_ = false;
   Copy* next_ = nullptr;  // among those with a buffer
 };
-// Whether a reader was cut off by another's output since this was asked last: Sweep() all then.
+// True if a reader was cut off by another's output since the last call. Sweep() all then.
 bool TakeCutReaders();
 
 class AttachedInput : public Watch {
@@ -84,35 +84,35 @@ class AttachedInput : public Watch {
 struct Attachment : Fallible {
   explicit Attachment(Io* io) : in(io), out(io), err(io) {}
   bool ended() const { return out.fd() < 0 && err.fd() < 0 && in.fd() < 0; }
-  void Cut();  // ends all three at once: half a session would look like a silent container
+  void Cut();  // ends all three at once, because half a session would look like a silent container
   AttachedInput in;
   Copy out, err;
   Attachment* next = nullptr;
 };
 
-// The stdio of one container, or of one exec with a terminal: drained by the event loop, written to
-// the log, copied to whoever is attached.
+// The stdio of one container, or of one exec with a terminal. The event loop drains it, writes it
+// to the log, and copies it to every reader that is attached.
 class Io : public Fallible {
  public:
   Io() : out(this, false), err(this, true), in(this) {}
   ~Io();
 
-  // Waits for output. False and g_error when that cannot be.
+  // Waits for output. False, with g_error, if that cannot be.
   bool Watch();
   bool Start();  // the same, and lets the relay of a terminal begin
-  // Takes the descriptors (-1: none). False and g_error: took none.
+  // Takes the descriptors (-1 for none). False, with g_error, if it took none.
   bool Attach(int stdin_fd, int stdout_fd, int stderr_fd);
-  // Called once the process is gone: reads what is left and ends the attachments. What other
-  // holders of the pipe write later still reaches the log. False when the log has no room now,
-  // unless `last`: call again.
+  // Called once the process is gone. Reads the rest and ends the attachments. Later output of other
+  // holders of the pipe still reaches the log. False if the log has no room now, unless `last`:
+  // call it again.
   bool Drain(bool last);
-  // Reads again what had to wait for room in the log.
+  // Reads again the output that had to wait for room in the log.
   void Resume();
   bool finished() const { return out.fd() < 0 && err.fd() < 0; }
 
   void Deliver(const char* data, uint32_t size, bool is_stderr);
   void Sweep();    // frees ended attachments
-  void Balance();  // pauses and resumes sources after a buffer's state has changed
+  void Balance();  // pauses and resumes sources after a change of a buffer
   void Pause();    // until Resume()
   void InputEnded();
 
@@ -122,7 +122,8 @@ class Io : public Fallible {
   bool terminal = false;
   bool stdin_once = false;
   bool lossless = false;  // wait for a slow reader
-  // Attached by Start() (-1: none; owned until then): what the terminal of an exec is relayed to.
+  // The descriptors to which the terminal of an exec is relayed. Start() attaches them (-1 for
+  // none; owned until then).
   int relay_stdin = -1, relay_stdout = -1;
   bool flushed() const { return attachments_ == nullptr; }
 

@@ -7,22 +7,22 @@
 namespace crisp::shim {
 
 // A container's log file in the CRI format, `<RFC 3339 with nanoseconds, UTC> <stream> <P|F>
-// <bytes>\n`, as the log writer sees it: every call may wait for the disk. A failing one never
-// stops it: records that cannot be written are counted and dropped, and the first write that
+// <bytes>\n`, as the log writer sees it: every call may wait for the disk. A failing call never
+// stops it. Records that cannot be written are counted and dropped, and the first write that
 // succeeds afterwards is preceded by a record that says how many bytes are missing.
 class LogFile {
  public:
   LogFile() = default;
   LogFile(const LogFile&) = delete;
   ~LogFile();
-  // False and g_error when it cannot be opened (see OpenLogFile). An open file is replaced only
-  // once the new one is there.
+  // False, with g_error, if it cannot be opened (see OpenLogFile). An open file is replaced only
+  // once the new one is open.
   bool Open(const char* path);
   bool dropping() const { return dropped_ > 0; }
-  // Bytes that somebody else had no room for.
+  // Counts bytes for which somebody else had no room.
   void Drop(uint64_t bytes) { dropped_ += bytes; }
 
-  // When what is added now was said, in nanoseconds since the epoch.
+  // The time of the output that is added now, in nanoseconds since the epoch.
   void SetTime(uint64_t stamp) { stamp_ = stamp; }
   // Adds one record, made of two pieces. Buffered until Flush() or until the batch is full; the
   // pieces must stay until then.
@@ -40,10 +40,10 @@ class LogFile {
   bool torn_ = false;     // the file ends inside a record
 };
 
-// Opens a log for appending, mode 0640, in the mount namespace that this process is in; makes what
-// is missing of its directories, 0755. Before a "/./" in the path stands what is trusted, the
-// directory that the kubelet has named; below it no symbolic link is followed and nothing but a
-// regular file is opened, whoever put what there. -1 and g_error.
+// Opens a log for appending, mode 0640, in the mount namespace of this process, and makes the
+// missing ones of its directories, 0755. The part of the path before a "/./", the directory that
+// the kubelet has named, is trusted. Below it no symbolic link is followed and nothing but a
+// regular file is opened, whoever put what there. -1 with g_error.
 int OpenLogFile(const char* path);
 
 // Cuts a stream into records, across reads.
@@ -52,11 +52,11 @@ class LineSplitter {
   LineSplitter() = default;
   LineSplitter(const LineSplitter&) = delete;
   ~LineSplitter();
-  // Lines longer than this are split into P records. 0 and what exceeds 1 MiB are bounded.
+  // Lines longer than this are split into P records. 0 and values above 1 MiB are bounded.
   void SetLimit(uint32_t limit);
   // Hands all of `data` to the log and flushes it.
   void Feed(LogFile* log, bool is_stderr, const char* data, uint32_t size);
-  // End of the stream: an unfinished line becomes a P record.
+  // Ends the stream. An unfinished line becomes a P record.
   void Finish(LogFile* log, bool is_stderr);
 
  private:

@@ -59,8 +59,8 @@ const char* KindOf(mode_t mode) {
   return "a device";
 }
 
-// What is there is looked at before it is opened: opening a device may do something. -1: *kind says
-// what stands in the way, or errno.
+// Looks at the file before it opens it, because opening a device may do something. -1 with *kind,
+// which says what stands in the way, or with errno.
 int OpenRegular(int parent, const char* name, const char** kind) {
   for (int tries = 0; tries < 16; ++tries) {
     const Fd there(SysOpenat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH));

@@ -41,7 +41,7 @@ char* LogRing::Reserve(uint32_t least, uint32_t most, bool command, uint32_t* si
   reserved_ = head;
   uint32_t here = to_end < room ? to_end : room;
   if (here < Whole(least)) {
-    // What is left before the end is passed over.
+    // The rest before the end is passed over.
     if (room <= to_end || room - to_end < Whole(least)) return nullptr;
     reserved_ = head + to_end;
     here = room - to_end;

@@ -5,14 +5,14 @@
 
 namespace crisp::shim {
 
-// What the shim tells its log writer.
+// The shim's commands to its log writer.
 enum class LogCommand : uint16_t {
-  kPad,      // nothing: the rest of the ring's end
+  kPad,      // nothing: fills the rest of the ring's end
   kData,     // output; `value` is when it was read
   kEnd,      // a stream has ended: an unfinished line is complete as it is
   kDropped,  // `value` bytes were not kept
   kOpen,     // payload: u32 the longest line, then the path; answered
-  kSync,     // answered once all that came before is done
+  kSync,     // answered once everything before it is done
   kClose,
 };
 
@@ -21,45 +21,45 @@ struct LogRecord {
   LogCommand command;
   uint16_t is_stderr;
   uint32_t log;
-  uint32_t ticket;  // what the answer names
+  uint32_t ticket;  // the answer names it
   uint64_t value;
 };
 
 // Records on their way from one process to another, in memory that both share. One side puts, one
 // side takes; neither ever waits here. The pages of an emptied ring are used again from the first,
-// so that whoever says little keeps few of them.
+// so that a container that says little keeps few of them.
 class LogRing {
  public:
   static constexpr uint32_t kSize = 1u << 20;
-  // Room that output leaves to commands.
+  // The room that output leaves for commands.
   static constexpr uint32_t kForCommands = 64u << 10;
   static constexpr uint32_t kMostPayload = 64u << 10;
 
-  // Before the other process is made. False: errno.
+  // Called before the other process is made. False with errno.
   bool Map();
-  // Whether children have it.
+  // Says if children have the ring.
   void Share(bool with_children);
   bool mapped() const { return shared_ != nullptr; }
 
-  // The putting side. Room for a payload of `least` to `most` (at most kMostPayload) bytes, written
-  // to *size; nullptr: there is none now. A second call forgets the first.
+  // The putting side. Returns room for a payload of `least` to `most` (at most kMostPayload) bytes,
+  // whose size is written to *size; nullptr if there is none now. A second call forgets the first.
   char* Reserve(uint32_t least, uint32_t most, bool command, uint32_t* size);
-  // Puts the record, whose payload is at what Reserve() returned.
+  // Puts the record, whose payload is where Reserve() said.
   void Publish(const LogRecord& record);
   bool empty() const;
   uint64_t taken() const;  // grows with what the other side has done
   uint32_t pending() const;
-  // Gives the memory of an empty ring back, but for its first pages.
+  // Gives the memory of an empty ring back, except its first pages.
   void Trim();
   bool large() const { return touched_ > kKeep; }
 
-  // The taking side. nullptr: empty. The record stays until Pop().
+  // The taking side. nullptr if the ring is empty. The record stays until Pop().
   const LogRecord* Front();
   const char* payload() const;
   void Pop();
 
-  // Both: "wake me". Sleep() is called before the last look at an empty ring; Woken() takes the
-  // wish.
+  // Both sides ask to be woken. Sleeps() is called before the last look at an empty (full) ring;
+  // Woken() takes the wish.
   void TakerSleeps();
   bool TakeTakersWish();
   void PutterWaits();

@@ -9,8 +9,8 @@
 namespace crisp::shim {
 
 // One container's log, as the shim's loop sees it. The pod's log writer, a process of its own,
-// opens, renames and writes the files: nothing here waits for a disk, but for opening, and that not
-// for long. While the writer is slow, output waits in the container's pipe; when it has done
+// opens, renames and writes the files. Nothing here waits for a disk, except opening, and that not
+// for long. While the writer is slow, output waits in the container's pipe. When it has done
 // nothing for seconds, output is dropped and counted, and the log says so once it goes on.
 class Log {
  public:
@@ -19,26 +19,28 @@ class Log {
   Log& operator=(const Log&) = delete;
   ~Log();
 
-  // Asks for the file (see OpenLogFile) to be opened, and waits for the answer: false and g_error
-  // when it cannot be, or when the file system does not answer in time. `limit`: the longest line.
+  // Asks for the file to be opened (see OpenLogFile). AwaitOpen() waits for the answer: false, with
+  // g_error, if it cannot be opened or the file system does not answer in time. `limit` is the
+  // longest line.
   bool BeginOpen(const char* path, uint32_t limit);
   bool AwaitOpen();
-  // The same file anew, with its directories when they have gone.
+  // Opens the same file anew, with its directories if they have gone.
   bool Reopen() { return BeginOpen(nullptr, limit_) && AwaitOpen(); }
   bool configured() const { return path_ != nullptr; }
 
-  // Where output is to be read to, and how much; nullptr: not now. `last`: that of a container
-  // which has ended, and waits for no rate.
+  // The place and the room for output that is to be read; nullptr for not now. With `last` it is
+  // that of a container which has ended, and waits for no rate.
   char* Reserve(bool last, uint32_t* size);
   void Commit(bool is_stderr, uint32_t size);
-  // Output that is not kept.
+  // Counts output that is not kept.
   void Drop(uint32_t size);
   void End(bool is_stderr);
 
-  // Asks to be told when all that was said is in the file.
+  // Asks to be told when all output is in the file.
   void Sync();
   bool settled() const { return ticket_ == 0; }
-  // What the last answer to Sync() said, or that there is none: not everything was written.
+  // True if not everything was written, by the last answer to Sync(), or because there is no
+  // answer.
   bool truncated() const { return truncated_ || ticket_ != 0 || dropped_ > 0; }
 
  private:
@@ -56,29 +58,30 @@ class Log {
   Log* next_ = nullptr;
 };
 
-// Starts the writer, if none is there: a child of the shim's parent, in the host's namespaces, with
-// no descriptors but its own. It ends, with all written, when the shim has gone. False: g_error.
+// Starts the writer, if there is none: a child of the shim's parent, in the host's namespaces, with
+// no descriptors but its own. It ends, with everything written, when the shim has gone. False with
+// g_error.
 bool StartLogWriter();
 
-// Bytes per second that all logs together take; 0: no bound.
+// Bytes per second that all logs together take; 0 for no bound.
 void SetLogRate(uint64_t rate);
 
-// Whether the writer has done nothing for so long that what was to be written must not be waited
-// for; `patient`: not even by output.
+// True if the writer has done nothing for so long that nobody must wait for it any more; with
+// `patient` not even output.
 bool LogsStuck(bool patient);
-// Somebody wants to be called again once there is room, or time has passed.
+// Asks for a call once there is room, or time has passed.
 void AwaitLogs();
-// Whether that has come. Called between events; keeps the writer alive and the ring small.
+// True if that has come. Called between events. Keeps the writer alive and the ring small.
 bool LogsMoved();
-// Milliseconds after which to look again; -1: nobody waits.
+// Milliseconds after which to look again; -1 if nobody waits.
 int LogTimeout();
 
-// The other process (log_writer.cc), and what it finds there of a log that was open before it
-// began: nullptr when there is none.
+// The other process (log_writer.cc). `ring` has a log that was open before it began; nullptr if
+// there is none.
 [[noreturn]] void RunLogWriter(LogRing* ring, int socket);
 const char* PathOfLog(uint32_t id, uint32_t* limit);
 
-// What it answers.
+// Its answer.
 struct LogAnswer {
   uint32_t log, ticket;
   bool good, truncated;

@@ -128,7 +128,7 @@ void Writer::Do(const LogRecord& record) {
       break;
     case LogCommand::kDropped:
     case LogCommand::kSync:
-      // What comes next on either stream does not continue what is there.
+      // The next output on either stream does not continue an unfinished line.
       if (record.command == LogCommand::kDropped) log->file.SetTime(Now());
       for (int i = 0; i < 2; ++i) log->lines[i].Finish(&log->file, i == 1);
       if (record.command == LogCommand::kDropped) {

@@ -18,7 +18,7 @@ namespace {
 constexpr uint32_t kNobody = 65535;
 constexpr int kMntDetach = 2;
 
-// Where the label of whoever opens it is set; -1 and g_error.
+// Opens the file that sets this process' label. -1 with g_error.
 int OpenOwnLabel() {
   const int fd = open("/proc/self/attr/current", O_WRONLY | O_CLOEXEC);
   if (fd < 0) Fail("open the label of the pod's pid 1");
@@ -65,7 +65,7 @@ bool DropEverything() {
          Fail("drop the privileges of the pod's pid 1");
 }
 
-// What RunPodInit() calls from there on, and an end.
+// Lets only the calls through that RunPodInit() makes from there on, and an end.
 bool AllowNothingButReaping() {
   constexpr uint32_t kCalls[] = {SYS_wait4,      SYS_rt_sigtimedwait, SYS_restart_syscall,
                                  SYS_exit_group, SYS_rt_sigreturn,    SYS_close_range};

@@ -6,7 +6,7 @@
 namespace crisp::shim {
 
 // Starts pid 1 of the pod's shared PID namespace, with the plan's label, in its cgroup, and enters
-// both in g_pod; all else of the pod is set up. False and g_error on failure.
+// both in g_pod. Everything else of the pod is set up already. False, with g_error, on failure.
 bool StartPodInit(const PodView& plan);
 
 }  // namespace crisp::shim

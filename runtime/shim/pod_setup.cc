@@ -134,8 +134,8 @@ bool MountFiles(const PodView& plan) {
                     plan);
 }
 
-// What hides paths from the pod's containers. Whoever may mount in there finds nothing to write to:
-// an overlay without a writable layer cannot be given one.
+// Makes the mounts that hide paths from the pod's containers. A container that may mount finds
+// nothing in them to write to: an overlay without a writable layer cannot be given one.
 bool MountMasks(const PodView& plan) {
   Text<2048> options;
   options.Add("lowerdir=").Add(kMaskSource).Add(":").Add(kNoSource);
@@ -143,9 +143,9 @@ bool MountMasks(const PodView& plan) {
                     &options, plan);
 }
 
-// An IPC namespace has one mqueue, which the kernel has mounted already: too late for an option,
-// but its root takes a label, from its owner, who is the host's root even where the users are
-// mapped. Where it cannot, nothing is gained or lost.
+// An IPC namespace has one mqueue, which the kernel has mounted already. That is too late for an
+// option, but its root takes a label from its owner, which is the host's root even if the users are
+// mapped. If it takes none, nothing is gained or lost.
 bool LabelQueues(const PodView& plan) {
   if (plan.mount_label.empty() || !plan.new_ipc) return true;
   const Fd fs(SysFsopen("mqueue"));

@@ -101,7 +101,7 @@ bool JoinKeyring(const Str& container_id) {
   // too.
   const long keyring = syscall(SYS_keyctl, kJoinSessionKeyring, name.data);
   if (keyring < 0) return errno == ENOSYS || errno == EPERM || Fail("join a session keyring");
-  // What the kernel gives it, and that its owner finds it by name: execs do.
+  // The kernel's default permissions, and leave for its owner to find it by name, as execs do.
   return syscall(SYS_keyctl, kSetPermissions, keyring, kKeyringPermissions) == 0 ||
          errno == EACCES || Fail("open the session keyring to execs");
 }
@@ -119,9 +119,9 @@ bool EnterDirectory(const ProcessView& process) {
   return VerifyInside(cwd);
 }
 
-// As root. Where root is nobody (an export that squashes it, a FUSE file system, an ACL seen
-// through a user namespace) the user may be somebody: *later is true, and the directory is to be
-// entered with its ids.
+// Enters the directory as root. If root is nobody there (an export that squashes it, a FUSE file
+// system, an ACL seen through a user namespace), the user may be somebody: *later is true then, and
+// the directory is to be entered with the user's ids.
 bool EnterDirectoryEarly(const ProcessView& process, bool* later) {
   if (EnterDirectory(process)) return true;
   *later = g_error.error_number == EACCES || g_error.error_number == EPERM;
@@ -199,8 +199,8 @@ bool DropPrivileges(const ProcessView& process, bool enter_directory) {
                  process.cap_inheritable);
 }
 
-// What is called from a joining process' birth to its program, if its filter stands by then. The
-// birth itself is clone(2): a filter cannot look into clone3(2), so most forbid that.
+// The calls from a joining process' birth to its program, if its filter stands by then. The birth
+// itself is clone(2): a filter cannot look into clone3(2), so most forbid that.
 constexpr uint64_t kBirthFlags = CLONE_PARENT | CLONE_PIDFD;
 bool FilterLetsThroughABirth(const ProcessView& process) {
   constexpr KernelCall kCalls[] = {
@@ -467,8 +467,7 @@ void RunProcess(const ProcessView& process,
   if (options.joins) {
     // The change of ids may have made it what fs.suid_dumpable says.
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    // Whoever traces it inside would be free of its filter, and have the capability that that
-    // takes.
+    // A tracer inside would be free of its filter, and have the capability that setting one takes.
     ready = FilterLetsThroughABirth(process);
     if (ready && !SetPrivilegesAhead(process)) ReportAndExit(kStatusFd);
     GiveBirth(0, kStatusFd);

@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kMaxLinks = 40;
 
-// Where the walk is: `done` has been resolved (no symlinks, no ".."), `rest` is still to go.
+// The place of the walk: `done` has been resolved (no symlinks, no ".."), `rest` is still to go.
 struct Walk {
   int root;
   bool directory;

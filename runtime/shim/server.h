@@ -10,10 +10,11 @@ namespace crisp::shim {
 struct Message;
 using runtime::MessageHeader;
 
-// Serves the daemon on `control` (which asked for this shim in `request`) and, after it
-// has gone, whoever connects to the pod's socket: root only, the newest connection wins. Requests
-// are executed one after the other, but for a start or an exec: while its process is on its way to
-// execve, all else is served, and so it is while the tree of an exec is killed. Returns never.
+// Serves the daemon on `control`, which asked for this shim in `request`, and after it has gone
+// every daemon that connects to the pod's socket: root only, and the newest connection wins.
+// Requests are executed one after the other, except starts and execs: while a process is on its way
+// to execve, all other requests are served, and so they are while the tree of an exec is killed.
+// Never returns.
 [[noreturn]] void Serve(int control, const MessageHeader& request);
 
 // Executes one request and answers it, or begins the start whose answer comes later.

@@ -13,13 +13,13 @@ struct UsernsHolder {
   ~UsernsHolder();
 };
 
-// `flags` for clone(2). False and g_error on failure.
+// `flags` are clone(2)'s. False, with g_error, on failure.
 bool StartHolder(uint64_t flags, UsernsHolder* holder);
 bool MapHolder(const UsernsHolder& holder,
                const List<IdMapView>& uids,
                const List<IdMapView>& gids);
 
-// A descriptor of a new user namespace with these maps; -1 and g_error.
+// A descriptor of a new user namespace with these maps; -1 with g_error.
 int MakeUserns(const List<IdMapView>& uid_maps, const List<IdMapView>& gid_maps);
 
 }  // namespace crisp::shim

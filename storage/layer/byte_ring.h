@@ -20,16 +20,16 @@ class ByteRing {
   explicit ByteRing(size_t capacity = kCapacity)
       : capacity_(capacity), buffer_(std::make_unique_for_overwrite<char[]>(capacity)) {}
 
-  // Blocks while full. Cancelled after Abandon().
+  // Adds bytes. Blocks while the ring is full. Cancelled after Abandon().
   absl::Status Push(absl::string_view bytes);
-  // The producer is done; the consumer gets what is left, then the end or `status`.
+  // Called when the producer is done. The consumer gets the rest, then the end or `status`.
   void Close(absl::Status status);
 
-  // Blocks while empty. 0 at the end; Close()'s error.
+  // Takes bytes. Blocks while the ring is empty. 0 at the end, or Close()'s error.
   absl::StatusOr<size_t> Pop(char* buffer, size_t size);
-  // The consumer wants no more: bytes that come are dropped, to the end.
+  // Called when the consumer wants no more. Further bytes are dropped, to the end.
   void Discard();
-  // The consumer wants no more and the producer is to stop.
+  // Called when the consumer wants no more and the producer is to stop.
   void Abandon();
 
  private:

@@ -21,8 +21,8 @@ constexpr char kGzipMagic[] = {'\x1f', '\x8b'};
 constexpr char kZstdMagic[] = {'\x28', '\xb5', '\x2f', '\xfd'};
 constexpr size_t kMagicBytes = 10;  // of the longest
 
-// What made a stream of a format that no layer has; empty: none that is known. "BZh" alone may be
-// the name that a tar begins with.
+// The tool that made a stream of a format that no layer has; empty if it is not known. "BZh" alone
+// may be the name with which a tar begins.
 absl::string_view ForeignTool(absl::string_view head) {
   if (head.size() < kMagicBytes) return "";
   if (absl::StartsWith(head, absl::string_view("\xfd"

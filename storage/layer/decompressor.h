@@ -28,12 +28,11 @@ struct DecompressResult {
   uint64_t output_bytes = 0;
 };
 
-// Moves all of `source`, inflated, to `sink` in pieces of at most 256 KiB. The format is told by
-// its magic: gzip (RFC 1952, any number of members, zero padding after the last), zstd (any number
-// of frames), anything else passes as it is, but what xz, bzip2 and lz4 made is refused
-// (InvalidArgument). DataLoss for a stream that is malformed, truncated or followed by garbage;
-// ResourceExhausted beyond a limit. Uses a few hundred KiB, and the window of a zstd frame.
-// Thread-safe.
+// Moves all of `source`, inflated, to `sink` in pieces of at most 256 KiB. Its magic tells the
+// format: gzip (RFC 1952, any number of members, zero padding after the last) or zstd (any number
+// of frames). xz, bzip2 and lz4 are refused (InvalidArgument), and anything else passes as it is.
+// DataLoss for a stream that is malformed, truncated or followed by garbage; ResourceExhausted
+// beyond a limit. Uses a few hundred KiB, and the window of a zstd frame. Thread-safe.
 absl::StatusOr<DecompressResult> Decompress(const ByteSource& source,
                                             const ByteSink& sink,
                                             const DecompressLimits& limits = {});

@@ -128,8 +128,8 @@ absl::Status LayerSink::Whiteout(int parent, const LayerName& name) {
   if (hidden.base.empty() || hidden.base == "." || hidden.base == "..") {
     return BadEntry(name.path(), "whiteout of nothing");
   }
-  // What this layer itself brought stays (OCI image spec, layer.md, "Whiteouts"): a whiteout speaks
-  // of the layers below. For a directory that means: nothing of theirs shows through.
+  // Entries of this layer itself stay (OCI image spec, layer.md, "Whiteouts"): a whiteout speaks of
+  // the layers below. For a directory that means that nothing of theirs shows through.
   CRISP_ASSIGN_OR_RETURN(const Found found, Look(parent, hidden.base));
   if (found == Found::kDirectory) {
     CRISP_RETURN_IF_ERROR(SetOnItsOwn(parent, hidden.base));

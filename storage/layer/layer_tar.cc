@@ -56,7 +56,8 @@ struct Reader {
   size_t held = 0;      // of that in the buffer
   std::string before;   // what came right before that, a little
 
-  // What is still known of the stream from an offset on, a header's worth; empty: nothing is.
+  // The bytes of the stream from an offset on that are still known, a header's worth; empty if none
+  // are.
   std::string Since(uint64_t offset) const {
     const uint64_t start = end - held;
     if (offset >= end || offset + before.size() < start) return "";
@@ -149,7 +150,7 @@ void CopyXattrs(struct archive_entry* from, LayerEntry& to) {
   }
 }
 
-// Whether the pax header that a member's headers begin with has a time with a minus sign.
+// True if the pax header with which a member's headers begin has a time with a minus sign.
 bool HasNegativeTime(absl::string_view headers) {
   while (headers.size() > kBlock) {
     const char type = headers[156];

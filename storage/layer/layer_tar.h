@@ -8,13 +8,13 @@
 namespace crisp::storage {
 
 // Reads an uncompressed tar (ustar, pax, GNU; long names, sparse files) from `source` and hands
-// each member to `sink`, up to the archive's end marker; what follows it is left in the source.
-// Names are bytes and kept as they are. DataLoss for a malformed or truncated archive, naming the
-// last member that could be read, else the sink's errors. An empty source is an empty layer. Does
-// not call sink.Finish().
+// each member to `sink`, up to the archive's end marker. Bytes behind the marker are left in the
+// source. Names are bytes and kept as they are. DataLoss for a malformed or truncated archive,
+// naming the last member that could be read, else the sink's errors. An empty source is an empty
+// layer. Does not call sink.Finish().
 absl::Status ApplyTar(const ByteSource& source, LayerSink& sink);
 
-// Loads what ApplyTar needs of the C library; call it once before confining a process.
+// Loads the parts of the C library that ApplyTar needs. Call it once before confining a process.
 void PrepareTarReader();
 
 }  // namespace crisp::storage

@@ -24,13 +24,13 @@ class ContainerStore {
   ContainerStore(LayerStore* layers, const ImageCatalog* catalog)
       : layers_(layers), catalog_(catalog) {}
 
-  // Reads containers/, pins what it finds and holds what is pinned without being known. False: it
-  // cannot be told which layers some container stands on.
+  // Reads containers/, pins the layers that it finds, and holds those that are pinned without being
+  // known. False if it cannot tell on which layers some container stands.
   absl::StatusOr<bool> Recover();
   // As ImageStore::PrepareContainer (writable) and PrepareView.
   absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
   absl::Status Rekey(absl::string_view key, absl::string_view new_key);
-  // OK also when the directories could not be moved away yet: RetryReleases() does that, and unpins
+  // OK also if the directories could not be moved away yet. RetryReleases() does that, and unpins
   // then.
   absl::Status Release(absl::string_view key);
   void RetryReleases();

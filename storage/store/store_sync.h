@@ -16,34 +16,35 @@
 
 namespace crisp::storage {
 
-// Makes what one pull writes durable. A long pull has its first bytes on the disk while the last
-// ones still come: otherwise the disk idles during the fetch, and the fetch's end waits for the
-// disk. A few layers that are files are synced by themselves; for trees of many files, and for many
-// layers, the whole file system is, with whatever others have written there. Thread-safe.
+// Makes the writes of one pull durable. A long pull has its first bytes on the disk while the last
+// ones still come. Otherwise the disk would idle during the fetch, and the end of the fetch would
+// wait for the disk. A few layers that are files are synced by themselves. For trees of many files,
+// and for many layers, the whole file system is synced, with everything that others have written
+// there. Thread-safe.
 class StoreSync {
  public:
-  // `root` is a directory of the file system. An error of writing anything back from here on is
+  // `root` is a directory of the file system. From now on an error of writing anything back is
   // seen.
   static absl::StatusOr<std::unique_ptr<StoreSync>> Open(const std::string& root);
   ~StoreSync();
   StoreSync(const StoreSync&) = delete;
   StoreSync& operator=(const StoreSync&) = delete;
 
-  // `file` is part of this layer, being written or complete, or a directory that has its last name:
-  // what Finish() is to sync. An error of writing it back from its opening on is seen.
+  // Adds a file that Finish() is to sync. `file` is part of this layer, being written or complete,
+  // or a directory that has its last name. An error of writing it back from its opening on is seen.
   absl::Status Add(int64_t layer, int file);
 
   // Every so often starts to write back, on a thread of its own; does not wait for it. `bytes` as
   // they came, compressed; `inodes` of layers that are complete.
   void Wrote(uint64_t bytes, uint64_t inodes = 0);
-  // OK: the layers are durable, and that `directory` names them. One that nothing was added of (a
-  // tree, or made by another pull) may be anywhere on the file system. Call once, when all is
-  // written.
+  // OK if the layers are durable, and also that `directory` names them. A layer to which nothing
+  // was added (a tree, or one of another pull) may be anywhere on the file system. Call once, when
+  // everything is written.
   absl::Status Finish(const std::vector<int64_t>& layers, const std::string& directory);
 
   static constexpr uint64_t kEvery = 32u << 20;  // bytes, an inode counting for kInode
   static constexpr uint64_t kInode = 16u << 10;
-  // Each takes two flushes of the disk, all of the file system take one.
+  // Each layer takes two flushes of the disk. The whole file system takes one.
   static constexpr size_t kMostByFile = 16;  // layers
 
  private:
@@ -59,7 +60,7 @@ class StoreSync {
   uint64_t unsynced_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status failed_ ABSL_GUARDED_BY(mutex_);  // the kernel tells of a failure once
-  Thread thread_;                                // from the first time on
+  Thread thread_;                                // from the first write-back on
 };
 
 }  // namespace crisp::storage

@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_PODS_TESTING_FAULT_PLAN_H_
 #define CRISP_CRI_PODS_TESTING_FAULT_PLAN_H_
 
-// Test-only: one call of all that goes to the fakes fails, whichever it is.
+// For tests: one call of all that go to the fakes fails.
 
 #include <string>
 #include <utility>
@@ -14,14 +14,14 @@
 
 namespace crisp::cri {
 
-// Counts the calls of the fakes that share it, and has the n-th fail. Thread-safe.
+// Counts the calls of the fakes that share it, and makes the n-th fail. Thread-safe.
 class FaultPlan {
  public:
-  // Of the calls from now on; 0: none fails.
+  // Makes the n-th call from now on fail; 0 for none.
   void FailCall(int n) { Set(n, /*all_after=*/false); }
-  // That one and all that come after it, as if the daemon had died.
+  // Makes that one fail and all that come after it, as if the daemon had died.
   void FailFrom(int n) { Set(n, /*all_after=*/true); }
-  // What a fake asks before it does anything.
+  // A fake asks this before it does anything.
   absl::Status Next(absl::string_view call) {
     absl::MutexLock lock(&mutex_);
     if (left_ == 0 || --left_ > 0) return absl::OkStatus();
@@ -29,7 +29,7 @@ class FaultPlan {
     if (failed_.empty()) failed_ = std::string(call);
     return absl::InternalError(absl::StrCat("injected into ", call));
   }
-  // Which call has failed first; "": none yet.
+  // The call that has failed first; "" if none has yet.
   std::string failed() const {
     absl::MutexLock lock(&mutex_);
     return failed_;

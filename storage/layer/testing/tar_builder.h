@@ -12,7 +12,7 @@
 
 namespace crisp::storage {
 
-// Test-only: writes tar archives byte by byte, so that also hostile ones can be made.
+// For tests: writes tar archives byte by byte, so that also hostile ones can be made.
 class TarBuilder {
  public:
   struct Member {
@@ -84,7 +84,7 @@ class TarBuilder {
   std::string bytes_;
 };
 
-// Test-only: one gzip member.
+// For tests: one gzip member.
 inline std::string Gzip(const std::string& bytes) {
   z_stream stream{};
   deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);

@@ -6,12 +6,12 @@
 #include <cstring>
 #include <numeric>
 
-// How libFuzzer changes archives; part of the targets that read them.
+// Changes archives for libFuzzer; part of the targets that read them.
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
-// A header whose checksum is wrong ends the archive, so nearly every mutation would be lost there:
-// whatever says "ustar" where a header does gets the right one.
+// A header whose checksum is wrong ends the archive, so nearly every mutation would be lost there.
+// A block that says "ustar" where a header does gets the right checksum.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned) {
   constexpr size_t kBlock = 512, kSum = 148, kSumSize = 8, kMagic = 257;
   size = LLVMFuzzerMutate(data, size, max_size);

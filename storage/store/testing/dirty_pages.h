@@ -13,7 +13,7 @@
 
 namespace crisp::storage {
 
-// For tests: how much of a file is not on the disk, in pages. Nothing where the kernel cannot tell
+// For tests: the pages of a file that are not on the disk. nullopt if the kernel cannot tell
 // (before Linux 6.5) or the file cannot be opened.
 inline std::optional<uint64_t> UnsyncedPages(const std::string& path) {
   struct Range {
