@@ -17,22 +17,21 @@
 
 namespace crisp::cri {
 
-// Which groups are the pods' own, to be removed with them. A pod's parent group may be shared by
-// several pods; it is ours if it did not exist before the first of them came. The kubelet makes its
-// groups before it asks for a pod. Thread-safe.
+// The groups that are the pods' own and are removed with them. Several pods may share a parent
+// group. It is ours if it did not exist before the first of them came: the kubelet makes its groups
+// before it asks for a pod. Thread-safe.
 class CgroupClaims {
  public:
-  // `has_row`: whether a pod or container of this id is recorded.
+  // `has_row` says if a pod or container of this id is recorded.
   CgroupClaims(std::shared_ptr<const runtime::CgroupLayout> layout,
                std::function<absl::StatusOr<bool>(const std::string& id)> has_row)
       : layout_(std::move(layout)), has_row_(std::move(has_row)) {}
 
-  // For a pod that is about to be made below `path`: whether the group is ours. It then has the
-  // pod's claim.
+  // Claims `path` for a pod that is about to be made below it. True if the group is ours.
   bool Claim(const std::string& path, const std::string& pod_id);
   // The same for a pod that an earlier daemon has made.
   void Restore(const std::string& path, const std::string& pod_id);
-  // Gives the pod's claim back; the last one removes the group. Unavailable while something is
+  // Gives the pod's claim back. The last one removes the group. Unavailable while something is
   // still in it. OK without a claim.
   absl::Status Release(const std::string& path, const std::string& pod_id);
 
@@ -42,13 +41,13 @@ class CgroupClaims {
 
  private:
   runtime::Cgroup At(const std::string& path) const { return {layout_, path}; }
-  // Ends containers' groups in a group of ours that no row tells of.
+  // Removes the groups of containers in a group of ours that no row tells of.
   absl::Status RemoveOrphans(const runtime::Cgroup& group);
 
   const std::shared_ptr<const runtime::CgroupLayout> layout_;
   const std::function<absl::StatusOr<bool>(const std::string& id)> has_row_;
   absl::Mutex mutex_;
-  // Groups that we made, with the pods in each.
+  // Our groups, with the pods in each.
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> claims_
       ABSL_GUARDED_BY(mutex_);
 };

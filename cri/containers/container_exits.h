@@ -11,8 +11,8 @@
 
 namespace crisp::cri {
 
-// What follows when a container has ended: its leftovers die, its execs are told, its row says so,
-// and then others hear of it. Thread-safe.
+// Handles the end of a container: its leftovers die, its execs are told, its row says so, and then
+// others hear of it. Thread-safe.
 class ContainerExits {
  public:
   // All outlive it.
@@ -23,8 +23,9 @@ class ContainerExits {
                  const PodEvents& events)
       : node_(node), table_(table), executions_(executions), ooms_(ooms), events_(events) {}
 
-  // The first who tells it does it. Takes up to two seconds where a container's processes may
-  // outlive its first one. `reason`: for the status; empty: by the exit code.
+  // Handles the end; only the first call for it does anything. Takes up to two seconds if processes
+  // of the container may outlive its first one. `reason` is for the status; if it is empty, the
+  // reason follows from the exit code.
   void Handle(const ContainerPtr& container,
               const runtime::ExitRecord& exit,
               const std::string& reason);

@@ -17,7 +17,8 @@
 
 namespace crisp::cri {
 
-// What one CreateContainer gathers, step by step: container_maker.cc and container_resolve.cc.
+// The data that one CreateContainer gathers, step by step. container_resolve.cc fills in the user,
+// mounts and devices, container_maker.cc the rest, in the order of the members.
 struct ContainerJob {
   const v1::ContainerConfig& config;
   std::shared_ptr<Pod> pod;

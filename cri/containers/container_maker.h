@@ -23,7 +23,7 @@ namespace crisp::cri {
 // plan. Thread-safe.
 class ContainerMaker {
  public:
-  // All outlive it. `edits`: what changes the specs, in this order.
+  // The arguments outlive it. `edits` change the specs, in this order.
   ContainerMaker(const NodeContext& node,
                  PodTable& table,
                  Executions& executions,
@@ -41,14 +41,14 @@ class ContainerMaker {
         events_(events),
         edits_(std::move(edits)) {}
 
-  // The id. The same request again joins the first one or finds what it made; AlreadyExists when
-  // another configuration runs under the name. A failure leaves nothing, but for what is undone in
-  // the background.
+  // Creates a container and returns its id. The same request again joins the first one or finds its
+  // container. AlreadyExists if another configuration runs under the name. A failure leaves
+  // nothing, apart from what is undone in the background.
   absl::StatusOr<std::string> Create(const v1::CreateContainerRequest& request,
                                      const Cancel& cancel);
 
  private:
-  // The id under a name, when it stands for the same thing; "" when the name is free or given up.
+  // The id under a name, if it stands for the same thing; "" if the name is free or given up.
   absl::StatusOr<std::string> Existing(const std::string& key,
                                        const v1::CreateContainerRequest& request);
   absl::StatusOr<std::string> Make(const v1::CreateContainerRequest& request,
@@ -66,7 +66,7 @@ class ContainerMaker {
   // Writes down what the shim has made.
   absl::Status RecordMade(const ContainerJob& job);
 
-  // container_resolve.cc
+  // In container_resolve.cc.
   absl::Status ResolveMounts(ContainerJob& job);
   absl::Status ResolveDevices(ContainerJob& job);
   absl::Status ResolveUser(ContainerJob& job);

@@ -11,11 +11,11 @@
 
 namespace crisp::cri {
 
-// Removes containers: for clients at once, and what they have, in the background, until nothing is
-// left. Thread-safe.
+// Removes containers. For clients they are gone at once; the background removes what they have,
+// until nothing is left. Thread-safe.
 class ContainerRemover {
  public:
-  // All outlive it; `background` but for its jobs.
+  // The arguments outlive it. Jobs of `background` use it.
   ContainerRemover(const NodeContext& node,
                    PodTable& table,
                    ContainerStopper& stopper,
@@ -31,7 +31,7 @@ class ContainerRemover {
 
  private:
   absl::StatusOr<bool> RemoveOnce(const ContainerPtr& container);
-  // Idempotent: run by the failing RPC, by the background until it succeeds, or by the next start.
+  // Idempotent. The failing RPC runs it, the background until it succeeds, or the next start.
   absl::Status TearDown(const ContainerPtr& container);
 
   const NodeContext& node_;

@@ -134,7 +134,7 @@ absl::Status ContainerMaker::MakeVolumes(ContainerJob& job) {
 
 absl::Status ContainerMaker::RelabelVolume(const ContainerJob& job,
                                            const ResolvedMount& mount) const {
-  // Whoever is not confined needs no label, and others in the pod may have theirs on it.
+  // An unconfined container needs no label, and others in the pod may have theirs on it.
   if (!mount.mount.selinux_relabel() || mount.mount.has_image() || !job.selinux.confined) {
     return absl::OkStatus();
   }

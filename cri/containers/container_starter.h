@@ -17,7 +17,7 @@ namespace crisp::cri {
 // Starts created containers. Thread-safe.
 class ContainerStarter {
  public:
-  // All outlive it; `quick` but for its jobs.
+  // The arguments outlive it. Jobs of `quick` use it.
   ContainerStarter(const NodeContext& node,
                    PodTable& table,
                    const ResourceUpdates& updates,
@@ -39,8 +39,8 @@ class ContainerStarter {
   absl::StatusOr<bool> StartOnce(const ContainerPtr& container);
   absl::Status Finish(const ContainerPtr& container,
                       absl::StatusOr<runtime::StartedProcess> started);
-  // The container is what its stage says from now on. Gives an end that was told meanwhile. Returns
-  // the signal of a stop that came too early to send it, or 0.
+  // Settles the container: from now on its stage says what it is. Gives an end that was told
+  // meanwhile. Returns the signal of a stop that came too early to send it, or 0.
   static int Settle(Container& container,
                     absl::StatusOr<runtime::StartedProcess>& started,
                     std::optional<runtime::ExitRecord>* early);

@@ -17,7 +17,7 @@
 namespace crisp::cri {
 namespace {
 
-// What a shim may take to tell of an exit. With nothing left of a container it has ended, told or
+// The time for a shim to tell of an exit. A container of which nothing is left has ended, told or
 // not.
 constexpr absl::Duration kNewsTime = absl::Seconds(2);
 

@@ -14,7 +14,7 @@ namespace crisp::cri {
 // time is up, again and again until nothing is left. Thread-safe.
 class ContainerStopper {
  public:
-  // All outlive it; the jobs of `timers` use it.
+  // The arguments outlive it. Jobs of `timers` use it.
   ContainerStopper(const NodeContext& node,
                    const PodTable& table,
                    ContainerExits& exits,
@@ -36,7 +36,7 @@ class ContainerStopper {
 
  private:
   void Escalate(const ContainerPtr& container, int round);
-  // Says that a killed container has ended when nothing of it is left and its shim does not say so.
+  // Says that a killed container has ended, if nothing of it is left and its shim does not say so.
   bool ConcludeExit(const ContainerPtr& container);
 
   const NodeContext& node_;
@@ -45,8 +45,8 @@ class ContainerStopper {
   WorkQueue& timers_;
 };
 
-// To the container's first process: by its pidfd, or by the shim where there is none. OK when it
-// has ended.
+// Signals the container's first process by its pidfd, or through the shim if there is none. OK if
+// it has ended.
 absl::Status SignalInit(const Container& container, int signal);
 
 }  // namespace crisp::cri

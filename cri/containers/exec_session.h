@@ -18,11 +18,11 @@
 
 namespace crisp::cri {
 
-// One process that was started in a running container. Thread-safe. Dropping it does not end the
-// process: who gives up calls Kill().
+// One process that was started in a running container. Thread-safe. Dropping the object does not
+// end the process: a caller that gives up calls Kill().
 class ExecSession {
  public:
-  // `exited`: an eventfd.
+  // `exited` is an eventfd.
   ExecSession(std::string id,
               std::string container_id,
               UniqueFd exited,
@@ -34,9 +34,9 @@ class ExecSession {
 
   const std::string& id() const { return id_; }
   const std::string& container_id() const { return container_id_; }
-  // Readable for good once the process has ended, for poll(2).
+  // A descriptor for poll(2) that is readable for good once the process has ended.
   int exited_fd() const { return exited_.get(); }
-  // Set once it has.
+  // Set once the process has ended.
   std::optional<runtime::ExitRecord> exit() const {
     absl::MutexLock lock(&mutex_);
     return exit_;
@@ -62,10 +62,10 @@ class ExecTable {
  public:
   void Insert(const std::shared_ptr<ExecSession>& session);
   void Erase(const std::string& exec_id);
-  // Tells the session and forgets it; returns it, or null when unknown.
+  // Tells the session of its end and forgets it. Returns the session, or null if it is unknown.
   std::shared_ptr<ExecSession> Finish(const std::string& exec_id,
                                       const runtime::ExitRecord& record);
-  // The container or its shim has ended, and its execs with it.
+  // Ends all execs of a container, because it or its shim has ended.
   void FinishAllOf(const std::string& container_id, const runtime::ExitRecord& record);
 
  private:

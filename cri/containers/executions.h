@@ -41,7 +41,7 @@ class Executions {
   void Finish(const std::string& exec_id, const runtime::ExitRecord& record) {
     (void)sessions_.Finish(exec_id, record);
   }
-  // The container or its shim's connection has ended, and its execs with it: killed.
+  // Called when the container or the connection to its shim has ended: its execs are killed.
   void FinishAllOf(const std::string& container_id, absl::Time at);
 
  private:

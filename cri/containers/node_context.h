@@ -18,8 +18,8 @@
 
 namespace crisp::cri {
 
-// What all that works on pods has in common: what the node is like, what it was told to do, and
-// where things are. Nothing of it changes once it is made.
+// The common knowledge of all classes that work on pods: the properties of the node, the options,
+// and the places of things. Nothing of it changes once it is made.
 struct NodeContext {
   const PodManagerOptions options;
   storage::ImageStore* const images;
@@ -30,8 +30,8 @@ struct NodeContext {
   ConstantLayers layers;
   std::unique_ptr<runtime::HostPaths> paths;
 
-  // Looks at the machine and makes the directories and layers that every pod needs. What is pointed
-  // to outlives it.
+  // Looks at the machine and makes the directories and layers that every pod needs. The objects
+  // that are pointed to outlive it.
   static absl::StatusOr<std::unique_ptr<const NodeContext>> Make(PodManagerOptions options,
                                                                  storage::ImageStore* images,
                                                                  network::PodNetwork* network,
@@ -48,7 +48,7 @@ struct NodeContext {
 
   runtime::Cgroup CgroupAt(const std::string& path) const { return {layout, path}; }
   bool UsesSystemd() const { return options.cgroup_driver == runtime::CgroupDriver::kSystemd; }
-  // Whether the pod's containers may make cgroups below their own.
+  // True if the pod's containers may make cgroups below their own.
   bool CgroupWritable(const Pod& pod) const;
 };
 

@@ -8,7 +8,7 @@
 
 namespace crisp::cri {
 
-// Changes the limits of what runs. Thread-safe.
+// Changes the limits of running containers and pods. Thread-safe.
 class ResourceUpdates {
  public:
   // All outlive it.
@@ -19,7 +19,7 @@ class ResourceUpdates {
                                const Cancel& cancel);
   absl::Status UpdatePod(const v1::UpdatePodSandboxResourcesRequest& request);
 
-  // Gives the record's oom_score_adj to the container's processes that have `former`.
+  // Gives the record's oom_score_adj to those of the container's processes that have `former`.
   void ApplyOomScore(const state::ContainerRecord& record, int64_t former) const;
 
  private:

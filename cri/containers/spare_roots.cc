@@ -14,7 +14,7 @@ namespace crisp::cri {
 namespace {
 
 constexpr size_t kShelves = 8;
-// What a container that takes one does next comes first.
+// The next steps of a container that takes one come first.
 constexpr absl::Duration kPause = absl::Milliseconds(20);
 
 }  // namespace

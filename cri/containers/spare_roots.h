@@ -16,14 +16,14 @@
 
 namespace crisp::cri {
 
-// Writable directories and mounted overlays that were made ahead of the containers they will belong
-// to: some for each of the images that were used last. To mount an overlay makes half a dozen
-// inodes, which is most of what creating a container costs on a disk. Nothing of a container's own
-// is in them: the image, the layer of mount points and an empty upper directory are the same for
-// all.
+// Writable directories and mounted overlays that are made ahead of the containers to which they
+// will belong: some for each of the images that were used last. Mounting an overlay makes half a
+// dozen inodes, which is most of the cost of creating a container on a disk. Spares have nothing of
+// a container's own: the image, the layer of mount points and an empty upper directory are the same
+// for all.
 //
-// In the store they are pinned under "spare-…" keys, which the next start of the daemon releases,
-// as it does whatever no record names. Thread-safe.
+// The store pins them under "spare-…" keys. The next start of the daemon releases these, as it does
+// with all that no record names. Thread-safe.
 class SpareRoots {
  public:
   struct Root {
@@ -32,17 +32,17 @@ class SpareRoots {
     UniqueFd mount;  // the overlay, attached nowhere
   };
 
-  // `each`: how many per image; 0: none. `bottom`: the layer below every image's; "": there is
+  // `each` is the number per image, 0 for none. `bottom` is the layer below every image's, "" for
   // none. The others outlive this.
   SpareRoots(storage::ImageStore* images, WorkQueue* queue, int each, std::string bottom)
       : images_(images), queue_(queue), each_(each), bottom_(std::move(bottom)) {}
 
-  // One of the image's, if there is one. Either way some are made in the background, and those of
-  // an image that was not used for long are released there.
+  // Takes a spare of the image, if there is one. Either way some are made in the background, and
+  // those of an image that was not used for long are released there.
   std::optional<Root> Take(const std::string& image_id);
-  // One that cannot be used after all.
+  // Gives back a spare that cannot be used after all.
   void Release(Root root);
-  // The image is gone: so are its spares when this returns.
+  // Called when the image is gone. Its spares are gone when this returns.
   void Drop(const std::string& image_id);
   void DropAll();
 
@@ -54,7 +54,7 @@ class SpareRoots {
   };
   void Fill(const std::string& image_id);
   absl::StatusOr<Root> Make(const std::string& image_id);
-  // Where it goes; what nobody wants any more is left.
+  // Puts a spare on its image's shelf. False, and `made` stays, if nobody wants it any more.
   bool Shelve(const std::string& image_id, absl::StatusOr<Root>& made);
   Shelf* Find(const std::string& image_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -14,10 +14,10 @@ namespace crisp::cri {
 // Gives memory that requests have used back to the kernel, once the rush is over. Thread-safe.
 class MemoryTrimmer final : public LifeObserver {
  public:
-  // `queue` outlives it, but for its jobs.
+  // `queue` outlives it. Its jobs use this object.
   explicit MemoryTrimmer(WorkQueue& queue) : queue_(queue) {}
 
-  // To make a pod takes much.
+  // The making of a pod takes much memory.
   void On(const LifeEvent& event) override {
     if (event.point == LifePoint::kPodReady || event.point == LifePoint::kPodFailed) TrimSoon();
   }

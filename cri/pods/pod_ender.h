@@ -17,7 +17,7 @@ namespace crisp::cri {
 // Stops and removes pods. Thread-safe.
 class PodEnder {
  public:
-  // All outlive it; `background` but for its jobs.
+  // The arguments outlive it. Jobs of `background` use it.
   PodEnder(const NodeContext& node,
            PodTable& table,
            ShimKeeper& shims,
@@ -49,7 +49,7 @@ class PodEnder {
   absl::Status Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim);
   // Ends the pod's shim, by asking or else by force, and with it what it still has.
   absl::Status EndShim(const PodPtr& pod);
-  // Idempotent: run by the failing RPC, by the background until it succeeds, or by the next start.
+  // Idempotent. The failing RPC runs it, the background until it succeeds, or the next start.
   absl::Status TearDown(const PodPtr& pod);
 
   const NodeContext& node_;

@@ -1,5 +1,5 @@
-// What becomes of pods when a shim hangs, loses its connection or its socket, dies in a bad moment,
-// or when requests cross each other.
+// The fate of pods when a shim hangs, loses its connection or its socket, dies in a bad moment, or
+// when requests cross each other.
 #include <unistd.h>
 
 #include <atomic>

@@ -17,7 +17,7 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// A pod's /etc/hostname, hosts and resolv.conf. Its containers may write to them, so they lie on a
+// A pod's /etc/hostname, hosts and resolv.conf. Its containers may write to them. So they lie on a
 // small file system of the pod's own, which its shim has made, and on nothing that the daemon
 // needs.
 class PodFiles {
@@ -26,7 +26,7 @@ class PodFiles {
   // Shim::TakeFiles(), and what root in the pod is on the host.
   PodFiles(UniqueFd directory, uid_t uid, gid_t gid)
       : directory_(std::move(directory)), uid_(uid), gid_(gid) {}
-  // Makes the file, which must not be there yet.
+  // Makes the file, which must not exist yet.
   absl::Status Write(const std::string& name, absl::string_view text) const;
 
  private:
@@ -35,7 +35,7 @@ class PodFiles {
   gid_t gid_ = 0;
 };
 
-// What goes into them; the node's own where the pod shares or names none.
+// The contents of the files. The node's own serve if the pod shares or names none.
 std::string HostnameOf(const v1::PodSandboxConfig& config);
 std::string HostsOf(const v1::PodSandboxConfig& config, const std::vector<std::string>& addresses);
 absl::StatusOr<std::string> ResolvConfOf(const v1::PodSandboxConfig& config);

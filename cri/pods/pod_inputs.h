@@ -27,8 +27,8 @@ absl::StatusOr<runtime::PodPlan> UsualPodPlan();
 
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& pod_id,
                                                          const v1::PodSandboxConfig& config);
-// Whether a network will do that was made before the pod was known: limits are set where it is
-// made.
+// True if the pod can take a network that was made before the pod was known. One with limits
+// cannot, because they are set where the network is made.
 bool TakesPreparedNetwork(const v1::PodSandboxConfig& config);
 // Takes from the plan what is said of the pod's interface and its addresses, or could hinder them:
 // it must wait until they are there.

@@ -171,7 +171,7 @@ void RemoveAll(FakeWorld& world) {
 
 class PodLifecycleTest : public ::testing::TestWithParam<int> {};
 
-// Does it in the state, with its n-th call failing. Whether it made so many.
+// Does it in the state, with its n-th call failing. True if it made so many.
 bool WithOneFailure(const Verb& verb, int state, int n) {
   FakeWorld world;
   Things things{.world = world};

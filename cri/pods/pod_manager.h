@@ -35,36 +35,36 @@
 
 namespace crisp::cri {
 
-// What a PodManager is made upon. What is pointed to outlives it.
+// The parts on which a PodManager is made. The objects that are pointed to outlive it.
 struct PodManagerParts {
   storage::ImageStore* images = nullptr;
   network::PodNetwork* network = nullptr;
   MakeShims make_shims;
   metrics::Registry* metrics = nullptr;            // where the times of steps go; null: nowhere
-  std::unique_ptr<RecordStore> records = nullptr;  // null: <state>/state.db
+  std::unique_ptr<RecordStore> records = nullptr;  // null for <state>/state.db
 };
 
-// The pods and containers of the node (RuntimeService without its node RPCs): the classes that do
-// the work, put together, and nothing else. What is known is in memory and in the record store
-// (PodTable); what a shim, a cgroup or the network holds is found again from the records.
+// The pods and containers of the node (RuntimeService without its node RPCs). It puts together the
+// classes that do the work, and does nothing else. What is known is in memory and in the record
+// store (PodTable). What a shim, a cgroup or the network holds is found again from the records.
 //
-// An operation is done to its end by the thread of the RPC that asked for it first, whatever
-// becomes of the client; the same request again joins it (JoinTable) or finds what it made
-// (PodTable::IdOf()). Every pod and container has a row before it has anything else, and loses it
-// last: undoing is one idempotent function for each, run by the failing RPC, by the background
-// queue until it succeeds, or by the next start.
+// The thread of the RPC that asked for an operation first does it to its end, whatever becomes of
+// the client. The same request again joins it (JoinTable) or finds what it made (PodTable::IdOf()).
+// Every pod and container has a row before it has anything else, and loses it last. Undoing is one
+// idempotent function for each. The failing RPC runs it, the background queue until it succeeds, or
+// the next start.
 class PodManager final : public PodApi {
  public:
   // Serves after Recover().
   static absl::StatusOr<std::unique_ptr<PodManager>> Create(PodManagerOptions options,
                                                             PodManagerParts parts);
   ~PodManager() override;
-  // Begins what is only made ahead of need; once, when requests are being answered, which it would
-  // delay.
+  // Begins to make things ahead of need. Called once, when requests are being answered, because it
+  // would delay that.
   void WarmUp();
   // Ends event streams.
   void EndStreams() { events_.publisher.hub().Stop(); }
-  // No background work is running any more when it returns. The containers go on.
+  // Stops the background work; none is running any more when it returns. The containers go on.
   void Stop();
 
 #define CRISP_POD_RPC(name)                                                      \
@@ -81,7 +81,7 @@ class PodManager final : public PodApi {
   absl::Status Ready() const override { return systemd_.answer(); }
   int PodCount() const override { return static_cast<int>(table_.PodCount()); }
 
-  // For the metrics: how many there are now, and what happened since the start.
+  // For the metrics: the present numbers, and the counts since the start.
   const PodQueries& queries() const { return queries_; }
   uint64_t DroppedEvents() { return events_.publisher.hub().dropped(); }
   uint64_t OomKills() const { return events_.ooms.count(); }
@@ -91,7 +91,7 @@ class PodManager final : public PodApi {
   PodTable& table() { return table_; }
   Executions& executions() { return executions_; }
 
-  // The store has removed the image: nothing here keeps its layers any more but containers.
+  // Called when the store has removed the image. Afterwards only containers keep its layers.
   void ForgetImage(const std::string& image_id) { pods_.spares.roots().Drop(image_id); }
 
  private:
@@ -100,7 +100,7 @@ class PodManager final : public PodApi {
     WorkQueue quick{4};
     WorkQueue adoptions{8};  // waits for shims, so that nobody else does
   };
-  // Who hears of what happens, besides those who do it.
+  // The observers of pods' lives, besides the classes that bring them about.
   struct Observers {
     Observers(const NodeContext& node, PodTable& table, Queues& queues);
     OomCounter ooms;
@@ -109,7 +109,7 @@ class PodManager final : public PodApi {
     EventPublisher publisher;
     const PodEvents list;
   };
-  // A container's life but for its beginning.
+  // The classes for a container's life, except its beginning.
   struct Containers {
     Containers(const NodeContext& node,
                PodTable& table,
@@ -122,7 +122,7 @@ class PodManager final : public PodApi {
     ContainerStarter starter;
     ContainerRemover remover;
   };
-  // A pod's life, and how it gets containers.
+  // The classes for a pod's life, and for making its containers.
   struct Pods {
     Pods(const NodeContext& node,
          PodTable& table,
@@ -143,7 +143,7 @@ class PodManager final : public PodApi {
              std::unique_ptr<RecordStore> records,
              const MakeShims& make_shims);
 
-  // In the order in which they are made; each uses only those above it.
+  // The members stand in the order in which they are made. Each uses only those above it.
   const std::unique_ptr<const NodeContext> node_;
   Queues queues_;
   PodTable table_;

@@ -50,7 +50,7 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
   }
 }
 
-// What holds a pod's host ports lives as long as the pod, whatever becomes of the daemon.
+// The holder of a pod's host ports lives as long as the pod, whatever becomes of the daemon.
 TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
   UniqueFd hold, theirs;
   {
@@ -251,7 +251,8 @@ TEST_F(PodManagerTest, AMissingProgramIsAStartError) {
   EXPECT_THAT(status.message(), HasSubstr("/no/such"));
 }
 
-// What a container may write to without being asked is not where the daemon keeps its records.
+// A container may write to these files without asking, so they do not lie where the daemon keeps
+// its records.
 TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
   for (const bool userns : {false, true}) {
     v1::RunPodSandboxRequest request = PodRequest(userns ? "mapped" : "plain");

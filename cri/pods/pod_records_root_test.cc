@@ -1,4 +1,4 @@
-// What becomes of pods whose records are lost, spoilt or cannot be written, and of `crispd reset`.
+// The fate of pods whose records are lost, spoilt or cannot be written, and `crispd reset`.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -106,7 +106,7 @@ TEST_F(PodRecordsTest, ALostDatabaseForgetsNothingThatLives) {
   ExpectAllThere(pod, running, ended);
   EXPECT_OK(RemovePod(pod));
   EXPECT_TRUE(GroupsGone(pod));
-  // What is removed does not come back.
+  // Removed pods do not come back.
   End();
   LoseDatabase();
   Start();
@@ -156,7 +156,7 @@ TEST_F(PodRecordsTest, AContainerThatOnlyTheShimKnowsCanBeEnded) {
   EXPECT_TRUE(GroupsGone(pod));
 }
 
-// Whether or not the shim can be asked before what is left over is swept away.
+// Holds also if the shim cannot be asked before leftovers are swept away.
 TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
   for (const bool hangs : {false, true}) {
     const std::string pod = RunPod(absl::StrCat("web-", hangs));

@@ -45,13 +45,13 @@ class PodRunner {
   absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request, const Cancel& cancel);
 
  private:
-  // The id under a name, when it stands for the same thing; "" when the name is free or given up.
+  // The id under a name, if it stands for the same thing; "" if the name is free or given up.
   absl::StatusOr<std::string> Existing(const std::string& key,
                                        const v1::RunPodSandboxRequest& request);
   absl::StatusOr<std::string> RunNew(const v1::RunPodSandboxRequest& request,
                                      const std::string& key);
   absl::Status Make(const PodPtr& pod, StepTimer& timer);
-  // `network_sysctls`: what is to be set when there is a network.
+  // `network_sysctls` gets the sysctls to set when there is a network.
   absl::StatusOr<PodFiles> StartShim(const PodPtr& pod,
                                      const v1::PodSandboxConfig& config,
                                      network::Sysctls* network_sysctls);

@@ -57,7 +57,7 @@ TEST_F(PodSparesTest, LimitedPodsDoNot) {
   EXPECT_THAT(Run(PodRequest("ordinary")), Not(IsEmpty()));
 }
 
-// What a pod says of its interface must find it there.
+// A sysctl of the pod's interface must find it.
 TEST_F(PodSparesTest, SysctlsOfTheNetworkWaitForIt) {
   AwaitPrepared(2);
   auto request = PodRequest("web");

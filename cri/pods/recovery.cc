@@ -93,7 +93,7 @@ absl::Status Recovery::Run() {
   const std::vector<Work> work = Sort(std::move(records));
   const auto adoptions = std::make_shared<Countdown>(work.size());
   for (const Work& item : work) Take(item, adoptions);
-  // Nearly all answer at once, and whoever asks then finds things as they are. Who does not answer
+  // Nearly all answer at once, so clients then find things as they are. A shim that does not answer
   // delays nobody else.
   adoptions->Await(kAdoptionPause);
   adoptions_.Post([this] { TakeStrays(); });

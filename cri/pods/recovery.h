@@ -18,11 +18,11 @@
 
 namespace crisp::cri {
 
-// Finds again what an earlier daemon has left: by its rows, their copies, and what the kernel
-// shows.
+// Finds again the pods and containers of an earlier daemon, by their rows, the copies of these, and
+// the kernel.
 class Recovery {
  public:
-  // All outlive it; the queues but for their jobs.
+  // The arguments outlive it. Jobs of the queues use it.
   Recovery(const NodeContext& node,
            PodTable& table,
            ShimKeeper& shims,
@@ -44,8 +44,8 @@ class Recovery {
         background_(background),
         adoptions_(adoptions) {}
 
-  // Once, before the first request. Pods whose shims do not answer soon are taken over in the
-  // background.
+  // Called once, before the first request. Pods whose shims do not answer soon are taken over in
+  // the background.
   absl::Status Run();
 
  private:
@@ -56,7 +56,8 @@ class Recovery {
   };
   std::vector<Work> Sort(RecordStore::Records records) const;
   void Take(const Work& work, const std::shared_ptr<Countdown>& adoptions);
-  // Pods of shims that no row and no directory leads to, those that have a directory and no row.
+  // Takes pods of shims to which no row and no directory leads, and those that have a directory and
+  // no row.
   void TakeStrays();
   absl::Status AddUnknownPods(RecordStore::Records* records);
   // `lives`: it is to be shown; else to be undone.
@@ -64,7 +65,7 @@ class Recovery {
   // Of containers that no row told of and that ran when the daemon began: once they have ended.
   // Takes out of `keys` what is done; Unavailable when that is not all.
   absl::Status ReleaseUnrecorded(std::vector<std::string>& keys);
-  // Removes what no row tells of. `keys`: of the image store that are in use; `live`: pods.
+  // Removes what no row tells of. `keys` are the image store's that are in use, `live` the pods.
   void SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
                       const absl::flat_hash_set<std::string>& live);
 

@@ -26,7 +26,8 @@ void Sampler::SampleAll() {
   }
   std::vector<std::string> written;
   for (const ContainerPtr& container : table_.Containers()) {
-    // Where nothing has run nothing has been written, nor killed for want of memory.
+    // A group in which nothing has run has neither written anything nor had a process killed for
+    // want of memory.
     if (busy.contains(container->pod.get())) SampleOne(*container);
     absl::MutexLock lock(&container->mutex);
     if (std::exchange(container->written, false)) written.push_back(container->id);

@@ -12,12 +12,12 @@
 
 namespace crisp::cri {
 
-// Reads every ready pod's counters once per period, those of its containers where something has run
-// since, and has what those have written measured. As long as there are pods; nothing runs on a
-// node without. Thread-safe.
+// Reads the counters of every ready pod once per period, and those of its containers in which
+// something has run since. Containers that have written are measured. It runs while there are pods,
+// so nothing runs on a node without. Thread-safe.
 class Sampler final : public LifeObserver {
  public:
-  // All outlive it; `readings` and `measuring` but for their jobs.
+  // The arguments outlive it. Jobs of `readings` and `measuring` use it.
   Sampler(const NodeContext& node,
           PodTable& table,
           OomCounter& ooms,
@@ -31,11 +31,11 @@ class Sampler final : public LifeObserver {
         readings_(readings),
         measuring_(measuring) {}
 
-  // When there is a pod it is read in a period.
+  // When there is a pod, it is read after a period.
   void On(const LifeEvent& event) override {
     if (event.point == LifePoint::kPodReady) Arm();
   }
-  // The first time after the start.
+  // Takes the first sample after the start.
   void SampleNow() {
     readings_.Post([this] { SampleAll(); });
   }

@@ -10,7 +10,7 @@ namespace {
 
 using streaming::SessionRequest;
 
-// What Exec and Attach ask for alike.
+// The common part of Exec and Attach requests.
 template <typename Request>
 absl::Status FillStdio(const Request& request, SessionRequest& session) {
   if (request.tty() && request.stderr()) {

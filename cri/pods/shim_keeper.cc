@@ -46,7 +46,7 @@ absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
   return for_good ? GiveUp(pod, shim.status()) : shim.status();
 }
 
-// Nobody will reach it any more. What it runs, if it lives, goes on until the pod is stopped.
+// Nobody will reach it any more. Its processes, if it lives, go on until the pod is stopped.
 absl::Status ShimKeeper::GiveUp(const PodPtr& pod, const absl::Status& why) {
   const bool dead = absl::IsNotFound(why);
   if (!dead) LogError("recover.unreachable", {{"pod", pod->id}, {"error", why.ToString()}});
@@ -101,7 +101,7 @@ void ShimKeeper::OnShimDeath(absl::string_view pod_id) {
     quick_.Post([this, pod = *std::move(pod)] { HandleDeath(pod); });
     return;
   }
-  // Whoever is making it looks when it becomes visible.
+  // The maker of the pod looks when it becomes visible.
 }
 
 void ShimKeeper::OnShimLost(absl::string_view pod_id) {

@@ -27,7 +27,7 @@ using MakeShims = std::function<absl::StatusOr<std::unique_ptr<runtime::ShimPool
 // broken, takes over what they say of their containers, and hears what they tell. Thread-safe.
 class ShimKeeper final : public runtime::ShimObserver {
  public:
-  // All outlive it; `quick` and `adoptions`, whose jobs wait for shims, but for their jobs.
+  // The arguments outlive it. Jobs of `quick` and `adoptions`, which wait for shims, use it.
   ShimKeeper(const NodeContext& node,
              PodTable& table,
              ContainerExits& exits,
@@ -51,8 +51,8 @@ class ShimKeeper final : public runtime::ShimObserver {
   absl::Status status() const { return pool_.status(); }
   runtime::ShimPool& pool() { return **pool_; }
 
-  // Connects to the pod's shim in the background, until that has succeeded or become needless.
-  // Until then the pod is Adopting(). `first` is told when it was tried once.
+  // Connects to the pod's shim in the background, until that has succeeded or is no longer needed.
+  // Until then the pod is Adopting(). `first` is called after the first try.
   void Adopt(const PodPtr& pod, std::function<void()> first = nullptr);
   // Gives up what waits for shims.
   void StopAdopting() { stopping_ = true; }
@@ -74,10 +74,11 @@ class ShimKeeper final : public runtime::ShimObserver {
   void HandleDeath(const PodPtr& pod);
   // Connects again, in the background.
   void HandleLost(const PodPtr& pod);
-  // No request finds the pod's shim any more; `dead`: nor a process.
+  // Records that the pod's shim cannot be reached, so that no request finds it any more. With
+  // `dead` its process has ended, too.
   absl::Status RecordUnreachable(Pod& pod, bool dead);
-  // Connects to the shim and takes over what it says of the pod's containers. OK as well when that
-  // has become needless or impossible for good.
+  // Connects to the shim and takes over what it says of the pod's containers. OK also if that is no
+  // longer needed, or impossible for good.
   absl::Status AdoptNow(const PodPtr& pod, absl::Duration patience);
   absl::Status GiveUp(const PodPtr& pod, const absl::Status& why);
   // shim_reports.cc

@@ -1,4 +1,4 @@
-// What shims say of their containers, compared with what is recorded.
+// Compares the shims' reports of their containers with the records.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,8 +18,8 @@
 namespace crisp::cri {
 namespace {
 
-// Where the kernel has a container's first process, in the hierarchy that decides; "" when that
-// cannot be said.
+// The group of a container's first process, in the hierarchy that decides; "" if the kernel cannot
+// say.
 std::string GroupOfProcess(const runtime::CgroupLayout& layout,
                            const runtime::ContainerReport& report) {
   if (report.pid <= 0) return "";
@@ -168,7 +168,8 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
           ? absl::StatusOr<runtime::ExitRecord>(report->exit)
           : runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
   if (!exit.ok() && record.stage() == state::ContainerRecord::CREATED) return;
-  // It ended, and who could have said how is gone, too. What it left dies before that is said.
+  // It ended, and the shim that could have said how is gone, too. Its leftovers die before that is
+  // told.
   std::string reason;
   if (!exit.ok()) {
     const absl::Status killed =

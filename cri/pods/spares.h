@@ -11,15 +11,16 @@
 
 namespace crisp::cri {
 
-// What is made ahead of need: shims with their networks, and the roots of containers. Thread-safe.
+// Makes things ahead of need: shims with their networks, and the roots of containers. Thread-safe.
 class Spares {
  public:
-  // All outlive it; `background` but for its jobs.
+  // The arguments outlive it. Jobs of `background` use it.
   Spares(const NodeContext& node, ShimKeeper& shims, WorkQueue& background);
 
-  // A pod has taken a shim: it is replaced in a moment, when the pod's containers have been made.
+  // Called when a pod has taken a shim. It is replaced in a moment, when the pod's containers have
+  // been made.
   void AddSoon();
-  // Has the network prepare the shims that wait, once containers have started.
+  // Makes the network prepare the waiting shims, once containers have started.
   void PrepareSoon();
   SpareRoots& roots() { return roots_; }
 

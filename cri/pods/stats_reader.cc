@@ -39,7 +39,7 @@ Attributes MakeAttributes(const Record& record) {
   return attributes;
 }
 
-// What proc tells of the processes of a group.
+// Reads from proc what it tells of the processes of a group.
 void CountProcesses(const runtime::Cgroup& group, MetricsReading& reading) {
   const auto pids = group.Pids();
   if (!pids.ok()) return;

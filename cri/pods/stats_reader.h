@@ -11,7 +11,8 @@
 
 namespace crisp::cri {
 
-// Answers what clients ask of the usage of pods and containers, read at that moment. Thread-safe.
+// Answers clients' questions about the usage of pods and containers, with readings of that moment.
+// Thread-safe.
 class StatsReader {
  public:
   // Both outlive it.

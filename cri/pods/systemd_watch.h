@@ -8,18 +8,18 @@
 
 namespace crisp::cri {
 
-// Whether new pods can be had from what is not crispd's own: with the systemd driver, from systemd.
-// Asked ahead, for Status must not wait for anybody. Thread-safe.
+// Watches what new pods need of others than crispd: with the systemd driver, of systemd. It asks
+// ahead, because Status must not wait for anybody. Thread-safe.
 class SystemdWatch {
  public:
-  // `background` outlives it, but for its jobs.
+  // `background` outlives it. Its jobs use this object.
   explicit SystemdWatch(WorkQueue& background) : background_(background) {}
 
   // Asks every few seconds from now on.
   void Begin() {
     background_.Post([this] { Ask(/*failed_before=*/false); });
   }
-  // The last answer; OK as long as nobody has asked.
+  // The last answer; OK before the first one.
   absl::Status answer() const;
 
  private:

@@ -23,7 +23,7 @@ class EventHub {
   static constexpr size_t kMaxPending = 1000;
   using Event = ::runtime::v1::ContainerEventResponse;
 
-  // True if somebody listens. Ask first: making an event costs more than dropping it.
+  // True if somebody listens. Ask first, because making an event costs more than dropping it.
   bool HasReaders() const;
   void Publish(std::shared_ptr<const Event> event);
 
@@ -31,7 +31,7 @@ class EventHub {
   // (Unavailable).
   absl::Status Read(const std::function<bool(const Event&)>& write, const Cancel& cancel);
   void Stop();
-  // Events that some reader lost, since the start.
+  // The number of events that some reader lost since the start.
   uint64_t dropped() const;
 
  private:

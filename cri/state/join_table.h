@@ -15,10 +15,10 @@
 
 namespace crisp::cri {
 
-// Operations by key, at most one running per key. The first caller does the work, to its end,
-// whatever becomes of the client that asked; whoever asks for the same key meanwhile waits for it
-// and gets the same result. Nothing is kept once an operation has ended: who must find its outcome
-// later looks at what it made. Thread-safe.
+// Operations by key, at most one running per key. The first caller does the work to its end,
+// whatever becomes of the client that asked. Further callers with the same key wait for it and get
+// the same result. Nothing is kept once an operation has ended: a later caller looks at what it
+// made. Thread-safe.
 template <typename T>
 class JoinTable {
  public:

@@ -27,8 +27,8 @@ namespace v1 = ::runtime::v1;
 
 struct Container;
 
-// A pod in memory. `record` is what the state database holds of it, replaced as a whole, so that
-// whoever reads it takes no copy. Only PodTable replaces it. `mutex` guards the members for moments
+// A pod in memory. `record` is what the state database holds of it. It is replaced as a whole, so
+// that a reader needs no copy. Only PodTable replaces it. `mutex` guards the members for moments
 // only and is never held across a call that waits. `save_mutex` orders the writes of rows; it is
 // taken before `mutex`.
 struct Pod {
@@ -43,14 +43,15 @@ struct Pod {
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
   // The shim is being connected to in the background.
   bool adopting ABSL_GUARDED_BY(mutex) = false;
-  // How many containers are being made in it. None begins once the pod is not ready any more.
+  // The number of containers that are being made in it. None begins once the pod is not ready any
+  // more.
   int creations ABSL_GUARDED_BY(mutex) = 0;
-  // The row has been erased and must not come back.
+  // True once the row has been erased. It must not come back.
   bool erased ABSL_GUARDED_BY(save_mutex) = false;
-  // Those that clients can see; each keeps its pod.
+  // The containers that clients can see. Each keeps its pod.
   std::vector<std::weak_ptr<Container>> containers ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
-  // As long as there is a row.
+  // Held as long as there is a row.
   LevelLease level ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
@@ -110,29 +111,29 @@ struct Container {
   // Who has the word beside what the stage says: PodTable::BeginStart(), BeginEnd().
   enum class Phase {
     kSettled,
-    kStarting,  // whoever starts it says what becomes of it
-    kEnding,    // its end is being told: by the first who knew
+    kStarting,  // the starter decides what becomes of it
+    kEnding,    // the first that knew of its end tells it
   };
   Phase phase ABSL_GUARDED_BY(mutex) = Phase::kSettled;
   bool removing ABSL_GUARDED_BY(mutex) = false;
-  // Of its first process, while it runs; null when it was not to be had.
+  // The pidfd of its first process, while it runs; null if there was none to be had.
   std::shared_ptr<const UniqueFd> pidfd ABSL_GUARDED_BY(mutex);
   // As in Pod.
   bool erased ABSL_GUARDED_BY(save_mutex) = false;
-  // An exit that was told while the start had not returned.
+  // An exit that was told before the start had returned.
   std::optional<runtime::ExitRecord> early_exit ABSL_GUARDED_BY(mutex);
   // The earliest time that any StopContainer set for SIGKILL.
   absl::Time kill_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();
   bool signalled ABSL_GUARDED_BY(mutex) = false;
-  // Why the last round of killing left something alive.
+  // The reason why the last round of killing left something alive.
   std::string kill_error ABSL_GUARDED_BY(mutex);
   CpuWindow cpu ABSL_GUARDED_BY(mutex);
-  // It may have written since its writable layer was measured; so has one that was not looked at
-  // yet.
+  // True if it may have written since its writable layer was measured. True for one that was not
+  // looked at yet.
   bool written ABSL_GUARDED_BY(mutex) = true;
-  // How many of its OOM kills are counted; unset: it ran before this daemon did.
+  // The number of its OOM kills that are counted; unset if it ran before this daemon did.
   std::optional<uint64_t> oom_kills_seen ABSL_GUARDED_BY(mutex);
-  // As in Pod, if it is not the pod's.
+  // As in Pod, if the level is not the pod's.
   LevelLease level ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
@@ -154,7 +155,7 @@ struct Container {
     absl::MutexLock lock(&mutex);
     return record->stage();
   }
-  // Or will in a moment, if its start succeeds.
+  // True if it runs, or will in a moment if its start succeeds.
   bool Runs() const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
     return record->stage() == state::ContainerRecord::RUNNING || phase == Phase::kStarting;
   }

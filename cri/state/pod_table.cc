@@ -10,7 +10,7 @@
 namespace crisp::cri {
 namespace {
 
-// What a request waits for a shim that is just being connected to.
+// The time that a request waits for a shim that is just being connected to.
 constexpr absl::Duration kAdoptionPatience = absl::Seconds(5);
 
 const char* Words(PodStage stage) {

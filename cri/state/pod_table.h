@@ -24,19 +24,20 @@ namespace crisp::cri {
 using PodPtr = std::shared_ptr<Pod>;
 using ContainerPtr = std::shared_ptr<Container>;
 
-// The pods and containers of the node: what clients can see of them, by id and by name, and the row
-// that each has in the state database before it has anything else and loses last. Thread-safe; no
-// call waits for more than the database, but those that are given a patience.
+// The pods and containers of the node, as clients see them by id and by name, and the row of each
+// in the state database. A pod or container has its row before it has anything else, and loses it
+// last. Thread-safe. No call waits for more than the database, except those that take a patience.
 class PodTable {
  public:
   using PodEdit = absl::FunctionRef<void(state::PodRecord&)>;
   using ContainerEdit = absl::FunctionRef<void(state::ContainerRecord&)>;
 
-  // `pods_dir`: <state>/pods, where the copies of the rows are.
+  // `pods_dir` is <state>/pods, with the copies of the rows.
   PodTable(std::unique_ptr<RecordStore> records, std::string pods_dir)
       : records_(std::move(records)), copies_(std::move(pods_dir)) {}
 
-  // By id or an unambiguous prefix of it: those that clients can see. NotFound, InvalidArgument.
+  // Find one that clients can see, by its id or an unambiguous prefix of it. NotFound,
+  // InvalidArgument.
   absl::StatusOr<PodPtr> FindPod(absl::string_view id) const { return pods_.Find(id); }
   absl::StatusOr<ContainerPtr> FindContainer(absl::string_view id) const {
     return containers_.Find(id);
@@ -59,26 +60,26 @@ class PodTable {
   // The shim of a ready pod, in the same way.
   absl::StatusOr<std::shared_ptr<runtime::Shim>> FindReadyPod(absl::string_view pod_id) const;
 
-  // The first of it: writes the row. Nobody sees the pod or container yet.
+  // Writes the first row. Nobody sees the pod or container yet.
   absl::Status Add(Pod& pod);
   absl::Status Add(Container& container);
-  // Applies `edit` to a copy of the record, writes the row, then makes it what everybody sees. When
-  // the row cannot be written the change is seen all the same and the error returned: the caller
-  // decides whether to go on (an exit is true, written or not). NotFound once the row has been
+  // Applies `edit` to a copy of the record, writes the row, and then publishes it. If the row
+  // cannot be written, the change is published all the same and the error returned. The caller
+  // decides whether to go on: an exit is true, written or not. NotFound once the row has been
   // erased. An edit that touches the stage is refused (Internal): see Advance().
   absl::Status Change(Pod& pod, PodEdit edit);
   absl::Status Change(Container& container, ContainerEdit edit);
-  // Without a row being written: the next one that is tells it too.
+  // Changes the record without writing a row. The next row that is written has the change, too.
   void Note(Pod& pod, PodEdit edit);
 
-  // What has become of a change of stage.
+  // The result of a change of stage.
   struct Moved {
     bool done =
         false;  // false: it is not `by`'s to make from the present stage; nothing has changed
-    absl::Status status;  // as Change() says; FailedPrecondition when it was not done
+    absl::Status status;  // as of Change(); FailedPrecondition if nothing was changed
   };
-  // Moves on to stage `to`, with `edit` in the same row, if the present stage is one from which
-  // `by` may do so (stages.h). Of several who tell the same thing at once one does it.
+  // Moves to stage `to`, with `edit` in the same row, if `by` may do so from the present stage
+  // (stages.h). Of several that tell the same thing at once, one does it.
   Moved Advance(
       Pod& pod, Mover by, PodStage to, PodEdit edit = [](state::PodRecord&) {});
   Moved Advance(
@@ -86,47 +87,47 @@ class PodTable {
       Mover by,
       ContainerStage to,
       ContainerEdit edit = [](state::ContainerRecord&) {});
-  // The last of it: no later change brings the row back.
+  // Erases the row. No later change brings it back.
   absl::Status Erase(Pod& pod);
   absl::Status Erase(Container& container);
 
-  // Clients can see it, by itself, under its name, and a container as its pod's.
+  // Shows it to clients: by its id, under its name, and a container as its pod's.
   void Show(const PodPtr& pod);
   void Show(const ContainerPtr& container);
-  // The same for one that has just been made. FailedPrecondition when its pod has been stopped
+  // The same for one that has just been made. FailedPrecondition if its pod has been stopped
   // meanwhile: it is to be undone.
   absl::Status ShowMade(const ContainerPtr& container);
-  // Whether they could until now. The name is free.
+  // Hides it from clients and frees its name. True if they could see it until now.
   bool Hide(const Pod& pod);
   bool Hide(const Container& container);
-  // The id of what was shown last under this key (PodNameKey(), ContainerNameKey()); "": none.
+  // The id of the one that was shown last under this key (PodNameKey(), ContainerNameKey()); "" for
+  // none.
   std::string IdOf(const std::string& name_key) const;
 
-  // A container is being made in the pod: FailedPrecondition unless it is ready. Whoever stops a
-  // pod first makes it not ready and then waits for those that have begun, so none is made behind
-  // its back.
+  // Notes that a container is being made in the pod. FailedPrecondition unless the pod is ready. A
+  // stop of a pod first makes it not ready and then waits for those that have begun, so none is
+  // made behind its back.
   static absl::Status BeginCreation(Pod& pod);
   static void EndCreation(Pod& pod);
-  // Whether there is none left.
+  // Waits until no container is being made in the pod. True if none is.
   static bool AwaitCreations(const Pod& pod, absl::Duration patience);
 
-  // A start begins: until its phase is settled nobody else says what becomes of the container, and
-  // recovery's Advance() is refused. Waits for a row that is being written. FailedPrecondition
-  // unless it is created and nobody removes it; then nothing has changed.
+  // Begins a start. Until its phase is settled, nobody else decides what becomes of the container,
+  // and recovery's Advance() is refused. Waits for a row that is being written. FailedPrecondition,
+  // with nothing changed, unless the container is created and nobody removes it.
   static absl::Status BeginStart(Container& container);
-  // Whether the caller is the one to tell that the container has ended. Several may know of it: the
-  // shim, a look at its records, who has killed it. During a start the end is kept for who starts
-  // it.
+  // True if the caller is to tell that the container has ended. Several may know of it: the shim, a
+  // look at its records, the one that has killed it. During a start the end is kept for the
+  // starter.
   static bool BeginEnd(Container& container, const runtime::ExitRecord& exit);
   static void EndEnd(Container& container);
 
   // A container's OCI spec, in a row of its own.
   absl::Status PutSpec(const Container& container, const std::string& row);
-  // The spec that a container was made with and has been updated to. DataLoss when that cannot be
-  // read.
+  // The spec with which a container was made, with all its updates. DataLoss if it cannot be read.
   absl::StatusOr<runtime::OciSpec> SpecOf(const Container& container) const;
 
-  // What is kept beside the rows, for the case that they are lost.
+  // Copies that are kept beside the rows, in case these are lost.
   absl::Status KeepCopy(const Pod& pod) { return copies_.Write(*pod.Snapshot()); }
   absl::Status KeepCopy(const Container& container, const std::string& spec) {
     return copies_.Write(*container.Snapshot(), spec);
@@ -136,15 +137,15 @@ class PodTable {
     copies_.ForgetContainer(container.pod->id, container.id);
   }
 
-  // For recovery: all rows, with those put back that only a copy tells of.
+  // For recovery: all rows, with those put back of which only a copy tells.
   absl::StatusOr<RecordStore::Records> Load();
-  // The row of a pod that has lost it.
+  // Writes the row of a pod that has lost it.
   absl::Status PutRow(const state::PodRecord& record) { return records_->Put(record); }
   // The pods that have a directory and no row.
   std::vector<std::string> WithoutRow(const RecordStore::Records& records) const {
     return copies_.WithoutRecord(records);
   }
-  // Whether a pod or container, visible or not, has a row.
+  // True if a pod or container, visible or not, has a row.
   absl::StatusOr<bool> HasRow(const std::string& id) const { return records_->Has(id); }
 
  private:
@@ -160,7 +161,7 @@ class PodTable {
   IdStore<Pod> pods_{"pod sandbox"};
   IdStore<Container> containers_{"container"};
   mutable absl::Mutex names_mutex_;
-  // Name key → id of what has it now.
+  // Name key → id of the one that has it now.
   absl::flat_hash_map<std::string, std::string> names_ ABSL_GUARDED_BY(names_mutex_);
 };
 

@@ -11,23 +11,23 @@
 
 namespace crisp::cri {
 
-// Copies of pods' and containers' rows, one small file each in the pod's own directory: written
-// once, when the thing is there, so that a state database that is lost, cut or malformed forgets
-// nothing that lives. What has changed since, the shim and the exit records tell. The rows are the
-// truth where there are any.
+// Copies of pods' and containers' rows, one small file each in the pod's own directory. They are
+// written once, when the thing exists, so that a state database that is lost, cut or malformed
+// forgets nothing that lives. The shim and the exit records tell what has changed since. Existing
+// rows are the truth.
 class RecordCopies {
  public:
-  // `pods_dir`: <state>/pods.
+  // `pods_dir` is <state>/pods.
   explicit RecordCopies(std::string pods_dir) : pods_dir_(std::move(pods_dir)) {}
 
   absl::Status Write(const state::PodRecord& record) const;
   absl::Status Write(const state::ContainerRecord& record, const std::string& spec) const;
-  // It is being removed, and must not come back. Absent is OK.
+  // Removes the copy of one that is being removed, so that it does not come back. Absent is OK.
   void ForgetPod(const std::string& pod_id) const;
   void ForgetContainer(const std::string& pod_id, const std::string& id) const;
 
-  // Adds to `records` what it lacks and there is a copy of; a row that says "being made" of
-  // something with a copy is older than that. Puts the rows back and logs each.
+  // Adds to `records` the rows that it lacks and of which there is a copy. A row that says "being
+  // made" of something with a copy is older than the copy. Writes the rows and logs each.
   void Restore(RecordStore& store, RecordStore::Records* records) const;
   // The pods that have a directory and no record in `records`.
   std::vector<std::string> WithoutRecord(const RecordStore::Records& records) const;
@@ -39,10 +39,10 @@ class RecordCopies {
   const std::string pods_dir_;
 };
 
-// What is shown of a pod that nothing is known of but that its shim lives: not ready, so that it
-// can be looked at, stopped and removed.
+// The record of a pod of which only its living shim is known. It is not ready, so that it can be
+// looked at, stopped and removed.
 state::PodRecord UnknownPod(const std::string& pod_id, std::string cgroup_path);
-// The same of a container that only its shim knows.
+// The record of a container that only its shim knows.
 state::ContainerRecord UnknownContainer(const std::string& pod_id,
                                         const std::string& id,
                                         std::string cgroup_path);

@@ -12,12 +12,12 @@
 
 namespace crisp::cri {
 
-// How long the steps of the operations on one pod or container took: the last 64. Thread-safe. In
-// memory only; a restarted daemon knows none.
+// The times of the steps of the operations on one pod or container: the last 64. Thread-safe. In
+// memory only, so a restarted daemon knows none.
 class StepLog {
  public:
   struct Entry {
-    const char* operation;  // an RPC's name, or that of what follows it in the background
+    const char* operation;  // an RPC's name, or that of the background work after it
     const char* step;
     absl::Time begin;
     absl::Duration took;
@@ -36,7 +36,7 @@ class StepLog {
 class StepTimer {
  public:
   StepTimer(const char* operation, StepLog& log, metrics::Registry* metrics);
-  // What was done since the last call, or since the timer was made, was this step.
+  // Ends a step: it was done since the last call, or since the timer was made.
   void Done(const char* step);
 
  private:

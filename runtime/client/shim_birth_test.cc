@@ -44,7 +44,7 @@ class Tenant {
     char ready = 0;
     EXPECT_EQ(read(ends_[0], &ready, 1), 1);
   }
-  // What it has found, as bits.
+  // The findings, as bits.
   int Found() {
     int found = 0;
     close(ends_[0]);
@@ -110,7 +110,7 @@ std::string LinkOf(int pid, const char* name) {
   return std::string(target, n > 0 ? static_cast<size_t>(n) : 0);
 }
 
-// What a process that is not its program yet holds of the outside.
+// Looks for what a process that is not its program yet holds of the outside.
 void SeekTheOutside(int pid, int* found) {
   char path[64];
   struct stat own, its;

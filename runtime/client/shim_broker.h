@@ -19,29 +19,29 @@
 
 namespace crisp::runtime {
 
-// What the shims read that run from a program with these bytes.
+// The versions that shims of a program with these bytes read.
 ShimVersions VersionsIn(absl::string_view program);
 
-// Starts shims through one broker process that runs from a sealed copy of the binary: the daemon
-// itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its mutex is
-// never held across a system call that can wait: a broker that hangs delays those who ask it, for a
-// few seconds, and is replaced.
+// Starts shims through one broker process that runs from a sealed copy of the binary, because the
+// daemon itself never forks. Owns the copy and the broker, which ends with it. Thread-safe. Its
+// mutex is never held across a system call that can wait. A broker that hangs delays its callers
+// for a few seconds, and is replaced.
 class ShimBroker {
  public:
-  // `patience`: after which a broker that takes no message is given up.
+  // A broker that takes no message for `patience` is given up.
   ShimBroker(std::string storage_root,
              uint64_t log_rate,
              absl::Duration patience = absl::Seconds(5))
       : storage_root_(std::move(storage_root)), log_rate_(log_rate), patience_(patience) {}
   ~ShimBroker();
 
-  // Once, before all else.
+  // Called once, before everything else.
   absl::Status Load(const std::string& binary);
-  // What the shims read that run from that binary, which may have come with another release than
-  // this program: between the two halves of an upgrade, or because the configuration names another.
-  // Once loaded.
+  // The versions that shims of the loaded binary read. It may be of another release than this
+  // program: between the two halves of an upgrade, or because the configuration names another.
   const ShimVersions& versions() const { return versions_; }
-  // The plan as they read it. FailedPrecondition when it asks for what they do not know.
+  // The plan as these shims read it. FailedPrecondition if it asks for something that they do not
+  // know.
   absl::StatusOr<std::string> Encode(const PodPlan& plan) const;
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
   absl::Status StartShim(uint64_t request_id, std::string plan, int control, const Cancel& cancel);
@@ -51,7 +51,7 @@ class ShimBroker {
   // OK while the broker lives. Otherwise Unavailable with why it ended, as far as that can be told.
   absl::Status CheckAlive();
 
-  // The broker that is there now, for tests.
+  // The present broker, for tests.
   pid_t pid();
 
  private:
@@ -62,7 +62,7 @@ class ShimBroker {
   absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);
   absl::StatusOr<std::shared_ptr<const Process>> Spawn() const;
   absl::Status WhyEnded(const Process& process) const;
-  // The one that is there, or a new one instead of `failed`.
+  // The present process, or a new one instead of `failed`.
   absl::StatusOr<std::shared_ptr<const Process>> Other(const std::shared_ptr<const Process>& failed,
                                                        const Cancel& cancel);
 
@@ -75,7 +75,7 @@ class ShimBroker {
   ChildReaper ended_;
   absl::Mutex mutex_;
   std::shared_ptr<const Process> process_ ABSL_GUARDED_BY(mutex_);
-  bool spawning_ ABSL_GUARDED_BY(mutex_) = false;  // by one for all
+  bool spawning_ ABSL_GUARDED_BY(mutex_) = false;  // by one thread for all
 };
 
 }  // namespace crisp::runtime

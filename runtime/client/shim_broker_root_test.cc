@@ -20,7 +20,8 @@ TEST(ShimBrokerTest, OneThatHangsIsReplacedAndNobodyWaitsForAnother) {
   ASSERT_OK(broker.Load(CRISP_SHIM_BINARY));
   const pid_t first = broker.pid();
   ASSERT_EQ(kill(first, SIGSTOP), 0);
-  // What its socket holds is taken for sent; whoever comes then waits no longer than the patience.
+  // Messages that its socket holds are taken for sent. Later callers wait no longer than the
+  // patience.
   std::atomic<int> failed = 0;
   std::vector<std::thread> threads;
   const absl::Time begin = absl::Now();

@@ -73,27 +73,27 @@ class Shim {
   virtual ~Shim() = default;
 
   virtual pid_t pid() const = 0;
-  // Whether its process lives, by its pidfd. A connection that has ended proves nothing.
+  // True if its process lives, by its pidfd. A connection that has ended proves nothing.
   virtual bool alive() const = 0;
-  // Whether calls can reach it.
+  // True if calls can reach it.
   virtual bool connected() const = 0;
   virtual ShimVersions versions() const { return {}; }
-  // The pod's namespaces and a NETLINK_ROUTE socket inside; -1 where the pod uses the host's.
+  // The pod's network namespace and a NETLINK_ROUTE socket inside; -1 if the pod uses the host's.
   virtual int netns_fd() const = 0;
   virtual int rtnl_fd() const = 0;
-  // The pod's user namespace; -1 when it has none.
+  // The pod's user namespace; -1 if it has none.
   virtual int userns_fd() const = 0;
-  // Once, after StartPod(): the directory in which the pod's files for /etc are to be made
-  // ("hostname" there is the mount source "pod:hostname"), a small file system of the pod's own.
-  // Invalid later, and of shims that have none.
+  // The directory in which the pod's files for /etc are to be made, on a small file system of the
+  // pod's own ("hostname" there is the mount source "pod:hostname"). Call it once, after
+  // StartPod(). Invalid later, and for shims that have none.
   virtual UniqueFd TakeFiles() = 0;
-  // The key of what PrepareSpares() has made in the pod's network namespace; empty: nothing.
+  // The key of the network that PrepareSpares() has made in the pod's namespace; empty for none.
   virtual const std::string& prepared_network() const = 0;
 
-  // Builds the container's root and mounts detached, opens its log. Undone on failure. `root`: an
-  // overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1: none.
-  // `meanwhile`, if any, runs while the shim does that, and makes what only the container's process
-  // needs, its cgroups; its failure is the call's.
+  // Builds the container's root and mounts detached, and opens its log. Undone on failure. `root`
+  // is an overlay as the plan describes it, already mounted (see detached_overlay.h), borrowed; -1
+  // for none. `meanwhile`, if any, runs while the shim does that. It makes what only the
+  // container's process needs, its cgroups, and its failure is the call's.
   virtual absl::Status CreateContainer(const ContainerPlan& plan,
                                        int root,
                                        const Cancel& cancel,
@@ -108,12 +108,12 @@ class Shim {
   // To init only. OK when it has exited already.
   virtual absl::Status Signal(absl::string_view container_id, int signal) = 0;
   // Forgets a created or exited container: closes its log, mounts and stdio. FailedPrecondition
-  // while it runs. Unknown: OK.
+  // while it runs. An unknown one is OK.
   virtual absl::Status RemoveContainer(absl::string_view container_id) = 0;
-  // Returns once the new file is in use. FailedPrecondition unless running.
+  // Reopens the log. Returns once the new file is in use. FailedPrecondition unless running.
   virtual absl::Status ReopenLog(absl::string_view container_id) = 0;
 
-  // Starts a process in a running container. on_exit of the pool's observer tells its end.
+  // Starts a process in a running container. The pool's observer is told of its end.
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
                                               const Cancel& cancel) = 0;
@@ -124,10 +124,10 @@ class Shim {
   // session and all descendants die; without ExecPlan::cgroup_dirs its process group. OK when it
   // has ended already or is unknown: what it has left behind by then is the container's.
   virtual absl::Status KillExec(absl::string_view exec_id) = 0;
-  // Copies of the output from now on, and the container's stdin. Ends when the fds are closed by
-  // the other side or the container exits.
+  // Gives copies of the output from now on, and the container's stdin. Ends when the other side
+  // closes the fds or the container exits.
   virtual absl::Status Attach(absl::string_view container_id, const Stdio& stdio) = 0;
-  // `exec_id` empty: the container's own terminal.
+  // An empty `exec_id` stands for the container's own terminal.
   virtual absl::Status ResizeTerminal(absl::string_view container_id,
                                       absl::string_view exec_id,
                                       uint16_t rows,
@@ -138,17 +138,17 @@ class Shim {
   // Has the shim keep copies of these open until it ends, unused. Borrowed during the call.
   virtual absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) = 0;
 
-  // Ends the shim; with it go the pod's namespaces. Every container must have exited
-  // (FailedPrecondition). Returns when the process is gone; one that does not answer within ten
+  // Ends the shim, and with it the pod's namespaces. Every container must have exited
+  // (FailedPrecondition). Returns when the process is gone. One that does not answer within ten
   // seconds is killed. Idempotent.
   virtual absl::Status Shutdown() = 0;
-  // Ends the shim without asking it, and with it whatever it has started. OK when it is gone, which
-  // is waited for; DeadlineExceeded when that takes too long (a process in uninterruptible sleep).
+  // Ends the shim without asking it, and with it everything that it has started. Waits until it is
+  // gone. DeadlineExceeded if that takes too long (a process in uninterruptible sleep).
   virtual absl::Status Kill() = 0;
 };
 
-// What happens in shims, told from one thread of the pool; handlers must be quick and may call
-// nothing of the same pool that blocks.
+// Hears the news of shims, from one thread of the pool. Handlers must be quick and may call nothing
+// of the same pool that blocks.
 class ShimObserver {
  public:
   virtual ~ShimObserver() = default;
@@ -158,24 +158,26 @@ class ShimObserver {
   virtual void OnExecExit(absl::string_view pod_id,
                           absl::string_view exec_id,
                           const ExitRecord& record) = 0;
-  // The shim process is gone without Shutdown(); its containers have been killed by the kernel
-  // (PDEATHSIG) or are being so.
+  // The shim process is gone without Shutdown(). The kernel has killed its containers (PDEATHSIG),
+  // or is about to.
   virtual void OnShimDeath(absl::string_view pod_id) = 0;
-  // The connection has ended, the process lives. Calls say Unavailable until AdoptPod() has
-  // connected again; the execs that went over the connection are killed by the shim.
+  // The connection has ended; the process lives. Calls say Unavailable until AdoptPod() has
+  // connected again. The shim kills the execs that went over the connection.
   virtual void OnShimLost(absl::string_view pod_id) { (void)pod_id; }
 };
 
 struct ShimPoolOptions {
-  std::string shim_binary;   // copied once into a sealed memfd that all shims run from
+  std::string shim_binary;   // copied once into a sealed memfd, from which all shims run
   std::string storage_root;  // bind-visible in the shim's minimal mount namespace
-  // How many shims wait with a pod's namespaces made, for pods that need no others: making them
-  // takes the kernel longer than all else that RunPodSandbox waits for. They end with the pool.
+  // The number of shims that wait with a pod's namespaces made, for pods that need no others.
+  // Making them takes the kernel longer than everything else for which RunPodSandbox waits. They
+  // end with the pool.
   int spares = 0;
-  // Bytes per second that the containers of one pod may log together; the faster wait. 0: no bound.
+  // Bytes per second that the containers of one pod may log together; faster ones wait. 0 for no
+  // bound.
   uint64_t log_rate = 0;
-  // What most pods ask for: its sysctls are set and its /dev/shm is mounted in the spares. Pods
-  // that leave out one of those sysctls get no spare; those that want another value do.
+  // The plan of most pods. Its sysctls are set and its /dev/shm is mounted in the spares. Pods that
+  // leave out one of those sysctls get no spare; those that want another value do.
   PodPlan usual = {};
 };
 
@@ -191,28 +193,28 @@ class ShimPool {
                                                           ShimObserver* observer);
   virtual ~ShimPool() = default;
 
-  // Starts a pod's shim with its namespaces, or gives the pod a spare: one with a prepared network
-  // only if `prepared` says that it will do. Undone on failure. `meanwhile`, if any, runs while the
-  // shim sets itself up (the kernel takes its time for a network namespace); its failure is the
-  // call's.
+  // Starts a pod's shim with its namespaces, or gives the pod a spare. It gives one with a prepared
+  // network only if `prepared` allows it. Undone on failure. `meanwhile`, if any, runs while the
+  // shim sets itself up, because the kernel takes its time for a network namespace; its failure is
+  // the call's.
   virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
       const Cancel& cancel,
       const std::function<absl::Status()>& meanwhile = nullptr,
       bool prepared = false) = 0;
-  // Replaces the spares that were taken, without waiting for the new ones. Not part of StartPod():
-  // the kernel makes network namespaces and links one at a time, and the pod's own links come
-  // first.
+  // Replaces the spares that were taken, without waiting for the new ones. It is no part of
+  // StartPod(), because the kernel makes network namespaces and links one at a time, and the pod's
+  // own links come first.
   virtual void AddSpares() = 0;
-  // Calls `prepare` for each spare that it has not succeeded for, with a key of the spare's own;
-  // those that are just starting are waited for, a tenth of a second in all (DeadlineExceeded: not
-  // all are ready). The first failure ends it. No pod gets a spare that is being prepared. A spare
-  // that ends, or is never taken, takes its namespace along.
+  // Calls `prepare` for each spare for which it has not succeeded yet, with a key of the spare's
+  // own. It waits for those that are just starting, a tenth of a second in all (DeadlineExceeded:
+  // not all are ready). The first failure ends it. No pod gets a spare that is being prepared. A
+  // spare that ends, or is never taken, takes its namespace along.
   virtual absl::Status PrepareSpares(const PrepareNetwork& prepare) = 0;
   // Connects (again) to a shim that an earlier daemon started, or whose connection has ended.
-  // NotFound when it is proven not to be alive: its exit records (ReadExitRecord) then tell what
-  // became of the containers. FailedPrecondition when it lives but nobody can reach it: its socket
-  // is gone.
+  // NotFound if it is proven not to be alive: its exit records (ReadExitRecord) then tell what
+  // became of the containers. FailedPrecondition if it lives but nobody can reach it, because its
+  // socket is gone.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
                                                          const Cancel& cancel) = 0;

@@ -52,7 +52,7 @@ bool Readable(int fd, absl::Duration wait) {
   return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0;
 }
 
-// What to do about a shim that lacks something.
+// Adds advice about a shim that lacks something.
 absl::Status Older(const absl::Status& lacks, const std::string& pod_id) {
   return Annotate(lacks, absl::StrCat("the shim of pod ", pod_id,
                                       " is of an earlier release, and will be until the "
@@ -110,7 +110,7 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
     (void)RemoveContainer(plan.container_id);
     return beside;
   }
-  // Where it does not arrive, the start does the work.
+  // If it does not arrive, the start does the work.
   const WireMessage assemble{.type = MessageType::kAssemble,
                              .payload = PayloadWriter().String(plan.container_id).Take()};
   (void)SendMessage(socket_.get(), assemble, {}, cancel);

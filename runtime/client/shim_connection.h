@@ -22,18 +22,18 @@ struct ShimAnswer {
   std::vector<UniqueFd> fds;
 };
 
-// A request whose answer is awaited. Outlives the caller that gave up.
+// A request whose answer is awaited. It outlives a caller that gave up.
 struct PendingRequest {
-  bool done = false;  // guarded by the connection's mutex, as is all else
+  bool done = false;  // guarded by the connection's mutex, like all members
   ShimAnswer answer;
   bool starts_process = false;  // the answer's first descriptor is a pidfd
   bool abandoned = false;       // nobody waits any more
 };
 
-// FailedPrecondition when shims of these versions do not know the request.
+// FailedPrecondition if shims of these versions do not know the request.
 absl::Status KnowsRequest(const ShimVersions& versions, MessageType type);
 
-// The Shim of the pool: requests go out from their callers' threads, answers and exits come in on
+// The Shim of the pool. Requests go out from their callers' threads; answers and exits come in on
 // the pool's poll thread. Owns the socket and the pod's namespace descriptors.
 class ShimConnection final : public Shim {
  public:
@@ -78,20 +78,21 @@ class ShimConnection final : public Shim {
   absl::Status Shutdown() override;
   absl::Status Kill() override;
 
-  // The first exchange. Awaits the answer to a request that went to the broker, or asks now.
+  // The first exchange. GreetStarted() awaits the answer to a request that went to the broker;
+  // Greet() asks now.
   absl::Status GreetStarted(uint64_t request_id,
                             const std::shared_ptr<PendingRequest>& pending,
                             const Cancel& cancel);
   absl::Status GreetAdopted(const Cancel& cancel);
   std::shared_ptr<PendingRequest> Expect(uint64_t* request_id);
 
-  // From the poll thread. False when the connection has ended.
+  // Called from the poll thread. False if the connection has ended.
   bool Receive(ShimObserver* observer);
   void FailAll();
   int socket() const { return socket_.get(); }
   int pidfd() const { return pidfd_.get(); }
   const std::string& pod_id() const { return pod_id_; }
-  // Whether its death is news.
+  // True if its death is news.
   bool watched() const { return greeted_ && !shutting_down_; }
 
  private:
@@ -122,7 +123,7 @@ class ShimConnection final : public Shim {
   pid_t pid_ = 0;
   ShimVersions versions_;  // as pid_
   std::atomic<bool> greeted_{false}, shutting_down_{false};
-  // A call has gone unanswered for its whole time, and nothing has come since.
+  // True if a call has gone unanswered for its whole time, and nothing has come since.
   std::atomic<bool> silent_{false};
   mutable absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

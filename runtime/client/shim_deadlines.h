@@ -13,11 +13,11 @@ namespace crisp::runtime {
 constexpr absl::Duration kControlTime = absl::Seconds(5);
 // For an exec to reach its program.
 constexpr absl::Duration kExecStartTime = absl::Seconds(30);
-// For it to end when it is asked to; then it is killed.
+// For it to end when it is asked to. Then it is killed.
 constexpr absl::Duration kShutdownTime = absl::Seconds(10);
-// Both, once a call has gone unanswered and nothing has been heard since.
+// In place of these, once a call has gone unanswered and nothing has been heard since.
 constexpr absl::Duration kSilentTime = absl::Milliseconds(500);
-// For a process to be gone that has its SIGKILL.
+// For a process to be gone after its SIGKILL.
 constexpr absl::Duration kKillTime = absl::Seconds(10);
 
 }  // namespace crisp::runtime

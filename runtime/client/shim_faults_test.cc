@@ -1,5 +1,5 @@
-// What becomes of a shim when the kernel has no memory, no descriptor, no room for one of its
-// calls: of every single one that it makes for a container and for execs in it.
+// The fate of a shim when the kernel has no memory, no descriptor or no room for one of its calls:
+// for every single call that it makes for a container and for execs in it.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -51,7 +51,7 @@ const Kind kKinds[] = {
 
 class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kind> {
  protected:
-  // What the shim has said of one container's life.
+  // The shim's words about one container's life.
   struct Said {
     absl::Status created, started;
     std::vector<absl::Status> all;
@@ -157,7 +157,7 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
         .size();
   }
 
-  // What is there is what was said, and it can be ended.
+  // Expects that what exists is what was said, and that it can be ended.
   void EndTruthfully(const ContainerPlan& plan, const Said& said) {
     using State = ContainerReport::State;
     for (const absl::Status& status : said.all) {
@@ -185,7 +185,7 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     EXPECT_OK(shim_->RemoveContainer(plan.container_id));
   }
 
-  // Whether the fault came at all.
+  // True if the fault came.
   bool Round(int nth) {
     const Kind& kind = GetParam();
     ContainerPlan plan = MakeContainer("echo hello; exec sleep 1000");

@@ -13,7 +13,7 @@
 
 namespace crisp::runtime {
 
-// Shims as the kernel knows them, for when neither a socket nor a record leads to one.
+// Shims as the kernel knows them, in case neither a socket nor a record leads to one.
 
 struct FoundShim {
   std::string pod_id;
@@ -26,13 +26,15 @@ struct FoundShim {
   bool HasEnded() const;
 };
 
-// The shims that hold a directory <pods_dir>/<pod id> open, there or removed. Looks at every
-// process of the machine: not for a path that is to be quick. `pod_id` empty: of all pods.
+// The shims that hold a directory <pods_dir>/<pod id> open, existing or removed. Looks at every
+// process of the machine, so it is not for a path that is to be quick. An empty `pod_id` stands for
+// all pods.
 absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
                                                  const std::string& pod_id);
 
-// SIGKILLs those, and children of theirs that have not reached their program, and waits until they
-// are gone: DeadlineExceeded naming the first that is not. Their containers die with them.
+// Sends SIGKILL to those, and to children of theirs that have not reached their program, and waits
+// until they are gone. DeadlineExceeded, naming the first that is not. Their containers die with
+// them.
 absl::Status KillShims(const std::string& pods_dir,
                        const std::string& pod_id,
                        const Cancel& cancel);

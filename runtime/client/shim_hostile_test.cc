@@ -18,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What came of it, as bits.
+// The result, as bits.
 enum : int {
   kEntered = 1,
   kRemounted = 2,

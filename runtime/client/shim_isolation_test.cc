@@ -308,7 +308,7 @@ std::pair<UniqueFd, std::string> HoldMount(const std::string& directory) {
   return {std::move(mount), std::move(path)};
 }
 
-// Linux 6.13. Where not, the daemon mounts no layers (storage/erofs/erofs_mount).
+// Since Linux 6.13. On others the daemon mounts no layers (storage/erofs/erofs_mount).
 bool KernelTakesLayersByDescriptor(const std::string& directory) {
   const UniqueFd fs(fsopen("overlay", FSOPEN_CLOEXEC));
   const UniqueFd layer(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));

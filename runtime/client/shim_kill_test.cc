@@ -45,7 +45,7 @@ class CgroupShimTest : public ShimTest {
     look.cgroup_v2 = plan.cgroup_v2;
     return RunExec(look);
   }
-  // Whether so many of these run now.
+  // The number of processes with these command lines.
   int CountOf(const ContainerPlan& plan, const std::vector<std::string>& commands) {
     const std::string lines = CommandLines(plan);
     int count = 0;
@@ -53,7 +53,7 @@ class CgroupShimTest : public ShimTest {
       count += absl::StrContains(lines, absl::StrCat("\n", command, " \n"));
     return count;
   }
-  // How many processes the next containers may have. Whether they can be counted.
+  // Limits the processes of the next containers. True if they can be counted.
   bool LimitProcesses(int most) {
     const std::string v1 = absl::StrCat("/sys/fs/cgroup/pids/crisp-shim-test-", getpid());
     pids_ = mkdir(v1.c_str(), 0755) == 0 ? v1 : cgroup_;

@@ -48,11 +48,11 @@ absl::Status SendMessage(int socket,
                          const std::vector<int>& fds,
                          const Cancel& cancel);
 
-// Receives one message without waiting. NotFound: nothing there. Unavailable: the other side has
-// gone. InvalidArgument: malformed (descriptors that came with it are closed).
+// Receives one message without waiting. NotFound if there is none, Unavailable if the other side
+// has gone, InvalidArgument if it is malformed (its descriptors are closed).
 absl::StatusOr<WireMessage> ReceiveMessage(int socket);
 
-// What a kReply says, with the rest of the payload left in *rest.
+// The contents of a kReply, with the rest of the payload in *rest.
 struct ReplyStatus {
   absl::Status status;
   absl::string_view rest;
@@ -65,7 +65,7 @@ struct HelloReply {
   uint32_t fds = 0;
   ShimVersions versions;
 };
-// With or without versions.
+// Parses a greeting, with or without versions.
 absl::StatusOr<HelloReply> ParseHello(absl::string_view rest);
 struct StartReply {
   pid_t pid = 0;

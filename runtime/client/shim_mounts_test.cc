@@ -9,7 +9,7 @@
 #include "base/testing/status_matchers.h"
 #include "runtime/client/testing/shim_test_pod.h"
 
-// What a container finds where something was mounted.
+// The things that a container finds where something was mounted.
 
 namespace crisp::runtime {
 namespace {

@@ -245,7 +245,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_i
   if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
     const int error = errno;
     if (error == ENOENT) return NoSocket(state_dir);
-    // Whoever bound a socket and lives listens on it.
+    // A shim that bound a socket and lives listens on it.
     if (error == ECONNREFUSED) {
       return absl::NotFoundError(absl::StrCat("no shim is alive in ", state_dir));
     }
@@ -327,7 +327,7 @@ void PoolImpl::HandleEnd(uint64_t key, const std::shared_ptr<ShimConnection>& sh
     absl::MutexLock lock(&mutex_);
     shims_.erase(key);
   }
-  // Who connects again learns of its death.
+  // The next connection attempt learns of its death.
   if (watched) observer_->OnShimLost(shim->pod_id());
 }
 

@@ -190,7 +190,7 @@ TEST_F(ShimVersionsTest, ThisReleasesShimsDoWhatCameLater) {
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
                        shim_->StartContainer(plan.container_id, Cancel()));
   EXPECT_EQ(IoPriorityOf(started.pid), kIdle | 4);
-  // Where only the program differs, the pod keeps what it has.
+  // If only the program differs, the pod keeps what it has.
   ReplaceDaemon(CRISP_OLD_SHIM, pod);
   ASSERT_EQ(shim_->versions(), kThese);
   UseEveryVerb(plan);
@@ -224,8 +224,8 @@ TEST_F(ShimVersionsTest, AProgramOfTheFirstReleaseIsHandedPlansThatItReads) {
   }
 }
 
-// What a daemon of the first release says, byte for byte, and what it takes: it refuses an answer
-// with anything more in it.
+// A daemon of the first release: what it says, byte for byte, and what it takes. It refuses an
+// answer with anything more in it.
 class FirstDaemon {
  public:
   explicit FirstDaemon(UniqueFd socket) : socket_(std::move(socket)) {}
@@ -256,7 +256,7 @@ class FirstDaemon {
     return sendmsg(socket_.get(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
   }
 
-  // What follows the status in the next answer; an error's text where it is one.
+  // The part after the status of the next answer, or an error's text.
   absl::StatusOr<std::string> Answer() {
     while (true) {
       pollfd ready = {.fd = socket_.get(), .events = POLLIN, .revents = 0};
@@ -354,8 +354,7 @@ TEST_F(ShimVersionsTest, ADaemonOfTheFirstReleaseIsServedByThisShim) {
 }
 
 // Its crispd starts this release's crisp-shim: the other half of an upgrade. `arguments` are what
-// it says behind
-// --broker.
+// it says behind --broker.
 void StartsPods(const std::string& storage,
                 const PodPlan& pod,
                 bool spare,

@@ -1,4 +1,4 @@
-// What happens between CreateContainer and StartContainer to the child that has assembled the root.
+// The child that has assembled the root, between CreateContainer and StartContainer.
 
 #include <signal.h>
 #include <unistd.h>

@@ -24,10 +24,11 @@ class SpareShims {
       : broker_(broker), wanted_(static_cast<size_t>(wanted)), usual_(usual) {}
 
   struct Taken {
-    UniqueFd socket;           // its control socket; invalid: there is none
-    std::string prepared_key;  // empty: nothing is prepared
+    UniqueFd socket;           // its control socket; invalid if there is none
+    std::string prepared_key;  // empty if nothing is prepared
   };
-  // The oldest one with a prepared network, if that is allowed, or else without. It may have died.
+  // Takes the oldest one with a prepared network, if that is allowed, or else one without. It may
+  // have died.
   Taken Take(bool prepared);
   // As in ShimPool.
   void Add();
@@ -42,11 +43,12 @@ class SpareShims {
     UniqueFd netns,
         rtnl;  // from kReady to kPrepared: a spare that ends must take its namespace along
   };
-  // Whether one is wanted, which is then counted among the ordered ones.
+  // True if one is wanted. It is then counted among the ordered ones.
   bool Order();
-  // One that is ready, as being prepared; null: there is none. Tells whether one is still starting.
+  // A spare that is ready, marked as being prepared; null if there is none. `starting` tells if one
+  // is still starting.
   std::shared_ptr<Spare> NextReady(bool* starting);
-  // False: it has died.
+  // False if it has died.
   static bool ReceiveReady(Spare& spare);
 
   ShimBroker* const broker_;
@@ -54,7 +56,7 @@ class SpareShims {
   const PodPlan usual_;
   absl::Mutex mutex_;
   size_t ordered_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Oldest first. One that is being prepared is its preparer's but for its state.
+  // The oldest stands first. One that is being prepared belongs to its preparer, except its state.
   std::vector<std::shared_ptr<Spare>> spares_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -120,7 +120,7 @@ void Birth::Ready(uint32_t) {
   Fd descriptor(passed);
   if (receive_error == EAGAIN || IsShortage(receive_error)) return;  // it is still there
   if (receive_error == ECONNRESET) {
-    // The child ended without having read that it may go on. What it said is still there.
+    // The child ended without having read that it may go on. Its message can still be read.
     dead = true;
   } else if (n != sizeof(report)) {
     Settle(this);

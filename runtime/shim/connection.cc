@@ -28,7 +28,7 @@ bool g_report_asked =
     false;  // and put off until what a former daemon has begun to start is settled
 uint64_t g_report_request = 0;
 
-// What the daemon asked for must reach it; one that does not read for a second is as good as gone.
+// Answers must reach the daemon. One that does not read for a second is as good as gone.
 void SendReply(Writer* writer) {
   if (g_connection.fd() < 0) return;
   int error = writer->Send(g_connection.fd(), MSG_DONTWAIT);
@@ -160,7 +160,7 @@ void ReplyHello(const MessageHeader& request) {
 }
 
 void ReplyReport(uint64_t request_id) {
-  // Whoever has not begun a start hears nothing of how it ends.
+  // A daemon that has not begun a start does not hear how it ends.
   if (AnyOrphanStart()) {
     g_report_asked = true;
     g_report_request = request_id;

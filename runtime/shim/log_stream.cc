@@ -50,7 +50,7 @@ bool WithinRate() {
     g_allowance = g_allowance + more < most ? g_allowance + more : most;
     g_refilled_at = now;
   }
-  // Who had to wait goes on for a while then.
+  // A container that had to wait then goes on for a while.
   g_throttled = g_allowance < (g_throttled ? g_rate / 20 : LogRing::kMostPayload);
   return !g_throttled;
 }

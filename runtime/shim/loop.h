@@ -14,13 +14,13 @@ class Watch {
   Watch& operator=(const Watch&) = delete;
   virtual ~Watch() { Close(); }
 
-  // Takes the descriptor; not waited for until Want().
+  // Takes the descriptor. The loop does not wait for it until Want().
   void Adopt(int fd);
-  // EPOLLIN | EPOLLOUT, or 0 for none. False and errno when the kernel has no room for it, or when
-  // the descriptor cannot be polled (EPERM, a regular file), which is then always ready.
+  // Waits for EPOLLIN | EPOLLOUT, or 0 for none. False, with errno, if the kernel has no room for
+  // it, or if the descriptor cannot be polled (EPERM, a regular file), which is then always ready.
   [[nodiscard]] bool Want(uint32_t events);
   void Close();
-  // Gives the descriptor up, open, to whoever else owns it.
+  // Gives the descriptor up, open, to its other owner.
   void Release();
   int fd() const { return fd_; }
   uint32_t wanted() const { return wanted_; }
@@ -32,7 +32,8 @@ class Watch {
   uint32_t wanted_ = 0;
 };
 
-// Makes the epoll set. Waits for one event at most timeout_ms (-1: for ever) and handles it.
+// StartLoop() makes the epoll set. RunLoop() waits for one event at most timeout_ms (-1 for ever)
+// and handles it.
 bool StartLoop();
 void RunOnce(int timeout_ms);
 

@@ -24,8 +24,8 @@ struct Message {
 enum class Received { kMessage, kNothing, kMalformed, kClosed };
 Received Receive(int socket, int flags, Message* message);
 
-// The plan of a message, from its payload or its sealed memfd; malloc'ed. nullptr with g_error.
-// Descriptors that are not the memfd move to the front.
+// The plan of a message, from its payload or its sealed memfd, malloc'ed. nullptr with g_error.
+// Descriptors other than the memfd move to the front.
 char* TakePlan(Message* message, size_t* size);
 
 // A message being written.

@@ -214,7 +214,7 @@ bool WatchChildren() {
 // Of two times to wait, of which -1 is for ever.
 int Sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
-// What makes a process or looks at the shim's own mounts.
+// True for a request that makes a process or looks at the shim's own mounts.
 bool IsWhereItNeeds(MessageType type) {
   const bool needs = type == MessageType::kCreate || type == MessageType::kAssemble ||
                      type == MessageType::kStart || type == MessageType::kExec;

@@ -16,8 +16,8 @@ namespace crisp::shim {
 
 using namespace crisp::runtime;  // the views and the wire
 
-// The shim is one thread without exceptions: what failed last is kept in one place, by the line
-// that saw it fail, and travels to the daemon from there.
+// The shim is one thread without exceptions. The last failure is kept in one place, by the line
+// that saw it, and travels to the daemon from there.
 enum Code : uint32_t {  // the canonical status codes
   kOk = 0,
   kInvalidArgument = 3,
@@ -42,7 +42,7 @@ bool FailWith(int error_number, const char* step, const char* object = "");
 // Records an error that no system call made.
 bool Refuse(Code code, const char* step, const char* object = "");
 
-// ParsePlan() that says in g_error why not.
+// ParsePlan() with the reason of a failure in g_error.
 template <class View>
 bool ReadPlan(const char* bytes, size_t size, PlanKind kind, View* view) {
   if (ParsePlan(bytes, size, kind, view)) return true;
@@ -102,10 +102,11 @@ int SysCloseRange(unsigned first, unsigned last, unsigned flags);
 
 constexpr uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
-// Opens inside `root` as a process chrooted there would, never following magic links. -1 and errno.
+// Opens inside `root` as a process chrooted there would, never following magic links. -1 with
+// errno.
 int OpenInRoot(int root, const char* path, int flags, mode_t mode = 0);
 
-// A NUL-terminated string built in place; what does not fit sets `overflow`.
+// A NUL-terminated string built in place. Text that does not fit sets `overflow`.
 template <size_t kSize>
 struct Text {
   char data[kSize] = "";
@@ -143,23 +144,23 @@ bool WriteFileAt(int dirfd, const char* path, const char* data);
 
 // Nanoseconds since the epoch.
 uint64_t Now();
-// For deadlines, which no change of the clock may move.
+// For deadlines, because no change of the clock may move them.
 uint64_t Monotonic();
 
-// Where memory is gone one request fails and the shim goes on: everything that takes some can say
-// so, and there is no other `new`. What must not fail (exits, logs) takes none.
+// If memory is gone, one request fails and the shim goes on. Everything that takes some can say so,
+// and there is no other `new`. Work that must not fail (exits, logs) takes none.
 
-// malloc'ed, and a copy that is (with a NUL behind it). nullptr and g_error.
+// malloc'ed memory, and a malloc'ed copy (with a NUL behind it). nullptr with g_error.
 void* Allocate(size_t size);  // zeroed
 char* Duplicate(const char* data, size_t size);
 
-// `new` of what is derived from it says nullptr and g_error.
+// `new` of a derived class returns nullptr with g_error.
 struct Fallible {
   static void* operator new(size_t size) noexcept;
   static void operator delete(void* memory);
 };
 
-// Deletes what it holds unless that is released.
+// Deletes the object that it holds unless that is released.
 template <class T>
 class Owner {
  public:
@@ -179,7 +180,7 @@ class Owner {
   T* object_;
 };
 
-// Whether the kernel had no memory for a call that may be made again.
+// True if the kernel had no memory for a call that may be made again.
 inline bool IsShortage(int error) { return error == ENOMEM || error == ENOBUFS; }
 
 }  // namespace crisp::shim

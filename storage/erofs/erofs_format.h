@@ -9,8 +9,7 @@ namespace crisp::storage {
 
 // The part of EROFS' on-disk format that crisp writes, little-endian: extended inodes with their
 // extended attributes behind them, contents in one piece ("flat") or, for short symlinks, behind
-// the inode
-// ("inline"). None of the format's optional features. The kernel's
+// the inode ("inline"). None of the format's optional features. The kernel's
 // Documentation/filesystems/erofs.rst describes it.
 
 constexpr uint32_t kErofsMagic = 0xE0F5E1E2;
@@ -50,7 +49,7 @@ static_assert(sizeof(ErofsSuper) == 128);
 
 struct ErofsInode {
   uint16_t format;
-  uint16_t xattr_count;  // 0: none; else 1 + the attributes' bytes / 4
+  uint16_t xattr_count;  // 0 for none; else 1 + the attributes' bytes / 4
   uint16_t mode;
   uint16_t reserved;
   uint64_t size;
@@ -80,12 +79,12 @@ constexpr uint64_t kErofsPageAligned = 64 << 10;
 
 constexpr uint64_t ErofsAlignUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 
-// Where the contents of so many bytes go, when all before `end` is taken.
+// The place for contents of `size` bytes, if everything before `end` is taken.
 constexpr uint64_t ErofsPlace(uint64_t end, uint64_t size, uint64_t block) {
   return ErofsAlignUp(end, size >= kErofsPageAligned && block < kErofsPage ? kErofsPage : block);
 }
 
-// What an inode says of the bytes of its attributes, header included.
+// The bytes of an inode's attributes, header included, by its xattr_count.
 constexpr size_t ErofsXattrBytes(uint16_t xattr_count) {
   return xattr_count == 0 ? 0 : kErofsXattrHeader + size_t{4} * (xattr_count - 1u);
 }

@@ -65,7 +65,7 @@ uint32_t ErofsTree::Find(uint32_t directory, absl::string_view name) const {
 
 absl::StatusOr<uint32_t> ErofsTree::Resolve(absl::string_view path, bool follow_last) const {
   if (path.size() >= PATH_MAX) return absl::InvalidArgumentError("path too long");
-  // What is left of the path and of the symlinks met on it, the innermost last.
+  // The rest of the path and of the symlinks met on it, the innermost last.
   std::vector<absl::string_view> rest = {path};
   uint32_t at = kRoot;
   int symlinks = 0;

@@ -18,9 +18,9 @@
 
 namespace crisp::storage {
 
-// A tree of inodes in memory, with names as a file system has them: what an EROFS image is written
-// from. Inodes are numbers; a number is free again, and given anew, when its last name is gone. Not
-// thread-safe.
+// A tree of inodes in memory, with names as a file system has them, from which an EROFS image is
+// written. Inodes are numbers. A number is free again, and given anew, when its last name is gone.
+// Not thread-safe.
 class ErofsTree {
  public:
   static constexpr uint32_t kRoot = 0;
@@ -32,9 +32,9 @@ class ErofsTree {
     uint32_t uid = 0;
     uint32_t gid = 0;
     uint32_t start = 0;   // block of the contents, or a device's number
-    uint32_t names = 0;   // of a directory: 1
+    uint32_t names = 0;   // 1 for a directory
     uint32_t detail = 0;  // of a directory or a symlink: in the table of those
-    uint32_t xattrs = 0;  // a set's number; 0: none
+    uint32_t xattrs = 0;  // a set's number; 0 for none
     uint16_t mode = 0;    // with the type
     bool implicit = false;
     bool opaque = false;
@@ -46,7 +46,8 @@ class ErofsTree {
     std::string name;         // in the parent
   };
 
-  // A root, 0755 and the time now. `max_memory`: roughly in bytes; beyond it ResourceExhausted.
+  // A tree with a root, 0755 and the present time. Beyond roughly `max_memory` bytes it is
+  // ResourceExhausted.
   explicit ErofsTree(uint64_t max_memory);
 
   Node& node(uint32_t id) { return nodes_[id]; }
@@ -58,7 +59,7 @@ class ErofsTree {
   const std::string& encoded_xattrs(uint32_t set) const { return xattrs_[set].bytes; }
 
   size_t size() const { return nodes_.size(); }  // all numbers are below
-  // What has the name in the directory; kNone: nothing.
+  // The inode with the name in the directory; kNone if there is none.
   uint32_t Find(uint32_t directory, absl::string_view name) const;
   // As openat2(2) below the root with RESOLVE_IN_ROOT: NotFound; FailedPrecondition where something
   // on the way is no directory or symlinks form a loop; InvalidArgument for what is too long.
@@ -72,18 +73,19 @@ class ErofsTree {
                                 const std::string& name,
                                 mode_t mode,
                                 const std::string& target = "");
-  // One more name for what is no directory.
+  // Adds one more name for an inode that is not a directory.
   absl::Status Link(uint32_t directory, const std::string& name, uint32_t id);
   struct Removed {
     uint64_t inodes = 0;
     uint64_t bytes = 0;  // sizes of regular files
   };
-  // Takes the name away, and what has no other; of a directory all that is in it.
+  // Removes the name, and the inode if it has no other. With a directory everything in it is
+  // removed.
   Removed Remove(uint32_t directory, const std::string& name);
 
-  // The number of such a set, the same for equal ones.
+  // The number of a set of attributes. It is the same for equal sets.
   absl::StatusOr<uint32_t> InternXattrs(const XattrMap& xattrs);
-  // What is kept beside the tree counts as well.
+  // Counts memory that is kept beside the tree.
   absl::Status Charge(uint64_t bytes);
 
  private:

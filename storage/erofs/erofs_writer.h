@@ -21,7 +21,7 @@ struct ErofsImageOptions {
 };
 
 // Writes an EROFS image to an empty file: contents as they come, then all metadata in one piece,
-// its start in ErofsSuper::meta_block, then the super block. Not thread-safe.
+// whose start is in ErofsSuper::meta_block, then the super block. Not thread-safe.
 class ErofsWriter {
  public:
   // `fd` stays the caller's.
@@ -30,7 +30,7 @@ class ErofsWriter {
   // Room for contents of so many bytes, which are zeros until written. Returns its first block.
   // ResourceExhausted when the image would be larger than the format allows.
   absl::StatusOr<uint32_t> Reserve(uint64_t size);
-  // `offset`: from the start of that block.
+  // `offset` counts from the start of that block.
   absl::Status Write(uint32_t block, uint64_t offset, absl::string_view bytes);
   // Once, when all contents are written. Returns the image's size. Changes `tree` where that knows
   // less than the image: a directory's contents.
@@ -57,7 +57,7 @@ class ErofsWriter {
   uint64_t end_;        // of what is reserved
   std::string buffer_;  // what comes at buffer_at_
   uint64_t buffer_at_ = 0;
-  uint64_t written_ = 0;  // nothing was ever written from here on
+  uint64_t written_ = 0;  // nothing was ever written from this offset on
 };
 
 }  // namespace crisp::storage

@@ -25,8 +25,8 @@ class BlobsUnderWay {
   // Counts as a fetch of the blob while it lives.
   using Hold = std::shared_ptr<const void>;
   Hold Add(const std::string& digest);
-  // Null if the blob is being fetched already. While the hold lives only its owner knows what the
-  // blob becomes.
+  // Begins the first fetch of a blob. Null if the blob is being fetched already. While the hold
+  // lives, only its owner knows what the blob becomes.
   Hold AddFirst(const std::string& digest);
   // Waits until nobody has it from AddFirst(). `cancel`'s error.
   absl::Status AwaitFirst(const std::string& digest, const Cancel& cancel);
@@ -39,8 +39,8 @@ class BlobsUnderWay {
   std::set<std::string> first_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Work that begins, on a thread of its own, before anybody knows if it is of use. Destroying the
-// object ends the work.
+// Work that begins, on a thread of its own, before it is known to be of use. Destroying the object
+// ends the work.
 class EarlyFetch {
  public:
   using Work = std::function<absl::Status(const Cancel& cancel)>;

@@ -37,9 +37,9 @@ absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char*
   return strings;
 }
 
-// What one index entry calls the image: containerd's annotation, else a full reference in OCI's.
-// The name with the entry's own digest is the image's as well, as after a pull. A digest that the
-// entry has not is nobody's word.
+// The names that one index entry gives the image: containerd's annotation, else a full reference in
+// OCI's. The name with the entry's own digest is the image's as well, as after a pull. A digest
+// that is not the entry's counts for nothing.
 std::vector<std::string> NamesOf(const IndexEntry& entry) {
   for (const std::string& text : {entry.image_name, entry.ref_name}) {
     // A bare tag ("latest") is what OCI allows there; it names no repository.

@@ -13,7 +13,7 @@
 
 namespace crisp::storage {
 
-// One image of an archive: its documents and the names that it is to get.
+// One image of an archive: its documents and its future names.
 struct ArchivedImage {
   ResolvedImage image;
   std::vector<std::string> names;  // repo tags and repo digests, normalised; may be empty
@@ -25,16 +25,16 @@ struct DockerArchiveEntry {
   std::vector<std::string> layers;
   std::vector<std::string> tags;  // as written
 };
-// Outside bytes: InvalidArgument for anything but the documented form, ResourceExhausted for too
-// much.
+// Parses bytes from outside. InvalidArgument for anything but the documented form,
+// ResourceExhausted for too much.
 absl::StatusOr<std::vector<DockerArchiveEntry>> ParseDockerManifest(absl::string_view bytes);
 
 // An OCI layout or `docker save` archive that was unpacked into a directory whose contents are not
-// trusted: files are opened within it only, every digest is checked. As a RegistrySession it serves
-// the layers; Resolve() is not for use.
+// trusted. Files are opened within it only, and every digest is checked. As a RegistrySession it
+// serves the layers; Resolve() is not for use.
 class ImageArchive : public RegistrySession {
  public:
-  // `dir_fd`: the unpacked archive.
+  // `dir_fd` is the unpacked archive.
   explicit ImageArchive(int dir_fd) : dir_(dir_fd) {}
 
   // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several
@@ -52,7 +52,7 @@ class ImageArchive : public RegistrySession {
   absl::StatusOr<std::string> ReadBlob(const Descriptor& blob, size_t limit);
   absl::StatusOr<ArchivedImage> FromDocker(const DockerArchiveEntry& entry, const Cancel& cancel);
   absl::Status FromLayout(const ImageIndex& index, std::vector<ArchivedImage>& images);
-  // What an entry of a layout stands for, through indexes of platforms. Nothing: no image.
+  // The image of an entry of a layout, through indexes of platforms. nullopt if it is not an image.
   absl::StatusOr<std::optional<ArchivedImage>> FromEntry(const IndexEntry& entry, int depth);
   absl::StatusOr<ArchivedImage> FromManifest(const Descriptor& descriptor);
   absl::StatusOr<Descriptor> DescribeLayer(const std::string& path, const Cancel& cancel);

@@ -26,7 +26,7 @@ struct ImageStoreImpl::PullOperation {
 
 namespace {
 
-// Who may join whose pull: the same name with the same credentials.
+// Pulls with an equal key join: the same name with the same credentials.
 std::string PullKey(const ImageReference& reference, const RegistryAuth& auth) {
   Hasher hasher;
   for (const std::string* field : {&auth.username, &auth.password, &auth.auth, &auth.server_address,

@@ -36,18 +36,19 @@ class ImageStore {
                                            const RegistryAuth& auth,
                                            const Cancel& cancel) = 0;
 
-  // By id, "sha256:" id, unambiguous id prefix, tag, digest or short name. NotFound when absent.
+  // Finds an image by id, "sha256:" id, unambiguous id prefix, tag, digest or short name. NotFound.
   virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
-  // Sorted by id; from memory.
+  // All images, sorted by id, from memory.
   virtual std::vector<Image> List() const = 0;
-  // Removes the image with all its names, whichever reference it is given. Absent is OK. Layers in
-  // use by containers stay until those are released; the rest is collected in the background.
+  // Removes the image with all its names, by any reference to it. Absent is OK. Layers in use by
+  // containers stay until those are released; the rest is collected in the background.
   virtual absl::Status Remove(absl::string_view reference) = 0;
 
-  // What the store occupies; cached (refreshed off the path), so it is cheap and may lag seconds.
+  // The space that the store occupies. It is cached and refreshed off the path, so it is cheap and
+  // may lag seconds.
   virtual FsUsage ImageUsage() const = 0;
   virtual absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const = 0;
-  // Measures these containers' writable directories now, one after another; takes as long as that
+  // Measures the writable directories of these containers now, one after another, however long that
   // takes. Others, and keys that are not known (any more), keep their figures.
   virtual void MeasureContainers(const std::vector<std::string>& keys) = 0;
   // Sum over all containers' writable directories.
@@ -58,23 +59,23 @@ class ImageStore {
   // NotFound when the image is gone.
   virtual absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                                   absl::string_view image_id) = 0;
-  // What was prepared under `key` is from now on `container_id`'s; the directories keep their
-  // names. NotFound when nothing is, AlreadyExists when that has something already; then nothing
-  // changes.
+  // Gives what was prepared under `key` to `container_id`; the directories keep their names.
+  // NotFound if nothing is. AlreadyExists, with nothing changed, if that container has something
+  // already.
   virtual absl::Status Rekey(absl::string_view key, absl::string_view container_id) = 0;
   // Pins the image's layers under `key` without writable directories (image volumes).
   virtual absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) = 0;
-  // Unpins and removes the writable directories (renamed away at once, deleted in the background).
-  // Absent is OK.
+  // Unpins the layers and removes the writable directories (renamed away at once, deleted in the
+  // background). Absent is OK.
   virtual absl::Status ReleaseContainer(absl::string_view key) = 0;
-  // Every key that pins something; recovery releases those that nobody knows any more.
+  // Every key that pins something. Recovery releases those that nobody knows any more.
   virtual std::vector<std::string> PinnedKeys() const = 0;
 
   virtual absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const = 0;
 
-  // Reads an OCI layout or `docker save` tar from `fd`; returns the references (or ids of untagged
-  // images) it brought. Verified exactly like a pull. `name`, which may be empty, is one more tag
-  // for the archive's one image; InvalidArgument when there are several.
+  // Reads an OCI layout or `docker save` tar from `fd`. Returns the references (or ids of untagged
+  // images) that it brought. Verified exactly like a pull. `name`, which may be empty, is one more
+  // tag for the archive's one image; InvalidArgument if there are several.
   virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                           const std::string& name,
                                                           const Cancel& cancel) = 0;
@@ -85,7 +86,8 @@ class ImageStore {
                               int fd,
                               const Cancel& cancel) = 0;
 
-  // Collects unreferenced layers, blobs and half-done work now; also runs by itself after removals.
+  // Collects unreferenced layers, blobs and half-done work now. It also runs by itself after
+  // removals.
   virtual absl::Status CollectGarbage() = 0;
 };
 

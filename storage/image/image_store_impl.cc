@@ -44,8 +44,8 @@ absl::Status SyncUpwards(const std::string& folder) {
   }
 }
 
-// What one of so many unpackers may have for a zstd frame's window: a share of half of the memory
-// that is there, and what every frame is entitled to at least.
+// The memory that each of this number of unpackers may have for a zstd frame's window: a share of
+// half of the free memory, and at least what every frame is entitled to.
 uint64_t WindowShare(int unpackers) {
   constexpr uint64_t kLeast = uint64_t{128} << 20, kMost = uint64_t{2} << 30;
   uint64_t kib = 0;
@@ -102,7 +102,7 @@ absl::StatusOr<std::unique_ptr<ImageStore>> ImageStoreImpl::Open(
 absl::Status ImageStoreImpl::Start() {
   const bool fresh = access(paths_.layers().c_str(), F_OK) != 0;
   CRISP_RETURN_IF_ERROR(MakeDirs(options_.root, 0700));
-  // What images bring may be setuid: nobody else gets near it.
+  // Files of images may be setuid, so nobody else gets near them.
   if (chmod(options_.root.c_str(), 0700) != 0) return ErrnoError(errno, options_.root);
   CRISP_ASSIGN_OR_RETURN(lock_, crisp::Open(options_.root + "/lock", O_RDWR | O_CREAT, 0600));
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -206,7 +206,8 @@ void ImageStoreImpl::MakeReserve() {
 }
 
 void ImageStoreImpl::Background() {
-  // What the first pull would otherwise wait for: configuration and algorithms to load, a filter.
+  // Loads things for which the first pull would otherwise wait: configuration, algorithms, a
+  // filter.
   (void)HttpClient();
   (void)UnpackerFilter(Unpacks::kIntoDirectory);
   const Cancel until_closing(absl::InfiniteFuture(), [this] {
@@ -325,7 +326,7 @@ absl::Status ImageStoreImpl::CollectGarbage() {
   containers_->RetryReleases();
   CRISP_RETURN_IF_ERROR(layers_->Collect());
   const absl::Status status = layers_->EmptyTrash();
-  // What is still mounted somewhere goes with a later round.
+  // Trash that is still mounted somewhere goes with a later round.
   return absl::IsFailedPrecondition(status) ? absl::OkStatus() : status;
 }
 

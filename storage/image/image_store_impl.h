@@ -87,7 +87,7 @@ class ImageStoreImpl : public ImageStore {
   void JoinEndedPulls();
   UnpackOptions UnpackLimits(bool image) const;
 
-  // One for all pulls that run at a time; it ends when the last of them lets go.
+  // The broker for all pulls that run at a time. It ends when the last of them lets go.
   absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
   absl::Status StartPull(const std::string& key,
                          const ImageReference& reference,
@@ -119,7 +119,7 @@ class ImageStoreImpl : public ImageStore {
                            bool keep_blobs,
                            const Cancel& cancel,
                            std::map<std::string, LayerStore::Lease>& leases);
-  // Leases the chain's layer of inherited directories when it needs one.
+  // Leases the chain's layer of inherited directories, if it needs one.
   absl::Status MakeInheritedDirs(const std::vector<std::string>& diff_ids,
                                  const Cancel& cancel,
                                  std::map<std::string, LayerStore::Lease>& leases);

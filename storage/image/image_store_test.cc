@@ -144,7 +144,8 @@ TEST_P(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
   ExpectClean(0);
 }
 
-// What a layer does not list looks as its own image's lower layers have it, whoever shares it.
+// A directory that a layer does not list looks as its own image's lower layers have it, whatever
+// image shares the layer.
 TEST_P(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   auto base = [](unsigned uid) {
     return TarBuilder().Add({.name = "data", .type = '5', .mode = 0750, .uid = uid}).Build();

@@ -185,7 +185,7 @@ TEST_P(ImageTransferTest, OfSeveralPlatformsItTakesTheNodes) {
   unnamed.List(unnamed.Image(base_, "amd64", "1"), "", "amd64");
   unnamed.List(unnamed.Image(base_, "amd64", "2"), "", "amd64");
   EXPECT_THAT(*Import(unnamed.Build()), SizeIs(2));
-  // Who has nothing else may want it.
+  // A node that has nothing else may want it.
   Layout foreign;
   foreign.List(foreign.Image(base_, "s390x"), "x/z:1", "s390x");
   EXPECT_THAT(*Import(foreign.Build()), ElementsAre("docker.io/x/z:1"));

@@ -1,4 +1,4 @@
-// What images mean, the same in both forms that layers are kept in: pulled, stacked as a
+// The meaning of images, the same in both forms in which layers are kept: pulled, stacked as a
 // container's root is, and looked at.
 #include <dirent.h>
 #include <fcntl.h>
@@ -141,7 +141,7 @@ TEST_P(LayerCasesTest, AWhiteoutOfNothingIsNoName) {
   EXPECT_THAT(Names("n/m"), ElementsAre("f"));
   ASSERT_OK(Show({TarBuilder().Dir("d").Symlink("l", "d").File("l/.wh.gone", "").Build()}));
   EXPECT_THAT(Names("d"), IsEmpty());
-  // What is hidden stays so.
+  // Hidden files stay hidden.
   ASSERT_OK(Show({lower, TarBuilder().File("d/.wh.gone", "").Build()}));
   EXPECT_THAT(Names("d"), ElementsAre("old"));
   ASSERT_OK(Show({TarBuilder().File(".wh.gone", "").File("x").Build()}, false));

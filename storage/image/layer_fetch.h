@@ -22,9 +22,9 @@ namespace crisp::storage {
 // An empty directory for a layer's tree, 0755.
 absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number);
 
-// Makes one layer: downloads, verifies, unpacks; all overlapped when an unpacking slot is free,
-// else the download goes to disk first. That may begin before the config says which layer the blob
-// is to be. What does not become a layer is trash when this object goes.
+// Makes one layer: downloads, verifies, unpacks. All of it overlaps if an unpacking slot is free;
+// otherwise the download goes to disk first. It may begin before the config says which layer the
+// blob is to be. A blob that does not become a layer is trash when this object goes.
 class ImageStoreImpl::LayerFetch {
  public:
   // Store, session and sync outlive this object.
@@ -82,7 +82,7 @@ class ImageStoreImpl::EarlyLayers {
  public:
   void Add(const std::string& digest, std::unique_ptr<LayerFetch> layer);
   bool Has(const std::string& digest) const;
-  // Null when there is none, or somebody took it.
+  // Null if there is none, or it was taken.
   std::unique_ptr<LayerFetch> Take(const std::string& digest);
 
  private:

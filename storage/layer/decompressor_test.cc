@@ -93,7 +93,7 @@ TEST(Decompressor, StopsBombs) {
   EXPECT_OK(Inflate(bomb));
 }
 
-// What a window of this many bits makes, without saying how long the content is.
+// A frame with a window of this many bits, which does not say how long its content is.
 std::string WideZstdFrame(const std::string& bytes, int window_log) {
   const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(),
                                                                    ZSTD_freeCCtx);

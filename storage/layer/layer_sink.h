@@ -17,7 +17,7 @@
 
 namespace crisp::storage {
 
-// One member of a layer's tar, as the archive says it: nothing in it is trusted.
+// One member of a layer's tar, as the archive says it. Nothing in it is trusted.
 struct LayerEntry {
   enum class Type { kFile, kDirectory, kSymlink, kHardlink, kCharDevice, kBlockDevice, kFifo };
   Type type = Type::kFile;
@@ -34,11 +34,11 @@ struct LayerEntry {
 
 struct LayerContent {
   uint64_t entries = 0;  // members of the archive
-  uint64_t inodes = 0;   // what the tree holds afterwards, its root not counted
+  uint64_t inodes = 0;   // inodes of the finished tree, without its root
   uint64_t bytes = 0;    // sum of the sizes of its regular files, each inode once
   // Of directories: the same in blocks of 4 KiB, and one per directory. Of an image: its size.
   uint64_t disk_bytes = 0;
-  // Directories that hide what is below them. The caller marks them: trusted.overlay.opaque needs
+  // Directories that hide the layers below. The caller marks them: trusted.overlay.opaque needs
   // CAP_SYS_ADMIN, and a process that reads archives must not have that. Relative to the layer's
   // root. Empty if they are marked already.
   std::vector<std::string> opaque_dirs;
@@ -48,13 +48,13 @@ struct LayerContent {
   // Directories that hold whiteouts ("." is the root). Symlinks may lead there.
   std::vector<std::string> whiteout_dirs;
   std::vector<std::string> dropped_xattrs;  // names that no layer keeps, each once, the first few
-  // Nothing of the layers below is to be seen.
+  // True if the layer hides all layers below.
   bool opaque_root = false;
 };
 
 struct ApplyLimits {
   uint64_t max_entries = 10'000'000;
-  // Called every so many entries, before the next is made; its error ends the layer.
+  // Called after some number of entries, before the next is made. Its error ends the layer.
   std::function<absl::Status()> look_around;
   static constexpr uint64_t kLookAroundEvery = 1024;
   size_t max_name = 4096;  // bytes of a path
@@ -65,32 +65,33 @@ struct ApplyLimits {
       32u << 20;  // of the names of all directories that are listed in LayerContent
 };
 
-// A layer's name, taken apart; no component is empty, "." or "..", which takes the one before it
-// away.
+// A layer's name, taken apart. No component is empty, "." or "..": a ".." removes the component
+// before it.
 struct LayerName {
   std::string parent;  // "" is the root
-  std::string base;    // empty: the root itself
+  std::string base;    // empty for the root itself
   std::string path() const { return parent.empty() ? base : parent + "/" + base; }
 };
 absl::StatusOr<LayerName> SplitLayerName(absl::string_view path, const ApplyLimits& limits);
 
-// A name of an archive as messages show it: shortened, and what is no printable UTF-8 escaped.
+// A name of an archive as messages show it: shortened, and with escapes for bytes that are not
+// printable UTF-8.
 std::string ShownName(absl::string_view name);
 // "layer entry '…': <why>".
 absl::Status BadEntry(absl::string_view path, absl::string_view why);
 
-// Which extended attributes of an archive a layer keeps: user.*, security.capability and POSIX
-// ACLs, and nothing that overlayfs reads.
+// True if a layer keeps this extended attribute of an archive: user.*, security.capability and
+// POSIX ACLs, and nothing that overlayfs reads.
 bool IsAllowedXattr(absl::string_view name);
 
 // Takes the members of one layer in archive order and makes of them what overlayfs reads: a
 // whiteout becomes a character device 0:0, an opaque directory gets an attribute. Layers do not
-// need their parents. There is one class for each form that a layer is kept in; what entries mean
-// is decided here, once.
+// need their parents. There is one class for each form in which a layer is kept. The meaning of
+// entries is decided here, once.
 //
-// Nothing leads out of the layer: a symlink on the way to a name ends inside, the last component is
-// never followed, a hard link's target must be a file of this layer. An entry replaces what has its
-// name, except that a directory keeps its contents. Not thread-safe.
+// Nothing leads out of the layer. A symlink on the way to a name ends inside, the last component is
+// never followed, and a hard link's target must be a file of this layer. An entry replaces the one
+// of its name, except that a directory keeps its contents. Not thread-safe.
 //
 // Errors: InvalidArgument for names and links that no honest layer has, ResourceExhausted beyond a
 // limit or on a full disk, else the system call's. After an error the result is to be thrown away.
@@ -102,10 +103,11 @@ class LayerSink {
 
   // Makes the entry. True for a regular file: Write() and then FinishFile() must follow.
   absl::StatusOr<bool> Add(const LayerEntry& entry);
-  // Bytes of that file. What is never written is a hole; `offset` + size must not exceed its size.
+  // Writes bytes of that file. Bytes that are never written are a hole. `offset` + size must not
+  // exceed its size.
   virtual absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) = 0;
   virtual absl::Status FinishFile(const LayerEntry& entry) = 0;
-  // After the last entry. The object is spent.
+  // Called after the last entry. The object is spent.
   virtual absl::StatusOr<LayerContent> Finish() = 0;
 
  protected:
@@ -116,7 +118,7 @@ class LayerSink {
   virtual absl::StatusOr<int> Parent(const std::string& path) = 0;  // made if need be
   virtual absl::StatusOr<Found> Look(int parent, const std::string& base) = 0;
   virtual absl::Status MakeWhiteout(int parent, const LayerName& name) = 0;
-  // The directory there does not inherit, whether an entry described it or not.
+  // The directory does not inherit from layers below, whether an entry described it or not.
   virtual absl::Status SetOnItsOwn(int parent, const std::string& base) = 0;
   virtual absl::Status DescribeRoot(const LayerEntry& entry) = 0;
   virtual absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) = 0;
@@ -127,13 +129,14 @@ class LayerSink {
   virtual absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) = 0;
   virtual absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) = 0;
 
-  // A directory in place of a whiteout is a new one, not a merge with what lies below. True: it is
-  // one.
+  // True if the directory takes the place of a whiteout. It is then a new one, not a merge with a
+  // directory below.
   absl::StatusOr<bool> ReplaceWhiteout(const std::string& directory);
   absl::Status Opaque(const std::string& directory);
   absl::Status Implicit(const std::string& path) { return List(path, content_.implicit_dirs); }
   absl::Status HasWhiteouts(const std::string& path) { return List(path, content_.whiteout_dirs); }
-  // By the names that the archive gave them, each once, sorted.
+  // The directories that hold whiteouts, by the names that the archive gave them, each once,
+  // sorted.
   std::vector<std::string> WhiteoutParents() const;
 
   const ApplyLimits limits_;

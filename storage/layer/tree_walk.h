@@ -10,8 +10,8 @@
 
 namespace crisp::storage {
 
-// What a tree holds, counted the way LayerContent counts: a file with several names when its last
-// one inside the tree is met, directories at 4 KiB.
+// The contents of a tree, counted as LayerContent counts: a file with several names counts at its
+// last one inside the tree, a directory 4 KiB.
 struct TreeCount {
   uint64_t inodes = 0;
   uint64_t bytes = 0;

@@ -27,7 +27,7 @@ namespace crisp::storage {
 struct LayerRecord {
   std::string diff_id;
   int64_t number = 0;
-  std::string blob_digest;  // of the compressed bytes it was made from
+  std::string blob_digest;  // of the compressed bytes from which it was made
   uint64_t blob_size = 0;
   bool blob_kept = false;  // blobs/sha256/<hex> exists
   uint64_t archive_bytes = 0;
@@ -44,19 +44,19 @@ struct ImageRecord {
   std::string manifest_bytes;
   ImageManifest manifest;
   ImageConfig config;
-  // What its root stands on, bottom first: the diff_ids, then the layer of InheritedDirs if there
-  // is.
+  // The layers of its root, bottom first: the diff_ids, then the layer of InheritedDirs if there is
+  // one.
   std::vector<std::string> layers;
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
 
-// Names, images and layers: the one durable table of what the store holds, and a copy of it in
-// memory that all reads are served from. Thread-safe; readers never wait for the disk.
+// Names, images and layers: the one durable table of the store's contents, and a copy of it in
+// memory that serves all reads. Thread-safe; readers never wait for the disk.
 class ImageCatalog {
  public:
-  // A file that is no database, or a damaged one, is set aside as <path>.damaged-<time>, which the
-  // log says, and the catalog begins anew, empty. `on_write_failure` is called when a write failed
-  // and may make room; the write is tried once more.
+  // A file that is not a database, or a damaged one, is set aside as <path>.damaged-<time>, which
+  // the log says, and the catalog begins anew, empty. `on_write_failure` is called when a write
+  // failed, and may make room; the write is tried once more.
   static absl::StatusOr<std::unique_ptr<ImageCatalog>> Open(
       const std::string& path,
       std::vector<std::string> pinned_patterns,
@@ -65,13 +65,13 @@ class ImageCatalog {
   // As ImageStore::Find.
   absl::StatusOr<ImagePtr> Find(absl::string_view reference) const;
   std::vector<ImagePtr> List() const;
-  // Whether an image stands on the layer.
+  // True if an image stands on the layer.
   bool Uses(absl::string_view diff_id) const;
   std::vector<LayerRecord> Layers() const;
 
-  // Makes the image known, gives it `names` (repo tags and repo digests; taken from whichever image
+  // Makes the image known, gives it `names` (repo tags and repo digests, taken from the image that
   // had them) and records `layers`, in one transaction that survives power loss. The bytes must be
-  // synced. `index` is what led to the manifest, if there was one.
+  // synced. `index` is the index that led to the manifest, if there was one.
   struct Index {
     std::string digest;
     std::string media_type;
@@ -83,7 +83,7 @@ class ImageCatalog {
                       const std::vector<std::string>& names,
                       const std::vector<LayerRecord>& layers,
                       absl::Time now);
-  // An index that an image came by. NotFound; from the disk.
+  // An index by which an image came. NotFound. Reads the disk.
   absl::StatusOr<Index> FindIndex(absl::string_view digest);
   // Forgets the image and its names. Absent is OK.
   absl::Status RemoveImage(const std::string& id);

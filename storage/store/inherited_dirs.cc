@@ -44,7 +44,8 @@ absl::StatusOr<std::map<std::string, std::string>> ReadXattrs(int fd, const std:
   }
   names.resize(static_cast<size_t>(size));
   for (absl::string_view name : absl::StrSplit(names, '\0', absl::SkipEmpty())) {
-    // What the unpacker lets in; the rest is overlayfs' and the security modules' own.
+    // The attributes that the unpacker lets in; the rest belong to overlayfs and the security
+    // modules.
     if (!absl::StartsWith(name, "user.") && !absl::StartsWith(name, "system.posix_acl_")) continue;
     std::string value(XATTR_SIZE_MAX, '\0');
     const ssize_t n = fgetxattr(fd, std::string(name).c_str(), value.data(), value.size());

@@ -16,13 +16,13 @@
 
 namespace crisp::storage {
 
-// A layer's tar may put files into directories that it does not list; in the image they have the
+// A layer's tar may put files into directories that it does not list. In the image these have the
 // owner, mode, times and attributes that a layer below gives them. Layers are unpacked without
 // their parents and shared between images, so none of them can hold what depends on the layers
-// below. It is kept beside them: a layer of directories only, made once per chain of layers that
-// needs it, and put on top of them, where overlayfs takes a merged directory's attributes from. The
-// same layer ends ghosts: overlayfs lists a whiteout in a directory that it has from one layer
-// alone, and leaves it out where it has merged the directory from two.
+// below. It is kept beside them, in a layer of directories only. That layer is made once per chain
+// of layers that needs it, and put on top of them, because overlayfs takes a merged directory's
+// attributes from the top. The same layer ends ghosts: overlayfs lists a whiteout in a directory
+// that it has from one layer alone, and leaves it out if it has merged the directory from two.
 //
 // One chain of unpacked layers. Not thread-safe; the layers must not change meanwhile.
 class InheritedDirs {
@@ -32,17 +32,17 @@ class InheritedDirs {
     std::vector<std::string> implicit_dirs;  // as UnpackResult has them
     std::vector<std::string> whiteout_dirs;
   };
-  // Bottom first; of a layer that comes twice the upper one counts.
+  // The layers stand bottom first. Of a layer that comes twice the upper one counts.
   explicit InheritedDirs(std::vector<Layer> layers);
 
   // Finds the directories that the chain would show as a layer made them and not as one below has
-  // them, and those that would show whiteouts. For the root, whose times every image but the
-  // simplest would ask for, only owner, mode and extended attributes count.
+  // them, and those that would show whiteouts. Of the root only owner, mode and extended attributes
+  // count: its times would ask for a layer in nearly every image.
   absl::Status Find();
   bool empty() const { return wanted_.empty(); }
-  // After Find(): makes them and their parents below an empty directory, and gives that the root's
-  // attributes. Returns what there is then, as CountTree counts the contents. On failure rubbish is
-  // left in it.
+  // Called after Find(). Makes the directories and their parents below an empty directory, and
+  // gives that the root's attributes. Returns the contents, as CountTree counts them. A failure
+  // leaves rubbish in it.
   absl::StatusOr<TreeCount> Make(int target_fd);
 
  private:
@@ -67,7 +67,7 @@ class InheritedDirs {
 // The name of a chain's layer of directories, where other layers have their diff_id.
 std::string InheritedDirsKey(const std::vector<std::string>& diff_ids);
 
-// A list of directories as a file, written beside the layer; an empty list is no file.
+// A list of directories as a file, written beside the layer. An empty list is no file.
 absl::Status WriteDirList(const std::string& path, const std::vector<std::string>& directories);
 absl::StatusOr<std::vector<std::string>> ReadDirList(const std::string& path);
 

@@ -45,8 +45,9 @@ struct StorePaths {
   std::string Blob(absl::string_view digest) const;
 };
 
-// Which layers exist and who needs them. A layer goes only when no image, lease (a pull under way)
-// or pin (a container) holds it. Thread-safe. No lock is held across disk access, but by Recover().
+// The layers that exist, and their users. A layer goes only when no image, lease (a pull under way)
+// or pin (a container) holds it. Thread-safe. No lock is held across disk access, except by
+// Recover().
 class LayerStore {
  public:
   LayerStore(StorePaths paths, ImageCatalog* catalog)
@@ -80,7 +81,7 @@ class LayerStore {
                                 const Build& build,
                                 const Cancel& cancel);
   void Release(const std::string& diff_id);
-  // The catalog has it now.
+  // Called when the catalog has the layers.
   void MarkCommitted(const std::vector<LayerRecord>& layers);
 
   // Pins the layers of an image that `find` still knows (one atomic step with regard to Collect()).
@@ -106,10 +107,10 @@ class LayerStore {
   int64_t NextNumber() { return next_number_++; }
   // Renames `path` into the trash; absent is OK.
   absl::Status Trash(const std::string& path);
-  // The same, as often as it takes: what cannot be moved now is with a later EmptyTrash(). For
-  // paths that nobody will use again.
+  // The same, for paths that nobody will use again. A path that cannot be moved now is moved by a
+  // later EmptyTrash().
   void TrashSurely(const std::string& path);
-  // Empties the trash. FailedPrecondition when something in it is mounted; the rest is deleted.
+  // Empties the trash. FailedPrecondition if something in it is mounted; the rest is deleted.
   absl::Status EmptyTrash();
   std::vector<LayerRecord> Records() const;
   const StorePaths& paths() const { return paths_; }
@@ -117,7 +118,7 @@ class LayerStore {
  private:
   struct State {
     LayerRecord record;
-    bool busy = false;  // being built, verified or collected: others wait
+    bool busy = false;  // being built, verified or collected; others wait
     bool present = false;
     bool committed = false;
     bool suspect = false;
@@ -144,7 +145,8 @@ class LayerStore {
   absl::CondVar changed_;
   std::map<std::string, State> layers_ ABSL_GUARDED_BY(mutex_);  // by diff_id
   std::map<int64_t, int> held_ ABSL_GUARDED_BY(mutex_);          // by number: holds
-  std::set<std::string> to_trash_ ABSL_GUARDED_BY(mutex_);       // what could not be moved there
+  // paths that could not be moved to the trash
+  std::set<std::string> to_trash_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp::storage

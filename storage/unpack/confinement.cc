@@ -45,7 +45,8 @@ absl::Status DropCapabilities(Unpacks what) {
   const std::unique_ptr<void, int (*)(void*)> now(cap_get_proc(), cap_free);
   const std::unique_ptr<void, int (*)(void*)> then(cap_init(), cap_free);
   if (now == nullptr || then == nullptr) return ErrnoError(errno, "read capabilities");
-  // What is missing already cannot be kept; the first operation that needs it will say so.
+  // A capability that is missing already cannot be kept. The first operation that needs it will say
+  // so.
   for (const cap_value_t cap : kKept) {
     if (what == Unpacks::kIntoImage) break;
     cap_flag_value_t has = CAP_CLEAR;

@@ -77,7 +77,7 @@ absl::StatusOr<std::optional<std::string>> CheckedPath(const std::string& direct
   return directory;
 }
 
-// What the process and its threads have used; nothing of one that is not there.
+// The processor time of the process and its threads; none for a process that does not exist.
 absl::Duration CpuTime(pid_t pid) {
   clockid_t clock;
   timespec used{};
@@ -214,7 +214,7 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
 
 absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
   if (pid_ < 0) return absl::FailedPreconditionError("unpack layer: finished twice");
-  // What else would be waited for would never come.
+  // The end would never come otherwise.
   if (shutdown(stream_.get(), SHUT_WR) != 0)
     return ErrnoError(errno, "unpack layer: end its stream");
   progress_ = absl::Now();

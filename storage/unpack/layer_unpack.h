@@ -27,16 +27,16 @@ struct UnpackResult {
   uint64_t inodes = 0;  // see LayerContent
   uint64_t bytes = 0;
   uint64_t disk_bytes = 0;
-  // LayerContent::implicit_dirs by their real paths, no symlink in them; "." is the root.
+  // LayerContent::implicit_dirs by their real paths, with no symlink in them; "." is the root.
   std::vector<std::string> implicit_dirs;
   std::vector<std::string> whiteout_dirs;   // as well
   std::vector<std::string> dropped_xattrs;  // see LayerContent
   bool opaque_root = false;
 };
 
-// One layer being unpacked by a confined child process of its own (see unpacker_main.cc). Bytes go
-// in by Write() on one thread while the child inflates, hashes and writes. Destroying it kills and
-// reaps the child. After any failure the target holds rubbish and is the caller's to remove.
+// One layer that a confined child process of its own unpacks (see unpacker_main.cc). Bytes go in by
+// Write() on one thread while the child inflates, hashes and writes. Destroying the object kills
+// and reaps the child. After any failure the target holds rubbish, which the caller removes.
 class LayerUnpack {
  public:
   // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an
@@ -70,7 +70,7 @@ class LayerUnpack {
   absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
   absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
 
-  pid_t pid_ = 0;  // 0 until Meet(), -1 when there is none (any more)
+  pid_t pid_ = 0;  // 0 until Meet(), -1 if there is none (any more)
   UniqueFd stream_;
   UniqueFd report_;
   UniqueFd target_;
@@ -79,7 +79,7 @@ class LayerUnpack {
   const uint64_t max_cpu_seconds_;
   const std::shared_ptr<EndedUnpackers> ended_;
   absl::Time progress_ = absl::Now();  // when it was last seen to get on
-  absl::Duration cpu_;                 // what it had used then
+  absl::Duration cpu_;                 // the processor time that it had used then
 };
 
 }  // namespace crisp::storage

@@ -21,7 +21,8 @@ namespace crisp::storage {
 struct UnpackOptions {
   uint64_t max_bytes = uint64_t{1} << 40;        // of the uncompressed archive
   uint64_t min_free_bytes = uint64_t{64} << 20;  // left on the file system, else ResourceExhausted
-  // Left on a file system that counts them, or a twentieth of what it has, if that is less.
+  // Inodes to leave on a file system that counts them, or a twentieth of what it has, if that is
+  // less.
   uint64_t min_free_inodes = 20'000;
   uint64_t max_files = 10'000'000;            // members of the archive
   uint64_t max_window = uint64_t{128} << 20;  // see DecompressLimits
@@ -40,8 +41,8 @@ constexpr int kUnpackRequestFds = 3;
 // an image, in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path,
-// "i" and an implicit one's, "w" and that of one with whiteouts. Then this, so that one that was
-// cut off is told from a whole one.
+// "i" and an implicit one's, "w" and that of one with whiteouts. Then comes this, so that a report
+// that was cut off is told from a whole one.
 constexpr absl::string_view kReportEnd("e\0", 2);
 
 // Children that are ending. The kernel may take longer for that than their user should wait, and
@@ -65,10 +66,10 @@ class EndedUnpackers {
 // what another has read. It ends with this object. Thread-safe.
 class UnpackBroker {
  public:
-  // How long it may take to take a request, and to end.
+  // The longest time in which it must take a request, and in which it must end.
   static constexpr absl::Duration kPatience = absl::Seconds(5);
 
-  // `program` is crisp-unpacker. NotFound when there is none.
+  // `program` is crisp-unpacker. NotFound if there is none.
   static absl::StatusOr<std::unique_ptr<UnpackBroker>> Start(const std::string& program);
   ~UnpackBroker();
   UnpackBroker(const UnpackBroker&) = delete;
@@ -90,7 +91,7 @@ class UnpackBroker {
   const pid_t pid_;
   const std::shared_ptr<EndedUnpackers> ended_ = std::make_shared<EndedUnpackers>();
   mutable absl::Mutex mutex_;
-  std::shared_ptr<UniqueFd> socket_ ABSL_GUARDED_BY(mutex_);  // null: dead
+  std::shared_ptr<UniqueFd> socket_ ABSL_GUARDED_BY(mutex_);  // null if it is dead
 };
 
 // Waits for a child's end and reaps it. False: it lives on.

@@ -262,8 +262,8 @@ bool TakePlaces(const std::vector<UniqueFd>& fds) {
   return true;
 }
 
-// The child is crispd's, who waits for it: this process only lends its memory. Where there can be
-// no child, the report's pipe closes without a word.
+// The child is crispd's, which waits for it: this process only lends its memory. If there can be no
+// child, the report's pipe closes without a word.
 void Fork(const Request& request, const Filters& filters) {
   if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr) != 0) return;
   const pid_t pid = getpid();

@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_PODS_TESTING_FAKE_NODE_H_
 #define CRISP_CRI_PODS_TESTING_FAKE_NODE_H_
 
-// Test-only: a network, images and rows that know what is held of them, and fail when they are told
+// For tests: a network, images and rows that know what is held of them, and fail when they are told
 // to.
 
 #include <memory>
@@ -44,7 +44,7 @@ class FakeNetwork final : public FakePodNetwork {
     });
     return absl::OkStatus();
   }
-  // A daemon starts: what is attached was an earlier one's.
+  // Called when a daemon starts: what is attached was an earlier one's.
   void BeginLife() {
     absl::MutexLock lock(&mutex_);
     earlier_ = attached_;
@@ -132,7 +132,7 @@ class FaultyRecords final : public RecordStore {
     CRISP_RETURN_IF_ERROR(faults_.Next("RecordStore::Erase"));
     return rows_->Erase(id);
   }
-  // What a test reads with is this, too: it does not fail.
+  // A test reads with this, too, so it does not fail.
   absl::StatusOr<Records> LoadAll() override { return rows_->LoadAll(); }
 
  private:

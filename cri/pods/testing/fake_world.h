@@ -1,8 +1,8 @@
 #ifndef CRISP_CRI_PODS_TESTING_FAKE_WORLD_H_
 #define CRISP_CRI_PODS_TESTING_FAKE_WORLD_H_
 
-// Test-only: a PodManager over fakes, and the question whether what exists is what is recorded.
-// Needs no root.
+// For tests: a PodManager over fakes, and a comparison of what exists with what is recorded. Needs
+// no root.
 
 #include <functional>
 #include <memory>
@@ -30,7 +30,7 @@ class FakeWorld {
     EXPECT_OK(MakeDirs(Hierarchy()));
     Start();
   }
-  // A daemon's life; what there is stays.
+  // Starts another life of the daemon. Everything that exists stays.
   void Start() {
     auto layout = std::make_shared<runtime::CgroupLayout>();
     layout->hierarchies = {{.mount_point = Hierarchy(), .controllers = {"freezer"}}};
@@ -86,7 +86,7 @@ class FakeWorld {
     return request;
   }
 
-  // What contradicts what; "": nothing.
+  // The contradictions between what exists and what is recorded; "" if there is none.
   std::string Contradictions() {
     const auto rows = rows_->LoadAll();
     if (!rows.ok()) return rows.status().ToString();
@@ -139,7 +139,7 @@ class FakeWorld {
     if (rows->pods.empty() && !Dirs(Hierarchy() + "/crisp").empty()) say("a group is left");
     return text;
   }
-  // The same, once what is done in the background has been done.
+  // The same, once the background has done its work.
   std::string LastContradictions() {
     std::string left = Contradictions();
     const absl::Time end = absl::Now() + absl::Seconds(20);
@@ -149,7 +149,7 @@ class FakeWorld {
     }
     return left;
   }
-  // Whether there is nothing at all.
+  // True if nothing at all exists.
   bool Empty() {
     return shims_.Pods().empty() && network_.Attached().empty() && images_.PinnedKeys().empty() &&
            rows_->LoadAll()->pods.empty() && rows_->LoadAll()->containers.empty();
@@ -173,7 +173,7 @@ class FakeWorld {
     const std::set<std::string> there = Dirs(path);
     if (there != wanted) say(there.size(), " ", what, ", ", wanted.size(), " are recorded");
   }
-  // A stopped pod's group may be gone or not.
+  // True if all pods are stopped. A stopped pod's group may be gone or not.
   bool AllStopped() {
     for (const PodPtr& pod : pods_->table().Pods()) {
       if (!pod->Snapshot()->stopped()) return false;

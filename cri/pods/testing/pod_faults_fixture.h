@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_PODS_TESTING_POD_FAULTS_FIXTURE_H_
 #define CRISP_CRI_PODS_TESTING_POD_FAULTS_FIXTURE_H_
 
-// Test-only: what tests of faults see of a pod past the manager: its shim and its cgroups.
+// For tests of faults: what they see of a pod past the manager, its shim and its cgroups.
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,7 +23,8 @@ namespace crisp::cri {
 class PodFaultsTest : public PodManagerTest {
  protected:
   std::string State() const { return dir_.path() + "/state"; }
-  // A child of its that has not reached its program is found for a moment, too.
+  // The pid of the pod's shim. A child of its that has not reached its program is found for a
+  // moment, too.
   pid_t ShimOf(const std::string& pod) {
     auto found = runtime::FindShims(dir_.path() + "/state/pods", pod);
     for (int i = 0; i < 500 && found.ok() && found->size() > 1; ++i) {
@@ -44,7 +45,7 @@ class PodFaultsTest : public PodManagerTest {
   bool Dead(const std::string& pod, const std::string& container) {
     return GroupOf(pod, container).IsEmpty().value_or(false);
   }
-  // Whether a directory of the pod is left in any hierarchy, when undoing has had its time.
+  // True if no directory of the pod is left in any hierarchy, when undoing has had its time.
   bool GroupsGone(const std::string& pod) {
     const auto gone = [&] {
       for (const std::string& dir : GroupOf(pod, "").Dirs()) {

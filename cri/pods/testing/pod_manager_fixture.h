@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_PODS_TESTING_POD_MANAGER_FIXTURE_H_
 #define CRISP_CRI_PODS_TESTING_POD_MANAGER_FIXTURE_H_
 
-// Test-only: a PodManager with real shims over images and a network that are none. Needs root.
+// For tests: a PodManager with real shims over fake images and a fake network. Needs root.
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -126,7 +126,7 @@ class OneAddressNetwork : public FakePodNetwork {
     EXPECT_TRUE(keys_.insert(key).second) << "a key comes once";
     return absl::OkStatus();
   }
-  // Which of the keys the pod of this name was attached with; "": none.
+  // The key with which the pod of this name was attached; "" for none.
   std::string PreparedFor(const std::string& name) {
     absl::MutexLock lock(&mutex_);
     const std::string key = prepared_for_[name];
@@ -166,7 +166,7 @@ class PodManagerTest : public ::testing::Test {
     End();
     EXPECT_TRUE(images_->PinnedKeys().empty());
   }
-  // A daemon's life; its state stays.
+  // Starts another life of the daemon. Its state stays.
   void Start() {
     ASSERT_OK_AND_ASSIGN(manager_,
                          PodManager::Create({.state = dir_.path() + "/state",
@@ -190,7 +190,7 @@ class PodManagerTest : public ::testing::Test {
                                       .spares = spare_pods_},
                                      observer);
   }
-  // OK when nothing is recorded of any pod any more.
+  // Removes every pod. OK if nothing is recorded of any pod any more.
   absl::Status RemoveEveryPod() {
     for (const PodPtr& pod : manager_->table().Pods()) CRISP_RETURN_IF_ERROR(RemovePod(pod->id));
     const Cancel cancel(absl::Now() + absl::Seconds(20));

@@ -53,19 +53,19 @@ class ShimTest : public ::testing::Test {
   void StartPod() { StartPod(MakePod()); }
   // A container that runs `sh -c script` in its own upper directory over the busybox layer.
   ContainerPlan MakeContainer(const std::string& script);
-  // Creates, starts, waits; the log's text without its prefixes.
+  // Creates, starts and waits. Returns the log's text without its prefixes.
   std::string Run(const ContainerPlan& plan, int expected_exit = 0);
   std::string RunScript(const std::string& script, int expected_exit = 0) {
     return Run(MakeContainer(script), expected_exit);
   }
   ExecPlan MakeExec(const std::string& container_id, const std::string& script);
-  // Runs an exec to its end; its stdout and stderr together.
+  // Runs an exec to its end. Returns its stdout and stderr together.
   std::string RunExec(const ExecPlan& plan, int expected_exit = 0);
-  // Its whole lines: the last one may be on its way.
+  // The whole lines of the log: the last one may be on its way.
   std::string LogOf(const ContainerPlan& plan, bool raw = false);
-  // Whether it has come to hold the text.
+  // True if the log has come to hold the text.
   bool AwaitLog(const ContainerPlan& plan, const std::string& text);
-  // At the beginning of a script: it waits for Go().
+  // Put it at the beginning of a script, which then waits for Go().
   const std::string kOnGo = "while test ! -e /tmp/go; do sleep 0.02; done; ";
   void Go(const ContainerPlan& plan) {
     EXPECT_EQ(RunExec(MakeExec(plan.container_id, "touch /tmp/go")), "");

@@ -1,7 +1,7 @@
 #ifndef CRISP_RUNTIME_CLIENT_TESTING_SYSCALL_INJECTOR_H_
 #define CRISP_RUNTIME_CLIENT_TESTING_SYSCALL_INJECTOR_H_
 
-// Test-only: makes single system calls of another process fail, by ptrace(2).
+// For tests: makes single system calls of another process fail, by ptrace(2).
 
 #include <sys/types.h>
 
@@ -31,7 +31,7 @@ class SyscallInjector {
   SyscallInjector(const SyscallInjector&) = delete;
   SyscallInjector& operator=(const SyscallInjector&) = delete;
 
-  // Whether the process could be traced at all.
+  // True if the process could be traced.
   bool works() const { return works_; }
   bool fired() const { return fired_; }
 

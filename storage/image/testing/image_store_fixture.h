@@ -1,7 +1,7 @@
 #ifndef CRISP_STORAGE_IMAGE_TESTING_IMAGE_STORE_FIXTURE_H_
 #define CRISP_STORAGE_IMAGE_TESTING_IMAGE_STORE_FIXTURE_H_
 
-// Test-only: an image store in a directory of its own, and the registry it pulls from.
+// For tests: an image store in a directory of its own, and the registry from which it pulls.
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,7 +95,7 @@ struct FakeSession : RegistrySession {
         registry.images.find(reference.digest.empty() ? reference.RepoTag() : reference.digest);
     if (it == registry.images.end()) return absl::NotFoundError("no such image");
     on_layers(it->second.layers);
-    // What is asked for early is on its way before there is a config.
+    // Fetches that are asked for early are on their way before there is a config.
     for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
     for (int i = 0; i < 500 && registry.Unpacked() < registry.early_layers; ++i) usleep(10000);
     EXPECT_GE(registry.Unpacked(), registry.early_layers);
@@ -162,7 +162,7 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
     return store_->Pull(reference, {}, Cancel());
   }
   std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
-  // What there is must be what is recorded.
+  // Expects that what exists is what is recorded.
   void ExpectClean(size_t layers, size_t blobs = 0) {
     EXPECT_OK(store_->CollectGarbage());
     EXPECT_THAT(Entries("layers"), ::testing::SizeIs(layers));
