@@ -5,12 +5,14 @@
 #   format   clang-format changes nothing (.clang-format)
 #   layers   every include has an arrow, every arrow an include, and no room a circle (hack/check-layers)
 #   links    the pages' links to files, and the files that they name, are there
+#   words    few comments begin as a fragment that its reader has to complete: Whether, Who, What. Their number
+#            may only go down (most_fragments below)
 set -uo pipefail
 . "$(dirname "$0")/lib/usage.sh"
 answer_help "$@"
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
-[[ $# -gt 0 ]] || checks=(shell format layers links)
+[[ $# -gt 0 ]] || checks=(shell format layers links words)
 
 check_shell() {
   local scripts
@@ -47,6 +49,22 @@ check_links() {
     done < <(named_files "$page")
   done < <(git ls-files '*.md')
   return $failed
+}
+
+# Lower it when fewer are left.
+most_fragments=100
+
+check_words() {
+  local found
+  found=$(git ls-files -z '*.cc' '*.h' | xargs -0 awk '
+    FNR == 1 { inside = 0 }
+    { comment = /^[ \t]*\/\/ / }
+    comment && !inside && /^[ \t]*\/\/ (Whether|Who|Whoever|Whose|What) / { print FILENAME ":" FNR ":" $0 }
+    { inside = comment }')
+  if [[ $(grep -c . <<<"$found") -gt $most_fragments ]]; then
+    printf '%s\nwords: more than %s comments begin as a fragment; write whole sentences (CONTRIBUTING.md)\n' "$found" "$most_fragments"
+    return 1
+  fi
 }
 
 failed=()
