@@ -102,7 +102,7 @@ void Feed(UniqueFd& pipe, absl::string_view& input) {
 
 }  // namespace
 
-absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& cancel) {
+absl::StatusOr<CommandResult> RunCommand(const Command& command, const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(Pipe in, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
@@ -141,7 +141,7 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& c
           absl::StrCat(command.argv.at(0), ": printed more than ", command.max_output, " bytes"));
     }
     if (fds[2].revents != 0) Feed(in.write_end, input);
-    if (!exited) CRISP_RETURN_IF_ERROR(cancel.Check(command.argv.at(0)));
+    if (!exited) CRISP_RETURN_IF_ERROR(operation.Check(command.argv.at(0)));
   }
   std::move(kill_and_reap).Cancel();
   int wait_status = 0;

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 
 namespace crisp {
@@ -31,9 +31,9 @@ struct CommandResult {
 };
 
 // Spawns without copying page tables (posix_spawn), in a process group of its own, with every other
-// descriptor closed. When `cancel` fires, the whole group is killed and reaped, and cancel's error
-// returned. A non-zero exit is a result, not an error. NotFound if the program is absent.
-absl::StatusOr<CommandResult> RunCommand(const Command& command, const Cancel& cancel);
+// descriptor closed. When `operation` ends, the whole group is killed and reaped, and operation's
+// error returned. A non-zero exit is a result, not an error. NotFound if the program is absent.
+absl::StatusOr<CommandResult> RunCommand(const Command& command, const Operation& operation);
 
 }  // namespace crisp
 

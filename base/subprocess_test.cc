@@ -12,7 +12,7 @@ Command Shell(std::string script) {
 TEST(SubprocessTest, PassesInputAndSeparatesStreams) {
   Command command = Shell("cat; echo oops >&2; exit 3");
   command.input = std::string(200000, 'x');
-  ASSERT_OK_AND_ASSIGN(const CommandResult result, RunCommand(command, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const CommandResult result, RunCommand(command, Operation()));
   EXPECT_EQ(result.exit_code, 3);
   EXPECT_EQ(result.output, command.input);
   EXPECT_EQ(result.errors, "oops\n");
@@ -20,7 +20,7 @@ TEST(SubprocessTest, PassesInputAndSeparatesStreams) {
 
 TEST(SubprocessTest, DeadlineKillsTheGroup) {
   const absl::Time start = absl::Now();
-  EXPECT_THAT(RunCommand(Shell("sleep 30 & sleep 30"), Cancel(start + absl::Milliseconds(100))),
+  EXPECT_THAT(RunCommand(Shell("sleep 30 & sleep 30"), Operation(start + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_LT(absl::Now() - start, absl::Seconds(10));
 }
@@ -28,20 +28,20 @@ TEST(SubprocessTest, DeadlineKillsTheGroup) {
 TEST(SubprocessTest, GrandchildHoldingThePipeDoesNotHang) {
   const absl::Time start = absl::Now();
   ASSERT_OK_AND_ASSIGN(const CommandResult result,
-                       RunCommand(Shell("echo hi; sleep 5 &"), Cancel()));
+                       RunCommand(Shell("echo hi; sleep 5 &"), Operation()));
   EXPECT_EQ(result.output, "hi\n");
   EXPECT_LT(absl::Now() - start, absl::Seconds(4));
 }
 
 TEST(SubprocessTest, MissingProgramIsNotFound) {
-  EXPECT_THAT(RunCommand(Command{.argv = {"/nonexistent"}}, Cancel()),
+  EXPECT_THAT(RunCommand(Command{.argv = {"/nonexistent"}}, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST(SubprocessTest, TooMuchOutputEndsIt) {
   Command command = Shell("yes");
   command.max_output = 1 << 20;
-  EXPECT_THAT(RunCommand(command, Cancel()), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(RunCommand(command, Operation()), StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
 }  // namespace

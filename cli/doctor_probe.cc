@@ -13,8 +13,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/cancel.h"
 #include "base/file.h"
+#include "base/operation.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "network/bridge/firewall.h"
@@ -144,7 +144,9 @@ void ProbeNetwork(KernelFacts& kernel) {
   if (!trying.ok()) kernel.bridge = kernel.veth = kernel.nftables = Tried(trying.status());
 }
 
-Probe ProbeSystemd() { return Tried(runtime::AskSystemd(Cancel(absl::Now() + absl::Seconds(5)))); }
+Probe ProbeSystemd() {
+  return Tried(runtime::AskSystemd(Operation(absl::Now() + absl::Seconds(5))));
+}
 
 Probe ProbeIdmap(const std::string& path) { return Tried(TryIdmap(path)); }
 

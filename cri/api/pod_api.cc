@@ -5,9 +5,9 @@
 
 namespace crisp::cri {
 
-#define CRISP_POD_RPC(name)                                                                 \
-  absl::Status PodApi::name(const v1::name##Request&, v1::name##Response*, const Cancel&) { \
-    return absl::UnimplementedError(#name " is not implemented");                           \
+#define CRISP_POD_RPC(name)                                                                    \
+  absl::Status PodApi::name(const v1::name##Request&, v1::name##Response*, const Operation&) { \
+    return absl::UnimplementedError(#name " is not implemented");                              \
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
@@ -15,7 +15,7 @@ CRISP_POD_RPCS(CRISP_POD_RPC)
 absl::Status PodApi::GetContainerEvents(
     const v1::GetEventsRequest&,
     const std::function<bool(const v1::ContainerEventResponse&)>&,
-    const Cancel&) {
+    const Operation&) {
   return absl::UnimplementedError("GetContainerEvents is not implemented");
 }
 

@@ -7,8 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
 #include "base/json.h"
+#include "base/operation.h"
 #include "cri/api/api.pb.h"
 #include "cri/api/pod_rpcs.h"
 
@@ -19,25 +19,25 @@ namespace v1 = ::runtime::v1;
 // The pod and container half of the CRI, without gRPC: RuntimeService forwards every RPC here and
 // maps the status (status_to_grpc.h). The RPCs that give the URL of a
 // session are SessionApi's. Thread-safe; calls block, each on a thread of its own. A
-// method that is not overridden answers Unimplemented. `cancel` ends with the RPC: it may be copied
-// and outlive the call, and then says Cancelled. Of list and stream pairs only the unary form is
-// here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and ListContainers
-// may be ready ones (ready_items.h).
+// method that is not overridden answers Unimplemented. `operation` ends with the RPC: it may be
+// copied and outlive the call, and then says Cancelled. Of list and stream pairs only the unary
+// form is here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and
+// ListContainers may be ready ones (ready_items.h).
 class PodApi {
  public:
   virtual ~PodApi() = default;
 
 #define CRISP_POD_RPC(name)                                                              \
   virtual absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
-                            const Cancel& cancel);
+                            const Operation& operation);
   CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-  // Hands events to `write` until it says false or `cancel` fires (check at least once a second).
+  // Hands events to `write` until it says false or `operation` ends (check at least once a second).
   virtual absl::Status GetContainerEvents(
       const v1::GetEventsRequest& request,
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
-      const Cancel& cancel);
+      const Operation& operation);
 
   // For `crisp explain`: a container's OCI spec, launch plan and kernel state. NotFound.
   virtual absl::StatusOr<Json> Explain(absl::string_view container_id);

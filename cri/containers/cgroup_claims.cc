@@ -38,7 +38,7 @@ absl::Status CgroupClaims::Release(const std::string& path, const std::string& p
   return absl::OkStatus();
 }
 
-absl::Status CgroupClaims::RemoveGroupsOf(const state::PodRecord& pod, const Cancel& cancel) {
+absl::Status CgroupClaims::RemoveGroupsOf(const state::PodRecord& pod, const Operation& operation) {
   const std::string& parent = pod.config().linux().cgroup_parent();
   const bool in_scope =
       runtime::DriverOfPod(parent, pod.cgroup_path()) == runtime::CgroupDriver::kSystemd;
@@ -48,14 +48,14 @@ absl::Status CgroupClaims::RemoveGroupsOf(const state::PodRecord& pod, const Can
       CRISP_ASSIGN_OR_RETURN(path, runtime::PodScopePath(parent, pod.id()));
     }
     // The pod has it for itself.
-    CRISP_RETURN_IF_ERROR(At(path).Kill(cancel));
-    return At(path).Remove(cancel);
+    CRISP_RETURN_IF_ERROR(At(path).Kill(operation));
+    return At(path).Remove(operation);
   }
   CRISP_ASSIGN_OR_RETURN(
       const std::string own,
       runtime::ContainerCgroupPath(runtime::CgroupDriver::kCgroupfs, parent, pod.id(), pod.id()));
-  CRISP_RETURN_IF_ERROR(At(own).Kill(cancel));
-  CRISP_RETURN_IF_ERROR(At(own).Remove(cancel));
+  CRISP_RETURN_IF_ERROR(At(own).Kill(operation));
+  CRISP_RETURN_IF_ERROR(At(own).Remove(operation));
   if (!pod.owns_cgroup()) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(RemoveOrphans(At(pod.cgroup_path())));
   // Other pods may be in it; the last one takes it away.
@@ -75,7 +75,7 @@ absl::Status CgroupClaims::RemoveOrphans(const runtime::Cgroup& group) {
     if (known) continue;
     const runtime::Cgroup orphan = At(absl::StrCat(group.path(), "/", name));
     LogWarning("cgroup.orphan", {{"path", orphan.path()}});
-    const Cancel soon(absl::Now() + absl::Seconds(2));
+    const Operation soon(absl::Now() + absl::Seconds(2));
     CRISP_RETURN_IF_ERROR(orphan.Kill(soon));
     CRISP_RETURN_IF_ERROR(orphan.Remove(soon));
   }

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/api/crisp_state.pb.h"
 #include "runtime/cgroup/cgroup.h"
 
@@ -37,7 +37,7 @@ class CgroupClaims {
 
   // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim. May
   // be called again after a failure.
-  absl::Status RemoveGroupsOf(const state::PodRecord& pod, const Cancel& cancel);
+  absl::Status RemoveGroupsOf(const state::PodRecord& pod, const Operation& operation);
 
  private:
   runtime::Cgroup At(const std::string& path) const { return {layout_, path}; }

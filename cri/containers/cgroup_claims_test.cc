@@ -39,7 +39,7 @@ class CgroupClaimsTest : public ::testing::Test {
     return record;
   }
   absl::Status Remove(const state::PodRecord& pod) {
-    return claims_->RemoveGroupsOf(pod, Cancel(absl::Now() + absl::Seconds(5)));
+    return claims_->RemoveGroupsOf(pod, Operation(absl::Now() + absl::Seconds(5)));
   }
 
   TempDir dir_;

@@ -30,7 +30,7 @@ void ContainerExits::Handle(const ContainerPtr& container,
   const state::ContainerRecord& before = *held_before;
   const runtime::Cgroup group = node_.CgroupAt(before.cgroup_path());
   if (!OwnPidNamespace(before)) {
-    const absl::Status killed = group.Kill(Cancel(absl::Now() + absl::Seconds(2)));
+    const absl::Status killed = group.Kill(Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok()) {
       LogWarning("container.leftover",
                  {{"container", container->id}, {"error", killed.ToString()}});

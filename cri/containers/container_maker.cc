@@ -89,11 +89,11 @@ absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context,
 }  // namespace
 
 absl::StatusOr<std::string> ContainerMaker::Create(const v1::CreateContainerRequest& request,
-                                                   const Cancel& cancel) {
+                                                   const Operation& operation) {
   CRISP_RETURN_IF_ERROR(CheckRequest(request));
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, table_.FindPod(request.pod_sandbox_id()));
   const std::string key = ContainerNameKey(pod->id, request.config().metadata());
-  return creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
+  return creations_.Run(key, operation, [&]() -> absl::StatusOr<std::string> {
     absl::StatusOr<std::string> existing = Existing(key, request);
     if (!existing.ok() || !existing->empty()) return existing;
     return Make(request, pod, key);
@@ -118,7 +118,7 @@ absl::StatusOr<std::string> ContainerMaker::Existing(const std::string& key,
         "container ", id, " is running under this name and attempt with another configuration"));
   }
   // A client that changed its mind before it heard of the first one's id.
-  CRISP_RETURN_IF_ERROR(remover_.Remove(*container, Cancel(absl::Now() + kCreateTime)));
+  CRISP_RETURN_IF_ERROR(remover_.Remove(*container, Operation(absl::Now() + kCreateTime)));
   return std::string();
 }
 
@@ -178,8 +178,8 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
       timer.Done("limits");
       return limited;
     };
-    made = shim->CreateContainer(job.plan, job.root_mount.get(), Cancel(absl::Now() + kCreateTime),
-                                 limit);
+    made = shim->CreateContainer(job.plan, job.root_mount.get(),
+                                 Operation(absl::Now() + kCreateTime), limit);
   }
   if (made.ok()) {
     timer.Done("shim");

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/container_job.h"
 #include "cri/containers/container_remover.h"
 #include "cri/containers/executions.h"
@@ -45,7 +45,7 @@ class ContainerMaker {
   // container. AlreadyExists if another configuration runs under the name. A failure leaves
   // nothing, apart from what is undone in the background.
   absl::StatusOr<std::string> Create(const v1::CreateContainerRequest& request,
-                                     const Cancel& cancel);
+                                     const Operation& operation);
 
  private:
   // The id under a name, if it stands for the same thing; "" if the name is free or given up.

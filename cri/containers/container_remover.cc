@@ -10,9 +10,9 @@
 
 namespace crisp::cri {
 
-absl::Status ContainerRemover::Remove(const ContainerPtr& container, const Cancel& cancel) {
+absl::Status ContainerRemover::Remove(const ContainerPtr& container, const Operation& operation) {
   return removals_
-      .Run(absl::StrCat("removal of container ", container->id), cancel,
+      .Run(absl::StrCat("removal of container ", container->id), operation,
            [&] { return RemoveOnce(container); })
       .status();
 }
@@ -23,7 +23,7 @@ absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container)
     container->removing = true;
   }
   StepTimer timer("RemoveContainer", container->steps, node_.metrics);
-  const Cancel patience(absl::Now() + absl::Minutes(1));
+  const Operation patience(absl::Now() + absl::Minutes(1));
   absl::Status status;
   for (bool again = true; again;) {
     stopper_.Request(container, absl::ZeroDuration());
@@ -59,7 +59,7 @@ void ContainerRemover::Undo(const ContainerPtr& container, bool now) {
 absl::Status ContainerRemover::TearDown(const ContainerPtr& container) {
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;
-  const Cancel soon(absl::Now() + absl::Seconds(5));
+  const Operation soon(absl::Now() + absl::Seconds(5));
   const runtime::Cgroup group = node_.CgroupAt(record.cgroup_path());
   StepTimer timer("TearDownContainer", container->steps, node_.metrics);
   CRISP_RETURN_IF_ERROR(group.Kill(soon));

@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_CONTAINERS_CONTAINER_REMOVER_H_
 #define CRISP_CRI_CONTAINERS_CONTAINER_REMOVER_H_
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/container_stopper.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/join_table.h"
@@ -24,7 +24,7 @@ class ContainerRemover {
       : node_(node), table_(table), stopper_(stopper), events_(events), background_(background) {}
 
   // Kills it if it runs. When it returns OK no client sees it any more.
-  absl::Status Remove(const ContainerPtr& container, const Cancel& cancel);
+  absl::Status Remove(const ContainerPtr& container, const Operation& operation);
   // Undoes all that there is of a container that no client sees; it has the stage REMOVING or will
   // never be seen. Tried at once if `now`, then in the background until it succeeds.
   void Undo(const ContainerPtr& container, bool now);

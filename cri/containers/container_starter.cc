@@ -25,9 +25,9 @@ bool StopWanted(const Container& container) {
 
 }  // namespace
 
-absl::Status ContainerStarter::Start(const ContainerPtr& container, const Cancel& cancel) {
+absl::Status ContainerStarter::Start(const ContainerPtr& container, const Operation& operation) {
   return starts_
-      .Run(absl::StrCat("start of container ", container->id), cancel,
+      .Run(absl::StrCat("start of container ", container->id), operation,
            [&] { return StartOnce(container); })
       .status();
 }
@@ -47,7 +47,7 @@ absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) 
     absl::MutexLock lock(&container->mutex);
     return absl::Now() >= container->kill_at + kStoppedStart;
   };
-  auto started = shim->StartContainer(container->id, Cancel(absl::Now() + kStartTime, stopped));
+  auto started = shim->StartContainer(container->id, Operation(absl::Now() + kStartTime, stopped));
   timer.Done("shim");
   const absl::Status status = Finish(container, std::move(started));
   if (!status.ok()) return status;

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/container_exits.h"
 #include "cri/containers/node_context.h"
 #include "cri/containers/resource_updates.h"
@@ -33,7 +33,7 @@ class ContainerStarter {
 
   // Who asks while it is being started waits for that. FailedPrecondition unless it is created. A
   // start that fails is the container's end.
-  absl::Status Start(const ContainerPtr& container, const Cancel& cancel);
+  absl::Status Start(const ContainerPtr& container, const Operation& operation);
 
  private:
   absl::StatusOr<bool> StartOnce(const ContainerPtr& container);

@@ -49,11 +49,11 @@ void ContainerStopper::Thaw(const Pod& pod) const {
 
 absl::Status ContainerStopper::Stop(const ContainerPtr& container,
                                     absl::Duration grace,
-                                    const Cancel& cancel) {
+                                    const Operation& operation) {
   StepTimer timer("StopContainer", container->steps, node_.metrics);
   Request(container, grace);
   timer.Done("signal");
-  CRISP_RETURN_IF_ERROR(Await(container, cancel));
+  CRISP_RETURN_IF_ERROR(Await(container, operation));
   timer.Done("exit");
   return absl::OkStatus();
 }
@@ -130,16 +130,16 @@ bool ContainerStopper::ConcludeExit(const ContainerPtr& container) {
   return true;
 }
 
-absl::Status ContainerStopper::Await(const ContainerPtr& container, const Cancel& cancel) {
+absl::Status ContainerStopper::Await(const ContainerPtr& container, const Operation& operation) {
   absl::MutexLock lock(&container->mutex);
   const auto ended = [&container] {
     container->mutex.AssertReaderHeld();
     return !container->Runs();
   };
   while (!ended()) {
-    const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), cancel.deadline());
+    const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), operation.deadline());
     if (container->mutex.AwaitWithDeadline(absl::Condition(&ended), step)) break;
-    absl::Status status = cancel.Check(absl::StrCat("stop of container ", container->id));
+    absl::Status status = operation.Check(absl::StrCat("stop of container ", container->id));
     if (status.ok()) continue;
     if (absl::Now() >= container->kill_at) {
       return absl::Status(status.code(),
@@ -151,11 +151,11 @@ absl::Status ContainerStopper::Await(const ContainerPtr& container, const Cancel
   return absl::OkStatus();
 }
 
-absl::Status ContainerStopper::KillAllOf(const Pod& pod, const Cancel& cancel) {
+absl::Status ContainerStopper::KillAllOf(const Pod& pod, const Operation& operation) {
   const std::vector<ContainerPtr> containers = table_.ContainersOf(pod);
   for (const ContainerPtr& container : containers) Request(container, absl::ZeroDuration());
   for (const ContainerPtr& container : containers) {
-    CRISP_RETURN_IF_ERROR(Await(container, cancel));
+    CRISP_RETURN_IF_ERROR(Await(container, operation));
   }
   return absl::OkStatus();
 }

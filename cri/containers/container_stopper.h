@@ -2,7 +2,7 @@
 #define CRISP_CRI_CONTAINERS_CONTAINER_STOPPER_H_
 
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/container_exits.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
@@ -22,14 +22,16 @@ class ContainerStopper {
       : node_(node), table_(table), exits_(exits), timers_(timers) {}
 
   // Request() and Await().
-  absl::Status Stop(const ContainerPtr& container, absl::Duration grace, const Cancel& cancel);
+  absl::Status Stop(const ContainerPtr& container,
+                    absl::Duration grace,
+                    const Operation& operation);
   // Sends the stop signal, and sees to it that the container is killed when the grace is over. Does
   // not wait. Of several requests the one that kills first counts. Nothing if it does not run.
   void Request(const ContainerPtr& container, absl::Duration grace);
   // Until it neither runs nor starts.
-  absl::Status Await(const ContainerPtr& container, const Cancel& cancel);
+  absl::Status Await(const ContainerPtr& container, const Operation& operation);
   // Both for all containers of a pod, without grace.
-  absl::Status KillAllOf(const Pod& pod, const Cancel& cancel);
+  absl::Status KillAllOf(const Pod& pod, const Operation& operation);
   // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in
   // them.
   void Thaw(const Pod& pod) const;

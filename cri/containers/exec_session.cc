@@ -23,10 +23,10 @@ void ExecSession::Exited(const runtime::ExitRecord& record) {
   (void)!::write(exited_.get(), &one, sizeof(one));
 }
 
-absl::Status ExecSession::Kill(const Cancel& cancel) {
+absl::Status ExecSession::Kill(const Operation& operation) {
   CRISP_RETURN_IF_ERROR(shim_->KillExec(id_));
   while (!exit().has_value()) {
-    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("kill exec ", id_)));
+    CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("kill exec ", id_)));
     pollfd ended = {.fd = exited_fd(), .events = POLLIN, .revents = 0};
     (void)::poll(&ended, 1, 10);
   }

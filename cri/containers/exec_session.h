@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "runtime/client/shim_client.h"
 
@@ -42,8 +42,8 @@ class ExecSession {
     return exit_;
   }
   // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process
-  // is gone or `cancel` fires.
-  absl::Status Kill(const Cancel& cancel);
+  // is gone or `operation` ends.
+  absl::Status Kill(const Operation& operation);
   absl::Status Resize(uint16_t rows, uint16_t columns);
 
  private:

@@ -75,7 +75,7 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
                                                                const std::vector<std::string>& argv,
                                                                bool terminal,
                                                                const runtime::Stdio& stdio,
-                                                               const Cancel& cancel) {
+                                                               const Operation& operation) {
   if (argv.empty() || argv[0].empty()) return absl::InvalidArgumentError("cmd: nothing to run");
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
                          table_.FindRunning(container_id));
@@ -99,7 +99,7 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
   plan.cgroup_dirs = node_.CgroupAt(container.Snapshot()->cgroup_path()).ExecDirs();
   // Known before it starts: its end may be told before Exec() returns.
   sessions_.Insert(session);
-  const absl::Status status = running.shim->Exec(plan, stdio, cancel).status();
+  const absl::Status status = running.shim->Exec(plan, stdio, operation).status();
   if (!status.ok()) {
     sessions_.Erase(session->id());
     // It may start all the same, when only the wait for it has ended.
@@ -112,7 +112,7 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
 
 absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
                                   v1::ExecSyncResponse* reply,
-                                  const Cancel& cancel) {
+                                  const Operation& operation) {
   const absl::Time deadline =
       request.timeout() > 0
           ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
@@ -120,7 +120,7 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
   // Its time-out is that of its start, too.
-  const Cancel until = cancel.Until(deadline);
+  const Operation until = operation.Until(deadline);
   absl::StatusOr<std::shared_ptr<ExecSession>> begun =
       Start(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
             {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
@@ -142,13 +142,13 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
       break;
     if (!exited || !read.ok()) {
       absl::Status status = read;
-      if (status.ok()) status = cancel.Check("exec");
+      if (status.ok()) status = operation.Check("exec");
       if (status.ok() && absl::Now() >= deadline) {
         status = absl::DeadlineExceededError(absl::StrCat("exec: the command did not end within ",
                                                           request.timeout(), " s and was killed"));
       }
       if (!status.ok()) {
-        const absl::Status killed = session->Kill(Cancel(absl::Now() + absl::Seconds(2)));
+        const absl::Status killed = session->Kill(Operation(absl::Now() + absl::Seconds(2)));
         if (!killed.ok())
           LogWarning("exec.kill", {{"exec", session->id()}, {"error", killed.ToString()}});
         return status;

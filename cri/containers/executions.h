@@ -29,10 +29,10 @@ class Executions {
                                                      const std::vector<std::string>& argv,
                                                      bool terminal,
                                                      const runtime::Stdio& stdio,
-                                                     const Cancel& cancel);
+                                                     const Operation& operation);
   absl::Status ExecSync(const v1::ExecSyncRequest& request,
                         v1::ExecSyncResponse* reply,
-                        const Cancel& cancel);
+                        const Operation& operation);
 
   // What all processes of a container with this spec have in common.
   absl::StatusOr<std::shared_ptr<const ExecBase>> MakeBase(const runtime::OciSpec& spec);

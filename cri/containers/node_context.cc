@@ -22,7 +22,7 @@ constexpr absl::Duration kAppArmorTime = absl::Seconds(20);  // for apparmor_par
 
 void LoadDefaultAppArmor(const std::string& state, HostFacts& host) {
   const absl::Status loaded = runtime::LoadDefaultAppArmor(absl::StrCat(state, "/apparmor-default"),
-                                                           Cancel(absl::Now() + kAppArmorTime));
+                                                           Operation(absl::Now() + kAppArmorTime));
   if (loaded.ok()) {
     host.default_apparmor = runtime::kDefaultAppArmorProfile;
   } else {

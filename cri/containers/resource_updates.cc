@@ -49,14 +49,14 @@ void ResourceUpdates::ApplyOomScore(const state::ContainerRecord& record, int64_
 }
 
 absl::Status ResourceUpdates::UpdateContainer(const v1::UpdateContainerResourcesRequest& request,
-                                              const Cancel& cancel) {
+                                              const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
                          table_.FindContainer(request.container_id()));
   CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change,
                          BuildResources(request.linux(), node_.host));
   // One at a time, each wholly; nothing but another update waits for it.
   absl::MutexLock one_at_a_time(&container->update_mutex);
-  CRISP_RETURN_IF_ERROR(cancel.Check("update of container resources"));
+  CRISP_RETURN_IF_ERROR(operation.Check("update of container resources"));
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;
   if (record.stage() != state::ContainerRecord::CREATED &&

@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_
 #define CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/executions.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
@@ -16,7 +16,7 @@ class ResourceUpdates {
       : node_(node), table_(table), executions_(executions) {}
 
   absl::Status UpdateContainer(const v1::UpdateContainerResourcesRequest& request,
-                               const Cancel& cancel);
+                               const Operation& operation);
   absl::Status UpdatePod(const v1::UpdatePodSandboxResourcesRequest& request);
 
   // Gives the record's oom_score_adj to those of the container's processes that have `former`.

@@ -254,7 +254,7 @@ absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config) {
   if (network != nullptr) network->BeginRemoval();
   std::vector<std::string> undone =
       EndEveryPod({.state = config.state, .cgroup_driver = DriverOf(config)}, network,
-                  Cancel(absl::Now() + kResetLimit));
+                  Operation(absl::Now() + kResetLimit));
   const absl::Status reset = opened.ok() ? network->Reset() : opened.status();
   if (!reset.ok()) undone.push_back(absl::StrCat("take the network down: ", reset.message()));
   if (network != nullptr) {

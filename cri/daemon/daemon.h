@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "cri/config/config.h"
 #include "cri/pods/pod_manager.h"

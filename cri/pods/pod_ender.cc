@@ -25,9 +25,9 @@ constexpr absl::Duration kEndTime = absl::Seconds(10);
 
 }  // namespace
 
-absl::Status PodEnder::Stop(const PodPtr& pod, const Cancel& cancel) {
+absl::Status PodEnder::Stop(const PodPtr& pod, const Operation& operation) {
   return stops_
-      .Run(absl::StrCat("stop of pod sandbox ", pod->id), cancel, [&] { return StopOnce(pod); })
+      .Run(absl::StrCat("stop of pod sandbox ", pod->id), operation, [&] { return StopOnce(pod); })
       .status();
 }
 
@@ -41,7 +41,7 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   stopper_.Thaw(*pod);
   StepTimer timer("StopPodSandbox", pod->steps, node_.metrics);
   (void)PodTable::AwaitCreations(*pod, kCreationTime);
-  CRISP_RETURN_IF_ERROR(stopper_.KillAllOf(*pod, Cancel(absl::Now() + kKillTime)));
+  CRISP_RETURN_IF_ERROR(stopper_.KillAllOf(*pod, Operation(absl::Now() + kKillTime)));
   timer.Done("containers");
   CRISP_RETURN_IF_ERROR(Detach(*pod, pod->AwaitShim(kAdoptTime)));
   timer.Done("network");
@@ -59,7 +59,7 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
 absl::Status PodEnder::Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim) {
   if (UsesHostNetwork(pod.Snapshot()->config())) return absl::OkStatus();
   return node_.network->Detach(pod.id, shim == nullptr ? -1 : shim->netns_fd(),
-                               Cancel(absl::Now() + kDetachTime));
+                               Operation(absl::Now() + kDetachTime));
 }
 
 absl::Status PodEnder::EndShim(const PodPtr& pod) {
@@ -67,7 +67,7 @@ absl::Status PodEnder::EndShim(const PodPtr& pod) {
   if (shim == nullptr) {
     // Dead, or never connected to: the kernel knows.
     CRISP_RETURN_IF_ERROR(
-        shims_.pool().EndPod(node_.PodDir(pod->id), Cancel(absl::Now() + kEndTime)));
+        shims_.pool().EndPod(node_.PodDir(pod->id), Operation(absl::Now() + kEndTime)));
   } else {
     for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
       // Those never started: nothing is known of them in the shim's end otherwise.
@@ -86,15 +86,15 @@ absl::Status PodEnder::EndShim(const PodPtr& pod) {
   return absl::OkStatus();
 }
 
-absl::Status PodEnder::Remove(const PodPtr& pod, const Cancel& cancel) {
+absl::Status PodEnder::Remove(const PodPtr& pod, const Operation& operation) {
   return removals_
-      .Run(absl::StrCat("removal of pod sandbox ", pod->id), cancel,
+      .Run(absl::StrCat("removal of pod sandbox ", pod->id), operation,
            [&] { return RemoveOnce(pod); })
       .status();
 }
 
 absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {
-  const Cancel patient(absl::Now() + kKillTime + kDetachTime);
+  const Operation patient(absl::Now() + kKillTime + kDetachTime);
   CRISP_RETURN_IF_ERROR(Stop(pod, patient));
   StepTimer timer("RemovePodSandbox", pod->steps, node_.metrics);
   for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
@@ -128,8 +128,8 @@ absl::Status PodEnder::TearDown(const PodPtr& pod) {
   if (!record.stopped()) {
     if (pod->GetShim() == nullptr) {
       // For its network namespace; it is ended also when it does not answer.
-      auto adopted =
-          shims_.pool().AdoptPod(pod->id, node_.PodDir(pod->id), Cancel(absl::Now() + kAdoptTime));
+      auto adopted = shims_.pool().AdoptPod(pod->id, node_.PodDir(pod->id),
+                                            Operation(absl::Now() + kAdoptTime));
       if (adopted.ok()) {
         absl::MutexLock lock(&pod->mutex);
         pod->shim = *std::move(adopted);
@@ -139,7 +139,7 @@ absl::Status PodEnder::TearDown(const PodPtr& pod) {
     CRISP_RETURN_IF_ERROR(EndShim(pod));
   }
   timer.Done("shim");
-  CRISP_RETURN_IF_ERROR(claims_.RemoveGroupsOf(record, Cancel(absl::Now() + absl::Seconds(5))));
+  CRISP_RETURN_IF_ERROR(claims_.RemoveGroupsOf(record, Operation(absl::Now() + absl::Seconds(5))));
   timer.Done("cgroup");
   // With the copy of the row, while the row still says that the pod is being removed.
   CRISP_RETURN_IF_ERROR(RemoveTree(node_.PodDir(pod->id)));

@@ -1,7 +1,7 @@
 #ifndef CRISP_CRI_PODS_POD_ENDER_H_
 #define CRISP_CRI_PODS_POD_ENDER_H_
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/cgroup_claims.h"
 #include "cri/containers/container_remover.h"
 #include "cri/containers/container_stopper.h"
@@ -36,9 +36,9 @@ class PodEnder {
         background_(background) {}
 
   // Its containers, its network and its shim have ended when it returns OK.
-  absl::Status Stop(const PodPtr& pod, const Cancel& cancel);
+  absl::Status Stop(const PodPtr& pod, const Operation& operation);
   // Stops it first. When it returns OK no client sees it any more.
-  absl::Status Remove(const PodPtr& pod, const Cancel& cancel);
+  absl::Status Remove(const PodPtr& pod, const Operation& operation);
   // Undoes all that there is of a pod that no client sees. Tried at once if `now`, then in the
   // background until it succeeds.
   void Undo(const PodPtr& pod, bool now);

@@ -130,7 +130,7 @@ TEST_F(PodFaultsTest, AContainerThatIsBeingMadeIsNoGhostOfAStoppedPod) {
   absl::Status made;
   std::thread maker([&] {
     v1::CreateContainerResponse reply;
-    made = manager_->CreateContainer(ContainerRequest(pod, "late", "true"), &reply, Cancel());
+    made = manager_->CreateContainer(ContainerRequest(pod, "late", "true"), &reply, Operation());
   });
   making.WaitForNotification();
   EXPECT_OK(StopPod(pod));
@@ -146,7 +146,7 @@ TEST_F(PodFaultsTest, AContainerThatIsBeingMadeIsNoGhostOfAStoppedPod) {
   // Nor does one begin afterwards.
   v1::CreateContainerResponse reply;
   EXPECT_FALSE(
-      manager_->CreateContainer(ContainerRequest(pod, "later", "true"), &reply, Cancel()).ok());
+      manager_->CreateContainer(ContainerRequest(pod, "later", "true"), &reply, Operation()).ok());
 }
 
 TEST_F(PodFaultsTest, ACreationThatEndsAfterTheStopSaysSo) {
@@ -159,7 +159,7 @@ TEST_F(PodFaultsTest, ACreationThatEndsAfterTheStopSaysSo) {
   absl::Status made;
   std::thread maker([&] {
     v1::CreateContainerResponse reply;
-    made = manager_->CreateContainer(ContainerRequest(pod, "late", "true"), &reply, Cancel());
+    made = manager_->CreateContainer(ContainerRequest(pod, "late", "true"), &reply, Operation());
   });
   making.WaitForNotification();
   EXPECT_OK(StopPod(pod));
@@ -187,7 +187,7 @@ TEST_F(PodFaultsTest, AStartOfWhatIsBeingStoppedSaysSo) {
 TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
   v1::RunPodSandboxResponse made;
   // In a PID namespace of its own its first process would overlook the signal.
-  ASSERT_OK(manager_->RunPodSandbox(SharedPidRequest("early"), &made, Cancel()));
+  ASSERT_OK(manager_->RunPodSandbox(SharedPidRequest("early"), &made, Operation()));
   const std::string& pod = made.pod_sandbox_id();
   v1::CreateContainerRequest request = ContainerRequest(pod, "one", "sleep 1000");
   request.mutable_config()
@@ -223,7 +223,7 @@ TEST_F(PodFaultsTest, APodWhoseShimDiesWhileItIsMadeIsNotReady) {
     absl::SleepFor(absl::Milliseconds(1500));
   };
   v1::RunPodSandboxResponse reply;
-  const absl::Status made = manager_->RunPodSandbox(PodRequest("short"), &reply, Cancel());
+  const absl::Status made = manager_->RunPodSandbox(PodRequest("short"), &reply, Operation());
   network_.on_attach = nullptr;
   if (!made.ok()) return;
   EXPECT_EQ(PodStatusOf(reply.pod_sandbox_id()).state(), v1::SANDBOX_NOTREADY);
@@ -233,7 +233,7 @@ TEST_F(PodFaultsTest, AnEventStreamEndsWhenTheDaemonDoes) {
   absl::Status ended;
   std::thread reader([&] {
     ended = manager_->GetContainerEvents(
-        {}, [](const v1::ContainerEventResponse&) { return true; }, Cancel());
+        {}, [](const v1::ContainerEventResponse&) { return true; }, Operation());
   });
   absl::SleepFor(absl::Milliseconds(100));
   const absl::Time begin = absl::Now();

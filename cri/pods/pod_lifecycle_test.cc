@@ -23,73 +23,73 @@ struct Things {
 absl::Status RunPod(Things& things) {
   v1::RunPodSandboxResponse reply;
   const absl::Status status =
-      things.world.pods().RunPodSandbox(FakeWorld::PodRequest(), &reply, Cancel());
+      things.world.pods().RunPodSandbox(FakeWorld::PodRequest(), &reply, Operation());
   if (status.ok()) things.pod = reply.pod_sandbox_id();
   return status;
 }
 absl::Status StopPod(Things& things) {
   v1::StopPodSandboxRequest request;
   request.set_pod_sandbox_id(things.pod);
-  return things.world.pods().StopPodSandbox(request, nullptr, Cancel());
+  return things.world.pods().StopPodSandbox(request, nullptr, Operation());
 }
 absl::Status RemovePod(Things& things) {
   v1::RemovePodSandboxRequest request;
   request.set_pod_sandbox_id(things.pod);
-  return things.world.pods().RemovePodSandbox(request, nullptr, Cancel());
+  return things.world.pods().RemovePodSandbox(request, nullptr, Operation());
 }
 absl::Status PodStatus(Things& things) {
   v1::PodSandboxStatusRequest request;
   request.set_pod_sandbox_id(things.pod);
   v1::PodSandboxStatusResponse reply;
-  return things.world.pods().PodSandboxStatus(request, &reply, Cancel());
+  return things.world.pods().PodSandboxStatus(request, &reply, Operation());
 }
 absl::Status Create(Things& things) {
   v1::CreateContainerResponse reply;
   const absl::Status status = things.world.pods().CreateContainer(
-      FakeWorld::ContainerRequest(things.pod), &reply, Cancel());
+      FakeWorld::ContainerRequest(things.pod), &reply, Operation());
   if (status.ok()) things.container = reply.container_id();
   return status;
 }
 absl::Status Start(Things& things) {
   v1::StartContainerRequest request;
   request.set_container_id(things.container);
-  return things.world.pods().StartContainer(request, nullptr, Cancel());
+  return things.world.pods().StartContainer(request, nullptr, Operation());
 }
 absl::Status StopFor(Things& things, int64_t grace) {
   v1::StopContainerRequest request;
   request.set_container_id(things.container);
   request.set_timeout(grace);
-  return things.world.pods().StopContainer(request, nullptr, Cancel());
+  return things.world.pods().StopContainer(request, nullptr, Operation());
 }
 absl::Status StopPolitely(Things& things) { return StopFor(things, 1); }
 absl::Status Kill(Things& things) { return StopFor(things, 0); }
 absl::Status Remove(Things& things) {
   v1::RemoveContainerRequest request;
   request.set_container_id(things.container);
-  return things.world.pods().RemoveContainer(request, nullptr, Cancel());
+  return things.world.pods().RemoveContainer(request, nullptr, Operation());
 }
 absl::Status ContainerStatus(Things& things) {
   v1::ContainerStatusRequest request;
   request.set_container_id(things.container);
   v1::ContainerStatusResponse reply;
-  return things.world.pods().ContainerStatus(request, &reply, Cancel());
+  return things.world.pods().ContainerStatus(request, &reply, Operation());
 }
 absl::Status Update(Things& things) {
   v1::UpdateContainerResourcesRequest request;
   request.set_container_id(things.container);
-  return things.world.pods().UpdateContainerResources(request, nullptr, Cancel());
+  return things.world.pods().UpdateContainerResources(request, nullptr, Operation());
 }
 absl::Status Exec(Things& things) {
   v1::ExecSyncRequest request;
   request.set_container_id(things.container);
   request.add_cmd("true");
   v1::ExecSyncResponse reply;
-  return things.world.pods().ExecSync(request, &reply, Cancel());
+  return things.world.pods().ExecSync(request, &reply, Operation());
 }
 absl::Status ReopenLog(Things& things) {
   v1::ReopenContainerLogRequest request;
   request.set_container_id(things.container);
-  return things.world.pods().ReopenContainerLog(request, nullptr, Cancel());
+  return things.world.pods().ReopenContainerLog(request, nullptr, Operation());
 }
 
 // How things come to be in a state, from nothing.

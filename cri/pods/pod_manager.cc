@@ -125,43 +125,43 @@ void PodManager::WarmUp() {
 
 absl::Status PodManager::RunPodSandbox(const v1::RunPodSandboxRequest& request,
                                        v1::RunPodSandboxResponse* reply,
-                                       const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(), pods_.runner.Run(request, cancel));
+                                       const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(), pods_.runner.Run(request, operation));
   return absl::OkStatus();
 }
 
 absl::Status PodManager::StopPodSandbox(const v1::StopPodSandboxRequest& request,
                                         v1::StopPodSandboxResponse*,
-                                        const Cancel& cancel) {
+                                        const Operation& operation) {
   const absl::StatusOr<PodPtr> pod = table_.FindPod(request.pod_sandbox_id());
   if (absl::IsNotFound(pod.status())) return absl::OkStatus();
-  return pod.ok() ? pods_.ender.Stop(*pod, cancel) : pod.status();
+  return pod.ok() ? pods_.ender.Stop(*pod, operation) : pod.status();
 }
 
 absl::Status PodManager::RemovePodSandbox(const v1::RemovePodSandboxRequest& request,
                                           v1::RemovePodSandboxResponse*,
-                                          const Cancel& cancel) {
+                                          const Operation& operation) {
   const absl::StatusOr<PodPtr> pod = table_.FindPod(request.pod_sandbox_id());
   if (absl::IsNotFound(pod.status())) return absl::OkStatus();
-  return pod.ok() ? pods_.ender.Remove(*pod, cancel) : pod.status();
+  return pod.ok() ? pods_.ender.Remove(*pod, operation) : pod.status();
 }
 
 absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
                                           v1::PodSandboxStatusResponse* reply,
-                                          const Cancel&) {
+                                          const Operation&) {
   return queries_.PodSandboxStatus(request, reply);
 }
 
 absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request,
                                         v1::ListPodSandboxResponse* reply,
-                                        const Cancel&) {
+                                        const Operation&) {
   return queries_.ListPodSandbox(request, reply);
 }
 
 absl::Status PodManager::UpdatePodSandboxResources(
     const v1::UpdatePodSandboxResourcesRequest& request,
     v1::UpdatePodSandboxResourcesResponse*,
-    const Cancel&) {
+    const Operation&) {
   return containers_.updates.UpdatePod(request);
 }
 
@@ -169,60 +169,60 @@ absl::Status PodManager::UpdatePodSandboxResources(
 
 absl::Status PodManager::CreateContainer(const v1::CreateContainerRequest& request,
                                          v1::CreateContainerResponse* reply,
-                                         const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(*reply->mutable_container_id(), pods_.maker.Create(request, cancel));
+                                         const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(*reply->mutable_container_id(), pods_.maker.Create(request, operation));
   return absl::OkStatus();
 }
 
 absl::Status PodManager::StartContainer(const v1::StartContainerRequest& request,
                                         v1::StartContainerResponse*,
-                                        const Cancel& cancel) {
+                                        const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
                          table_.FindContainer(request.container_id()));
-  return containers_.starter.Start(container, cancel);
+  return containers_.starter.Start(container, operation);
 }
 
 absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request,
                                        v1::StopContainerResponse*,
-                                       const Cancel& cancel) {
+                                       const Operation& operation) {
   const absl::StatusOr<ContainerPtr> container = table_.FindContainer(request.container_id());
   if (absl::IsNotFound(container.status())) return absl::OkStatus();
   if (!container.ok()) return container.status();
   // A grace of more than a century is none that ends; it must not overflow the clock.
   const int64_t grace = std::clamp<int64_t>(request.timeout(), 0, int64_t{1} << 32);
-  return containers_.stopper.Stop(*container, absl::Seconds(grace), cancel);
+  return containers_.stopper.Stop(*container, absl::Seconds(grace), operation);
 }
 
 absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request,
                                          v1::RemoveContainerResponse*,
-                                         const Cancel& cancel) {
+                                         const Operation& operation) {
   const absl::StatusOr<ContainerPtr> container = table_.FindContainer(request.container_id());
   if (absl::IsNotFound(container.status())) return absl::OkStatus();
-  return container.ok() ? containers_.remover.Remove(*container, cancel) : container.status();
+  return container.ok() ? containers_.remover.Remove(*container, operation) : container.status();
 }
 
 absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& request,
                                          v1::ContainerStatusResponse* reply,
-                                         const Cancel&) {
+                                         const Operation&) {
   return queries_.ContainerStatus(request, reply);
 }
 
 absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request,
                                         v1::ListContainersResponse* reply,
-                                        const Cancel&) {
+                                        const Operation&) {
   return queries_.ListContainers(request, reply);
 }
 
 absl::Status PodManager::UpdateContainerResources(
     const v1::UpdateContainerResourcesRequest& request,
     v1::UpdateContainerResourcesResponse*,
-    const Cancel& cancel) {
-  return containers_.updates.UpdateContainer(request, cancel);
+    const Operation& operation) {
+  return containers_.updates.UpdateContainer(request, operation);
 }
 
 absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest& request,
                                             v1::ReopenContainerLogResponse*,
-                                            const Cancel&) {
+                                            const Operation&) {
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
                          table_.FindRunning(request.container_id()));
   return running.shim->ReopenLog(running.id);
@@ -230,54 +230,54 @@ absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest&
 
 absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
                                   v1::ExecSyncResponse* reply,
-                                  const Cancel& cancel) {
-  return executions_.ExecSync(request, reply, cancel);
+                                  const Operation& operation) {
+  return executions_.ExecSync(request, reply, operation);
 }
 
 // Statistics and events.
 
 absl::Status PodManager::ContainerStats(const v1::ContainerStatsRequest& request,
                                         v1::ContainerStatsResponse* reply,
-                                        const Cancel&) {
+                                        const Operation&) {
   return stats_.ContainerStats(request, reply);
 }
 
 absl::Status PodManager::ListContainerStats(const v1::ListContainerStatsRequest& request,
                                             v1::ListContainerStatsResponse* reply,
-                                            const Cancel&) {
+                                            const Operation&) {
   return stats_.ListContainerStats(request, reply);
 }
 
 absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& request,
                                          v1::PodSandboxStatsResponse* reply,
-                                         const Cancel&) {
+                                         const Operation&) {
   return stats_.PodSandboxStats(request, reply);
 }
 
 absl::Status PodManager::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
                                              v1::ListPodSandboxStatsResponse* reply,
-                                             const Cancel&) {
+                                             const Operation&) {
   return stats_.ListPodSandboxStats(request, reply);
 }
 
 absl::Status PodManager::ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,
                                                v1::ListMetricDescriptorsResponse* reply,
-                                               const Cancel&) {
+                                               const Operation&) {
   *reply = MetricDescriptors();
   return absl::OkStatus();
 }
 
 absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRequest&,
                                                v1::ListPodSandboxMetricsResponse* reply,
-                                               const Cancel&) {
+                                               const Operation&) {
   return stats_.ListPodSandboxMetrics(reply);
 }
 
 absl::Status PodManager::GetContainerEvents(
     const v1::GetEventsRequest&,
     const std::function<bool(const v1::ContainerEventResponse&)>& write,
-    const Cancel& cancel) {
-  return events_.publisher.hub().Read(write, cancel);
+    const Operation& operation) {
+  return events_.publisher.hub().Read(write, operation);
 }
 
 }  // namespace crisp::cri

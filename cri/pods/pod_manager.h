@@ -69,13 +69,13 @@ class PodManager final : public PodApi {
 
 #define CRISP_POD_RPC(name)                                                      \
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
-                    const Cancel& cancel) override;
+                    const Operation& operation) override;
   CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
   absl::Status GetContainerEvents(
       const v1::GetEventsRequest& request,
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
-      const Cancel& cancel) override;
+      const Operation& operation) override;
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
   absl::Status Recover() override { return recovery_.Run(); }
   absl::Status Ready() const override { return systemd_.answer(); }

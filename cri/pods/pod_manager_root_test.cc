@@ -42,7 +42,7 @@ TEST_F(PodManagerTest, AContainerLivesAndEnds) {
   // A stopped pod has no address, not even in the daemon's next life.
   v1::StopPodSandboxRequest stop;
   stop.set_pod_sandbox_id(pod);
-  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Cancel()));
+  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Operation()));
   for (const bool again : {false, true}) {
     if (again) End(), Start();
     EXPECT_EQ(PodStatusOf(pod).network().ip(), "");
@@ -68,7 +68,7 @@ TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
   port->set_container_port(80);
   port->set_host_port(8080);
   v1::RunPodSandboxResponse reply;
-  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
   EXPECT_TRUE(held());
   End();
   EXPECT_TRUE(held());
@@ -77,7 +77,7 @@ TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
   EXPECT_TRUE(held());
   v1::StopPodSandboxRequest stop;
   stop.set_pod_sandbox_id(reply.pod_sandbox_id());
-  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Cancel()));
+  ASSERT_OK(manager_->StopPodSandbox(stop, nullptr, Operation()));
   EXPECT_FALSE(held());
 }
 
@@ -194,7 +194,7 @@ TEST_F(PodManagerTest, ARetryFindsWhatTheFirstMade) {
 TEST_F(PodManagerTest, AFailedAttachLeavesNothing) {
   network_.fail = true;
   v1::RunPodSandboxResponse reply;
-  EXPECT_THAT(manager_->RunPodSandbox(PodRequest("bad"), &reply, Cancel()),
+  EXPECT_THAT(manager_->RunPodSandbox(PodRequest("bad"), &reply, Operation()),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(manager_->PodCount(), 0);
   EXPECT_GE(network_.detached, 1);
@@ -217,14 +217,14 @@ TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
               "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(FAIL, 'full'); END")
           .status());
   v1::RunPodSandboxResponse reply;
-  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()).message(), HasSubstr("full"));
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Operation()).message(), HasSubstr("full"));
   ASSERT_OK(rows->Execute("DROP TRIGGER full").status());
   // Whoever claims it next is the last one to leave it, too.
-  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
   EXPECT_EQ(::access(group.PrimaryDir().c_str(), F_OK), 0);
   v1::RemovePodSandboxRequest removal;
   removal.set_pod_sandbox_id(reply.pod_sandbox_id());
-  EXPECT_OK(manager_->RemovePodSandbox(removal, nullptr, Cancel()));
+  EXPECT_OK(manager_->RemovePodSandbox(removal, nullptr, Operation()));
   // In the background.
   for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i) {
     absl::SleepFor(absl::Milliseconds(10));
@@ -270,7 +270,7 @@ TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
       }
     }
     v1::RunPodSandboxResponse reply;
-    ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+    ASSERT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
     const std::string pod = reply.pod_sandbox_id();
     const std::string name = request.config().metadata().name();
     // With a volume above them as well.
@@ -319,7 +319,7 @@ TEST_F(PodManagerTest, APodWithAUserNamespaceIsRefusedWhereNoneCanRun) {
   maps->set_mode(v1::POD);
   for (v1::IDMapping* map : {maps->add_uids(), maps->add_gids()}) map->set_length(65536);
   v1::RunPodSandboxResponse reply;
-  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()),
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Operation()),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        HasSubstr("its kernel has no id-mapped tmpfs")));
   RunPod("plain");
@@ -329,7 +329,7 @@ TEST_F(PodManagerTest, AShorterStopShortensALongerOne) {
   const std::string pod = RunPod("web");
   const std::string id = RunContainer(pod, "deaf", "trap '' TERM; while true; do sleep 1; done");
   absl::SleepFor(absl::Milliseconds(100));
-  EXPECT_THAT(StopOne(id, 86400, Cancel(absl::Now() + absl::Milliseconds(300))),
+  EXPECT_THAT(StopOne(id, 86400, Operation(absl::Now() + absl::Milliseconds(300))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_RUNNING);
   const absl::Time begin = absl::Now();
@@ -418,12 +418,12 @@ TEST_F(PodManagerTest, RemovingAPodRemovesAll) {
   const std::string id = RunContainer(pod, "one", "sleep 1000");
   v1::RemovePodSandboxRequest request;
   request.set_pod_sandbox_id(pod);
-  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Cancel()));
-  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Cancel()));
+  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Operation()));
+  EXPECT_OK(manager_->RemovePodSandbox(request, nullptr, Operation()));
   v1::ContainerStatusRequest container;
   container.set_container_id(id);
   v1::ContainerStatusResponse reply;
-  EXPECT_THAT(manager_->ContainerStatus(container, &reply, Cancel()),
+  EXPECT_THAT(manager_->ContainerStatus(container, &reply, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
   EXPECT_OK(RemoveEveryPod());
   EXPECT_TRUE(ListDir(dir_.path() + "/state/pods")->empty());

@@ -270,7 +270,7 @@ TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {
   v1::RunPodSandboxRequest request = PodRequest("web");
   request.mutable_config()->mutable_linux()->set_cgroup_parent(parent);
   v1::RunPodSandboxResponse reply;
-  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+  ASSERT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
   auto layout = std::make_shared<const runtime::CgroupLayout>(runtime::DetectCgroups().value());
   ASSERT_OK(runtime::Cgroup(layout, parent + "/" + GenerateId()).CreateDirs());
   EXPECT_OK(RemovePod(reply.pod_sandbox_id()));
@@ -278,7 +278,7 @@ TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {
   for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i)
     absl::SleepFor(absl::Milliseconds(10));
   EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0);
-  (void)group.Remove(Cancel(absl::Now() + absl::Seconds(1)));
+  (void)group.Remove(Operation(absl::Now() + absl::Seconds(1)));
 }
 
 TEST_F(PodRecordsTest, AFullTmpfsKeepsNoPod) {
@@ -294,7 +294,7 @@ TEST_F(PodRecordsTest, AFullTmpfsKeepsNoPod) {
     }
   }
   v1::RunPodSandboxResponse reply;
-  EXPECT_FALSE(manager_->RunPodSandbox(PodRequest("more"), &reply, Cancel()).ok());
+  EXPECT_FALSE(manager_->RunPodSandbox(PodRequest("more"), &reply, Operation()).ok());
   EXPECT_OK(StopOne(running, 0));
   EXPECT_OK(StopPod(pod));
   EXPECT_OK(RemovePod(pod));
@@ -312,7 +312,8 @@ class ResetTest : public PodRecordsTest {
  protected:
   std::vector<std::string> Reset(network::PodNetwork* network) {
     const absl::Time begin = absl::Now();
-    auto undone = EndEveryPod({.state = State()}, network, Cancel(absl::Now() + absl::Minutes(1)));
+    auto undone =
+        EndEveryPod({.state = State()}, network, Operation(absl::Now() + absl::Minutes(1)));
     EXPECT_LT(absl::Now() - begin, absl::Seconds(40));
     return undone;
   }
@@ -355,7 +356,7 @@ TEST_F(ResetTest, EndsWhatNoRecordTellsOf) {
 
 class NoDelNetwork : public OneAddressNetwork {
  public:
-  absl::Status Detach(absl::string_view, int, const Cancel&) override {
+  absl::Status Detach(absl::string_view, int, const Operation&) override {
     ++detached;
     return absl::UnavailableError("the plug-in is gone");
   }

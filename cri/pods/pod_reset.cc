@@ -37,8 +37,11 @@ struct EndingPod {
 
 class Resetter {
  public:
-  Resetter(const ResetOptions& options, network::PodNetwork* network, const Cancel& cancel)
-      : options_(options), network_(network), cancel_(cancel), pods_dir_(options.state + "/pods") {}
+  Resetter(const ResetOptions& options, network::PodNetwork* network, const Operation& operation)
+      : options_(options),
+        network_(network),
+        operation_(operation),
+        pods_dir_(options.state + "/pods") {}
 
   std::vector<std::string> Run() {
     auto layout = runtime::DetectCgroups();
@@ -56,7 +59,7 @@ class Resetter {
   }
 
  private:
-  Cancel Soon(absl::Duration time) const { return cancel_.Until(absl::Now() + time); }
+  Operation Soon(absl::Duration time) const { return operation_.Until(absl::Now() + time); }
 
   void Note(const std::string& what, const absl::Status& status) {
     if (status.ok()) return;
@@ -116,7 +119,7 @@ class Resetter {
 
   void End(const EndingPod& pod) {
     const std::string& id = pod.record.id();
-    if (cancel_.Check("").ok()) {
+    if (operation_.Check("").ok()) {
       for (const state::ContainerRecord& container : pod.containers)
         KillGroup(container.cgroup_path());
     }
@@ -175,7 +178,7 @@ class Resetter {
 
   const ResetOptions& options_;
   network::PodNetwork* const network_;
-  const Cancel& cancel_;
+  const Operation& operation_;
   const std::string pods_dir_;
   std::shared_ptr<const runtime::CgroupLayout> layout_;
   std::map<std::string, EndingPod> pods_;
@@ -187,8 +190,8 @@ class Resetter {
 
 std::vector<std::string> EndEveryPod(const ResetOptions& options,
                                      network::PodNetwork* network,
-                                     const Cancel& cancel) {
-  return Resetter(options, network, cancel).Run();
+                                     const Operation& operation) {
+  return Resetter(options, network, operation).Run();
 }
 
 }  // namespace crisp::cri

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "network/pod/pod_network.h"
 #include "runtime/cgroup/cgroup_layout.h"
 
@@ -17,11 +17,11 @@ struct ResetOptions {
 
 // Ends every pod of an instance that no daemon serves: by its rows, their copies, its directories
 // and what the kernel shows, whichever of them there are, and asks nobody. `network` may be null:
-// it could not be opened. Everything is tried once, within `cancel`. Returns what could not be
+// it could not be opened. Everything is tried once, within `operation`. Returns what could not be
 // undone, one line each; empty: nothing is left but directories.
 std::vector<std::string> EndEveryPod(const ResetOptions& options,
                                      network::PodNetwork* network,
-                                     const Cancel& cancel);
+                                     const Operation& operation);
 
 }  // namespace crisp::cri
 

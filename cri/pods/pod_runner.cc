@@ -47,10 +47,10 @@ absl::StatusOr<std::string> PodRunner::Existing(const std::string& key,
 }
 
 absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& request,
-                                           const Cancel& cancel) {
+                                           const Operation& operation) {
   CRISP_RETURN_IF_ERROR(CheckPodRequest(request, node_.options));
   const std::string key = PodNameKey(request.config().metadata());
-  return creations_.Run(key, cancel, [&]() -> absl::StatusOr<std::string> {
+  return creations_.Run(key, operation, [&]() -> absl::StatusOr<std::string> {
     absl::StatusOr<std::string> existing = Existing(key, request);
     if (!existing.ok() || !existing->empty()) return existing;
     return RunNew(request, key);
@@ -158,7 +158,7 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
   };
   CRISP_ASSIGN_OR_RETURN(
       std::shared_ptr<runtime::Shim> shim,
-      shims_.pool().StartPod(plan, Cancel(absl::Now() + kStepTime), meanwhile,
+      shims_.pool().StartPod(plan, Operation(absl::Now() + kStepTime), meanwhile,
                              node_.options.attach_spares && TakesPreparedNetwork(config)));
   const pid_t pid = shim->pid();
   PodFiles files(shim->TakeFiles(), plan.uid_maps.empty() ? 0 : plan.uid_maps[0].host_id,
@@ -175,7 +175,7 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
   if (!node_.UsesSystemd()) return files;
   CRISP_ASSIGN_OR_RETURN(const std::string slice, runtime::PodSlice(parent));
   CRISP_RETURN_IF_ERROR(runtime::PlaceShim(node_.CgroupAt(own), slice, pod->id, pid,
-                                           Cancel(absl::Now() + kScopeTime)));
+                                           Operation(absl::Now() + kScopeTime)));
   return files;
 }
 
@@ -190,7 +190,7 @@ absl::Status PodRunner::AttachNetwork(const PodPtr& pod,
   request.sysctls = std::move(sysctls);
   request.prepared = shim->prepared_network();
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
-                         node_.network->Attach(request, Cancel(absl::Now() + kStepTime)));
+                         node_.network->Attach(request, Operation(absl::Now() + kStepTime)));
   if (!request.ports.empty()) CRISP_RETURN_IF_ERROR(KeepPorts(*pod, *shim));
   table_.Note(*pod, [&attachment](state::PodRecord& edited) {
     edited.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
@@ -203,7 +203,7 @@ absl::Status PodRunner::KeepPorts(const Pod& pod, runtime::Shim& shim) {
   const std::vector<UniqueFd> holds = node_.network->TakePortHolds(pod.id);
   std::vector<int> borrowed;
   for (const UniqueFd& hold : holds) borrowed.push_back(hold.get());
-  return Annotate(shim.Keep(borrowed, Cancel(absl::Now() + kStepTime)),
+  return Annotate(shim.Keep(borrowed, Operation(absl::Now() + kStepTime)),
                   "keep the pod's host ports");
 }
 

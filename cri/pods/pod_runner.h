@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/containers/cgroup_claims.h"
 #include "cri/containers/node_context.h"
 #include "cri/containers/selinux_labels.h"
@@ -42,7 +42,8 @@ class PodRunner {
   // The id. The same request again joins the first one or finds what it made; AlreadyExists when
   // another configuration is ready under the name. A failure leaves nothing, but for what is undone
   // in the background.
-  absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request, const Cancel& cancel);
+  absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request,
+                                  const Operation& operation);
 
  private:
   // The id under a name, if it stands for the same thing; "" if the name is free or given up.

@@ -25,7 +25,7 @@ class PodSparesTest : public PodManagerTest {
   }
   std::string Run(const v1::RunPodSandboxRequest& request) {
     v1::RunPodSandboxResponse reply;
-    EXPECT_OK(manager_->RunPodSandbox(request, &reply, Cancel()));
+    EXPECT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
     return network_.PreparedFor(request.config().metadata().name());
   }
 };
@@ -73,7 +73,7 @@ TEST_F(PodSparesTest, SysctlsOfTheNetworkWaitForIt) {
   request = PodRequest("bad");
   (*request.mutable_config()->mutable_linux()->mutable_sysctls())["net.ipv4/../x"] = "1";
   v1::RunPodSandboxResponse reply;
-  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Cancel()),
+  EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Operation()),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 

@@ -38,8 +38,8 @@ void ShimKeeper::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
 
 absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
   if (!pod->Adopting()) return absl::OkStatus();  // stopped meanwhile
-  const Cancel cancel(absl::Now() + patience, [this] { return stopping_.load(); });
-  auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), cancel);
+  const Operation operation(absl::Now() + patience, [this] { return stopping_.load(); });
+  auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), operation);
   if (shim.ok()) return TakeOver(pod, *shim);
   const bool for_good =
       absl::IsNotFound(shim.status()) || absl::IsFailedPrecondition(shim.status());

@@ -173,7 +173,7 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
   std::string reason;
   if (!exit.ok()) {
     const absl::Status killed =
-        node_.CgroupAt(record.cgroup_path()).Kill(Cancel(absl::Now() + absl::Seconds(2)));
+        node_.CgroupAt(record.cgroup_path()).Kill(Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok())
       LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
     // The kernel's SIGKILL may have been recorded while we waited.

@@ -30,7 +30,7 @@ class ExecProcess final : public streaming::Process {
   absl::Status Resize(uint16_t rows, uint16_t columns) override {
     return session_->Resize(rows, columns);
   }
-  absl::Status Kill() override { return session_->Kill(Cancel(absl::Now() + kKillLimit)); }
+  absl::Status Kill() override { return session_->Kill(Operation(absl::Now() + kKillLimit)); }
 
  private:
   const std::shared_ptr<ExecSession> session_;
@@ -65,7 +65,7 @@ absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
     const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) {
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<ExecSession> session,
                          executions_.Start(request.id, request.argv, request.tty, ToShim(stdio),
-                                           Cancel(absl::Now() + kStartLimit)));
+                                           Operation(absl::Now() + kStartLimit)));
   return std::make_shared<ExecProcess>(std::move(session));
 }
 

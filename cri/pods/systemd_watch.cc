@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/cancel.h"
 #include "base/log.h"
+#include "base/operation.h"
 #include "runtime/cgroup/cgroup_systemd.h"
 
 namespace crisp::cri {
@@ -23,7 +23,7 @@ absl::Status SystemdWatch::answer() const {
 }
 
 void SystemdWatch::Ask(bool failed_before) {
-  const absl::Status answer = runtime::AskSystemd(Cancel(absl::Now() + kAnswerTime));
+  const absl::Status answer = runtime::AskSystemd(Operation(absl::Now() + kAnswerTime));
   bool news = false;
   if (answer.ok() || failed_before) {
     absl::MutexLock lock(&mutex_);

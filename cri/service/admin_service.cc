@@ -66,7 +66,7 @@ grpc::Status AdminService::ImportImage(grpc::ServerContext* context,
   absl::StatusOr<std::vector<std::string>> imported;
   auto store =
       Thread::Start("import", [&, name = first.name(), fd = std::move(pipe->read_end)]() mutable {
-        imported = images_.Import(fd.get(), name, call.cancel());
+        imported = images_.Import(fd.get(), name, call.operation());
         fd.reset();  // a feeder that still writes must not wait for a reader that is gone
       });
   if (!store.ok()) return ToGrpc(store.status());
@@ -97,7 +97,7 @@ grpc::Status AdminService::ExportImage(grpc::ServerContext* context,
                                             request->references().end());
   absl::Status exported;
   auto store = Thread::Start("export", [&, fd = std::move(pipe->write_end)]() mutable {
-    exported = images_.Export(references, fd.get(), call.cancel());
+    exported = images_.Export(references, fd.get(), call.operation());
     fd.reset();  // the end of the stream
   });
   if (!store.ok()) return ToGrpc(store.status());

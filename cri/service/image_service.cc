@@ -115,12 +115,12 @@ grpc::Status ImageService::ImageStatus(grpc::ServerContext*,
 }
 
 absl::StatusOr<std::string> ImageService::Pull(const v1::PullImageRequest& request,
-                                               const Cancel& cancel) {
+                                               const Operation& operation) {
   CRISP_RETURN_IF_ERROR(RequireImage(request.image()));
-  CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("pull ", request.image().image())));
+  CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("pull ", request.image().image())));
   metrics_.Add(metrics::kImagePullsInFlight, 1);
   absl::Cleanup leave = [this] { metrics_.Add(metrics::kImagePullsInFlight, -1); };
-  return images_.Pull(request.image().image(), AuthOf(request.auth()), cancel);
+  return images_.Pull(request.image().image(), AuthOf(request.auth()), operation);
 }
 
 grpc::Status ImageService::PullImage(grpc::ServerContext* context,
@@ -128,7 +128,7 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
                                      v1::PullImageResponse* reply) {
   const RpcCall call(context);
   const absl::Time begin = absl::Now();
-  const auto id = Pull(*request, call.cancel());
+  const auto id = Pull(*request, call.operation());
   const absl::Duration took = absl::Now() - begin;
   metrics_.Increment(metrics::kImagePulls, {absl::StatusCodeToString(id.status().code())});
   if (!id.ok()) {

@@ -48,7 +48,7 @@ class ImageService final : public v1::ImageService::Service {
 
  private:
   absl::StatusOr<std::vector<storage::Image>> Select(const v1::ImageFilter& filter) const;
-  absl::StatusOr<std::string> Pull(const v1::PullImageRequest& request, const Cancel& cancel);
+  absl::StatusOr<std::string> Pull(const v1::PullImageRequest& request, const Operation& operation);
 
   storage::ImageStore& images_;
   metrics::Registry& metrics_;

@@ -30,7 +30,7 @@ RpcCall::RpcCall(grpc::ServerContext* context) : state_(std::make_shared<State>(
     absl::MutexLock lock(&state_->mutex);
     state_->context = context;
   }
-  cancel_ = Cancel(DeadlineOf(*context), [state = state_] {
+  operation_ = Operation(DeadlineOf(*context), [state = state_] {
     absl::MutexLock lock(&state->mutex);
     return state->context == nullptr || state->context->IsCancelled();
   });

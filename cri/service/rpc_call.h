@@ -5,13 +5,13 @@
 
 #include <memory>
 
-#include "base/cancel.h"
+#include "base/operation.h"
 
 namespace crisp::cri {
 
-// Gives a Cancel for one synchronous RPC. It fires at the client's deadline and when the client
-// hangs up. The Cancel may be copied to operations that outlive the RPC. Once this object is gone,
-// it says "cancelled" without touching gRPC.
+// Gives an Operation for one synchronous RPC. It fires at the client's deadline and when the client
+// hangs up. The Operation may be copied to operations that outlive the RPC. Once this object is
+// gone, it says "cancelled" without touching gRPC.
 class RpcCall {
  public:
   explicit RpcCall(grpc::ServerContext* context);
@@ -19,12 +19,12 @@ class RpcCall {
   RpcCall(const RpcCall&) = delete;
   RpcCall& operator=(const RpcCall&) = delete;
 
-  const Cancel& cancel() const { return cancel_; }
+  const Operation& operation() const { return operation_; }
 
  private:
   struct State;
   std::shared_ptr<State> state_;
-  Cancel cancel_;
+  Operation operation_;
 };
 
 }  // namespace crisp::cri

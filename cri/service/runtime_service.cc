@@ -23,14 +23,14 @@ grpc::Status StreamList(grpc::ServerContext* context,
                         PodApi& pods,
                         absl::Status (PodApi::*list)(const UnaryRequest&,
                                                      UnaryReply*,
-                                                     const Cancel&),
+                                                     const Operation&),
                         const UnaryRequest& request,
                         Items items,
                         Target target,
                         grpc::ServerWriter<Batch>* writer) {
   const RpcCall call(context);
   UnaryReply reply;
-  const absl::Status listed = (pods.*list)(request, &reply, call.cancel());
+  const absl::Status listed = (pods.*list)(request, &reply, call.operation());
   if (!listed.ok()) return ToGrpc(listed);
   ExpandReadyItems(reply);
   auto* all = items(reply);
@@ -51,7 +51,7 @@ grpc::Status StreamList(grpc::ServerContext* context,
   grpc::Status RuntimeService::name(grpc::ServerContext* context,                                  \
                                     const v1::name##Request* request, v1::name##Response* reply) { \
     const RpcCall call(context);                                                                   \
-    return ToGrpc(pods_.name(*request, reply, call.cancel()));                                     \
+    return ToGrpc(pods_.name(*request, reply, call.operation()));                                  \
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
@@ -128,7 +128,7 @@ grpc::Status RuntimeService::GetContainerEvents(
   const RpcCall call(context);
   return ToGrpc(pods_.GetContainerEvents(
       *request, [&](const v1::ContainerEventResponse& event) { return writer->Write(event); },
-      call.cancel()));
+      call.operation()));
 }
 
 }  // namespace crisp::cri

@@ -33,10 +33,10 @@ class BlockingPods : public PodApi {
   absl::Status ready;
   absl::Status StopContainer(const v1::StopContainerRequest&,
                              v1::StopContainerResponse*,
-                             const Cancel& cancel) override {
+                             const Operation& operation) override {
     ++waiting;
     while (!release.WaitForNotificationWithTimeout(absl::Milliseconds(20))) {
-      const absl::Status over = cancel.Check("stop");
+      const absl::Status over = operation.Check("stop");
       if (!over.ok()) {
         ++cancelled;
         return over;
@@ -46,31 +46,31 @@ class BlockingPods : public PodApi {
   }
   absl::Status ListContainers(const v1::ListContainersRequest&,
                               v1::ListContainersResponse* reply,
-                              const Cancel&) override {
+                              const Operation&) override {
     for (int i = 0; i < 2500; ++i) reply->add_containers()->set_id(std::to_string(i));
     return absl::OkStatus();
   }
   absl::Status RunPodSandbox(const v1::RunPodSandboxRequest&,
                              v1::RunPodSandboxResponse*,
-                             const Cancel& cancel) override {
-    kept = cancel;
+                             const Operation& operation) override {
+    kept = operation;
     return absl::ResourceExhaustedError("no address left");
   }
   absl::Status GetContainerEvents(
       const v1::GetEventsRequest&,
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
-      const Cancel& cancel) override {
+      const Operation& operation) override {
     v1::ContainerEventResponse event;
     event.set_container_id("c1");
     write(event);
-    while (cancel.Check("events").ok()) absl::SleepFor(absl::Milliseconds(10));
+    while (operation.Check("events").ok()) absl::SleepFor(absl::Milliseconds(10));
     return absl::OkStatus();
   }
 
   std::atomic<int> waiting = 0;
   std::atomic<int> cancelled = 0;
   absl::Notification release;
-  Cancel kept;
+  Operation kept;
 };
 
 class ServerTest : public ::testing::Test {

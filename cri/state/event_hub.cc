@@ -37,7 +37,8 @@ uint64_t EventHub::dropped() const {
   return dropped_;
 }
 
-absl::Status EventHub::Read(const std::function<bool(const Event&)>& write, const Cancel& cancel) {
+absl::Status EventHub::Read(const std::function<bool(const Event&)>& write,
+                            const Operation& operation) {
   Reader reader;
   {
     absl::MutexLock lock(&mutex_);
@@ -64,7 +65,7 @@ absl::Status EventHub::Read(const std::function<bool(const Event&)>& write, cons
       }
     }
     if (event != nullptr && !write(*event)) return absl::OkStatus();
-    absl::Status status = cancel.Check("container events");
+    absl::Status status = operation.Check("container events");
     if (!status.ok()) return status;
   }
 }

@@ -10,7 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "cri/api/api.pb.h"
 
 namespace crisp::cri {
@@ -27,9 +27,9 @@ class EventHub {
   bool HasReaders() const;
   void Publish(std::shared_ptr<const Event> event);
 
-  // Hands events to `write` until it says false (OK), `cancel` fires (its error) or the hub stops
+  // Hands events to `write` until it says false (OK), `operation` ends (its error) or the hub stops
   // (Unavailable).
-  absl::Status Read(const std::function<bool(const Event&)>& write, const Cancel& cancel);
+  absl::Status Read(const std::function<bool(const Event&)>& write, const Operation& operation);
   void Stop();
   // The number of events that some reader lost since the start.
   uint64_t dropped() const;

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 
 namespace crisp::cri {
 
@@ -22,47 +22,47 @@ namespace crisp::cri {
 template <typename T>
 class JoinTable {
  public:
-  // `cancel` ends the waiting of one that joined (its error is returned), never the work.
+  // `operation` ends the waiting of one that joined (its error is returned), never the work.
   absl::StatusOr<T> Run(const std::string& key,
-                        const Cancel& cancel,
+                        const Operation& operation,
                         const std::function<absl::StatusOr<T>()>& work) {
-    std::shared_ptr<Operation> operation;
+    std::shared_ptr<Running> running;
     {
       absl::MutexLock lock(&mutex_);
       auto [it, mine] = running_.try_emplace(key, nullptr);
-      if (mine) it->second = std::make_shared<Operation>();
-      operation = it->second;
+      if (mine) it->second = std::make_shared<Running>();
+      running = it->second;
       if (!mine) {
-        return Wait(*operation, cancel, key);
+        return Wait(*running, operation, key);
       }
     }
     absl::StatusOr<T> result = work();
     absl::MutexLock lock(&mutex_);
-    operation->result = result;
+    running->result = result;
     running_.erase(key);
     return result;
   }
 
  private:
-  struct Operation {
+  struct Running {
     std::optional<absl::StatusOr<T>> result;
   };
 
-  absl::StatusOr<T> Wait(const Operation& operation, const Cancel& cancel, absl::string_view key)
+  absl::StatusOr<T> Wait(const Running& running, const Operation& operation, absl::string_view key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    // The reference that the caller took keeps `operation`; the lock is given up while waiting.
-    const auto done = [&operation] { return operation.result.has_value(); };
+    // The reference that the caller took keeps `running`; the lock is given up while waiting.
+    const auto done = [&running] { return running.result.has_value(); };
     while (!done()) {
-      const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), cancel.deadline());
+      const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), operation.deadline());
       if (mutex_.AwaitWithDeadline(absl::Condition(&done), step)) break;
-      absl::Status status = cancel.Check(key);
+      absl::Status status = operation.Check(key);
       if (!status.ok()) return status;
     }
-    return *operation.result;
+    return *running.result;
   }
 
   absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::shared_ptr<Operation>> running_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::shared_ptr<Running>> running_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace crisp::cri

@@ -42,26 +42,26 @@ TEST(JoinTable, OneWorksTheOthersJoin) {
   std::vector<std::thread> threads;
   std::atomic<int> sum = 0;
   for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] { sum += *table.Run("key", Cancel(), work); });
+    threads.emplace_back([&] { sum += *table.Run("key", Operation(), work); });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(runs, 1);
   EXPECT_EQ(sum, 4);
-  EXPECT_EQ(*table.Run("key", Cancel(), work), 2);
+  EXPECT_EQ(*table.Run("key", Operation(), work), 2);
 }
 
 TEST(JoinTable, AWaiterMayGiveUpTheWorkGoesOn) {
   JoinTable<int> table;
   std::atomic<bool> finished = false;
   std::thread worker([&] {
-    (void)table.Run("key", Cancel(), [&]() -> absl::StatusOr<int> {
+    (void)table.Run("key", Operation(), [&]() -> absl::StatusOr<int> {
       absl::SleepFor(absl::Milliseconds(300));
       finished = true;
       return 1;
     });
   });
   absl::SleepFor(absl::Milliseconds(50));
-  EXPECT_THAT(table.Run("key", Cancel(absl::Now() + absl::Milliseconds(20)),
+  EXPECT_THAT(table.Run("key", Operation(absl::Now() + absl::Milliseconds(20)),
                         []() -> absl::StatusOr<int> { return 2; }),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_FALSE(finished);
@@ -171,7 +171,7 @@ TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
           while (!go) absl::SleepFor(absl::Milliseconds(1));
           return ++seen < EventHub::kMaxPending;
         },
-        Cancel(absl::Now() + absl::Seconds(10))));
+        Operation(absl::Now() + absl::Seconds(10))));
   });
   while (!hub.HasReaders()) absl::SleepFor(absl::Milliseconds(1));
   for (size_t i = 0; i < 2 * EventHub::kMaxPending; ++i)

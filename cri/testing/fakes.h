@@ -22,9 +22,9 @@ class FakeImageStore : public storage::ImageStore {
  public:
   absl::StatusOr<std::string> Pull(const std::string& reference,
                                    const storage::RegistryAuth& auth,
-                                   const Cancel& cancel) override {
+                                   const Operation& operation) override {
     last_auth = auth;
-    last_deadline = cancel.deadline();
+    last_deadline = operation.deadline();
     if (!pull_error.ok()) return pull_error;
     storage::Image image{.id = "sha256:" + std::string(64, 'b'), .size_bytes = 5};
     image.repo_tags = {reference};
@@ -88,7 +88,7 @@ class FakeImageStore : public storage::ImageStore {
   }
   absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                   const std::string& name,
-                                                  const Cancel&) override {
+                                                  const Operation&) override {
     import_name = name;
     if (!import_error.ok()) return import_error;
     auto bytes = ReadFd(fd, "archive", 1u << 30);
@@ -96,7 +96,9 @@ class FakeImageStore : public storage::ImageStore {
     imported = *std::move(bytes);
     return std::vector<std::string>{"registry.local/imported:1"};
   }
-  absl::Status Export(const std::vector<std::string>& references, int fd, const Cancel&) override {
+  absl::Status Export(const std::vector<std::string>& references,
+                      int fd,
+                      const Operation&) override {
     auto image = Find(references.at(0));
     if (!image.ok()) return image.status();
     return WriteAll(fd, exported, "export");
@@ -130,13 +132,15 @@ class FakeImageStore : public storage::ImageStore {
 class FakePodNetwork : public network::PodNetwork {
  public:
   absl::StatusOr<network::Attachment> Attach(const network::AttachRequest&,
-                                             const Cancel&) override {
+                                             const Operation&) override {
     return absl::UnavailableError("fake");
   }
   absl::Status Prepare(const std::string&, int, int) override {
     return absl::FailedPreconditionError("fake");
   }
-  absl::Status Detach(absl::string_view, int, const Cancel&) override { return absl::OkStatus(); }
+  absl::Status Detach(absl::string_view, int, const Operation&) override {
+    return absl::OkStatus();
+  }
   absl::StatusOr<network::Attachment> Find(absl::string_view) const override {
     return absl::NotFoundError("pod");
   }

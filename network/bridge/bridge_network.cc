@@ -155,7 +155,7 @@ absl::StatusOr<PodRecord> BridgeNetwork::Plan(const AttachRequest& request,
 }
 
 absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
-                                                 const Cancel& cancel) {
+                                                 const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(std::vector<HostPort> ports, CheckHostPorts(request.ports));
   CRISP_ASSIGN_OR_RETURN(const Bandwidth bandwidth, BandwidthOf(request.annotations));
   if (request.pod_id.empty() || request.netns_fd < 0 || request.rtnl_fd < 0) {
@@ -166,7 +166,7 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
     if (known->state == State::kAttached) return ResultOf(*known);
     CRISP_RETURN_IF_ERROR(Annotate(Undo(*known), "an earlier attempt cannot be undone"));
   }
-  CRISP_RETURN_IF_ERROR(cancel.Check("attach"));
+  CRISP_RETURN_IF_ERROR(operation.Check("attach"));
   CRISP_RETURN_IF_ERROR(Annotate(EnsureHost(), "pod network"));
   if (const std::optional<PodRecord> prepared = OfPod(request.prepared)) {
     if (!bandwidth.limited() && prepared->state == State::kPrepared) {
@@ -181,7 +181,7 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
     status = Build(
         record, {.netns_fd = request.netns_fd, .rtnl_fd = request.rtnl_fd, .bandwidth = bandwidth});
   }
-  if (status.ok()) status = cancel.Check("attach");
+  if (status.ok()) status = operation.Check("attach");
   CRISP_RETURN_IF_ERROR(Settle(record, State::kAttached, std::move(status)));
   return ResultOf(record);
 }

@@ -16,7 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "network/bridge/bridge_claim.h"
 #include "network/bridge/host_side.h"
 #include "network/bridge/pod_record.h"
@@ -42,7 +42,7 @@ class BridgeNetwork {
   ~BridgeNetwork();
 
   // As in PodNetwork.
-  absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel);
+  absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Operation& operation);
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd);
   absl::Status Detach(absl::string_view pod_id);
   std::vector<UniqueFd> TakePortHolds(absl::string_view pod_id);

@@ -125,7 +125,7 @@ TEST_F(BridgeNetworkTest, SysctlsFindTheInterface) {
     request.sysctls = {{name, text}};
     EXPECT_THAT(Attach(request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(name)));
   }
-  ASSERT_OK(network_->Detach("b", -1, Cancel()));
+  ASSERT_OK(network_->Detach("b", -1, Operation()));
 }
 
 TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
@@ -153,7 +153,7 @@ TEST_F(BridgeNetworkTest, HostPortsReachThePod) {
     EXPECT_THAT(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.1", 8080), HasSubstr("a 10.99.0."));
     EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "10.99.0.1", 8080), HasSubstr("a 10.99.0."));
     EXPECT_THAT(AskFrom(*a.ns, Protocol::kTcp, "fd00:99::1", 8080), HasSubstr("a fd00:99::"));
-    ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Cancel()));
+    ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Operation()));
     EXPECT_THAT(Ask(Protocol::kTcp, "127.0.0.1", 8080), HasSubstr("error"));
     EXPECT_EQ(Elements(), 0u);
     ASSERT_OK(network_->Reset());
@@ -185,7 +185,7 @@ TEST_F(BridgeNetworkTest, UdpClientsReachTheNextPod) {
   UniqueFd socket_in_client;
   client.ns->Run([&] { socket_in_client = ConnectUdp("10.99.0.1", 8053); });
   EXPECT_THAT(AskOn(socket_in_client.get()), HasSubstr("first"));
-  ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Operation()));
   (void)AskOn(socket_in_client.get());  // nobody there: an unanswered flow to the host itself
   request.pod_id = "b";
   request.netns_fd = b.ns->netns_fd();
@@ -364,7 +364,7 @@ TEST_F(SpoofTest, SurvivesARestartAndAFlushedRuleSet) {
   EXPECT_TRUE(Arrives(""));
   // The table forgets pods that are gone.
   for (Pod* pod : {&a_, &b_, &c}) {
-    ASSERT_OK(network_->Detach(pod->id, pod->ns->netns_fd(), Cancel()));
+    ASSERT_OK(network_->Detach(pod->id, pod->ns->netns_fd(), Operation()));
     pod->Close();
   }
   EXPECT_TRUE(Eventually([] { return !absl::StrContains(Shell("nft list ruleset"), "0a:58:0a"); }));
@@ -380,7 +380,7 @@ TEST_F(BridgeNetworkTest, ConflictsNameTheOwnerAndLeaveNothing) {
   EXPECT_THAT(Attach(second),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/a (a)")));
   EXPECT_EQ(Veths(), 1u);
-  ASSERT_OK(network_->Detach("a", -1, Cancel()));
+  ASSERT_OK(network_->Detach("a", -1, Operation()));
   EXPECT_OK(Attach(second));
 }
 
@@ -451,7 +451,7 @@ TEST_F(BridgeNetworkTest, PortsOfPodsAreTheirs) {
     held();
     Restart();
     EXPECT_TRUE(network_->TakePortHolds("a").empty());
-    ASSERT_OK(network_->Detach("a", -1, Cancel()));
+    ASSERT_OK(network_->Detach("a", -1, Operation()));
     held();
   }
   EXPECT_TRUE(ListenOn("0.0.0.0", 8080));
@@ -500,7 +500,7 @@ TEST_F(BridgeNetworkTest, AddressIsFreeWhenTheLinkIsGone) {
   }
   Pod extra("extra");
   EXPECT_THAT(Attach(extra.Request()), StatusIs(absl::StatusCode::kResourceExhausted));
-  ASSERT_OK(network_->Detach("p2", pods[2]->ns->netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("p2", pods[2]->ns->netns_fd(), Operation()));
   // Its namespace is open still, so the address is in use.
   EXPECT_THAT(Attach(extra.Request()), StatusIs(absl::StatusCode::kResourceExhausted));
   pods[2]->Close();
@@ -541,7 +541,7 @@ TEST_F(BridgeNetworkTest, SurvivesAFlushedRuleSetAndADeletedBridge) {
   ASSERT_OK(Attach(request));
   EXPECT_EQ(Ask(Protocol::kTcp, "127.0.0.1", 8080), "a 10.99.0.1");
   (void)Shell("nft flush ruleset");
-  EXPECT_OK(network_->Detach("a", -1, Cancel()));
+  EXPECT_OK(network_->Detach("a", -1, Operation()));
   EXPECT_EQ(Elements(), 2u);  // b's, for both families
 }
 
@@ -567,7 +567,7 @@ TEST_F(BridgeNetworkTest, InstancesLiveSideBySide) {
   ASSERT_OK_AND_ASSIGN(auto second, PodNetwork::Create(other));
   Pod a("a"), b("b");
   ASSERT_OK(Attach(a.Request()));
-  ASSERT_OK(second->Attach(b.Request(), Cancel()));
+  ASSERT_OK(second->Attach(b.Request(), Operation()));
   TestServer server(*a.ns, Protocol::kTcp, 80, "a");
   EXPECT_THAT(AskFrom(*b.ns, Protocol::kTcp, "10.99.0.2", 80), HasSubstr("a 10."));
   ASSERT_OK(second->Reset());
@@ -690,7 +690,7 @@ TEST_F(BridgeNetworkTest, BandwidthIsLimitedBothWays) {
     EXPECT_GT(ingress, 0.5);
     EXPECT_LT(ingress, 2.0);
   }
-  ASSERT_OK(network_->Detach("a", -1, Cancel()));
+  ASSERT_OK(network_->Detach("a", -1, Operation()));
   a.Close();
   EXPECT_TRUE(Eventually([] { return ListLinks(OpenRtnl()->get(), "ifb")->empty(); }));
 }
@@ -706,7 +706,7 @@ TEST_F(BridgeNetworkTest, ManyCyclesLeaveNothing) {
     const absl::Time start = absl::Now();
     ASSERT_OK(Attach(request));
     const absl::Time attached = absl::Now();
-    ASSERT_OK(network_->Detach(pod.id, pod.ns->netns_fd(), Cancel()));
+    ASSERT_OK(network_->Detach(pod.id, pod.ns->netns_fd(), Operation()));
     in_attach += attached - start;
     in_detach += absl::Now() - attached;
   }

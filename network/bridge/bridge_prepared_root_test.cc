@@ -63,7 +63,7 @@ TEST_F(PreparedTest, BecomesThePods) {
   Restart();
   ASSERT_OK(network_->Reconcile({"first", "a"}));
   EXPECT_EQ(network_->Find("a").value().addresses, attachment.addresses);
-  ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("a", a.ns->netns_fd(), Operation()));
   EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -86,7 +86,7 @@ TEST_F(PreparedTest, APodTakesItsHostPorts) {
   request.ports = {{.container_port = 80, .host_port = 8080}};
   EXPECT_THAT(Attach(request),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("default/a (a)")));
-  ASSERT_OK(network_->Detach("a", -1, Cancel()));
+  ASSERT_OK(network_->Detach("a", -1, Operation()));
   EXPECT_EQ(Elements(), 0u);
   EXPECT_OK(Attach(request));  // the refusal has left b's as it was
   EXPECT_EQ(Elements(), 2u);
@@ -182,7 +182,7 @@ TEST_F(PreparedTest, GivesItsAddressToAPod) {
   EXPECT_EQ(Veths(), 30u);
   EXPECT_FALSE(HasEth0(a));
   // A pod that was to take one is attached as any other.
-  ASSERT_OK(network_->Detach("p3", -1, Cancel()));
+  ASSERT_OK(network_->Detach("p3", -1, Operation()));
   pods[3]->Close();
   EXPECT_TRUE(Eventually([&] { return Attach(Taking(a)).ok(); }));
 }
@@ -265,7 +265,7 @@ TEST_F(PreparedTest, ManyAtOnce) {
         }
         EXPECT_OK(Attach(request));
         ++taken;
-        EXPECT_OK(network_->Detach(pod.id, pod.ns->netns_fd(), Cancel()));
+        EXPECT_OK(network_->Detach(pod.id, pod.ns->netns_fd(), Operation()));
         Pod dying("dying" + pod.id);
         if (i % 4 == 0) {
           EXPECT_OK(Prepare(dying));

@@ -7,9 +7,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/cancel.h"
 #include "base/database.h"
 #include "base/json.h"
+#include "base/operation.h"
 #include "network/cni/cni_config.h"
 #include "network/values/attach.h"
 
@@ -67,18 +67,18 @@ class CniRunner {
   // prints something that is not a result. The plugins before it are not undone.
   absl::StatusOr<Json> Add(const CniAttachment& attachment,
                            const CniConfig& config,
-                           const Cancel& cancel) const;
+                           const Operation& operation) const;
   // Runs the chain backwards, up to the first failure. `netns_path` is empty when the namespace is
   // gone.
   absl::Status Del(const CniAttachment& attachment,
                    const std::string& netns_path,
-                   const Cancel& cancel) const;
+                   const Operation& operation) const;
   // Asks the plugins for their STATUS (spec 1.1). Unavailable when one says that it cannot serve an
   // ADD.
-  absl::Status CheckStatus(const CniConfig& config, const Cancel& cancel) const;
+  absl::Status CheckStatus(const CniConfig& config, const Operation& operation) const;
   absl::Status CollectGarbage(const CniConfig& config,
                               const std::vector<std::string>& valid_pods,
-                              const Cancel& cancel) const;
+                              const Operation& operation) const;
 
  private:
   struct Call {
@@ -89,7 +89,9 @@ class CniRunner {
     std::string args;
   };
   absl::StatusOr<std::string> FindPlugin(const std::string& type) const;
-  absl::StatusOr<std::string> Run(const CniPlugin& plugin, const Call& call, const Cancel&) const;
+  absl::StatusOr<std::string> Run(const CniPlugin& plugin,
+                                  const Call& call,
+                                  const Operation&) const;
 
   std::vector<std::string> bin_dirs_;
 };

@@ -41,7 +41,7 @@ void CniNetwork::RetryDue() {
     const CniAttachment* known = turn.known();
     if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
     const absl::Status status =
-        Delete(*known, -1, Cancel(absl::InfiniteFuture(), [this] { return removing_.load(); }));
+        Delete(*known, -1, Operation(absl::InfiniteFuture(), [this] { return removing_.load(); }));
     if (status.ok() || stop_ || removing_) continue;
     LogWarning("cni_del_retry_failed",
                {{"pod", known->DisplayName()}, {"id", pod_id}, {"error", status.message()}});
@@ -56,8 +56,8 @@ void CniNetwork::RefreshStatus() {
     const bool same = status_.config_text == (*config)->text;
     if (same && absl::Now() - status_.asked_at < kStatusPeriod) return;
   }
-  const Cancel cancel(absl::Now() + kPluginTime, [this] { return stop_.load(); });
-  absl::Status status = runner_.CheckStatus(**config, cancel);
+  const Operation operation(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  absl::Status status = runner_.CheckStatus(**config, operation);
   absl::MutexLock lock(&mutex_);
   status_ = {.config_text = (*config)->text, .asked_at = absl::Now(), .status = std::move(status)};
 }
@@ -73,8 +73,8 @@ void CniNetwork::CollectGarbage() {
   }
   const auto config = Config();
   if (!config.ok() || !(*config)->HasStatusAndGc() || (*config)->disable_gc) return;
-  const Cancel cancel(absl::Now() + kPluginTime, [this] { return stop_.load(); });
-  if (const absl::Status s = runner_.CollectGarbage(**config, valid, cancel); !s.ok()) {
+  const Operation operation(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  if (const absl::Status s = runner_.CollectGarbage(**config, valid, operation); !s.ok()) {
     LogWarning("cni_gc_failed", {{"error", s.message()}});
   }
 }

@@ -124,7 +124,7 @@ absl::Status CniNetwork::Put(const CniAttachment& attachment) {
 
 absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
                                               const CniConfig& config,
-                                              const Cancel& cancel) {
+                                              const Operation& operation) {
   CRISP_RETURN_IF_ERROR(CheckHostPorts(request.ports).status());
   CRISP_RETURN_IF_ERROR(BandwidthOf(request.annotations).status());
   if (request.pod_id.empty() || request.netns_fd < 0 || request.rtnl_fd < 0) {
@@ -133,16 +133,16 @@ absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
   Turn turn(this, request.pod_id);
   if (const CniAttachment* known = turn.known()) {
     if (known->state == CniAttachment::State::kAdded) return ResultOf(*known);
-    CRISP_RETURN_IF_ERROR(
-        Annotate(Delete(*known, request.netns_fd, cancel), "an earlier attempt cannot be undone"));
+    CRISP_RETURN_IF_ERROR(Annotate(Delete(*known, request.netns_fd, operation),
+                                   "an earlier attempt cannot be undone"));
   }
-  CRISP_RETURN_IF_ERROR(cancel.Check("attach"));
+  CRISP_RETURN_IF_ERROR(operation.Check("attach"));
   CniAttachment attachment = AttachmentFor(request, config);
   if (attachment.netns_path.empty()) attachment.netns_path = FdPath(request.netns_fd);
   CRISP_RETURN_IF_ERROR(BringLoopbackUp(request.rtnl_fd));
   CRISP_RETURN_IF_ERROR(Put(attachment));
   absl::StatusOr<Attachment> result = [&]() -> absl::StatusOr<Attachment> {
-    CRISP_ASSIGN_OR_RETURN(attachment.result, runner_.Add(attachment, config, cancel));
+    CRISP_ASSIGN_OR_RETURN(attachment.result, runner_.Add(attachment, config, operation));
     CRISP_ASSIGN_OR_RETURN(Attachment attached, ResultOf(attachment));
     attachment.state = CniAttachment::State::kAdded;
     CRISP_RETURN_IF_ERROR(Put(attachment));
@@ -152,7 +152,7 @@ absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
   attachment.state = CniAttachment::State::kDeleting;
   // Undone now when the caller has time left, else, and after a failure, in the background.
   absl::Status undone = Put(attachment);
-  if (undone.ok()) undone = Delete(attachment, request.netns_fd, cancel);
+  if (undone.ok()) undone = Delete(attachment, request.netns_fd, operation);
   if (!undone.ok()) {
     LogWarning("cni_undo_failed", {{"pod", attachment.DisplayName()}, {"error", undone.message()}});
   }
@@ -161,7 +161,7 @@ absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
 
 absl::Status CniNetwork::Delete(const CniAttachment& attachment,
                                 int netns_fd,
-                                const Cancel& cancel) {
+                                const Operation& operation) {
   std::string path;
   if (attachment.boot_id == boot_id_) {
     if (Exists(attachment.netns_path)) {
@@ -172,8 +172,8 @@ absl::Status CniNetwork::Delete(const CniAttachment& attachment,
     // Our own descriptor's number may be another file's by now.
     if (absl::StartsWith(path, "/proc/")) path = netns_fd >= 0 ? FdPath(netns_fd) : "";
   }
-  const Cancel bounded(std::min(cancel.deadline(), absl::Now() + kPluginTime),
-                       [this, &cancel] { return stop_ || !cancel.Check("").ok(); });
+  const Operation bounded(std::min(operation.deadline(), absl::Now() + kPluginTime),
+                          [this, &operation] { return stop_ || !operation.Check("").ok(); });
   CRISP_RETURN_IF_ERROR(runner_.Del(attachment, path, bounded));
   return Forget(attachment.pod_id);
 }
@@ -200,7 +200,7 @@ std::vector<std::string> CniNetwork::LeftBehind() const {
 
 absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
                                        int netns_fd,
-                                       const Cancel& cancel) {
+                                       const Operation& operation) {
   absl::Time end;
   {
     absl::MutexLock lock(&mutex_);
@@ -208,9 +208,9 @@ absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
   }
   absl::Status status = absl::DeadlineExceededError("there was no time left to try");
   if (absl::Now() < end) {
-    status = Delete(attachment, netns_fd, Cancel(std::min(end, cancel.deadline()), [&cancel] {
-                      return !cancel.Check("").ok();
-                    }));
+    status = Delete(attachment, netns_fd,
+                    Operation(std::min(end, operation.deadline()),
+                              [&operation] { return !operation.Check("").ok(); }));
   }
   if (status.ok()) return status;
   {
@@ -222,15 +222,17 @@ absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
   return Forget(attachment.pod_id);
 }
 
-absl::Status CniNetwork::Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) {
+absl::Status CniNetwork::Detach(absl::string_view pod_id,
+                                int netns_fd,
+                                const Operation& operation) {
   if (!Has(pod_id)) return absl::OkStatus();
   Turn turn(this, pod_id);
   if (turn.known() == nullptr) return absl::OkStatus();
   CniAttachment attachment = *turn.known();
   attachment.state = CniAttachment::State::kDeleting;
-  if (removing_) return DeleteFinally(attachment, netns_fd, cancel);
+  if (removing_) return DeleteFinally(attachment, netns_fd, operation);
   CRISP_RETURN_IF_ERROR(Put(attachment));
-  return Annotate(Delete(attachment, netns_fd, cancel),
+  return Annotate(Delete(attachment, netns_fd, operation),
                   absl::StrCat("network of pod ", attachment.DisplayName()));
 }
 
@@ -287,7 +289,7 @@ absl::Status CniNetwork::Reset() {
   }
   absl::Status status;
   for (const std::string& pod_id : pods) {
-    status.Update(Detach(pod_id, -1, Cancel(absl::Now() + kPluginTime)));
+    status.Update(Detach(pod_id, -1, Operation(absl::Now() + kPluginTime)));
   }
   return status;
 }

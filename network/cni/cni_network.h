@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/thread.h"
 #include "network/cni/cni_attachment.h"
 #include "network/cni/cni_config.h"
@@ -42,8 +42,8 @@ class CniNetwork {
   // As in PodNetwork. Attach() uses `config`.
   absl::StatusOr<Attachment> Attach(const AttachRequest& request,
                                     const CniConfig& config,
-                                    const Cancel& cancel);
-  absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel);
+                                    const Operation& operation);
+  absl::Status Detach(absl::string_view pod_id, int netns_fd, const Operation& operation);
   absl::StatusOr<Attachment> Find(absl::string_view pod_id) const;
   // Runs DEL in the background for every pod that is not live or is of an earlier boot, and then GC
   // if the plugins know it.
@@ -88,10 +88,12 @@ class CniNetwork {
 
   CniNetwork(const NetworkOptions& options, std::unique_ptr<CniAttachmentStore> store);
   // Runs DEL and, when it succeeds, forgets the pod.
-  absl::Status Delete(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
+  absl::Status Delete(const CniAttachment& attachment, int netns_fd, const Operation& operation);
   absl::Status Forget(const std::string& pod_id);
   // The only try of a removal. What is left is remembered, and the pod is forgotten.
-  absl::Status DeleteFinally(const CniAttachment& attachment, int netns_fd, const Cancel& cancel);
+  absl::Status DeleteFinally(const CniAttachment& attachment,
+                             int netns_fd,
+                             const Operation& operation);
   absl::Status Put(const CniAttachment& attachment);
   void Background();
   void RetryDue();

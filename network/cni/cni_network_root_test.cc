@@ -114,7 +114,7 @@ TEST_F(CniNetworkTest, CallsTheChainForwardsAndBackwards) {
   AttachRequest request = Request("a", ns);
   request.ports = {{.container_port = 80, .host_port = 8080, .host_ip = "127.0.0.1"}};
   request.cgroup_parent = "/kubepods/x";
-  ASSERT_OK_AND_ASSIGN(const Attachment attachment, network_->Attach(request, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const Attachment attachment, network_->Attach(request, Operation()));
   EXPECT_THAT(attachment.addresses, ElementsAre("10.7.0.9"));
   EXPECT_THAT(Log()[0],
               "ADD first netns=set IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=name-a;"
@@ -123,28 +123,28 @@ TEST_F(CniNetworkTest, CallsTheChainForwardsAndBackwards) {
   EXPECT_THAT(input, HasSubstr(R"("prevResult":{"cniVersion")"));
   EXPECT_THAT(input, HasSubstr(R"("hostIP":"127.0.0.1")"));
   EXPECT_THAT(input, HasSubstr(R"("cgroupPath":"/kubepods/x")"));
-  EXPECT_OK(network_->Attach(request, Cancel()));  // no second ADD
+  EXPECT_OK(network_->Attach(request, Operation()));  // no second ADD
   EXPECT_EQ(Calls("ADD"), 2u);
-  ASSERT_OK(network_->Detach("a", ns.netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("a", ns.netns_fd(), Operation()));
   ASSERT_EQ(Log().size(), 4u);
   EXPECT_TRUE(absl::StartsWith(Log()[2], "DEL second netns=set"));
   EXPECT_TRUE(absl::StartsWith(Log()[3], "DEL first netns=set"));
   EXPECT_THAT(ReadFile(bin_ + "/stdin.DEL").value(), HasSubstr("prevResult"));
-  EXPECT_OK(network_->Detach("a", -1, Cancel()));
+  EXPECT_OK(network_->Detach("a", -1, Operation()));
   EXPECT_EQ(Log().size(), 4u);
 }
 
 TEST_F(CniNetworkTest, LoopbackIsUpForCniPodsToo) {
   UseFakes();
   TestNamespace ns;
-  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", ns), Operation()));
   EXPECT_TRUE(GetLink(ns.rtnl_fd(), "lo")->up);
 }
 
 TEST_F(CniNetworkTest, ResetDetachesEveryPod) {
   UseFakes();
   TestNamespace ns;
-  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", ns), Operation()));
   ASSERT_OK(network_->Reset());
   EXPECT_EQ(Calls("DEL"), 2u);
   EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
@@ -154,17 +154,17 @@ TEST_F(CniNetworkTest, ResetDetachesEveryPod) {
 TEST_F(CniNetworkTest, ARemovalTriesOnceAndSaysWhatItLeaves) {
   UseFakes();
   TestNamespace a, b, c;
-  ASSERT_OK(network_->Attach(Request("a", a), Cancel()));
-  ASSERT_OK(network_->Attach(Request("b", b), Cancel()));
-  ASSERT_OK(network_->Attach(Request("c", c), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", a), Operation()));
+  ASSERT_OK(network_->Attach(Request("b", b), Operation()));
+  ASSERT_OK(network_->Attach(Request("c", c), Operation()));
   Set("fail.DEL.second");
   network_->BeginRemoval();
-  ASSERT_OK(network_->Detach("a", a.netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("a", a.netns_fd(), Operation()));
   EXPECT_EQ(Calls("DEL second"), 1u);
   EXPECT_THAT(network_->LeftBehind(),
               ElementsAre(AllOf(HasSubstr("default/name-a (a)"), HasSubstr("not today"))));
   Unset("fail.DEL.second");
-  ASSERT_OK(network_->Detach("b", b.netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("b", b.netns_fd(), Operation()));
   for (const char* name : {"first", "second"}) (void)unlink((bin_ + "/" + name).c_str());
   ASSERT_OK(network_->Reset());
   EXPECT_THAT(network_->LeftBehind(), ElementsAre(HasSubstr("(a)"), HasSubstr("(c)")));
@@ -177,7 +177,7 @@ TEST_F(CniNetworkTest, ARemovalEndsWhilePluginsHang) {
   std::vector<std::unique_ptr<TestNamespace>> pods;
   for (const char* id : {"a", "b", "c", "d", "e", "f"}) {
     pods.push_back(std::make_unique<TestNamespace>());
-    ASSERT_OK(network_->Attach(Request(id, *pods.back()), Cancel()));
+    ASSERT_OK(network_->Attach(Request(id, *pods.back()), Operation()));
   }
   Set("slow.DEL");
   network_->BeginRemoval();
@@ -194,17 +194,17 @@ TEST_F(CniNetworkTest, WhoServesIsADecision) {
   options_.serves = NetworkOptions::Builtin::kNever;
   Restart();
   EXPECT_FALSE(network_->Condition().ready);
-  EXPECT_THAT(network_->Attach(Request("a", a), Cancel()),
+  EXPECT_THAT(network_->Attach(Request("a", a), Operation()),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(network_->Prepare("spare", b.netns_fd(), b.rtnl_fd()),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   UseFakes();
   EXPECT_TRUE(network_->Condition().ready);
-  EXPECT_OK(network_->Attach(Request("a", a), Cancel()));
+  EXPECT_OK(network_->Attach(Request("a", a), Operation()));
   options_.serves = NetworkOptions::Builtin::kAlways;
   Restart();
   EXPECT_TRUE(network_->Condition().ready);
-  EXPECT_EQ(network_->Attach(Request("b", b), Cancel()).value().addresses.front(), "10.99.5.2");
+  EXPECT_EQ(network_->Attach(Request("b", b), Operation()).value().addresses.front(), "10.99.5.2");
   EXPECT_EQ(network_->Find("a").value().addresses.front(), "10.7.0.9");
   ASSERT_OK(network_->Reset());
 }
@@ -214,18 +214,18 @@ TEST_F(CniNetworkTest, FailedAddIsUndoneAndToldInThePluginsWords) {
   Set("fail.ADD.second");
   TestNamespace ns;
   EXPECT_THAT(
-      network_->Attach(Request("a", ns), Cancel()),
+      network_->Attach(Request("a", ns), Operation()),
       StatusIs(absl::StatusCode::kUnavailable, HasSubstr("second (ADD) failed with 1: not today")));
   EXPECT_EQ(Calls("DEL first"), 1u);
   EXPECT_THAT(network_->Find("a"), StatusIs(absl::StatusCode::kNotFound));
   for (const char* fault : {"garbage.ADD", "crash.ADD"}) {
     Unset("fail.ADD.second");
     Set(fault);
-    EXPECT_THAT(network_->Attach(Request("a", ns), Cancel()),
+    EXPECT_THAT(network_->Attach(Request("a", ns), Operation()),
                 StatusIs(absl::StatusCode::kUnavailable, HasSubstr("first (ADD)")));
     Unset(fault);
   }
-  EXPECT_OK(network_->Attach(Request("a", ns), Cancel()));
+  EXPECT_OK(network_->Attach(Request("a", ns), Operation()));
 }
 
 TEST_F(CniNetworkTest, SlowPluginEndsAtTheDeadlineAndIsUndoneLater) {
@@ -233,7 +233,7 @@ TEST_F(CniNetworkTest, SlowPluginEndsAtTheDeadlineAndIsUndoneLater) {
   Set("slow.ADD");
   TestNamespace ns;
   const absl::Time start = absl::Now();
-  EXPECT_THAT(network_->Attach(Request("a", ns), Cancel(start + absl::Milliseconds(300))),
+  EXPECT_THAT(network_->Attach(Request("a", ns), Operation(start + absl::Milliseconds(300))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_LT(absl::Now() - start, absl::Seconds(3));
   EXPECT_TRUE(Eventually([&] { return Calls("DEL first") == 1; }));
@@ -242,9 +242,9 @@ TEST_F(CniNetworkTest, SlowPluginEndsAtTheDeadlineAndIsUndoneLater) {
 TEST_F(CniNetworkTest, DelIsRetriedWithTheSameBytesUntilItSucceeds) {
   UseFakes();
   TestNamespace ns;
-  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", ns), Operation()));
   Set("fail.DEL.first");
-  EXPECT_THAT(network_->Detach("a", ns.netns_fd(), Cancel()),
+  EXPECT_THAT(network_->Detach("a", ns.netns_fd(), Operation()),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not today")));
   Configure(R"({"name":"other","cniVersion":"1.0.0","plugins":[{"type":"absent"}]})");
   EXPECT_FALSE(network_->Condition().ready);
@@ -254,7 +254,7 @@ TEST_F(CniNetworkTest, DelIsRetriedWithTheSameBytesUntilItSucceeds) {
   Restart();  // the duty outlives the daemon, and nobody has to ask for it
   EXPECT_TRUE(Eventually([&] { return Calls("DEL first") == calls + 1; }));
   EXPECT_THAT(ReadFile(bin_ + "/stdin.DEL").value(), HasSubstr(R"("name":"fake")"));
-  EXPECT_OK(network_->Detach("a", -1, Cancel()));
+  EXPECT_OK(network_->Detach("a", -1, Operation()));
   Restart();
   absl::SleepFor(absl::Milliseconds(300));
   EXPECT_EQ(Calls("DEL first"), calls + 1);
@@ -263,8 +263,8 @@ TEST_F(CniNetworkTest, DelIsRetriedWithTheSameBytesUntilItSucceeds) {
 TEST_F(CniNetworkTest, RestartFindsAndReconcileEndsTheRest) {
   UseFakes();
   TestNamespace a, b;
-  ASSERT_OK(network_->Attach(Request("a", a), Cancel()));
-  ASSERT_OK(network_->Attach(Request("b", b), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", a), Operation()));
+  ASSERT_OK(network_->Attach(Request("b", b), Operation()));
   Restart();
   EXPECT_THAT(network_->Find("a")->addresses, ElementsAre("10.7.0.9"));
   ASSERT_OK(network_->Reconcile({"a"}));
@@ -276,10 +276,10 @@ TEST_F(CniNetworkTest, RestartFindsAndReconcileEndsTheRest) {
 TEST_F(CniNetworkTest, ReconcileLeavesAPodAloneThatCameAfterTheStart) {
   UseFakes();
   TestNamespace a, b, c;
-  ASSERT_OK(network_->Attach(Request("a", a), Cancel()));
-  ASSERT_OK(network_->Attach(Request("gone", b), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", a), Operation()));
+  ASSERT_OK(network_->Attach(Request("gone", b), Operation()));
   Restart();
-  ASSERT_OK(network_->Attach(Request("new", c), Cancel()));
+  ASSERT_OK(network_->Attach(Request("new", c), Operation()));
   ASSERT_OK(network_->Reconcile({"a"}));
   EXPECT_TRUE(Eventually([&] { return Calls("DEL first") == 1; }));
   EXPECT_THAT(network_->Find("gone"), StatusIs(absl::StatusCode::kNotFound));
@@ -290,7 +290,7 @@ TEST_F(CniNetworkTest, ReconcileLeavesAPodAloneThatCameAfterTheStart) {
 TEST_F(CniNetworkTest, AfterARebootDelGetsAnEmptyNamespace) {
   UseFakes();
   TestNamespace ns;
-  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", ns), Operation()));
   network_.reset();
   {
     auto database = Database::Open(options_.root + "/cni.db", Database::Sync::kOff, "").value();
@@ -314,11 +314,11 @@ TEST_F(CniNetworkTest, StatusAndGcAreAskedInTheBackground) {
   UseFakes("1.1.0 ");  // not a version
   EXPECT_THAT(network_->Condition().message, HasSubstr("10-net.conflist"));
   TestNamespace ns;
-  EXPECT_THAT(network_->Attach(Request("a", ns), Cancel()),
+  EXPECT_THAT(network_->Attach(Request("a", ns), Operation()),
               StatusIs(absl::StatusCode::kUnavailable));
   Configure(R"({"name":"other","cniVersion":"1.1.0","plugins":[{"type":"first"}]})");
   EXPECT_TRUE(Eventually([&] { return network_->Condition().ready; }));
-  ASSERT_OK(network_->Attach(Request("a", ns), Cancel()));
+  ASSERT_OK(network_->Attach(Request("a", ns), Operation()));
   ASSERT_OK(network_->Reconcile({"a"}));
   EXPECT_TRUE(Eventually([&] { return Calls("GC first") == 1; }));
   EXPECT_THAT(ReadFile(bin_ + "/stdin.GC").value(),
@@ -327,15 +327,15 @@ TEST_F(CniNetworkTest, StatusAndGcAreAskedInTheBackground) {
 
 TEST_F(CniNetworkTest, APodKeepsItsNetworkWhenTheConfigurationComesAndGoes) {
   TestNamespace a, b;
-  ASSERT_OK(network_->Attach(Request("builtin", a), Cancel()));
+  ASSERT_OK(network_->Attach(Request("builtin", a), Operation()));
   UseFakes();
-  ASSERT_OK(network_->Attach(Request("cni", b), Cancel()));
+  ASSERT_OK(network_->Attach(Request("cni", b), Operation()));
   EXPECT_EQ(Calls("ADD"), 2u);
   (void)unlink((conf_ + "/10-net.conflist").c_str());
-  EXPECT_THAT(network_->Attach(Request("cni", b), Cancel())->addresses, ElementsAre("10.7.0.9"));
-  ASSERT_OK(network_->Detach("cni", b.netns_fd(), Cancel()));
+  EXPECT_THAT(network_->Attach(Request("cni", b), Operation())->addresses, ElementsAre("10.7.0.9"));
+  ASSERT_OK(network_->Detach("cni", b.netns_fd(), Operation()));
   EXPECT_EQ(Calls("DEL"), 2u);
-  ASSERT_OK(network_->Detach("builtin", a.netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("builtin", a.netns_fd(), Operation()));
   ASSERT_OK(network_->Reset());
 }
 
@@ -355,7 +355,7 @@ TEST_F(CniNetworkTest, DebiansPluginsMakeAWorkingPod) {
   request.ports = {{.container_port = 80, .host_port = 8080}};
   request.annotations = {{"kubernetes.io/ingress-bandwidth", "50M"}};
   request.sysctls = {{"net.ipv4.neigh.eth0.base_reachable_time_ms", "5000"}};
-  ASSERT_OK_AND_ASSIGN(const Attachment attachment, network_->Attach(request, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const Attachment attachment, network_->Attach(request, Operation()));
   ns->Run([] {
     EXPECT_EQ(Shell("cat /proc/sys/net/ipv4/neigh/eth0/base_reachable_time_ms"), "5000\n");
   });
@@ -368,7 +368,7 @@ TEST_F(CniNetworkTest, DebiansPluginsMakeAWorkingPod) {
   }
   EXPECT_THAT(Shell("tc qdisc"), HasSubstr("rate 50Mbit"));
   EXPECT_GT(network_->Counters()->at("real").at(0).tx_bytes, 0u);
-  ASSERT_OK(network_->Detach("real", ns->netns_fd(), Cancel()));
+  ASSERT_OK(network_->Detach("real", ns->netns_fd(), Operation()));
   EXPECT_EQ(Shell("ls " + dir_.path() + "/ipam/real | grep 10.96"), "");
   EXPECT_THAT(Ask(Protocol::kTcp, "10.96.5.1", 8080), HasSubstr("error"));
 }
@@ -383,11 +383,11 @@ TEST_F(CniNetworkTest, FaultsOfEveryVerbLeaveNoAddressBehind) {
   TestNamespace ns;
   for (const char* fault : {"fail.ADD.second", "garbage.ADD", "crash.ADD", "fail.DEL.second"}) {
     Set(fault);
-    const auto attached = network_->Attach(Request("f", ns), Cancel());
-    const absl::Status detached = network_->Detach("f", ns.netns_fd(), Cancel());
+    const auto attached = network_->Attach(Request("f", ns), Operation());
+    const absl::Status detached = network_->Detach("f", ns.netns_fd(), Operation());
     EXPECT_FALSE(attached.ok() && detached.ok()) << fault;
     Unset(fault);
-    EXPECT_TRUE(Eventually([&] { return network_->Detach("f", ns.netns_fd(), Cancel()).ok(); }));
+    EXPECT_TRUE(Eventually([&] { return network_->Detach("f", ns.netns_fd(), Operation()).ok(); }));
     EXPECT_EQ(Shell("ls " + dir_.path() + "/ipam/faulty | grep 10.96"), "") << fault;
   }
 }

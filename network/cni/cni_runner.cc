@@ -51,7 +51,7 @@ absl::Status CniRunner::CheckPlugins(const CniConfig& config) const {
 
 absl::StatusOr<std::string> CniRunner::Run(const CniPlugin& plugin,
                                            const Call& call,
-                                           const Cancel& cancel) const {
+                                           const Operation& operation) const {
   const std::string what = absl::StrCat("CNI plugin ", plugin.type, " (", call.verb, ")");
   const absl::StatusOr<std::string> path = FindPlugin(plugin.type);
   if (!path.ok()) return absl::UnavailableError(path.status().message());
@@ -69,7 +69,7 @@ absl::StatusOr<std::string> CniRunner::Run(const CniPlugin& plugin,
     command.env.push_back(absl::StrCat("CNI_IFNAME=", Attachment().interface));
     command.env.push_back(absl::StrCat("CNI_ARGS=", call.args));
   }
-  absl::StatusOr<CommandResult> result = RunCommand(command, cancel);
+  absl::StatusOr<CommandResult> result = RunCommand(command, operation);
   if (!result.ok()) {
     const absl::Status status = Annotate(result.status(), what);
     const bool ours = absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
@@ -84,7 +84,7 @@ absl::StatusOr<std::string> CniRunner::Run(const CniPlugin& plugin,
 
 absl::StatusOr<Json> CniRunner::Add(const CniAttachment& attachment,
                                     const CniConfig& config,
-                                    const Cancel& cancel) const {
+                                    const Operation& operation) const {
   Json previous;
   for (const CniPlugin& plugin : config.plugins) {
     if (!previous.is_null() && HasNothingToDo(plugin, attachment)) continue;
@@ -94,7 +94,7 @@ absl::StatusOr<Json> CniRunner::Add(const CniAttachment& attachment,
                     .pod_id = attachment.pod_id,
                     .netns_path = attachment.netns_path,
                     .args = ArgsOf(attachment)};
-    CRISP_ASSIGN_OR_RETURN(const std::string output, Run(plugin, call, cancel));
+    CRISP_ASSIGN_OR_RETURN(const std::string output, Run(plugin, call, operation));
     absl::StatusOr<CniResult> result = ParseCniResult(output, Attachment().interface);
     if (!result.ok()) {
       return absl::UnavailableError(
@@ -108,7 +108,7 @@ absl::StatusOr<Json> CniRunner::Add(const CniAttachment& attachment,
 
 absl::Status CniRunner::Del(const CniAttachment& attachment,
                             const std::string& netns_path,
-                            const Cancel& cancel) const {
+                            const Operation& operation) const {
   CRISP_ASSIGN_OR_RETURN(const CniConfig config, ParseCniConfig(attachment.config_text));
   // DEL knows prevResult since 0.4.0.
   const bool tell =
@@ -121,22 +121,22 @@ absl::Status CniRunner::Del(const CniAttachment& attachment,
                     .pod_id = attachment.pod_id,
                     .netns_path = netns_path,
                     .args = ArgsOf(attachment)};
-    CRISP_RETURN_IF_ERROR(Run(*plugin, call, cancel).status());
+    CRISP_RETURN_IF_ERROR(Run(*plugin, call, operation).status());
   }
   return absl::OkStatus();
 }
 
-absl::Status CniRunner::CheckStatus(const CniConfig& config, const Cancel& cancel) const {
+absl::Status CniRunner::CheckStatus(const CniConfig& config, const Operation& operation) const {
   for (const CniPlugin& plugin : config.plugins) {
     const Call call{.verb = "STATUS", .input = CniInput(config, plugin, Json::object(), nullptr)};
-    CRISP_RETURN_IF_ERROR(Run(plugin, call, cancel).status());
+    CRISP_RETURN_IF_ERROR(Run(plugin, call, operation).status());
   }
   return absl::OkStatus();
 }
 
 absl::Status CniRunner::CollectGarbage(const CniConfig& config,
                                        const std::vector<std::string>& valid_pods,
-                                       const Cancel& cancel) const {
+                                       const Operation& operation) const {
   Json valid = Json::array();
   for (const std::string& pod : valid_pods) {
     valid.push_back({{"containerID", pod}, {"ifname", Attachment().interface}});
@@ -146,7 +146,7 @@ absl::Status CniRunner::CollectGarbage(const CniConfig& config,
     CniPlugin with_list = plugin;
     with_list.config["cni.dev/valid-attachments"] = valid;
     const Call call{.verb = "GC", .input = CniInput(config, with_list, Json::object(), nullptr)};
-    status.Update(Run(plugin, call, cancel).status());
+    status.Update(Run(plugin, call, operation).status());
   }
   return status;
 }

@@ -26,23 +26,25 @@ class Composite final : public PodNetwork {
         cni_(std::move(cni)),
         rtnl_(std::move(rtnl)) {}
 
-  absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) override {
-    CRISP_ASSIGN_OR_RETURN(Attachment attachment, AttachInterface(request, cancel));
+  absl::StatusOr<Attachment> Attach(const AttachRequest& request,
+                                    const Operation& operation) override {
+    CRISP_ASSIGN_OR_RETURN(Attachment attachment, AttachInterface(request, operation));
     CRISP_RETURN_IF_ERROR(SetSysctls(request.netns_fd, request.sysctls));
     return attachment;
   }
-  absl::StatusOr<Attachment> AttachInterface(const AttachRequest& request, const Cancel& cancel) {
-    if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, cancel);
+  absl::StatusOr<Attachment> AttachInterface(const AttachRequest& request,
+                                             const Operation& operation) {
+    if (bridge_->Has(request.pod_id)) return bridge_->Attach(request, operation);
     const auto config = Config();
     if (config.ok()) {
       CRISP_RETURN_IF_ERROR(bridge_->GiveBack(request.prepared));
-      return cni_->Attach(request, **config, cancel);
+      return cni_->Attach(request, **config, operation);
     }
     if (const auto attached = cni_->Find(request.pod_id); attached.ok()) return attached;
     if (!BuiltinServes(config.status())) return absl::UnavailableError(config.status().message());
     // The remains of a CNI attempt must be gone before the pod gets another network.
-    CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, cancel));
-    return bridge_->Attach(request, cancel);
+    CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, operation));
+    return bridge_->Attach(request, operation);
   }
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) override {
     if (!BuiltinServes(Config().status())) {
@@ -50,9 +52,9 @@ class Composite final : public PodNetwork {
     }
     return bridge_->Prepare(key, netns_fd, rtnl_fd);
   }
-  absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) override {
+  absl::Status Detach(absl::string_view pod_id, int netns_fd, const Operation& operation) override {
     const absl::Status status = bridge_->Detach(pod_id);
-    const absl::Status other = cni_->Detach(pod_id, netns_fd, cancel);
+    const absl::Status other = cni_->Detach(pod_id, netns_fd, operation);
     return status.ok() ? other : status;
   }
   std::vector<UniqueFd> TakePortHolds(absl::string_view pod_id) override {

@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "network/values/attach.h"
 #include "network/values/network_options.h"
@@ -35,7 +35,8 @@ class PodNetwork {
   // the message names the pod or says that a process of the node has it), Unavailable (no network
   // is ready, or a plugin failed), InvalidArgument (bad host_ip, ports, bandwidth or sysctls),
   // DeadlineExceeded.
-  virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request, const Cancel& cancel) = 0;
+  virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request,
+                                            const Operation& operation) = 0;
 
   // The sockets that hold the pod's host ports against the processes of the node. The caller keeps
   // them open as long as the pod lives, which is longer than this daemon; this object holds those
@@ -54,7 +55,9 @@ class PodNetwork {
   // Releases everything of the pod. Idempotent; unknown pods are OK. `netns_fd` may be -1 when the
   // namespace is gone already, and plugins then get an empty path. After an error the pod stays
   // recorded, and the background retries until it succeeds.
-  virtual absl::Status Detach(absl::string_view pod_id, int netns_fd, const Cancel& cancel) = 0;
+  virtual absl::Status Detach(absl::string_view pod_id,
+                              int netns_fd,
+                              const Operation& operation) = 0;
 
   // The recorded result, for a restarted daemon. NotFound when it has none.
   virtual absl::StatusOr<Attachment> Find(absl::string_view pod_id) const = 0;

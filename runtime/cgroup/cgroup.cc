@@ -125,7 +125,7 @@ absl::StatusOr<bool> Cgroup::RemoveIfUnused() const {
   return gone;
 }
 
-absl::Status Cgroup::Remove(const Cancel& cancel) const {
+absl::Status Cgroup::Remove(const Operation& operation) const {
   absl::Duration pause = absl::Milliseconds(1);
   while (true) {
     absl::Status status = RemoveOnce();
@@ -133,7 +133,7 @@ absl::Status Cgroup::Remove(const Cancel& cancel) const {
     CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
     if (!empty) return status;  // EBUSY is FailedPrecondition
     // The last processes have exited but are not yet off the kernel's lists.
-    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("remove cgroup ", path_)));
+    CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("remove cgroup ", path_)));
     absl::SleepFor(pause);
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/oci/oci_spec.h"
@@ -61,9 +61,9 @@ class Cgroup {
 
   // Sends SIGKILL to everything in it, nested groups too, until nothing is left. On v2 it writes
   // cgroup.kill. On v1 it freezes, signals, thaws and looks again. OK if the group is empty or
-  // absent. DeadlineExceeded, naming the pids that are left (in uninterruptible sleep), if `cancel`
-  // fires first: call it again then.
-  absl::Status Kill(const Cancel& cancel) const;
+  // absent. DeadlineExceeded, naming the pids that are left (in uninterruptible sleep), if
+  // `operation` fires first: call it again then.
+  absl::Status Kill(const Operation& operation) const;
   // One round of Kill(). It does not wait for the processes to be gone.
   absl::Status KillOnce() const;
   // Its processes, nested groups' too. An absent group has none.
@@ -78,9 +78,9 @@ class Cgroup {
   absl::StatusOr<UniqueFd> OpenProcess(int32_t pid) const;
 
   // Removes it and the groups nested in it, in all hierarchies. It retries as long as the kernel
-  // says EBUSY and `cancel` allows. An absent group is OK. FailedPrecondition if processes are
+  // says EBUSY and `operation` allows. An absent group is OK. FailedPrecondition if processes are
   // left.
-  absl::Status Remove(const Cancel& cancel) const;
+  absl::Status Remove(const Operation& operation) const;
 
   // Removes the group itself, in every hierarchy where nothing is in or below it. A group that is
   // in use or absent stays as it is, without an error. True if the group is gone everywhere.
@@ -109,7 +109,7 @@ class Cgroup {
   // is OK.
   absl::Status ThawIfFrozen() const;
   // Freezes or thaws everything in it. Returns when the kernel says that it is done.
-  absl::Status Freeze(bool frozen, const Cancel& cancel) const;
+  absl::Status Freeze(bool frozen, const Operation& operation) const;
 
  private:
   absl::Status MakeAll(std::vector<std::string>* made) const;

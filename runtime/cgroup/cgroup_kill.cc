@@ -100,9 +100,9 @@ absl::Status Cgroup::SignalAll(int signal) const {
 // Nothing can fork away from the listing while it is frozen. Frozen processes die when thawed.
 absl::Status Cgroup::KillFrozen() const {
   if (!v2() && layout_->Find("freezer") == nullptr) return SignalAll(SIGKILL);
-  absl::Status frozen = Freeze(true, Cancel(absl::Now() + kFreezePatience));
+  absl::Status frozen = Freeze(true, Operation(absl::Now() + kFreezePatience));
   absl::Status signalled = SignalAll(SIGKILL);
-  absl::Status thawed = Freeze(false, Cancel(absl::Now() + kFreezePatience));
+  absl::Status thawed = Freeze(false, Operation(absl::Now() + kFreezePatience));
   // Something in uninterruptible sleep never freezes; the signal waits for it all the same.
   if (!frozen.ok() && !absl::IsDeadlineExceeded(frozen)) return frozen;
   if (!signalled.ok()) return signalled;
@@ -125,12 +125,12 @@ absl::Status Cgroup::KillOnce() const {
   return WriteIfThere(Dir("freezer") + "/freezer.state", "THAWED");
 }
 
-absl::Status Cgroup::Kill(const Cancel& cancel) const {
+absl::Status Cgroup::Kill(const Operation& operation) const {
   absl::Duration pause = absl::Microseconds(200);
   for (int round = 0;; ++round) {
     CRISP_ASSIGN_OR_RETURN(bool empty, IsEmpty());
     if (empty) return absl::OkStatus();
-    absl::Status status = cancel.Check(absl::StrCat("kill cgroup ", path_));
+    absl::Status status = operation.Check(absl::StrCat("kill cgroup ", path_));
     if (!status.ok()) {
       absl::StatusOr<std::vector<int32_t>> left = Pids();
       if (!left.ok() || left->empty()) return status;
@@ -145,7 +145,7 @@ absl::Status Cgroup::Kill(const Cancel& cancel) const {
       CRISP_RETURN_IF_ERROR(KillFrozen());
     else if (v2() && round % 64 == 0)
       CRISP_RETURN_IF_ERROR(KillOnce());
-    absl::SleepFor(std::min(pause, std::max(cancel.remaining(), absl::ZeroDuration())));
+    absl::SleepFor(std::min(pause, std::max(operation.remaining(), absl::ZeroDuration())));
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }
 }
@@ -162,7 +162,7 @@ absl::Status Cgroup::ThawIfFrozen() const {
   return v2() ? WriteIfThere(file, "0") : WriteIfThere(dir + "/freezer.state", "THAWED");
 }
 
-absl::Status Cgroup::Freeze(bool frozen, const Cancel& cancel) const {
+absl::Status Cgroup::Freeze(bool frozen, const Operation& operation) const {
   const std::string dir = v2() ? PrimaryDir() : Dir("freezer");
   if (dir.empty()) return absl::UnimplementedError("this machine has no freezer controller");
   const std::string file = dir + (v2() ? "/cgroup.freeze" : "/freezer.state");
@@ -175,7 +175,7 @@ absl::Status Cgroup::Freeze(bool frozen, const Cancel& cancel) const {
              : absl::StartsWith(state, wanted)) {
       return absl::OkStatus();
     }
-    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat(frozen ? "freeze " : "thaw ", path_)));
+    CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat(frozen ? "freeze " : "thaw ", path_)));
     absl::SleepFor(pause);
     pause = std::min(pause * 2, absl::Milliseconds(5));
     // v1 gives up freezing when a process forks in the wrong moment; asking again helps.

@@ -107,9 +107,9 @@ TEST(CgroupSystemdTest, ABusThatHangsHoldsNobodyLongerThanAllowed) {
   ASSERT_EQ(listen(listener.get(), 8), 0);
   ASSERT_EQ(setenv("DBUS_SYSTEM_BUS_ADDRESS", ("unix:path=" + path).c_str(), 1), 0);
   const absl::Time before = absl::Now();
-  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Cancel(before + absl::Milliseconds(300))),
+  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Operation(before + absl::Milliseconds(300))),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("hang")));
-  EXPECT_THAT(AskSystemd(Cancel(absl::Now() + absl::Milliseconds(100))),
+  EXPECT_THAT(AskSystemd(Operation(absl::Now() + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_LT(absl::Now() - before, absl::Seconds(5));
   unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
@@ -117,7 +117,7 @@ TEST(CgroupSystemdTest, ABusThatHangsHoldsNobodyLongerThanAllowed) {
 
 TEST(CgroupSystemdTest, WithoutABusItIsUnavailable) {
   ASSERT_EQ(setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent", 1), 0);
-  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Cancel(absl::Now() + absl::Seconds(5))),
+  EXPECT_THAT(StartPodScope("system.slice", "p", {1}, Operation(absl::Now() + absl::Seconds(5))),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("system bus")));
   unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
   EXPECT_EQ(*PodScopePath("a.slice", "p"), "/a.slice/" + PodScopeName("p"));

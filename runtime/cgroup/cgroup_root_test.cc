@@ -30,7 +30,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-Cancel Within(absl::Duration duration) { return Cancel(absl::Now() + duration); }
+Operation Within(absl::Duration duration) { return Operation(absl::Now() + duration); }
 
 // A group of this test alone below a directory of this process alone; both are gone afterwards.
 class CgroupTest : public ::testing::Test {

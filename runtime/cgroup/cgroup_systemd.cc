@@ -32,8 +32,8 @@ using Bus = std::unique_ptr<sd_bus, Unref>;
 using Message = std::unique_ptr<sd_bus_message, Unref>;
 using Slot = std::unique_ptr<sd_bus_slot, Unref>;
 
-uint64_t Microseconds(const Cancel& cancel) {
-  const absl::Duration left = std::min(cancel.remaining(), kLongest);
+uint64_t Microseconds(const Operation& operation) {
+  const absl::Duration left = std::min(operation.remaining(), kLongest);
   return static_cast<uint64_t>(std::max<int64_t>(absl::ToInt64Microseconds(left), 1));
 }
 
@@ -49,23 +49,23 @@ absl::Status Failed(absl::string_view what, int result) {
 
 // A connection whose other side has answered. sd_bus_open_system() only begins one, and the first
 // call on it would wait for the rest much longer than it may.
-absl::StatusOr<Bus> Connect(const Cancel& cancel) {
+absl::StatusOr<Bus> Connect(const Operation& operation) {
   sd_bus* raw = nullptr;
   int result = sd_bus_open_system(&raw);
   Bus bus(raw);
   if (result < 0) return Failed("connect to the system bus", result);
   while ((result = sd_bus_is_ready(bus.get())) == 0) {
-    if (cancel.remaining() <= absl::ZeroDuration())
+    if (operation.remaining() <= absl::ZeroDuration())
       return Failed("connect to the system bus", -ETIMEDOUT);
-    CRISP_RETURN_IF_ERROR(cancel.Check("systemd: connect to the system bus"));
+    CRISP_RETURN_IF_ERROR(operation.Check("systemd: connect to the system bus"));
     result = sd_bus_process(bus.get(), nullptr);
     if (result < 0) break;
     if (result > 0) continue;
-    result = sd_bus_wait(bus.get(), std::min<uint64_t>(Microseconds(cancel), 100000));
+    result = sd_bus_wait(bus.get(), std::min<uint64_t>(Microseconds(operation), 100000));
     if (result < 0 && result != -EINTR) break;
   }
   if (result < 0) return Failed("connect to the system bus", result);
-  result = sd_bus_set_method_call_timeout(bus.get(), Microseconds(cancel));
+  result = sd_bus_set_method_call_timeout(bus.get(), Microseconds(operation));
   if (result < 0) return Failed("bound the calls on the system bus", result);
   return bus;
 }
@@ -115,7 +115,7 @@ absl::Status AskForScope(sd_bus* bus,
                          const std::string& name,
                          const std::string& slice,
                          const std::vector<int32_t>& pids,
-                         const Cancel& cancel,
+                         const Operation& operation,
                          Job& job) {
   sd_bus_message* raw = nullptr;
   int result =
@@ -125,7 +125,7 @@ absl::Status AskForScope(sd_bus* bus,
   if (result < 0) return Failed("build StartTransientUnit", result);
   sd_bus_error error = SD_BUS_ERROR_NULL;
   raw = nullptr;
-  result = sd_bus_call(bus, call.get(), Microseconds(cancel), &error, &raw);
+  result = sd_bus_call(bus, call.get(), Microseconds(operation), &error, &raw);
   Message reply(raw);
   const std::string text = absl::StrCat("start ", name, error.message != nullptr ? ": " : "",
                                         error.message != nullptr ? error.message : "");
@@ -138,15 +138,18 @@ absl::Status AskForScope(sd_bus* bus,
   return absl::OkStatus();
 }
 
-absl::Status AwaitJob(sd_bus* bus, const std::string& name, const Cancel& cancel, const Job& job) {
+absl::Status AwaitJob(sd_bus* bus,
+                      const std::string& name,
+                      const Operation& operation,
+                      const Job& job) {
   while (job.result.empty()) {
-    if (cancel.remaining() <= absl::ZeroDuration())
+    if (operation.remaining() <= absl::ZeroDuration())
       return Failed(absl::StrCat("start ", name), -ETIMEDOUT);
-    CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("systemd: start ", name)));
+    CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("systemd: start ", name)));
     int result = sd_bus_process(bus, nullptr);
     if (result < 0) return Failed("talk on the bus", result);
     if (result > 0) continue;
-    result = sd_bus_wait(bus, std::min<uint64_t>(Microseconds(cancel), 100000));
+    result = sd_bus_wait(bus, std::min<uint64_t>(Microseconds(operation), 100000));
     if (result < 0 && result != -EINTR) return Failed("wait for the bus", result);
   }
   if (job.result == "done") return absl::OkStatus();
@@ -162,8 +165,8 @@ std::string PodScopeName(absl::string_view pod_id) {
 absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
                            const std::vector<int32_t>& pids,
-                           const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
+                           const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(operation));
   Job job;
   sd_bus_slot* raw_slot = nullptr;
   const int result = sd_bus_match_signal(bus.get(), &raw_slot, kService, kPath, kManager,
@@ -174,12 +177,12 @@ absl::Status StartPodScope(absl::string_view slice,
   // Fails when there is no failed unit of that name, which is as well.
   (void)sd_bus_call_method(bus.get(), kService, kPath, kManager, "ResetFailedUnit", nullptr,
                            nullptr, "s", name.c_str());
-  CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), pids, cancel, job));
-  return AwaitJob(bus.get(), name, cancel, job);
+  CRISP_RETURN_IF_ERROR(AskForScope(bus.get(), name, std::string(slice), pids, operation, job));
+  return AwaitJob(bus.get(), name, operation, job);
 }
 
-absl::Status AskSystemd(const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(cancel));
+absl::Status AskSystemd(const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(const Bus bus, Connect(operation));
   const int result = sd_bus_call_method(bus.get(), kService, kPath, "org.freedesktop.DBus.Peer",
                                         "Ping", nullptr, nullptr, "");
   return result < 0 ? Failed("ask whether it is there", result) : absl::OkStatus();
@@ -189,7 +192,7 @@ absl::Status PlaceShim(const Cgroup& leaf,
                        absl::string_view slice,
                        absl::string_view pod_id,
                        pid_t shim,
-                       const Cancel& cancel) {
+                       const Operation& operation) {
   std::vector<int32_t> pids = {shim};
   // Absent in kernels without this file; then the pod's pid 1 stays where crispd is.
   const auto children = ReadFile(absl::StrCat("/proc/", shim, "/task/", shim, "/children"));
@@ -198,7 +201,7 @@ absl::Status PlaceShim(const Cgroup& leaf,
     int32_t child = 0;
     if (absl::SimpleAtoi(word, &child)) pids.push_back(child);
   }
-  CRISP_RETURN_IF_ERROR(StartPodScope(slice, pod_id, pids, cancel));
+  CRISP_RETURN_IF_ERROR(StartPodScope(slice, pod_id, pids, operation));
   if (leaf.v2()) {
     // Not CreateDirs(): a controller that is handed down while there are processes makes the scope
     // the domain of threaded groups, which the leaf cannot be.

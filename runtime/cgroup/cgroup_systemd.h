@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "runtime/cgroup/cgroup.h"
 
 namespace crisp::runtime {
@@ -24,15 +24,15 @@ std::string PodScopeName(absl::string_view pod_id);
 
 // Starts the scope in `slice` ("kubepods-pod1.slice") around these processes, and returns when
 // systemd has moved them. A failed unit of that name is reset first. AlreadyExists if one is
-// running. Unavailable if the system bus or systemd cannot be reached. DeadlineExceeded if `cancel`
-// fires first; the scope may appear all the same, and ends with its last process.
+// running. Unavailable if the system bus or systemd cannot be reached. DeadlineExceeded if
+// `operation` fires first; the scope may appear all the same, and ends with its last process.
 absl::Status StartPodScope(absl::string_view slice,
                            absl::string_view pod_id,
                            const std::vector<int32_t>& pids,
-                           const Cancel& cancel);
+                           const Operation& operation);
 
 // OK if systemd answers on the system bus. Errors as above.
-absl::Status AskSystemd(const Cancel& cancel);
+absl::Status AskSystemd(const Operation& operation);
 
 // Puts a pod's shim into a scope as above, and its child that is the pod's pid 1 if there is one.
 // There they go into `leaf`, a group below it, because on v2 no process may be in a group that
@@ -41,7 +41,7 @@ absl::Status PlaceShim(const Cgroup& leaf,
                        absl::string_view slice,
                        absl::string_view pod_id,
                        pid_t shim,
-                       const Cancel& cancel);
+                       const Operation& operation);
 
 }  // namespace crisp::runtime
 

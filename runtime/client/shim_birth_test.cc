@@ -154,8 +154,8 @@ void Stop(int pid, int*) { (void)kill(pid, SIGSTOP); }
 class ShimBirthTest : public ShimTest {
  protected:
   StartedProcess Start(const ContainerPlan& plan) {
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    auto started = shim_->StartContainer(plan.container_id, Cancel());
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    auto started = shim_->StartContainer(plan.container_id, Operation());
     EXPECT_OK(started);
     return started.ok() ? *std::move(started) : StartedProcess{};
   }
@@ -191,12 +191,12 @@ TEST_F(ShimBirthTest, NoEndIsLostWhileAnotherIsBorn) {
     for (int i = 0; i < 60; ++i) {
       const ContainerPlan first = MakeContainer("exec sleep 100"), second = MakeContainer("true");
       const StartedProcess running = Start(first);
-      ASSERT_OK(shim_->CreateContainer(second, Cancel()));
+      ASSERT_OK(shim_->CreateContainer(second, Operation()));
       std::thread killer([&] {
         usleep(static_cast<useconds_t>(100 * i));
         (void)syscall(SYS_pidfd_send_signal, running.pidfd.get(), SIGKILL, nullptr, 0);
       });
-      EXPECT_OK(shim_->StartContainer(second.container_id, Cancel()));
+      EXPECT_OK(shim_->StartContainer(second.container_id, Operation()));
       killer.join();
       ASSERT_EQ(observer_.WaitContainer(first.container_id).exit_code, 137)
           << i << " userns " << userns;
@@ -316,8 +316,9 @@ TEST_F(ShimBirthTest, AStoppedExecHoldsUpNobodyElse) {
     Tenant tenant(init.pid, Stop);
     const ExecPlan exec = MakeExec(hostile.container_id, "true");
     std::optional<absl::Status> result;
-    std::thread caller(
-        [&] { result = shim_->Exec(exec, {}, Cancel(absl::Now() + absl::Seconds(2))).status(); });
+    std::thread caller([&] {
+      result = shim_->Exec(exec, {}, Operation(absl::Now() + absl::Seconds(2))).status();
+    });
     const absl::Time before = absl::Now();
     EXPECT_EQ(RunExec(MakeExec(other.container_id, "echo here")), "here\n");
     EXPECT_LT(absl::Now() - before, absl::Milliseconds(1900));
@@ -335,8 +336,8 @@ TEST_F(ShimBirthTest, SignalsOfAStartThatIsUnderWayArrive) {
   ContainerPlan plan = MakeContainer("trap 'exit 3' TERM; while true; do sleep 0.05; done");
   plan.pid = NamespaceMode::kHost;  // pid 1 of a namespace of its own is sent nothing that it has
                                     // no handler for
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  std::thread starter([&] { EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel())); });
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  std::thread starter([&] { EXPECT_OK(shim_->StartContainer(plan.container_id, Operation())); });
   while (!shim_->Signal(plan.container_id, SIGTERM).ok()) usleep(100);
   starter.join();
   // Before the trap it ends by the signal, after it as it says.
@@ -371,7 +372,7 @@ TEST_F(ShimBirthTest, NoSignalIsIgnoredForThem) {
 TEST_F(ShimBirthTest, AReportBringsThePidfds) {
   StartPod();
   const ContainerPlan created = MakeContainer("true"), running = MakeContainer("exec sleep 1000");
-  ASSERT_OK(shim_->CreateContainer(created, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(created, Operation()));
   (void)Start(running);
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   ASSERT_EQ(reports.size(), 2u);

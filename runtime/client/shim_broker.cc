@@ -65,7 +65,7 @@ absl::Status ShimBroker::Load(const std::string& binary) {
           0) {
     return ErrnoError(errno, "seal the shim");
   }
-  return Other(nullptr, Cancel()).status();
+  return Other(nullptr, Operation()).status();
 }
 
 // The broker ends as its socket closes; one that does not is killed.
@@ -104,11 +104,11 @@ absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() c
 }
 
 absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Other(
-    const std::shared_ptr<const Process>& failed, const Cancel& cancel) {
+    const std::shared_ptr<const Process>& failed, const Operation& operation) {
   {
     absl::MutexLock lock(&mutex_);
     const auto spawned = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !spawning_; };
-    if (!mutex_.AwaitWithDeadline(absl::Condition(&spawned), cancel.deadline())) {
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&spawned), operation.deadline())) {
       return absl::DeadlineExceededError("start the shim broker: deadline exceeded");
     }
     if (process_ != failed) return process_;
@@ -136,22 +136,22 @@ pid_t ShimBroker::pid() {
 absl::Status ShimBroker::StartShim(uint64_t request_id,
                                    std::string plan,
                                    int control,
-                                   const Cancel& cancel) {
+                                   const Operation& operation) {
   WireMessage message;
   message.type = MessageType::kStartPod;
   message.request_id = request_id;
   message.payload = std::move(plan);
-  return Send(message, control, cancel);
+  return Send(message, control, operation);
 }
 
-absl::Status ShimBroker::StartSpare(std::string usual, int control, const Cancel& cancel) {
+absl::Status ShimBroker::StartSpare(std::string usual, int control, const Operation& operation) {
   WireMessage message;
   message.type = MessageType::kStartSpare;
   message.payload = std::move(usual);
-  return Send(message, control, cancel);
+  return Send(message, control, operation);
 }
 
-absl::Status ShimBroker::Send(const WireMessage& message, int control, const Cancel& cancel) {
+absl::Status ShimBroker::Send(const WireMessage& message, int control, const Operation& operation) {
   std::shared_ptr<const Process> process;
   {
     absl::MutexLock lock(&mutex_);
@@ -159,14 +159,14 @@ absl::Status ShimBroker::Send(const WireMessage& message, int control, const Can
   }
   absl::Status status = absl::UnavailableError("no broker");
   if (process != nullptr) {
-    const Cancel patient(std::min(cancel.deadline(), absl::Now() + patience_));
+    const Operation patient(std::min(operation.deadline(), absl::Now() + patience_));
     status = SendMessage(process->socket.get(), message, {control}, patient);
     // Of one that takes nothing for so long nobody has anything any more.
-    const bool hangs = absl::IsDeadlineExceeded(status) && absl::Now() < cancel.deadline();
+    const bool hangs = absl::IsDeadlineExceeded(status) && absl::Now() < operation.deadline();
     if (!absl::IsUnavailable(status) && !hangs) return status;
   }
-  CRISP_ASSIGN_OR_RETURN(process, Other(process, cancel));
-  status = SendMessage(process->socket.get(), message, {control}, cancel);
+  CRISP_ASSIGN_OR_RETURN(process, Other(process, operation));
+  status = SendMessage(process->socket.get(), message, {control}, operation);
   return absl::IsUnavailable(status) ? WhyEnded(*process) : status;
 }
 

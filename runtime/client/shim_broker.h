@@ -12,8 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
 #include "base/helper_process.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "runtime/client/shim_link.h"
 
@@ -44,10 +44,13 @@ class ShimBroker {
   // know.
   absl::StatusOr<std::string> Encode(const PodPlan& plan) const;
   // Hands `control` to a new shim. Starts the broker (again) when it is not there.
-  absl::Status StartShim(uint64_t request_id, std::string plan, int control, const Cancel& cancel);
+  absl::Status StartShim(uint64_t request_id,
+                         std::string plan,
+                         int control,
+                         const Operation& operation);
   // The same with a new spare, which does what it can of the `usual` plan and takes its pod's from
   // `control` later.
-  absl::Status StartSpare(std::string usual, int control, const Cancel& cancel);
+  absl::Status StartSpare(std::string usual, int control, const Operation& operation);
   // OK while the broker lives. Otherwise Unavailable with why it ended, as far as that can be told.
   absl::Status CheckAlive();
 
@@ -59,12 +62,12 @@ class ShimBroker {
     UniqueFd socket;  // it ends when this closes
     pid_t pid = -1;
   };
-  absl::Status Send(const WireMessage& message, int control, const Cancel& cancel);
+  absl::Status Send(const WireMessage& message, int control, const Operation& operation);
   absl::StatusOr<std::shared_ptr<const Process>> Spawn() const;
   absl::Status WhyEnded(const Process& process) const;
   // The present process, or a new one instead of `failed`.
   absl::StatusOr<std::shared_ptr<const Process>> Other(const std::shared_ptr<const Process>& failed,
-                                                       const Cancel& cancel);
+                                                       const Operation& operation);
 
   const std::string storage_root_;
   const uint64_t log_rate_;  // see ShimPoolOptions

@@ -31,7 +31,8 @@ TEST(ShimBrokerTest, OneThatHangsIsReplacedAndNobodyWaitsForAnother) {
       const std::string plan(60000, 'x');
       const bool sent =
           pair.ok() &&
-          broker.StartSpare(plan, pair->theirs.get(), Cancel(absl::Now() + absl::Minutes(5))).ok();
+          broker.StartSpare(plan, pair->theirs.get(), Operation(absl::Now() + absl::Minutes(5)))
+              .ok();
       if (!sent) ++failed;
     });
   }

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "runtime/plan/launch_plan.h"
 
@@ -62,12 +62,12 @@ struct Stdio {
 };
 
 // Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
-// single-threaded, so they queue behind each other) or `cancel` fires, in which case the shim still
-// finishes the operation, but a process that it starts then is killed. Calls that take no Cancel
-// have a deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a shim hangs.
-// Unavailable when the shim is gone or the connection is (alive() tells which). FailedPrecondition
-// naming what is asked for and a shim of an earlier release does not know: such a shim is replaced
-// only with its pod.
+// single-threaded, so they queue behind each other) or `operation` ends, in which case the shim
+// still finishes the operation, but a process that it starts then is killed. Calls that take no
+// Operation have a deadline of their own (shim_deadlines.h) and then say DeadlineExceeded: such a
+// shim hangs. Unavailable when the shim is gone or the connection is (alive() tells which).
+// FailedPrecondition naming what is asked for and a shim of an earlier release does not know: such
+// a shim is replaced only with its pod.
 class Shim {
  public:
   virtual ~Shim() = default;
@@ -96,15 +96,15 @@ class Shim {
   // container's process needs, its cgroups, and its failure is the call's.
   virtual absl::Status CreateContainer(const ContainerPlan& plan,
                                        int root,
-                                       const Cancel& cancel,
+                                       const Operation& operation,
                                        const std::function<absl::Status()>& meanwhile) = 0;
-  absl::Status CreateContainer(const ContainerPlan& plan, const Cancel& cancel) {
-    return CreateContainer(plan, -1, cancel, nullptr);
+  absl::Status CreateContainer(const ContainerPlan& plan, const Operation& operation) {
+    return CreateContainer(plan, -1, operation, nullptr);
   }
   // Clones and execs. An error says which step failed in the child and why; the container is then
   // Exited(128) in the shim. FailedPrecondition unless created. NotFound.
   virtual absl::StatusOr<StartedProcess> StartContainer(absl::string_view container_id,
-                                                        const Cancel& cancel) = 0;
+                                                        const Operation& operation) = 0;
   // To init only. OK when it has exited already.
   virtual absl::Status Signal(absl::string_view container_id, int signal) = 0;
   // Forgets a created or exited container: closes its log, mounts and stdio. FailedPrecondition
@@ -116,7 +116,7 @@ class Shim {
   // Starts a process in a running container. The pool's observer is told of its end.
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
-                                              const Cancel& cancel) = 0;
+                                              const Operation& operation) = 0;
   // Kills an exec with everything that it has started, and nothing else; returns when all have been
   // sent their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of
   // its own where the container has one: that is how daemonised children are found too. Without one
@@ -136,7 +136,7 @@ class Shim {
   virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
 
   // Has the shim keep copies of these open until it ends, unused. Borrowed during the call.
-  virtual absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) = 0;
+  virtual absl::Status Keep(const std::vector<int>& fds, const Operation& operation) = 0;
 
   // Ends the shim, and with it the pod's namespaces. Every container must have exited
   // (FailedPrecondition). Returns when the process is gone. One that does not answer within ten
@@ -199,7 +199,7 @@ class ShimPool {
   // the call's.
   virtual absl::StatusOr<std::shared_ptr<Shim>> StartPod(
       const PodPlan& plan,
-      const Cancel& cancel,
+      const Operation& operation,
       const std::function<absl::Status()>& meanwhile = nullptr,
       bool prepared = false) = 0;
   // Replaces the spares that were taken, without waiting for the new ones. It is no part of
@@ -217,10 +217,10 @@ class ShimPool {
   // socket is gone.
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
-                                                         const Cancel& cancel) = 0;
+                                                         const Operation& operation) = 0;
   // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the
   // kernel knows it (shim_finder.h). OK when none lives any more.
-  virtual absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) = 0;
+  virtual absl::Status EndPod(const std::string& state_dir, const Operation& operation) = 0;
 };
 
 // The record that a shim wrote at ContainerPlan::exit_record. NotFound when there is none yet.

@@ -78,7 +78,7 @@ absl::StatusOr<std::string> ShimConnection::Encode(const Plan& plan) const {
 
 absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
                                              int root,
-                                             const Cancel& cancel,
+                                             const Operation& operation,
                                              const std::function<absl::Status()>& meanwhile) {
   std::vector<int> fds;
   if (root >= 0) fds.push_back(root);
@@ -102,9 +102,10 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
   const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
                          (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);
   absl::Status beside;
-  const absl::Status made = Call(MessageType::kCreate, *std::move(bytes), fds, flags, cancel, [&] {
-                              if (meanwhile != nullptr) beside = meanwhile();
-                            }).status;
+  const absl::Status made =
+      Call(MessageType::kCreate, *std::move(bytes), fds, flags, operation, [&] {
+        if (meanwhile != nullptr) beside = meanwhile();
+      }).status;
   if (!made.ok()) return Annotate(made, absl::StrCat("create container ", plan.container_id));
   if (!beside.ok()) {
     (void)RemoveContainer(plan.container_id);
@@ -113,14 +114,14 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
   // If it does not arrive, the start does the work.
   const WireMessage assemble{.type = MessageType::kAssemble,
                              .payload = PayloadWriter().String(plan.container_id).Take()};
-  (void)SendMessage(socket_.get(), assemble, {}, cancel);
+  (void)SendMessage(socket_.get(), assemble, {}, operation);
   return absl::OkStatus();
 }
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
-                                                              const Cancel& cancel) {
+                                                              const Operation& operation) {
   // Whoever asks knows which, and says so around this.
-  return Started(CallId(MessageType::kStart, id, cancel), "start the container");
+  return Started(CallId(MessageType::kStart, id, operation), "start the container");
 }
 
 absl::Status ShimConnection::Signal(absl::string_view id, int signal) {
@@ -139,14 +140,14 @@ absl::Status ShimConnection::ReopenLog(absl::string_view id) {
 
 absl::StatusOr<StartedProcess> ShimConnection::Exec(const ExecPlan& plan,
                                                     const Stdio& stdio,
-                                                    const Cancel& cancel) {
+                                                    const Operation& operation) {
   uint32_t flags = 0;
   const std::vector<int> fds = Borrow(stdio, &flags);
   const std::string what = absl::StrCat("exec in container ", plan.container_id);
   absl::StatusOr<std::string> bytes = Encode(plan);
   if (!bytes.ok()) return Annotate(bytes.status(), what);
   return Started(Call(MessageType::kExec, *std::move(bytes), fds, flags,
-                      cancel.Until(absl::Now() + kExecStartTime)),
+                      operation.Until(absl::Now() + kExecStartTime)),
                  what);
 }
 
@@ -184,24 +185,24 @@ absl::StatusOr<std::vector<ContainerReport>> ShimConnection::Report() {
   return reports;
 }
 
-absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Cancel& cancel) {
+absl::Status ShimConnection::Keep(const std::vector<int>& fds, const Operation& operation) {
   for (size_t sent = 0; sent < fds.size(); sent += kMaxMessageFds) {
     const auto begin = fds.begin() + static_cast<ptrdiff_t>(sent);
     const size_t count = std::min<size_t>(kMaxMessageFds, fds.size() - sent);
     const std::vector<int> some(begin, begin + static_cast<ptrdiff_t>(count));
-    CRISP_RETURN_IF_ERROR(Call(MessageType::kKeep, "", some, 0, cancel).status);
+    CRISP_RETURN_IF_ERROR(Call(MessageType::kKeep, "", some, 0, operation).status);
   }
   return absl::OkStatus();
 }
 
 absl::Status ShimConnection::GreetStarted(uint64_t request_id,
                                           const std::shared_ptr<PendingRequest>& pending,
-                                          const Cancel& cancel) {
-  return Greet(Await(request_id, pending, cancel));
+                                          const Operation& operation) {
+  return Greet(Await(request_id, pending, operation));
 }
 
-absl::Status ShimConnection::GreetAdopted(const Cancel& cancel) {
-  const absl::Status greeted = Greet(Call(MessageType::kHello, "", {}, 0, cancel));
+absl::Status ShimConnection::GreetAdopted(const Operation& operation) {
+  const absl::Status greeted = Greet(Call(MessageType::kHello, "", {}, 0, operation));
   files_.reset();  // they were written when the pod was made
   return greeted;
 }
@@ -244,15 +245,15 @@ bool ShimConnection::alive() const {
   return pidfd_.valid() && !Readable(pidfd_.get(), absl::ZeroDuration());
 }
 
-Cancel ShimConnection::Within(absl::Duration patience) const {
-  return Cancel(absl::Now() + (silent_ ? std::min(kSilentTime, patience) : patience));
+Operation ShimConnection::Within(absl::Duration patience) const {
+  return Operation(absl::Now() + (silent_ ? std::min(kSilentTime, patience) : patience));
 }
 
 ShimAnswer ShimConnection::Call(MessageType type,
                                 std::string payload,
                                 const std::vector<int>& fds,
                                 uint32_t flags,
-                                const Cancel& cancel,
+                                const Operation& operation,
                                 const std::function<void()>& meanwhile) {
   if (const absl::Status knows = KnowsRequest(versions_, type); !knows.ok()) {
     return ShimAnswer{.status = Older(knows, pod_id_), .rest = "", .fds = {}};
@@ -268,23 +269,23 @@ ShimAnswer ShimConnection::Call(MessageType type,
   message.request_id = request_id;
   message.flags = flags;
   message.payload = std::move(payload);
-  const absl::Status sent = SendMessage(socket_.get(), message, fds, cancel);
+  const absl::Status sent = SendMessage(socket_.get(), message, fds, operation);
   if (!sent.ok()) {
     absl::MutexLock lock(&mutex_);
     pending_.erase(request_id);
     return ShimAnswer{.status = sent, .rest = "", .fds = {}};
   }
   if (meanwhile != nullptr) meanwhile();
-  return Await(request_id, pending, cancel);
+  return Await(request_id, pending, operation);
 }
 
 ShimAnswer ShimConnection::Await(uint64_t request_id,
                                  const std::shared_ptr<PendingRequest>& pending,
-                                 const Cancel& cancel) {
+                                 const Operation& operation) {
   absl::MutexLock lock(&mutex_);
   // A client's cancellation has no event to wait for: look at it between short waits.
   while (!mutex_.AwaitWithTimeout(absl::Condition(&pending->done), absl::Milliseconds(50))) {
-    const absl::Status status = cancel.Check(absl::StrCat("wait for the shim of pod ", pod_id_));
+    const absl::Status status = operation.Check(absl::StrCat("wait for the shim of pod ", pod_id_));
     if (!status.ok()) {
       if (absl::IsDeadlineExceeded(status)) silent_ = true;
       // A process that is started all the same is to be ended.

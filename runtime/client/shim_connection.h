@@ -57,16 +57,16 @@ class ShimConnection final : public Shim {
 
   absl::Status CreateContainer(const ContainerPlan& plan,
                                int root,
-                               const Cancel& cancel,
+                               const Operation& operation,
                                const std::function<absl::Status()>& meanwhile) override;
   absl::StatusOr<StartedProcess> StartContainer(absl::string_view id,
-                                                const Cancel& cancel) override;
+                                                const Operation& operation) override;
   absl::Status Signal(absl::string_view id, int signal) override;
   absl::Status RemoveContainer(absl::string_view id) override;
   absl::Status ReopenLog(absl::string_view id) override;
   absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                       const Stdio& stdio,
-                                      const Cancel& cancel) override;
+                                      const Operation& operation) override;
   absl::Status KillExec(absl::string_view id) override;
   absl::Status Attach(absl::string_view id, const Stdio& stdio) override;
   absl::Status ResizeTerminal(absl::string_view id,
@@ -74,7 +74,7 @@ class ShimConnection final : public Shim {
                               uint16_t rows,
                               uint16_t columns) override;
   absl::StatusOr<std::vector<ContainerReport>> Report() override;
-  absl::Status Keep(const std::vector<int>& fds, const Cancel& cancel) override;
+  absl::Status Keep(const std::vector<int>& fds, const Operation& operation) override;
   absl::Status Shutdown() override;
   absl::Status Kill() override;
 
@@ -82,8 +82,8 @@ class ShimConnection final : public Shim {
   // Greet() asks now.
   absl::Status GreetStarted(uint64_t request_id,
                             const std::shared_ptr<PendingRequest>& pending,
-                            const Cancel& cancel);
-  absl::Status GreetAdopted(const Cancel& cancel);
+                            const Operation& operation);
+  absl::Status GreetAdopted(const Operation& operation);
   std::shared_ptr<PendingRequest> Expect(uint64_t* request_id);
 
   // Called from the poll thread. False if the connection has ended.
@@ -104,16 +104,16 @@ class ShimConnection final : public Shim {
                   std::string payload,
                   const std::vector<int>& fds,
                   uint32_t flags,
-                  const Cancel& cancel,
+                  const Operation& operation,
                   const std::function<void()>& meanwhile = nullptr);
   // For a call that has no caller's deadline.
-  Cancel Within(absl::Duration patience) const;
-  ShimAnswer CallId(MessageType type, absl::string_view id, const Cancel& cancel) {
-    return Call(type, PayloadWriter().String(id).Take(), {}, 0, cancel);
+  Operation Within(absl::Duration patience) const;
+  ShimAnswer CallId(MessageType type, absl::string_view id, const Operation& operation) {
+    return Call(type, PayloadWriter().String(id).Take(), {}, 0, operation);
   }
   ShimAnswer Await(uint64_t request_id,
                    const std::shared_ptr<PendingRequest>& pending,
-                   const Cancel& cancel);
+                   const Operation& operation);
   static std::vector<int> Borrow(const Stdio& stdio, uint32_t* flags);
   static absl::StatusOr<StartedProcess> Started(ShimAnswer answer, absl::string_view what);
 

@@ -5,7 +5,7 @@
 
 namespace crisp::runtime {
 
-// How long the daemon waits for a shim, by kind of call. Calls that take a Cancel have their
+// How long the daemon waits for a shim, by kind of call. Calls that take an Operation have their
 // caller's deadline; these are for the others. A shim answers in microseconds: whoever does not
 // answer within these times hangs, and is waited for no longer than it takes to be sure.
 

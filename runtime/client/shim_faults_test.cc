@@ -69,8 +69,8 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     StartPod(pod_);
     const ContainerPlan plan = MakeContainer("exec sleep 1000");
     witness_ = plan.container_id;
-    ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-    ASSERT_OK(shim_->StartContainer(witness_, Cancel()));
+    ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+    ASSERT_OK(shim_->StartContainer(witness_, Operation()));
   }
 
   void TearDown() override {
@@ -86,7 +86,7 @@ class ShimFaultsTest : public ShimTest, public ::testing::WithParamInterface<Kin
     plan->cgroup_v2 = access((cgroup_ + "/tasks").c_str(), F_OK) != 0;
   }
 
-  static Cancel Soon() { return Cancel(absl::Now() + absl::Seconds(20)); }
+  static Operation Soon() { return Operation(absl::Now() + absl::Seconds(20)); }
 
   // To its end, if it begins and the daemon can be told of that.
   absl::Status ExecOnce(const std::string& id,

@@ -102,7 +102,7 @@ absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
 
 absl::Status KillShims(const std::string& pods_dir,
                        const std::string& pod_id,
-                       const Cancel& cancel) {
+                       const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<FoundShim> shims,
                          FindCopies(pods_dir, pod_id, /*newborn=*/true));
   for (const FoundShim& shim : shims) {
@@ -115,7 +115,7 @@ absl::Status KillShims(const std::string& pods_dir,
   for (const FoundShim& shim : shims) {
     while (!HasEnded(shim.pidfd, absl::Milliseconds(50))) {
       CRISP_RETURN_IF_ERROR(
-          cancel.Check(absl::StrCat("end the shim of pod ", shim.pod_id, ", pid ", shim.pid)));
+          operation.Check(absl::StrCat("end the shim of pod ", shim.pod_id, ", pid ", shim.pid)));
     }
   }
   return absl::OkStatus();

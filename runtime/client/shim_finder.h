@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 
 namespace crisp::runtime {
@@ -37,7 +37,7 @@ absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
 // them.
 absl::Status KillShims(const std::string& pods_dir,
                        const std::string& pod_id,
-                       const Cancel& cancel);
+                       const Operation& operation);
 
 }  // namespace crisp::runtime
 

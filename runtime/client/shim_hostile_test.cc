@@ -65,8 +65,8 @@ class HostileTest : public ShimTest {
  protected:
   pid_t StartSleeper() {
     const ContainerPlan plan = MakeContainer("sleep 1000");
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    const auto started = shim_->StartContainer(plan.container_id, Cancel());
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    const auto started = shim_->StartContainer(plan.container_id, Operation());
     EXPECT_OK(started);
     return started.ok() ? started->pid : 0;
   }

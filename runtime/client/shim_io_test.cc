@@ -47,8 +47,8 @@ TEST_F(ShimTest, LogCanBeReopened) {
   StartPod();
   const ContainerPlan plan =
       MakeContainer("i=0; while test $i -lt 3000; do i=$((i+1)); echo $i; sleep 0.01; done");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   ASSERT_TRUE(AwaitLog(plan, "3\n"));
   ASSERT_EQ(rename(plan.log_path.c_str(), (plan.log_path + ".1").c_str()), 0);
   ASSERT_OK(shim_->ReopenLog(plan.container_id));
@@ -71,8 +71,8 @@ TEST_F(ShimTest, LogSurvivesAFullDisk) {
   ASSERT_EQ(mount("small", disk.c_str(), "tmpfs", 0, "size=64k"), 0);
   ContainerPlan plan = MakeContainer("while :; do seq 1 20000; echo >>/tmp/rounds; done");
   plan.log_path = disk + "/./0.log";
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   // A full disk refuses every write; the container goes on and the gap is noted afterwards.
   const std::string rounds = plan.upper_dir + "/tmp/rounds";
   ASSERT_TRUE(Eventually([&] { return LogOf(plan, true).size() >= 60000; }));
@@ -92,9 +92,9 @@ TEST_F(ShimTest, LogSurvivesAFullDisk) {
 TEST_F(ShimTest, ExecRunsInsideWithItsOwnStdio) {
   StartPod();
   const ContainerPlan plan = MakeContainer("echo mark > /tmp/mark; exec sleep 100");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess init,
-                       shim_->StartContainer(plan.container_id, Cancel()));
+                       shim_->StartContainer(plan.container_id, Operation()));
   ASSERT_TRUE(Eventually([&] { return CommOf(init.pid) == "sleep"; }));
   ExecPlan exec = MakeExec(plan.container_id,
                            "cat /tmp/mark; hostname; ls /proc/self/fd | tr '\\n' ' '; id -u; "
@@ -105,12 +105,12 @@ TEST_F(ShimTest, ExecRunsInsideWithItsOwnStdio) {
   EXPECT_EQ(RunExec(exec, 5), "mark\ntestpod\n0 1 2 3 1000\n0 7 8\n/tmp\nsleep\n");
   exec = MakeExec(plan.container_id, "");
   exec.process.argv = {"/nope"};
-  EXPECT_THAT(shim_->Exec(exec, {}, Cancel()), StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(shim_->Exec(MakeExec("nobody", "true"), {}, Cancel()),
+  EXPECT_THAT(shim_->Exec(exec, {}, Operation()), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(shim_->Exec(MakeExec("nobody", "true"), {}, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
   // A null stdin is at its end at once; output of nobody is discarded.
   exec = MakeExec(plan.container_id, "cat; echo done");
-  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {}, Operation()));
   EXPECT_EQ(observer_.WaitExec(exec.exec_id).exit_code, 0);
 }
 
@@ -118,8 +118,8 @@ TEST_F(ShimTest, AttachGetsCopiesAndFeedsStdin) {
   StartPod();
   ContainerPlan plan = MakeContainer("cat; echo bye >&2");
   plan.stdin_open = plan.stdin_once = true;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   int in[2], out[2], err[2], other[2];
   for (int* ends : {in, out, err, other}) ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   UniqueFd in_w(in[1]), out_r(out[0]), err_r(err[0]), other_r(other[0]);
@@ -139,8 +139,8 @@ TEST_F(ShimTest, AttachGetsCopiesAndFeedsStdin) {
 TEST_F(ShimTest, SlowAttacherNeverBlocksTheContainer) {
   StartPod();
   const ContainerPlan plan = MakeContainer(kOnGo + "yes 0123456789 | head -c 3000000");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   int out[2];
   ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
   UniqueFd reader(out[0]), writer(out[1]);
@@ -154,8 +154,8 @@ TEST_F(ShimTest, AnAttacherThatLagsTooFarIsCutOffAsAWhole) {
   StartPod();
   const ContainerPlan plan =
       MakeContainer(kOnGo + "yes 0123456789 | head -c 6000000; exec sleep 100");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   int out[2], err[2];
   ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
   ASSERT_EQ(pipe2(err, O_CLOEXEC), 0);
@@ -177,8 +177,8 @@ TEST_F(ShimTest, TerminalOfAContainer) {
   plan.process.terminal = plan.stdin_open = true;
   plan.process.terminal_rows = 24;
   plan.process.terminal_columns = 80;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   UniqueFd ours(pair[0]), theirs(pair[1]);
@@ -199,15 +199,15 @@ TEST_F(ShimTest, TerminalOfAContainer) {
 TEST_F(ShimTest, TerminalOfAnExec) {
   StartPod();
   const ContainerPlan plan = MakeContainer("sleep 100");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   ExecPlan exec =
       MakeExec(plan.container_id, "tty; read x; stty size; seq 1 20000; echo end $x; exit 4");
   exec.process.terminal = true;
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   UniqueFd ours(pair[0]), theirs(pair[1]);
-  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}, Operation()));
   theirs.reset();
   ASSERT_OK(shim_->ResizeTerminal(plan.container_id, exec.exec_id, 33, 44));
   ASSERT_OK(WriteAll(ours.get(), "typed\n", "terminal"));

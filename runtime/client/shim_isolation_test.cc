@@ -36,11 +36,11 @@ TEST_F(ShimTest, PodNamespacesAndSysctls) {
   EXPECT_THAT(log, HasSubstr("77\n4096\n"));
   pod = MakePod();
   pod.sysctls = {{"kernel.core_pattern", "|/bin/x"}};
-  EXPECT_THAT(pool_->StartPod(pod, Cancel()), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(pool_->StartPod(pod, Operation()), StatusIs(absl::StatusCode::kInvalidArgument));
   pod = MakePod();
   pod.new_net = false;
   pod.sysctls = {{"net.ipv4.ip_forward", "1"}};
-  EXPECT_THAT(pool_->StartPod(pod, Cancel()), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(pool_->StartPod(pod, Operation()), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
@@ -49,8 +49,8 @@ TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
   StartPod(pod);
   ContainerPlan first = MakeContainer("sleep 77");
   first.pid = NamespaceMode::kPod;
-  ASSERT_OK(shim_->CreateContainer(first, Cancel()));
-  ASSERT_OK(shim_->StartContainer(first.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(first, Operation()));
+  ASSERT_OK(shim_->StartContainer(first.container_id, Operation()));
   ContainerPlan second =
       MakeContainer("usleep 1; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /proc/1/comm");
   second.pid = NamespaceMode::kPod;
@@ -59,9 +59,9 @@ TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
   EXPECT_THAT(log, HasSubstr("crisp-pause"));
 
   const ContainerPlan alone = MakeContainer("sleep 88");
-  ASSERT_OK(shim_->CreateContainer(alone, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(alone, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess target,
-                       shim_->StartContainer(alone.container_id, Cancel()));
+                       shim_->StartContainer(alone.container_id, Operation()));
   ContainerPlan debug = MakeContainer("cat /proc/1/cmdline | tr '\\0' ' '");
   debug.pid = NamespaceMode::kTarget;
   debug.target_pid = target.pid;
@@ -69,8 +69,8 @@ TEST_F(ShimTest, SharedAndTargetedPidNamespaces) {
   ContainerPlan stale = MakeContainer("true");
   stale.pid = NamespaceMode::kTarget;
   stale.target_pid = getpid();
-  ASSERT_OK(shim_->CreateContainer(stale, Cancel()));
-  EXPECT_THAT(shim_->StartContainer(stale.container_id, Cancel()),
+  ASSERT_OK(shim_->CreateContainer(stale, Operation()));
+  EXPECT_THAT(shim_->StartContainer(stale.container_id, Operation()),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
@@ -157,15 +157,15 @@ TEST_F(ShimTest, ContainersHaveKeyringsOfTheirOwn) {
   plan.container_id = GenerateId();
   containers_.push_back(plan.container_id);
   EXPECT_EQ(Keyrings(plan.container_id), 0u);
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   EXPECT_EQ(Keyrings(plan.container_id), 1u);
   const ExecPlan exec = MakeExec(plan.container_id, "read x");
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = read_end.get()}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = read_end.get()}, Operation()));
   EXPECT_EQ(Keyrings(plan.container_id), 1u) << "an exec joins its container's";
   write_end.reset();
   observer_.WaitExec(exec.exec_id);
@@ -254,8 +254,8 @@ TEST_F(ShimTest, HostileImagesStayInside) {
       plan.mounts.push_back({.destination = "/data/sub/file", .source = "/etc/hostname"});
       plan.mounts.push_back({.destination = "/etc/hosts", .source = "/etc/hostname"});
       plan.devices.push_back({.path = "/data/node", .major = 1, .minor = 3});
-      ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-      const auto started = shim_->StartContainer(plan.container_id, Cancel());
+      ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+      const auto started = shim_->StartContainer(plan.container_id, Operation());
       if (target == "loop") {
         EXPECT_FALSE(started.ok()) << name;
       } else {
@@ -287,17 +287,17 @@ TEST_F(ShimTest, ReplacedNullDeviceIsNotTheMask) {
 TEST_F(ShimTest, WorkingDirectoryCannotBeADescriptor) {
   StartPod();
   const ContainerPlan host = MakeContainer("sleep 100");
-  ASSERT_OK(shim_->CreateContainer(host, Cancel()));
-  ASSERT_OK(shim_->StartContainer(host.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(host, Operation()));
+  ASSERT_OK(shim_->StartContainer(host.container_id, Operation()));
   for (int fd = 0; fd < 40; ++fd) {
     ExecPlan exec = MakeExec(host.container_id, "pwd");
     exec.process.cwd = absl::StrCat("/proc/self/fd/", fd);
-    EXPECT_FALSE(shim_->Exec(exec, {}, Cancel()).ok()) << fd;
+    EXPECT_FALSE(shim_->Exec(exec, {}, Operation()).ok()) << fd;
   }
   ContainerPlan plan = MakeContainer("pwd");
   plan.process.cwd = "/proc/self/fd/7";
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  EXPECT_FALSE(shim_->StartContainer(plan.container_id, Cancel()).ok());
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  EXPECT_FALSE(shim_->StartContainer(plan.container_id, Operation()).ok());
 }
 
 // A mount that is attached nowhere, as the daemon has of a layer that is an image; and its path.
@@ -366,9 +366,9 @@ TEST_F(ShimTest, UserNamespace) {
   EXPECT_EQ(status.st_uid, 0u);
 
   const ContainerPlan host = MakeContainer("sleep 100");
-  ASSERT_OK(shim_->CreateContainer(host, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(host, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(host.container_id, Cancel()));
+                       shim_->StartContainer(host.container_id, Operation()));
   ASSERT_EQ(stat(absl::StrCat("/proc/", started.pid, "/cmdline").c_str(), &status), 0);
   EXPECT_EQ(status.st_uid, 200000u);
   // The shell becomes what it was told to run, in its own time.

@@ -64,8 +64,8 @@ class CgroupShimTest : public ShimTest {
     plan.cgroup_dirs = {cgroup_};
     if (!pids_.empty() && pids_ != cgroup_) plan.cgroup_dirs.push_back(pids_);
     plan.cgroup_v2 = access((cgroup_ + "/tasks").c_str(), F_OK) != 0;
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    EXPECT_OK(shim_->StartContainer(plan.container_id, Operation()));
     return plan;
   }
   ExecPlan ExecIn(const ContainerPlan& plan, const std::string& script) {
@@ -82,9 +82,9 @@ void CgroupShimTest::TreeKill(bool v2) {
   ContainerPlan plan = MakeContainer("sleep 1000; echo survived-wait; sleep 1000");
   plan.cgroup_dirs = {cgroup_};
   plan.cgroup_v2 = v2;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(plan.container_id, Cancel()));
+                       shim_->StartContainer(plan.container_id, Operation()));
   ASSERT_OK_AND_ASSIGN(std::string procs, ReadFile(cgroup_ + "/cgroup.procs"));
   EXPECT_THAT(procs, HasSubstr(absl::StrCat(started.pid, "\n")));
 
@@ -92,7 +92,7 @@ void CgroupShimTest::TreeKill(bool v2) {
       MakeExec(plan.container_id, "setsid sleep 900 & (setsid sleep 901 &) ; sleep 902");
   exec.cgroup_dirs = plan.cgroup_dirs;
   exec.cgroup_v2 = v2;
-  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {}, Operation()));
   const std::vector<std::string> tree = {"sleep 900", "sleep 901", "sleep 902"};
   ASSERT_TRUE(Eventually([&] { return CountOf(plan, tree) == 3; })) << CommandLines(plan);
   ASSERT_OK(shim_->KillExec(exec.exec_id));
@@ -116,12 +116,12 @@ TEST_F(CgroupShimTest, KillExecEndsItsSessionWhereThereIsNoCgroupNamespace) {
   plan.private_cgroup_namespace = false;
   plan.cgroup_dirs = {cgroup_};
   plan.cgroup_v2 = access((cgroup_ + "/tasks").c_str(), F_OK) != 0;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()).status());
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()).status());
   ExecPlan exec = MakeExec(plan.container_id, "setsid sleep 900 & (sleep 901 &) ; sleep 902");
   exec.cgroup_dirs = plan.cgroup_dirs;
   exec.cgroup_v2 = plan.cgroup_v2;
-  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {}, Operation()));
   const std::vector<std::string> tree = {"sleep 900", "sleep 901", "sleep 902"};
   ASSERT_TRUE(Eventually([&] { return CountOf(plan, tree) == 3; })) << CommandLines(plan);
   ASSERT_OK(shim_->KillExec(exec.exec_id));
@@ -147,7 +147,7 @@ TEST_F(CgroupShimTest, ALargeTreeIsKilledALittleAtATime) {
   const ContainerPlan plan = StartInCgroup("sleep 1000");
   const ExecPlan exec =
       ExecIn(plan, "i=0; while test $i -lt 300; do sleep 900 & i=$((i+1)); done; sleep 901");
-  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {}, Operation()));
   ASSERT_TRUE(Eventually([&] { return CountOf(plan, {"sleep 901"}) == 1; }));
   std::atomic<int> calls = 0, most = 0;
   {
@@ -173,15 +173,15 @@ TEST_F(CgroupShimTest, AForkBombIsKilledWhileAnotherContainerIsServed) {
   if (!LimitProcesses(2000)) GTEST_SKIP() << "no pids controller";
   StartPod();
   const ContainerPlan sibling = MakeContainer("exec sleep 1000");
-  ASSERT_OK(shim_->CreateContainer(sibling, Cancel()));
-  ASSERT_OK(shim_->StartContainer(sibling.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(sibling, Operation()));
+  ASSERT_OK(shim_->StartContainer(sibling.container_id, Operation()));
   const ContainerPlan plan = StartInCgroup("while :; do sleep 1; done");  // it reaps
   // Each of them forks the next one and ends: whoever was seen is not there any more.
   const ExecPlan bomb =
       ExecIn(plan,
              "export F='sh -c \"$F\" &'; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do "
              "sh -c \"$F\"; done; exec sleep 1000");
-  ASSERT_OK(shim_->Exec(bomb, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(bomb, {}, Operation()));
   const auto processes = [&] {
     const std::string procs = ReadFile(cgroup_ + "/cgroup.procs").value_or("");
     return std::count(procs.begin(), procs.end(), '\n');

@@ -53,7 +53,7 @@ void TakeFds(msghdr* message, std::vector<UniqueFd>* fds) {
   }
 }
 
-absl::Status SendWhole(int socket, msghdr* message, const Cancel& cancel) {
+absl::Status SendWhole(int socket, msghdr* message, const Operation& operation) {
   while (sendmsg(socket, message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     if (errno == EINTR) continue;
     if (errno == EPIPE || errno == ECONNRESET || errno == ECONNREFUSED || errno == ENOTCONN) {
@@ -62,7 +62,7 @@ absl::Status SendWhole(int socket, msghdr* message, const Cancel& cancel) {
     if (errno != EAGAIN) return ErrnoError(errno, "send to the shim");
     pollfd room = {.fd = socket, .events = POLLOUT, .revents = 0};
     (void)poll(&room, 1, 50);
-    CRISP_RETURN_IF_ERROR(cancel.Check("send to the shim"));
+    CRISP_RETURN_IF_ERROR(operation.Check("send to the shim"));
   }
   return absl::OkStatus();
 }
@@ -96,7 +96,7 @@ PayloadWriter& PayloadWriter::String(absl::string_view value) {
 absl::Status SendMessage(int socket,
                          const WireMessage& message,
                          const std::vector<int>& fds,
-                         const Cancel& cancel) {
+                         const Operation& operation) {
   MessageHeader header = {.magic = kWireMagic,
                           .version = kHeaderForm,
                           .type = static_cast<uint16_t>(message.type),
@@ -126,7 +126,7 @@ absl::Status SendMessage(int socket,
   raw.msg_iov = vectors;
   raw.msg_iovlen = 2;
   AddFds(&raw, control, all);
-  return SendWhole(socket, &raw, cancel);
+  return SendWhole(socket, &raw, operation);
 }
 
 absl::StatusOr<WireMessage> ReceiveMessage(int socket) {

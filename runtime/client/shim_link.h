@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "runtime/client/shim_client.h"
 #include "runtime/wire/wire.h"
@@ -42,11 +42,11 @@ class PayloadWriter {
 };
 
 // Sends a message with borrowed descriptors; a payload too long for one goes in a sealed memfd.
-// Unavailable when the other side has gone; otherwise waits for room until `cancel` fires.
+// Unavailable when the other side has gone; otherwise waits for room until `operation` ends.
 absl::Status SendMessage(int socket,
                          const WireMessage& message,
                          const std::vector<int>& fds,
-                         const Cancel& cancel);
+                         const Operation& operation);
 
 // Receives one message without waiting. NotFound if there is none, Unavailable if the other side
 // has gone, InvalidArgument if it is malformed (its descriptors are closed).

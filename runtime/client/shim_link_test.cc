@@ -155,7 +155,7 @@ class ScriptedShim {
       if (type == MessageType::kExec) reply.payload += absl::HexStringToBytes(kStarted1);
       const bool passes = type == MessageType::kHello || type == MessageType::kExec;
       (void)SendMessage(socket_, reply, passes ? std::vector<int>{self.get()} : std::vector<int>{},
-                        Cancel());
+                        Operation());
     }
   }
 
@@ -190,7 +190,7 @@ class ShimOfVersion : public ::testing::Test {
         if (poll(&ready, 1, 20) == 1 && !connection_->Receive(&observer_)) return;
       }
     });
-    ASSERT_OK(connection_->GreetAdopted(Cancel(absl::Now() + absl::Seconds(10))));
+    ASSERT_OK(connection_->GreetAdopted(Operation(absl::Now() + absl::Seconds(10))));
   }
   void TearDown() override {
     stop_ = true;
@@ -231,24 +231,24 @@ TEST_F(ShimOfVersion, AnOldOneGetsOldPlansAndIsNotAskedForWhatItLacks) {
   EXPECT_EQ(Speaks(hello), kWireVersion);
 
   ContainerPlan plan = SomeContainer();
-  ASSERT_OK(connection_->CreateContainer(plan, -1, Cancel(), nullptr));
+  ASSERT_OK(connection_->CreateContainer(plan, -1, Operation(), nullptr));
   EXPECT_EQ(PlanVersionIn(shim_->Last(MessageType::kCreate)), 3);
   ExecPlan exec;
   exec.exec_id = "first";
   exec.process.argv = {"true"};
-  ASSERT_OK(connection_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(connection_->Exec(exec, {}, Operation()));
   EXPECT_EQ(PlanVersionIn(shim_->Last(MessageType::kExec)), 3);
 
   const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("ioPriority"));
   plan.container_id = "not sent";
   plan.process.io_priority = 1;
-  const absl::Status created = connection_->CreateContainer(plan, -1, Cancel(), nullptr);
+  const absl::Status created = connection_->CreateContainer(plan, -1, Operation(), nullptr);
   EXPECT_THAT(created, refused);
   EXPECT_THAT(std::string(created.message()), HasSubstr("shim of pod p1"));
   EXPECT_THAT(shim_->Last(MessageType::kCreate), ::testing::Not(HasSubstr("not sent")));
   exec.exec_id = "not sent";
   exec.process.io_priority = 1;
-  EXPECT_THAT(connection_->Exec(exec, {}, Cancel()), refused);
+  EXPECT_THAT(connection_->Exec(exec, {}, Operation()), refused);
   EXPECT_THAT(shim_->Last(MessageType::kExec), ::testing::Not(HasSubstr("not sent")));
 }
 
@@ -257,7 +257,7 @@ TEST_F(ShimOfVersion, ALaterOneGetsOurs) {
   EXPECT_EQ(connection_->versions(), (ShimVersions{.wire = 255, .plan = 15}));
   ContainerPlan plan = SomeContainer();
   plan.process.io_priority = 1;
-  ASSERT_OK(connection_->CreateContainer(plan, -1, Cancel(), nullptr));
+  ASSERT_OK(connection_->CreateContainer(plan, -1, Operation(), nullptr));
   EXPECT_EQ(PlanVersionIn(shim_->Last(MessageType::kCreate)), kPlanVersion);
 }
 

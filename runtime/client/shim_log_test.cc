@@ -110,8 +110,8 @@ class ShimLogTest : public ShimTest {
     return 0;
   }
   void StartContainer(const ContainerPlan& plan) {
-    ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-    ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+    ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+    ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   }
 };
 
@@ -138,7 +138,7 @@ TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
     ContainerPlan plan = MakeContainer("true");
     plan.log_path = absl::StrCat(dir, "/./", name);
     const absl::Time begun = absl::Now();
-    const absl::Status made = shim_->CreateContainer(plan, Cancel());
+    const absl::Status made = shim_->CreateContainer(plan, Operation());
     EXPECT_FALSE(made.ok()) << name;
     EXPECT_THAT(made.ToString(), HasSubstr(why)) << name;
     EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << name;
@@ -227,11 +227,11 @@ TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
   ContainerPlan late = MakeContainer("true");
   late.log_path = disk.path() + "/./late/0.log";
   quick("create there", absl::Seconds(8), [&] {
-    EXPECT_THAT(shim_->CreateContainer(late, Cancel()),
+    EXPECT_THAT(shim_->CreateContainer(late, Operation()),
                 StatusIs(absl::StatusCode::kUnavailable, HasSubstr("does not answer")));
   });
   quick("another create there", absl::Seconds(1),
-        [&] { EXPECT_FALSE(shim_->CreateContainer(late, Cancel()).ok()); });
+        [&] { EXPECT_FALSE(shim_->CreateContainer(late, Operation()).ok()); });
   quick("reopen there", absl::Seconds(1),
         [&] { EXPECT_FALSE(shim_->ReopenLog(chatty.container_id).ok()); });
   quick("stop", absl::Seconds(2), [&] {
@@ -288,9 +288,9 @@ TEST_F(ShimLogTest, AShortHangLosesNothing) {
   StartPod();
   ContainerPlan plan = MakeContainer("seq 1 200000");
   plan.log_path = disk.path() + "/./0.log";
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_TRUE(disk.Freeze());
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   absl::SleepFor(absl::Seconds(1));
   disk.Thaw();
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);

@@ -25,13 +25,13 @@ class ShimMountsTest : public ShimTest {
   }
   std::string StartSleeper() {
     const ContainerPlan plan = MakeContainer("sleep 1000");
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    EXPECT_OK(shim_->StartContainer(plan.container_id, Operation()));
     return plan.container_id;
   }
   absl::Status StartError(const ContainerPlan& plan) {
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    return shim_->StartContainer(plan.container_id, Cancel()).status();
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    return shim_->StartContainer(plan.container_id, Operation()).status();
   }
 };
 
@@ -60,7 +60,7 @@ TEST_F(ShimMountsTest, APodsFilesAreOnASmallFileSystemOfItsOwn) {
     for (const char* source : {"pod:", "pod:absent", "pod:../shim.sock"}) {
       ContainerPlan wrong = MakeContainer("true");
       wrong.mounts.push_back({.destination = "/etc/x", .source = source});
-      const absl::Status created = shim_->CreateContainer(wrong, Cancel());
+      const absl::Status created = shim_->CreateContainer(wrong, Operation());
       EXPECT_FALSE(created.ok()) << source;
     }
     TearDown();
@@ -132,8 +132,8 @@ TEST_F(ShimMountsTest, TheUserEntersADirectoryThatRootMayNot) {
   plan.process.uid = plan.process.gid = 1000;
   plan.process.groups = {1000};
   plan.process.cap_effective = plan.process.cap_permitted = 0;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   ExecPlan exec = MakeExec(plan.container_id, "pwd");
   exec.process.cwd = plan.process.cwd;
   exec.process.uid = exec.process.gid = 1000;

@@ -63,7 +63,7 @@ class PoolImpl final : public ShimPool {
 
   absl::Status Init(const std::string& binary);
   absl::StatusOr<std::shared_ptr<Shim>> StartPod(const PodPlan& plan,
-                                                 const Cancel& cancel,
+                                                 const Operation& operation,
                                                  const std::function<absl::Status()>& meanwhile,
                                                  bool prepared) override;
   void AddSpares() override { spares_.Add(); }
@@ -72,8 +72,8 @@ class PoolImpl final : public ShimPool {
   }
   absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                  const std::string& state_dir,
-                                                 const Cancel& cancel) override;
-  absl::Status EndPod(const std::string& state_dir, const Cancel& cancel) override;
+                                                 const Operation& operation) override;
+  absl::Status EndPod(const std::string& state_dir, const Operation& operation) override;
 
  private:
   // A shim that has been sent its plan.
@@ -84,7 +84,7 @@ class PoolImpl final : public ShimPool {
     bool was_spare = false;
   };
   enum class Spares { kNone, kPlain, kPrepared };
-  absl::StatusOr<Launched> Launch(const PodPlan& plan, Spares spares, const Cancel& cancel);
+  absl::StatusOr<Launched> Launch(const PodPlan& plan, Spares spares, const Operation& operation);
   absl::Status Watch(const std::shared_ptr<ShimConnection>& shim);
   void GiveUp(const std::shared_ptr<ShimConnection>& shim);
   void Unwatch(const std::shared_ptr<ShimConnection>& shim);
@@ -155,13 +155,13 @@ void PoolImpl::Unwatch(const std::shared_ptr<ShimConnection>& shim) {
 // reads next; where that never comes, it is because the shim has ended or cannot be told.
 void PoolImpl::GiveUp(const std::shared_ptr<ShimConnection>& shim) {
   const WireMessage message{.type = MessageType::kShutdown};
-  (void)SendMessage(shim->socket(), message, {}, Cancel(absl::Now() + absl::Seconds(1)));
+  (void)SendMessage(shim->socket(), message, {}, Operation(absl::Now() + absl::Seconds(1)));
   Unwatch(shim);
 }
 
 absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
                                                     Spares spares,
-                                                    const Cancel& cancel) {
+                                                    const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const std::string bytes, broker_.Encode(plan));
   Launched launched;
   const auto open = [&](UniqueFd socket, std::string prepared) {
@@ -176,7 +176,7 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
     launched.was_spare = true;
     const WireMessage message{
         .type = MessageType::kStartPod, .request_id = launched.request_id, .payload = bytes};
-    const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, cancel);
+    const absl::Status sent = SendMessage(launched.shim->socket(), message, {}, operation);
     if (sent.ok()) return launched;
     // Unavailable: that spare has died.
     if (!absl::IsUnavailable(sent)) return sent;
@@ -184,32 +184,33 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
   CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeShimSockets());
   open(std::move(pair.ours), "");
   launched.was_spare = false;
-  CRISP_RETURN_IF_ERROR(broker_.StartShim(launched.request_id, bytes, pair.theirs.get(), cancel));
+  CRISP_RETURN_IF_ERROR(
+      broker_.StartShim(launched.request_id, bytes, pair.theirs.get(), operation));
   return launched;
 }
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
     const PodPlan& plan,
-    const Cancel& cancel,
+    const Operation& operation,
     const std::function<absl::Status()>& meanwhile,
     bool prepared) {
   const std::string what = absl::StrCat("start the shim of pod ", plan.pod_id);
   const bool ordinary = plan.new_net && plan.new_ipc && plan.new_uts && plan.uid_maps.empty() &&
                         HasSysctlsOf(usual_, plan);
   const Spares spares = !ordinary ? Spares::kNone : prepared ? Spares::kPrepared : Spares::kPlain;
-  absl::StatusOr<Launched> launched = Launch(plan, spares, cancel);
+  absl::StatusOr<Launched> launched = Launch(plan, spares, operation);
   if (!launched.ok()) return Annotate(launched.status(), what);
   absl::Status status = Watch(launched->shim);
   absl::Status beside;
   if (status.ok() && meanwhile != nullptr) beside = meanwhile();
   const auto greet = [&] {
-    return launched->shim->GreetStarted(launched->request_id, launched->greeting, cancel);
+    return launched->shim->GreetStarted(launched->request_id, launched->greeting, operation);
   };
   if (status.ok()) status = greet();
   if (absl::IsUnavailable(status) && launched->was_spare) {
     // It died with the plan unread, or its greeting was lost.
     GiveUp(launched->shim);
-    launched = Launch(plan, Spares::kNone, cancel);
+    launched = Launch(plan, Spares::kNone, operation);
     if (!launched.ok()) return Annotate(launched.status(), what);
     status = Watch(launched->shim);
     if (status.ok()) status = greet();
@@ -229,7 +230,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::StartPod(
 
 absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
-                                                         const Cancel& cancel) {
+                                                         const Operation& operation) {
   absl::StatusOr<UniqueFd> opened = Open(state_dir, O_PATH | O_DIRECTORY);
   if (absl::IsNotFound(opened.status())) return NoSocket(state_dir);
   if (!opened.ok()) return opened.status();
@@ -253,7 +254,7 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_i
   }
   auto shim = std::make_shared<ShimConnection>(std::string(pod_id), std::move(socket));
   CRISP_RETURN_IF_ERROR(Watch(shim));
-  const absl::Status status = shim->GreetAdopted(cancel);
+  const absl::Status status = shim->GreetAdopted(operation);
   if (!status.ok()) {
     Unwatch(shim);
     return Annotate(status, absl::StrCat("adopt the shim of pod ", pod_id));
@@ -262,9 +263,9 @@ absl::StatusOr<std::shared_ptr<Shim>> PoolImpl::AdoptPod(absl::string_view pod_i
   return shim;
 }
 
-absl::Status PoolImpl::EndPod(const std::string& state_dir, const Cancel& cancel) {
+absl::Status PoolImpl::EndPod(const std::string& state_dir, const Operation& operation) {
   const auto [pods, pod_id] = Split(state_dir);
-  return KillShims(pods, pod_id, cancel);
+  return KillShims(pods, pod_id, operation);
 }
 
 // Its death is told by the new connection.

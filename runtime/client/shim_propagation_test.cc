@@ -70,9 +70,9 @@ class ShimPropagationTest : public ShimTest {
       mounted_ = 0;
       std::thread host([&] { MountBelow(stop); });
       EXPECT_TRUE(Eventually([this] { return mounted_ > 0; }));
-      ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+      ASSERT_OK(shim_->CreateContainer(plan, Operation()));
       const absl::StatusOr<StartedProcess> started =
-          shim_->StartContainer(plan.container_id, Cancel());
+          shim_->StartContainer(plan.container_id, Operation());
       usleep(2000);
       stop = true;
       host.join();
@@ -100,8 +100,8 @@ TEST_F(ShimPropagationTest, BidirectionalMountReachesTheHost) {
       "/shared/sub/f; sleep 100");
   plan.mounts.push_back(
       {.destination = "/shared", .source = shared_, .propagation = Propagation::kShared});
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   EXPECT_TRUE(Eventually([&] { return access((shared_ + "/sub/f").c_str(), F_OK) == 0; }));
   EXPECT_EQ(ReadFile(shared_ + "/sub/f").value_or("missing"), "seen\n");
   EXPECT_EQ(umount2((shared_ + "/sub").c_str(), 0), 0);
@@ -127,9 +127,9 @@ TEST_F(ShimPropagationTest, SourceThatIsGoneAtTheStart) {
   ContainerPlan plan = MakeContainer("true");
   plan.mounts.push_back(
       {.destination = "/gone", .source = gone, .propagation = Propagation::kSlave});
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_EQ(rmdir(gone.c_str()), 0);
-  const absl::Status started = shim_->StartContainer(plan.container_id, Cancel()).status();
+  const absl::Status started = shim_->StartContainer(plan.container_id, Operation()).status();
   EXPECT_THAT(started.ToString(), ::testing::HasSubstr(gone));
 }
 

@@ -71,7 +71,7 @@ class ShimSparesTest : public ShimTest {
     });
   }
   std::shared_ptr<Shim> Start(bool prepared) {
-    auto shim = pool_->StartPod(MakePod(), Cancel(), nullptr, prepared);
+    auto shim = pool_->StartPod(MakePod(), Operation(), nullptr, prepared);
     EXPECT_OK(shim);
     return shim.ok() ? *shim : nullptr;
   }
@@ -107,7 +107,7 @@ TEST_F(ShimSparesTest, BecomePodsAndMayDie) {
   const std::vector<pid_t> third = AwaitSpares(1, {one->pid(), two->pid()});
   ASSERT_EQ(third.size(), 1u);
   ASSERT_EQ(kill(third[0], SIGSTOP), 0);
-  ASSERT_OK_AND_ASSIGN(shim_, pool_->StartPod(MakePod(), Cancel(), [&] {
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->StartPod(MakePod(), Operation(), [&] {
     return kill(third[0], SIGKILL) == 0 ? absl::OkStatus() : absl::InternalError("kill");
   }));
   EXPECT_EQ(RunScript("hostname"), "testpod\n");
@@ -128,7 +128,7 @@ TEST_F(ShimSparesTest, HaveDoneTheUsual) {
     PodPlan plan = MakePod();
     plan.sysctls = std::move(sysctls);
     plan.shm_bytes = plan.sysctls.size() == 1 ? usual.shm_bytes : 8u << 20;
-    shim_ = pool_->StartPod(plan, Cancel()).value();
+    shim_ = pool_->StartPod(plan, Operation()).value();
     const bool spare = spares.size() == 1 && shim_->pid() == spares[0];
     ContainerPlan container = MakeContainer(script);
     container.mounts.push_back({.destination = "/dev/shm", .source = "pod:shm"});
@@ -216,7 +216,7 @@ TEST_F(ShimSparesTest, AShimWhoseGreetingIsLostEnds) {
   ASSERT_EQ(brokers.size(), 1u);
   ASSERT_EQ(kill(brokers[0], SIGSTOP), 0);
   const PodPlan plan = MakePod();
-  EXPECT_THAT(pool_->StartPod(plan, Cancel(absl::Now() + absl::Milliseconds(100))),
+  EXPECT_THAT(pool_->StartPod(plan, Operation(absl::Now() + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
   // It comes to life after all, and is nobody's.
@@ -260,7 +260,7 @@ TEST_F(ShimSparesTest, ADeadOneIsNobodys) {
   // With its plan unread: what was prepared in its namespace is not the pod's.
   for (const pid_t spare : third) ASSERT_EQ(kill(spare, SIGSTOP), 0);
   ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Shim> other, pool_->StartPod(
-                                                              MakePod(), Cancel(),
+                                                              MakePod(), Operation(),
                                                               [&] {
                                                                 for (const pid_t spare : third)
                                                                   kill(spare, SIGKILL);
@@ -294,7 +294,7 @@ TEST_F(ShimSparesTest, ABurstGetsEachOnce) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kPods; ++i) {
-        auto shim = pool_->StartPod(plans[t * kPods + i], Cancel(), nullptr, i % 3 != 0);
+        auto shim = pool_->StartPod(plans[t * kPods + i], Operation(), nullptr, i % 3 != 0);
         ASSERT_OK(shim);
         const std::string key = (*shim)->prepared_network();
         EXPECT_TRUE(i % 3 != 0 || key.empty());

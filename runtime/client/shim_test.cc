@@ -63,7 +63,7 @@ TEST_F(ShimTest, RunsAContainerToItsEnd) {
   EXPECT_EQ(reports[0].state, ContainerReport::State::kExited);
   EXPECT_EQ(reports[0].exit.exit_code, 3);
   EXPECT_OK(shim_->Signal(plan.container_id, SIGTERM));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_OK(shim_->RemoveContainer(plan.container_id));
   EXPECT_OK(shim_->RemoveContainer("unknown"));
@@ -119,10 +119,11 @@ TEST_F(ShimTest, SignalsAndExitCodes) {
   StartPod();
   const ContainerPlan plan =
       MakeContainer("trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  EXPECT_THAT(shim_->CreateContainer(plan, Cancel()), StatusIs(absl::StatusCode::kAlreadyExists));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  EXPECT_THAT(shim_->CreateContainer(plan, Operation()),
+              StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(shim_->ReopenLog(plan.container_id), StatusIs(absl::StatusCode::kFailedPrecondition));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   EXPECT_THAT(shim_->RemoveContainer(plan.container_id),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(shim_->Shutdown(), StatusIs(absl::StatusCode::kFailedPrecondition));
@@ -131,8 +132,8 @@ TEST_F(ShimTest, SignalsAndExitCodes) {
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 7);
 
   const ContainerPlan killed = MakeContainer("sleep 100");
-  ASSERT_OK(shim_->CreateContainer(killed, Cancel()));
-  ASSERT_OK(shim_->StartContainer(killed.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(killed, Operation()));
+  ASSERT_OK(shim_->StartContainer(killed.container_id, Operation()));
   ASSERT_OK(shim_->Signal(killed.container_id, SIGKILL));
   const ExitRecord record = observer_.WaitContainer(killed.container_id);
   EXPECT_EQ(record.exit_code, 137);
@@ -143,8 +144,8 @@ TEST_F(ShimTest, StartErrorsSayWhatFailed) {
   StartPod();
   ContainerPlan plan = MakeContainer("");
   plan.process.argv = {"/no/such/program"};
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("execute \"/no/such/program\"")));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   EXPECT_EQ(reports[0].state, ContainerReport::State::kExited);
@@ -154,13 +155,13 @@ TEST_F(ShimTest, StartErrorsSayWhatFailed) {
 
   plan = MakeContainer("");
   plan.process.argv = {"nothere"};
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("$PATH")));
 
   plan = MakeContainer("true");
   plan.mounts.push_back({.destination = "/data", .source = "/no/such/source"});
-  EXPECT_THAT(shim_->CreateContainer(plan, Cancel()),
+  EXPECT_THAT(shim_->CreateContainer(plan, Operation()),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("/no/such/source")));
   // A volatile upper directory is never used twice: a new container.
   plan = MakeContainer("test ! -e /data");
@@ -169,8 +170,8 @@ TEST_F(ShimTest, StartErrorsSayWhatFailed) {
 
   plan = MakeContainer("true");
   plan.cgroup_dirs = {"/sys/fs/cgroup/no/such"};
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("/sys/fs/cgroup/no/such")));
 }
 
@@ -181,8 +182,8 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
       MakeContainer("trap 'exit 9' TERM; while true; do echo tick; sleep 0.02; done");
   const ContainerPlan brief = MakeContainer("sleep 0.2; exit 6");
   for (const ContainerPlan& one : {plan, brief}) {
-    ASSERT_OK(shim_->CreateContainer(one, Cancel()));
-    ASSERT_OK(shim_->StartContainer(one.container_id, Cancel()));
+    ASSERT_OK(shim_->CreateContainer(one, Operation()));
+    ASSERT_OK(shim_->StartContainer(one.container_id, Operation()));
   }
   shim_.reset();
   pool_.reset();  // closes every socket, as the kernel does for a killed daemon
@@ -191,7 +192,7 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
   EXPECT_EQ(missed.exit_code, 6);
   StartPool();
   const size_t before = LogOf(plan).size();
-  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()));
   EXPECT_GE(shim_->netns_fd(), 0);
   EXPECT_GE(shim_->rtnl_fd(), 0);
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
@@ -203,13 +204,13 @@ TEST_F(ShimTest, DaemonMayDieAndAnotherAdopts) {
     EXPECT_EQ(report.pid > 0, running);
   }
   EXPECT_TRUE(Eventually([&] { return LogOf(plan).size() > before; }));
-  EXPECT_THAT(pool_->AdoptPod("other", pod.state_dir, Cancel()),
+  EXPECT_THAT(pool_->AdoptPod("other", pod.state_dir, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
-  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()));
   ASSERT_OK(shim_->Signal(plan.container_id, SIGTERM));
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 9);
   EXPECT_OK(shim_->Shutdown());
-  EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()),
+  EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -217,19 +218,19 @@ TEST_F(ShimTest, ExecsEndWithTheirDaemon) {
   const PodPlan pod = MakePod();
   StartPod(pod);
   const ContainerPlan plan = MakeContainer("while true; do sleep 0.02; done");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   // No other test's.
   const std::string sleeper = absl::StrCat("sleep ", 10000000 + getpid());
   const ExecPlan exec = MakeExec(plan.container_id, absl::StrCat(sleeper, " & ", sleeper));
-  ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {}, Operation()));
   const auto sleepers = [&sleeper] { return ProcessesOf(sleeper).size(); };
   EXPECT_TRUE(Eventually([&] { return sleepers() == 2; }));
   shim_.reset();
   pool_.reset();
   EXPECT_TRUE(Eventually([&] { return sleepers() == 0; }));
   StartPool();
-  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_EQ(reports[0].state, ContainerReport::State::kRunning);
@@ -243,8 +244,8 @@ TEST_F(ShimTest, GarbageOnTheSocketIsRefused) {
   const PodPlan pod = MakePod();
   StartPod(pod);
   const ContainerPlan plan = MakeContainer("sleep 100");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
-  ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+  ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   struct stat status;
   ASSERT_EQ(stat((pod.state_dir + "/shim.sock").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
@@ -278,7 +279,7 @@ TEST_F(ShimTest, GarbageOnTheSocketIsRefused) {
     char answer[256];
     (void)recv(socket.get(), answer, sizeof(answer), 0);  // an answer or the end
   }
-  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+  ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   ASSERT_EQ(reports.size(), 1u);
   EXPECT_EQ(reports[0].state, ContainerReport::State::kRunning);
@@ -298,14 +299,14 @@ TEST_F(ShimTest, ContainersDieWithTheirShim) {
   StartPod(pod);
   ContainerPlan plan = MakeContainer("sleep 100");
   plan.process.uid = 1000;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(plan.container_id, Cancel()));
+                       shim_->StartContainer(plan.container_id, Operation()));
   ASSERT_EQ(kill(shim_->pid(), SIGKILL), 0);
   EXPECT_TRUE(observer_.WaitDeath(pod.pod_id));
   EXPECT_TRUE(Gone(started.pid));
   EXPECT_THAT(shim_->Report(), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()),
+  EXPECT_THAT(pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()),
               StatusIs(absl::StatusCode::kNotFound));
 }
 
@@ -318,15 +319,15 @@ TEST_F(ShimTest, Figures) {
     pods.push_back(Micros(at));
     const ContainerPlan plan = MakeContainer("exec sleep 100");
     at = std::chrono::steady_clock::now();
-    ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+    ASSERT_OK(shim_->CreateContainer(plan, Operation()));
     creates.push_back(Micros(at));
     at = std::chrono::steady_clock::now();
-    ASSERT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+    ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
     starts.push_back(Micros(at));
     at = std::chrono::steady_clock::now();
     ExecPlan exec = MakeExec(plan.container_id, "");
     exec.process.argv = {"/bin/true"};
-    ASSERT_OK(shim_->Exec(exec, {}, Cancel()));
+    ASSERT_OK(shim_->Exec(exec, {}, Operation()));
     EXPECT_EQ(observer_.WaitExec(exec.exec_id).exit_code, 0);
     execs.push_back(Micros(at));
     if (i == 9) {

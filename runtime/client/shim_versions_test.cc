@@ -46,7 +46,7 @@ class ShimVersionsTest : public ShimTest {
   }
   void TearDown() override {
     ShimTest::TearDown();
-    EXPECT_OK(KillShims(dir_.path(), "", Cancel(absl::Now() + absl::Seconds(10))));
+    EXPECT_OK(KillShims(dir_.path(), "", Operation(absl::Now() + absl::Seconds(10))));
   }
   // Another daemon takes the pod over, and has shims of its own.
   void ReplaceDaemon(const char* binary, const PodPlan& pod) {
@@ -57,7 +57,7 @@ class ShimVersionsTest : public ShimTest {
         ShimPool::Create(
             {.shim_binary = binary, .storage_root = storage_, .spares = spares_, .usual = usual_},
             &observer_));
-    ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Cancel()));
+    ASSERT_OK_AND_ASSIGN(shim_, pool_->AdoptPod(pod.pod_id, pod.state_dir, Operation()));
   }
   std::string RunAgain(const ContainerPlan& plan, const std::string& script) {
     return RunExec(MakeExec(plan.container_id, script));
@@ -65,8 +65,8 @@ class ShimVersionsTest : public ShimTest {
   ContainerPlan RunLong() {
     ContainerPlan plan =
         MakeContainer("trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done");
-    EXPECT_OK(shim_->CreateContainer(plan, Cancel()));
-    EXPECT_OK(shim_->StartContainer(plan.container_id, Cancel()));
+    EXPECT_OK(shim_->CreateContainer(plan, Operation()));
+    EXPECT_OK(shim_->StartContainer(plan.container_id, Operation()));
     return plan;
   }
   // All that a daemon may ask of a shim for a container that runs, but its end.
@@ -112,7 +112,7 @@ void ShimVersionsTest::ExecWithTerminal(const ContainerPlan& plan) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   UniqueFd ours(pair[0]), theirs(pair[1]);
-  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}, Cancel()));
+  ASSERT_OK(shim_->Exec(exec, {.stdin_fd = theirs.get(), .stdout_fd = theirs.get()}, Operation()));
   theirs.reset();
   ASSERT_OK(shim_->ResizeTerminal(plan.container_id, exec.exec_id, 33, 44));
   ASSERT_OK(WriteAll(ours.get(), "word\n", "terminal"));
@@ -131,13 +131,13 @@ void ShimVersionsTest::UseEveryVerb(const ContainerPlan& plan) {
   EXPECT_EQ(RunAgain(plan, "echo inside; hostname"), "inside\ntestpod\n");
   ExecWithTerminal(plan);
   const ExecPlan sleeping = MakeExec(plan.container_id, "sleep 100");
-  ASSERT_OK(shim_->Exec(sleeping, {}, Cancel()));
+  ASSERT_OK(shim_->Exec(sleeping, {}, Operation()));
   ASSERT_OK(shim_->KillExec(sleeping.exec_id));
   EXPECT_EQ(observer_.WaitExec(sleeping.exec_id).exit_code, 137);
   AttachTo(plan);
   ReopenLogOf(plan);
   const UniqueFd kept(open("/dev/null", O_RDWR | O_CLOEXEC));
-  ASSERT_OK(shim_->Keep({kept.get()}, Cancel()));
+  ASSERT_OK(shim_->Keep({kept.get()}, Operation()));
   EXPECT_EQ(RunScript("hostname; exit 3", 3), "testpod\n") << "a second container";
 }
 
@@ -145,7 +145,7 @@ void ShimVersionsTest::RefuseWhatItLacks() {
   const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("I/O priority"));
   ContainerPlan plan = MakeContainer("true");
   plan.process.io_priority = kIdle;
-  EXPECT_THAT(shim_->CreateContainer(plan, Cancel()), refused);
+  EXPECT_THAT(shim_->CreateContainer(plan, Operation()), refused);
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   for (const ContainerReport& report : reports) EXPECT_NE(report.container_id, plan.container_id);
 }
@@ -186,9 +186,9 @@ TEST_F(ShimVersionsTest, ThisReleasesShimsDoWhatCameLater) {
   ASSERT_EQ(shim_->versions(), kThese);
   ContainerPlan plan = MakeContainer("trap 'exit 7' TERM; while :; do echo tick; sleep 0.05; done");
   plan.process.io_priority = kIdle | 4;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(plan.container_id, Cancel()));
+                       shim_->StartContainer(plan.container_id, Operation()));
   EXPECT_EQ(IoPriorityOf(started.pid), kIdle | 4);
   // If only the program differs, the pod keeps what it has.
   ReplaceDaemon(CRISP_OLD_SHIM, pod);
@@ -196,7 +196,7 @@ TEST_F(ShimVersionsTest, ThisReleasesShimsDoWhatCameLater) {
   UseEveryVerb(plan);
   ExecPlan exec = MakeExec(plan.container_id, "sleep 100");
   exec.process.io_priority = 2 << 13 | 7;
-  ASSERT_OK_AND_ASSIGN(const StartedProcess ran, shim_->Exec(exec, {}, Cancel()));
+  ASSERT_OK_AND_ASSIGN(const StartedProcess ran, shim_->Exec(exec, {}, Operation()));
   EXPECT_EQ(IoPriorityOf(ran.pid), 2 << 13 | 7);
   EndAndRemove(plan);
   ASSERT_OK(shim_->Shutdown());
@@ -397,7 +397,7 @@ TEST_F(ShimVersionsTest, AProgramThatIsNoBrokerIsNamed) {
        {std::pair{"/bin/false", "exit status 1"}, std::pair{"/bin/true", "exit status 0"}}) {
     ASSERT_OK_AND_ASSIGN(
         pool_, ShimPool::Create({.shim_binary = program, .storage_root = storage_}, &observer_));
-    const absl::Status status = pool_->StartPod(MakePod(), Cancel()).status();
+    const absl::Status status = pool_->StartPod(MakePod(), Operation()).status();
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr(program)));
     EXPECT_THAT(std::string(status.message()), HasSubstr(why));
     pool_.reset();

@@ -34,7 +34,7 @@ class ShimWaitingTest : public ShimTest {
 TEST_F(ShimWaitingTest, BecomesTheProgram) {
   StartPod();
   const ContainerPlan plan = MakeContainer("echo from $$; exec sleep 100");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   const pid_t waiting = AwaitWaiting();
   ASSERT_GT(waiting, 0);
   ASSERT_OK_AND_ASSIGN(auto reports, shim_->Report());
@@ -42,7 +42,7 @@ TEST_F(ShimWaitingTest, BecomesTheProgram) {
   EXPECT_EQ(reports[0].state, ContainerReport::State::kCreated);
   EXPECT_EQ(reports[0].pid, 0);
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(plan.container_id, Cancel()));
+                       shim_->StartContainer(plan.container_id, Operation()));
   EXPECT_EQ(started.pid, waiting);
   ASSERT_OK(shim_->Signal(plan.container_id, SIGKILL));
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 137);
@@ -52,7 +52,7 @@ TEST_F(ShimWaitingTest, WhatFailsMeanwhileUndoesTheContainer) {
   StartPod();
   const ContainerPlan plan = MakeContainer("true");
   const auto fail = [] { return absl::ResourceExhaustedError("no limits"); };
-  EXPECT_EQ(shim_->CreateContainer(plan, -1, Cancel(), fail), fail());
+  EXPECT_EQ(shim_->CreateContainer(plan, -1, Operation(), fail), fail());
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   EXPECT_TRUE(reports.empty());
 }
@@ -60,7 +60,7 @@ TEST_F(ShimWaitingTest, WhatFailsMeanwhileUndoesTheContainer) {
 TEST_F(ShimWaitingTest, EndsWithItsContainer) {
   StartPod();
   const ContainerPlan plan = MakeContainer("true");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   const pid_t waiting = AwaitWaiting();
   ASSERT_GT(waiting, 0);
   ASSERT_OK(shim_->RemoveContainer(plan.container_id));
@@ -75,7 +75,7 @@ TEST_F(ShimWaitingTest, DoesNotKeepAPodWithASharedPidNamespace) {
   StartPod(pod);
   ContainerPlan plan = MakeContainer("true");
   plan.pid = NamespaceMode::kPod;
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   const absl::Time before = absl::Now();
   EXPECT_OK(shim_->Shutdown());
   EXPECT_LT(absl::Now() - before, absl::Seconds(9)) << "it was killed";
@@ -92,14 +92,14 @@ TEST_F(ShimWaitingTest, EndsWithItsShim) {
   const PodPlan pod = MakePod();
   StartPod(pod);
   const ContainerPlan first = MakeContainer("true");
-  ASSERT_OK(shim_->CreateContainer(first, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(first, Operation()));
   const pid_t waiting = AwaitWaiting();
   ASSERT_GT(waiting, 0);
   // A second child, cloned while the first waits, must not keep it waiting.
   const ContainerPlan second = MakeContainer("exec sleep 100");
-  ASSERT_OK(shim_->CreateContainer(second, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(second, Operation()));
   ASSERT_OK_AND_ASSIGN(const StartedProcess started,
-                       shim_->StartContainer(second.container_id, Cancel()));
+                       shim_->StartContainer(second.container_id, Operation()));
   ASSERT_EQ(kill(shim_->pid(), SIGKILL), 0);
   EXPECT_TRUE(observer_.WaitDeath(pod.pod_id));
   EXPECT_TRUE(Gone(waiting));
@@ -109,12 +109,12 @@ TEST_F(ShimWaitingTest, EndsWithItsShim) {
 TEST_F(ShimWaitingTest, ItsDeathFailsTheStart) {
   StartPod();
   const ContainerPlan plan = MakeContainer("true");
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   const pid_t waiting = AwaitWaiting();
   ASSERT_GT(waiting, 0);
   ASSERT_EQ(kill(waiting, SIGKILL), 0);
   ASSERT_TRUE(Gone(waiting));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("died before its program")));
   ASSERT_OK_AND_ASSIGN(const ExitRecord record, ReadExitRecord(plan.exit_record));
   EXPECT_EQ(record.exit_code, 128);
@@ -124,9 +124,9 @@ TEST_F(ShimWaitingTest, ItsErrorComesWithTheStart) {
   StartPod();
   ContainerPlan plan = MakeContainer("true");
   plan.process.cwd = "/bin/busybox";
-  ASSERT_OK(shim_->CreateContainer(plan, Cancel()));
+  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   EXPECT_TRUE(Eventually([&] { return ChildrenOf(shim_->pid()).empty(); }));
-  EXPECT_THAT(shim_->StartContainer(plan.container_id, Cancel()),
+  EXPECT_THAT(shim_->StartContainer(plan.container_id, Operation()),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("/bin/busybox")));
   ASSERT_OK_AND_ASSIGN(const auto reports, shim_->Report());
   ASSERT_EQ(reports.size(), 1u);

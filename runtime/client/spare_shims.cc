@@ -63,7 +63,8 @@ void SpareShims::Add() {
     // A broker that is busy is no reason for pods to wait for the mutex.
     const bool started =
         pair.ok() && usual.ok() &&
-        broker_->StartSpare(*std::move(usual), pair->theirs.get(), Cancel(absl::Now() + kSpareTime))
+        broker_
+            ->StartSpare(*std::move(usual), pair->theirs.get(), Operation(absl::Now() + kSpareTime))
             .ok();
     auto spare = std::make_shared<Spare>();
     spare->key = GenerateId();

@@ -81,14 +81,14 @@ absl::Status CheckAppArmorProfile(absl::string_view name) {
   return absl::NotFoundError(absl::StrCat("apparmor: profile \"", name, "\" is not loaded"));
 }
 
-absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel) {
+absl::Status LoadAppArmor(const std::string& text, const Operation& operation) {
   // A daemon's PATH may have no sbin.
   absl::StatusOr<CommandResult> result = absl::NotFoundError("");
   for (const char* parser : {"/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"}) {
     result = RunCommand({.argv = {parser, "--replace", "--skip-cache", "--quiet"},
                          .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"},
                          .input = text},
-                        cancel);
+                        operation);
     if (!absl::IsNotFound(result.status())) break;
   }
   if (absl::IsNotFound(result.status())) {
@@ -101,13 +101,13 @@ absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel) {
                                                     absl::StripAsciiWhitespace(result->errors)));
 }
 
-absl::Status LoadDefaultAppArmor(const std::string& note, const Cancel& cancel) {
+absl::Status LoadDefaultAppArmor(const std::string& note, const Operation& operation) {
   const std::string text = DefaultAppArmorText();
   const auto noted = ReadFile(note);
   if (noted.ok() && *noted == text && CheckAppArmorProfile(kDefaultAppArmorProfile).ok()) {
     return absl::OkStatus();
   }
-  CRISP_RETURN_IF_ERROR(LoadAppArmor(text, cancel));
+  CRISP_RETURN_IF_ERROR(LoadAppArmor(text, operation));
   return AtomicWriteFile(note, text, 0600, Durability::kNone);
 }
 

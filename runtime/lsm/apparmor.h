@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 
 namespace crisp::runtime {
 
@@ -31,11 +31,11 @@ absl::Status CheckAppArmorProfile(absl::string_view name);
 // Compiles `text` and puts it into the kernel, in place of a profile of its name. Runs
 // apparmor_parser, so it is never on the way of a pod. NotFound if there is no apparmor_parser,
 // FailedPrecondition with its message if it refuses.
-absl::Status LoadAppArmor(const std::string& text, const Cancel& cancel);
+absl::Status LoadAppArmor(const std::string& text, const Operation& operation);
 
 // Loads the default profile, unless the kernel has it and `note` (a file of a tmpfs) says that
 // exactly this text was loaded before. Writes `note`.
-absl::Status LoadDefaultAppArmor(const std::string& note, const Cancel& cancel);
+absl::Status LoadDefaultAppArmor(const std::string& note, const Operation& operation);
 
 }  // namespace crisp::runtime
 

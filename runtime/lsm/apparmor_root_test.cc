@@ -18,7 +18,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Cancel Soon() { return Cancel(absl::Now() + absl::Minutes(1)); }
+Operation Soon() { return Operation(absl::Now() + absl::Minutes(1)); }
 
 TEST(AppArmorTest, FindsAProfileInTheKernelsList) {
   const char* list = "a b (enforce)\nmine (complain)\nouter//inner (enforce)\n";

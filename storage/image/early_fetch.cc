@@ -32,20 +32,20 @@ BlobsUnderWay::Hold BlobsUnderWay::AddLocked(const std::string& digest, bool fir
   });
 }
 
-absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Cancel& cancel) {
+absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Operation& operation) {
   const auto over = [&]()
                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return first_.count(digest) == 0; };
   absl::MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&over), kPoll)) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("wait for a layer"));
+    CRISP_RETURN_IF_ERROR(operation.Check("wait for a layer"));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
-                                                              Cancel cancel,
+                                                              Operation operation,
                                                               BlobsUnderWay::Hold hold) {
-  std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(std::move(cancel), std::move(hold)));
+  std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(std::move(operation), std::move(hold)));
   CRISP_ASSIGN_OR_RETURN(fetch->thread_,
                          Thread::Start("early-fetch", [self = fetch.get(), work = std::move(work)] {
                            self->Run(work);
@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
 }
 
 void EarlyFetch::Run(const Work& work) {
-  const Cancel until(cancel_.deadline(), [this] { return Cancelled(); });
+  const Operation until(operation_.deadline(), [this] { return Cancelled(); });
   absl::Status status = work(until);
   absl::MutexLock lock(&mutex_);
   result_ = std::move(status);
@@ -67,16 +67,16 @@ EarlyFetch::~EarlyFetch() {
 }
 
 bool EarlyFetch::Cancelled() {
-  if (abandoned_ || !cancel_.Check("fetch").ok()) return true;
+  if (abandoned_ || !operation_.Check("fetch").ok()) return true;
   absl::MutexLock lock(&mutex_);
   return wait_cancel_ != nullptr && !wait_cancel_->Check("fetch").ok();
 }
 
-// The work watches `cancel`: this only waits for its thread.
-absl::Status EarlyFetch::Wait(const Cancel& cancel) {
+// The work watches `operation`: this only waits for its thread.
+absl::Status EarlyFetch::Wait(const Operation& operation) {
   const auto done = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return done_; };
   absl::MutexLock lock(&mutex_);
-  wait_cancel_ = &cancel;
+  wait_cancel_ = &operation;
   mutex_.Await(absl::Condition(&done));
   return result_;
 }

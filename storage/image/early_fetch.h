@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/thread.h"
 
 namespace crisp::storage {
@@ -28,8 +28,8 @@ class BlobsUnderWay {
   // Begins the first fetch of a blob. Null if the blob is being fetched already. While the hold
   // lives, only its owner knows what the blob becomes.
   Hold AddFirst(const std::string& digest);
-  // Waits until nobody has it from AddFirst(). `cancel`'s error.
-  absl::Status AwaitFirst(const std::string& digest, const Cancel& cancel);
+  // Waits until nobody has it from AddFirst(). `operation`'s error.
+  absl::Status AwaitFirst(const std::string& digest, const Operation& operation);
 
  private:
   Hold AddLocked(const std::string& digest, bool first) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -43,29 +43,30 @@ class BlobsUnderWay {
 // ends the work.
 class EarlyFetch {
  public:
-  using Work = std::function<absl::Status(const Cancel& cancel)>;
+  using Work = std::function<absl::Status(const Operation& operation)>;
   // ResourceExhausted when there is no thread to be had; then nothing was begun.
   static absl::StatusOr<std::unique_ptr<EarlyFetch>> Begin(Work work,
-                                                           Cancel cancel,
+                                                           Operation operation,
                                                            BlobsUnderWay::Hold hold = {});
   ~EarlyFetch();
   EarlyFetch(const EarlyFetch&) = delete;
   EarlyFetch& operator=(const EarlyFetch&) = delete;
 
-  // Call once, if the work is of use. Waits for its end. `cancel` counts beside the constructor's.
-  absl::Status Wait(const Cancel& cancel);
+  // Call once, if the work is of use. Waits for its end. `operation` counts beside the
+  // constructor's.
+  absl::Status Wait(const Operation& operation);
 
  private:
-  EarlyFetch(Cancel cancel, BlobsUnderWay::Hold hold)
-      : cancel_(std::move(cancel)), hold_(std::move(hold)) {}
+  EarlyFetch(Operation operation, BlobsUnderWay::Hold hold)
+      : operation_(std::move(operation)), hold_(std::move(hold)) {}
   void Run(const Work& work);
   bool Cancelled();
 
-  const Cancel cancel_;
+  const Operation operation_;
   const BlobsUnderWay::Hold hold_;
   std::atomic<bool> abandoned_{false};
   absl::Mutex mutex_;
-  const Cancel* wait_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  const Operation* wait_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
   Thread thread_;

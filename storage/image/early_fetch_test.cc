@@ -13,9 +13,9 @@ namespace crisp::storage {
 namespace {
 
 // Works until it is cancelled.
-absl::Status Endless(const Cancel& cancel) {
+absl::Status Endless(const Operation& operation) {
   while (true) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("work"));
+    CRISP_RETURN_IF_ERROR(operation.Check("work"));
     usleep(1000);
   }
 }
@@ -23,45 +23,45 @@ absl::Status Endless(const Cancel& cancel) {
 TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
   std::atomic<bool> worked{false};
   ASSERT_OK_AND_ASSIGN(const auto fetch, EarlyFetch::Begin(
-                                             [&](const Cancel&) {
+                                             [&](const Operation&) {
                                                worked = true;
                                                return absl::OkStatus();
                                              },
-                                             Cancel()));
+                                             Operation()));
   for (int i = 0; i < 5000 && !worked; ++i) usleep(1000);
   EXPECT_TRUE(worked);
-  EXPECT_OK(fetch->Wait(Cancel()));
+  EXPECT_OK(fetch->Wait(Operation()));
 }
 
 TEST(EarlyFetchTest, ErrorsAreTheWorks) {
   ASSERT_OK_AND_ASSIGN(
       const auto fetch,
-      EarlyFetch::Begin([](const Cancel&) { return absl::DataLossError("wrong digest"); },
-                        Cancel()));
-  EXPECT_THAT(fetch->Wait(Cancel()), StatusIs(absl::StatusCode::kDataLoss));
+      EarlyFetch::Begin([](const Operation&) { return absl::DataLossError("wrong digest"); },
+                        Operation()));
+  EXPECT_THAT(fetch->Wait(Operation()), StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST(EarlyFetchTest, EndsWithItsObjectWhenNobodyWantsIt) {
   absl::Status ended;
-  ASSERT_OK(
-      EarlyFetch::Begin([&](const Cancel& cancel) { return ended = Endless(cancel); }, Cancel()));
+  ASSERT_OK(EarlyFetch::Begin(
+      [&](const Operation& operation) { return ended = Endless(operation); }, Operation()));
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(EarlyFetchTest, EitherCancellationEndsIt) {
-  const Cancel over(absl::InfiniteFuture(), [] { return true; });
-  ASSERT_OK_AND_ASSIGN(const auto by_waiter, EarlyFetch::Begin(Endless, Cancel()));
+  const Operation over(absl::InfiniteFuture(), [] { return true; });
+  ASSERT_OK_AND_ASSIGN(const auto by_waiter, EarlyFetch::Begin(Endless, Operation()));
   EXPECT_THAT(by_waiter->Wait(over), StatusIs(absl::StatusCode::kCancelled));
   ASSERT_OK_AND_ASSIGN(const auto by_pull, EarlyFetch::Begin(Endless, over));
-  EXPECT_THAT(by_pull->Wait(Cancel()), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(by_pull->Wait(Operation()), StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(EarlyFetchTest, HoldsItsBlobAsLongAsItIsThere) {
   BlobsUnderWay blobs;
   {
     ASSERT_OK_AND_ASSIGN(const auto fetch,
-                         EarlyFetch::Begin([](const Cancel&) { return absl::OkStatus(); }, Cancel(),
-                                           blobs.AddFirst("a")));
+                         EarlyFetch::Begin([](const Operation&) { return absl::OkStatus(); },
+                                           Operation(), blobs.AddFirst("a")));
     EXPECT_EQ(blobs.AddFirst("a"), nullptr);
   }
   EXPECT_NE(blobs.AddFirst("a"), nullptr);
@@ -72,11 +72,11 @@ TEST(EarlyFetchTest, IsNotBegunWithoutAThread) {
   bool worked = false;
   ASSERT_TRUE(WithoutNewThreads([&] {
     EXPECT_THAT(EarlyFetch::Begin(
-                    [&](const Cancel&) {
+                    [&](const Operation&) {
                       worked = true;
                       return absl::OkStatus();
                     },
-                    Cancel(), blobs.AddFirst("a")),
+                    Operation(), blobs.AddFirst("a")),
                 StatusIs(absl::StatusCode::kResourceExhausted));
   }));
   EXPECT_FALSE(worked);
@@ -86,15 +86,15 @@ TEST(EarlyFetchTest, IsNotBegunWithoutAThread) {
 TEST(BlobsUnderWayTest, WaitsForTheFirstOnly) {
   BlobsUnderWay blobs;
   const BlobsUnderWay::Hold other = blobs.Add("b");
-  EXPECT_OK(blobs.AwaitFirst("b", Cancel()));
+  EXPECT_OK(blobs.AwaitFirst("b", Operation()));
   BlobsUnderWay::Hold first = blobs.AddFirst("a");
-  EXPECT_THAT(blobs.AwaitFirst("a", Cancel(absl::InfiniteFuture(), [] { return true; })),
+  EXPECT_THAT(blobs.AwaitFirst("a", Operation(absl::InfiniteFuture(), [] { return true; })),
               StatusIs(absl::StatusCode::kCancelled));
   std::thread owner([&] {
     usleep(5000);
     first = nullptr;
   });
-  EXPECT_OK(blobs.AwaitFirst("a", Cancel()));
+  EXPECT_OK(blobs.AwaitFirst("a", Operation()));
   owner.join();
 }
 

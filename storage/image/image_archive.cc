@@ -135,13 +135,13 @@ absl::StatusOr<std::string> ImageArchive::ReadBlob(const Descriptor& blob, size_
         bytes.append(piece.data(), piece.size());
         return absl::OkStatus();
       },
-      Cancel()));
+      Operation()));
   return bytes;
 }
 
 absl::Status ImageArchive::Stream(const std::string& path,
                                   const std::function<absl::Status(absl::string_view)>& sink,
-                                  const Cancel& cancel) {
+                                  const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, OpenInRoot(dir_, path, O_RDONLY | O_NONBLOCK));
   struct stat st {};
   if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
@@ -150,7 +150,7 @@ absl::Status ImageArchive::Stream(const std::string& path,
   }
   std::vector<char> buffer(256 << 10);
   while (true) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("import"));
+    CRISP_RETURN_IF_ERROR(operation.Check("import"));
     const ssize_t n = read(fd.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, absl::StrCat("read ", path));
@@ -161,7 +161,7 @@ absl::Status ImageArchive::Stream(const std::string& path,
 
 absl::Status ImageArchive::FetchBlob(const Descriptor& blob,
                                      const std::function<absl::Status(absl::string_view)>& sink,
-                                     const Cancel& cancel) {
+                                     const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(Verifier verifier, Verifier::Create(blob.digest, blob.size));
   const auto known = paths_.find(blob.digest);
   std::string path;
@@ -175,15 +175,15 @@ absl::Status ImageArchive::FetchBlob(const Descriptor& blob,
     CRISP_RETURN_IF_ERROR(verifier.Update(bytes));
     return sink(bytes);
   };
-  CRISP_RETURN_IF_ERROR(Stream(path, checked, cancel));
+  CRISP_RETURN_IF_ERROR(Stream(path, checked, operation));
   return verifier.Finish();
 }
 
-absl::StatusOr<ResolvedImage> ImageArchive::Resolve(const Cancel&, const OnLayers&) {
+absl::StatusOr<ResolvedImage> ImageArchive::Resolve(const Operation&, const OnLayers&) {
   return absl::FailedPreconditionError("an archive is read by Images()");
 }
 
-absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& cancel) {
+absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Operation& operation) {
   std::vector<ArchivedImage> images;
   absl::StatusOr<std::string> index = ReadDocument("index.json", kMaxManifestBytes);
   if (index.ok()) {
@@ -200,7 +200,7 @@ absl::StatusOr<std::vector<ArchivedImage>> ImageArchive::Images(const Cancel& ca
   CRISP_ASSIGN_OR_RETURN(const std::vector<DockerArchiveEntry> entries,
                          ParseDockerManifest(*docker));
   for (const DockerArchiveEntry& entry : entries) {
-    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromDocker(entry, cancel));
+    CRISP_ASSIGN_OR_RETURN(ArchivedImage image, FromDocker(entry, operation));
     images.push_back(std::move(image));
   }
   return images;
@@ -281,7 +281,7 @@ absl::StatusOr<ArchivedImage> ImageArchive::FromManifest(const Descriptor& descr
 }
 
 absl::StatusOr<Descriptor> ImageArchive::DescribeLayer(const std::string& path,
-                                                       const Cancel& cancel) {
+                                                       const Operation& operation) {
   Descriptor layer{.media_type = kDockerLayer};
   Hasher hasher;
   std::string head;
@@ -293,7 +293,7 @@ absl::StatusOr<Descriptor> ImageArchive::DescribeLayer(const std::string& path,
         layer.size += bytes.size();
         return absl::OkStatus();
       },
-      cancel));
+      operation));
   if (head.substr(0, 2) == "\x1f\x8b") layer.media_type = kDockerLayerGzip;
   if (head == "\x28\xb5\x2f\xfd") layer.media_type = kOciLayerZstd;
   layer.digest = hasher.Finish();
@@ -302,7 +302,7 @@ absl::StatusOr<Descriptor> ImageArchive::DescribeLayer(const std::string& path,
 }
 
 absl::StatusOr<ArchivedImage> ImageArchive::FromDocker(const DockerArchiveEntry& entry,
-                                                       const Cancel& cancel) {
+                                                       const Operation& operation) {
   ArchivedImage archived;
   ResolvedImage& image = archived.image;
   CRISP_ASSIGN_OR_RETURN(image.config_bytes, ReadDocument(entry.config, kMaxConfigBytes));
@@ -318,7 +318,7 @@ absl::StatusOr<ArchivedImage> ImageArchive::FromDocker(const DockerArchiveEntry&
                      {"size", image.config.size}}},
                    {"layers", Json::array()}};
   for (const std::string& path : entry.layers) {
-    CRISP_ASSIGN_OR_RETURN(Descriptor layer, DescribeLayer(path, cancel));
+    CRISP_ASSIGN_OR_RETURN(Descriptor layer, DescribeLayer(path, operation));
     manifest["layers"].push_back(
         {{"mediaType", layer.media_type}, {"digest", layer.digest}, {"size", layer.size}});
     image.layers.push_back(std::move(layer));

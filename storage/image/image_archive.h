@@ -40,25 +40,27 @@ class ImageArchive : public RegistrySession {
   // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several
   // platforms under one name, or without any, it is this node's. InvalidArgument when it is neither
   // kind, malformed or has no image; DataLoss when a digest does not match.
-  absl::StatusOr<std::vector<ArchivedImage>> Images(const Cancel& cancel);
+  absl::StatusOr<std::vector<ArchivedImage>> Images(const Operation& operation);
 
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
+  absl::StatusOr<ResolvedImage> Resolve(const Operation& operation,
+                                        const OnLayers& on_layers) override;
   absl::Status FetchBlob(const Descriptor& blob,
                          const std::function<absl::Status(absl::string_view)>& sink,
-                         const Cancel& cancel) override;
+                         const Operation& operation) override;
 
  private:
   absl::StatusOr<std::string> ReadDocument(const std::string& path, size_t limit);
   absl::StatusOr<std::string> ReadBlob(const Descriptor& blob, size_t limit);
-  absl::StatusOr<ArchivedImage> FromDocker(const DockerArchiveEntry& entry, const Cancel& cancel);
+  absl::StatusOr<ArchivedImage> FromDocker(const DockerArchiveEntry& entry,
+                                           const Operation& operation);
   absl::Status FromLayout(const ImageIndex& index, std::vector<ArchivedImage>& images);
   // The image of an entry of a layout, through indexes of platforms. nullopt if it is not an image.
   absl::StatusOr<std::optional<ArchivedImage>> FromEntry(const IndexEntry& entry, int depth);
   absl::StatusOr<ArchivedImage> FromManifest(const Descriptor& descriptor);
-  absl::StatusOr<Descriptor> DescribeLayer(const std::string& path, const Cancel& cancel);
+  absl::StatusOr<Descriptor> DescribeLayer(const std::string& path, const Operation& operation);
   absl::Status Stream(const std::string& path,
                       const std::function<absl::Status(absl::string_view)>& sink,
-                      const Cancel& cancel);
+                      const Operation& operation);
 
   int dir_;
   std::map<std::string, std::string> paths_;  // digest → file, of a docker archive

@@ -17,7 +17,7 @@
 
 namespace crisp::storage {
 // One pull that any number of callers wait for. Guarded by the store's mutex.
-struct ImageStoreImpl::PullOperation {
+struct ImageStoreImpl::SharedPull {
   int waiters = 0;
   bool done = false;
   std::atomic<bool> abandoned{false};
@@ -40,53 +40,53 @@ std::string PullKey(const ImageReference& reference, const RegistryAuth& auth) {
 
 absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
                                                  const RegistryAuth& auth,
-                                                 const Cancel& cancel) {
+                                                 const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(reference));
-  CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("pull ", reference)));
+  CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("pull ", reference)));
   const std::string key = PullKey(parsed, auth);
   absl::MutexLock lock(&mutex_);
   if (closing_) return absl::CancelledError("the image store is closing");
-  std::shared_ptr<PullOperation>& slot = pulls_[key];
+  std::shared_ptr<SharedPull>& slot = pulls_[key];
   if (slot == nullptr) {
-    slot = std::make_shared<PullOperation>();
+    slot = std::make_shared<SharedPull>();
     if (absl::Status started = StartPull(key, parsed, auth, slot); !started.ok()) {
       pulls_.erase(key);  // nobody is to wait for it
       return Annotate(started, absl::StrCat("pull ", reference));
     }
   }
-  const std::shared_ptr<PullOperation> operation = slot;
-  ++operation->waiters;
+  const std::shared_ptr<SharedPull> shared = slot;
+  ++shared->waiters;
   absl::Status left;
-  while (!operation->done && left.ok()) {
-    const absl::Time until = std::min(cancel.deadline(), absl::Now() + absl::Milliseconds(50));
+  while (!shared->done && left.ok()) {
+    const absl::Time until = std::min(operation.deadline(), absl::Now() + absl::Milliseconds(50));
     changed_.WaitWithDeadline(&mutex_, until);
-    left = cancel.Check(absl::StrCat("pull ", reference));
+    left = operation.Check(absl::StrCat("pull ", reference));
     if (left.ok() && closing_) left = absl::CancelledError("the image store is closing");
   }
-  if (--operation->waiters == 0 && !operation->done) {
-    operation->abandoned = true;
+  if (--shared->waiters == 0 && !shared->done) {
+    shared->abandoned = true;
     pulls_.erase(key);  // a later caller starts anew rather than join a dying one
   }
-  return operation->done ? operation->result : left;
+  return shared->done ? shared->result : left;
 }
 
 absl::Status ImageStoreImpl::StartPull(const std::string& key,
                                        const ImageReference& reference,
                                        const RegistryAuth& auth,
-                                       std::shared_ptr<PullOperation> operation) {
+                                       std::shared_ptr<SharedPull> shared) {
   const int64_t number = next_pull_++;
   CRISP_ASSIGN_OR_RETURN(
-      Thread thread, Thread::Start("pull", [this, number, key, reference, auth, operation] {
+      Thread thread, Thread::Start("pull", [this, number, key, reference, auth, shared] {
         std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
-        const Cancel until_nobody_waits(absl::InfiniteFuture(),
-                                        [operation] { return operation->abandoned.load(); });
+        const Operation until_nobody_waits(absl::InfiniteFuture(),
+                                           [shared] { return shared->abandoned.load(); });
         absl::StatusOr<std::string> result = RunPull(reference, auth, until_nobody_waits, broker);
         if (!result.ok()) Kick();
         absl::MutexLock finished(&mutex_);
-        operation->result = std::move(result);
-        operation->done = true;
+        shared->result = std::move(result);
+        shared->done = true;
         const auto it = pulls_.find(key);
-        if (it != pulls_.end() && it->second == operation) pulls_.erase(it);
+        if (it != pulls_.end() && it->second == shared) pulls_.erase(it);
         const auto self = pull_threads_.find(number);
         ended_pulls_.push_back(std::move(self->second));
         pull_threads_.erase(self);
@@ -110,7 +110,7 @@ absl::StatusOr<std::shared_ptr<UnpackBroker>> ImageStoreImpl::Broker() {
 
 absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& reference,
                                                     const RegistryAuth& auth,
-                                                    const Cancel& cancel,
+                                                    const Operation& operation,
                                                     std::shared_ptr<UnpackBroker>& broker) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
                          registry_->Open(reference, auth));
@@ -125,12 +125,12 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
   EarlyLayers early;
   CRISP_ASSIGN_OR_RETURN(const ResolvedImage image,
-                         session->Resolve(cancel, [&](const std::vector<Descriptor>& layers) {
-                           BeginEarly(layers, *session, *sync, cancel, early);
+                         session->Resolve(operation, [&](const std::vector<Descriptor>& layers) {
+                           BeginEarly(layers, *session, *sync, operation, early);
                          }));
   std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
   if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
-  return Ingest(image, *session, *sync, early, names, options_.keep_layer_blobs, cancel);
+  return Ingest(image, *session, *sync, early, names, options_.keep_layer_blobs, operation);
 }
 
 // Which layer a blob is only the config tells; until it is there, the first of those that no layer
@@ -138,7 +138,7 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
 void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
                                 RegistrySession& session,
                                 StoreSync& sync,
-                                const Cancel& cancel,
+                                const Operation& operation,
                                 EarlyLayers& early) {
   std::map<std::string, BlobsUnderWay::Hold> wanted;
   const size_t most = static_cast<size_t>(std::max<int64_t>(1, options_.max_parallel_downloads));
@@ -155,7 +155,8 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
         std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
                                      MakesLayerImages(layers.size()), options_.keep_layer_blobs);
     // Where there is no thread to be had it is not early.
-    if (fetch->Begin(cancel, std::move(it->second)).ok()) early.Add(layer.digest, std::move(fetch));
+    if (fetch->Begin(operation, std::move(it->second)).ok())
+      early.Add(layer.digest, std::move(fetch));
     wanted.erase(it);
   }
 }
@@ -165,7 +166,7 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
                                          StoreSync& sync,
                                          EarlyLayers& early,
                                          bool keep_blobs,
-                                         const Cancel& cancel,
+                                         const Operation& operation,
                                          std::map<std::string, LayerStore::Lease>& leases) {
   absl::Mutex mutex;
   absl::Status first_error;
@@ -173,8 +174,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   std::atomic<size_t> next{0};
   std::shared_ptr<UnpackBroker> broker;  // that the first layer started serves the others too
   // The first failure stops the rest; outside cancellation keeps its own error.
-  const Cancel until_failure(cancel.deadline(),
-                             [&] { return failed || !cancel.Check("pull").ok(); });
+  const Operation until_failure(operation.deadline(),
+                                [&] { return failed || !operation.Check("pull").ok(); });
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
   auto work = [&] {
     for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
@@ -217,12 +218,12 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   }
   work();
   threads.clear();
-  CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
+  CRISP_RETURN_IF_ERROR(operation.Check("pull"));
   return first_error;
 }
 
 absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& diff_ids,
-                                               const Cancel& cancel,
+                                               const Operation& operation,
                                                std::map<std::string, LayerStore::Lease>& leases) {
   std::vector<InheritedDirs::Layer> chain;
   for (const std::string& diff_id : diff_ids) {
@@ -248,7 +249,7 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
     return LayerRecord{
         .diff_id = key, .number = number, .inodes = count.inodes, .disk_bytes = count.disk_bytes};
   };
-  CRISP_ASSIGN_OR_RETURN(const LayerStore::Lease lease, layers_->Acquire(key, build, cancel));
+  CRISP_ASSIGN_OR_RETURN(const LayerStore::Lease lease, layers_->Acquire(key, build, operation));
   leases.emplace(key, lease);
   return absl::OkStatus();
 }
@@ -259,7 +260,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
                                                    EarlyLayers& early,
                                                    const std::vector<std::string>& names,
                                                    bool keep_blobs,
-                                                   const Cancel& cancel) {
+                                                   const Operation& operation) {
   if (image.layers.size() != image.image_config.diff_ids.size()) {
     return absl::InvalidArgumentError("manifest and config differ in the number of layers");
   }
@@ -267,8 +268,8 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   auto release = absl::MakeCleanup([&] {
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
-  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, sync, early, keep_blobs, cancel, leases));
-  CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, cancel, leases));
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, sync, early, keep_blobs, operation, leases));
+  CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, operation, leases));
   std::vector<LayerRecord> fresh;
   std::vector<int64_t> numbers;
   for (const auto& [diff_id, lease] : leases) {
@@ -278,7 +279,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   }
   // Everything under the names that are about to appear, once per image.
   if (!fresh.empty()) CRISP_RETURN_IF_ERROR(sync.Finish(numbers, paths_.layers()));
-  CRISP_RETURN_IF_ERROR(cancel.Check("pull"));
+  CRISP_RETURN_IF_ERROR(operation.Check("pull"));
   std::optional<ImageCatalog::Index> index;
   if (image.target.digest != image.manifest.digest) {
     index = {image.target.digest, image.target.media_type, image.target_bytes};

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/values/credentials.h"
 #include "storage/values/image.h"
 #include "storage/values/image_store_options.h"
@@ -34,7 +34,7 @@ class ImageStore {
   // is collected.
   virtual absl::StatusOr<std::string> Pull(const std::string& reference,
                                            const RegistryAuth& auth,
-                                           const Cancel& cancel) = 0;
+                                           const Operation& operation) = 0;
 
   // Finds an image by id, "sha256:" id, unambiguous id prefix, tag, digest or short name. NotFound.
   virtual absl::StatusOr<Image> Find(absl::string_view reference) const = 0;
@@ -78,13 +78,13 @@ class ImageStore {
   // tag for the archive's one image; InvalidArgument if there are several.
   virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                           const std::string& name,
-                                                          const Cancel& cancel) = 0;
+                                                          const Operation& operation) = 0;
   // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names
   // that it is asked for by, by all it has when that is an id. Layers that were not kept come from
   // the registry, without credentials: its errors, see RegistrySession.
   virtual absl::Status Export(const std::vector<std::string>& references,
                               int fd,
-                              const Cancel& cancel) = 0;
+                              const Operation& operation) = 0;
 
   // Collects unreferenced layers, blobs and half-done work now. It also runs by itself after
   // removals.

@@ -69,10 +69,10 @@ bool Slots::TryAcquire() {
   return true;
 }
 
-absl::Status Slots::Acquire(const Cancel& cancel) {
+absl::Status Slots::Acquire(const Operation& operation) {
   absl::MutexLock lock(&mutex_);
   while (free_ <= 0) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("wait to unpack"));
+    CRISP_RETURN_IF_ERROR(operation.Check("wait to unpack"));
     changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
   }
   --free_;
@@ -210,7 +210,7 @@ void ImageStoreImpl::Background() {
   // filter.
   (void)HttpClient();
   (void)UnpackerFilter(Unpacks::kIntoDirectory);
-  const Cancel until_closing(absl::InfiniteFuture(), [this] {
+  const Operation until_closing(absl::InfiniteFuture(), [this] {
     absl::MutexLock lock(&mutex_);
     return closing_;
   });

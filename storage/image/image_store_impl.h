@@ -20,12 +20,12 @@
 
 namespace crisp::storage {
 
-// How many may do something at once, waiting with a Cancel. Thread-safe.
+// How many may do something at once, waiting with an Operation. Thread-safe.
 class Slots {
  public:
   explicit Slots(int count) : free_(count) {}
   bool TryAcquire();
-  absl::Status Acquire(const Cancel& cancel);
+  absl::Status Acquire(const Operation& operation);
   void Release();
 
  private:
@@ -44,7 +44,7 @@ class ImageStoreImpl : public ImageStore {
 
   absl::StatusOr<std::string> Pull(const std::string& reference,
                                    const RegistryAuth& auth,
-                                   const Cancel& cancel) override;
+                                   const Operation& operation) override;
   absl::StatusOr<Image> Find(absl::string_view reference) const override;
   std::vector<Image> List() const override;
   absl::Status Remove(absl::string_view reference) override;
@@ -65,14 +65,14 @@ class ImageStoreImpl : public ImageStore {
   absl::StatusOr<std::vector<HistoryEntry>> History(absl::string_view reference) const override;
   absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                   const std::string& name,
-                                                  const Cancel& cancel) override;
+                                                  const Operation& operation) override;
   absl::Status Export(const std::vector<std::string>& references,
                       int fd,
-                      const Cancel& cancel) override;
+                      const Operation& operation) override;
   absl::Status CollectGarbage() override;
 
  private:
-  struct PullOperation;
+  struct SharedPull;
   class LayerFetch;
   class EarlyLayers;
 
@@ -92,11 +92,10 @@ class ImageStoreImpl : public ImageStore {
   absl::Status StartPull(const std::string& key,
                          const ImageReference& reference,
                          const RegistryAuth& auth,
-                         std::shared_ptr<PullOperation> operation)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                         std::shared_ptr<SharedPull> shared) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::string> RunPull(const ImageReference& reference,
                                       const RegistryAuth& auth,
-                                      const Cancel& cancel,
+                                      const Operation& operation,
                                       std::shared_ptr<UnpackBroker>& broker);
   // Fetches the layers that are missing, syncs, commits: the one way into the store.
   absl::StatusOr<std::string> Ingest(const ResolvedImage& image,
@@ -105,34 +104,34 @@ class ImageStoreImpl : public ImageStore {
                                      EarlyLayers& early,
                                      const std::vector<std::string>& names,
                                      bool keep_blobs,
-                                     const Cancel& cancel);
+                                     const Operation& operation);
   // Begins the first layers, but those that are there or that a pull is fetching.
   void BeginEarly(const std::vector<Descriptor>& layers,
                   RegistrySession& session,
                   StoreSync& sync,
-                  const Cancel& cancel,
+                  const Operation& operation,
                   EarlyLayers& early);
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
                            StoreSync& sync,
                            EarlyLayers& early,
                            bool keep_blobs,
-                           const Cancel& cancel,
+                           const Operation& operation,
                            std::map<std::string, LayerStore::Lease>& leases);
   // Leases the chain's layer of inherited directories, if it needs one.
   absl::Status MakeInheritedDirs(const std::vector<std::string>& diff_ids,
-                                 const Cancel& cancel,
+                                 const Operation& operation,
                                  std::map<std::string, LayerStore::Lease>& leases);
   // Streams a layer that was not kept from a registry that the image has a name of.
   absl::Status FetchAgain(const ImageRecord& image,
                           const Descriptor& layer,
                           const std::function<absl::Status(absl::string_view)>& sink,
-                          const Cancel& cancel);
+                          const Operation& operation);
   absl::StatusOr<std::map<std::string, std::vector<std::string>>> ExportedNames(
       const std::vector<std::string>& references);
   absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
                                                          const std::string& tag,
-                                                         const Cancel& cancel);
+                                                         const Operation& operation);
 
   const ImageStoreOptions options_;
   const StorePaths paths_;
@@ -155,7 +154,7 @@ class ImageStoreImpl : public ImageStore {
 
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;
-  std::map<std::string, std::shared_ptr<PullOperation>> pulls_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<SharedPull>> pulls_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, Thread> pull_threads_ ABSL_GUARDED_BY(mutex_);
   std::vector<Thread> ended_pulls_ ABSL_GUARDED_BY(mutex_);
   int64_t next_pull_ ABSL_GUARDED_BY(mutex_) = 0;

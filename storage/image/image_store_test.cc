@@ -257,16 +257,16 @@ TEST_P(ImageStoreTest, SameImageIsFetchedOnce) {
 TEST_P(ImageStoreTest, WaitersLeaveOneByOne) {
   registry_.Put(kBox, {base_});
   registry_.hang = true;
-  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(1))),
+  EXPECT_THAT(store_->Pull("box", {}, Operation(absl::Now() + absl::Milliseconds(1))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   std::thread patient([&] { EXPECT_OK(Pull("box")); });
-  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(100))),
+  EXPECT_THAT(store_->Pull("box", {}, Operation(absl::Now() + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   registry_.hang = false;
   patient.join();
   registry_.hang = true;
   registry_.Put(kBox, {top_});
-  EXPECT_THAT(store_->Pull("box", {}, Cancel(absl::Now() + absl::Milliseconds(100))),
+  EXPECT_THAT(store_->Pull("box", {}, Operation(absl::Now() + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   Reopen();  // closing waits for the abandoned one
   ExpectClean(1);
@@ -379,7 +379,7 @@ TEST_P(ImageStoreTest, APullWithoutAThreadFailsAlone) {
     EXPECT_THAT(Pull("box"),
                 StatusIs(absl::StatusCode::kResourceExhausted, ::testing::HasSubstr("box")));
   }));
-  ASSERT_OK(store_->Pull("box", {}, Cancel(absl::Now() + absl::Minutes(1))));
+  ASSERT_OK(store_->Pull("box", {}, Operation(absl::Now() + absl::Minutes(1))));
   ExpectClean(2);
 }
 

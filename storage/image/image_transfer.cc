@@ -43,8 +43,8 @@ std::string BlobName(absl::string_view digest) {
 // Writes members to a descriptor. Sizes beyond 8 GiB need pax, the rest is plain ustar.
 class TarWriter {
  public:
-  TarWriter(int fd, const Cancel& cancel)
-      : fd_(fd), cancel_(cancel), archive_(archive_write_new(), archive_write_free) {
+  TarWriter(int fd, const Operation& operation)
+      : fd_(fd), operation_(operation), archive_(archive_write_new(), archive_write_free) {
     archive_write_set_format_pax_restricted(archive_.get());
     archive_write_open(archive_.get(), this, nullptr, &TarWriter::Output, nullptr);
   }
@@ -83,7 +83,7 @@ class TarWriter {
  private:
   static la_ssize_t Output(struct archive* archive, void* self, const void* data, size_t size) {
     auto* writer = static_cast<TarWriter*>(self);
-    writer->status_ = writer->cancel_.Check("export");
+    writer->status_ = writer->operation_.Check("export");
     if (writer->status_.ok()) {
       writer->status_ =
           WriteAll(writer->fd_, {static_cast<const char*>(data), size}, "the archive");
@@ -115,7 +115,7 @@ class TarWriter {
   }
 
   const int fd_;
-  const Cancel& cancel_;
+  const Operation& operation_;
   absl::Status status_;
   std::set<std::string> names_;
   // Last: closing it still writes.
@@ -204,7 +204,7 @@ absl::Status ExportImage(const ImageRecord& image,
 absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
                                         const Descriptor& layer,
                                         const std::function<absl::Status(absl::string_view)>& sink,
-                                        const Cancel& cancel) {
+                                        const Operation& operation) {
   std::vector<std::string> names = image.image.repo_digests;
   names.insert(names.end(), image.image.repo_tags.begin(), image.image.repo_tags.end());
   absl::Status last = absl::FailedPreconditionError("it has no name to ask a registry by");
@@ -217,10 +217,10 @@ absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
     CRISP_ASSIGN_OR_RETURN(const ImageReference reference, ImageReference::Parse(name));
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
                            registry_->Open(reference, {}));
-    last = session->FetchBlob(layer, pass_on, cancel);
+    last = session->FetchBlob(layer, pass_on, operation);
     // What was written to the archive cannot be taken back.
     if (last.ok() || begun) break;
-    CRISP_RETURN_IF_ERROR(cancel.Check("export"));
+    CRISP_RETURN_IF_ERROR(operation.Check("export"));
   }
   return Annotate(
       last, absl::StrCat("export ", image.image.id, ": fetch a layer, which is not kept, again"));
@@ -249,8 +249,8 @@ absl::StatusOr<std::map<std::string, std::vector<std::string>>> ImageStoreImpl::
 
 absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
                                     int fd,
-                                    const Cancel& cancel) {
-  TarWriter tar(fd, cancel);
+                                    const Operation& operation) {
+  TarWriter tar(fd, operation);
   ExportIndex index;
   std::set<std::string> done;
   CRISP_ASSIGN_OR_RETURN(const auto names, ExportedNames(references));
@@ -265,10 +265,10 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
                                  CRISP_RETURN_IF_ERROR(catalog_->Find(image->image.id).status());
                                  return image->config.diff_ids;
                                },
-                               cancel));
+                               operation));
     auto unpin = absl::MakeCleanup([&] { layers_->Unpin(image->config.diff_ids); });
     const FetchLayer fetch = [&](const Descriptor& layer, const TarWriter::Sink& sink) {
-      return FetchAgain(*image, layer, sink, cancel);
+      return FetchAgain(*image, layer, sink, operation);
     };
     const FindIndex find_index = [&](absl::string_view digest) {
       return catalog_->FindIndex(digest);
@@ -284,7 +284,7 @@ absl::Status ImageStoreImpl::Export(const std::vector<std::string>& references,
 
 absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
                                                                 const std::string& name,
-                                                                const Cancel& cancel) {
+                                                                const Operation& operation) {
   std::string tag;
   if (!name.empty()) {
     CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(name));
@@ -307,24 +307,24 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
                          LayerUnpack::Start(*broker, target.get(), UnpackLimits(false)));
   std::vector<char> buffer(256 << 10);
   while (true) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("import"));
+    CRISP_RETURN_IF_ERROR(operation.Check("import"));
     const ssize_t n = read(fd, buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, "read the archive to import");
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(Annotate(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel),
-                                   "read the archive"));
+    CRISP_RETURN_IF_ERROR(Annotate(
+        unpack->Write({buffer.data(), static_cast<size_t>(n)}, operation), "read the archive"));
   }
-  CRISP_RETURN_IF_ERROR(Annotate(unpack->Finish(cancel).status(), "read the archive"));
-  return ImportArchive(dir, tag, cancel);
+  CRISP_RETURN_IF_ERROR(Annotate(unpack->Finish(operation).status(), "read the archive"));
+  return ImportArchive(dir, tag, operation);
 }
 
 absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std::string& dir,
                                                                        const std::string& tag,
-                                                                       const Cancel& cancel) {
+                                                                       const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
   ImageArchive archive(fd.get());
-  CRISP_ASSIGN_OR_RETURN(std::vector<ArchivedImage> images, archive.Images(cancel));
+  CRISP_ASSIGN_OR_RETURN(std::vector<ArchivedImage> images, archive.Images(operation));
   if (!tag.empty() && images.size() > 1) {
     return absl::InvalidArgumentError(absl::StrCat("import as ", tag, ": the archive has ",
                                                    images.size(),
@@ -340,7 +340,7 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
     EarlyLayers none;
     CRISP_ASSIGN_OR_RETURN(const std::string id,
-                           Ingest(image.image, archive, *sync, none, image.names, true, cancel));
+                           Ingest(image.image, archive, *sync, none, image.names, true, operation));
     const auto is_tag = [](const std::string& name) { return name.find('@') == std::string::npos; };
     const bool tagged = std::any_of(image.names.begin(), image.names.end(), is_tag);
     for (const std::string& brings : image.names) {

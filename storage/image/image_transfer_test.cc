@@ -22,11 +22,11 @@ struct ImageTransferTest : ImageStoreTest {
     const UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
     CRISP_RETURN_IF_ERROR(WriteAll(file.get(), bytes, "memfd"));
     lseek(file.get(), 0, SEEK_SET);
-    return store_->Import(file.get(), name, Cancel());
+    return store_->Import(file.get(), name, Operation());
   }
   absl::StatusOr<std::string> Export(const std::vector<std::string>& references) {
     const UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-    CRISP_RETURN_IF_ERROR(store_->Export(references, file.get(), Cancel()));
+    CRISP_RETURN_IF_ERROR(store_->Export(references, file.get(), Operation()));
     return ReadFile(absl::StrCat("/proc/self/fd/", file.get()));
   }
 };
@@ -84,19 +84,19 @@ TEST_P(ImageTransferTest, ExportsAndImports) {
   const std::string id = registry_.Put(kBox, {base_, top_});
   ASSERT_OK(Pull("box"));
   UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box", "box"}, file.get(), Cancel()));
+  ASSERT_OK(store_->Export({"box", "box"}, file.get(), Operation()));
   EXPECT_EQ(registry_.fetches, 4);  // each layer again, once
   ASSERT_OK(store_->Remove("box"));
   ExpectClean(0);
   ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
-  ASSERT_OK_AND_ASSIGN(const auto names, store_->Import(file.get(), "", Cancel()));
+  ASSERT_OK_AND_ASSIGN(const auto names, store_->Import(file.get(), "", Operation()));
   EXPECT_THAT(names, ElementsAre(kBox));
   EXPECT_EQ(store_->Find("box")->id, id);
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
   EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
   ExpectClean(2, 2);
   UniqueFd again(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box"}, again.get(), Cancel()));
+  ASSERT_OK(store_->Export({"box"}, again.get(), Operation()));
   EXPECT_EQ(registry_.fetches, 4);
   EXPECT_EQ(*ReadFile(absl::StrCat("/proc/self/fd/", again.get())),
             *ReadFile(absl::StrCat("/proc/self/fd/", file.get())));
@@ -107,7 +107,7 @@ TEST_P(ImageTransferTest, AnExportThatTheRegistryFailsFails) {
   ASSERT_OK(Pull("box"));
   registry_.break_off = true;
   UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  EXPECT_THAT(store_->Export({"box"}, file.get(), Cancel()),
+  EXPECT_THAT(store_->Export({"box"}, file.get(), Operation()),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("broke off")));
 }
 
@@ -118,7 +118,7 @@ TEST_P(ImageTransferTest, KeepsLayersCompressedWhereAskedTo) {
   ASSERT_OK(Pull("box"));
   ExpectClean(2, 2);
   UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
-  ASSERT_OK(store_->Export({"box"}, file.get(), Cancel()));
+  ASSERT_OK(store_->Export({"box"}, file.get(), Operation()));
   EXPECT_EQ(registry_.fetches, 2);
   ASSERT_OK(store_->Remove("box"));
   ExpectClean(0);
@@ -145,7 +145,7 @@ TEST_P(ImageTransferTest, ImportsDockerArchives) {
     UniqueFd file(memfd_create("archive", MFD_CLOEXEC));
     EXPECT_OK(WriteAll(file.get(), bytes, "memfd"));
     lseek(file.get(), 0, SEEK_SET);
-    return store_->Import(file.get(), "", Cancel());
+    return store_->Import(file.get(), "", Operation());
   };
   EXPECT_THAT(import(archive(top_)), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(import("no archive"), StatusIs(absl::StatusCode::kDataLoss));

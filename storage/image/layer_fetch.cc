@@ -83,25 +83,26 @@ ImageStoreImpl::LayerFetch::~LayerFetch() {
   if (!settled_) (void)store_.layers_->Discard(number_);
 }
 
-absl::Status ImageStoreImpl::LayerFetch::Begin(const Cancel& cancel, BlobsUnderWay::Hold hold) {
+absl::Status ImageStoreImpl::LayerFetch::Begin(const Operation& operation,
+                                               BlobsUnderWay::Hold hold) {
   CRISP_ASSIGN_OR_RETURN(
-      early_, EarlyFetch::Begin([this](const Cancel& until) { return Make(until); }, cancel,
+      early_, EarlyFetch::Begin([this](const Operation& until) { return Make(until); }, operation,
                                 std::move(hold)));
   return absl::OkStatus();
 }
 
 absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string& diff_id,
-                                                               const Cancel& cancel) {
-  CRISP_RETURN_IF_ERROR(early_ != nullptr ? early_->Wait(cancel) : Make(cancel));
+                                                               const Operation& operation) {
+  CRISP_RETURN_IF_ERROR(early_ != nullptr ? early_->Wait(operation) : Make(operation));
   absl::StatusOr<LayerRecord> record = Settle(diff_id);
   settled_ = record.ok();
   return record;
 }
 
 // Where bytes are not what they were to be, another host may have the right ones.
-absl::Status ImageStoreImpl::LayerFetch::Make(const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::Make(const Operation& operation) {
   while (true) {
-    const absl::Status made = MakeOnce(cancel);
+    const absl::Status made = MakeOnce(operation);
     const bool wrong_bytes = absl::IsDataLoss(made) || absl::IsInvalidArgument(made);
     if (!wrong_bytes || !session_.Distrust(blob_)) return made;
     LogWarning("layer_from_another_host", {{"layer", blob_.digest}, {"error", made.ToString()}});
@@ -119,7 +120,7 @@ void ImageStoreImpl::LayerFetch::StartOver() {
   result_ = {};
 }
 
-absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
                                          : MakeLayerFs(store_.paths_, number_));
   if (image_) CRISP_RETURN_IF_ERROR(sync_.Add(number_, target_.get()));
@@ -131,12 +132,12 @@ absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Cancel& cancel) {
     CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
   }
   if (have_slot) {
-    CRISP_RETURN_IF_ERROR(Streamed(cancel));
+    CRISP_RETURN_IF_ERROR(Streamed(operation));
   } else {
-    CRISP_RETURN_IF_ERROR(Spool(cancel));
-    CRISP_RETURN_IF_ERROR(store_.unpacks_.Acquire(cancel));
+    CRISP_RETURN_IF_ERROR(Spool(operation));
+    CRISP_RETURN_IF_ERROR(store_.unpacks_.Acquire(operation));
     have_slot = true;
-    CRISP_RETURN_IF_ERROR(UnpackSpooled(cancel));
+    CRISP_RETURN_IF_ERROR(UnpackSpooled(operation));
   }
   if (!image_) sync_.Wrote(0, result_.inodes);
   return absl::OkStatus();
@@ -194,31 +195,32 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUn
 }
 
 absl::Status ImageStoreImpl::LayerFetch::Fetch(
-    const std::function<absl::Status(absl::string_view)>& sink, const Cancel& cancel) {
+    const std::function<absl::Status(absl::string_view)>& sink, const Operation& operation) {
   Gather pieces(sink);
   CRISP_RETURN_IF_ERROR(session_.FetchBlob(
-      blob_, [&](absl::string_view bytes) { return pieces.Add(bytes); }, cancel));
+      blob_, [&](absl::string_view bytes) { return pieces.Add(bytes); }, operation));
   return pieces.Flush();
 }
 
-absl::Status ImageStoreImpl::LayerFetch::Streamed(const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::Streamed(const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
   const auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
-    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write(bytes, cancel)));
+    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write(bytes, operation)));
     sync_.Wrote(bytes.size());
     return absl::OkStatus();
   };
-  CRISP_RETURN_IF_ERROR(Fetch(sink, cancel));
-  return FinishUnpack(*unpack, cancel);
+  CRISP_RETURN_IF_ERROR(Fetch(sink, operation));
+  return FinishUnpack(*unpack, operation);
 }
 
 absl::Status ImageStoreImpl::LayerFetch::InLayer(const absl::Status& status) const {
   return Annotate(status, absl::StrCat("layer ", blob_.digest));
 }
 
-absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack, const Cancel& cancel) {
-  absl::StatusOr<UnpackResult> result = unpack.Finish(cancel);
+absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack,
+                                                      const Operation& operation) {
+  absl::StatusOr<UnpackResult> result = unpack.Finish(operation);
   if (!result.ok()) return InLayer(result.status());
   result_ = *std::move(result);
   if (!result_.dropped_xattrs.empty()) {
@@ -229,12 +231,12 @@ absl::Status ImageStoreImpl::LayerFetch::FinishUnpack(LayerUnpack& unpack, const
   return absl::OkStatus();
 }
 
-absl::Status ImageStoreImpl::LayerFetch::Spool(const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::Spool(const Operation& operation) {
   return Fetch([&](absl::string_view bytes) { return WriteAll(file_.get(), bytes, spool_); },
-               cancel);
+               operation);
 }
 
-absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
+absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack, StartUnpack());
   if (lseek(file_.get(), 0, SEEK_SET) != 0) return ErrnoError(errno, absl::StrCat("seek ", spool_));
   std::vector<char> buffer(256 << 10);
@@ -243,10 +245,11 @@ absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Cancel& cancel) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError(errno, absl::StrCat("read ", spool_));
     if (n == 0) break;
-    CRISP_RETURN_IF_ERROR(InLayer(unpack->Write({buffer.data(), static_cast<size_t>(n)}, cancel)));
+    CRISP_RETURN_IF_ERROR(
+        InLayer(unpack->Write({buffer.data(), static_cast<size_t>(n)}, operation)));
     sync_.Wrote(static_cast<uint64_t>(n));
   }
-  return FinishUnpack(*unpack, cancel);
+  return FinishUnpack(*unpack, operation);
 }
 
 void ImageStoreImpl::EarlyLayers::Add(const std::string& digest,

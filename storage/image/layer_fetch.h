@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "storage/image/early_fetch.h"
 #include "storage/image/image_store_impl.h"
@@ -40,24 +40,24 @@ class ImageStoreImpl::LayerFetch {
   LayerFetch& operator=(const LayerFetch&) = delete;
 
   // Begins on a thread of its own, if there is one to be had. `hold` goes with this object.
-  absl::Status Begin(const Cancel& cancel, BlobsUnderWay::Hold hold);
+  absl::Status Begin(const Operation& operation, BlobsUnderWay::Hold hold);
   // Begins unless Begin() did, and ends. Call once. DataLoss when the layer is not `diff_id`.
-  absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Cancel& cancel);
+  absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Operation& operation);
 
  private:
-  absl::Status Make(const Cancel& cancel);
-  absl::Status MakeOnce(const Cancel& cancel);
+  absl::Status Make(const Operation& operation);
+  absl::Status MakeOnce(const Operation& operation);
   void StartOver();
   absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
   // Has what the layer consists of made durable at the pull's end.
   absl::Status AddToSync();
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack();
   absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink,
-                     const Cancel& cancel);
-  absl::Status Streamed(const Cancel& cancel);
-  absl::Status Spool(const Cancel& cancel);
-  absl::Status UnpackSpooled(const Cancel& cancel);
-  absl::Status FinishUnpack(LayerUnpack& unpack, const Cancel& cancel);
+                     const Operation& operation);
+  absl::Status Streamed(const Operation& operation);
+  absl::Status Spool(const Operation& operation);
+  absl::Status UnpackSpooled(const Operation& operation);
+  absl::Status FinishUnpack(LayerUnpack& unpack, const Operation& operation);
   // An error of unpacking says which layer it was.
   absl::Status InLayer(const absl::Status& status) const;
 

@@ -26,7 +26,7 @@ TEST(MixedStoreTest, FormsStandBesideEachOther) {
     options.layer_images = images;
     ASSERT_OK_AND_ASSIGN(const auto store,
                          ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry)));
-    ASSERT_OK(store->Pull(images ? "box" : "base", {}, Cancel()));
+    ASSERT_OK(store->Pull(images ? "box" : "base", {}, Operation()));
     if (!images && !store->Find(id).ok()) continue;
     const uint64_t inodes = store->ImageUsage().inodes_used;
     EXPECT_EQ(inodes, 9u);  // four for the directory, two for the image, three for what it inherits
@@ -54,7 +54,7 @@ TEST(MixedStoreTest, WhereImagesCannotBeMountedLayersAreDirectories) {
       const auto store,
       ImageStoreImpl::Open({.root = root, .unpacker = CRISP_UNPACKER, .layer_images = true},
                            std::make_unique<Borrowed>(registry)));
-  ASSERT_OK(store->Pull("box", {}, Cancel()));
+  ASSERT_OK(store->Pull("box", {}, Operation()));
   ASSERT_OK_AND_ASSIGN(const RootFs view, store->PrepareContainer("c", id));
   EXPECT_EQ(*ReadFile(view.lower_dirs[0] + "/f"), "there");
   EXPECT_THAT(view.lower_dirs[0], ::testing::StartsWith(root));

@@ -23,11 +23,11 @@ constexpr uint64_t kCheckEvery = 4096;
 
 class Counter {
  public:
-  explicit Counter(const Cancel& cancel) : cancel_(cancel) {}
+  explicit Counter(const Operation& operation) : operation_(operation) {}
 
   absl::Status Visit(int parent, const std::string& name, int depth) {
     if (++visited_ % kCheckEvery == 0)
-      CRISP_RETURN_IF_ERROR(cancel_.Check("count a layer's files"));
+      CRISP_RETURN_IF_ERROR(operation_.Check("count a layer's files"));
     struct stat st {};
     if (fstatat(parent, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoError(errno, absl::StrCat("stat ", name));
@@ -66,7 +66,7 @@ class Counter {
     return absl::OkStatus();
   }
 
-  const Cancel& cancel_;
+  const Operation& operation_;
   uint64_t visited_ = 0;
   TreeCount count_;
   dev_t device_ = 0;
@@ -75,8 +75,10 @@ class Counter {
 
 }  // namespace
 
-absl::StatusOr<TreeCount> CountTree(int parent_fd, const std::string& name, const Cancel& cancel) {
-  Counter counter(cancel);
+absl::StatusOr<TreeCount> CountTree(int parent_fd,
+                                    const std::string& name,
+                                    const Operation& operation) {
+  Counter counter(operation);
   CRISP_RETURN_IF_ERROR(counter.Visit(parent_fd, name, 0));
   return counter.count();
 }

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 
 namespace crisp::storage {
 
@@ -20,10 +20,10 @@ struct TreeCount {
 
 // Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink,
 // stays on one file system. A file with names outside of the tree is not counted: it outlives the
-// tree. `cancel`'s error within some thousand files.
+// tree. `operation`'s error within some thousand files.
 absl::StatusOr<TreeCount> CountTree(int parent_fd,
                                     const std::string& name,
-                                    const Cancel& cancel = Cancel());
+                                    const Operation& operation = Operation());
 
 // True if there is nothing in the directory.
 absl::StatusOr<bool> IsEmptyDirectory(const std::string& path);

@@ -84,7 +84,7 @@ class Hop {
   Hop(CURLM* multi, CURL* easy, const HttpRequest& request, const HttpSink& sink)
       : multi_(multi), easy_(easy), request_(request), sink_(sink) {}
 
-  HttpReply Run(const std::string& url, bool own_origin, const Cancel& cancel);
+  HttpReply Run(const std::string& url, bool own_origin, const Operation& operation);
 
  private:
   static size_t OnHeader(char* data, size_t size, size_t count, void* self);
@@ -95,7 +95,7 @@ class Hop {
   absl::Status Configure(const std::string& url, bool own_origin);
   absl::Status ConfigureTrust(bool own_origin);
   void ConfigureProxy(const std::string& url);
-  void Drive(const Cancel& cancel);
+  void Drive(const Operation& operation);
   // Ends the hop when the peer stays below the floor rate.
   bool Stalled();
   void Progress(uint64_t bytes);
@@ -299,7 +299,7 @@ void Hop::Conclude(CURLcode code) {
        absl::UnavailableError(absl::StrCat(where_, ": ", ScrubUrls(text), TlsHint(code, text))));
 }
 
-void Hop::Drive(const Cancel& cancel) {
+void Hop::Drive(const Operation& operation) {
   while (!failed_) {
     int running = 0;
     if (curl_multi_perform(multi_, &running) != CURLM_OK) {
@@ -310,11 +310,12 @@ void Hop::Drive(const Cancel& cancel) {
     while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
       if (message->msg == CURLMSG_DONE) return Conclude(message->data.result);
     }
-    if (absl::Status fired = cancel.Check(where_); !fired.ok()) {
+    if (absl::Status fired = operation.Check(where_); !fired.ok()) {
       return Fail(HttpEnd::kCancelled, std::move(fired));
     }
     if (Stalled()) return;
-    const absl::Duration wait = std::min(cancel.remaining(), absl::Milliseconds(kPollMilliseconds));
+    const absl::Duration wait =
+        std::min(operation.remaining(), absl::Milliseconds(kPollMilliseconds));
     curl_multi_poll(multi_, nullptr, 0,
                     static_cast<int>(absl::ToInt64Milliseconds(
                         absl::Ceil(std::max(wait, absl::Milliseconds(1)), absl::Milliseconds(1)))),
@@ -322,7 +323,7 @@ void Hop::Drive(const Cancel& cancel) {
   }
 }
 
-HttpReply Hop::Run(const std::string& url, bool own_origin, const Cancel& cancel) {
+HttpReply Hop::Run(const std::string& url, bool own_origin, const Operation& operation) {
   where_ = ScrubUrls(url);
   window_start_ = absl::Now();
   if (absl::Status configured = Configure(url, own_origin); !configured.ok()) {
@@ -333,7 +334,7 @@ HttpReply Hop::Run(const std::string& url, bool own_origin, const Cancel& cancel
     Fail(HttpEnd::kBroken, absl::InternalError(absl::StrCat(where_, ": no transfer handle")));
     return std::move(reply_);
   }
-  Drive(cancel);
+  Drive(operation);
   curl_multi_remove_handle(multi_, easy_);
   curl_easy_reset(easy_);  // it points into this object
   return std::move(reply_);
@@ -382,7 +383,9 @@ void HttpClient::Give(std::unique_ptr<Idle> idle) {
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(idle));
 }
 
-HttpReply HttpClient::Send(const HttpRequest& request, const HttpSink& sink, const Cancel& cancel) {
+HttpReply HttpClient::Send(const HttpRequest& request,
+                           const HttpSink& sink,
+                           const Operation& operation) {
   std::unique_ptr<Idle> handle = Take();
   if (handle->multi == nullptr || handle->easy == nullptr) {
     return {.end = HttpEnd::kBroken,
@@ -392,8 +395,8 @@ HttpReply HttpClient::Send(const HttpRequest& request, const HttpSink& sink, con
   std::string url = request.url;
   HttpReply reply;
   for (int hop = 0;; ++hop) {
-    reply =
-        Hop(handle->multi, handle->easy, request, sink).Run(url, UrlOrigin(url) == origin, cancel);
+    reply = Hop(handle->multi, handle->easy, request, sink)
+                .Run(url, UrlOrigin(url) == origin, operation);
     // A form may hold a refresh token: it goes nowhere but where it was sent.
     if (reply.end != HttpEnd::kComplete || !IsRedirect(reply.status) || !request.form.empty())
       break;

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 
 namespace crisp::storage {
 
@@ -46,7 +46,7 @@ enum class HttpEnd {
   kTlsFailed,   // connected, but no TLS session, or not with the wanted host
   kBroken,      // the connection or the protocol broke in the middle
   kStalled,     // fewer than a kilobyte within stall_timeout
-  kCancelled,   // `cancel` fired
+  kCancelled,   // `operation` ended
   kSinkFailed,  // the sink returned an error
 };
 
@@ -83,7 +83,7 @@ class HttpClient {
   // and may block; its time does not count as a stall. A cancelled exchange returns within 50 ms
   // (unless the sink blocks). Error texts carry the scheme, host and path of the URL, never its
   // query.
-  HttpReply Send(const HttpRequest& request, const HttpSink& sink, const Cancel& cancel);
+  HttpReply Send(const HttpRequest& request, const HttpSink& sink, const Operation& operation);
 
  private:
   struct Idle;

@@ -19,7 +19,7 @@ using Response = HttpTestServer::Response;
 HttpReply Get(const std::string& url, HttpRequest request = {}) {
   static HttpClient& client = *new HttpClient;
   request.url = url;
-  return client.Send(request, nullptr, Cancel(absl::Now() + absl::Seconds(10)));
+  return client.Send(request, nullptr, Operation(absl::Now() + absl::Seconds(10)));
 }
 
 TEST(HttpClientTest, ReturnsErrorRepliesAsReplies) {

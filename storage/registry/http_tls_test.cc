@@ -21,7 +21,7 @@ class HttpTlsTest : public ::testing::Test {
   }
   HttpReply Get(const TlsTestServer& server, HttpPeer peer) {
     HttpRequest request{.url = "https://" + server.host() + "/x", .peer = std::move(peer)};
-    return client_.Send(request, nullptr, Cancel(absl::Now() + absl::Seconds(10)));
+    return client_.Send(request, nullptr, Operation(absl::Now() + absl::Seconds(10)));
   }
 
   TempDir dir_;

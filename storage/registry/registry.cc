@@ -54,32 +54,34 @@ class Session final : public RegistrySession {
         secrets_(std::move(secrets)),
         stall_timeout_(stall_timeout) {}
 
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel, const OnLayers& on_layers) override;
+  absl::StatusOr<ResolvedImage> Resolve(const Operation& operation,
+                                        const OnLayers& on_layers) override;
   absl::Status FetchBlob(const Descriptor& blob,
                          const std::function<absl::Status(absl::string_view)>& sink,
-                         const Cancel& cancel) override;
+                         const Operation& operation) override;
 
  private:
-  absl::StatusOr<ResolvedImage> ResolveUnscrubbed(const Cancel& cancel, const OnLayers& on_layers);
+  absl::StatusOr<ResolvedImage> ResolveUnscrubbed(const Operation& operation,
+                                                  const OnLayers& on_layers);
   // The hosts that can serve, those that were found unreachable last.
   std::vector<HostClient*> Candidates(bool RegistryHost::*capability) const;
 
   // The document that a tag or digest names. `wanted` is its descriptor where one is known.
   absl::StatusOr<Document> FetchDocument(const std::string& object,
                                          const Descriptor* wanted,
-                                         const Cancel& cancel);
+                                         const Operation& operation);
   HostClient::Outcome GetDocument(HostClient* host,
                                   const std::string& object,
                                   const Descriptor* wanted,
                                   Document* document,
-                                  const Cancel& cancel);
+                                  const Operation& operation);
   bool Distrust(const Descriptor& blob) override;
-  absl::Status RunFetch(BlobFetch& fetch, const Descriptor& blob, const Cancel& cancel);
-  absl::Status FetchConfig(ResolvedImage* image, const Cancel& cancel);
+  absl::Status RunFetch(BlobFetch& fetch, const Descriptor& blob, const Operation& operation);
+  absl::Status FetchConfig(ResolvedImage* image, const Operation& operation);
   absl::Status FetchFromUrls(const Descriptor& blob,
                              const std::function<absl::Status(absl::string_view)>& sink,
                              const absl::Status& of_registry,
-                             const Cancel& cancel);
+                             const Operation& operation);
   // The same error without any of the credentials.
   absl::Status Scrub(const absl::Status& status) const;
 
@@ -135,7 +137,7 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
                                          const std::string& object,
                                          const Descriptor* wanted,
                                          Document* document,
-                                         const Cancel& cancel) {
+                                         const Operation& operation) {
   const HttpSink collect = [document](const HttpReply&, absl::string_view bytes) {
     if (document->bytes.size() + bytes.size() > kMaxManifestBytes) {
       return absl::InvalidArgumentError(
@@ -146,7 +148,7 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
   };
   HostClient::Outcome outcome =
       host->Get(absl::StrCat("manifests/", object), {{"Accept", AcceptHeader()}}, IsDigest(object),
-                collect, cancel);
+                collect, operation);
   if (!outcome.status.ok()) return outcome;
   const bool encoded = outcome.reply.IsEncoded();
   const auto explain = absl::MakeCleanup([&] {
@@ -170,23 +172,23 @@ HostClient::Outcome Session::GetDocument(HostClient* host,
 
 absl::StatusOr<Document> Session::FetchDocument(const std::string& object,
                                                 const Descriptor* wanted,
-                                                const Cancel& cancel) {
+                                                const Operation& operation) {
   Attempts attempts;
   for (HostClient* host :
        Candidates(IsDigest(object) ? &RegistryHost::can_pull : &RegistryHost::can_resolve)) {
     for (int tries = 1;; ++tries) {
       Document document;
-      const HostClient::Outcome outcome = GetDocument(host, object, wanted, &document, cancel);
+      const HostClient::Outcome outcome = GetDocument(host, object, wanted, &document, operation);
       if (outcome.status.ok()) return document;
       if (outcome.reply.end == HttpEnd::kCancelled) return outcome.status;
-      CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("fetch manifest ", object)));
+      CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("fetch manifest ", object)));
       const bool passing = outcome.reply.end == HttpEnd::kBroken ||
                            (outcome.reply.end == HttpEnd::kComplete && outcome.reply.status >= 500);
       if (!passing || tries == kManifestTries) {
         attempts.Add(host->host(), outcome.status);
         break;
       }
-      CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(kManifestBackoff * tries, cancel));
+      CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(kManifestBackoff * tries, operation));
     }
   }
   return attempts.Verdict(
@@ -194,14 +196,16 @@ absl::StatusOr<Document> Session::FetchDocument(const std::string& object,
 }
 
 // By the hosts that are trusted with this blob.
-absl::Status Session::RunFetch(BlobFetch& fetch, const Descriptor& blob, const Cancel& cancel) {
+absl::Status Session::RunFetch(BlobFetch& fetch,
+                               const Descriptor& blob,
+                               const Operation& operation) {
   std::vector<HostClient*> hosts = Candidates(&RegistryHost::can_pull);
   {
     absl::MutexLock lock(&mutex_);
     const std::set<HostClient*>& distrusted = distrusted_[blob.digest];
     std::erase_if(hosts, [&](HostClient* host) { return distrusted.count(host) > 0; });
   }
-  absl::Status status = fetch.Run(hosts, cancel);
+  absl::Status status = fetch.Run(hosts, operation);
   absl::MutexLock lock(&mutex_);
   senders_[blob.digest] = fetch.sender();
   return status;
@@ -217,7 +221,7 @@ bool Session::Distrust(const Descriptor& blob) {
   return distrusted.size() < hosts;
 }
 
-absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
+absl::Status Session::FetchConfig(ResolvedImage* image, const Operation& operation) {
   const BlobFetch::Sink collect = [image](absl::string_view bytes) {
     absl::StrAppend(&image->config_bytes, bytes);  // bounded: no more than the descriptor's size
     return absl::OkStatus();
@@ -226,7 +230,7 @@ absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
     image->config_bytes.clear();
     image->config_bytes.reserve(image->config.size);
     CRISP_ASSIGN_OR_RETURN(BlobFetch fetch, BlobFetch::Create(image->config, collect));
-    const absl::Status fetched = RunFetch(fetch, image->config, cancel);
+    const absl::Status fetched = RunFetch(fetch, image->config, operation);
     if (fetched.ok()) break;
     if (!absl::IsDataLoss(fetched) || !Distrust(image->config)) return fetched;
   }
@@ -234,11 +238,11 @@ absl::Status Session::FetchConfig(ResolvedImage* image, const Cancel& cancel) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel,
+absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Operation& operation,
                                                          const OnLayers& on_layers) {
-  CRISP_RETURN_IF_ERROR(cancel.Check("resolve"));
+  CRISP_RETURN_IF_ERROR(operation.Check("resolve"));
   const Platform platform = HostPlatform();
-  CRISP_ASSIGN_OR_RETURN(Document document, FetchDocument(reference_.Object(), nullptr, cancel));
+  CRISP_ASSIGN_OR_RETURN(Document document, FetchDocument(reference_.Object(), nullptr, operation));
   ResolvedImage image{
       .reference = reference_, .target = document.descriptor, .target_bytes = document.bytes};
   bool anonymous = false;
@@ -252,7 +256,7 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel,
     CRISP_ASSIGN_OR_RETURN(const IndexEntry entry, ChoosePlatform(index, platform));
     anonymous = entry.platform.architecture.empty();
     CRISP_ASSIGN_OR_RETURN(document,
-                           FetchDocument(entry.descriptor.digest, &entry.descriptor, cancel));
+                           FetchDocument(entry.descriptor.digest, &entry.descriptor, operation));
   }
   CRISP_ASSIGN_OR_RETURN(ImageManifest manifest,
                          ParseManifest(document.bytes, document.descriptor.media_type));
@@ -260,7 +264,7 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel,
   image.manifest_bytes = std::move(document.bytes);
   image.config = manifest.config;
   if (on_layers) on_layers(manifest.layers);
-  CRISP_RETURN_IF_ERROR(FetchConfig(&image, cancel));
+  CRISP_RETURN_IF_ERROR(FetchConfig(&image, operation));
   CRISP_RETURN_IF_ERROR(CheckImage(manifest, image.image_config));
   if (anonymous && image.image_config.platform.architecture != platform.architecture) {
     return absl::NotFoundError(
@@ -270,25 +274,26 @@ absl::StatusOr<ResolvedImage> Session::ResolveUnscrubbed(const Cancel& cancel,
   return image;
 }
 
-absl::StatusOr<ResolvedImage> Session::Resolve(const Cancel& cancel, const OnLayers& on_layers) {
-  absl::StatusOr<ResolvedImage> image = ResolveUnscrubbed(cancel, on_layers);
+absl::StatusOr<ResolvedImage> Session::Resolve(const Operation& operation,
+                                               const OnLayers& on_layers) {
+  absl::StatusOr<ResolvedImage> image = ResolveUnscrubbed(operation, on_layers);
   if (image.ok()) return image;
   return Scrub(image.status());
 }
 
 absl::Status Session::FetchBlob(const Descriptor& blob,
                                 const std::function<absl::Status(absl::string_view)>& sink,
-                                const Cancel& cancel) {
+                                const Operation& operation) {
   absl::Status of_sink;
   const BlobFetch::Sink remember = [&](absl::string_view bytes) { return of_sink = sink(bytes); };
   CRISP_ASSIGN_OR_RETURN(BlobFetch fetch, BlobFetch::Create(blob, remember));
-  CRISP_RETURN_IF_ERROR(cancel.Check(absl::StrCat("fetch ", blob.digest)));
-  absl::Status status = RunFetch(fetch, blob, cancel);
+  CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("fetch ", blob.digest)));
+  absl::Status status = RunFetch(fetch, blob, operation);
   if (!of_sink.ok()) return of_sink;
   // A layer that must not be distributed is where the image says; the registry may have it all the
   // same.
   if (absl::IsNotFound(status) && !fetch.has_begun() && !blob.urls.empty()) {
-    status = FetchFromUrls(blob, remember, status, cancel);
+    status = FetchFromUrls(blob, remember, status, operation);
   }
   return of_sink.ok() ? Scrub(status) : of_sink;
 }
@@ -298,7 +303,7 @@ absl::Status Session::FetchBlob(const Descriptor& blob,
 absl::Status Session::FetchFromUrls(const Descriptor& blob,
                                     const BlobFetch::Sink& sink,
                                     const absl::Status& of_registry,
-                                    const Cancel& cancel) {
+                                    const Operation& operation) {
   const bool plain = hosts_.back()->host().scheme == "http";
   std::string tried(of_registry.message());
   for (const std::string& url : blob.urls) {
@@ -313,7 +318,7 @@ absl::Status Session::FetchFromUrls(const Descriptor& blob,
     };
     const HttpReply reply =
         http_->Send({.url = url, .stall_timeout = stall_timeout_, .follow_to_plain_http = plain},
-                    checked, cancel);
+                    checked, operation);
     if (reply.end == HttpEnd::kComplete && reply.status == 200) return verifier.Finish();
     if (reply.end == HttpEnd::kCancelled || verifier.bytes_seen() > 0) {
       return reply.error.ok() ? absl::DataLossError(absl::StrCat(

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/oci/image_manifest.h"
 #include "storage/oci/image_reference.h"
 #include "storage/values/credentials.h"
@@ -39,9 +39,9 @@ struct ResolvedImage {
 // of each host. Codes: NotFound (the registry itself said 404, or its index has nothing for this
 // platform), Unauthenticated (401), PermissionDenied (403), Unavailable with "RegistryUnavailable"
 // first (no host was reachable, 5xx, or 429 after the waits that its Retry-After asked for),
-// DeadlineExceeded (cancel's deadline, within 50 ms of it, or a stall), Cancelled, DataLoss (size
-// or digest differ from the descriptor), InvalidArgument (a document is malformed). No message
-// carries credentials, tokens or a URL's query.
+// DeadlineExceeded (operation's deadline, within 50 ms of it, or a stall), Cancelled, DataLoss
+// (size or digest differ from the descriptor), InvalidArgument (a document is malformed). No
+// message carries credentials, tokens or a URL's query.
 //
 // Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml
 // names) or, if they name a server address, to that host only. They never go to another mirror.
@@ -53,18 +53,20 @@ class RegistrySession {
   // `on_layers`, which may be null, gets the layers as soon as the manifest is known, before the
   // config is asked for.
   using OnLayers = std::function<void(const std::vector<Descriptor>& layers)>;
-  virtual absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel,
+  virtual absl::StatusOr<ResolvedImage> Resolve(const Operation& operation,
                                                 const OnLayers& on_layers) = 0;
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel& cancel) { return Resolve(cancel, nullptr); }
+  absl::StatusOr<ResolvedImage> Resolve(const Operation& operation) {
+    return Resolve(operation, nullptr);
+  }
 
   // Streams the blob's bytes, in order and each once, to `sink`, on this thread, at most 16 KiB at
-  // a time. The sink may block. That is not a stall, but the sink then has to watch `cancel`
+  // a time. The sink may block. That is not a stall, but the sink then has to watch `operation`
   // itself. A broken connection resumes where it broke, on the same host and then on the next. Size
   // and digest are verified over all bytes, so the sink's bytes count only when OK comes back. An
   // error of the sink ends the fetch and is returned unchanged.
   virtual absl::Status FetchBlob(const Descriptor& blob,
                                  const std::function<absl::Status(absl::string_view)>& sink,
-                                 const Cancel& cancel) = 0;
+                                 const Operation& operation) = 0;
   // Says that the bytes of FetchBlob() turned out not to be the blob. The host that sent them is
   // not asked for this blob again. True if there is another host to ask.
   virtual bool Distrust(const Descriptor& blob);

@@ -175,7 +175,7 @@ std::string Authorizer::Header() const {
 absl::Status Authorizer::Answer(const HttpReply& reply,
                                 const std::string& sent,
                                 bool plain,
-                                const Cancel& cancel) {
+                                const Operation& operation) {
   if (Header() != sent) return absl::OkStatus();  // another thread has answered meanwhile
   std::vector<AuthChallenge> challenges;
   const auto [first, last] = reply.headers.equal_range("www-authenticate");
@@ -187,7 +187,7 @@ absl::Status Authorizer::Answer(const HttpReply& reply,
   std::string answer;
   for (const AuthChallenge& challenge : challenges) {
     if (challenge.scheme != "bearer" || !credentials_.registry_token.empty()) continue;
-    CRISP_ASSIGN_OR_RETURN(answer, BearerHeader(challenge, sent, plain, cancel));
+    CRISP_ASSIGN_OR_RETURN(answer, BearerHeader(challenge, sent, plain, operation));
     break;
   }
   const bool basic = std::any_of(challenges.begin(), challenges.end(),
@@ -206,7 +206,7 @@ absl::Status Authorizer::Answer(const HttpReply& reply,
 absl::StatusOr<std::string> Authorizer::BearerHeader(const AuthChallenge& challenge,
                                                      const std::string& sent,
                                                      bool plain,
-                                                     const Cancel& cancel) {
+                                                     const Operation& operation) {
   const std::string realm = Parameter(challenge, "realm");
   if (UrlOrigin(realm).empty()) {
     return absl::UnauthenticatedError("challenge names no token server");
@@ -224,7 +224,7 @@ absl::StatusOr<std::string> Authorizer::BearerHeader(const AuthChallenge& challe
     std::string header = "Bearer " + *known;
     if (header != sent) return header;
   }
-  CRISP_ASSIGN_OR_RETURN(Token token, FetchToken(realm, service, scope, cancel));
+  CRISP_ASSIGN_OR_RETURN(Token token, FetchToken(realm, service, scope, operation));
   std::string header = "Bearer " + token.value;
   tokens_->Put(key, std::move(token));
   return header;
@@ -261,14 +261,14 @@ HttpRequest Authorizer::TokenRequest(const std::string& realm,
 absl::StatusOr<Token> Authorizer::FetchToken(const std::string& realm,
                                              const std::string& service,
                                              const std::string& scope,
-                                             const Cancel& cancel) {
+                                             const Operation& operation) {
   HttpReply reply;
   // As patient as with the registry itself.
   for (int tries = 1;; ++tries) {
-    reply = client_->Send(TokenRequest(realm, service, scope), nullptr, cancel);
+    reply = client_->Send(TokenRequest(realm, service, scope), nullptr, operation);
     const std::optional<absl::Duration> wait = ThrottleWait(reply, true, tries);
     if (!wait || tries == kTokenTries) break;
-    CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(*wait, cancel));
+    CRISP_RETURN_IF_ERROR(SleepUnlessCancelled(*wait, operation));
   }
   if (reply.end != HttpEnd::kComplete) return Annotate(reply.error, "get a token");
   const std::string where = absl::StrCat("token server ", ScrubUrls(realm));

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/registry/hosts_config.h"
 #include "storage/registry/http_client.h"
 #include "storage/values/credentials.h"
@@ -93,22 +93,22 @@ class Authorizer {
 
   // Takes in the 401 of a request that had `sent` as its header. OK if Header() is worth another
   // try. Unauthenticated if there is nothing (left) to authenticate with or the token server
-  // refuses, Unavailable if that cannot be reached, or cancel's error. `plain` says that the host
-  // was spoken to without TLS.
+  // refuses, Unavailable if that cannot be reached, or operation's error. `plain` says that the
+  // host was spoken to without TLS.
   absl::Status Answer(const HttpReply& reply,
                       const std::string& sent,
                       bool plain,
-                      const Cancel& cancel);
+                      const Operation& operation);
 
  private:
   absl::StatusOr<std::string> BearerHeader(const AuthChallenge& challenge,
                                            const std::string& sent,
                                            bool plain,
-                                           const Cancel& cancel);
+                                           const Operation& operation);
   absl::StatusOr<Token> FetchToken(const std::string& realm,
                                    const std::string& service,
                                    const std::string& scope,
-                                   const Cancel& cancel);
+                                   const Operation& operation);
   HttpRequest TokenRequest(const std::string& realm,
                            const std::string& service,
                            const std::string& scope) const;

@@ -87,7 +87,7 @@ absl::Status BlobFetch::Take(const HttpReply& head, absl::string_view bytes) {
   return sink_(bytes);
 }
 
-HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
+HostClient::Outcome BlobFetch::Ask(HostClient* host, const Operation& operation) {
   head_seen_ = false;
   unsuitable_ = false;
   skip_ = 0;
@@ -96,15 +96,16 @@ HostClient::Outcome BlobFetch::Ask(HostClient* host, const Cancel& cancel) {
     headers.emplace_back("Range", absl::StrCat("bytes=", offset_, "-"));
   return host->Get(
       absl::StrCat("blobs/", blob_.digest), headers, /*verified=*/true,
-      [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); }, cancel);
+      [this](const HttpReply& head, absl::string_view bytes) { return Take(head, bytes); },
+      operation);
 }
 
-std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& cancel) {
+std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Operation& operation) {
   bool delivered = false;
   whole_only_ = false;
   for (int fruitless = 0;;) {
     const uint64_t before = offset_;
-    HostClient::Outcome outcome = Ask(host, cancel);
+    HostClient::Outcome outcome = Ask(host, operation);
     // The host that sent the first bytes is the likelier culprit of wrong ones.
     const bool refused = outcome.reply.end == HttpEnd::kSinkFailed && !unsuitable_;
     if (sender_ == nullptr && (offset_ > before || refused)) sender_ = host;
@@ -114,7 +115,7 @@ std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& c
     // However the connection ended: there is nothing more to ask for.
     if (offset_ == blob_.size && (outcome.status.ok() || offset_ > 0)) return verifier_.Finish();
     if (end == HttpEnd::kCancelled) return outcome.status;
-    if (absl::Status fired = cancel.Check("fetch " + blob_.digest); !fired.ok()) return fired;
+    if (absl::Status fired = operation.Check("fetch " + blob_.digest); !fired.ok()) return fired;
 
     if (outcome.status.ok()) {
       outcome.status = absl::DataLossError(
@@ -137,14 +138,14 @@ std::optional<absl::Status> BlobFetch::TryHost(HostClient* host, const Cancel& c
       return std::nullopt;
     }
     if (fruitless == 0) continue;
-    absl::Status slept = SleepUnlessCancelled(kFirstBackoff * (1 << (fruitless - 1)), cancel);
+    absl::Status slept = SleepUnlessCancelled(kFirstBackoff * (1 << (fruitless - 1)), operation);
     if (!slept.ok()) return slept;
   }
 }
 
-absl::Status BlobFetch::Run(const std::vector<HostClient*>& hosts, const Cancel& cancel) {
+absl::Status BlobFetch::Run(const std::vector<HostClient*>& hosts, const Operation& operation) {
   for (HostClient* host : hosts) {
-    std::optional<absl::Status> done = TryHost(host, cancel);
+    std::optional<absl::Status> done = TryHost(host, operation);
     if (done.has_value()) return *std::move(done);
   }
   return attempts_.Verdict(absl::StrCat("fetch ", blob_.digest));

@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/oci/digest.h"
 #include "storage/oci/image_manifest.h"
 #include "storage/registry/registry_host.h"
@@ -26,7 +26,7 @@ class BlobFetch {
   static absl::StatusOr<BlobFetch> Create(const Descriptor& blob, const Sink& sink);
 
   // As RegistrySession::FetchBlob(), asking `hosts` in this order.
-  absl::Status Run(const std::vector<HostClient*>& hosts, const Cancel& cancel);
+  absl::Status Run(const std::vector<HostClient*>& hosts, const Operation& operation);
   bool has_begun() const { return offset_ > 0; }
   // The host that sent the last bytes; null if no host sent any.
   HostClient* sender() const { return sender_; }
@@ -37,8 +37,8 @@ class BlobFetch {
 
   // Tries one host until it is done or not worth another try. nullopt if the next host is to be
   // tried.
-  std::optional<absl::Status> TryHost(HostClient* host, const Cancel& cancel);
-  HostClient::Outcome Ask(HostClient* host, const Cancel& cancel);
+  std::optional<absl::Status> TryHost(HostClient* host, const Operation& operation);
+  HostClient::Outcome Ask(HostClient* host, const Operation& operation);
   absl::Status Take(const HttpReply& head, absl::string_view bytes);
   // OK if this reply can continue the blob at offset_, judged by its headers. Sets skip_.
   absl::Status CheckHead(const HttpReply& head);

@@ -29,16 +29,16 @@ class BlobTest : public RegistryFixture {
   BlobTest() { image_ = FakeImage(Noise(300000)); }
 
   // The blob through one server, or through a mirror and then its upstream.
-  absl::Status Fetch(const HttpTestServer& server, const Cancel& cancel = Soon()) {
+  absl::Status Fetch(const HttpTestServer& server, const Operation& operation = Soon()) {
     Configure("r.example", absl::StrCat("server = \"", server.url(), "\""));
-    return FetchConfigured(cancel);
+    return FetchConfigured(operation);
   }
   absl::Status Fetch(const HttpTestServer& mirror, const HttpTestServer& upstream) {
     Configure("r.example",
               absl::StrCat("server = \"", upstream.url(), "\"\n[host.\"", mirror.url(), "\"]\n"));
     return FetchConfigured(Soon());
   }
-  absl::Status FetchConfigured(const Cancel& cancel) {
+  absl::Status FetchConfigured(const Operation& operation) {
     got_.clear();
     return Open("r.example/team/app:1")
         ->FetchBlob(
@@ -47,7 +47,7 @@ class BlobTest : public RegistryFixture {
               got_.append(bytes.data(), bytes.size());
               return absl::OkStatus();
             },
-            cancel);
+            operation);
   }
 
   std::string got_;
@@ -217,7 +217,7 @@ TEST_F(BlobTest, ADeadlineEndsASilentBlobPromptly) {
     return Response{.body = image_.layer, .cut_after = 10, .hold = true};
   });
   const absl::Time deadline = absl::Now() + absl::Milliseconds(200);
-  EXPECT_THAT(Fetch(silent, Cancel(deadline)), StatusIs(Code::kDeadlineExceeded));
+  EXPECT_THAT(Fetch(silent, Operation(deadline)), StatusIs(Code::kDeadlineExceeded));
   EXPECT_LT(absl::Now() - deadline, absl::Milliseconds(50));
 }
 

@@ -100,14 +100,14 @@ HttpReply HostClient::SendEitherScheme(
     bool verified,
     const std::string& authorization,
     const HttpSink& sink,
-    const Cancel& cancel) {
+    const Operation& operation) {
   HttpRequest request = MakeRequest(path, verified, authorization);
   request.headers = headers;
-  HttpReply reply = http_->Send(request, sink, cancel);
+  HttpReply reply = http_->Send(request, sink, operation);
   const bool no_tls = reply.end == HttpEnd::kTlsFailed || reply.end == HttpEnd::kNotReached;
   if (!plain_ && host_.http_fallback && no_tls) {
     request.url.replace(0, 5, "http");
-    HttpReply plain = http_->Send(request, sink, cancel);
+    HttpReply plain = http_->Send(request, sink, operation);
     // Only a host that answers settles the question: it may have been down for both.
     if (plain.end == HttpEnd::kComplete) plain_ = true;
     reply = std::move(plain);
@@ -120,16 +120,16 @@ HostClient::Outcome HostClient::Get(const std::string& path,
                                     const std::vector<std::pair<std::string, std::string>>& headers,
                                     bool verified,
                                     const HttpSink& sink,
-                                    const Cancel& cancel) {
+                                    const Operation& operation) {
   int waits = 0;
   int challenges = 0;
   while (true) {
     const std::string authorization = authorizer_.Header();
-    HttpReply reply = SendEitherScheme(path, headers, verified, authorization, sink, cancel);
+    HttpReply reply = SendEitherScheme(path, headers, verified, authorization, sink, operation);
     absl::Status status = StatusOfReply(reply);
     if (reply.end == HttpEnd::kComplete && reply.status == 401 && challenges < kMaxChallenges) {
       ++challenges;
-      absl::Status answered = authorizer_.Answer(reply, authorization, plain_, cancel);
+      absl::Status answered = authorizer_.Answer(reply, authorization, plain_, operation);
       if (answered.ok()) continue;
       if (absl::IsUnauthenticated(answered)) answered = Annotate(answered, status.message());
       return {std::move(answered), std::move(reply)};
@@ -137,7 +137,7 @@ HostClient::Outcome HostClient::Get(const std::string& path,
     if (waits < kMaxThrottleWaits) {
       if (const std::optional<absl::Duration> wait = ThrottleWait(reply, false, 1)) {
         ++waits;
-        if (absl::Status slept = SleepUnlessCancelled(*wait, cancel); !slept.ok()) {
+        if (absl::Status slept = SleepUnlessCancelled(*wait, operation); !slept.ok()) {
           return {std::move(slept), std::move(reply)};
         }
         continue;

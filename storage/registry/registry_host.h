@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/registry/hosts_config.h"
 #include "storage/registry/http_client.h"
 #include "storage/registry/registry_auth.h"
@@ -45,7 +45,7 @@ class HostClient {
               const std::vector<std::pair<std::string, std::string>>& headers,
               bool verified,
               const HttpSink& sink,
-              const Cancel& cancel);
+              const Operation& operation);
 
  private:
   HttpRequest MakeRequest(const std::string& path,
@@ -56,7 +56,7 @@ class HostClient {
                              bool verified,
                              const std::string& authorization,
                              const HttpSink& sink,
-                             const Cancel& cancel);
+                             const Operation& operation);
 
   HttpClient* const http_;
   const RegistryHost host_;

@@ -212,7 +212,7 @@ TEST_F(RegistryTest, ADeadlineEndsASilentResolvePromptly) {
   Configure(server.host(), absl::StrCat("server = \"", server.url(), "\""));
   auto session = Open(server.host() + "/team/app:1");
   const absl::Time deadline = absl::Now() + absl::Milliseconds(200);
-  EXPECT_THAT(session->Resolve(Cancel(deadline)), StatusIs(Code::kDeadlineExceeded));
+  EXPECT_THAT(session->Resolve(Operation(deadline)), StatusIs(Code::kDeadlineExceeded));
   EXPECT_GE(absl::Now(), deadline);
   EXPECT_LT(absl::Now() - deadline, absl::Milliseconds(50));
 }
@@ -223,8 +223,8 @@ TEST_F(RegistryTest, ACancellationEndsTheWaitForAThrottle) {
   });
   auto session = Open(server.host() + "/team/app:1");
   const absl::Time end = absl::Now() + absl::Milliseconds(300);
-  const Cancel cancel(absl::InfiniteFuture(), [end] { return absl::Now() >= end; });
-  EXPECT_THAT(session->Resolve(cancel), StatusIs(Code::kCancelled));
+  const Operation operation(absl::InfiniteFuture(), [end] { return absl::Now() >= end; });
+  EXPECT_THAT(session->Resolve(operation), StatusIs(Code::kCancelled));
   EXPECT_LT(absl::Now() - end, absl::Milliseconds(100));
 }
 

@@ -32,11 +32,11 @@ std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups,
   return wait;
 }
 
-absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel) {
+absl::Status SleepUnlessCancelled(absl::Duration duration, const Operation& operation) {
   const absl::Time end = absl::Now() + duration;
   while (true) {
-    CRISP_RETURN_IF_ERROR(cancel.Check("wait for the registry"));
-    const absl::Duration left = std::min(end - absl::Now(), cancel.remaining());
+    CRISP_RETURN_IF_ERROR(operation.Check("wait for the registry"));
+    const absl::Duration left = std::min(end - absl::Now(), operation.remaining());
     if (end <= absl::Now()) return absl::OkStatus();
     absl::SleepFor(std::min(left, kPollInterval));
   }

@@ -6,15 +6,15 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/registry/http_client.h"
 
 namespace crisp::storage {
 
 // Waits that a registry or its token server asks for.
 
-// Sleeps for `duration` or until `cancel` fires, and returns its error then.
-absl::Status SleepUnlessCancelled(absl::Duration duration, const Cancel& cancel);
+// Sleeps for `duration` or until `operation` ends, and returns its error then.
+absl::Status SleepUnlessCancelled(absl::Duration duration, const Operation& operation);
 
 // The time to wait before the next try, when a server says that it is throttled or has a hiccup
 // (429, 503, 408, and with `hiccups` other 5xx). nullopt if it asks for more than a pull should

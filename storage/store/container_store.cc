@@ -159,7 +159,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
         entry.diff_ids = image->layers;
         return entry.diff_ids;
       },
-      Cancel(absl::Now() + kVerifyTime));
+      Operation(absl::Now() + kVerifyTime));
   absl::Status status = pinned.status();
   absl::StatusOr<RootFs> root = RootFs();
   if (status.ok()) {

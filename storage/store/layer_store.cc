@@ -130,23 +130,23 @@ absl::Status LayerStore::Drop(const LayerRecord& record) {
   return absl::OkStatus();
 }
 
-absl::Status LayerStore::WaitIdle(const std::string& diff_id, const Cancel& cancel) {
+absl::Status LayerStore::WaitIdle(const std::string& diff_id, const Operation& operation) {
   while (true) {
     const auto it = layers_.find(diff_id);
     if (it == layers_.end() || !it->second.busy) return absl::OkStatus();
-    CRISP_RETURN_IF_ERROR(cancel.Check("wait for a layer"));
+    CRISP_RETURN_IF_ERROR(operation.Check("wait for a layer"));
     changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
   }
 }
 
 absl::StatusOr<LayerStore::Lease> LayerStore::Acquire(const std::string& diff_id,
                                                       const Build& build,
-                                                      const Cancel& cancel) {
+                                                      const Operation& operation) {
   Suspect(diff_id);
-  CRISP_RETURN_IF_ERROR(Verify(diff_id, cancel));
+  CRISP_RETURN_IF_ERROR(Verify(diff_id, operation));
   {
     absl::MutexLock lock(&mutex_);
-    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, cancel));
+    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation));
     State& state = layers_[diff_id];
     if (state.present) {
       ++state.leases;
@@ -189,9 +189,10 @@ void LayerStore::MarkCommitted(const std::vector<LayerRecord>& layers) {
 }
 
 absl::StatusOr<std::vector<LayerRecord>> LayerStore::Pin(
-    const std::function<absl::StatusOr<std::vector<std::string>>()>& find, const Cancel& cancel) {
+    const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
+    const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> wanted, find());
-  for (const std::string& diff_id : wanted) CRISP_RETURN_IF_ERROR(Verify(diff_id, cancel));
+  for (const std::string& diff_id : wanted) CRISP_RETURN_IF_ERROR(Verify(diff_id, operation));
   absl::MutexLock lock(&mutex_);
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> diff_ids, find());
   std::vector<LayerRecord> records;
@@ -281,7 +282,8 @@ bool LayerStore::LooksWhole(const LayerRecord& record) const {
   return record.inodes == 0 || (empty.ok() ? !*empty : !absl::IsNotFound(empty.status()));
 }
 
-absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record, const Cancel& cancel) const {
+absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record,
+                                          const Operation& operation) const {
   if (record.is_image()) {
     const absl::StatusOr<UniqueFd> image = Open(paths_.LayerImage(record.number), O_RDONLY);
     if (!image.ok()) return false;
@@ -289,8 +291,8 @@ absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record, const Cance
     if (!summary.ok() || *summary != record.image) return false;
   } else {
     const absl::StatusOr<TreeCount> count =
-        CountTree(AT_FDCWD, paths_.LayerFs(record.number), cancel);
-    CRISP_RETURN_IF_ERROR(cancel.Check("verify a layer"));
+        CountTree(AT_FDCWD, paths_.LayerFs(record.number), operation);
+    CRISP_RETURN_IF_ERROR(operation.Check("verify a layer"));
     if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes)
       return false;
   }
@@ -314,17 +316,17 @@ void LayerStore::Suspect(const std::string& diff_id) {
   if (it != layers_.end() && it->second.record.number == record.number) it->second.suspect = true;
 }
 
-absl::Status LayerStore::Verify(const std::string& diff_id, const Cancel& cancel) {
+absl::Status LayerStore::Verify(const std::string& diff_id, const Operation& operation) {
   LayerRecord record;
   {
     absl::MutexLock lock(&mutex_);
-    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, cancel));
+    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation));
     const auto it = layers_.find(diff_id);
     if (it == layers_.end() || !it->second.suspect) return absl::OkStatus();
     it->second.busy = true;
     record = it->second.record;
   }
-  const absl::StatusOr<bool> intact = IsIntact(record, cancel);
+  const absl::StatusOr<bool> intact = IsIntact(record, operation);
   bool dropped = false;
   if (intact.ok() && !*intact) {
     LogWarning("layer_damaged", {{"layer", diff_id}});
@@ -348,7 +350,7 @@ absl::Status LayerStore::Verify(const std::string& diff_id, const Cancel& cancel
   return intact.status();
 }
 
-bool LayerStore::VerifyNext(const Cancel& cancel) {
+bool LayerStore::VerifyNext(const Operation& operation) {
   std::string diff_id;
   {
     absl::MutexLock lock(&mutex_);
@@ -356,7 +358,7 @@ bool LayerStore::VerifyNext(const Cancel& cancel) {
       if (state.suspect && !state.busy) diff_id = id;
     }
   }
-  return !diff_id.empty() && Verify(diff_id, cancel).ok();
+  return !diff_id.empty() && Verify(diff_id, operation).ok();
 }
 
 absl::Status LayerStore::Trash(const std::string& path) {

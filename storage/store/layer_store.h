@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "storage/store/image_catalog.h"
 #include "storage/store/layer_mounts.h"
 
@@ -70,8 +70,8 @@ class LayerStore {
   absl::Status TrashStrangers(bool layers_too);
 
   // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it when it
-  // does not; concurrent callers wait for one build, and take over when it fails by its own cancel.
-  // Returns the record and whether it still has to be committed.
+  // does not; concurrent callers wait for one build, and take over when it fails by its own
+  // operation. Returns the record and whether it still has to be committed.
   struct Lease {
     LayerRecord record;
     bool committed = false;
@@ -79,24 +79,25 @@ class LayerStore {
   using Build = std::function<absl::StatusOr<LayerRecord>(int64_t number)>;
   absl::StatusOr<Lease> Acquire(const std::string& diff_id,
                                 const Build& build,
-                                const Cancel& cancel);
+                                const Operation& operation);
   void Release(const std::string& diff_id);
   // Called when the catalog has the layers.
   void MarkCommitted(const std::vector<LayerRecord>& layers);
 
   // Pins the layers of an image that `find` still knows (one atomic step with regard to Collect()).
   // Returns the pinned records, bottom first. DataLoss when a suspect layer turned out damaged;
-  // `cancel`'s error when finding that out takes too long.
+  // `operation`'s error when finding that out takes too long.
   absl::StatusOr<std::vector<LayerRecord>> Pin(
-      const std::function<absl::StatusOr<std::vector<std::string>>()>& find, const Cancel& cancel);
+      const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
+      const Operation& operation);
   // Pins what recovery found pinned; unknown layers are skipped.
   std::vector<LayerRecord> Repin(const std::vector<std::string>& diff_ids);
   void Unpin(const std::vector<std::string>& diff_ids);
 
   // Moves every layer that nobody holds to the trash.
   absl::Status Collect();
-  // Verifies one suspect layer. False: none is left, or `cancel` fired.
-  bool VerifyNext(const Cancel& cancel);
+  // Verifies one suspect layer. False: none is left, or `operation` ended.
+  bool VerifyNext(const Operation& operation);
 
   // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
   absl::StatusOr<std::string> Root(const LayerRecord& record);
@@ -127,14 +128,14 @@ class LayerStore {
   };
   void Forget(const std::string& diff_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Drop(const LayerRecord& record);
-  absl::Status WaitIdle(const std::string& diff_id, const Cancel& cancel)
+  absl::Status WaitIdle(const std::string& diff_id, const Operation& operation)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsThere(const LayerRecord& record) const;
   // Cheap: an image of another size, a directory with nothing in it.
   bool LooksWhole(const LayerRecord& record) const;
-  absl::StatusOr<bool> IsIntact(const LayerRecord& record, const Cancel& cancel) const;
+  absl::StatusOr<bool> IsIntact(const LayerRecord& record, const Operation& operation) const;
   // Drops the layer, if it is suspect, when it is damaged.
-  absl::Status Verify(const std::string& diff_id, const Cancel& cancel);
+  absl::Status Verify(const std::string& diff_id, const Operation& operation);
   void Suspect(const std::string& diff_id);
 
   const StorePaths paths_;

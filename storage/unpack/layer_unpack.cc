@@ -113,7 +113,7 @@ LayerUnpack::LayerUnpack(UniqueFd stream,
 LayerUnpack::~LayerUnpack() {
   if (pid_ < 0) return;
   // One that comes after that finds its stream at its end.
-  if (!Meet(Cancel(absl::Now() + UnpackBroker::kPatience)).value_or(false)) return;
+  if (!Meet(Operation(absl::Now() + UnpackBroker::kPatience)).value_or(false)) return;
   (void)kill(pid_, SIGKILL);
   if (!ReapChild(pid_, UnpackBroker::kPatience)) ended_->Add(pid_);
 }
@@ -139,11 +139,11 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
 }
 
 // The broker answers at once, or is dead, which closes the pipe, or is stuck.
-absl::StatusOr<bool> LayerUnpack::Meet(const Cancel& cancel) {
+absl::StatusOr<bool> LayerUnpack::Meet(const Operation& operation) {
   while (pid_ == 0) {
     pollfd waiting{report_.get(), POLLIN, 0};
     if (poll(&waiting, 1, kPollMs) <= 0) {
-      CRISP_RETURN_IF_ERROR(Check(cancel));
+      CRISP_RETURN_IF_ERROR(Check(operation));
       continue;
     }
     const ssize_t n = read(report_.get(), &pid_, sizeof(pid_));
@@ -153,8 +153,8 @@ absl::StatusOr<bool> LayerUnpack::Meet(const Cancel& cancel) {
   return pid_ > 0;
 }
 
-absl::Status LayerUnpack::Check(const Cancel& cancel) {
-  CRISP_RETURN_IF_ERROR(cancel.Check("unpack layer"));
+absl::Status LayerUnpack::Check(const Operation& operation) {
+  CRISP_RETURN_IF_ERROR(operation.Check("unpack layer"));
   const absl::Time now = absl::Now();
   if (const absl::Duration used = CpuTime(pid_); used != cpu_) {
     cpu_ = used;
@@ -166,7 +166,7 @@ absl::Status LayerUnpack::Check(const Cancel& cancel) {
                                                   " (is the image store's disk stuck?)"));
 }
 
-absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
+absl::Status LayerUnpack::Write(absl::string_view bytes, const Operation& operation) {
   progress_ = absl::Now();  // until now it had nothing to do
   while (!bytes.empty()) {
     const ssize_t n = send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -181,24 +181,24 @@ absl::Status LayerUnpack::Write(absl::string_view bytes, const Cancel& cancel) {
       // It gave up, and the report says why; or, if it only seems so, says that the stream is cut
       // off.
       (void)shutdown(stream_.get(), SHUT_RDWR);
-      absl::Status status = Report(cancel).status();
+      absl::Status status = Report(operation).status();
       return status.ok() ? ErrnoError(error, "unpack layer: hand on its bytes") : status;
     }
-    if (pid_ == 0) CRISP_RETURN_IF_ERROR(Meet(cancel).status());
-    CRISP_RETURN_IF_ERROR(Check(cancel));
+    if (pid_ == 0) CRISP_RETURN_IF_ERROR(Meet(operation).status());
+    CRISP_RETURN_IF_ERROR(Check(operation));
     pollfd waiting{stream_.get(), POLLOUT, 0};
     (void)poll(&waiting, 1, kPollMs);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
+absl::StatusOr<std::string> LayerUnpack::ReadReport(const Operation& operation) {
   std::string report;
   char buffer[16384];
   while (true) {
     pollfd waiting{report_.get(), POLLIN, 0};
     if (poll(&waiting, 1, kPollMs) <= 0) {
-      CRISP_RETURN_IF_ERROR(Check(cancel));
+      CRISP_RETURN_IF_ERROR(Check(operation));
       continue;
     }
     const ssize_t n = read(report_.get(), buffer, sizeof(buffer));
@@ -212,31 +212,31 @@ absl::StatusOr<std::string> LayerUnpack::ReadReport(const Cancel& cancel) {
   }
 }
 
-absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Cancel& cancel) {
+absl::StatusOr<UnpackResult> LayerUnpack::Finish(const Operation& operation) {
   if (pid_ < 0) return absl::FailedPreconditionError("unpack layer: finished twice");
   // The end would never come otherwise.
   if (shutdown(stream_.get(), SHUT_WR) != 0)
     return ErrnoError(errno, "unpack layer: end its stream");
   progress_ = absl::Now();
-  return Report(cancel);
+  return Report(operation);
 }
 
-absl::StatusOr<UnpackResult> LayerUnpack::Report(const Cancel& cancel) {
-  CRISP_ASSIGN_OR_RETURN(const bool there, Meet(cancel));
+absl::StatusOr<UnpackResult> LayerUnpack::Report(const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(const bool there, Meet(operation));
   if (!there) return absl::UnavailableError("unpack layer: no unpacker could be made");
-  CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(cancel));
+  CRISP_ASSIGN_OR_RETURN(const std::string report, ReadReport(operation));
   if (absl::EndsWith(report, kReportEnd)) {
     ended_->Add(std::exchange(pid_, -1));
     return ParseReport(report);
   }
-  return WithoutReport(cancel);
+  return WithoutReport(operation);
 }
 
 // It is at its end: how it came to it.
-absl::Status LayerUnpack::WithoutReport(const Cancel& cancel) {
+absl::Status LayerUnpack::WithoutReport(const Operation& operation) {
   siginfo_t how{};
   while (waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0) {
-    CRISP_RETURN_IF_ERROR(Check(cancel));
+    CRISP_RETURN_IF_ERROR(Check(operation));
     absl::SleepFor(absl::Milliseconds(5));
   }
   pid_ = -1;

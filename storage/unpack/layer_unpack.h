@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "base/cancel.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "storage/unpack/unpack_broker.h"
 
@@ -48,12 +48,12 @@ class LayerUnpack {
   LayerUnpack(const LayerUnpack&) = delete;
   LayerUnpack& operator=(const LayerUnpack&) = delete;
 
-  // Blocks while the child is behind. `cancel`'s error, what the child reported when it gave up, or
-  // DeadlineExceeded when it neither took a byte nor used the processor for the stall timeout.
-  absl::Status Write(absl::string_view bytes, const Cancel& cancel);
+  // Blocks while the child is behind. `operation`'s error, what the child reported when it gave up,
+  // or DeadlineExceeded when it neither took a byte nor used the processor for the stall timeout.
+  absl::Status Write(absl::string_view bytes, const Operation& operation);
   // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
   // those of Decompress, ApplyTar and LayerSink; Internal when the child died without a word.
-  absl::StatusOr<UnpackResult> Finish(const Cancel& cancel);
+  absl::StatusOr<UnpackResult> Finish(const Operation& operation);
 
  private:
   LayerUnpack(UniqueFd stream,
@@ -62,12 +62,12 @@ class LayerUnpack {
               const UnpackOptions& options,
               std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
-  absl::StatusOr<bool> Meet(const Cancel& cancel);
-  // While there is something to wait for: `cancel`'s error, or that the child has stalled.
-  absl::Status Check(const Cancel& cancel);
-  absl::StatusOr<UnpackResult> Report(const Cancel& cancel);
-  absl::Status WithoutReport(const Cancel& cancel);
-  absl::StatusOr<std::string> ReadReport(const Cancel& cancel);
+  absl::StatusOr<bool> Meet(const Operation& operation);
+  // While there is something to wait for: `operation`'s error, or that the child has stalled.
+  absl::Status Check(const Operation& operation);
+  absl::StatusOr<UnpackResult> Report(const Operation& operation);
+  absl::Status WithoutReport(const Operation& operation);
+  absl::StatusOr<std::string> ReadReport(const Operation& operation);
   absl::StatusOr<UnpackResult> ParseReport(absl::string_view report);
 
   pid_t pid_ = 0;  // 0 until Meet(), -1 if there is none (any more)

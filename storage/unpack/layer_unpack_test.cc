@@ -31,8 +31,8 @@ class LayerUnpackTest : public ::testing::Test {
     CRISP_ASSIGN_OR_RETURN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
     CRISP_ASSIGN_OR_RETURN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
     CRISP_ASSIGN_OR_RETURN(auto unpack, LayerUnpack::Start(*broker, target.get(), options));
-    CRISP_RETURN_IF_ERROR(unpack->Write(bytes, Cancel()));
-    return unpack->Finish(Cancel());
+    CRISP_RETURN_IF_ERROR(unpack->Write(bytes, Operation()));
+    return unpack->Finish(Operation());
   }
   TempDir dir_;
 };
@@ -80,8 +80,8 @@ TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd image, Open(dir_.path() + "/image", O_RDWR | O_CREAT, 0600));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, image.get(), {.image = true}));
-  ASSERT_OK(unpack->Write(Gzip(bytes), Cancel()));
-  ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpack->Finish(Cancel()));
+  ASSERT_OK(unpack->Write(Gzip(bytes), Operation()));
+  ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpack->Finish(Operation()));
   EXPECT_EQ(result.diff_id, Sha256Digest(bytes));
   EXPECT_THAT(result.implicit_dirs, ::testing::ElementsAre(".", "a", "a/b", "a/c", "many"));
   ASSERT_OK_AND_ASSIGN(const ErofsSummary summary, SummarizeErofs(image.get()));
@@ -120,8 +120,8 @@ TEST_F(LayerUnpackTest, CancelEndsIt) {
   ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
-  ASSERT_OK(unpack->Write("begun", Cancel()));
-  EXPECT_THAT(unpack->Write(std::string(64 << 20, 'x'), Cancel(absl::InfinitePast())),
+  ASSERT_OK(unpack->Write("begun", Operation()));
+  EXPECT_THAT(unpack->Write(std::string(64 << 20, 'x'), Operation(absl::InfinitePast())),
               ::testing::AnyOf(StatusIs(absl::StatusCode::kDeadlineExceeded),
                                StatusIs(absl::StatusCode::kDataLoss)));
 }
@@ -137,11 +137,11 @@ TEST_F(LayerUnpackTest, OneBrokerServesManyLayersAtOnce) {
     ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(path, O_RDONLY | O_DIRECTORY));
     ASSERT_OK_AND_ASSIGN(unpacks.emplace_back(), LayerUnpack::Start(*broker, target.get()));
     layers.push_back(TarBuilder().File("f", absl::StrCat("of layer ", i)).Build());
-    ASSERT_OK(unpacks.back()->Write(layers.back(), Cancel()));
+    ASSERT_OK(unpacks.back()->Write(layers.back(), Operation()));
   }
   for (int i = kLayers - 1; i >= 0; --i) {
     const size_t at = static_cast<size_t>(i);
-    ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpacks[at]->Finish(Cancel()));
+    ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpacks[at]->Finish(Operation()));
     EXPECT_EQ(result.diff_id, Sha256Digest(layers[at]));
     EXPECT_EQ(*ReadFile(absl::StrCat(dir_.path(), "/", i, "/f")), absl::StrCat("of layer ", i));
   }
@@ -152,8 +152,8 @@ TEST_F(LayerUnpackTest, UnpackersOutliveTheirBroker) {
   ASSERT_OK_AND_ASSIGN(auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
   broker.reset();
-  ASSERT_OK(unpack->Write(TarBuilder().File("f", "x").Build(), Cancel()));
-  EXPECT_OK(unpack->Finish(Cancel()));
+  ASSERT_OK(unpack->Write(TarBuilder().File("f", "x").Build(), Operation()));
+  EXPECT_OK(unpack->Finish(Operation()));
 }
 
 TEST_F(LayerUnpackTest, ADeadBrokerIsAnError) {
@@ -162,7 +162,7 @@ TEST_F(LayerUnpackTest, ADeadBrokerIsAnError) {
   absl::Status status;
   while (broker->alive() && (status.ok() || absl::IsUnavailable(status))) {
     auto unpack = LayerUnpack::Start(*broker, target.get());
-    status = unpack.ok() ? (*unpack)->Finish(Cancel()).status() : unpack.status();
+    status = unpack.ok() ? (*unpack)->Finish(Operation()).status() : unpack.status();
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
   }
   EXPECT_FALSE(broker->alive());
@@ -205,9 +205,9 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
     const absl::Time begin = absl::Now();
     if (broker_too) {
       ASSERT_OK_AND_ASSIGN(unpack, LayerUnpack::Start(*broker, target.get(), options));
-      EXPECT_THAT(unpack->Finish(Cancel()), StatusIs(absl::StatusCode::kDeadlineExceeded));
+      EXPECT_THAT(unpack->Finish(Operation()), StatusIs(absl::StatusCode::kDeadlineExceeded));
     } else {
-      EXPECT_THAT(unpack->Write(much, Cancel()),
+      EXPECT_THAT(unpack->Write(much, Operation()),
                   StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("no progress")));
     }
     EXPECT_LT(absl::Now() - begin, absl::Seconds(30));
@@ -250,8 +250,8 @@ TEST_F(LayerUnpackTest, LeavesInodes) {
                                           {.min_free_bytes = 1 << 20, .min_free_inodes = 2000}));
   TarBuilder many;
   for (int i = 0; i < 5000; ++i) many.File(absl::StrCat(i), "");
-  absl::Status status = unpack->Write(many.Build(), Cancel());
-  if (status.ok()) status = unpack->Finish(Cancel()).status();
+  absl::Status status = unpack->Write(many.Build(), Operation());
+  if (status.ok()) status = unpack->Finish(Operation()).status();
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("df -i")));
 }
 

@@ -24,13 +24,13 @@ class FakeNetwork final : public FakePodNetwork {
   explicit FakeNetwork(FaultPlan& faults) : faults_(faults) {}
 
   absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request,
-                                             const Cancel&) override {
+                                             const Operation&) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("PodNetwork::Attach"));
     absl::MutexLock lock(&mutex_);
     attached_.insert(request.pod_id);
     return network::Attachment{.addresses = {"10.1.2.3"}};
   }
-  absl::Status Detach(absl::string_view pod_id, int, const Cancel&) override {
+  absl::Status Detach(absl::string_view pod_id, int, const Operation&) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("PodNetwork::Detach"));
     absl::MutexLock lock(&mutex_);
     attached_.erase(std::string(pod_id));

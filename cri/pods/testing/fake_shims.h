@@ -212,7 +212,7 @@ class FakeShim final : public runtime::Shim {
   // `meanwhile` sets limits, which only the kernel can take: left out.
   absl::Status CreateContainer(const runtime::ContainerPlan& plan,
                                int,
-                               const Cancel&,
+                               const Operation&,
                                const std::function<absl::Status()>&) override {
     return Do("Shim::CreateContainer", [&](FakeShims::FakePod& pod) {
       pod.containers[plan.container_id] = {.group = plan.cgroup_dirs.at(0)};
@@ -220,7 +220,7 @@ class FakeShim final : public runtime::Shim {
     });
   }
   absl::StatusOr<runtime::StartedProcess> StartContainer(absl::string_view id,
-                                                         const Cancel&) override {
+                                                         const Operation&) override {
     CRISP_RETURN_IF_ERROR(Do("Shim::StartContainer", [&](FakeShims::FakePod& pod) -> absl::Status {
       const auto container = pod.containers.find(std::string(id));
       if (container == pod.containers.end()) return absl::NotFoundError("no such container");
@@ -253,7 +253,7 @@ class FakeShim final : public runtime::Shim {
   // Ends at once, without output.
   absl::StatusOr<runtime::StartedProcess> Exec(const runtime::ExecPlan& plan,
                                                const runtime::Stdio&,
-                                               const Cancel&) override {
+                                               const Operation&) override {
     CRISP_RETURN_IF_ERROR(Do("Shim::Exec", [](FakeShims::FakePod&) { return absl::OkStatus(); }));
     shims_.EndExec(pod_id_, plan.exec_id);
     return runtime::StartedProcess{.pid = kInit, .started_at = absl::Now()};
@@ -288,7 +288,7 @@ class FakeShim final : public runtime::Shim {
     }));
     return reports;
   }
-  absl::Status Keep(const std::vector<int>&, const Cancel&) override {
+  absl::Status Keep(const std::vector<int>&, const Operation&) override {
     return Do("Shim::Keep", [](FakeShims::FakePod&) { return absl::OkStatus(); });
   }
   absl::Status Shutdown() override {
@@ -329,7 +329,7 @@ class FakeShimPool final : public runtime::ShimPool {
 
   absl::StatusOr<std::shared_ptr<runtime::Shim>> StartPod(
       const runtime::PodPlan& plan,
-      const Cancel&,
+      const Operation&,
       const std::function<absl::Status()>& meanwhile,
       bool) override {
     CRISP_RETURN_IF_ERROR(shims_.faults().Next("ShimPool::StartPod"));
@@ -341,14 +341,14 @@ class FakeShimPool final : public runtime::ShimPool {
   absl::Status PrepareSpares(const runtime::PrepareNetwork&) override { return absl::OkStatus(); }
   absl::StatusOr<std::shared_ptr<runtime::Shim>> AdoptPod(absl::string_view pod_id,
                                                           const std::string&,
-                                                          const Cancel&) override {
+                                                          const Operation&) override {
     CRISP_RETURN_IF_ERROR(shims_.faults().Next("ShimPool::AdoptPod"));
     const std::string id(pod_id);
     if (!shims_.Lives(id)) return absl::NotFoundError("no such shim");
     shims_.Connect(id);
     return std::make_shared<FakeShim>(shims_, id);
   }
-  absl::Status EndPod(const std::string& state_dir, const Cancel&) override {
+  absl::Status EndPod(const std::string& state_dir, const Operation&) override {
     CRISP_RETURN_IF_ERROR(shims_.faults().Next("ShimPool::EndPod"));
     (void)shims_.Remove(shims_.IdAt(state_dir));
     return absl::OkStatus();

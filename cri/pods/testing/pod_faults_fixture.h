@@ -87,7 +87,7 @@ class PodFaultsTest : public PodManagerTest {
   }
   size_t Containers() {
     v1::ListContainersResponse reply;
-    EXPECT_OK(manager_->ListContainers({}, &reply, Cancel()));
+    EXPECT_OK(manager_->ListContainers({}, &reply, Operation()));
     return static_cast<size_t>(reply.containers_size());
   }
 };

@@ -95,7 +95,7 @@ class BusyboxStore : public FakeImageStore {
 class OneAddressNetwork : public FakePodNetwork {
  public:
   absl::StatusOr<network::Attachment> Attach(const network::AttachRequest& request,
-                                             const Cancel&) override {
+                                             const Operation&) override {
     if (fail) return absl::UnavailableError("no network today");
     EXPECT_GE(request.netns_fd, 0);
     if (on_attach) on_attach(request);
@@ -107,7 +107,7 @@ class OneAddressNetwork : public FakePodNetwork {
     }
     return network::Attachment{.addresses = {"10.1.2.3", "fd00::3"}};
   }
-  absl::Status Detach(absl::string_view, int, const Cancel&) override {
+  absl::Status Detach(absl::string_view, int, const Operation&) override {
     ++detached;
     return absl::OkStatus();
   }
@@ -193,11 +193,11 @@ class PodManagerTest : public ::testing::Test {
   // Removes every pod. OK if nothing is recorded of any pod any more.
   absl::Status RemoveEveryPod() {
     for (const PodPtr& pod : manager_->table().Pods()) CRISP_RETURN_IF_ERROR(RemovePod(pod->id));
-    const Cancel cancel(absl::Now() + absl::Seconds(20));
+    const Operation operation(absl::Now() + absl::Seconds(20));
     for (;;) {
       CRISP_ASSIGN_OR_RETURN(const RecordStore::Records rows, manager_->table().Load());
       if (rows.pods.empty() && rows.containers.empty()) return absl::OkStatus();
-      CRISP_RETURN_IF_ERROR(cancel.Check("undoing of all pods"));
+      CRISP_RETURN_IF_ERROR(operation.Check("undoing of all pods"));
       absl::SleepFor(absl::Milliseconds(20));
     }
   }
@@ -216,7 +216,7 @@ class PodManagerTest : public ::testing::Test {
   }
   std::string RunPod(const std::string& name) {
     v1::RunPodSandboxResponse reply;
-    EXPECT_OK(manager_->RunPodSandbox(PodRequest(name), &reply, Cancel()));
+    EXPECT_OK(manager_->RunPodSandbox(PodRequest(name), &reply, Operation()));
     return reply.pod_sandbox_id();
   }
   v1::CreateContainerRequest ContainerRequest(const std::string& pod,
@@ -236,13 +236,13 @@ class PodManagerTest : public ::testing::Test {
   }
   std::string Create(const v1::CreateContainerRequest& request) {
     v1::CreateContainerResponse reply;
-    EXPECT_OK(manager_->CreateContainer(request, &reply, Cancel()));
+    EXPECT_OK(manager_->CreateContainer(request, &reply, Operation()));
     return reply.container_id();
   }
   absl::Status StartOne(const std::string& id) {
     v1::StartContainerRequest request;
     request.set_container_id(id);
-    return manager_->StartContainer(request, nullptr, Cancel());
+    return manager_->StartContainer(request, nullptr, Operation());
   }
   std::string RunContainer(const std::string& pod,
                            const std::string& name,
@@ -251,34 +251,34 @@ class PodManagerTest : public ::testing::Test {
     EXPECT_OK(StartOne(id));
     return id;
   }
-  absl::Status StopOne(const std::string& id, int64_t timeout, Cancel cancel = Cancel()) {
+  absl::Status StopOne(const std::string& id, int64_t timeout, Operation operation = Operation()) {
     v1::StopContainerRequest request;
     request.set_container_id(id);
     request.set_timeout(timeout);
-    return manager_->StopContainer(request, nullptr, cancel);
+    return manager_->StopContainer(request, nullptr, operation);
   }
   v1::ContainerStatus StatusOf(const std::string& id) {
     v1::ContainerStatusRequest request;
     request.set_container_id(id);
     v1::ContainerStatusResponse reply;
-    EXPECT_OK(manager_->ContainerStatus(request, &reply, Cancel()));
+    EXPECT_OK(manager_->ContainerStatus(request, &reply, Operation()));
     return reply.status();
   }
   absl::Status StopPod(const std::string& id) {
     v1::StopPodSandboxRequest request;
     request.set_pod_sandbox_id(id);
-    return manager_->StopPodSandbox(request, nullptr, Cancel());
+    return manager_->StopPodSandbox(request, nullptr, Operation());
   }
   absl::Status RemovePod(const std::string& id) {
     v1::RemovePodSandboxRequest request;
     request.set_pod_sandbox_id(id);
-    return manager_->RemovePodSandbox(request, nullptr, Cancel());
+    return manager_->RemovePodSandbox(request, nullptr, Operation());
   }
   v1::PodSandboxStatus PodStatusOf(const std::string& id) {
     v1::PodSandboxStatusRequest request;
     request.set_pod_sandbox_id(id);
     v1::PodSandboxStatusResponse reply;
-    EXPECT_OK(manager_->PodSandboxStatus(request, &reply, Cancel()));
+    EXPECT_OK(manager_->PodSandboxStatus(request, &reply, Operation()));
     return reply.status();
   }
   v1::ContainerStatus AwaitExited(const std::string& id) {
@@ -296,7 +296,7 @@ class PodManagerTest : public ::testing::Test {
       request.add_cmd(arg);
     request.set_timeout(timeout);
     v1::ExecSyncResponse reply;
-    absl::Status status = manager_->ExecSync(request, &reply, Cancel());
+    absl::Status status = manager_->ExecSync(request, &reply, Operation());
     if (!status.ok()) return status;
     return reply;
   }

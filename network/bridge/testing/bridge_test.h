@@ -50,7 +50,7 @@ class BridgeNetworkTest : public ::testing::Test {
     network_ = PodNetwork::Create(options_).value();
   }
   absl::StatusOr<Attachment> Attach(const AttachRequest& request) {
-    return network_->Attach(request, Cancel());
+    return network_->Attach(request, Operation());
   }
   size_t Veths() const { return ListLinks(OpenRtnl()->get(), "veth").value().size(); }
   size_t Elements() const {

@@ -154,7 +154,7 @@ PodPlan ShimTest::MakePod() {
 }
 
 void ShimTest::StartPod(const PodPlan& plan) {
-  absl::StatusOr<std::shared_ptr<Shim>> shim = pool_->StartPod(plan, Cancel());
+  absl::StatusOr<std::shared_ptr<Shim>> shim = pool_->StartPod(plan, Operation());
   ASSERT_OK(shim);
   shim_ = *shim;
 }
@@ -233,10 +233,10 @@ bool ShimTest::AwaitLog(const ContainerPlan& plan, const std::string& text) {
 }
 
 std::string ShimTest::Run(const ContainerPlan& plan, int expected_exit) {
-  absl::Status created = shim_->CreateContainer(plan, Cancel());
+  absl::Status created = shim_->CreateContainer(plan, Operation());
   EXPECT_OK(created);
   if (!created.ok()) return "";
-  absl::StatusOr<StartedProcess> started = shim_->StartContainer(plan.container_id, Cancel());
+  absl::StatusOr<StartedProcess> started = shim_->StartContainer(plan.container_id, Operation());
   EXPECT_OK(started);
   if (!started.ok()) return "";
   EXPECT_GT(started->pid, 0);
@@ -260,7 +260,7 @@ std::string ShimTest::RunExec(const ExecPlan& plan, int expected_exit) {
   EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
   UniqueFd reader(ends[0]), writer(ends[1]);
   absl::StatusOr<StartedProcess> started =
-      shim_->Exec(plan, {.stdout_fd = writer.get(), .stderr_fd = writer.get()}, Cancel());
+      shim_->Exec(plan, {.stdout_fd = writer.get(), .stderr_fd = writer.get()}, Operation());
   EXPECT_OK(started);
   if (!started.ok()) return "";
   writer.reset();

@@ -90,7 +90,7 @@ struct FakeRegistry : Registry {
 
 struct FakeSession : RegistrySession {
   FakeSession(FakeRegistry& r, ImageReference ref) : registry(r), reference(std::move(ref)) {}
-  absl::StatusOr<ResolvedImage> Resolve(const Cancel&, const OnLayers& on_layers) override {
+  absl::StatusOr<ResolvedImage> Resolve(const Operation&, const OnLayers& on_layers) override {
     const auto it =
         registry.images.find(reference.digest.empty() ? reference.RepoTag() : reference.digest);
     if (it == registry.images.end()) return absl::NotFoundError("no such image");
@@ -104,14 +104,14 @@ struct FakeSession : RegistrySession {
   }
   absl::Status FetchBlob(const Descriptor& blob,
                          const std::function<absl::Status(absl::string_view)>& sink,
-                         const Cancel& cancel) override {
+                         const Operation& operation) override {
     ++registry.fetches;
     std::string bytes = registry.blobs.at(blob.digest);
     if (lies < registry.liars) bytes = std::string(bytes.size(), lies % 2 == 0 ? 'x' : '\0');
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
     if (registry.break_off) return absl::DataLossError("broke off");
     while (registry.hang) {
-      CRISP_RETURN_IF_ERROR(cancel.Check("fetch"));
+      CRISP_RETURN_IF_ERROR(operation.Check("fetch"));
       usleep(5000);
     }
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
@@ -159,7 +159,7 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
                          ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry_)));
   }
   absl::StatusOr<std::string> Pull(const std::string& reference) {
-    return store_->Pull(reference, {}, Cancel());
+    return store_->Pull(reference, {}, Operation());
   }
   std::vector<std::string> Entries(const std::string& dir) { return *ListDir(root_ + "/" + dir); }
   // Expects that what exists is what is recorded.

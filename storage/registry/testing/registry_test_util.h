@@ -117,7 +117,7 @@ class RegistryFixture : public ::testing::Test {
     return std::move(session).value();
   }
 
-  static Cancel Soon() { return Cancel(absl::Now() + absl::Seconds(20)); }
+  static Operation Soon() { return Operation(absl::Now() + absl::Seconds(20)); }
 
   TempDir certs_;
   FakeImage image_;

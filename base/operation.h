@@ -1,5 +1,5 @@
-#ifndef CRISP_BASE_CANCEL_H_
-#define CRISP_BASE_CANCEL_H_
+#ifndef CRISP_BASE_OPERATION_H_
+#define CRISP_BASE_OPERATION_H_
 
 #include <algorithm>
 #include <functional>
@@ -15,17 +15,17 @@ namespace crisp {
 
 // How long an operation may go on: until a deadline, or until its client gave up. A value; cheap to
 // copy; Check() may be called from any thread. Long operations poll it between bounded steps.
-class Cancel {
+class Operation {
  public:
   // Never.
-  Cancel() = default;
-  explicit Cancel(absl::Time deadline, std::function<bool()> cancelled = nullptr)
+  Operation() = default;
+  explicit Operation(absl::Time deadline, std::function<bool()> cancelled = nullptr)
       : deadline_(deadline), cancelled_(std::move(cancelled)) {}
 
   absl::Time deadline() const { return deadline_; }
   // The same, but until `deadline` at the latest.
-  Cancel Until(absl::Time deadline) const {
-    return Cancel(std::min(deadline, deadline_), cancelled_);
+  Operation Until(absl::Time deadline) const {
+    return Operation(std::min(deadline, deadline_), cancelled_);
   }
   absl::Duration remaining() const { return deadline_ - absl::Now(); }
 
@@ -47,4 +47,4 @@ class Cancel {
 
 }  // namespace crisp
 
-#endif  // CRISP_BASE_CANCEL_H_
+#endif  // CRISP_BASE_OPERATION_H_
