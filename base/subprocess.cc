@@ -116,6 +116,8 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command, const Operation
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
   });
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) return ErrnoError(errno, "pidfd_open");
   (void)fcntl(in.write_end.get(), F_SETFL, O_NONBLOCK);
@@ -131,8 +133,9 @@ absl::StatusOr<CommandResult> RunCommand(const Command& command, const Operation
                      {err.read_end.get(), POLLIN, 0},
                      {in.write_end.get(), POLLOUT, 0},
                      {exited ? -1 : pidfd.get(), POLLIN, 0}};
-    const int ready = poll(fds, 4, exited ? 0 : 50);
-    if (ready < 0 && errno != EINTR) return ErrnoError(errno, "poll");
+    const int ready =
+        cancelled.Poll(absl::MakeSpan(fds), exited ? absl::InfinitePast() : absl::InfiniteFuture());
+    if (ready < 0) return ErrnoError(errno, "poll");
     if (ready == 0 && exited) break;
     if (fds[3].revents != 0) exited = true;
     if ((fds[0].revents != 0 && !Drain(out.read_end, result.output, command.max_output)) ||

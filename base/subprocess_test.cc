@@ -1,5 +1,6 @@
 #include "base/subprocess.h"
 
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 
 namespace crisp {
@@ -23,6 +24,13 @@ TEST(SubprocessTest, DeadlineKillsTheGroup) {
   EXPECT_THAT(RunCommand(Shell("sleep 30 & sleep 30"), Operation(start + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_LT(absl::Now() - start, absl::Seconds(10));
+}
+
+TEST(SubprocessTest, ACancellationEndsItAtOnce) {
+  EXPECT_THAT(CancelledWhileAsleep([](const Operation& operation) {
+                return RunCommand(Shell("exec sleep 1000"), operation);
+              }).status(),
+              StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST(SubprocessTest, GrandchildHoldingThePipeDoesNotHang) {

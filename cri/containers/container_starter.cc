@@ -1,5 +1,7 @@
 #include "cri/containers/container_starter.h"
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -14,8 +16,6 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::Duration kStartTime = absl::Minutes(4);
-// What a start that is being killed may take to fail by itself, which tells more.
-constexpr absl::Duration kStoppedStart = absl::Seconds(1);
 
 bool StopWanted(const Container& container) {
   if (!container.pod->Ready()) return true;
@@ -42,17 +42,21 @@ absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) 
     CRISP_RETURN_IF_ERROR(table_.FindRunning(options.target_id()).status());
   CRISP_RETURN_IF_ERROR(PodTable::BeginStart(*container));
   StepTimer timer("StartContainer", container->steps, node_.metrics);
-  // Who stops it does not wait for a shim that does not answer.
-  const auto stopped = [container] {
-    absl::MutexLock lock(&container->mutex);
-    return absl::Now() >= container->kill_at + kStoppedStart;
-  };
-  auto started = shim->StartContainer(container->id, Operation(absl::Now() + kStartTime, stopped));
+  auto started = shim->StartContainer(container->id, UntilStopped(*container));
   timer.Done("shim");
   const absl::Status status = Finish(container, std::move(started));
   if (!status.ok()) return status;
   timer.Done("publish");
   return true;
+}
+
+Operation ContainerStarter::UntilStopped(Container& container) {
+  auto source = std::make_shared<CancelSource>();
+  absl::MutexLock lock(&container.mutex);
+  container.starting = source;
+  // A stop may have come before it could be told whom to cancel.
+  return source->operation().Until(
+      std::min(absl::Now() + kStartTime, container.kill_at + kStoppedStart));
 }
 
 absl::Status ContainerStarter::Finish(const ContainerPtr& container,
@@ -115,6 +119,7 @@ int ContainerStarter::Settle(Container& container,
                              std::optional<runtime::ExitRecord>* early) {
   absl::MutexLock lock(&container.mutex);
   container.phase = Container::Phase::kSettled;
+  container.starting = nullptr;
   *early = std::exchange(container.early_exit, std::nullopt);
   if (!started.ok()) return 0;
   if (started->pidfd) container.pidfd = std::make_shared<const UniqueFd>(std::move(started->pidfd));

@@ -37,6 +37,8 @@ class ContainerStarter {
 
  private:
   absl::StatusOr<bool> StartOnce(const ContainerPtr& container);
+  // Ends some time after a stop wants it killed.
+  static Operation UntilStopped(Container& container);
   absl::Status Finish(const ContainerPtr& container,
                       absl::StatusOr<runtime::StartedProcess> started);
   // Settles the container: from now on its stage says what it is. Gives an end that was told

@@ -62,6 +62,7 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
   bool signal_now = false;
   int signal = SIGTERM;
   absl::Time due;
+  std::shared_ptr<CancelSource> start;
   {
     absl::MutexLock lock(&container->mutex);
     if (!container->Runs()) return;
@@ -74,7 +75,10 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
     if (running && timeout > absl::ZeroDuration() && !container->signalled) {
       signal_now = container->signalled = true;
     }
+    start = container->starting;
   }
+  // Who stops it does not wait for a shim that does not answer.
+  if (start != nullptr) timers_.PostAt(due + kStoppedStart, [start] { start->Cancel(); });
   Thaw(*container->pod);
   if (timeout <= absl::ZeroDuration()) return Escalate(container, 0);
   // First: the signal may have to wait for a shim.
@@ -131,24 +135,18 @@ bool ContainerStopper::ConcludeExit(const ContainerPtr& container) {
 }
 
 absl::Status ContainerStopper::Await(const ContainerPtr& container, const Operation& operation) {
+  const OperationWait wait(operation, container->mutex);
   absl::MutexLock lock(&container->mutex);
   const auto ended = [&container] {
     container->mutex.AssertReaderHeld();
     return !container->Runs();
   };
-  while (!ended()) {
-    const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), operation.deadline());
-    if (container->mutex.AwaitWithDeadline(absl::Condition(&ended), step)) break;
-    absl::Status status = operation.Check(absl::StrCat("stop of container ", container->id));
-    if (status.ok()) continue;
-    if (absl::Now() >= container->kill_at) {
-      return absl::Status(status.code(),
-                          absl::StrCat(status.message(), "; it was killed and is not gone yet ",
-                                       container->kill_error, " (killing goes on)"));
-    }
-    return status;
-  }
-  return absl::OkStatus();
+  if (wait.Await(absl::Condition(&ended))) return absl::OkStatus();
+  absl::Status status = operation.Error(absl::StrCat("stop of container ", container->id));
+  if (absl::Now() < container->kill_at) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; it was killed and is not gone yet ",
+                                   container->kill_error, " (killing goes on)"));
 }
 
 absl::Status ContainerStopper::KillAllOf(const Pod& pod, const Operation& operation) {

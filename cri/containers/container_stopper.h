@@ -10,6 +10,9 @@
 
 namespace crisp::cri {
 
+// What a start that is being killed may take to fail by itself, which tells more.
+inline constexpr absl::Duration kStoppedStart = absl::Seconds(1);
+
 // Ends containers: by their own signal, and by SIGKILL to all that is in their group when their
 // time is up, again and again until nothing is left. Thread-safe.
 class ContainerStopper {

@@ -193,11 +193,13 @@ absl::Status Daemon::Serve(Listener listener) {
   }
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
-  runtime_service_ =
-      std::make_unique<RuntimeService>(config_, *network_, *pods_, *session_rpcs_, features);
+  runtime_service_ = std::make_unique<RuntimeService>(rpc_threads_, config_, *network_, *pods_,
+                                                      *session_rpcs_, features);
   image_service_ = std::make_unique<ImageService>(
-      *images_, metrics_, [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
-  admin_service_ = std::make_unique<AdminService>(config_, *images_, *pods_, features);
+      rpc_threads_, *images_, metrics_,
+      [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
+  admin_service_ =
+      std::make_unique<AdminService>(rpc_threads_, config_, *images_, *pods_, features);
   CRISP_ASSIGN_OR_RETURN(
       server_, Server::Start(std::move(listener),
                              {runtime_service_.get(), image_service_.get(), admin_service_.get()},

@@ -62,6 +62,7 @@ class Daemon {
   std::unique_ptr<streaming::Sessions> sessions_;
   std::unique_ptr<streaming::Server> streaming_;
   std::unique_ptr<SessionApi> session_rpcs_ = std::make_unique<SessionApi>();
+  Workers rpc_threads_{kRpcThreads};
   std::unique_ptr<RuntimeService> runtime_service_;
   std::unique_ptr<ImageService> image_service_;
   std::unique_ptr<AdminService> admin_service_;

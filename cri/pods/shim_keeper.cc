@@ -38,7 +38,7 @@ void ShimKeeper::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
 
 absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
   if (!pod->Adopting()) return absl::OkStatus();  // stopped meanwhile
-  const Operation operation(absl::Now() + patience, [this] { return stopping_.load(); });
+  const Operation operation = stopping_.operation().Until(absl::Now() + patience);
   auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), operation);
   if (shim.ok()) return TakeOver(pod, *shim);
   const bool for_good =

@@ -55,7 +55,7 @@ class ShimKeeper final : public runtime::ShimObserver {
   // Until then the pod is Adopting(). `first` is called after the first try.
   void Adopt(const PodPtr& pod, std::function<void()> first = nullptr);
   // Gives up what waits for shims.
-  void StopAdopting() { stopping_ = true; }
+  void StopAdopting() { stopping_.Cancel(); }
   // Of a pod that clients see since a moment: whether its shim has died, or the connection to it
   // has ended, while nobody could be told.
   void LookAt(const PodPtr& pod);
@@ -101,7 +101,7 @@ class ShimKeeper final : public runtime::ShimObserver {
   const PodEvents& events_;
   WorkQueue& quick_;
   WorkQueue& adoptions_;
-  std::atomic<bool> stopping_ = false;
+  CancelSource stopping_;
   // Declared last: its thread calls what is above.
   const absl::StatusOr<std::unique_ptr<runtime::ShimPool>> pool_;
 };

@@ -13,7 +13,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "cri/service/rpc_call.h"
-#include "cri/service/status_to_grpc.h"
 
 namespace crisp::cri {
 namespace {
@@ -32,16 +31,16 @@ absl::StatusOr<Pipe> MakePipe() {
 
 // Moves the client's chunks into the pipe until either side ends. EPIPE is the store's reader that
 // has seen enough; what it says counts.
-void Feed(grpc::ServerReader<admin::ImportImageRequest>* reader,
+void Feed(UploadCall<admin::ImportImageRequest>& upload,
           admin::ImportImageRequest request,
           UniqueFd out) {
   do {
     if (!WriteAll(out.get(), request.chunk(), "the import pipe").ok()) return;
-  } while (reader->Read(&request));
+  } while (upload.Read(&request));
 }
 
 // Moves the pipe's bytes to the client; false when the client went away.
-bool Drain(UniqueFd in, grpc::ServerWriter<admin::ExportImageResponse>* writer) {
+bool Drain(UniqueFd in, StreamCall<admin::ExportImageResponse>& stream) {
   std::string buffer(kChunk, '\0');
   while (true) {
     const ssize_t got = read(in.get(), buffer.data(), buffer.size());
@@ -49,70 +48,88 @@ bool Drain(UniqueFd in, grpc::ServerWriter<admin::ExportImageResponse>* writer) 
     if (got <= 0) return got == 0;
     admin::ExportImageResponse chunk;
     chunk.set_chunk(buffer.data(), static_cast<size_t>(got));
-    if (!writer->Write(chunk)) return false;
+    if (!stream.Write(chunk)) return false;
   }
 }
 
 }  // namespace
 
-grpc::Status AdminService::ImportImage(grpc::ServerContext* context,
-                                       grpc::ServerReader<admin::ImportImageRequest>* reader,
-                                       admin::ImportImageResponse* reply) {
-  const RpcCall call(context);
-  auto pipe = MakePipe();
-  if (!pipe.ok()) return ToGrpc(pipe.status());
-  admin::ImportImageRequest first;
-  (void)reader->Read(&first);  // an archive of no bytes is none, as the store will say
-  absl::StatusOr<std::vector<std::string>> imported;
-  auto store =
-      Thread::Start("import", [&, name = first.name(), fd = std::move(pipe->read_end)]() mutable {
-        imported = images_.Import(fd.get(), name, call.operation());
-        fd.reset();  // a feeder that still writes must not wait for a reader that is gone
+grpc::ServerReadReactor<admin::ImportImageRequest>* AdminService::ImportImage(
+    grpc::CallbackServerContext* context, admin::ImportImageResponse* reply) {
+  return ServeUpload<admin::ImportImageRequest>(
+      threads_, context,
+      [=, this](const Operation& operation, UploadCall<admin::ImportImageRequest>& upload) {
+        return Import(upload, operation, reply);
       });
-  if (!store.ok()) return ToGrpc(store.status());
-  Feed(reader, std::move(first), std::move(pipe->write_end));
-  store->Join();
+}
+
+absl::Status AdminService::Import(UploadCall<admin::ImportImageRequest>& upload,
+                                  const Operation& operation,
+                                  admin::ImportImageResponse* reply) {
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  admin::ImportImageRequest first;
+  (void)upload.Read(&first);  // an archive of no bytes is none, as the store will say
+  absl::StatusOr<std::vector<std::string>> imported;
+  CRISP_ASSIGN_OR_RETURN(
+      Thread store,
+      Thread::Start("import", [&, name = first.name(), fd = std::move(pipe.read_end)]() mutable {
+        imported = images_.Import(fd.get(), name, operation);
+        fd.reset();  // a feeder that still writes must not wait for a reader that is gone
+      }));
+  Feed(upload, std::move(first), std::move(pipe.write_end));
+  store.Join();
   // A client that hangs up looks like the end of its archive.
-  if (context->IsCancelled()) {
-    return grpc::Status(grpc::StatusCode::CANCELLED, "import: cancelled by the client");
-  }
-  if (!imported.ok()) return ToGrpc(imported.status());
+  if (operation.cancelled()) return absl::CancelledError("import: cancelled by the client");
+  CRISP_RETURN_IF_ERROR(imported.status());
   for (std::string& reference : *imported) {
     LogInfo("image imported", {{"image", reference}});
     reply->add_references(std::move(reference));
   }
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
-grpc::Status AdminService::ExportImage(grpc::ServerContext* context,
-                                       const admin::ExportImageRequest* request,
-                                       grpc::ServerWriter<admin::ExportImageResponse>* writer) {
-  const RpcCall call(context);
-  if (request->references().empty()) {
-    return ToGrpc(absl::InvalidArgumentError("references must name an image"));
+grpc::ServerWriteReactor<admin::ExportImageResponse>* AdminService::ExportImage(
+    grpc::CallbackServerContext* context, const admin::ExportImageRequest* request) {
+  return ServeStream<admin::ExportImageResponse>(
+      threads_, context,
+      [=, this](const Operation& operation, StreamCall<admin::ExportImageResponse>& stream) {
+        return Export(*request, stream, operation);
+      });
+}
+
+absl::Status AdminService::Export(const admin::ExportImageRequest& request,
+                                  StreamCall<admin::ExportImageResponse>& stream,
+                                  const Operation& operation) {
+  if (request.references().empty()) {
+    return absl::InvalidArgumentError("references must name an image");
   }
-  auto pipe = MakePipe();
-  if (!pipe.ok()) return ToGrpc(pipe.status());
-  const std::vector<std::string> references(request->references().begin(),
-                                            request->references().end());
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  const std::vector<std::string> references(request.references().begin(),
+                                            request.references().end());
   absl::Status exported;
-  auto store = Thread::Start("export", [&, fd = std::move(pipe->write_end)]() mutable {
-    exported = images_.Export(references, fd.get(), call.operation());
-    fd.reset();  // the end of the stream
-  });
-  if (!store.ok()) return ToGrpc(store.status());
-  const bool delivered = Drain(std::move(pipe->read_end), writer);
-  store->Join();
-  if (!delivered) return grpc::Status(grpc::StatusCode::CANCELLED, "client went away");
-  return ToGrpc(exported);
+  CRISP_ASSIGN_OR_RETURN(Thread store,
+                         Thread::Start("export", [&, fd = std::move(pipe.write_end)]() mutable {
+                           exported = images_.Export(references, fd.get(), operation);
+                           fd.reset();  // the end of the stream
+                         }));
+  const bool delivered = Drain(std::move(pipe.read_end), stream);
+  store.Join();
+  if (!delivered) return absl::CancelledError("client went away");
+  return exported;
 }
 
-grpc::Status AdminService::ImageHistory(grpc::ServerContext*,
-                                        const admin::ImageHistoryRequest* request,
-                                        admin::ImageHistoryResponse* reply) {
-  const auto history = images_.History(request->reference());
-  if (!history.ok()) return ToGrpc(history.status());
-  for (const storage::HistoryEntry& entry : *history) {
+grpc::ServerUnaryReactor* AdminService::ImageHistory(grpc::CallbackServerContext* context,
+                                                     const admin::ImageHistoryRequest* request,
+                                                     admin::ImageHistoryResponse* reply) {
+  return ServeUnary(threads_, context,
+                    [=, this](const Operation&) { return History(*request, reply); });
+}
+
+absl::Status AdminService::History(const admin::ImageHistoryRequest& request,
+                                   admin::ImageHistoryResponse* reply) {
+  CRISP_ASSIGN_OR_RETURN(const std::vector<storage::HistoryEntry> history,
+                         images_.History(request.reference()));
+  for (const storage::HistoryEntry& entry : history) {
     admin::ImageHistoryEntry* out = reply->add_entries();
     out->set_created_by(entry.created_by);
     out->set_comment(entry.comment);
@@ -124,38 +141,41 @@ grpc::Status AdminService::ImageHistory(grpc::ServerContext*,
     out->set_unpacked_bytes(entry.unpacked_bytes);
     for (const std::string& container : entry.containers) out->add_containers(container);
   }
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
-grpc::Status AdminService::Explain(grpc::ServerContext*,
-                                   const admin::ExplainRequest* request,
-                                   admin::ExplainResponse* reply) {
-  if (request->id().empty()) return ToGrpc(absl::InvalidArgumentError("id must name a container"));
-  const auto explained = pods_.Explain(request->id());
-  if (!explained.ok()) return ToGrpc(explained.status());
-  reply->set_json(DumpJson(*explained));
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* AdminService::Explain(grpc::CallbackServerContext* context,
+                                                const admin::ExplainRequest* request,
+                                                admin::ExplainResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) -> absl::Status {
+    if (request->id().empty()) return absl::InvalidArgumentError("id must name a container");
+    CRISP_ASSIGN_OR_RETURN(const Json explained, pods_.Explain(request->id()));
+    reply->set_json(DumpJson(explained));
+    return absl::OkStatus();
+  });
 }
 
-grpc::Status AdminService::Info(grpc::ServerContext*,
-                                const admin::InfoRequest*,
-                                admin::InfoResponse* reply) {
-  const storage::FsUsage usage = images_.ImageUsage();
-  reply->set_json(DumpJson({{"name", kRuntimeName},
-                            {"version", kVersion},
-                            {"kernel", features_.release},
-                            {"pid", getpid()},
-                            {"root", config_.root},
-                            {"state", config_.state},
-                            {"socket", config_.SocketPath()},
-                            {"metrics", config_.metrics.address},
-                            {"cgroupDriver", config_.runtime.cgroup_driver},
-                            {"recursiveReadOnlyMounts", features_.recursive_read_only},
-                            {"userNamespaces", features_.user_namespaces},
-                            {"pods", pods_.PodCount()},
-                            {"images", images_.List().size()},
-                            {"imageBytes", usage.used_bytes}}));
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* AdminService::Info(grpc::CallbackServerContext* context,
+                                             const admin::InfoRequest*,
+                                             admin::InfoResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) {
+    const storage::FsUsage usage = images_.ImageUsage();
+    reply->set_json(DumpJson({{"name", kRuntimeName},
+                              {"version", kVersion},
+                              {"kernel", features_.release},
+                              {"pid", getpid()},
+                              {"root", config_.root},
+                              {"state", config_.state},
+                              {"socket", config_.SocketPath()},
+                              {"metrics", config_.metrics.address},
+                              {"cgroupDriver", config_.runtime.cgroup_driver},
+                              {"recursiveReadOnlyMounts", features_.recursive_read_only},
+                              {"userNamespaces", features_.user_namespaces},
+                              {"pods", pods_.PodCount()},
+                              {"images", images_.List().size()},
+                              {"imageBytes", usage.used_bytes}}));
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace crisp::cri

@@ -1,10 +1,13 @@
 #ifndef CRISP_CRI_SERVICE_ADMIN_SERVICE_H_
 #define CRISP_CRI_SERVICE_ADMIN_SERVICE_H_
 
+#include "base/operation.h"
+#include "base/workers.h"
 #include "cri/api/crisp_admin.grpc.pb.h"
 #include "cri/api/pod_api.h"
 #include "cri/config/config.h"
 #include "cri/node/node_info.h"
+#include "cri/service/rpc_call.h"
 #include "storage/image/image_store.h"
 
 namespace crisp::cri {
@@ -13,32 +16,41 @@ namespace admin = ::crisp::v1;
 
 // crisp.v1.Admin: the calls of the `crisp` tool beyond the CRI. Thread-safe. An import or export
 // holds one more thread while it lasts.
-class AdminService final : public admin::Admin::Service {
+class AdminService final : public admin::Admin::CallbackService {
  public:
   // The arguments must outlive the service.
-  AdminService(const Config& config,
+  AdminService(Workers& threads,
+               const Config& config,
                storage::ImageStore& images,
                PodApi& pods,
                const KernelFeatures& features)
-      : config_(config), images_(images), pods_(pods), features_(features) {}
+      : threads_(threads), config_(config), images_(images), pods_(pods), features_(features) {}
 
-  grpc::Status ImportImage(grpc::ServerContext* context,
-                           grpc::ServerReader<admin::ImportImageRequest>* reader,
-                           admin::ImportImageResponse* reply) override;
-  grpc::Status ExportImage(grpc::ServerContext* context,
-                           const admin::ExportImageRequest* request,
-                           grpc::ServerWriter<admin::ExportImageResponse>* writer) override;
-  grpc::Status ImageHistory(grpc::ServerContext* context,
-                            const admin::ImageHistoryRequest* request,
-                            admin::ImageHistoryResponse* reply) override;
-  grpc::Status Explain(grpc::ServerContext* context,
-                       const admin::ExplainRequest* request,
-                       admin::ExplainResponse* reply) override;
-  grpc::Status Info(grpc::ServerContext* context,
-                    const admin::InfoRequest* request,
-                    admin::InfoResponse* reply) override;
+  grpc::ServerReadReactor<admin::ImportImageRequest>* ImportImage(
+      grpc::CallbackServerContext* context, admin::ImportImageResponse* reply) override;
+  grpc::ServerWriteReactor<admin::ExportImageResponse>* ExportImage(
+      grpc::CallbackServerContext* context, const admin::ExportImageRequest* request) override;
+  grpc::ServerUnaryReactor* ImageHistory(grpc::CallbackServerContext* context,
+                                         const admin::ImageHistoryRequest* request,
+                                         admin::ImageHistoryResponse* reply) override;
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context,
+                                    const admin::ExplainRequest* request,
+                                    admin::ExplainResponse* reply) override;
+  grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
+                                 const admin::InfoRequest* request,
+                                 admin::InfoResponse* reply) override;
 
  private:
+  absl::Status Import(UploadCall<admin::ImportImageRequest>& upload,
+                      const Operation& operation,
+                      admin::ImportImageResponse* reply);
+  absl::Status Export(const admin::ExportImageRequest& request,
+                      StreamCall<admin::ExportImageResponse>& stream,
+                      const Operation& operation);
+  absl::Status History(const admin::ImageHistoryRequest& request,
+                       admin::ImageHistoryResponse* reply);
+
+  Workers& threads_;
   const Config& config_;
   storage::ImageStore& images_;
   PodApi& pods_;

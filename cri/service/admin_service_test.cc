@@ -43,7 +43,8 @@ class AdminServiceTest : public ::testing::Test {
   FakeImageStore images_;
   ExplainingPods pods_;
   metrics::Registry registry_;
-  AdminService service_{config_, images_, pods_, {.release = "6.1.0"}};
+  Workers threads_{kRpcThreads};
+  AdminService service_{threads_, config_, images_, pods_, {.release = "6.1.0"}};
   std::unique_ptr<Server> server_;
   std::unique_ptr<admin::Admin::Stub> stub_;
 };

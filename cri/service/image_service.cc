@@ -11,7 +11,6 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "cri/service/rpc_call.h"
-#include "cri/service/status_to_grpc.h"
 
 namespace crisp::cri {
 namespace {
@@ -79,39 +78,48 @@ absl::StatusOr<std::vector<storage::Image>> ImageService::Select(
   return std::vector<storage::Image>{*std::move(image)};
 }
 
-grpc::Status ImageService::ListImages(grpc::ServerContext*,
-                                      const v1::ListImagesRequest* request,
-                                      v1::ListImagesResponse* reply) {
-  const auto images = Select(request->filter());
-  if (!images.ok()) return ToGrpc(images.status());
-  for (const storage::Image& image : *images) FillImage(image, reply->add_images());
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* ImageService::ListImages(grpc::CallbackServerContext* context,
+                                                   const v1::ListImagesRequest* request,
+                                                   v1::ListImagesResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) -> absl::Status {
+    CRISP_ASSIGN_OR_RETURN(const std::vector<storage::Image> images, Select(request->filter()));
+    for (const storage::Image& image : images) FillImage(image, reply->add_images());
+    return absl::OkStatus();
+  });
 }
 
-grpc::Status ImageService::StreamImages(grpc::ServerContext*,
-                                        const v1::StreamImagesRequest* request,
-                                        grpc::ServerWriter<v1::StreamImagesResponse>* writer) {
-  const auto images = Select(request->filter());
-  if (!images.ok()) return ToGrpc(images.status());
-  for (size_t begin = 0; begin < images->size(); begin += kStreamBatch) {
-    v1::StreamImagesResponse batch;
-    const size_t end = std::min(begin + kStreamBatch, images->size());
-    for (size_t i = begin; i < end; ++i) FillImage((*images)[i], batch.add_images());
-    if (!writer->Write(batch)) return grpc::Status(grpc::StatusCode::CANCELLED, "client went away");
-  }
-  return grpc::Status::OK;
+grpc::ServerWriteReactor<v1::StreamImagesResponse>* ImageService::StreamImages(
+    grpc::CallbackServerContext* context, const v1::StreamImagesRequest* request) {
+  return ServeStream<v1::StreamImagesResponse>(
+      threads_, context,
+      [=, this](const Operation&, StreamCall<v1::StreamImagesResponse>& stream) -> absl::Status {
+        CRISP_ASSIGN_OR_RETURN(const std::vector<storage::Image> images, Select(request->filter()));
+        for (size_t begin = 0; begin < images.size(); begin += kStreamBatch) {
+          v1::StreamImagesResponse batch;
+          const size_t end = std::min(begin + kStreamBatch, images.size());
+          for (size_t i = begin; i < end; ++i) FillImage(images[i], batch.add_images());
+          if (!stream.Write(batch)) return absl::CancelledError("client went away");
+        }
+        return absl::OkStatus();
+      });
 }
 
-grpc::Status ImageService::ImageStatus(grpc::ServerContext*,
-                                       const v1::ImageStatusRequest* request,
-                                       v1::ImageStatusResponse* reply) {
-  if (auto status = RequireImage(request->image()); !status.ok()) return ToGrpc(status);
-  const auto image = images_.Find(request->image().image());
-  if (absl::IsNotFound(image.status())) return grpc::Status::OK;
-  if (!image.ok()) return ToGrpc(image.status());
+grpc::ServerUnaryReactor* ImageService::ImageStatus(grpc::CallbackServerContext* context,
+                                                    const v1::ImageStatusRequest* request,
+                                                    v1::ImageStatusResponse* reply) {
+  return ServeUnary(threads_, context,
+                    [=, this](const Operation&) { return FindOne(*request, reply); });
+}
+
+absl::Status ImageService::FindOne(const v1::ImageStatusRequest& request,
+                                   v1::ImageStatusResponse* reply) const {
+  CRISP_RETURN_IF_ERROR(RequireImage(request.image()));
+  const auto image = images_.Find(request.image().image());
+  if (absl::IsNotFound(image.status())) return absl::OkStatus();
+  if (!image.ok()) return image.status();
   FillImage(*image, reply->mutable_image());
-  if (request->verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*image);
-  return grpc::Status::OK;
+  if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*image);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ImageService::Pull(const v1::PullImageRequest& request,
@@ -123,52 +131,65 @@ absl::StatusOr<std::string> ImageService::Pull(const v1::PullImageRequest& reque
   return images_.Pull(request.image().image(), AuthOf(request.auth()), operation);
 }
 
-grpc::Status ImageService::PullImage(grpc::ServerContext* context,
-                                     const v1::PullImageRequest* request,
-                                     v1::PullImageResponse* reply) {
-  const RpcCall call(context);
+absl::StatusOr<std::string> ImageService::CountPull(const v1::PullImageRequest& request,
+                                                    const Operation& operation) {
   const absl::Time begin = absl::Now();
-  const auto id = Pull(*request, call.operation());
+  absl::StatusOr<std::string> id = Pull(request, operation);
   const absl::Duration took = absl::Now() - begin;
   metrics_.Increment(metrics::kImagePulls, {absl::StatusCodeToString(id.status().code())});
   if (!id.ok()) {
     // Without the name nobody can tell which of several pulls it was.
-    LogWarning("image pull failed", {{"image", request->image().image()},
+    LogWarning("image pull failed", {{"image", request.image().image()},
                                      {"code", absl::StatusCodeToString(id.status().code())},
                                      {"error", id.status().message()},
                                      {"ms", absl::ToInt64Milliseconds(took)}});
-    return ToGrpc(id.status());
+    return id;
   }
   metrics_.Observe(metrics::kImagePullSeconds, absl::ToDoubleSeconds(took));
   LogInfo(
       "image pulled",
-      {{"image", request->image().image()}, {"id", *id}, {"ms", absl::ToInt64Milliseconds(took)}});
-  reply->set_image_ref(*id);
-  return grpc::Status::OK;
+      {{"image", request.image().image()}, {"id", *id}, {"ms", absl::ToInt64Milliseconds(took)}});
+  return id;
 }
 
-grpc::Status ImageService::RemoveImage(grpc::ServerContext*,
-                                       const v1::RemoveImageRequest* request,
-                                       v1::RemoveImageResponse*) {
-  if (auto status = RequireImage(request->image()); !status.ok()) return ToGrpc(status);
-  const absl::StatusOr<storage::Image> image = images_.Find(request->image().image());
-  const absl::Status removed = images_.Remove(request->image().image());
+grpc::ServerUnaryReactor* ImageService::PullImage(grpc::CallbackServerContext* context,
+                                                  const v1::PullImageRequest* request,
+                                                  v1::PullImageResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation& operation) -> absl::Status {
+    CRISP_ASSIGN_OR_RETURN(std::string id, CountPull(*request, operation));
+    reply->set_image_ref(std::move(id));
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* ImageService::RemoveImage(grpc::CallbackServerContext* context,
+                                                    const v1::RemoveImageRequest* request,
+                                                    v1::RemoveImageResponse*) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) { return Remove(*request); });
+}
+
+absl::Status ImageService::Remove(const v1::RemoveImageRequest& request) {
+  CRISP_RETURN_IF_ERROR(RequireImage(request.image()));
+  const absl::StatusOr<storage::Image> image = images_.Find(request.image().image());
+  absl::Status removed = images_.Remove(request.image().image());
   if (removed.ok() && image.ok()) removed_(image->id);
-  if (removed.ok()) LogInfo("image removed", {{"image", request->image().image()}});
-  return ToGrpc(removed);
+  if (removed.ok()) LogInfo("image removed", {{"image", request.image().image()}});
+  return removed;
 }
 
-grpc::Status ImageService::ImageFsInfo(grpc::ServerContext*,
-                                       const v1::ImageFsInfoRequest*,
-                                       v1::ImageFsInfoResponse* reply) {
-  // One file system holds layers and writable directories, so the two lists name the same mount
-  // point; the kubelet takes equal mount points as "no split disk".
-  const storage::FsUsage layers = images_.ImageUsage();
-  storage::FsUsage containers = images_.ContainersUsage();
-  containers.mountpoint = layers.mountpoint;
-  FillUsage(layers, reply->add_image_filesystems());
-  FillUsage(containers, reply->add_container_filesystems());
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* ImageService::ImageFsInfo(grpc::CallbackServerContext* context,
+                                                    const v1::ImageFsInfoRequest*,
+                                                    v1::ImageFsInfoResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) {
+    // One file system holds layers and writable directories, so the two lists name the same mount
+    // point; the kubelet takes equal mount points as "no split disk".
+    const storage::FsUsage layers = images_.ImageUsage();
+    storage::FsUsage containers = images_.ContainersUsage();
+    containers.mountpoint = layers.mountpoint;
+    FillUsage(layers, reply->add_image_filesystems());
+    FillUsage(containers, reply->add_container_filesystems());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace crisp::cri

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/operation.h"
+#include "base/workers.h"
 #include "cri/api/api.grpc.pb.h"
 #include "metrics/registry.h"
 #include "storage/image/image_store.h"
@@ -18,38 +20,43 @@ namespace v1 = ::runtime::v1;
 // - An image is named by id, id prefix, tag, digest or short name, and answers alike under each.
 // - Absent images: ImageStatus gives an empty reply, RemoveImage succeeds.
 // - ImageSpec.runtime_handler is accepted and makes no difference: there is one snapshotter.
-class ImageService final : public v1::ImageService::Service {
+class ImageService final : public v1::ImageService::CallbackService {
  public:
   // The arguments must outlive the service. `removed` gets the id of each image that is gone.
   ImageService(
+      Workers& threads,
       storage::ImageStore& images,
       metrics::Registry& metrics,
       std::function<void(const std::string&)> removed = [](const std::string&) {})
-      : images_(images), metrics_(metrics), removed_(std::move(removed)) {}
+      : threads_(threads), images_(images), metrics_(metrics), removed_(std::move(removed)) {}
 
-  grpc::Status ListImages(grpc::ServerContext* context,
-                          const v1::ListImagesRequest* request,
-                          v1::ListImagesResponse* reply) override;
-  grpc::Status StreamImages(grpc::ServerContext* context,
-                            const v1::StreamImagesRequest* request,
-                            grpc::ServerWriter<v1::StreamImagesResponse>* writer) override;
-  grpc::Status ImageStatus(grpc::ServerContext* context,
-                           const v1::ImageStatusRequest* request,
-                           v1::ImageStatusResponse* reply) override;
-  grpc::Status PullImage(grpc::ServerContext* context,
-                         const v1::PullImageRequest* request,
-                         v1::PullImageResponse* reply) override;
-  grpc::Status RemoveImage(grpc::ServerContext* context,
-                           const v1::RemoveImageRequest* request,
-                           v1::RemoveImageResponse* reply) override;
-  grpc::Status ImageFsInfo(grpc::ServerContext* context,
-                           const v1::ImageFsInfoRequest* request,
-                           v1::ImageFsInfoResponse* reply) override;
+  grpc::ServerUnaryReactor* ListImages(grpc::CallbackServerContext* context,
+                                       const v1::ListImagesRequest* request,
+                                       v1::ListImagesResponse* reply) override;
+  grpc::ServerWriteReactor<v1::StreamImagesResponse>* StreamImages(
+      grpc::CallbackServerContext* context, const v1::StreamImagesRequest* request) override;
+  grpc::ServerUnaryReactor* ImageStatus(grpc::CallbackServerContext* context,
+                                        const v1::ImageStatusRequest* request,
+                                        v1::ImageStatusResponse* reply) override;
+  grpc::ServerUnaryReactor* PullImage(grpc::CallbackServerContext* context,
+                                      const v1::PullImageRequest* request,
+                                      v1::PullImageResponse* reply) override;
+  grpc::ServerUnaryReactor* RemoveImage(grpc::CallbackServerContext* context,
+                                        const v1::RemoveImageRequest* request,
+                                        v1::RemoveImageResponse* reply) override;
+  grpc::ServerUnaryReactor* ImageFsInfo(grpc::CallbackServerContext* context,
+                                        const v1::ImageFsInfoRequest* request,
+                                        v1::ImageFsInfoResponse* reply) override;
 
  private:
   absl::StatusOr<std::vector<storage::Image>> Select(const v1::ImageFilter& filter) const;
+  absl::Status FindOne(const v1::ImageStatusRequest& request, v1::ImageStatusResponse* reply) const;
   absl::StatusOr<std::string> Pull(const v1::PullImageRequest& request, const Operation& operation);
+  absl::StatusOr<std::string> CountPull(const v1::PullImageRequest& request,
+                                        const Operation& operation);
+  absl::Status Remove(const v1::RemoveImageRequest& request);
 
+  Workers& threads_;
   storage::ImageStore& images_;
   metrics::Registry& metrics_;
   const std::function<void(const std::string&)> removed_;

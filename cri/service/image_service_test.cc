@@ -60,7 +60,8 @@ class ImageServiceTest : public ::testing::Test {
   std::string path_ = dir_.path() + "/s";
   FakeImageStore images_;
   metrics::Registry registry_;
-  ImageService service_{images_, registry_};
+  Workers threads_{kRpcThreads};
+  ImageService service_{threads_, images_, registry_};
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::ImageService::Stub> stub_;
 };

@@ -2,19 +2,12 @@
 
 #include <chrono>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 namespace crisp::cri {
-
-struct RpcCall::State {
-  absl::Mutex mutex;
-  grpc::ServerContext* context ABSL_GUARDED_BY(mutex);
-};
-
 namespace {
 
-absl::Time DeadlineOf(const grpc::ServerContext& context) {
+absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
   const auto deadline = context.deadline();
   // gRPC's "no deadline" is the clock's last moment, give or take its rounding.
   if (deadline > std::chrono::system_clock::now() + std::chrono::hours(24 * 365 * 10)) {
@@ -25,20 +18,17 @@ absl::Time DeadlineOf(const grpc::ServerContext& context) {
 
 }  // namespace
 
-RpcCall::RpcCall(grpc::ServerContext* context) : state_(std::make_shared<State>()) {
-  {
-    absl::MutexLock lock(&state_->mutex);
-    state_->context = context;
-  }
-  operation_ = Operation(DeadlineOf(*context), [state = state_] {
-    absl::MutexLock lock(&state->mutex);
-    return state->context == nullptr || state->context->IsCancelled();
-  });
+std::optional<TraceContext> TraceOf(const grpc::ServerContextBase& context) {
+  const auto& metadata = context.client_metadata();
+  const auto header = metadata.find("traceparent");
+  if (header == metadata.end()) return std::nullopt;
+  return TraceContext::Parse({header->second.data(), header->second.size()});
 }
 
-RpcCall::~RpcCall() {
-  absl::MutexLock lock(&state_->mutex);
-  state_->context = nullptr;
+Operation OperationOf(const grpc::ServerContextBase& context, const CancelSource& source) {
+  const Operation operation = source.operation().Until(DeadlineOf(context));
+  const std::optional<TraceContext> trace = TraceOf(context);
+  return trace.has_value() ? operation.Traced(*trace) : operation;
 }
 
 }  // namespace crisp::cri

@@ -1,5 +1,6 @@
 #include "cri/service/rpc_interceptor.h"
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -7,6 +8,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/log.h"
+#include "base/trace_context.h"
+#include "cri/service/rpc_call.h"
 
 namespace crisp::cri {
 namespace {
@@ -19,32 +22,46 @@ absl::string_view ShortName(absl::string_view method) {
   return slash == absl::string_view::npos ? method : method.substr(slash + 1);
 }
 
-void LogFailure(absl::string_view method, const grpc::Status& status, absl::Duration took) {
+void LogFailure(absl::string_view method,
+                const grpc::Status& status,
+                absl::Duration took,
+                const std::optional<TraceContext>& trace) {
   // Clients provoke some errors by design, by asking for what is gone or by hanging up. These are
   // no reason to worry.
   const bool usual = status.error_code() == grpc::StatusCode::NOT_FOUND ||
                      status.error_code() == grpc::StatusCode::CANCELLED ||
                      status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
-  Log(usual ? LogLevel::kInfo : LogLevel::kWarning, "rpc failed",
-      {{"method", method},
-       {"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(status.error_code()))},
-       {"message", status.error_message()},
-       {"ms", absl::ToInt64Milliseconds(took)}});
+  const LogLevel level = usual ? LogLevel::kInfo : LogLevel::kWarning;
+  const std::string code =
+      absl::StatusCodeToString(static_cast<absl::StatusCode>(status.error_code()));
+  const std::string message = status.error_message();
+  const int64_t ms = absl::ToInt64Milliseconds(took);
+  if (trace.has_value()) {
+    const std::string id = trace->TraceId();
+    Log(level, "rpc failed",
+        {{"method", method}, {"code", code}, {"message", message}, {"ms", ms}, {"trace", id}});
+  } else {
+    Log(level, "rpc failed",
+        {{"method", method}, {"code", code}, {"message", message}, {"ms", ms}});
+  }
 }
 
 class RpcInterceptor : public grpc::experimental::Interceptor {
  public:
-  RpcInterceptor(metrics::Registry& registry, std::atomic<int>& in_flight, const char* method)
+  RpcInterceptor(metrics::Registry& registry,
+                 RpcCount& in_flight,
+                 grpc::experimental::ServerRpcInfo& info)
       : registry_(registry),
         in_flight_(in_flight),
-        method_(ShortName(method)),
+        method_(ShortName(info.method())),
+        context_(*info.server_context()),
         begin_(absl::Now()) {
-    in_flight_.fetch_add(1);
+    in_flight_.Add(1);
     registry_.Add(metrics::kRpcsInFlight, 1);
   }
   ~RpcInterceptor() override {
     registry_.Add(metrics::kRpcsInFlight, -1);
-    in_flight_.fetch_sub(1);
+    in_flight_.Add(-1);
   }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
@@ -55,36 +72,37 @@ class RpcInterceptor : public grpc::experimental::Interceptor {
           absl::StatusCodeToString(static_cast<absl::StatusCode>(status.error_code()));
       registry_.Increment(metrics::kRpcsFinished, {method_, code});
       registry_.Observe(metrics::kRpcSeconds, absl::ToDoubleSeconds(took), {method_});
-      if (!status.ok()) LogFailure(method_, status, took);
+      if (!status.ok()) LogFailure(method_, status, took, TraceOf(context_));
     }
     methods->Proceed();
   }
 
  private:
   metrics::Registry& registry_;
-  std::atomic<int>& in_flight_;
+  RpcCount& in_flight_;
   const absl::string_view method_;  // of the registered service, which outlives every call
+  const grpc::ServerContextBase& context_;
   const absl::Time begin_;
 };
 
 class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  Factory(metrics::Registry& registry, std::atomic<int>& in_flight)
+  Factory(metrics::Registry& registry, RpcCount& in_flight)
       : registry_(registry), in_flight_(in_flight) {}
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new RpcInterceptor(registry_, in_flight_, info->method());  // gRPC owns and deletes it
+    return new RpcInterceptor(registry_, in_flight_, *info);  // gRPC owns and deletes it
   }
 
  private:
   metrics::Registry& registry_;
-  std::atomic<int>& in_flight_;
+  RpcCount& in_flight_;
 };
 
 }  // namespace
 
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> MakeRpcInterceptor(
-    metrics::Registry& registry, std::atomic<int>& in_flight) {
+    metrics::Registry& registry, RpcCount& in_flight) {
   return std::make_unique<Factory>(registry, in_flight);
 }
 

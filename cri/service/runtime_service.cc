@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "base/status.h"
 #include "cri/api/pod_rpcs.h"
 #include "cri/service/rpc_call.h"
-#include "cri/service/status_to_grpc.h"
 #include "cri/state/ready_items.h"
 
 namespace crisp::cri {
@@ -14,121 +14,122 @@ namespace {
 constexpr int kStreamBatch = 1000;
 
 // Asks the unary form and sends its items in batches.
-template <typename UnaryRequest,
+template <typename Batch,
+          typename UnaryRequest,
           typename UnaryReply,
-          typename Batch,
           typename Items,
           typename Target>
-grpc::Status StreamList(grpc::ServerContext* context,
-                        PodApi& pods,
-                        absl::Status (PodApi::*list)(const UnaryRequest&,
-                                                     UnaryReply*,
-                                                     const Operation&),
-                        const UnaryRequest& request,
-                        Items items,
-                        Target target,
-                        grpc::ServerWriter<Batch>* writer) {
-  const RpcCall call(context);
-  UnaryReply reply;
-  const absl::Status listed = (pods.*list)(request, &reply, call.operation());
-  if (!listed.ok()) return ToGrpc(listed);
-  ExpandReadyItems(reply);
-  auto* all = items(reply);
-  for (int begin = 0; begin < all->size(); begin += kStreamBatch) {
-    Batch batch;
-    auto* part = target(batch);
-    for (int i = begin; i < all->size() && i < begin + kStreamBatch; ++i) {
-      part->Add(std::move(*all->Mutable(i)));
-    }
-    if (!writer->Write(batch)) return grpc::Status(grpc::StatusCode::CANCELLED, "client went away");
-  }
-  return grpc::Status::OK;
+grpc::ServerWriteReactor<Batch>* StreamList(Workers& threads,
+                                            grpc::CallbackServerContext* context,
+                                            PodApi& pods,
+                                            absl::Status (PodApi::*list)(const UnaryRequest&,
+                                                                         UnaryReply*,
+                                                                         const Operation&),
+                                            UnaryRequest request,
+                                            Items items,
+                                            Target target) {
+  return ServeStream<Batch>(
+      threads, context,
+      [=, &pods, request = std::move(request)](const Operation& operation,
+                                               StreamCall<Batch>& stream) -> absl::Status {
+        UnaryReply reply;
+        CRISP_RETURN_IF_ERROR((pods.*list)(request, &reply, operation));
+        ExpandReadyItems(reply);
+        auto* all = items(reply);
+        for (int begin = 0; begin < all->size(); begin += kStreamBatch) {
+          Batch batch;
+          auto* part = target(batch);
+          for (int i = begin; i < all->size() && i < begin + kStreamBatch; ++i) {
+            part->Add(std::move(*all->Mutable(i)));
+          }
+          if (!stream.Write(batch)) return absl::CancelledError("client went away");
+        }
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace
 
-#define CRISP_POD_RPC(name)                                                                        \
-  grpc::Status RuntimeService::name(grpc::ServerContext* context,                                  \
-                                    const v1::name##Request* request, v1::name##Response* reply) { \
-    const RpcCall call(context);                                                                   \
-    return ToGrpc(pods_.name(*request, reply, call.operation()));                                  \
+#define CRISP_POD_RPC(name)                                                            \
+  grpc::ServerUnaryReactor* RuntimeService::name(grpc::CallbackServerContext* context, \
+                                                 const v1::name##Request* request,     \
+                                                 v1::name##Response* reply) {          \
+    return ServeUnary(threads_, context, [=, this](const Operation& operation) {       \
+      return pods_.name(*request, reply, operation);                                   \
+    });                                                                                \
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-#define CRISP_POD_RPC(name)                                                                 \
-  grpc::Status RuntimeService::name(grpc::ServerContext*, const v1::name##Request* request, \
-                                    v1::name##Response* reply) {                            \
-    return ToGrpc(sessions_.name(*request, reply));                                         \
+#define CRISP_POD_RPC(name)                                                                     \
+  grpc::ServerUnaryReactor* RuntimeService::name(grpc::CallbackServerContext* context,          \
+                                                 const v1::name##Request* request,              \
+                                                 v1::name##Response* reply) {                   \
+    return ServeUnary(threads_, context,                                                        \
+                      [=, this](const Operation&) { return sessions_.name(*request, reply); }); \
   }
 CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-grpc::Status RuntimeService::StreamPodSandboxes(
-    grpc::ServerContext* context,
-    const v1::StreamPodSandboxesRequest* request,
-    grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) {
+grpc::ServerWriteReactor<v1::StreamPodSandboxesResponse>* RuntimeService::StreamPodSandboxes(
+    grpc::CallbackServerContext* context, const v1::StreamPodSandboxesRequest* request) {
   v1::ListPodSandboxRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
-  return StreamList(
-      context, pods_, &PodApi::ListPodSandbox, list, [](auto& all) { return all.mutable_items(); },
-      [](auto& batch) { return batch.mutable_pod_sandboxes(); }, writer);
+  return StreamList<v1::StreamPodSandboxesResponse>(
+      threads_, context, pods_, &PodApi::ListPodSandbox, list,
+      [](auto& all) { return all.mutable_items(); },
+      [](auto& batch) { return batch.mutable_pod_sandboxes(); });
 }
 
-grpc::Status RuntimeService::StreamContainers(
-    grpc::ServerContext* context,
-    const v1::StreamContainersRequest* request,
-    grpc::ServerWriter<v1::StreamContainersResponse>* writer) {
+grpc::ServerWriteReactor<v1::StreamContainersResponse>* RuntimeService::StreamContainers(
+    grpc::CallbackServerContext* context, const v1::StreamContainersRequest* request) {
   v1::ListContainersRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
-  return StreamList(
-      context, pods_, &PodApi::ListContainers, list,
+  return StreamList<v1::StreamContainersResponse>(
+      threads_, context, pods_, &PodApi::ListContainers, list,
       [](auto& all) { return all.mutable_containers(); },
-      [](auto& batch) { return batch.mutable_containers(); }, writer);
+      [](auto& batch) { return batch.mutable_containers(); });
 }
 
-grpc::Status RuntimeService::StreamContainerStats(
-    grpc::ServerContext* context,
-    const v1::StreamContainerStatsRequest* request,
-    grpc::ServerWriter<v1::StreamContainerStatsResponse>* writer) {
+grpc::ServerWriteReactor<v1::StreamContainerStatsResponse>* RuntimeService::StreamContainerStats(
+    grpc::CallbackServerContext* context, const v1::StreamContainerStatsRequest* request) {
   v1::ListContainerStatsRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
-  return StreamList(
-      context, pods_, &PodApi::ListContainerStats, list,
+  return StreamList<v1::StreamContainerStatsResponse>(
+      threads_, context, pods_, &PodApi::ListContainerStats, list,
       [](auto& all) { return all.mutable_stats(); },
-      [](auto& batch) { return batch.mutable_container_stats(); }, writer);
+      [](auto& batch) { return batch.mutable_container_stats(); });
 }
 
-grpc::Status RuntimeService::StreamPodSandboxStats(
-    grpc::ServerContext* context,
-    const v1::StreamPodSandboxStatsRequest* request,
-    grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* writer) {
+grpc::ServerWriteReactor<v1::StreamPodSandboxStatsResponse>* RuntimeService::StreamPodSandboxStats(
+    grpc::CallbackServerContext* context, const v1::StreamPodSandboxStatsRequest* request) {
   v1::ListPodSandboxStatsRequest list;
   if (request->has_filter()) *list.mutable_filter() = request->filter();
-  return StreamList(
-      context, pods_, &PodApi::ListPodSandboxStats, list,
+  return StreamList<v1::StreamPodSandboxStatsResponse>(
+      threads_, context, pods_, &PodApi::ListPodSandboxStats, list,
       [](auto& all) { return all.mutable_stats(); },
-      [](auto& batch) { return batch.mutable_pod_sandbox_stats(); }, writer);
+      [](auto& batch) { return batch.mutable_pod_sandbox_stats(); });
 }
 
-grpc::Status RuntimeService::StreamPodSandboxMetrics(
-    grpc::ServerContext* context,
-    const v1::StreamPodSandboxMetricsRequest*,
-    grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>* writer) {
-  return StreamList(
-      context, pods_, &PodApi::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest(),
+grpc::ServerWriteReactor<v1::StreamPodSandboxMetricsResponse>*
+RuntimeService::StreamPodSandboxMetrics(grpc::CallbackServerContext* context,
+                                        const v1::StreamPodSandboxMetricsRequest*) {
+  return StreamList<v1::StreamPodSandboxMetricsResponse>(
+      threads_, context, pods_, &PodApi::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest(),
       [](auto& all) { return all.mutable_pod_metrics(); },
-      [](auto& batch) { return batch.mutable_pod_sandbox_metrics(); }, writer);
+      [](auto& batch) { return batch.mutable_pod_sandbox_metrics(); });
 }
 
-grpc::Status RuntimeService::GetContainerEvents(
-    grpc::ServerContext* context,
-    const v1::GetEventsRequest* request,
-    grpc::ServerWriter<v1::ContainerEventResponse>* writer) {
-  const RpcCall call(context);
-  return ToGrpc(pods_.GetContainerEvents(
-      *request, [&](const v1::ContainerEventResponse& event) { return writer->Write(event); },
-      call.operation()));
+grpc::ServerWriteReactor<v1::ContainerEventResponse>* RuntimeService::GetContainerEvents(
+    grpc::CallbackServerContext* context, const v1::GetEventsRequest* request) {
+  return ServeStream<v1::ContainerEventResponse>(
+      threads_, context,
+      [=, this](const Operation& operation, StreamCall<v1::ContainerEventResponse>& stream) {
+        return pods_.GetContainerEvents(
+            *request,
+            [&stream](const v1::ContainerEventResponse& event) { return stream.Write(event); },
+            operation);
+      });
 }
 
 }  // namespace crisp::cri

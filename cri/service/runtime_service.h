@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/workers.h"
 #include "cri/api/api.grpc.pb.h"
 #include "cri/api/pod_api.h"
 #include "cri/api/pod_rpcs.h"
@@ -17,56 +18,63 @@ namespace crisp::cri {
 // runtime.v1.RuntimeService. It answers the node's own RPCs (Version, Status, RuntimeConfig,
 // UpdateRuntimeConfig) itself. It hands every RPC about a pod or container to a PodApi or a
 // SessionApi. Thread-safe.
-class RuntimeService final : public v1::RuntimeService::Service {
+class RuntimeService final : public v1::RuntimeService::CallbackService {
  public:
   // The arguments must outlive the service.
-  RuntimeService(const Config& config,
+  RuntimeService(Workers& threads,
+                 const Config& config,
                  network::PodNetwork& network,
                  PodApi& pods,
                  SessionApi& sessions,
                  const KernelFeatures& features)
-      : config_(config), network_(network), pods_(pods), sessions_(sessions), features_(features) {}
+      : threads_(threads),
+        config_(config),
+        network_(network),
+        pods_(pods),
+        sessions_(sessions),
+        features_(features) {}
 
-  grpc::Status Version(grpc::ServerContext*,
-                       const v1::VersionRequest*,
-                       v1::VersionResponse*) override;
-  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*, v1::StatusResponse*) override;
-  grpc::Status RuntimeConfig(grpc::ServerContext*,
-                             const v1::RuntimeConfigRequest*,
-                             v1::RuntimeConfigResponse*) override;
-  grpc::Status UpdateRuntimeConfig(grpc::ServerContext*,
-                                   const v1::UpdateRuntimeConfigRequest*,
-                                   v1::UpdateRuntimeConfigResponse*) override;
+  grpc::ServerUnaryReactor* Version(grpc::CallbackServerContext* context,
+                                    const v1::VersionRequest* request,
+                                    v1::VersionResponse* reply) override;
+  grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context,
+                                   const v1::StatusRequest* request,
+                                   v1::StatusResponse* reply) override;
+  grpc::ServerUnaryReactor* RuntimeConfig(grpc::CallbackServerContext* context,
+                                          const v1::RuntimeConfigRequest* request,
+                                          v1::RuntimeConfigResponse* reply) override;
+  grpc::ServerUnaryReactor* UpdateRuntimeConfig(grpc::CallbackServerContext* context,
+                                                const v1::UpdateRuntimeConfigRequest* request,
+                                                v1::UpdateRuntimeConfigResponse* reply) override;
 
-#define CRISP_POD_RPC(name)                                                         \
-  grpc::Status name(grpc::ServerContext* context, const v1::name##Request* request, \
-                    v1::name##Response* reply) override;
+#define CRISP_POD_RPC(name)                                                                   \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context,                        \
+                                 const v1::name##Request* request, v1::name##Response* reply) \
+      override;
   CRISP_POD_RPCS(CRISP_POD_RPC)
   CRISP_POD_SESSION_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-  grpc::Status StreamPodSandboxes(grpc::ServerContext*,
-                                  const v1::StreamPodSandboxesRequest*,
-                                  grpc::ServerWriter<v1::StreamPodSandboxesResponse>*) override;
-  grpc::Status StreamContainers(grpc::ServerContext*,
-                                const v1::StreamContainersRequest*,
-                                grpc::ServerWriter<v1::StreamContainersResponse>*) override;
-  grpc::Status StreamContainerStats(grpc::ServerContext*,
-                                    const v1::StreamContainerStatsRequest*,
-                                    grpc::ServerWriter<v1::StreamContainerStatsResponse>*) override;
-  grpc::Status StreamPodSandboxStats(
-      grpc::ServerContext*,
-      const v1::StreamPodSandboxStatsRequest*,
-      grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>*) override;
-  grpc::Status StreamPodSandboxMetrics(
-      grpc::ServerContext*,
-      const v1::StreamPodSandboxMetricsRequest*,
-      grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>*) override;
-  grpc::Status GetContainerEvents(grpc::ServerContext*,
-                                  const v1::GetEventsRequest*,
-                                  grpc::ServerWriter<v1::ContainerEventResponse>*) override;
+  grpc::ServerWriteReactor<v1::StreamPodSandboxesResponse>* StreamPodSandboxes(
+      grpc::CallbackServerContext* context, const v1::StreamPodSandboxesRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamContainersResponse>* StreamContainers(
+      grpc::CallbackServerContext* context, const v1::StreamContainersRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamContainerStatsResponse>* StreamContainerStats(
+      grpc::CallbackServerContext* context,
+      const v1::StreamContainerStatsRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamPodSandboxStatsResponse>* StreamPodSandboxStats(
+      grpc::CallbackServerContext* context,
+      const v1::StreamPodSandboxStatsRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamPodSandboxMetricsResponse>* StreamPodSandboxMetrics(
+      grpc::CallbackServerContext* context,
+      const v1::StreamPodSandboxMetricsRequest* request) override;
+  grpc::ServerWriteReactor<v1::ContainerEventResponse>* GetContainerEvents(
+      grpc::CallbackServerContext* context, const v1::GetEventsRequest* request) override;
 
  private:
+  absl::Status FillStatus(const v1::StatusRequest& request, v1::StatusResponse* reply);
+
+  Workers& threads_;
   const Config& config_;
   network::PodNetwork& network_;
   PodApi& pods_;

@@ -1,7 +1,6 @@
 #include "cri/service/server.h"
 
 #include <errno.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 #include <poll.h>
@@ -30,17 +29,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
                                                       const ServerOptions& options) {
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return ErrnoError(errno, "make an eventfd");
-  auto in_flight = std::make_unique<std::atomic<int>>(0);
-  grpc::ResourceQuota quota("crisp");
-  quota.SetMaxThreads(options.max_threads);
+  auto in_flight = std::make_unique<RpcCount>();
   grpc::ServerBuilder builder;
-  builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.SetMaxSendMessageSize(options.max_message_bytes);
-  // One completion queue; whoever takes a call from it starts a successor when nobody else polls.
-  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 4);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(MakeRpcInterceptor(registry, *in_flight));
@@ -55,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
 }
 
 Server::Server(Listener listener,
-               std::unique_ptr<std::atomic<int>> in_flight,
+               std::unique_ptr<RpcCount> in_flight,
                std::unique_ptr<grpc::Server> grpc,
                UniqueFd wake)
     : listener_(std::move(listener)),
@@ -101,8 +93,7 @@ void Server::Shutdown(absl::Duration grace) {
   shut_down_ = true;
   StopAccepting();
   // gRPC's own grace waits for idle connections too, whose clients may look at them never again.
-  const absl::Time deadline = absl::Now() + grace;
-  while (in_flight_->load() > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(2));
+  in_flight_->AwaitNone(grace);
   grpc_->Shutdown(std::chrono::system_clock::now());
   grpc_->Wait();
 }

@@ -3,27 +3,30 @@
 
 #include <grpcpp/server.h>
 
-#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/thread.h"
+#include "base/workers.h"
 #include "cri/service/listener.h"
+#include "cri/service/rpc_interceptor.h"
 #include "metrics/registry.h"
 
 namespace crisp::cri {
 
 struct ServerOptions {
   int max_message_bytes = 80 << 20;  // each way
-  // The most RPCs that are served at once, each on a thread. Further ones are answered
-  // ResourceExhausted.
-  int max_threads = 1024;
 };
 
-// The gRPC server on one listening socket. Every RPC runs on a thread of its own that goes away
-// when idle, so blocking ones do not hold up the others.
+// The threads that the services get. So many RPCs are served at once, each on a thread; further
+// ones are answered ResourceExhausted. One thread stays, so that some RPCs are answered where no
+// thread can be had.
+inline constexpr WorkersOptions kRpcThreads = {.name = "rpc", .most = 1024, .least = 1};
+
+// The gRPC server on one listening socket. Its services run every RPC on a thread of its own
+// (rpc_call.h), so blocking ones do not hold up the others.
 class Server {
  public:
   // Serves at once. The services and the registry must outlive the server.
@@ -42,15 +45,15 @@ class Server {
 
  private:
   Server(Listener listener,
-         std::unique_ptr<std::atomic<int>> in_flight,
+         std::unique_ptr<RpcCount> in_flight,
          std::unique_ptr<grpc::Server> grpc,
          UniqueFd wake);
   void Accept();
 
   Listener listener_;
   bool shut_down_ = false;
-  UniqueFd wake_;                                // eventfd; readable when the acceptor is to end
-  std::unique_ptr<std::atomic<int>> in_flight_;  // RPCs, counted by the interceptors
+  UniqueFd wake_;                        // eventfd; readable when the acceptor is to end
+  std::unique_ptr<RpcCount> in_flight_;  // counted by the interceptors
   std::unique_ptr<grpc::Server> grpc_;
   Thread acceptor_;
 };

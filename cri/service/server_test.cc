@@ -2,6 +2,7 @@
 #include "cri/service/server.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,8 +14,8 @@
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "base/file.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "cri/service/image_service.h"
@@ -34,15 +35,17 @@ class BlockingPods : public PodApi {
   absl::Status StopContainer(const v1::StopContainerRequest&,
                              v1::StopContainerResponse*,
                              const Operation& operation) override {
+    const OperationWait wait(operation, mutex);
+    absl::MutexLock lock(&mutex);
+    thread = gettid();
     ++waiting;
-    while (!release.WaitForNotificationWithTimeout(absl::Milliseconds(20))) {
-      const absl::Status over = operation.Check("stop");
-      if (!over.ok()) {
-        ++cancelled;
-        return over;
-      }
-    }
-    return absl::OkStatus();
+    if (wait.Await(absl::Condition(&released))) return absl::OkStatus();
+    ++cancelled;
+    return operation.Error("stop");
+  }
+  void Release() {
+    absl::MutexLock lock(&mutex);
+    released = true;
   }
   absl::Status ListContainers(const v1::ListContainersRequest&,
                               v1::ListContainersResponse* reply,
@@ -63,13 +66,15 @@ class BlockingPods : public PodApi {
     v1::ContainerEventResponse event;
     event.set_container_id("c1");
     write(event);
-    while (operation.Check("events").ok()) absl::SleepFor(absl::Milliseconds(10));
+    (void)operation.Sleep(absl::InfiniteDuration());
     return absl::OkStatus();
   }
 
   std::atomic<int> waiting = 0;
   std::atomic<int> cancelled = 0;
-  absl::Notification release;
+  std::atomic<pid_t> thread = 0;  // the last one that waits
+  absl::Mutex mutex;
+  bool released = false;
   Operation kept;
 };
 
@@ -82,9 +87,7 @@ class ServerTest : public ::testing::Test {
     ASSERT_OK(server);
     server_ = *std::move(server);
   }
-  void TearDown() override {
-    if (!pods_.release.HasBeenNotified()) pods_.release.Notify();
-  }
+  void TearDown() override { pods_.Release(); }
   std::shared_ptr<grpc::Channel> Channel() {
     grpc::ChannelArguments arguments;
     arguments.SetInt("grpc.use_local_subchannel_pool", 1);
@@ -103,9 +106,11 @@ class ServerTest : public ::testing::Test {
   BlockingPods pods_;
   metrics::Registry registry_;
   SessionApi sessions_;
-  RuntimeService service_{
-      config_, network_, pods_, sessions_, {.recursive_read_only = true, .user_namespaces = false}};
-  ImageService images_service_{images_, registry_};
+  Workers threads_{kRpcThreads};
+  RuntimeService service_{threads_,  config_,
+                          network_,  pods_,
+                          sessions_, {.recursive_read_only = true, .user_namespaces = false}};
+  ImageService images_service_{threads_, images_, registry_};
   std::unique_ptr<Server> server_;
 };
 
@@ -203,7 +208,7 @@ TEST_F(ServerTest, TwoHundredBlockedCallsDoNotHoldUpOthers) {
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
   v1::VersionResponse reply;
   EXPECT_TRUE(Stub()->Version(&context, {}, &reply).ok());
-  pods_.release.Notify();
+  pods_.Release();
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(ok, 200);
 }
@@ -223,6 +228,7 @@ TEST_F(ServerTest, ClientDeadlineAndHangUpReachTheCall) {
     EXPECT_EQ(stub->StopContainer(&context, {}, &reply).error_code(), grpc::StatusCode::CANCELLED);
   });
   while (pods_.waiting < 2) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(SleepsUndisturbed(pods_.thread));
   context.TryCancel();
   caller.join();
   for (int i = 0; i < 200 && pods_.cancelled < 2; ++i) absl::SleepFor(absl::Milliseconds(10));
@@ -236,6 +242,59 @@ TEST_F(ServerTest, CancelOutlivesItsCall) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(status.error_message(), "no address left");
   EXPECT_THAT(pods_.kept.Check("later"), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(ServerTest, TheClientsTraceReachesTheCall) {
+  const std::string header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const std::pair<std::string, std::string> cases[] = {{header, header}, {"garbage", ""}};
+  for (const auto& [sent, expected] : cases) {
+    grpc::ClientContext context;
+    context.AddMetadata("traceparent", sent);
+    v1::RunPodSandboxResponse reply;
+    (void)Stub()->RunPodSandbox(&context, {}, &reply);
+    const TraceContext* const trace = pods_.kept.trace();
+    EXPECT_EQ(trace == nullptr ? "" : trace->ToString(), expected);
+  }
+}
+
+TEST_F(ServerTest, AMethodThatIsNotThereIsUnimplemented) {
+  const auto channel = Channel();
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  grpc::ByteBuffer empty, reply;
+  grpc::Status status;
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/runtime.v1.RuntimeService/None", empty, &queue);
+  call->StartCall();
+  call->Finish(&reply, &status, &status);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  queue.Shutdown();
+}
+
+TEST_F(ServerTest, WithoutAThreadACallIsRefused) {
+  Workers few({.name = "rpc", .most = 1});
+  RuntimeService service(few, config_, network_, pods_, sessions_, {});
+  const std::string path = dir_.path() + "/few/crisp.sock";
+  ASSERT_OK_AND_ASSIGN(Listener listener, Listener::Bind(path));
+  ASSERT_OK_AND_ASSIGN(const auto server,
+                       Server::Start(std::move(listener), {&service}, registry_));
+  const auto stub = v1::RuntimeService::NewStub(
+      grpc::CreateChannel("unix://" + path, grpc::InsecureChannelCredentials()));
+  std::thread caller([&] {
+    grpc::ClientContext context;
+    v1::StopContainerResponse reply;
+    EXPECT_TRUE(stub->StopContainer(&context, {}, &reply).ok());
+  });
+  while (pods_.waiting < 1) absl::SleepFor(absl::Milliseconds(1));
+  grpc::ClientContext context;
+  v1::VersionResponse reply;
+  EXPECT_EQ(stub->Version(&context, {}, &reply).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  pods_.Release();
+  caller.join();
 }
 
 TEST_F(ServerTest, CountsCallsByMethodAndCode) {

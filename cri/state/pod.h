@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/operation.h"
 #include "base/unique_fd.h"
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
@@ -35,7 +36,7 @@ struct Pod {
   const std::string id;
   const std::string name_key;
 
-  absl::Mutex save_mutex;
+  absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
   mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
@@ -101,8 +102,8 @@ struct Container {
   const std::shared_ptr<Pod> pod;
 
   // Orders UpdateContainerResources calls; taken before the others, held across cgroup writes.
-  absl::Mutex update_mutex;
-  absl::Mutex save_mutex;
+  absl::Mutex update_mutex ABSL_ACQUIRED_BEFORE(save_mutex);
+  absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
   mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
@@ -122,6 +123,8 @@ struct Container {
   bool erased ABSL_GUARDED_BY(save_mutex) = false;
   // An exit that was told before the start had returned.
   std::optional<runtime::ExitRecord> early_exit ABSL_GUARDED_BY(mutex);
+  // Cancels its start; null when nobody starts it. Not to be cancelled under `mutex`.
+  std::shared_ptr<CancelSource> starting ABSL_GUARDED_BY(mutex);
   // The earliest time that any StopContainer set for SIGKILL.
   absl::Time kill_at ABSL_GUARDED_BY(mutex) = absl::InfiniteFuture();
   bool signalled ABSL_GUARDED_BY(mutex) = false;

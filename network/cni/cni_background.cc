@@ -15,7 +15,7 @@ constexpr absl::Duration kPluginTime = absl::Seconds(90);
 }  // namespace
 
 void CniNetwork::Background() {
-  while (!stop_) {
+  while (!stop_.cancelled()) {
     RetryDue();
     CollectGarbage();
     RefreshStatus();
@@ -36,13 +36,12 @@ void CniNetwork::RetryDue() {
     }
   }
   for (const std::string& pod_id : due) {
-    if (stop_ || removing_) return;
+    if (stop_.cancelled() || removing_.cancelled()) return;
     Turn turn(this, pod_id);
     const CniAttachment* known = turn.known();
     if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
-    const absl::Status status =
-        Delete(*known, -1, Operation(absl::InfiniteFuture(), [this] { return removing_.load(); }));
-    if (status.ok() || stop_ || removing_) continue;
+    const absl::Status status = Delete(*known, -1, removing_.operation());
+    if (status.ok() || stop_.cancelled() || removing_.cancelled()) continue;
     LogWarning("cni_del_retry_failed",
                {{"pod", known->DisplayName()}, {"id", pod_id}, {"error", status.message()}});
   }
@@ -56,7 +55,7 @@ void CniNetwork::RefreshStatus() {
     const bool same = status_.config_text == (*config)->text;
     if (same && absl::Now() - status_.asked_at < kStatusPeriod) return;
   }
-  const Operation operation(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  const Operation operation = stop_.operation().Until(absl::Now() + kPluginTime);
   absl::Status status = runner_.CheckStatus(**config, operation);
   absl::MutexLock lock(&mutex_);
   status_ = {.config_text = (*config)->text, .asked_at = absl::Now(), .status = std::move(status)};
@@ -73,7 +72,7 @@ void CniNetwork::CollectGarbage() {
   }
   const auto config = Config();
   if (!config.ok() || !(*config)->HasStatusAndGc() || (*config)->disable_gc) return;
-  const Operation operation(absl::Now() + kPluginTime, [this] { return stop_.load(); });
+  const Operation operation = stop_.operation().Until(absl::Now() + kPluginTime);
   if (const absl::Status s = runner_.CollectGarbage(**config, valid, operation); !s.ok()) {
     LogWarning("cni_gc_failed", {{"error", s.message()}});
   }

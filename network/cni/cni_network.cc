@@ -87,7 +87,7 @@ absl::StatusOr<std::unique_ptr<CniNetwork>> CniNetwork::Create(const NetworkOpti
 }
 
 CniNetwork::~CniNetwork() {
-  stop_ = true;
+  stop_.Cancel();
   {
     absl::MutexLock lock(&mutex_);
     wake_ = true;
@@ -172,9 +172,10 @@ absl::Status CniNetwork::Delete(const CniAttachment& attachment,
     // Our own descriptor's number may be another file's by now.
     if (absl::StartsWith(path, "/proc/")) path = netns_fd >= 0 ? FdPath(netns_fd) : "";
   }
-  const Operation bounded(std::min(operation.deadline(), absl::Now() + kPluginTime),
-                          [this, &operation] { return stop_ || !operation.Check("").ok(); });
-  CRISP_RETURN_IF_ERROR(runner_.Del(attachment, path, bounded));
+  CancelSource either(operation);
+  const auto stopped = stop_.operation().OnCancel([&either] { either.Cancel(); });
+  CRISP_RETURN_IF_ERROR(
+      runner_.Del(attachment, path, either.operation().Until(absl::Now() + kPluginTime)));
   return Forget(attachment.pod_id);
 }
 
@@ -188,9 +189,12 @@ absl::Status CniNetwork::Forget(const std::string& pod_id) {
 }
 
 void CniNetwork::BeginRemoval() {
-  absl::MutexLock lock(&mutex_);
-  if (removing_.exchange(true)) return;
-  removal_ends_ = absl::Now() + kRemovalTime;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (removal_ends_ != absl::InfiniteFuture()) return;
+    removal_ends_ = absl::Now() + kRemovalTime;
+  }
+  removing_.Cancel();
 }
 
 std::vector<std::string> CniNetwork::LeftBehind() const {
@@ -208,9 +212,7 @@ absl::Status CniNetwork::DeleteFinally(const CniAttachment& attachment,
   }
   absl::Status status = absl::DeadlineExceededError("there was no time left to try");
   if (absl::Now() < end) {
-    status = Delete(attachment, netns_fd,
-                    Operation(std::min(end, operation.deadline()),
-                              [&operation] { return !operation.Check("").ok(); }));
+    status = Delete(attachment, netns_fd, operation.Until(end));
   }
   if (status.ok()) return status;
   {
@@ -230,7 +232,7 @@ absl::Status CniNetwork::Detach(absl::string_view pod_id,
   if (turn.known() == nullptr) return absl::OkStatus();
   CniAttachment attachment = *turn.known();
   attachment.state = CniAttachment::State::kDeleting;
-  if (removing_) return DeleteFinally(attachment, netns_fd, operation);
+  if (removing_.cancelled()) return DeleteFinally(attachment, netns_fd, operation);
   CRISP_RETURN_IF_ERROR(Put(attachment));
   return Annotate(Delete(attachment, netns_fd, operation),
                   absl::StrCat("network of pod ", attachment.DisplayName()));

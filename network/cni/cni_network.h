@@ -115,8 +115,8 @@ class CniNetwork {
   mutable bool wake_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> left_behind_ ABSL_GUARDED_BY(mutex_);
   absl::Time removal_ends_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  std::atomic<bool> removing_ = false;
-  std::atomic<bool> stop_ = false;
+  CancelSource removing_;  // cancelled once BeginRemoval() was called
+  CancelSource stop_;      // once this object is to go
   Thread thread_;
 };
 

@@ -6,11 +6,6 @@
 #include "base/status.h"
 
 namespace crisp::storage {
-namespace {
-
-constexpr absl::Duration kPoll = absl::Milliseconds(20);
-
-}  // namespace
 
 BlobsUnderWay::Hold BlobsUnderWay::Add(const std::string& digest) {
   absl::MutexLock lock(&mutex_);
@@ -33,19 +28,20 @@ BlobsUnderWay::Hold BlobsUnderWay::AddLocked(const std::string& digest, bool fir
 }
 
 absl::Status BlobsUnderWay::AwaitFirst(const std::string& digest, const Operation& operation) {
-  const auto over = [&]()
-                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return first_.count(digest) == 0; };
+  const OperationWait wait(operation, mutex_);
   absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&over), kPoll)) {
-    CRISP_RETURN_IF_ERROR(operation.Check("wait for a layer"));
-  }
-  return absl::OkStatus();
+  const auto over = [this, &digest] {
+    mutex_.AssertReaderHeld();
+    return first_.count(digest) == 0;
+  };
+  return wait.Await(absl::Condition(&over)) ? absl::OkStatus()
+                                            : operation.Error("wait for a layer");
 }
 
 absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
-                                                              Operation operation,
+                                                              const Operation& operation,
                                                               BlobsUnderWay::Hold hold) {
-  std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(std::move(operation), std::move(hold)));
+  std::unique_ptr<EarlyFetch> fetch(new EarlyFetch(operation, std::move(hold)));
   CRISP_ASSIGN_OR_RETURN(fetch->thread_,
                          Thread::Start("early-fetch", [self = fetch.get(), work = std::move(work)] {
                            self->Run(work);
@@ -54,30 +50,26 @@ absl::StatusOr<std::unique_ptr<EarlyFetch>> EarlyFetch::Begin(Work work,
 }
 
 void EarlyFetch::Run(const Work& work) {
-  const Operation until(operation_.deadline(), [this] { return Cancelled(); });
-  absl::Status status = work(until);
+  absl::Status status = work(source_.operation());
   absl::MutexLock lock(&mutex_);
   result_ = std::move(status);
   done_ = true;
 }
 
 EarlyFetch::~EarlyFetch() {
-  abandoned_ = true;
+  source_.Cancel();
   thread_.Join();
 }
 
-bool EarlyFetch::Cancelled() {
-  if (abandoned_ || !operation_.Check("fetch").ok()) return true;
-  absl::MutexLock lock(&mutex_);
-  return wait_cancel_ != nullptr && !wait_cancel_->Check("fetch").ok();
-}
-
-// The work watches `operation`: this only waits for its thread.
 absl::Status EarlyFetch::Wait(const Operation& operation) {
-  const auto done = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return done_; };
+  {
+    const OperationWait wait(operation, mutex_);
+    absl::MutexLock lock(&mutex_);
+    if (wait.Await(absl::Condition(&done_))) return result_;
+  }
+  source_.Cancel();
   absl::MutexLock lock(&mutex_);
-  wait_cancel_ = &operation;
-  mutex_.Await(absl::Condition(&done));
+  mutex_.Await(absl::Condition(&done_));
   return result_;
 }
 

@@ -1,7 +1,6 @@
 #ifndef CRISP_STORAGE_IMAGE_EARLY_FETCH_H_
 #define CRISP_STORAGE_IMAGE_EARLY_FETCH_H_
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,7 +45,7 @@ class EarlyFetch {
   using Work = std::function<absl::Status(const Operation& operation)>;
   // ResourceExhausted when there is no thread to be had; then nothing was begun.
   static absl::StatusOr<std::unique_ptr<EarlyFetch>> Begin(Work work,
-                                                           Operation operation,
+                                                           const Operation& operation,
                                                            BlobsUnderWay::Hold hold = {});
   ~EarlyFetch();
   EarlyFetch(const EarlyFetch&) = delete;
@@ -57,16 +56,13 @@ class EarlyFetch {
   absl::Status Wait(const Operation& operation);
 
  private:
-  EarlyFetch(Operation operation, BlobsUnderWay::Hold hold)
-      : operation_(std::move(operation)), hold_(std::move(hold)) {}
+  EarlyFetch(const Operation& operation, BlobsUnderWay::Hold hold)
+      : source_(operation), hold_(std::move(hold)) {}
   void Run(const Work& work);
-  bool Cancelled();
 
-  const Operation operation_;
+  CancelSource source_;  // of the work's operation
   const BlobsUnderWay::Hold hold_;
-  std::atomic<bool> abandoned_{false};
   absl::Mutex mutex_;
-  const Operation* wait_cancel_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool done_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status result_ ABSL_GUARDED_BY(mutex_);
   Thread thread_;

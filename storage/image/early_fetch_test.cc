@@ -6,8 +6,10 @@
 #include <thread>
 
 #include "base/status.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_threads.h"
+#include "storage/image/image_store_impl.h"
 
 namespace crisp::storage {
 namespace {
@@ -49,7 +51,9 @@ TEST(EarlyFetchTest, EndsWithItsObjectWhenNobodyWantsIt) {
 }
 
 TEST(EarlyFetchTest, EitherCancellationEndsIt) {
-  const Operation over(absl::InfiniteFuture(), [] { return true; });
+  CancelSource source;
+  source.Cancel();
+  const Operation over = source.operation();
   ASSERT_OK_AND_ASSIGN(const auto by_waiter, EarlyFetch::Begin(Endless, Operation()));
   EXPECT_THAT(by_waiter->Wait(over), StatusIs(absl::StatusCode::kCancelled));
   ASSERT_OK_AND_ASSIGN(const auto by_pull, EarlyFetch::Begin(Endless, over));
@@ -88,13 +92,25 @@ TEST(BlobsUnderWayTest, WaitsForTheFirstOnly) {
   const BlobsUnderWay::Hold other = blobs.Add("b");
   EXPECT_OK(blobs.AwaitFirst("b", Operation()));
   BlobsUnderWay::Hold first = blobs.AddFirst("a");
-  EXPECT_THAT(blobs.AwaitFirst("a", Operation(absl::InfiniteFuture(), [] { return true; })),
+  EXPECT_THAT(CancelledWhileAsleep(
+                  [&](const Operation& operation) { return blobs.AwaitFirst("a", operation); }),
               StatusIs(absl::StatusCode::kCancelled));
   std::thread owner([&] {
     usleep(5000);
     first = nullptr;
   });
   EXPECT_OK(blobs.AwaitFirst("a", Operation()));
+  owner.join();
+}
+
+TEST(SlotsTest, AWaiterIsWokenByASlotOrItsCancellation) {
+  Slots slots(1);
+  ASSERT_OK(slots.Acquire(Operation()));
+  EXPECT_THAT(
+      CancelledWhileAsleep([&](const Operation& operation) { return slots.Acquire(operation); }),
+      StatusIs(absl::StatusCode::kCancelled));
+  std::thread owner([&] { slots.Release(); });
+  EXPECT_OK(slots.Acquire(Operation()));
   owner.join();
 }
 

@@ -20,7 +20,7 @@ namespace crisp::storage {
 struct ImageStoreImpl::SharedPull {
   int waiters = 0;
   bool done = false;
-  std::atomic<bool> abandoned{false};
+  CancelSource source;  // cancelled when nobody waits any more
   absl::StatusOr<std::string> result = absl::UnknownError("not finished");
 };
 
@@ -44,30 +44,49 @@ absl::StatusOr<std::string> ImageStoreImpl::Pull(const std::string& reference,
   CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(reference));
   CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("pull ", reference)));
   const std::string key = PullKey(parsed, auth);
+  std::shared_ptr<SharedPull> shared;
+  CRISP_RETURN_IF_ERROR(
+      Annotate(JoinPull(key, parsed, auth, shared), absl::StrCat("pull ", reference)));
+  bool abandoned = false;
+  absl::StatusOr<std::string> result;
+  {
+    const OperationWait wait(operation, mutex_);
+    absl::MutexLock lock(&mutex_);
+    const auto over = [this, &shared] {
+      mutex_.AssertReaderHeld();
+      return shared->done || closing_;
+    };
+    if (!wait.Await(absl::Condition(&over)))
+      result = operation.Error(absl::StrCat("pull ", reference));
+    if (shared->done) {
+      result = shared->result;
+    } else if (closing_) {
+      result = absl::CancelledError("the image store is closing");
+    }
+    abandoned = --shared->waiters == 0 && !shared->done;
+    if (abandoned) pulls_.erase(key);  // a later caller starts anew rather than join a dying one
+  }
+  if (abandoned) shared->source.Cancel();
+  return result;
+}
+
+absl::Status ImageStoreImpl::JoinPull(const std::string& key,
+                                      const ImageReference& reference,
+                                      const RegistryAuth& auth,
+                                      std::shared_ptr<SharedPull>& shared) {
   absl::MutexLock lock(&mutex_);
   if (closing_) return absl::CancelledError("the image store is closing");
   std::shared_ptr<SharedPull>& slot = pulls_[key];
   if (slot == nullptr) {
     slot = std::make_shared<SharedPull>();
-    if (absl::Status started = StartPull(key, parsed, auth, slot); !started.ok()) {
+    if (absl::Status started = StartPull(key, reference, auth, slot); !started.ok()) {
       pulls_.erase(key);  // nobody is to wait for it
-      return Annotate(started, absl::StrCat("pull ", reference));
+      return started;
     }
   }
-  const std::shared_ptr<SharedPull> shared = slot;
+  shared = slot;
   ++shared->waiters;
-  absl::Status left;
-  while (!shared->done && left.ok()) {
-    const absl::Time until = std::min(operation.deadline(), absl::Now() + absl::Milliseconds(50));
-    changed_.WaitWithDeadline(&mutex_, until);
-    left = operation.Check(absl::StrCat("pull ", reference));
-    if (left.ok() && closing_) left = absl::CancelledError("the image store is closing");
-  }
-  if (--shared->waiters == 0 && !shared->done) {
-    shared->abandoned = true;
-    pulls_.erase(key);  // a later caller starts anew rather than join a dying one
-  }
-  return shared->done ? shared->result : left;
+  return absl::OkStatus();
 }
 
 absl::Status ImageStoreImpl::StartPull(const std::string& key,
@@ -78,9 +97,8 @@ absl::Status ImageStoreImpl::StartPull(const std::string& key,
   CRISP_ASSIGN_OR_RETURN(
       Thread thread, Thread::Start("pull", [this, number, key, reference, auth, shared] {
         std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
-        const Operation until_nobody_waits(absl::InfiniteFuture(),
-                                           [shared] { return shared->abandoned.load(); });
-        absl::StatusOr<std::string> result = RunPull(reference, auth, until_nobody_waits, broker);
+        absl::StatusOr<std::string> result =
+            RunPull(reference, auth, shared->source.operation(), broker);
         if (!result.ok()) Kick();
         absl::MutexLock finished(&mutex_);
         shared->result = std::move(result);
@@ -90,7 +108,6 @@ absl::Status ImageStoreImpl::StartPull(const std::string& key,
         const auto self = pull_threads_.find(number);
         ended_pulls_.push_back(std::move(self->second));
         pull_threads_.erase(self);
-        changed_.SignalAll();
       }));
   // The thread ends with this lock held by itself, so it finds this.
   pull_threads_[number] = std::move(thread);
@@ -174,8 +191,8 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   std::atomic<size_t> next{0};
   std::shared_ptr<UnpackBroker> broker;  // that the first layer started serves the others too
   // The first failure stops the rest; outside cancellation keeps its own error.
-  const Operation until_failure(operation.deadline(),
-                                [&] { return failed || !operation.Check("pull").ok(); });
+  CancelSource failure(operation);
+  const Operation until_failure = failure.operation();
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
   auto work = [&] {
     for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
@@ -200,12 +217,15 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         return layers_->Acquire(diff_ids[i], build, until_failure);
       };
       const absl::StatusOr<LayerStore::Lease> lease = acquire();
-      absl::MutexLock lock(&mutex);
-      if (!lease.ok()) {
-        if (!failed.exchange(true)) first_error = lease.status();
-      } else if (!leases.emplace(diff_ids[i], *lease).second) {
-        layers_->Release(diff_ids[i]);  // the same layer twice in one image
+      {
+        absl::MutexLock lock(&mutex);
+        if (!lease.ok()) {
+          if (!failed.exchange(true)) first_error = lease.status();
+        } else if (!leases.emplace(diff_ids[i], *lease).second) {
+          layers_->Release(diff_ids[i]);  // the same layer twice in one image
+        }
       }
+      if (!lease.ok()) failure.Cancel();
     }
   };
   const size_t parallel = std::min(

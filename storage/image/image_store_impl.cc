@@ -70,11 +70,13 @@ bool Slots::TryAcquire() {
 }
 
 absl::Status Slots::Acquire(const Operation& operation) {
+  const OperationWait wait(operation, mutex_);
   absl::MutexLock lock(&mutex_);
-  while (free_ <= 0) {
-    CRISP_RETURN_IF_ERROR(operation.Check("wait to unpack"));
-    changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
-  }
+  const auto some = [this] {
+    mutex_.AssertReaderHeld();
+    return free_ > 0;
+  };
+  if (!wait.Await(absl::Condition(&some))) return operation.Error("wait to unpack");
   --free_;
   return absl::OkStatus();
 }
@@ -82,7 +84,6 @@ absl::Status Slots::Acquire(const Operation& operation) {
 void Slots::Release() {
   absl::MutexLock lock(&mutex_);
   ++free_;
-  changed_.Signal();
 }
 
 ImageStoreImpl::ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry)
@@ -168,8 +169,15 @@ ImageStoreImpl::~ImageStoreImpl() {
   {
     absl::MutexLock lock(&mutex_);
     closing_ = true;
-    changed_.SignalAll();
-    while (!pull_threads_.empty()) changed_.Wait(&mutex_);
+  }
+  closing_source_.Cancel();
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto ended = [this] {
+      mutex_.AssertReaderHeld();
+      return pull_threads_.empty();
+    };
+    mutex_.Await(absl::Condition(&ended));
   }
   background_.Join();
   JoinEndedPulls();
@@ -179,7 +187,6 @@ ImageStoreImpl::~ImageStoreImpl() {
 void ImageStoreImpl::Kick() {
   absl::MutexLock lock(&mutex_);
   kicked_ = true;
-  changed_.SignalAll();
 }
 
 void ImageStoreImpl::JoinEndedPulls() {
@@ -210,17 +217,16 @@ void ImageStoreImpl::Background() {
   // filter.
   (void)HttpClient();
   (void)UnpackerFilter(Unpacks::kIntoDirectory);
-  const Operation until_closing(absl::InfiniteFuture(), [this] {
-    absl::MutexLock lock(&mutex_);
-    return closing_;
-  });
+  const Operation until_closing = closing_source_.operation();
   absl::Duration period = kBackgroundPeriod;
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
-      const absl::Time until = absl::Now() + period;
-      while (!closing_ && !kicked_ && !changed_.WaitWithDeadline(&mutex_, until)) {
-      }
+      const auto wanted = [this] {
+        mutex_.AssertReaderHeld();
+        return closing_ || kicked_;
+      };
+      mutex_.AwaitWithTimeout(absl::Condition(&wanted), period);
       if (closing_) return;
       kicked_ = false;
     }

@@ -30,7 +30,6 @@ class Slots {
 
  private:
   absl::Mutex mutex_;
-  absl::CondVar changed_;
   int free_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -89,6 +88,11 @@ class ImageStoreImpl : public ImageStore {
 
   // The broker for all pulls that run at a time. It ends when the last of them lets go.
   absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
+  // The pull of this key that is under way, or a new one; one more waits for it.
+  absl::Status JoinPull(const std::string& key,
+                        const ImageReference& reference,
+                        const RegistryAuth& auth,
+                        std::shared_ptr<SharedPull>& shared);
   absl::Status StartPull(const std::string& key,
                          const ImageReference& reference,
                          const RegistryAuth& auth,
@@ -152,8 +156,8 @@ class ImageStoreImpl : public ImageStore {
   std::weak_ptr<UnpackBroker> broker_ ABSL_GUARDED_BY(starting_broker_);
   absl::Mutex collecting_;  // one round at a time, so that CollectGarbage() returns when it is done
 
+  CancelSource closing_source_;  // cancelled after closing_ is set, with no lock held
   mutable absl::Mutex mutex_;
-  absl::CondVar changed_;
   std::map<std::string, std::shared_ptr<SharedPull>> pulls_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, Thread> pull_threads_ ABSL_GUARDED_BY(mutex_);
   std::vector<Thread> ended_pulls_ ABSL_GUARDED_BY(mutex_);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "base/file.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_threads.h"
 #include "storage/image/testing/image_store_fixture.h"
@@ -270,6 +271,16 @@ TEST_P(ImageStoreTest, WaitersLeaveOneByOne) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   Reopen();  // closing waits for the abandoned one
   ExpectClean(1);
+}
+
+TEST_P(ImageStoreTest, AWaiterIsWokenByItsCancellation) {
+  registry_.Put(kBox, {base_});
+  registry_.hang = true;
+  EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
+                return store_->Pull("box", {}, operation);
+              }).status(),
+              StatusIs(absl::StatusCode::kCancelled));
+  registry_.hang = false;
 }
 
 TEST_P(ImageStoreTest, OneProcessOwnsARoot) {

@@ -12,7 +12,7 @@
 #include "streaming/connection/client.h"
 #include "streaming/session/backend.h"
 #include "streaming/session/pump.h"
-#include "streaming/session/workers.h"
+#include "streaming/session/run_blocking.h"
 #include "streaming/wire/outcome.h"
 
 namespace crisp::streaming {

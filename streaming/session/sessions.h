@@ -5,7 +5,7 @@
 #include "metrics/registry.h"
 #include "streaming/connection/client.h"
 #include "streaming/session/backend.h"
-#include "streaming/session/workers.h"
+#include "streaming/session/run_blocking.h"
 
 namespace crisp::streaming {
 
@@ -34,7 +34,7 @@ class Sessions {
   Backend& backend_;
   metrics::Registry& metrics_;
   const SessionOptions options_;
-  Workers workers_;
+  Workers workers_{{.name = "stream-call"}};
 };
 
 // One session of each kind, for Sessions and its tests.

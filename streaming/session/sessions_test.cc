@@ -15,7 +15,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -534,38 +533,6 @@ TEST_F(PortForwardTest, HalfAPairIsGivenUpAndPairsAreBounded) {
   context_.restart();
   context_.run_for(std::chrono::milliseconds(20));
   EXPECT_FALSE(next->was_reset) << "given-up pairs do not count";
-}
-
-TEST(Workers, RunsMoreThanItsThreadsAtATime) {
-  std::atomic<int> ran{0};
-  {
-    Workers workers(3);
-    for (int i = 0; i < 50; ++i) ASSERT_OK(workers.Post([&] { ++ran; }));
-    EXPECT_LE(workers.threads(), 3);
-  }
-  EXPECT_EQ(ran, 50);
-}
-
-TEST(Workers, WithoutAThreadWhatIsPostedFails) {
-  Workers workers(3);
-  ASSERT_TRUE(WithoutNewThreads([&] {
-    EXPECT_THAT(workers.Post([] { ADD_FAILURE(); }),
-                StatusIs(absl::StatusCode::kResourceExhausted));
-  }));
-  EXPECT_EQ(workers.threads(), 0);
-}
-
-TEST(Workers, WithoutAnotherThreadTheOneThatIsThereDoesIt) {
-  std::atomic<int> ran{0};
-  {
-    absl::Notification go;
-    Workers workers(3);
-    ASSERT_OK(workers.Post([&] { go.WaitForNotification(); }));
-    while (workers.threads() == 0) absl::SleepFor(absl::Milliseconds(1));
-    ASSERT_TRUE(WithoutNewThreads([&] { EXPECT_OK(workers.Post([&] { ++ran; })); }));
-    go.Notify();
-  }
-  EXPECT_EQ(ran, 1);
 }
 
 }  // namespace
