@@ -128,8 +128,8 @@ class BridgeNetwork {
   BridgeClaim claim_;
   const std::unique_ptr<PodRecordStore> store_;
 
-  absl::Mutex kernel_mutex_;              // taken before mutex_
-  const std::unique_ptr<HostSide> host_;  // used under kernel_mutex_
+  absl::Mutex kernel_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  const std::unique_ptr<HostSide> host_ ABSL_PT_GUARDED_BY(kernel_mutex_);
   std::vector<AddressPool> pools_ ABSL_GUARDED_BY(kernel_mutex_);
   HostPortOwners port_owners_ ABSL_GUARDED_BY(kernel_mutex_);
   absl::Time next_check_ ABSL_GUARDED_BY(kernel_mutex_) = absl::InfinitePast();
