@@ -26,8 +26,6 @@ constexpr size_t kMaxCaBytes = 4u << 20;
 constexpr size_t kMaxIdle = 16;
 // A peer that sends less than this within the stall timeout is as good as silent.
 constexpr uint64_t kStallFloorBytes = 1024;
-// Bounds how late a cancellation is seen.
-constexpr int kPollMilliseconds = 20;
 constexpr char kSystemAuthorities[] = "/etc/ssl/certs";
 
 constexpr absl::string_view kKeptHeaders[] = {
@@ -300,6 +298,7 @@ void Hop::Conclude(CURLcode code) {
 }
 
 void Hop::Drive(const Operation& operation) {
+  const auto wake = operation.OnCancel([this] { curl_multi_wakeup(multi_); });
   while (!failed_) {
     int running = 0;
     if (curl_multi_perform(multi_, &running) != CURLM_OK) {
@@ -314,12 +313,11 @@ void Hop::Drive(const Operation& operation) {
       return Fail(HttpEnd::kCancelled, std::move(fired));
     }
     if (Stalled()) return;
-    const absl::Duration wait =
-        std::min(operation.remaining(), absl::Milliseconds(kPollMilliseconds));
-    curl_multi_poll(multi_, nullptr, 0,
-                    static_cast<int>(absl::ToInt64Milliseconds(
-                        absl::Ceil(std::max(wait, absl::Milliseconds(1)), absl::Milliseconds(1)))),
-                    nullptr);
+    const absl::Time stalled = window_start_ + request_.stall_timeout;
+    // The longest timeout is a matter of form: curl has none that is for ever.
+    const int most =
+        PollTimeout(std::min({operation.deadline(), stalled, absl::Now() + absl::Hours(1)}));
+    curl_multi_poll(multi_, nullptr, 0, std::max(most, 1), nullptr);
   }
 }
 

@@ -16,7 +16,6 @@ namespace {
 
 constexpr absl::Duration kMaxThrottleWait = absl::Minutes(5);
 constexpr absl::Duration kDefaultThrottleWait = absl::Seconds(1);
-constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 
 }  // namespace
 
@@ -33,13 +32,8 @@ std::optional<absl::Duration> ThrottleWait(const HttpReply& reply, bool hiccups,
 }
 
 absl::Status SleepUnlessCancelled(absl::Duration duration, const Operation& operation) {
-  const absl::Time end = absl::Now() + duration;
-  while (true) {
-    CRISP_RETURN_IF_ERROR(operation.Check("wait for the registry"));
-    const absl::Duration left = std::min(end - absl::Now(), operation.remaining());
-    if (end <= absl::Now()) return absl::OkStatus();
-    absl::SleepFor(std::min(left, kPollInterval));
-  }
+  CRISP_RETURN_IF_ERROR(operation.Check("wait for the registry"));
+  return operation.Sleep(duration) ? absl::OkStatus() : operation.Error("wait for the registry");
 }
 
 absl::Duration RetryAfter(absl::string_view value, absl::Time now, absl::Duration fallback) {

@@ -130,13 +130,16 @@ absl::Status LayerStore::Drop(const LayerRecord& record) {
   return absl::OkStatus();
 }
 
-absl::Status LayerStore::WaitIdle(const std::string& diff_id, const Operation& operation) {
-  while (true) {
+absl::Status LayerStore::WaitIdle(const std::string& diff_id,
+                                  const Operation& operation,
+                                  const OperationWait& wait) {
+  const auto idle = [this, &diff_id] {
+    mutex_.AssertReaderHeld();
     const auto it = layers_.find(diff_id);
-    if (it == layers_.end() || !it->second.busy) return absl::OkStatus();
-    CRISP_RETURN_IF_ERROR(operation.Check("wait for a layer"));
-    changed_.WaitWithTimeout(&mutex_, absl::Milliseconds(50));
-  }
+    return it == layers_.end() || !it->second.busy;
+  };
+  return wait.Await(absl::Condition(&idle)) ? absl::OkStatus()
+                                            : operation.Error("wait for a layer");
 }
 
 absl::StatusOr<LayerStore::Lease> LayerStore::Acquire(const std::string& diff_id,
@@ -145,8 +148,9 @@ absl::StatusOr<LayerStore::Lease> LayerStore::Acquire(const std::string& diff_id
   Suspect(diff_id);
   CRISP_RETURN_IF_ERROR(Verify(diff_id, operation));
   {
+    const OperationWait wait(operation, mutex_);
     absl::MutexLock lock(&mutex_);
-    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation));
+    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation, wait));
     State& state = layers_[diff_id];
     if (state.present) {
       ++state.leases;
@@ -158,7 +162,6 @@ absl::StatusOr<LayerStore::Lease> LayerStore::Acquire(const std::string& diff_id
   absl::MutexLock lock(&mutex_);
   State& state = layers_[diff_id];
   state.busy = false;
-  changed_.SignalAll();
   if (!record.ok()) {
     Forget(diff_id);
     return record.status();
@@ -248,7 +251,6 @@ absl::Status LayerStore::Collect() {
       layers_[record.diff_id].busy = false;
       if (first.ok()) first = status;
     }
-    changed_.SignalAll();
   }
   return first;
 }
@@ -319,8 +321,9 @@ void LayerStore::Suspect(const std::string& diff_id) {
 absl::Status LayerStore::Verify(const std::string& diff_id, const Operation& operation) {
   LayerRecord record;
   {
+    const OperationWait wait(operation, mutex_);
     absl::MutexLock lock(&mutex_);
-    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation));
+    CRISP_RETURN_IF_ERROR(WaitIdle(diff_id, operation, wait));
     const auto it = layers_.find(diff_id);
     if (it == layers_.end() || !it->second.suspect) return absl::OkStatus();
     it->second.busy = true;
@@ -346,7 +349,6 @@ absl::Status LayerStore::Verify(const std::string& diff_id, const Operation& ope
     state.busy = false;
     state.suspect = !intact.value_or(false);
   }
-  changed_.SignalAll();
   return intact.status();
 }
 

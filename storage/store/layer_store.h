@@ -128,8 +128,10 @@ class LayerStore {
   };
   void Forget(const std::string& diff_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Drop(const LayerRecord& record);
-  absl::Status WaitIdle(const std::string& diff_id, const Operation& operation)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `wait` is of this operation and mutex_.
+  absl::Status WaitIdle(const std::string& diff_id,
+                        const Operation& operation,
+                        const OperationWait& wait) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsThere(const LayerRecord& record) const;
   // Cheap: an image of another size, a directory with nothing in it.
   bool LooksWhole(const LayerRecord& record) const;
@@ -142,8 +144,7 @@ class LayerStore {
   ImageCatalog* const catalog_;
   LayerMounts mounts_;
   std::atomic<int64_t> next_number_{1};
-  mutable absl::Mutex mutex_;  // taken before the catalog's
-  absl::CondVar changed_;
+  mutable absl::Mutex mutex_;                                    // taken before the catalog's
   std::map<std::string, State> layers_ ABSL_GUARDED_BY(mutex_);  // by diff_id
   std::map<int64_t, int> held_ ABSL_GUARDED_BY(mutex_);          // by number: holds
   // paths that could not be moved to the trash

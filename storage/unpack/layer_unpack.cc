@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -29,7 +30,9 @@
 namespace crisp::storage {
 namespace {
 
-constexpr int kPollMs = 100;
+// Nothing tells that a process uses the processor: who waits for it looks, so many times before it
+// counts as stalled.
+constexpr int kLooksForStall = 8;
 constexpr size_t kMaxReport =
     72u << 20;  // directories' names are capped at 32 MiB, and a byte each
 constexpr int kSocketBuffer = 1 << 20;
@@ -140,9 +143,10 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
 
 // The broker answers at once, or is dead, which closes the pipe, or is stuck.
 absl::StatusOr<bool> LayerUnpack::Meet(const Operation& operation) {
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   while (pid_ == 0) {
-    pollfd waiting{report_.get(), POLLIN, 0};
-    if (poll(&waiting, 1, kPollMs) <= 0) {
+    if (!Await(report_.get(), POLLIN, cancelled)) {
       CRISP_RETURN_IF_ERROR(Check(operation));
       continue;
     }
@@ -151,6 +155,13 @@ absl::StatusOr<bool> LayerUnpack::Meet(const Operation& operation) {
     if (n != sizeof(pid_)) pid_ = -1;
   }
   return pid_ > 0;
+}
+
+bool LayerUnpack::Await(int fd, short events, const CancelEvent& cancelled) const {
+  pollfd waiting{fd, events, 0};
+  return cancelled.Poll(
+             absl::MakeSpan(&waiting, 1),
+             absl::Now() + std::max(stall_timeout_ / kLooksForStall, absl::Milliseconds(1))) > 0;
 }
 
 absl::Status LayerUnpack::Check(const Operation& operation) {
@@ -167,7 +178,8 @@ absl::Status LayerUnpack::Check(const Operation& operation) {
 }
 
 absl::Status LayerUnpack::Write(absl::string_view bytes, const Operation& operation) {
-  progress_ = absl::Now();  // until now it had nothing to do
+  progress_ = absl::Now();               // until now it had nothing to do
+  std::optional<CancelEvent> cancelled;  // only who has to wait needs it
   while (!bytes.empty()) {
     const ssize_t n = send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0) {
@@ -186,18 +198,22 @@ absl::Status LayerUnpack::Write(absl::string_view bytes, const Operation& operat
     }
     if (pid_ == 0) CRISP_RETURN_IF_ERROR(Meet(operation).status());
     CRISP_RETURN_IF_ERROR(Check(operation));
-    pollfd waiting{stream_.get(), POLLOUT, 0};
-    (void)poll(&waiting, 1, kPollMs);
+    if (!cancelled.has_value()) {
+      cancelled.emplace(operation);
+      CRISP_RETURN_IF_ERROR(cancelled->status());
+    }
+    (void)Await(stream_.get(), POLLOUT, *cancelled);
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> LayerUnpack::ReadReport(const Operation& operation) {
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   std::string report;
   char buffer[16384];
   while (true) {
-    pollfd waiting{report_.get(), POLLIN, 0};
-    if (poll(&waiting, 1, kPollMs) <= 0) {
+    if (!Await(report_.get(), POLLIN, cancelled)) {
       CRISP_RETURN_IF_ERROR(Check(operation));
       continue;
     }
@@ -237,7 +253,7 @@ absl::Status LayerUnpack::WithoutReport(const Operation& operation) {
   siginfo_t how{};
   while (waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED | WNOHANG) == 0 && how.si_pid == 0) {
     CRISP_RETURN_IF_ERROR(Check(operation));
-    absl::SleepFor(absl::Milliseconds(5));
+    absl::SleepFor(absl::Milliseconds(5));  // its pipe is closed: it is about to end
   }
   pid_ = -1;
   if (how.si_code == CLD_EXITED) {

@@ -63,6 +63,8 @@ class LayerUnpack {
               std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
   absl::StatusOr<bool> Meet(const Operation& operation);
+  // Waits until the descriptor is ready, the operation ends or it is time for a Check(): false.
+  bool Await(int fd, short events, const CancelEvent& cancelled) const;
   // While there is something to wait for: `operation`'s error, or that the child has stalled.
   absl::Status Check(const Operation& operation);
   absl::StatusOr<UnpackResult> Report(const Operation& operation);

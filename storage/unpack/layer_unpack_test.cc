@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "storage/erofs/erofs_check.h"
@@ -186,6 +187,21 @@ std::vector<pid_t> Children() {
     }
   }
   return pids;
+}
+
+TEST_F(LayerUnpackTest, AWriterIsWokenByItsCancellation) {
+  ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  const std::string much = TarBuilder().File("f", std::string(16 << 20, 'x')).Build();
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(
+      auto unpack, LayerUnpack::Start(*broker, target.get(), {.stall_timeout = absl::Hours(1)}));
+  for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+  const std::vector<pid_t> children = Children();
+  ASSERT_EQ(children.size(), 2u);
+  ASSERT_EQ(kill(children.back(), SIGSTOP), 0);
+  EXPECT_THAT(CancelledWhileAsleep(
+                  [&](const Operation& operation) { return unpack->Write(much, operation); }),
+              StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
