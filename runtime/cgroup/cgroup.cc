@@ -134,7 +134,7 @@ absl::Status Cgroup::Remove(const Operation& operation) const {
     if (!empty) return status;  // EBUSY is FailedPrecondition
     // The last processes have exited but are not yet off the kernel's lists.
     CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("remove cgroup ", path_)));
-    absl::SleepFor(pause);
+    (void)operation.Sleep(pause);
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }
 }

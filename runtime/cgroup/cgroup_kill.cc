@@ -145,7 +145,8 @@ absl::Status Cgroup::Kill(const Operation& operation) const {
       CRISP_RETURN_IF_ERROR(KillFrozen());
     else if (v2() && round % 64 == 0)
       CRISP_RETURN_IF_ERROR(KillOnce());
-    absl::SleepFor(std::min(pause, std::max(operation.remaining(), absl::ZeroDuration())));
+    // A version 1 hierarchy tells nobody that a group has become empty.
+    (void)operation.Sleep(pause);
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }
 }

@@ -1,7 +1,9 @@
 #include "runtime/cgroup/cgroup_systemd.h"
 
+#include <poll.h>
 #include <sys/stat.h>
 #include <systemd/sd-bus.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -47,6 +49,23 @@ absl::Status Failed(absl::string_view what, int result) {
   return absl::UnavailableError(ErrnoError(-result, text).message());
 }
 
+// Waits until sd_bus_process() has something to do, or the operation ends. Negative: an error.
+int WaitFor(sd_bus* bus, const CancelEvent& cancelled) {
+  const int fd = sd_bus_get_fd(bus), events = sd_bus_get_events(bus);
+  uint64_t due = UINT64_MAX;  // in microseconds of the monotonic clock
+  const int result = sd_bus_get_timeout(bus, &due);
+  if (fd < 0 || events < 0 || result < 0) return std::min({fd, events, result});
+  absl::Time until = absl::InfiniteFuture();
+  if (due != UINT64_MAX) {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    until = absl::Now() + absl::Microseconds(static_cast<int64_t>(due)) -
+            absl::DurationFromTimespec(now);
+  }
+  pollfd waiting = {.fd = fd, .events = static_cast<short>(events), .revents = 0};
+  return cancelled.Poll(absl::MakeSpan(&waiting, 1), until) < 0 ? -errno : 0;
+}
+
 // A connection whose other side has answered. sd_bus_open_system() only begins one, and the first
 // call on it would wait for the rest much longer than it may.
 absl::StatusOr<Bus> Connect(const Operation& operation) {
@@ -54,6 +73,8 @@ absl::StatusOr<Bus> Connect(const Operation& operation) {
   int result = sd_bus_open_system(&raw);
   Bus bus(raw);
   if (result < 0) return Failed("connect to the system bus", result);
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   while ((result = sd_bus_is_ready(bus.get())) == 0) {
     if (operation.remaining() <= absl::ZeroDuration())
       return Failed("connect to the system bus", -ETIMEDOUT);
@@ -61,8 +82,8 @@ absl::StatusOr<Bus> Connect(const Operation& operation) {
     result = sd_bus_process(bus.get(), nullptr);
     if (result < 0) break;
     if (result > 0) continue;
-    result = sd_bus_wait(bus.get(), std::min<uint64_t>(Microseconds(operation), 100000));
-    if (result < 0 && result != -EINTR) break;
+    result = WaitFor(bus.get(), cancelled);
+    if (result < 0) break;
   }
   if (result < 0) return Failed("connect to the system bus", result);
   result = sd_bus_set_method_call_timeout(bus.get(), Microseconds(operation));
@@ -142,6 +163,8 @@ absl::Status AwaitJob(sd_bus* bus,
                       const std::string& name,
                       const Operation& operation,
                       const Job& job) {
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   while (job.result.empty()) {
     if (operation.remaining() <= absl::ZeroDuration())
       return Failed(absl::StrCat("start ", name), -ETIMEDOUT);
@@ -149,8 +172,8 @@ absl::Status AwaitJob(sd_bus* bus,
     int result = sd_bus_process(bus, nullptr);
     if (result < 0) return Failed("talk on the bus", result);
     if (result > 0) continue;
-    result = sd_bus_wait(bus, std::min<uint64_t>(Microseconds(operation), 100000));
-    if (result < 0 && result != -EINTR) return Failed("wait for the bus", result);
+    result = WaitFor(bus, cancelled);
+    if (result < 0) return Failed("wait for the bus", result);
   }
   if (job.result == "done") return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("systemd: start ", name, ": ", job.result));

@@ -106,11 +106,13 @@ absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() c
 absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Other(
     const std::shared_ptr<const Process>& failed, const Operation& operation) {
   {
+    const OperationWait wait(operation, mutex_);
     absl::MutexLock lock(&mutex_);
-    const auto spawned = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !spawning_; };
-    if (!mutex_.AwaitWithDeadline(absl::Condition(&spawned), operation.deadline())) {
-      return absl::DeadlineExceededError("start the shim broker: deadline exceeded");
-    }
+    const auto spawned = [this] {
+      mutex_.AssertReaderHeld();
+      return !spawning_;
+    };
+    if (!wait.Await(absl::Condition(&spawned))) return operation.Error("start the shim broker");
     if (process_ != failed) return process_;
     spawning_ = true;
     process_ = nullptr;
@@ -159,7 +161,7 @@ absl::Status ShimBroker::Send(const WireMessage& message, int control, const Ope
   }
   absl::Status status = absl::UnavailableError("no broker");
   if (process != nullptr) {
-    const Operation patient(std::min(operation.deadline(), absl::Now() + patience_));
+    const Operation patient = operation.Until(absl::Now() + patience_);
     status = SendMessage(process->socket.get(), message, {control}, patient);
     // Of one that takes nothing for so long nobody has anything any more.
     const bool hangs = absl::IsDeadlineExceeded(status) && absl::Now() < operation.deadline();

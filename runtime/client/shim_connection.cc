@@ -282,19 +282,15 @@ ShimAnswer ShimConnection::Call(MessageType type,
 ShimAnswer ShimConnection::Await(uint64_t request_id,
                                  const std::shared_ptr<PendingRequest>& pending,
                                  const Operation& operation) {
+  const OperationWait wait(operation, mutex_);
   absl::MutexLock lock(&mutex_);
-  // A client's cancellation has no event to wait for: look at it between short waits.
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&pending->done), absl::Milliseconds(50))) {
-    const absl::Status status = operation.Check(absl::StrCat("wait for the shim of pod ", pod_id_));
-    if (!status.ok()) {
-      if (absl::IsDeadlineExceeded(status)) silent_ = true;
-      // A process that is started all the same is to be ended.
-      pending->abandoned = pending->starts_process;
-      if (!pending->abandoned) pending_.erase(request_id);
-      return ShimAnswer{.status = status, .rest = "", .fds = {}};
-    }
-  }
-  return std::move(pending->answer);
+  if (wait.Await(absl::Condition(&pending->done))) return std::move(pending->answer);
+  const absl::Status status = operation.Error(absl::StrCat("wait for the shim of pod ", pod_id_));
+  if (absl::IsDeadlineExceeded(status)) silent_ = true;
+  // A process that is started all the same is to be ended.
+  pending->abandoned = pending->starts_process;
+  if (!pending->abandoned) pending_.erase(request_id);
+  return ShimAnswer{.status = status, .rest = "", .fds = {}};
 }
 
 absl::Status ShimConnection::Greet(ShimAnswer answer) {

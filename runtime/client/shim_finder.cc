@@ -112,8 +112,11 @@ absl::Status KillShims(const std::string& pods_dir,
                         absl::StrCat("kill the shim of pod ", shim.pod_id, ", pid ", shim.pid));
     }
   }
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   for (const FoundShim& shim : shims) {
-    while (!HasEnded(shim.pidfd, absl::Milliseconds(50))) {
+    pollfd end = {.fd = shim.pidfd.get(), .events = POLLIN, .revents = 0};
+    while (cancelled.Poll(absl::MakeSpan(&end, 1)) <= 0) {
       CRISP_RETURN_IF_ERROR(
           operation.Check(absl::StrCat("end the shim of pod ", shim.pod_id, ", pid ", shim.pid)));
     }

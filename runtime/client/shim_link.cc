@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -54,15 +55,20 @@ void TakeFds(msghdr* message, std::vector<UniqueFd>* fds) {
 }
 
 absl::Status SendWhole(int socket, msghdr* message, const Operation& operation) {
+  std::optional<CancelEvent> cancelled;  // only who has to wait needs it
   while (sendmsg(socket, message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     if (errno == EINTR) continue;
     if (errno == EPIPE || errno == ECONNRESET || errno == ECONNREFUSED || errno == ENOTCONN) {
       return absl::UnavailableError("the shim has gone");
     }
     if (errno != EAGAIN) return ErrnoError(errno, "send to the shim");
-    pollfd room = {.fd = socket, .events = POLLOUT, .revents = 0};
-    (void)poll(&room, 1, 50);
     CRISP_RETURN_IF_ERROR(operation.Check("send to the shim"));
+    if (!cancelled.has_value()) {
+      cancelled.emplace(operation);
+      CRISP_RETURN_IF_ERROR(cancelled->status());
+    }
+    pollfd room = {.fd = socket, .events = POLLOUT, .revents = 0};
+    (void)cancelled->Poll(absl::MakeSpan(&room, 1));
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/escaping.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/shim_broker.h"
 #include "runtime/client/shim_connection.h"
@@ -259,6 +260,36 @@ TEST_F(ShimOfVersion, ALaterOneGetsOurs) {
   plan.process.io_priority = 1;
   ASSERT_OK(connection_->CreateContainer(plan, -1, Operation(), nullptr));
   EXPECT_EQ(PlanVersionIn(shim_->Last(MessageType::kCreate)), kPlanVersion);
+}
+
+// Two ends of a shim's socket, the other one silent.
+class SilentShim : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    ours_.reset(ends[0]);
+    theirs_.reset(ends[1]);
+  }
+  UniqueFd ours_, theirs_;
+};
+
+TEST_F(SilentShim, WhoWaitsForAnAnswerIsWokenByACancellation) {
+  ShimConnection connection("p1", std::move(ours_));
+  EXPECT_THAT(CancelledWhileAsleep(
+                  [&](const Operation& operation) { return connection.GreetAdopted(operation); }),
+              StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(SilentShim, WhoWaitsForRoomIsWokenByACancellation) {
+  EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
+                const WireMessage message{.type = MessageType::kHello,
+                                          .payload = std::string(1000, 'x')};
+                absl::Status sent;
+                while (sent.ok()) sent = SendMessage(ours_.get(), message, {}, operation);
+                return sent;
+              }),
+              StatusIs(absl::StatusCode::kCancelled));
 }
 
 }  // namespace
