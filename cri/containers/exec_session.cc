@@ -1,6 +1,5 @@
 #include "cri/containers/exec_session.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -25,10 +24,12 @@ void ExecSession::Exited(const runtime::ExitRecord& record) {
 
 absl::Status ExecSession::Kill(const Operation& operation) {
   CRISP_RETURN_IF_ERROR(shim_->KillExec(id_));
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   while (!exit().has_value()) {
     CRISP_RETURN_IF_ERROR(operation.Check(absl::StrCat("kill exec ", id_)));
     pollfd ended = {.fd = exited_fd(), .events = POLLIN, .revents = 0};
-    (void)::poll(&ended, 1, 10);
+    (void)cancelled.Poll(absl::MakeSpan(&ended, 1));
   }
   return absl::OkStatus();
 }

@@ -36,11 +36,6 @@ absl::StatusOr<Pipe> MakePipe() {
   return pipe;
 }
 
-int Milliseconds(absl::Duration duration) {
-  // Rounded up: a poll that returns early only spins.
-  return static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(duration) + 1, 0, 200));
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::MakeBase(const runtime::OciSpec& spec) {
@@ -119,6 +114,8 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
           : absl::InfiniteFuture();
   CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
   CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  const CancelEvent cancelled(operation);
+  CRISP_RETURN_IF_ERROR(cancelled.status());
   // Its time-out is that of its start, too.
   const Operation until = operation.Until(deadline);
   absl::StatusOr<std::shared_ptr<ExecSession>> begun =
@@ -158,7 +155,11 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
     pollfd fds[] = {{.fd = out.read.get(), .events = POLLIN},
                     {.fd = err.read.get(), .events = POLLIN},
                     {.fd = exited ? -1 : session->exited_fd(), .events = POLLIN}};
-    (void)::poll(fds, 3, Milliseconds(std::min(deadline, drain_until) - absl::Now()));
+    if (exited) {
+      (void)::poll(fds, 3, PollTimeout(drain_until));
+    } else {
+      (void)cancelled.Poll(absl::MakeSpan(fds), deadline);
+    }
   }
   reply->set_exit_code(session->exit()->exit_code);
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/testing/cancelled_wait.h"
 #include "cri/pods/testing/fake_world.h"
 
 namespace crisp::cri {
@@ -216,6 +217,21 @@ TEST_P(PodLifecycleTest, WhicheverCallFailsWhatExistsIsWhatIsRecorded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(States, PodLifecycleTest, ::testing::Range(0, static_cast<int>(kStates)));
+
+TEST(PodStopTest, WhoWaitsForAnExitIsWokenByACancellation) {
+  FakeWorld world;
+  Things things{.world = world};
+  RunningContainer(things);
+  world.shims().faults().FailCall(1);  // the signal: the container goes on
+  EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
+                v1::StopContainerRequest request;
+                request.set_container_id(things.container);
+                request.set_timeout(86400);
+                return world.pods().StopContainer(request, nullptr, operation);
+              }),
+              StatusIs(Code::kCancelled));
+  RemoveAll(world);
+}
 
 TEST(PodRecoveryTest, ALostConnectionIsMadeAgain) {
   FakeWorld world;

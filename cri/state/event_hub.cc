@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/clock.h"
 #include "base/log.h"
+#include "base/status.h"
 
 namespace crisp::cri {
 
@@ -14,17 +14,19 @@ bool EventHub::HasReaders() const {
 }
 
 void EventHub::Publish(std::shared_ptr<const Event> event) {
-  absl::MutexLock lock(&mutex_);
-  for (Reader* reader : readers_) {
-    if (reader->pending.size() < kMaxPending) {
-      reader->pending.push_back(event);
-      continue;
-    }
-    ++dropped_;
-    if (reader->dropped++ % kMaxPending == 0) {
-      LogWarning("events.dropped", {{"by_one_reader", reader->dropped}});
+  std::vector<uint64_t> losses;  // to be told of
+  {
+    absl::MutexLock lock(&mutex_);
+    for (Reader* reader : readers_) {
+      if (reader->pending.size() < kMaxPending) {
+        reader->pending.push_back(event);
+        continue;
+      }
+      ++dropped_;
+      if (reader->dropped++ % kMaxPending == 0) losses.push_back(reader->dropped);
     }
   }
+  for (const uint64_t lost : losses) LogWarning("events.dropped", {{"by_one_reader", lost}});
 }
 
 void EventHub::Stop() {
@@ -48,6 +50,7 @@ absl::Status EventHub::Read(const std::function<bool(const Event&)>& write,
     absl::MutexLock lock(&mutex_);
     readers_.erase(std::remove(readers_.begin(), readers_.end(), &reader), readers_.end());
   });
+  const OperationWait wait(operation, mutex_);
   for (;;) {
     std::shared_ptr<const Event> event;
     {
@@ -56,17 +59,13 @@ absl::Status EventHub::Read(const std::function<bool(const Event&)>& write,
         mutex_.AssertReaderHeld();
         return stopped_ || !reader.pending.empty();
       };
-      mutex_.AwaitWithTimeout(absl::Condition(&ready), absl::Milliseconds(500));
-      if (!reader.pending.empty()) {
-        event = std::move(reader.pending.front());
-        reader.pending.pop_front();
-      } else if (stopped_) {
-        return absl::UnavailableError("the daemon is stopping");
-      }
+      if (!wait.Await(absl::Condition(&ready))) return operation.Error("container events");
+      if (reader.pending.empty()) return absl::UnavailableError("the daemon is stopping");
+      event = std::move(reader.pending.front());
+      reader.pending.pop_front();
     }
-    if (event != nullptr && !write(*event)) return absl::OkStatus();
-    absl::Status status = operation.Check("container events");
-    if (!status.ok()) return status;
+    if (!write(*event)) return absl::OkStatus();
+    CRISP_RETURN_IF_ERROR(operation.Check("container events"));
   }
 }
 

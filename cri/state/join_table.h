@@ -27,15 +27,15 @@ class JoinTable {
                         const Operation& operation,
                         const std::function<absl::StatusOr<T>()>& work) {
     std::shared_ptr<Running> running;
+    bool mine = false;
     {
       absl::MutexLock lock(&mutex_);
-      auto [it, mine] = running_.try_emplace(key, nullptr);
-      if (mine) it->second = std::make_shared<Running>();
+      const auto [it, made] = running_.try_emplace(key, nullptr);
+      if (made) it->second = std::make_shared<Running>();
       running = it->second;
-      if (!mine) {
-        return Wait(*running, operation, key);
-      }
+      mine = made;
     }
+    if (!mine) return Wait(*running, operation, key);
     absl::StatusOr<T> result = work();
     absl::MutexLock lock(&mutex_);
     running->result = result;
@@ -48,16 +48,14 @@ class JoinTable {
     std::optional<absl::StatusOr<T>> result;
   };
 
-  absl::StatusOr<T> Wait(const Running& running, const Operation& operation, absl::string_view key)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    // The reference that the caller took keeps `running`; the lock is given up while waiting.
+  // The reference that the caller took keeps `running`.
+  absl::StatusOr<T> Wait(const Running& running,
+                         const Operation& operation,
+                         absl::string_view key) {
+    const OperationWait wait(operation, mutex_);
+    absl::MutexLock lock(&mutex_);
     const auto done = [&running] { return running.result.has_value(); };
-    while (!done()) {
-      const absl::Time step = std::min(absl::Now() + absl::Milliseconds(200), operation.deadline());
-      if (mutex_.AwaitWithDeadline(absl::Condition(&done), step)) break;
-      absl::Status status = operation.Check(key);
-      if (!status.ok()) return status;
-    }
+    if (!wait.Await(absl::Condition(&done))) return operation.Error(key);
     return *running.result;
   }
 

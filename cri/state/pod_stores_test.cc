@@ -2,9 +2,11 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/database.h"
 #include "base/file.h"
+#include "base/testing/cancelled_wait.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "base/testing/test_threads.h"
@@ -67,6 +69,25 @@ TEST(JoinTable, AWaiterMayGiveUpTheWorkGoesOn) {
   EXPECT_FALSE(finished);
   worker.join();
   EXPECT_TRUE(finished);
+}
+
+TEST(JoinTable, AWaiterIsWokenByItsCancellation) {
+  JoinTable<int> table;
+  absl::Notification begun, go_on;
+  std::thread worker([&] {
+    (void)table.Run("key", Operation(), [&]() -> absl::StatusOr<int> {
+      begun.Notify();
+      go_on.WaitForNotification();
+      return 1;
+    });
+  });
+  begun.WaitForNotification();
+  EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
+                return table.Run("key", operation, []() -> absl::StatusOr<int> { return 2; });
+              }),
+              StatusIs(absl::StatusCode::kCancelled));
+  go_on.Notify();
+  worker.join();
 }
 
 TEST(RecordStore, OneBadRowDoesNotStopTheRest) {
@@ -159,6 +180,15 @@ TEST(WorkQueue, WithoutThreadsTheStartFails) {
   WorkQueue queue(2);
   ASSERT_TRUE(WithoutNewThreads(
       [&] { EXPECT_THAT(queue.Start(), StatusIs(absl::StatusCode::kResourceExhausted)); }));
+}
+
+TEST(EventHub, AReaderIsWokenByItsCancellation) {
+  EventHub hub;
+  EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
+                return hub.Read([](const EventHub::Event&) { return true; }, operation);
+              }),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_FALSE(hub.HasReaders());
 }
 
 TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
