@@ -17,7 +17,7 @@ struct ErofsSummary {
 };
 
 // Reads an image's metadata and checks that it is one that ErofsWriter could have written for
-// ErofsApplier: no optional feature of the format; inodes of the plain kinds alone, one behind the
+// ErofsSink: no optional feature of the format; inodes of the plain kinds alone, one behind the
 // other, with contents inside the image and no attribute that layers do not have; directories
 // behind them, each in one place of the tree, with names in order that lead to such inodes. So
 // whoever wrote it, the kernel gets to parse nothing else. DataLoss when it is not. Takes a byte of

@@ -9,8 +9,8 @@
 #include <random>
 
 #include "base/unique_fd.h"
-#include "storage/erofs/erofs_applier.h"
 #include "storage/erofs/erofs_check.h"
+#include "storage/erofs/erofs_sink.h"
 #include "storage/layer/layer_tar.h"
 #include "storage/layer/testing/tar_mutator.h"
 
@@ -23,7 +23,7 @@ uint64_t Mix(uint64_t sum, uint8_t byte) { return (sum ^ byte) * 0x100000001b3; 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const crisp::UniqueFd image(memfd_create("image", MFD_CLOEXEC));
   if (!image) abort();
-  crisp::storage::ErofsApplier applier(image.get(), {}, {.max_entries = 200});
+  crisp::storage::ErofsSink sink(image.get(), {}, {.max_entries = 200});
   size_t at = 0;
   auto source = [&](char* buffer, size_t room) -> absl::StatusOr<size_t> {
     const size_t n = std::min(room, size - at);
@@ -31,8 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     at += n;
     return n;
   };
-  if (!crisp::storage::ApplyTar(source, applier).ok()) return 0;
-  const absl::StatusOr<crisp::storage::LayerContent> content = applier.Finish();
+  if (!crisp::storage::ApplyTar(source, sink).ok()) return 0;
+  const absl::StatusOr<crisp::storage::LayerContent> content = sink.Finish();
   if (!content.ok()) return 0;
   // Whatever the archive says, the image is one that the daemon takes.
   const auto summary = crisp::storage::SummarizeErofs(image.get());

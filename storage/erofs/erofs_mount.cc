@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "storage/erofs/erofs_applier.h"
+#include "storage/erofs/erofs_sink.h"
 
 namespace crisp::storage {
 namespace {
@@ -35,12 +35,12 @@ absl::StatusOr<UniqueFd> MountSample(const std::string& path,
                                      uint8_t number) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd image, Open(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
   const auto remove = absl::MakeCleanup([&] { (void)unlink(path.c_str()); });
-  ErofsApplier applier(image.get(), {.uuid = {number}});
+  ErofsSink sink(image.get(), {.uuid = {number}});
   const LayerEntry file{.path = name, .mode = 0644, .size = name.size()};
-  CRISP_RETURN_IF_ERROR(applier.Add(file).status());
-  CRISP_RETURN_IF_ERROR(applier.Write(name, 0, file));
-  CRISP_RETURN_IF_ERROR(applier.FinishFile(file));
-  CRISP_RETURN_IF_ERROR(applier.Finish().status());
+  CRISP_RETURN_IF_ERROR(sink.Add(file).status());
+  CRISP_RETURN_IF_ERROR(sink.Write(name, 0, file));
+  CRISP_RETURN_IF_ERROR(sink.FinishFile(file));
+  CRISP_RETURN_IF_ERROR(sink.Finish().status());
   return MountErofs(image.get());
 }
 

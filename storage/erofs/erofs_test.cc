@@ -1,4 +1,4 @@
-// Images that ErofsApplier writes are mounted and compared with what LayerApplier makes of the same
+// Images that ErofsSink writes are mounted and compared with what DirectorySink makes of the same
 // archives.
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,11 +23,11 @@
 #include "base/safe_path.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
-#include "storage/erofs/erofs_applier.h"
 #include "storage/erofs/erofs_check.h"
 #include "storage/erofs/erofs_format.h"
 #include "storage/erofs/erofs_mount.h"
-#include "storage/layer/layer_applier.h"
+#include "storage/erofs/erofs_sink.h"
+#include "storage/layer/directory_sink.h"
 #include "storage/layer/layer_tar.h"
 #include "storage/layer/testing/tar_builder.h"
 #include "storage/oci/digest.h"
@@ -129,11 +129,11 @@ class ErofsTest : public ::testing::Test {
   absl::StatusOr<LayerContent> Write(const std::string& tar,
                                      ErofsImageOptions options = {.uuid = {1}},
                                      ApplyLimits limits = {},
-                                     uint64_t max_memory = ErofsApplier::kMaxMemory) {
+                                     uint64_t max_memory = ErofsSink::kMaxMemory) {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, Open(image(), O_RDWR | O_CREAT | O_TRUNC, 0600));
-    ErofsApplier applier(fd.get(), options, limits, max_memory);
-    CRISP_RETURN_IF_ERROR(Feed(tar, applier));
-    return applier.Finish();
+    ErofsSink sink(fd.get(), options, limits, max_memory);
+    CRISP_RETURN_IF_ERROR(Feed(tar, sink));
+    return sink.Finish();
   }
   absl::Status Mount() {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, Open(image(), O_RDONLY));
@@ -149,9 +149,9 @@ class ErofsTest : public ::testing::Test {
     CRISP_RETURN_IF_ERROR(RemoveTree(directory()));
     CRISP_RETURN_IF_ERROR(MakeDirs(directory()));
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, Open(directory(), O_RDONLY | O_DIRECTORY));
-    LayerApplier applier(fd.get(), limits);
-    CRISP_RETURN_IF_ERROR(Feed(tar, applier));
-    CRISP_ASSIGN_OR_RETURN(const LayerContent content, applier.Finish());
+    DirectorySink sink(fd.get(), limits);
+    CRISP_RETURN_IF_ERROR(Feed(tar, sink));
+    CRISP_ASSIGN_OR_RETURN(const LayerContent content, sink.Finish());
     for (const std::string& opaque : content.opaque_dirs) {
       const UniqueFd dir(OpenInRoot(fd.get(), opaque.empty() ? "." : opaque, O_RDONLY | O_DIRECTORY)
                              .value_or(UniqueFd()));

@@ -115,7 +115,7 @@ absl::Status ImageStoreImpl::Start() {
   CRISP_ASSIGN_OR_RETURN(catalog_, ImageCatalog::Open(options_.root + "/images.db",
                                                       options_.pinned_images, make_room));
   layers_ = std::make_unique<LayerStore>(paths_, catalog_.get());
-  containers_ = std::make_unique<ContainerStore>(layers_.get(), catalog_.get());
+  roots_ = std::make_unique<RootStore>(layers_.get(), catalog_.get());
   CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
   const bool listed = !catalog_->Layers().empty() || !catalog_->List().empty();
   CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
@@ -125,7 +125,7 @@ absl::Status ImageStoreImpl::Start() {
     CRISP_RETURN_IF_ERROR(catalog_->SetFact("rooted", "yes"));
   }
   // Destroying needs to know what containers stand on: they may run on while the catalog is lost.
-  CRISP_ASSIGN_OR_RETURN(const bool all_told, containers_->Recover());
+  CRISP_ASSIGN_OR_RETURN(const bool all_told, roots_->Recover());
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> found, ListDir(paths_.layers()));
   if (!listed && !found.empty()) {
     LogWarning(
@@ -233,7 +233,7 @@ void ImageStoreImpl::Background() {
     if (const absl::Status status = CollectGarbage(); !status.ok()) {
       LogWarning("collect_garbage", {{"error", status.ToString()}});
     }
-    period = containers_->HasReleases() ? kRetryPeriod : kBackgroundPeriod;
+    period = roots_->HasReleases() ? kRetryPeriod : kBackgroundPeriod;
     MakeReserve();
     JoinEndedPulls();
     if (layers_->VerifyNext(until_closing)) Kick();
@@ -272,28 +272,28 @@ FsUsage ImageStoreImpl::ImageUsage() const {
 }
 
 absl::StatusOr<FsUsage> ImageStoreImpl::ContainerUsage(absl::string_view container_id) const {
-  return containers_->Usage(container_id);
+  return roots_->Usage(container_id);
 }
 
-FsUsage ImageStoreImpl::ContainersUsage() const { return containers_->TotalUsage(); }
+FsUsage ImageStoreImpl::ContainersUsage() const { return roots_->TotalUsage(); }
 
 absl::StatusOr<RootFs> ImageStoreImpl::PrepareContainer(absl::string_view container_id,
                                                         absl::string_view image_id) {
-  return containers_->Prepare(container_id, image_id, true);
+  return roots_->Prepare(container_id, image_id, true);
 }
 
 absl::StatusOr<RootFs> ImageStoreImpl::PrepareView(absl::string_view key,
                                                    absl::string_view image_id) {
-  return containers_->Prepare(key, image_id, false);
+  return roots_->Prepare(key, image_id, false);
 }
 
 absl::Status ImageStoreImpl::ReleaseContainer(absl::string_view key) {
-  CRISP_RETURN_IF_ERROR(containers_->Release(key));
+  CRISP_RETURN_IF_ERROR(roots_->Release(key));
   Kick();
   return absl::OkStatus();
 }
 
-std::vector<std::string> ImageStoreImpl::PinnedKeys() const { return containers_->Keys(); }
+std::vector<std::string> ImageStoreImpl::PinnedKeys() const { return roots_->Keys(); }
 
 absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
     absl::string_view reference) const {
@@ -307,7 +307,7 @@ absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
     entry.digest = image->manifest.layers[next].digest;
     entry.size_bytes = image->manifest.layers[next].size;
     entry.unpacked_bytes = layers[entry.diff_id].bytes;
-    entry.containers = containers_->UsersOf(entry.diff_id);
+    entry.containers = roots_->UsersOf(entry.diff_id);
     ++next;
     history.push_back(std::move(entry));
   };
@@ -329,7 +329,7 @@ absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
 
 absl::Status ImageStoreImpl::CollectGarbage() {
   absl::MutexLock lock(&collecting_);
-  containers_->RetryReleases();
+  roots_->RetryReleases();
   CRISP_RETURN_IF_ERROR(layers_->Collect());
   const absl::Status status = layers_->EmptyTrash();
   // Trash that is still mounted somewhere goes with a later round.

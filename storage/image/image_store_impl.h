@@ -12,9 +12,9 @@
 #include "storage/image/early_fetch.h"
 #include "storage/image/image_store.h"
 #include "storage/registry/registry.h"
-#include "storage/store/container_store.h"
 #include "storage/store/image_catalog.h"
 #include "storage/store/layer_store.h"
+#include "storage/store/root_store.h"
 #include "storage/store/store_sync.h"
 #include "storage/unpack/unpack_broker.h"
 
@@ -49,14 +49,12 @@ class ImageStoreImpl : public ImageStore {
   absl::Status Remove(absl::string_view reference) override;
   FsUsage ImageUsage() const override;
   absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
-  void MeasureContainers(const std::vector<std::string>& keys) override {
-    containers_->Measure(keys);
-  }
+  void MeasureContainers(const std::vector<std::string>& keys) override { roots_->Measure(keys); }
   FsUsage ContainersUsage() const override;
   absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,
                                           absl::string_view image_id) override;
   absl::Status Rekey(absl::string_view key, absl::string_view container_id) override {
-    return containers_->Rekey(key, container_id);
+    return roots_->Rekey(key, container_id);
   }
   absl::StatusOr<RootFs> PrepareView(absl::string_view key, absl::string_view image_id) override;
   absl::Status ReleaseContainer(absl::string_view key) override;
@@ -149,7 +147,7 @@ class ImageStoreImpl : public ImageStore {
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
   std::unique_ptr<ImageCatalog> catalog_;
   std::unique_ptr<LayerStore> layers_;
-  std::unique_ptr<ContainerStore> containers_;
+  std::unique_ptr<RootStore> roots_;
   Slots unpacks_;
   BlobsUnderWay under_way_;
   absl::Mutex starting_broker_;

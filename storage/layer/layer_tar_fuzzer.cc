@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/testing/temp_dir.h"
-#include "storage/layer/layer_applier.h"
+#include "storage/layer/directory_sink.h"
 #include "storage/layer/layer_tar.h"
 #include "storage/layer/testing/tar_mutator.h"
 
@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!crisp::MakeDirs(root).ok()) abort();
   absl::StatusOr<crisp::UniqueFd> fd = crisp::Open(root, O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) abort();
-  crisp::storage::LayerApplier applier(fd->get(), {.max_entries = 200});
+  crisp::storage::DirectorySink sink(fd->get(), {.max_entries = 200});
   size_t at = 0;
   auto source = [&](char* buffer, size_t room) -> absl::StatusOr<size_t> {
     const size_t n = std::min(room, size - at);
@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     at += n;
     return n;
   };
-  if (crisp::storage::ApplyTar(source, applier).ok()) (void)applier.Finish();
+  if (crisp::storage::ApplyTar(source, sink).ok()) (void)sink.Finish();
   // Nothing may appear beside the root.
   absl::StatusOr<std::vector<std::string>> names = crisp::ListDir(dir.path());
   if (!names.ok() || names->size() != 1) abort();

@@ -26,7 +26,7 @@ namespace crisp::storage {
 //   layers/<number>/whiteout_dirs  as well
 //   blobs/sha256/<hex>    compressed layers, kept for export
 //   ingest/<number>       half-made things; means nothing after a restart
-//   containers/<key>/     see ContainerStore
+//   containers/<key>/     see RootStore
 //   trash/<number>        renamed here to be deleted in the background
 //   empty                 a lower directory for images without layers
 struct StorePaths {

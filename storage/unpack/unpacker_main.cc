@@ -26,10 +26,10 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "storage/erofs/erofs_applier.h"
+#include "storage/erofs/erofs_sink.h"
 #include "storage/layer/byte_ring.h"
 #include "storage/layer/decompressor.h"
-#include "storage/layer/layer_applier.h"
+#include "storage/layer/directory_sink.h"
 #include "storage/layer/layer_tar.h"
 #include "storage/oci/digest.h"
 #include "storage/unpack/confinement.h"
@@ -121,10 +121,10 @@ struct Inflated {
 std::unique_ptr<LayerSink> MakeSink(const UnpackRequest& request) {
   ApplyLimits limits{.max_entries = request.max_files,
                      .look_around = [request] { return CheckFreeSpace(request); }};
-  if (!request.image) return std::make_unique<LayerApplier>(kTarget, std::move(limits));
+  if (!request.image) return std::make_unique<DirectorySink>(kTarget, std::move(limits));
   ErofsImageOptions options;
   (void)getrandom(options.uuid.data(), options.uuid.size(), 0);
-  return std::make_unique<ErofsApplier>(kTarget, options, std::move(limits));
+  return std::make_unique<ErofsSink>(kTarget, options, std::move(limits));
 }
 
 // The first half of the pipeline: read, inflate, hash.

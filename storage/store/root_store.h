@@ -1,5 +1,5 @@
-#ifndef CRISP_STORAGE_STORE_CONTAINER_STORE_H_
-#define CRISP_STORAGE_STORE_CONTAINER_STORE_H_
+#ifndef CRISP_STORAGE_STORE_ROOT_STORE_H_
+#define CRISP_STORAGE_STORE_ROOT_STORE_H_
 
 #include <map>
 #include <string>
@@ -19,10 +19,9 @@ namespace crisp::storage {
 // daemon which has lost its catalog knows what not to touch. It ends with the key, if that is no
 // longer the directory's name. Nothing here is synced: no container outlives the machine.
 // Thread-safe; the mutex is not held across disk access.
-class ContainerStore {
+class RootStore {
  public:
-  ContainerStore(LayerStore* layers, const ImageCatalog* catalog)
-      : layers_(layers), catalog_(catalog) {}
+  RootStore(LayerStore* layers, const ImageCatalog* catalog) : layers_(layers), catalog_(catalog) {}
 
   // Reads containers/, pins the layers that it finds, and holds those that are pinned without being
   // known. False if it cannot tell on which layers some container stands.
@@ -71,4 +70,4 @@ class ContainerStore {
 
 }  // namespace crisp::storage
 
-#endif  // CRISP_STORAGE_STORE_CONTAINER_STORE_H_
+#endif  // CRISP_STORAGE_STORE_ROOT_STORE_H_

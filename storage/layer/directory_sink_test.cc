@@ -1,4 +1,4 @@
-#include "storage/layer/layer_applier.h"
+#include "storage/layer/directory_sink.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -18,7 +18,7 @@
 namespace crisp::storage {
 namespace {
 
-class LayerApplierTest : public ::testing::Test {
+class DirectorySinkTest : public ::testing::Test {
  protected:
   void SetUp() override {
     umask(0);
@@ -39,7 +39,7 @@ class LayerApplierTest : public ::testing::Test {
     CRISP_RETURN_IF_ERROR(RemoveTree(root_));
     CRISP_RETURN_IF_ERROR(MakeDirs(root_));
     CRISP_ASSIGN_OR_RETURN(UniqueFd fd, Open(root_, O_RDONLY | O_DIRECTORY));
-    LayerApplier applier(fd.get(), limits);
+    DirectorySink sink(fd.get(), limits);
     size_t at = 0;
     auto source = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
       const size_t n = std::min(size, bytes.size() - at);
@@ -47,8 +47,8 @@ class LayerApplierTest : public ::testing::Test {
       at += n;
       return n;
     };
-    CRISP_RETURN_IF_ERROR(ApplyTar(source, applier));
-    absl::StatusOr<LayerContent> content = applier.Finish();
+    CRISP_RETURN_IF_ERROR(ApplyTar(source, sink));
+    absl::StatusOr<LayerContent> content = sink.Finish();
     if (!content.ok()) return content;
     const absl::StatusOr<TreeCount> count = CountTree(AT_FDCWD, root_);
     EXPECT_EQ(content->inodes + 1, count->inodes);
@@ -68,7 +68,7 @@ class LayerApplierTest : public ::testing::Test {
   std::string root_;
 };
 
-TEST_F(LayerApplierTest, KeepsOwnersModesAndTimes) {
+TEST_F(DirectorySinkTest, KeepsOwnersModesAndTimes) {
   TarBuilder tar;
   tar.Add({.name = "./", .type = '5', .mode = 0711});
   tar.Add({.name = "d/", .type = '5', .mode = 02775, .uid = 3, .gid = 4, .mtime = 1234});
@@ -98,7 +98,7 @@ TEST_F(LayerApplierTest, KeepsOwnersModesAndTimes) {
   EXPECT_TRUE(S_ISLNK(Stat("d/link").st_mode));
 }
 
-TEST_F(LayerApplierTest, KeepsLongAndForeignNames) {
+TEST_F(DirectorySinkTest, KeepsLongAndForeignNames) {
   const std::string accented = "caf\xc3\xa9";
   const std::string lengthy = std::string(200, 'a') + "/" + std::string(200, 'b');
   TarBuilder tar;
@@ -111,7 +111,7 @@ TEST_F(LayerApplierTest, KeepsLongAndForeignNames) {
   Stat("latin\xe9");
 }
 
-TEST_F(LayerApplierTest, ReadsExtendedAttributes) {
+TEST_F(DirectorySinkTest, ReadsExtendedAttributes) {
   const std::string capability(
       "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
       "\x00\x00\x00\x00",
@@ -133,7 +133,7 @@ TEST_F(LayerApplierTest, ReadsExtendedAttributes) {
   EXPECT_EQ(getxattr(path.c_str(), "user.overlay.opaque", value, sizeof(value)), -1);
 }
 
-TEST_F(LayerApplierTest, RefusesNamesThatLeadOut) {
+TEST_F(DirectorySinkTest, RefusesNamesThatLeadOut) {
   for (const char* name : {"../outside", "a/../../outside", "a/.."}) {
     EXPECT_THAT(Apply(TarBuilder().File(name, "evil")),
                 StatusIs(absl::StatusCode::kInvalidArgument))
@@ -144,7 +144,7 @@ TEST_F(LayerApplierTest, RefusesNamesThatLeadOut) {
   EXPECT_EQ(Content("outside"), "inside");
 }
 
-TEST_F(LayerApplierTest, FollowsSymlinksOnlyInside) {
+TEST_F(DirectorySinkTest, FollowsSymlinksOnlyInside) {
   TarBuilder tar;
   tar.Symlink("up", "../..").File("up/outside", "evil");
   tar.Symlink("absolute", dir_.path()).File("absolute/outside", "evil");
@@ -157,7 +157,7 @@ TEST_F(LayerApplierTest, FollowsSymlinksOnlyInside) {
   EXPECT_EQ(Content("loop/f"), "kept");
 }
 
-TEST_F(LayerApplierTest, NoticesAParentSwappedForASymlink) {
+TEST_F(DirectorySinkTest, NoticesAParentSwappedForASymlink) {
   TarBuilder tar;
   tar.Dir("d").File("d/one", "1").Symlink("d", "../").File("d/outside", "evil").Dir("e");
   ASSERT_OK(Apply(tar));
@@ -165,7 +165,7 @@ TEST_F(LayerApplierTest, NoticesAParentSwappedForASymlink) {
   EXPECT_EQ(Content("outside"), "evil");
 }
 
-TEST_F(LayerApplierTest, LinksOnlyToFilesOfTheLayer) {
+TEST_F(DirectorySinkTest, LinksOnlyToFilesOfTheLayer) {
   EXPECT_FALSE(Apply(TarBuilder().Hardlink("h", "../outside")).ok());
   EXPECT_FALSE(Apply(TarBuilder().Hardlink("h", dir_.path() + "/outside")).ok());
   EXPECT_FALSE(Apply(TarBuilder().Symlink("up", dir_.path()).Hardlink("h", "up/outside")).ok());
@@ -174,7 +174,7 @@ TEST_F(LayerApplierTest, LinksOnlyToFilesOfTheLayer) {
   EXPECT_FALSE(Apply(TarBuilder().Hardlink("h", ".")).ok());
 }
 
-TEST_F(LayerApplierTest, LinksASymlinkItselfAndWritesNotThroughIt) {
+TEST_F(DirectorySinkTest, LinksASymlinkItselfAndWritesNotThroughIt) {
   TarBuilder tar;
   tar.Symlink("s", "../outside").Hardlink("h", "s").File("h", "evil");
   ASSERT_OK(Apply(tar));
@@ -182,14 +182,14 @@ TEST_F(LayerApplierTest, LinksASymlinkItselfAndWritesNotThroughIt) {
   EXPECT_EQ(Content("h"), "evil");
 }
 
-TEST_F(LayerApplierTest, LinkToItselfIsNothing) {
+TEST_F(DirectorySinkTest, LinkToItselfIsNothing) {
   TarBuilder tar;
   tar.File("f", "kept").Hardlink("f", "./f").Hardlink("g", "f").Hardlink("g", "f");
   ASSERT_OK(Apply(tar));
   EXPECT_EQ(Content("g"), "kept");
 }
 
-TEST_F(LayerApplierTest, LinkReplacesWhatHasItsName) {
+TEST_F(DirectorySinkTest, LinkReplacesWhatHasItsName) {
   TarBuilder tar;
   tar.File("f", "kept").File("file", "old").Hardlink("file", "f");
   tar.Dir("d").File("d/inner", "old").Hardlink("d", "f");
@@ -201,7 +201,7 @@ TEST_F(LayerApplierTest, LinkReplacesWhatHasItsName) {
   EXPECT_EQ(content.bytes, 7u);
 }
 
-TEST_F(LayerApplierTest, LaterEntriesReplace) {
+TEST_F(DirectorySinkTest, LaterEntriesReplace) {
   TarBuilder tar;
   tar.File("f", "first").File("f", "second");
   tar.Dir("d").File("d/inner", "gone").File("d", "file now");
@@ -218,7 +218,7 @@ TEST_F(LayerApplierTest, LaterEntriesReplace) {
   EXPECT_EQ(content.inodes, 8u);
 }
 
-TEST_F(LayerApplierTest, TranslatesWhiteouts) {
+TEST_F(DirectorySinkTest, TranslatesWhiteouts) {
   TarBuilder tar;
   tar.Dir("a").File("a/.wh.gone", "").File("a/.wh..wh..opq", "").File(".wh..wh.plnk", "");
   tar.File("stays", "own").File(".wh.stays", "");
@@ -233,14 +233,14 @@ TEST_F(LayerApplierTest, TranslatesWhiteouts) {
   EXPECT_THAT(content.opaque_dirs, ::testing::ElementsAre("a", "dir", "dir2"));
 }
 
-TEST_F(LayerApplierTest, RefusesWhiteoutTricks) {
+TEST_F(DirectorySinkTest, RefusesWhiteoutTricks) {
   for (const char* name : {".wh.", ".wh..", ".wh...", "d/.wh..."}) {
     EXPECT_THAT(Apply(TarBuilder().File(name, "")), StatusIs(absl::StatusCode::kInvalidArgument))
         << name;
   }
 }
 
-TEST_F(LayerApplierTest, KeepsLimits) {
+TEST_F(DirectorySinkTest, KeepsLimits) {
   TarBuilder many;
   for (int i = 0; i < 20; ++i) many.File(absl::StrCat("f", i));
   EXPECT_THAT(Apply(many, {.max_entries = 10}), StatusIs(absl::StatusCode::kResourceExhausted));
@@ -254,7 +254,7 @@ TEST_F(LayerApplierTest, KeepsLimits) {
   EXPECT_THAT(Apply(lengthy), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(LayerApplierTest, SymlinksCannotMakeATreeTooDeep) {
+TEST_F(DirectorySinkTest, SymlinksCannotMakeATreeTooDeep) {
   TarBuilder tar;
   std::string step;
   for (int i = 0; i < 10; ++i) step += "d/";
@@ -266,7 +266,7 @@ TEST_F(LayerApplierTest, SymlinksCannotMakeATreeTooDeep) {
   EXPECT_THAT(Apply(tar, {.max_depth = 25}), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(LayerApplierTest, RefusesATruncatedArchive) {
+TEST_F(DirectorySinkTest, RefusesATruncatedArchive) {
   const std::string bytes = TarBuilder().File("f", std::string(5000, 'x')).Build();
   EXPECT_THAT(ApplyBytes(bytes.substr(0, 2000)), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(ApplyBytes("this is no tar archive at all" + std::string(600, 'z')),
@@ -274,7 +274,7 @@ TEST_F(LayerApplierTest, RefusesATruncatedArchive) {
   EXPECT_OK(ApplyBytes(""));
 }
 
-TEST_F(LayerApplierTest, ReadsSparseFiles) {
+TEST_F(DirectorySinkTest, ReadsSparseFiles) {
   // pax sparse format 1.0: the map is at the start of the data.
   std::string map = "1\n1048576\n4\n";
   map.resize(512);

@@ -1,5 +1,5 @@
-#ifndef CRISP_STORAGE_LAYER_LAYER_APPLIER_H_
-#define CRISP_STORAGE_LAYER_LAYER_APPLIER_H_
+#ifndef CRISP_STORAGE_LAYER_DIRECTORY_SINK_H_
+#define CRISP_STORAGE_LAYER_DIRECTORY_SINK_H_
 
 #include <sys/types.h>
 
@@ -22,9 +22,9 @@ namespace crisp::storage {
 //
 // Nothing is ever touched outside of the directory: parents are resolved by openat2 with
 // RESOLVE_IN_ROOT. umask must be 0.
-class LayerApplier : public LayerSink {
+class DirectorySink : public LayerSink {
  public:
-  explicit LayerApplier(int root_fd, ApplyLimits limits = {})
+  explicit DirectorySink(int root_fd, ApplyLimits limits = {})
       : LayerSink(std::move(limits)), root_(root_fd) {}
 
   absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) override;
@@ -75,4 +75,4 @@ class LayerApplier : public LayerSink {
 
 }  // namespace crisp::storage
 
-#endif  // CRISP_STORAGE_LAYER_LAYER_APPLIER_H_
+#endif  // CRISP_STORAGE_LAYER_DIRECTORY_SINK_H_

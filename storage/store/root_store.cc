@@ -1,4 +1,4 @@
-#include "storage/store/container_store.h"
+#include "storage/store/root_store.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -99,7 +99,7 @@ absl::Status NotKnown(absl::string_view key) {
 
 }  // namespace
 
-absl::StatusOr<RootFs> ContainerStore::MakeRoot(const Entry& entry) const {
+absl::StatusOr<RootFs> RootStore::MakeRoot(const Entry& entry) const {
   RootFs root;
   // overlayfs refuses a directory that comes twice; below its own upper copy a layer adds nothing.
   std::set<int64_t> seen;
@@ -120,7 +120,7 @@ absl::StatusOr<RootFs> ContainerStore::MakeRoot(const Entry& entry) const {
   return root;
 }
 
-absl::Status ContainerStore::MakeDirectories(const Entry& entry, const RootFs& root) {
+absl::Status RootStore::MakeDirectories(const Entry& entry, const RootFs& root) {
   const std::string& dir = entry.dir;
   CRISP_RETURN_IF_ERROR(MakeDir(dir, 0700));
   CRISP_ASSIGN_OR_RETURN(const UniqueFd ref, Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
@@ -136,7 +136,7 @@ absl::Status ContainerStore::MakeDirectories(const Entry& entry, const RootFs& r
 }
 
 // NotFound when this caller is the first and has to make it.
-absl::StatusOr<ContainerStore::Entry> ContainerStore::Existing(const std::string& key) {
+absl::StatusOr<RootStore::Entry> RootStore::Existing(const std::string& key) {
   absl::MutexLock lock(&mutex_);
   while (true) {
     const auto [it, inserted] = entries_.try_emplace(key);
@@ -146,9 +146,9 @@ absl::StatusOr<ContainerStore::Entry> ContainerStore::Existing(const std::string
   }
 }
 
-absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
-                                               absl::string_view image_id,
-                                               bool writable) {
+absl::StatusOr<RootFs> RootStore::Prepare(absl::string_view key,
+                                          absl::string_view image_id,
+                                          bool writable) {
   CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
   const absl::StatusOr<Entry> existing = Existing(std::string(key));
   if (existing.ok()) return MakeRoot(*existing);
@@ -186,7 +186,7 @@ absl::StatusOr<RootFs> ContainerStore::Prepare(absl::string_view key,
   return root;
 }
 
-absl::Status ContainerStore::Rekey(absl::string_view key, absl::string_view new_key) {
+absl::Status RootStore::Rekey(absl::string_view key, absl::string_view new_key) {
   CRISP_RETURN_IF_ERROR(NameOf(new_key).status());
   const std::string from(key), to(new_key);
   Entry entry;
@@ -209,7 +209,7 @@ absl::Status ContainerStore::Rekey(absl::string_view key, absl::string_view new_
   return status;
 }
 
-absl::Status ContainerStore::Release(absl::string_view key) {
+absl::Status RootStore::Release(absl::string_view key) {
   Entry entry;
   {
     absl::MutexLock lock(&mutex_);
@@ -231,14 +231,14 @@ absl::Status ContainerStore::Release(absl::string_view key) {
   return absl::OkStatus();
 }
 
-absl::Status ContainerStore::LetGo(const Entry& entry) {
+absl::Status RootStore::LetGo(const Entry& entry) {
   CRISP_RETURN_IF_ERROR(layers_->Trash(entry.dir));
   layers_->Unpin(entry.diff_ids);
   layers_->Unhold(entry.held);
   return absl::OkStatus();
 }
 
-void ContainerStore::RetryReleases() {
+void RootStore::RetryReleases() {
   std::vector<Entry> entries;
   {
     absl::MutexLock lock(&mutex_);
@@ -249,12 +249,12 @@ void ContainerStore::RetryReleases() {
   to_release_.insert(to_release_.end(), entries.begin(), entries.end());
 }
 
-bool ContainerStore::HasReleases() const {
+bool RootStore::HasReleases() const {
   absl::MutexLock lock(&mutex_);
   return !to_release_.empty();
 }
 
-absl::StatusOr<bool> ContainerStore::Recover() {
+absl::StatusOr<bool> RootStore::Recover() {
   CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          ListDir(layers_->paths().containers()));
   bool all_told = true;
@@ -262,7 +262,7 @@ absl::StatusOr<bool> ContainerStore::Recover() {
   return all_told;
 }
 
-bool ContainerStore::RecoverOne(const std::string& name) {
+bool RootStore::RecoverOne(const std::string& name) {
   const std::string dir = absl::StrCat(layers_->paths().containers(), "/", name);
   const std::string ref = ReadFile(dir + "/ref").value_or("");
   std::vector<std::string> lines = absl::StrSplit(ref, '\n', absl::SkipEmpty());
@@ -312,14 +312,14 @@ bool ContainerStore::RecoverOne(const std::string& name) {
   return told;
 }
 
-std::vector<std::string> ContainerStore::Keys() const {
+std::vector<std::string> RootStore::Keys() const {
   absl::MutexLock lock(&mutex_);
   std::vector<std::string> keys;
   for (const auto& [key, entry] : entries_) keys.push_back(key);
   return keys;
 }
 
-std::vector<std::string> ContainerStore::UsersOf(absl::string_view diff_id) const {
+std::vector<std::string> RootStore::UsersOf(absl::string_view diff_id) const {
   absl::MutexLock lock(&mutex_);
   std::vector<std::string> keys;
   for (const auto& [key, entry] : entries_) {
@@ -333,14 +333,14 @@ std::vector<std::string> ContainerStore::UsersOf(absl::string_view diff_id) cons
   return keys;
 }
 
-absl::StatusOr<FsUsage> ContainerStore::Usage(absl::string_view key) const {
+absl::StatusOr<FsUsage> RootStore::Usage(absl::string_view key) const {
   absl::MutexLock lock(&mutex_);
   const auto it = entries_.find(std::string(key));
   if (it == entries_.end() || !it->second.ready) return NotKnown(key);
   return it->second.usage;
 }
 
-FsUsage ContainerStore::TotalUsage() const {
+FsUsage RootStore::TotalUsage() const {
   FsUsage total{.mountpoint = layers_->paths().root, .timestamp = absl::Now()};
   absl::MutexLock lock(&mutex_);
   for (const auto& [key, entry] : entries_) {
@@ -351,7 +351,7 @@ FsUsage ContainerStore::TotalUsage() const {
   return total;
 }
 
-void ContainerStore::Measure(const std::vector<std::string>& keys) {
+void RootStore::Measure(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     std::string upper;
     {

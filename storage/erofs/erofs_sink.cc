@@ -1,4 +1,4 @@
-#include "storage/erofs/erofs_applier.h"
+#include "storage/erofs/erofs_sink.h"
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -58,7 +58,7 @@ void Describe(ErofsTree::Node& node, const LayerEntry& entry) {
 
 }  // namespace
 
-absl::StatusOr<int> ErofsApplier::Parent(const std::string& path) {
+absl::StatusOr<int> ErofsSink::Parent(const std::string& path) {
   if (path.empty()) return static_cast<int>(ErofsTree::kRoot);
   if (cached_ && cached_parent_ == path) return static_cast<int>(cached_id_);
   absl::StatusOr<uint32_t> id = tree_.Resolve(path, true);
@@ -73,7 +73,7 @@ absl::StatusOr<int> ErofsApplier::Parent(const std::string& path) {
 }
 
 // Absent parents appear as root's, 0755; a file in the way gives way, a symlink is followed inside.
-absl::StatusOr<uint32_t> ErofsApplier::MakeParents(const std::string& path) {
+absl::StatusOr<uint32_t> ErofsSink::MakeParents(const std::string& path) {
   std::string done;
   uint32_t current = ErofsTree::kRoot;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
@@ -96,7 +96,7 @@ absl::StatusOr<uint32_t> ErofsApplier::MakeParents(const std::string& path) {
 }
 
 // Through symlinks a tree could be made deeper than any path says.
-absl::Status ErofsApplier::CheckDepth(uint32_t directory, absl::string_view path) const {
+absl::Status ErofsSink::CheckDepth(uint32_t directory, absl::string_view path) const {
   if (tree_.directory(directory).depth > limits_.max_depth + 1) {
     return BadEntry(path, "nested too deep");
   }
@@ -104,7 +104,7 @@ absl::Status ErofsApplier::CheckDepth(uint32_t directory, absl::string_view path
 }
 
 // Makes the name free. True: a directory stands there and was to be kept.
-bool ErofsApplier::Clear(uint32_t parent, const LayerName& name, bool keep_directory) {
+bool ErofsSink::Clear(uint32_t parent, const LayerName& name, bool keep_directory) {
   const uint32_t id = tree_.Find(parent, name.base);
   if (id == ErofsTree::kNone) return false;
   const mode_t mode = tree_.node(id).mode;
@@ -116,22 +116,22 @@ bool ErofsApplier::Clear(uint32_t parent, const LayerName& name, bool keep_direc
   return false;
 }
 
-absl::StatusOr<LayerSink::Found> ErofsApplier::Look(int parent, const std::string& base) {
+absl::StatusOr<LayerSink::Found> ErofsSink::Look(int parent, const std::string& base) {
   const uint32_t id = tree_.Find(static_cast<uint32_t>(parent), base);
   if (id == ErofsTree::kNone) return Found::kNothing;
   return S_ISDIR(tree_.node(id).mode) ? Found::kDirectory : Found::kOther;
 }
 
-absl::Status ErofsApplier::MakeWhiteout(int parent, const LayerName& name) {
+absl::Status ErofsSink::MakeWhiteout(int parent, const LayerName& name) {
   return tree_.Make(static_cast<uint32_t>(parent), name.base, S_IFCHR).status();
 }
 
-absl::Status ErofsApplier::SetOnItsOwn(int parent, const std::string& base) {
+absl::Status ErofsSink::SetOnItsOwn(int parent, const std::string& base) {
   tree_.node(tree_.Find(static_cast<uint32_t>(parent), base)).implicit = false;
   return absl::OkStatus();
 }
 
-absl::StatusOr<XattrMap> ErofsApplier::Xattrs(const LayerEntry& entry) const {
+absl::StatusOr<XattrMap> ErofsSink::Xattrs(const LayerEntry& entry) const {
   XattrMap xattrs;
   for (const auto& [name, value] : entry.xattrs) {
     if (!IsAllowedXattr(name)) continue;
@@ -142,7 +142,7 @@ absl::StatusOr<XattrMap> ErofsApplier::Xattrs(const LayerEntry& entry) const {
   return xattrs;
 }
 
-absl::Status ErofsApplier::SetXattrs(uint32_t id, const XattrMap& xattrs) {
+absl::Status ErofsSink::SetXattrs(uint32_t id, const XattrMap& xattrs) {
   if (xattrs.empty()) return absl::OkStatus();
   XattrMap kept = tree_.xattrs(tree_.node(id).xattrs);
   for (const auto& [name, value] : xattrs) kept[name] = value;
@@ -156,12 +156,12 @@ absl::Status ErofsApplier::SetXattrs(uint32_t id, const XattrMap& xattrs) {
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::DescribeRoot(const LayerEntry& entry) {
+absl::Status ErofsSink::DescribeRoot(const LayerEntry& entry) {
   root_described_ = true;
   return Remember("", entry);
 }
 
-absl::Status ErofsApplier::Remember(const std::string& path, const LayerEntry& entry) {
+absl::Status ErofsSink::Remember(const std::string& path, const LayerEntry& entry) {
   CRISP_ASSIGN_OR_RETURN(XattrMap xattrs, Xattrs(entry));
   CRISP_RETURN_IF_ERROR(tree_.Charge(sizeof(Described) + path.size()));
   described_.push_back({.path = path,
@@ -173,7 +173,7 @@ absl::Status ErofsApplier::Remember(const std::string& path, const LayerEntry& e
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status ErofsSink::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
   if (!Clear(in, name, true)) {
     const absl::Status made = tree_.Make(in, name.base, S_IFDIR | 0700).status();
@@ -185,10 +185,10 @@ absl::Status ErofsApplier::Directory(int parent, const LayerName& name, const La
   return Remember(name.path(), entry);
 }
 
-absl::Status ErofsApplier::Link(int parent,
-                                const LayerName& name,
-                                const LayerName& target,
-                                const LayerEntry& entry) {
+absl::Status ErofsSink::Link(int parent,
+                             const LayerName& name,
+                             const LayerName& target,
+                             const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
   const std::string what =
       absl::StrCat("hard link to '", ShownName(entry.target), "', which must be in the same layer");
@@ -212,7 +212,7 @@ absl::Status ErofsApplier::Link(int parent,
   return In(entry.path, tree_.Link(in, name.base, id));
 }
 
-absl::Status ErofsApplier::Node(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status ErofsSink::Node(int parent, const LayerName& name, const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
   const mode_t type = TypeBits(entry.type);
   const bool device = type == S_IFCHR || type == S_IFBLK;
@@ -237,7 +237,7 @@ absl::Status ErofsApplier::Node(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::File(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status ErofsSink::File(int parent, const LayerName& name, const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
   if (tree_.Find(in, name.base) != ErofsTree::kNone) {
     (void)Clear(in, name, false);
@@ -257,20 +257,18 @@ absl::Status ErofsApplier::File(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::Write(absl::string_view bytes,
-                                 uint64_t offset,
-                                 const LayerEntry& entry) {
+absl::Status ErofsSink::Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) {
   const absl::Status status = writer_.Write(tree_.node(file_).start, offset, bytes);
   return status.ok() ? status : In(entry.path, status);
 }
 
-absl::Status ErofsApplier::FinishFile(const LayerEntry& entry) {
+absl::Status ErofsSink::FinishFile(const LayerEntry& entry) {
   if (entry.xattrs.empty()) return absl::OkStatus();
   CRISP_ASSIGN_OR_RETURN(const XattrMap xattrs, Xattrs(entry));
   return In(entry.path, SetXattrs(file_, xattrs));
 }
 
-absl::Status ErofsApplier::FinishDirectory(const Described& described) {
+absl::Status ErofsSink::FinishDirectory(const Described& described) {
   const absl::StatusOr<uint32_t> id = tree_.Resolve(described.path, false);
   if (!id.ok() && !IsAbsent(id.status())) return In(described.path, id.status());
   // Replaced later in the same archive.
@@ -283,7 +281,7 @@ absl::Status ErofsApplier::FinishDirectory(const Described& described) {
   return In(described.path, SetXattrs(*id, described.xattrs));
 }
 
-absl::Status ErofsApplier::MarkOpaque() {
+absl::Status ErofsSink::MarkOpaque() {
   for (const std::string& path : std::exchange(content_.opaque_dirs, {})) {
     const absl::StatusOr<uint32_t> id = tree_.Resolve(path, true);
     if (!id.ok() && !IsAbsent(id.status())) return In(path, id.status());
@@ -297,7 +295,7 @@ absl::Status ErofsApplier::MarkOpaque() {
   return absl::OkStatus();
 }
 
-absl::Status ErofsApplier::ListWhiteouts() {
+absl::Status ErofsSink::ListWhiteouts() {
   absl::btree_set<std::string> paths;
   for (const std::string& parent : WhiteoutParents()) {
     const absl::StatusOr<uint32_t> id = tree_.Resolve(parent == "." ? "" : parent, true);
@@ -307,7 +305,7 @@ absl::Status ErofsApplier::ListWhiteouts() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LayerContent> ErofsApplier::Finish() {
+absl::StatusOr<LayerContent> ErofsSink::Finish() {
   for (const Described& described : described_) CRISP_RETURN_IF_ERROR(FinishDirectory(described));
   CRISP_RETURN_IF_ERROR(MarkOpaque());
   if (!root_described_) CRISP_RETURN_IF_ERROR(Implicit("."));

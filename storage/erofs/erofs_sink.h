@@ -1,5 +1,5 @@
-#ifndef CRISP_STORAGE_EROFS_EROFS_APPLIER_H_
-#define CRISP_STORAGE_EROFS_EROFS_APPLIER_H_
+#ifndef CRISP_STORAGE_EROFS_EROFS_SINK_H_
+#define CRISP_STORAGE_EROFS_EROFS_SINK_H_
 
 #include <cstdint>
 #include <deque>
@@ -16,18 +16,18 @@
 namespace crisp::storage {
 
 // The form of one file: writes a layer's members as an EROFS image, contents as they come and all
-// else at the end. What the image shows is what LayerApplier would have made, with opaque
+// else at the end. What the image shows is what DirectorySink would have made, with opaque
 // directories marked (LayerContent::opaque_dirs is empty) and implicit ones by their real paths.
 // Beside the image it needs memory for the names; no system call but writing.
-class ErofsApplier : public LayerSink {
+class ErofsSink : public LayerSink {
  public:
   static constexpr uint64_t kMaxMemory = 512u << 20;  // about four million files
 
   // `fd`: an empty file, open for writing; stays the caller's.
-  explicit ErofsApplier(int fd,
-                        const ErofsImageOptions& options = {},
-                        ApplyLimits limits = {},
-                        uint64_t max_memory = kMaxMemory)
+  explicit ErofsSink(int fd,
+                     const ErofsImageOptions& options = {},
+                     ApplyLimits limits = {},
+                     uint64_t max_memory = kMaxMemory)
       : LayerSink(std::move(limits)), tree_(max_memory), writer_(fd, options) {}
 
   absl::Status Write(absl::string_view bytes, uint64_t offset, const LayerEntry& entry) override;
@@ -78,4 +78,4 @@ class ErofsApplier : public LayerSink {
 
 }  // namespace crisp::storage
 
-#endif  // CRISP_STORAGE_EROFS_EROFS_APPLIER_H_
+#endif  // CRISP_STORAGE_EROFS_EROFS_SINK_H_

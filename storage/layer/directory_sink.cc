@@ -1,4 +1,4 @@
-#include "storage/layer/layer_applier.h"
+#include "storage/layer/directory_sink.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -62,7 +62,7 @@ bool HasSpecialBits(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
 
 }  // namespace
 
-absl::StatusOr<int> LayerApplier::Parent(const std::string& path) {
+absl::StatusOr<int> DirectorySink::Parent(const std::string& path) {
   if (path.empty()) return root_;
   if (!cached_fd_ || cached_parent_ != path) {
     CRISP_ASSIGN_OR_RETURN(cached_fd_, OpenParent(path));
@@ -71,7 +71,7 @@ absl::StatusOr<int> LayerApplier::Parent(const std::string& path) {
   return cached_fd_.get();
 }
 
-absl::StatusOr<UniqueFd> LayerApplier::OpenParent(const std::string& path) {
+absl::StatusOr<UniqueFd> DirectorySink::OpenParent(const std::string& path) {
   constexpr uint64_t kFlags = O_PATH | O_DIRECTORY;
   UniqueFd fd(OpenAt2(root_, path, kFlags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS));
   if (fd) return fd;
@@ -85,7 +85,7 @@ absl::StatusOr<UniqueFd> LayerApplier::OpenParent(const std::string& path) {
 }
 
 // Absent parents appear as root's, 0755; a file in the way gives way, a symlink is followed inside.
-absl::Status LayerApplier::MakeParents(const std::string& path) {
+absl::Status DirectorySink::MakeParents(const std::string& path) {
   std::string done;
   UniqueFd current(OpenAt2(root_, "", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
   if (!current) return Failed("open root", path);
@@ -112,7 +112,7 @@ absl::Status LayerApplier::MakeParents(const std::string& path) {
 }
 
 // Through symlinks a tree could be made deeper than any path says, too deep to be removed again.
-absl::Status LayerApplier::CheckDepth(int dir_fd, absl::string_view path) const {
+absl::Status DirectorySink::CheckDepth(int dir_fd, absl::string_view path) const {
   struct stat root {
   }, here{};
   if (fstat(root_, &root) != 0 || fstat(dir_fd, &here) != 0) return Failed("stat", path);
@@ -127,7 +127,7 @@ absl::Status LayerApplier::CheckDepth(int dir_fd, absl::string_view path) const 
 }
 
 // Takes what is about to be removed out of the counts.
-absl::Status LayerApplier::Forget(int parent, const std::string& base) {
+absl::Status DirectorySink::Forget(int parent, const std::string& base) {
   CRISP_ASSIGN_OR_RETURN(const TreeCount count, CountTree(parent, base));
   content_.inodes -= std::min(content_.inodes, count.inodes);
   content_.bytes -= std::min(content_.bytes, count.bytes);
@@ -136,7 +136,7 @@ absl::Status LayerApplier::Forget(int parent, const std::string& base) {
 }
 
 // Makes the name free. True: a directory stands there and was to be kept.
-absl::StatusOr<bool> LayerApplier::Clear(int parent, const LayerName& name, bool keep_directory) {
+absl::StatusOr<bool> DirectorySink::Clear(int parent, const LayerName& name, bool keep_directory) {
   struct stat st {};
   if (fstatat(parent, name.base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return false;
@@ -151,20 +151,20 @@ absl::StatusOr<bool> LayerApplier::Clear(int parent, const LayerName& name, bool
   return false;
 }
 
-absl::StatusOr<LayerSink::Found> LayerApplier::Look(int parent, const std::string& base) {
+absl::StatusOr<LayerSink::Found> DirectorySink::Look(int parent, const std::string& base) {
   struct stat st {};
   if (fstatat(parent, base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Found::kNothing;
   return S_ISDIR(st.st_mode) ? Found::kDirectory : Found::kOther;
 }
 
-absl::Status LayerApplier::MakeWhiteout(int parent, const LayerName& name) {
+absl::Status DirectorySink::MakeWhiteout(int parent, const LayerName& name) {
   if (mknodat(parent, name.base.c_str(), S_IFCHR, makedev(0, 0)) != 0) {
     return Failed("make whiteout", name.path());
   }
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::DescribeRoot(const LayerEntry& entry) {
+absl::Status DirectorySink::DescribeRoot(const LayerEntry& entry) {
   directories_.push_back(entry);
   directories_.back().path.clear();
   root_described_ = true;
@@ -173,9 +173,9 @@ absl::Status LayerApplier::DescribeRoot(const LayerEntry& entry) {
 
 // By inode, since symlinks give a directory many names. A number that a removed directory had comes
 // back to a later one: whichever was made last counts.
-absl::Status LayerApplier::NoteDirectory(int parent,
-                                         const std::string& base,
-                                         const std::string* implicit_path) {
+absl::Status DirectorySink::NoteDirectory(int parent,
+                                          const std::string& base,
+                                          const std::string* implicit_path) {
   if (implicit_path == nullptr && implicit_.empty()) return absl::OkStatus();
   struct stat st {};
   if (fstatat(parent, base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Failed("stat", base);
@@ -187,7 +187,7 @@ absl::Status LayerApplier::NoteDirectory(int parent,
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::ListImplicit() {
+absl::Status DirectorySink::ListImplicit() {
   if (!root_described_) CRISP_RETURN_IF_ERROR(Implicit("."));
   for (const auto& [inode, path] : implicit_) {
     const UniqueFd fd(OpenAt2(root_, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
@@ -200,7 +200,7 @@ absl::Status LayerApplier::ListImplicit() {
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status DirectorySink::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
   CRISP_ASSIGN_OR_RETURN(const bool there, Clear(parent, name, true));
   if (!there) {
     // Restrictive until the end: default ACLs and setgid bits must not reach the children.
@@ -215,10 +215,10 @@ absl::Status LayerApplier::Directory(int parent, const LayerName& name, const La
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::Link(int parent,
-                                const LayerName& name,
-                                const LayerName& target,
-                                const LayerEntry& entry) {
+absl::Status DirectorySink::Link(int parent,
+                                 const LayerName& name,
+                                 const LayerName& target,
+                                 const LayerEntry& entry) {
   // The usual case in one step: the target is there and the name is free. `parent` is the cached
   // one.
   const bool beside = target.parent == name.parent;
@@ -234,11 +234,11 @@ absl::Status LayerApplier::Link(int parent,
 }
 
 // Where something has the name already (a whiteout too), or the target cannot be linked to.
-absl::Status LayerApplier::LinkOver(int parent,
-                                    const LayerName& name,
-                                    const LayerEntry& entry,
-                                    int from,
-                                    const std::string& target) {
+absl::Status DirectorySink::LinkOver(int parent,
+                                     const LayerName& name,
+                                     const LayerEntry& entry,
+                                     int from,
+                                     const std::string& target) {
   struct stat st {};
   if (fstatat(from, target.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     return Failed(LinkTo(entry), entry.path);
@@ -256,7 +256,7 @@ absl::Status LayerApplier::LinkOver(int parent,
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::Node(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status DirectorySink::Node(int parent, const LayerName& name, const LayerEntry& entry) {
   CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
   const char* base = name.base.c_str();
   const mode_t mode = entry.mode & 07777;
@@ -292,7 +292,7 @@ absl::Status LayerApplier::Node(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::File(int parent, const LayerName& name, const LayerEntry& entry) {
+absl::Status DirectorySink::File(int parent, const LayerName& name, const LayerEntry& entry) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   file_.reset(openat(parent, name.base.c_str(), kFlags, entry.mode & 0777));
   if (!file_ && errno == EEXIST) {
@@ -308,9 +308,9 @@ absl::Status LayerApplier::File(int parent, const LayerName& name, const LayerEn
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::Write(absl::string_view bytes,
-                                 uint64_t offset,
-                                 const LayerEntry& entry) {
+absl::Status DirectorySink::Write(absl::string_view bytes,
+                                  uint64_t offset,
+                                  const LayerEntry& entry) {
   if (!bytes.empty()) file_end_ = offset + bytes.size();
   while (!bytes.empty()) {
     const ssize_t n = pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
@@ -323,7 +323,7 @@ absl::Status LayerApplier::Write(absl::string_view bytes,
 }
 
 // In this order: chown and write clear setuid bits and capabilities, all of them set the times.
-absl::Status LayerApplier::FinishFile(const LayerEntry& entry) {
+absl::Status DirectorySink::FinishFile(const LayerEntry& entry) {
   const UniqueFd file = std::move(file_);
   const int fd = file.get();
   // A hole at the end.
@@ -344,7 +344,7 @@ absl::Status LayerApplier::FinishFile(const LayerEntry& entry) {
   return absl::OkStatus();
 }
 
-absl::Status LayerApplier::FinishDirectory(const LayerEntry& entry) {
+absl::Status DirectorySink::FinishDirectory(const LayerEntry& entry) {
   UniqueFd fd(OpenAt2(root_, entry.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_IN_ROOT));
   if (!fd) {
     // Replaced later in the same archive.
@@ -361,7 +361,7 @@ absl::Status LayerApplier::FinishDirectory(const LayerEntry& entry) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<LayerContent> LayerApplier::Finish() {
+absl::StatusOr<LayerContent> DirectorySink::Finish() {
   cached_fd_.reset();
   for (const LayerEntry& entry : directories_) CRISP_RETURN_IF_ERROR(FinishDirectory(entry));
   CRISP_RETURN_IF_ERROR(ListImplicit());
