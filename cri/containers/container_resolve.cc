@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
+#include "base/lower.h"
 #include "base/safe_path.h"
 #include "base/status.h"
 #include "cri/containers/container_maker.h"
@@ -24,9 +25,9 @@ absl::Status ImageVolumeError(const absl::Status& status) {
 
 // Whether some layer has the directory. What is below a symlink is found by the shim, in the merged
 // tree.
-bool SubPathMayExist(const std::vector<std::string>& lowers, const std::string& sub_path) {
-  for (const std::string& lower : lowers) {
-    auto layer = Open(lower, O_PATH | O_DIRECTORY);
+bool SubPathMayExist(const std::vector<Lower>& lowers, const std::string& sub_path) {
+  for (const Lower& lower : lowers) {
+    auto layer = OpenLower(lower, O_PATH);
     if (layer.ok() && OpenInRoot(layer->get(), sub_path, O_PATH).ok()) return true;
   }
   return false;

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/lower.h"
 #include "base/status.h"
 #include "runtime/client/detached_overlay.h"
 
@@ -107,7 +108,7 @@ bool SpareRoots::Shelve(const std::string& image_id, absl::StatusOr<Root>& made)
 absl::StatusOr<SpareRoots::Root> SpareRoots::Make(const std::string& image_id) {
   Root made{.key = absl::StrCat(storage::kSpareKeyPrefix, GenerateId())};
   CRISP_ASSIGN_OR_RETURN(made.root, images_->PrepareContainer(made.key, image_id));
-  std::vector<std::string> lowers = made.root.lower_dirs;
+  std::vector<Lower> lowers = made.root.lower_dirs;
   if (!bottom_.empty()) lowers.push_back(bottom_);
   auto mount = runtime::MountDetachedOverlay(lowers, made.root.upper_dir, made.root.work_dir);
   if (!mount.ok()) {

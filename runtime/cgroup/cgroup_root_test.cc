@@ -361,8 +361,7 @@ TEST(CgroupMountsTest, VersionOneHasATmpfsOfItsOwn) {
     ASSERT_EQ(mounts.size(), 3u);
     EXPECT_EQ(mounts[0].kind, MountKind::kFs);
     EXPECT_EQ(mounts[0].type, "tmpfs");
-    EXPECT_EQ(mounts[0].lowers,
-              (std::vector<std::string>{"cpu cpu,cpuacct", "cpuacct cpu,cpuacct"}));
+    EXPECT_EQ(mounts[0].lowers, (std::vector<Lower>{"cpu cpu,cpuacct", "cpuacct cpu,cpuacct"}));
     EXPECT_EQ(mounts[1].source, "/sys/fs/cgroup/cpu,cpuacct/pod/c");
     EXPECT_EQ(mounts[1].destination, "/sys/fs/cgroup/cpu,cpuacct");
     EXPECT_EQ(mounts[2].destination, "/sys/fs/cgroup/pids");

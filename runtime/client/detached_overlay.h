@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/lower.h"
 #include "base/unique_fd.h"
 
 namespace crisp::runtime {
@@ -15,7 +16,7 @@ namespace crisp::runtime {
 //
 // Unimplemented on kernels without "lowerdir+" (before 6.8), InvalidArgument for a path of 256
 // bytes or more; otherwise what the kernel says.
-absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<std::string>& lower_dirs,
+absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<Lower>& lower_dirs,
                                               const std::string& upper_dir,
                                               const std::string& work_dir);
 

@@ -6,44 +6,25 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <optional>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/lower.h"
 #include "base/status.h"
 #include "runtime/client/shim_deadlines.h"
 
 namespace crisp::runtime {
 namespace {
 
-constexpr char kHeldMount[] = "/proc/self/fd/";
-
-bool HoldsMounts(const std::vector<std::string>& layers) {
-  return std::any_of(layers.begin(), layers.end(),
-                     [](const std::string& layer) { return absl::StartsWith(layer, kHeldMount); });
-}
-
-bool HoldsMounts(const ContainerPlan& plan) {
-  return HoldsMounts(plan.lower_dirs) ||
-         std::any_of(plan.mounts.begin(), plan.mounts.end(),
-                     [](const MountPlan& mount) { return HoldsMounts(mount.lowers); });
-}
-
-// Puts the mounts among the layers behind `fds` and their places there into the plan.
-void PassLayers(std::vector<std::string>& layers, size_t first, std::vector<int>& fds) {
-  for (std::string& layer : layers) {
-    int fd = -1;
-    if (!absl::StartsWith(layer, kHeldMount) ||
-        !absl::SimpleAtoi(absl::string_view(layer).substr(strlen(kHeldMount)), &fd)) {
-      continue;
+// Adds the mounts among the layers, each once.
+void AddMounts(const std::vector<Lower>& layers, std::vector<int>& mounts) {
+  for (const Lower& layer : layers) {
+    if (layer.is_mount() &&
+        std::find(mounts.begin(), mounts.end(), layer.mount_fd) == mounts.end()) {
+      mounts.push_back(layer.mount_fd);
     }
-    const auto known = std::find(fds.begin() + static_cast<std::ptrdiff_t>(first), fds.end(), fd);
-    layer = absl::StrCat("fd:", known - fds.begin() - static_cast<std::ptrdiff_t>(first));
-    if (known == fds.end()) fds.push_back(fd);
   }
 }
 
@@ -69,9 +50,10 @@ absl::Status KnowsRequest(const ShimVersions& versions, MessageType type) {
                    static_cast<int>(type), " came with version ", since));
 }
 
-template <class Plan>
-absl::StatusOr<std::string> ShimConnection::Encode(const Plan& plan) const {
-  absl::StatusOr<std::string> bytes = EncodePlan(plan, versions_.plan);
+template <class Plan, class... Beside>
+absl::StatusOr<std::string> ShimConnection::Encode(const Plan& plan,
+                                                   const Beside&... beside) const {
+  absl::StatusOr<std::string> bytes = EncodePlan(plan, versions_.plan, beside...);
   if (!bytes.ok()) return Older(bytes.status(), pod_id_);
   return bytes;
 }
@@ -80,27 +62,30 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
                                              int root,
                                              const Operation& operation,
                                              const std::function<absl::Status()>& meanwhile) {
+  std::vector<int> mounts;
+  AddMounts(plan.lower_dirs, mounts);
+  std::optional<ContainerPlan> changed;
+  if (root >= 0 && !mounts.empty()) {  // they are in the root already
+    mounts.clear();
+    changed = plan;
+    std::erase_if(changed->lower_dirs, [](const Lower& layer) { return layer.is_mount(); });
+  }
+  for (const MountPlan& mount : plan.mounts) AddMounts(mount.lowers, mounts);
   std::vector<int> fds;
   if (root >= 0) fds.push_back(root);
-  const size_t first_layer = fds.size();
-  std::optional<ContainerPlan> changed;
-  if (HoldsMounts(plan)) {
-    changed = plan;
-    if (root < 0) PassLayers(changed->lower_dirs, first_layer, fds);
-    for (MountPlan& mount : changed->mounts) PassLayers(mount.lowers, first_layer, fds);
-  }
+  fds.insert(fds.end(), mounts.begin(), mounts.end());
   // One more may be the plan itself.
   if (fds.size() >= kMaxMessageFds) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "create container ", plan.container_id, ": its root and image volumes have ",
-        fds.size() - first_layer, " layers that are EROFS images, and ", kMaxMessageFds - 2,
+        "create container ", plan.container_id, ": its root and image volumes have ", mounts.size(),
+        " layers that are EROFS images, and ", kMaxMessageFds - 2,
         " is what a container can have (image.layer_format: directories has no such limit)"));
   }
-  absl::StatusOr<std::string> bytes = Encode(changed.has_value() ? *changed : plan);
+  absl::StatusOr<std::string> bytes = Encode(changed.has_value() ? *changed : plan, mounts);
   if (!bytes.ok())
     return Annotate(bytes.status(), absl::StrCat("create container ", plan.container_id));
   const uint32_t flags = (root >= 0 ? static_cast<uint32_t>(kRootFd) : 0u) |
-                         (fds.size() > first_layer ? static_cast<uint32_t>(kLayerFds) : 0u);
+                         (!mounts.empty() ? static_cast<uint32_t>(kLayerFds) : 0u);
   absl::Status beside;
   const absl::Status made =
       Call(MessageType::kCreate, *std::move(bytes), fds, flags, operation, [&] {

@@ -97,9 +97,9 @@ class ShimConnection final : public Shim {
 
  private:
   absl::Status Greet(ShimAnswer answer);
-  // The plan as the shim reads it.
-  template <class Plan>
-  absl::StatusOr<std::string> Encode(const Plan& plan) const;
+  // The plan as the shim reads it; a container's with the mounts that go beside it.
+  template <class Plan, class... Beside>
+  absl::StatusOr<std::string> Encode(const Plan& plan, const Beside&... beside) const;
   ShimAnswer Call(MessageType type,
                   std::string payload,
                   const std::vector<int>& fds,

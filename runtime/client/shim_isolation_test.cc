@@ -300,12 +300,11 @@ TEST_F(ShimTest, WorkingDirectoryCannotBeADescriptor) {
   EXPECT_FALSE(shim_->StartContainer(plan.container_id, Operation()).ok());
 }
 
-// A mount that is attached nowhere, as the daemon has of a layer that is an image; and its path.
-std::pair<UniqueFd, std::string> HoldMount(const std::string& directory) {
+// A mount that is attached nowhere, as the daemon has of a layer that is an EROFS file.
+UniqueFd HoldMount(const std::string& directory) {
   UniqueFd mount(open_tree(AT_FDCWD, directory.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   EXPECT_TRUE(mount.valid()) << directory;
-  std::string path = absl::StrCat("/proc/self/fd/", mount.get());
-  return {std::move(mount), std::move(path)};
+  return mount;
 }
 
 // Since Linux 6.13. On others the daemon mounts no layers (storage/erofs/erofs_mount).
@@ -326,14 +325,14 @@ TEST_F(ShimTest, LayersMayBeMountsThatTheDaemonHolds) {
     StartPod(pod);
     ContainerPlan plan =
         MakeContainer("cat /f /img/f /both/f; stat -c %u /f /img/f; echo x >/f; cat /f");
-    const auto [top, top_path] = HoldMount(layer);
-    const auto [bottom, bottom_path] = HoldMount(busybox_layer_);
-    plan.lower_dirs = {top_path, bottom_path};
+    const UniqueFd top = HoldMount(layer), bottom = HoldMount(busybox_layer_);
+    const Lower upper_layer = Lower::Mount(top.get());
+    plan.lower_dirs = {upper_layer, Lower::Mount(bottom.get())};
     plan.mounts.push_back(
-        {.kind = MountKind::kOverlay, .destination = "/img", .lowers = {top_path}});
+        {.kind = MountKind::kOverlay, .destination = "/img", .lowers = {upper_layer}});
     plan.mounts.push_back({.kind = MountKind::kOverlay,
                            .destination = "/both",
-                           .lowers = {top_path, MakeDir("empty")}});
+                           .lowers = {upper_layer, MakeDir("empty")}});
     EXPECT_EQ(Run(plan), "held\nheld\nheld\n0\n0\nx\n") << userns;
     TearDown();
   }

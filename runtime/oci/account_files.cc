@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "base/lower.h"
 #include "base/status.h"
 #include "runtime/oci/user_lookup.h"
 
@@ -156,11 +157,10 @@ absl::StatusOr<std::string> ReadPrefix(int fd) {
 
 }  // namespace
 
-absl::StatusOr<AccountFiles> ReadAccountFiles(
-    const std::vector<std::string>& layers_topmost_first) {
+absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<Lower>& layers_topmost_first) {
   std::vector<UniqueFd> layers;
-  for (const std::string& path : layers_topmost_first) {
-    CRISP_ASSIGN_OR_RETURN(UniqueFd layer, crisp::Open(path, O_PATH | O_DIRECTORY));
+  for (const Lower& lower : layers_topmost_first) {
+    CRISP_ASSIGN_OR_RETURN(UniqueFd layer, OpenLower(lower, O_PATH));
     layers.push_back(std::move(layer));
   }
   AccountFiles files;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/lower.h"
 
 namespace crisp::runtime {
 
@@ -39,7 +40,7 @@ struct AccountFiles {
 // resolved through the stack, at most 8, and never leave it. Absent files, and files that are not
 // regular, are empty. Longer files are cut at kMaxAccountFile, at a line's end. Errors only for
 // I/O.
-absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<std::string>& layers_topmost_first);
+absl::StatusOr<AccountFiles> ReadAccountFiles(const std::vector<Lower>& layers_topmost_first);
 
 enum class GroupsPolicy { kMerge, kStrict };
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/lower.h"
 #include "runtime/wire/plan_enums.h"
 
 namespace crisp::runtime {
@@ -55,9 +56,8 @@ struct MountPlan {
   std::string source;       // kBind: host path. kFs: source string, often the type's name
   std::string type;         // kFs: file system type
   std::vector<std::string> options;  // kFs: "key" or "key=value" for fsconfig
-  // kOverlay: topmost first; as ContainerPlan::lower_dirs. kFs: symlinks to make in it, "name
-  // target".
-  std::vector<std::string> lowers;
+  // kOverlay: topmost first. kFs: symlinks to make in it, as the paths "name target".
+  std::vector<Lower> lowers;
   std::string sub_path;     // kOverlay: this subdirectory of it, resolved inside, must exist
   uint64_t attributes = 0;  // MOUNT_ATTR_* to set (RDONLY, NOSUID, NODEV, NOEXEC, …)
   bool recursive_attributes = false;  // to submounts as well (recursive read-only)
@@ -83,11 +83,8 @@ struct ContainerPlan {
   std::string container_id;
   ProcessPlan process;
 
-  // The root is an overlay of the lowers and upper/work. Without an upper it is read-only. The
-  // lowers stand topmost first: directories, and "/proc/self/fd/<n>" for a mount that the daemon
-  // holds. In place of that the shim gets "fd:<n>", the n-th of the descriptors that come with the
-  // plan.
-  std::vector<std::string> lower_dirs;
+  // The root is an overlay of the lowers and upper/work. Without an upper it is read-only.
+  std::vector<Lower> lower_dirs;  // topmost first
   std::string upper_dir, work_dir;
   bool rootfs_readonly = false;
   std::string mount_label;  // SELinux context= of root and tmpfs; empty for none
@@ -154,7 +151,8 @@ struct PodPlan {
 };
 
 // The flat forms of this version. wire/plan_schema.h describes the layout. Encoding cannot fail,
-// but a string with a NUL inside makes a plan that decoding (and the shim) refuses.
+// but a string with a NUL inside makes a plan that decoding (and the shim) refuses. The container's
+// layers must all be directories.
 std::string EncodePlan(const PodPlan& plan);
 std::string EncodePlan(const ContainerPlan& plan);
 std::string EncodePlan(const ExecPlan& plan);
@@ -163,12 +161,17 @@ std::string EncodePlan(const ExecPlan& plan);
 // version than this program writes gets this program's. FailedPrecondition, naming the field, if
 // the plan asks for something that the version lacks.
 absl::StatusOr<std::string> EncodePlan(const PodPlan& plan, uint16_t version);
-absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan, uint16_t version);
+// `mounts` are the descriptors that go beside the plan, among them those of all its layers that are
+// mounts: it says their places in this list. InvalidArgument when one is missing.
+absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan,
+                                       uint16_t version,
+                                       const std::vector<int>& mounts = {});
 absl::StatusOr<std::string> EncodePlan(const ExecPlan& plan, uint16_t version);
 
 // Decodes a plan of any version up to this program's. InvalidArgument if the buffer is malformed,
 // of a later version or of another kind.
 absl::StatusOr<PodPlan> DecodePodPlan(absl::string_view bytes);
+// A layer's Lower::mount_fd is its place among the descriptors that came with the plan.
 absl::StatusOr<ContainerPlan> DecodeContainerPlan(absl::string_view bytes);
 absl::StatusOr<ExecPlan> DecodeExecPlan(absl::string_view bytes);
 

@@ -24,15 +24,15 @@ struct PodNamespaces {
 };
 
 struct ImageVolume {
-  std::vector<std::string> lowers;  // topmost first
+  std::vector<Lower> lowers;  // topmost first
   std::string sub_path;
 };
 
 // The properties of a container that its spec does not have.
 struct ContainerInputs {
   std::string container_id;
-  std::vector<std::string> lower_dirs;  // topmost first
-  std::string upper_dir, work_dir;      // empty for no writable layer
+  std::vector<Lower> lower_dirs;    // topmost first
+  std::string upper_dir, work_dir;  // empty for no writable layer
   std::string log_path;
   uint32_t max_log_line = 16384;
   bool stdin_open = false;

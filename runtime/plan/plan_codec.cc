@@ -7,8 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/lower.h"
 #include "base/status.h"
 #include "runtime/plan/launch_plan.h"
+#include "runtime/wire/lower_text.h"
 #include "runtime/wire/plan_schema.h"
 #include "runtime/wire/plan_view.h"
 
@@ -36,7 +38,7 @@ CRISP_DESCRIBE(PodPlan, DescribePod)
 
 class Encoder {
  public:
-  explicit Encoder(uint16_t version) : version_(version) {}
+  Encoder(uint16_t version, const std::vector<int>& mounts) : version_(version), mounts_(mounts) {}
 
   template <class T>
   requires(std::is_arithmetic_v<T> || std::is_enum_v<T>) void operator()(const T& value) {
@@ -46,6 +48,15 @@ class Encoder {
     (*this)(static_cast<uint32_t>(value.size()));
     out_.append(value);
     out_.push_back('\0');
+  }
+  void operator()(const Lower& lower) {
+    if (!lower.is_mount()) return (*this)(lower.path);
+    const auto found = std::find(mounts_.begin(), mounts_.end(), lower.mount_fd);
+    if (found == mounts_.end()) {
+      lacks_.Update(absl::InvalidArgumentError(
+          absl::StrCat("launch plan: the layer ", PathOf(lower), " does not go with it")));
+    }
+    (*this)(absl::StrCat(kLowerFd, found - mounts_.begin()));
   }
   template <class A, class B>
   void operator()(const std::pair<A, B>& value) {
@@ -79,8 +90,9 @@ class Encoder {
 
  private:
   const uint16_t version_;
+  const std::vector<int>& mounts_;
   std::string out_;
-  absl::Status lacks_;  // the first of what is asked for and this version cannot say
+  absl::Status lacks_;  // the first of what is asked for and cannot be said
 };
 
 class Decoder {
@@ -96,6 +108,11 @@ class Decoder {
     Bytes bytes;
     reader_(bytes);
     value.assign(bytes.data, bytes.size);
+  }
+  void operator()(Lower& lower) {
+    (*this)(lower.path);
+    lower.mount_fd = LowerNumber(lower.path.c_str());
+    if (lower.is_mount()) lower.path.clear();
   }
   template <class A, class B>
   void operator()(std::pair<A, B>& value) {
@@ -126,12 +143,15 @@ class Decoder {
 };
 
 template <class Plan>
-absl::StatusOr<std::string> Encode(const Plan& plan, PlanKind kind, uint16_t version) {
+absl::StatusOr<std::string> Encode(const Plan& plan,
+                                   PlanKind kind,
+                                   uint16_t version,
+                                   const std::vector<int>& mounts = {}) {
   version = std::min(version, kPlanVersion);
   if (version < kFirstPlanVersion) {
     return absl::InvalidArgumentError(absl::StrCat("there are no plans of version ", version));
   }
-  Encoder encoder(version);
+  Encoder encoder(version, mounts);
   PlanHeader header = {
       .magic = kPlanMagic, .version = version, .kind = static_cast<uint16_t>(kind), .size = 0};
   encoder.out().append(reinterpret_cast<const char*>(&header), sizeof(header));
@@ -169,8 +189,10 @@ absl::StatusOr<Plan> Decode(absl::string_view bytes, PlanKind kind) {
 absl::StatusOr<std::string> EncodePlan(const PodPlan& plan, uint16_t version) {
   return Encode(plan, PlanKind::kPod, version);
 }
-absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan, uint16_t version) {
-  return Encode(plan, PlanKind::kContainer, version);
+absl::StatusOr<std::string> EncodePlan(const ContainerPlan& plan,
+                                       uint16_t version,
+                                       const std::vector<int>& mounts) {
+  return Encode(plan, PlanKind::kContainer, version, mounts);
 }
 absl::StatusOr<std::string> EncodePlan(const ExecPlan& plan, uint16_t version) {
   return Encode(plan, PlanKind::kExec, version);

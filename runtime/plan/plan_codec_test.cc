@@ -4,6 +4,7 @@
 
 #include "base/testing/status_matchers.h"
 #include "runtime/plan/launch_plan.h"
+#include "runtime/wire/lower_text.h"
 #include "runtime/wire/plan_view.h"
 
 namespace crisp::runtime {
@@ -72,6 +73,27 @@ TEST(PlanCodec, PodAndExecRoundTrip) {
   exec.cgroup_dirs = {"/sys/fs/cgroup/x"};
   ASSERT_OK_AND_ASSIGN(const ExecPlan exec_back, DecodeExecPlan(EncodePlan(exec)));
   EXPECT_EQ(exec_back, exec);
+}
+
+TEST(PlanCodec, MountsAreSaidByTheirPlacesBesideThePlan) {
+  ContainerPlan plan = SampleContainer();
+  plan.lower_dirs = {Lower::Mount(30), "/l/1", Lower::Mount(20)};
+  plan.mounts.push_back({.kind = MountKind::kOverlay, .lowers = {Lower::Mount(30)}});
+  ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodePlan(plan, kPlanVersion, {20, 30}));
+  ASSERT_OK_AND_ASSIGN(const ContainerPlan back, DecodeContainerPlan(bytes));
+  EXPECT_EQ(back.lower_dirs, (std::vector<Lower>{Lower::Mount(1), "/l/1", Lower::Mount(0)}));
+  EXPECT_EQ(back.mounts.back().lowers, std::vector<Lower>{Lower::Mount(1)});
+  EXPECT_THAT(EncodePlan(plan, kPlanVersion, {20}),
+              StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("/fd/30")));
+}
+
+TEST(PlanCodec, WhatIsNoNumberOfAMountIsAPath) {
+  EXPECT_EQ(LowerNumber("fd:0"), 0);
+  EXPECT_EQ(LowerNumber("fd:249"), 249);
+  for (const char* text : {"", "fd:", "fd", "fd:x", "fd:1x", "fd:01", "fd:-1", "fd:1000",
+                           "fd:99999999999999999999", "/fd:1", "/proc/self/fd/1"}) {
+    EXPECT_EQ(LowerNumber(text), -1) << text;
+  }
 }
 
 TEST(PlanCodec, ViewReadsInPlace) {

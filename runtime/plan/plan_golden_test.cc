@@ -62,7 +62,7 @@ MountPlan FilledMount() {
           .source = "overlay",
           .type = "overlay",
           .options = {"ro", "mode=755"},
-          .lowers = {"/layers/2/fs", "fd:0"},
+          .lowers = {"/layers/2/fs", Lower::Mount(0)},
           .sub_path = "data/deep",
           .attributes = 0x200007,
           .recursive_attributes = true,
@@ -79,7 +79,7 @@ ContainerPlan FilledContainer(uint16_t version) {
   return {
       .container_id = "0c1",
       .process = FilledProcess(version),
-      .lower_dirs = {"/layers/2/fs", "fd:1"},
+      .lower_dirs = {"/layers/2/fs", Lower::Mount(1)},
       .upper_dir = "/containers/0c1/upper",
       .work_dir = "/containers/0c1/work",
       .rootfs_readonly = true,
@@ -221,7 +221,7 @@ std::map<std::string, std::string> ReadDump(const std::string& text) {
 std::map<std::string, std::string> Encoded(uint16_t version) {
   std::map<std::string, std::string> plans;
   plans["pod"] = EncodePlan(FilledPod(version), version).value_or("refused");
-  plans["container"] = EncodePlan(FilledContainer(version), version).value_or("refused");
+  plans["container"] = EncodePlan(FilledContainer(version), version, {0, 1}).value_or("refused");
   plans["exec"] = EncodePlan(FilledExec(version), version).value_or("refused");
   return plans;
 }
@@ -284,11 +284,11 @@ INSTANTIATE_TEST_SUITE_P(EveryVersion,
 
 TEST(PlanVersions, WhatAnOlderOneLacksIsRefusedByNameUnlessItIsTheDefault) {
   ContainerPlan plan = FilledContainer(3);
-  EXPECT_OK(EncodePlan(plan, 3));
+  EXPECT_OK(EncodePlan(plan, 3, {0, 1}));
   plan.process.io_priority = 1 << 13;
-  EXPECT_THAT(EncodePlan(plan, 3),
+  EXPECT_THAT(EncodePlan(plan, 3, {0, 1}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("ioPriority")));
-  EXPECT_OK(EncodePlan(plan, 4));
+  EXPECT_OK(EncodePlan(plan, 4, {0, 1}));
   ExecPlan exec = FilledExec(4);
   EXPECT_THAT(EncodePlan(exec, 3),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 4")));

@@ -6,6 +6,7 @@
 #include "runtime/shim/message.h"
 #include "runtime/shim/mounts.h"
 #include "runtime/shim/pod.h"
+#include "runtime/wire/lower_text.h"
 
 // Three ways to the same mount: `lowerdir+` with paths (Linux 6.8), with descriptors of an
 // id-mapped clone of the storage (6.15, user namespaces only), and the option page of mount(2) in a
@@ -59,15 +60,12 @@ const char* BelowStorage(const char* path) {
   return path + size + 1;
 }
 
-bool IsLayerFd(const char* lower) { return strncmp(lower, "fd:", 3) == 0; }
+bool IsLayerFd(const char* lower) { return runtime::LowerNumber(lower) >= 0; }
 
 // -1: there is no such.
 int LayerFd(const char* lower, const LayerFds& layers) {
-  int index = 0;
-  for (const char* c = lower + 3; *c >= '0' && *c <= '9' && index < layers.count; ++c) {
-    index = index * 10 + (*c - '0');
-  }
-  return index < layers.count ? layers.fds[index] : -1;
+  const int number = runtime::LowerNumber(lower);
+  return number >= 0 && number < layers.count ? layers.fds[number] : -1;
 }
 
 // Of a mount that the daemon holds, with the pod's user namespace on it if there is one.

@@ -252,8 +252,8 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
                            ReadDirList(paths_.ImplicitDirs(record.number)));
     CRISP_ASSIGN_OR_RETURN(std::vector<std::string> whiteouts,
                            ReadDirList(paths_.WhiteoutDirs(record.number)));
-    CRISP_ASSIGN_OR_RETURN(std::string fs, layers_->Root(record));
-    chain.push_back({.fs = std::move(fs),
+    CRISP_ASSIGN_OR_RETURN(Lower root, layers_->Root(record));
+    chain.push_back({.root = std::move(root),
                      .implicit_dirs = std::move(implicit),
                      .whiteout_dirs = std::move(whiteouts)});
   }

@@ -93,8 +93,8 @@ TEST_P(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK(Pull("box"));
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c/1", id));
   EXPECT_THAT(root.lower_dirs, SizeIs(2));  // the same layer twice counts once
-  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/etc/os"), "base");
-  EXPECT_EQ(*ReadFile(root.lower_dirs[1] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(PathOf(root.lower_dirs[0]) + "/etc/os"), "base");
+  EXPECT_EQ(*ReadFile(PathOf(root.lower_dirs[1]) + "/app"), "top");
   EXPECT_EQ(store_->PrepareContainer("c/1", id)->upper_dir, root.upper_dir);
   ASSERT_OK(AtomicWriteFile(root.upper_dir + "/f", "x", 0600, Durability::kNone));
   ASSERT_OK_AND_ASSIGN(const RootFs view, store_->PrepareView("view", id));
@@ -106,7 +106,7 @@ TEST_P(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK(store_->ReleaseContainer("view"));
   ASSERT_OK(store_->CollectGarbage());
   ASSERT_OK_AND_ASSIGN(const RootFs now, store_->PrepareContainer("c/1", id));
-  EXPECT_EQ(*ReadFile(now.lower_dirs[1] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(PathOf(now.lower_dirs[1]) + "/app"), "top");
   EXPECT_EQ(*ReadFile(root.upper_dir + "/f"), "x");
   ASSERT_OK(AtomicWriteFile(root.upper_dir + "/large", std::string(100000, 'x'), 0600,
                             Durability::kNone));
@@ -140,7 +140,7 @@ TEST_P(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {
   ASSERT_OK(store_->ReleaseContainer("spare-2"));
   ASSERT_OK(store_->CollectGarbage());
   ASSERT_OK_AND_ASSIGN(const RootFs now, store_->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(now.lower_dirs[1] + "/etc/os"), "base");
+  EXPECT_EQ(*ReadFile(PathOf(now.lower_dirs[1]) + "/etc/os"), "base");
   ASSERT_OK(store_->ReleaseContainer("c"));
   ExpectClean(0);
 }
@@ -163,7 +163,7 @@ TEST_P(ImageStoreTest, SharedLayersInheritDirectoriesPerImage) {
   auto owner = [&](const std::string& id) {
     const absl::StatusOr<RootFs> root = store_->PrepareContainer("of " + id, id);
     struct stat st {};
-    if (!root.ok() || stat((root->lower_dirs[0] + "/data").c_str(), &st) != 0) return -1;
+    if (!root.ok() || stat((PathOf(root->lower_dirs[0]) + "/data").c_str(), &st) != 0) return -1;
     return (st.st_mode & 07777) == 0750 ? static_cast<int>(st.st_uid) : -2;
   };
   EXPECT_EQ(owner(one), 1000);
@@ -206,7 +206,7 @@ TEST_P(ImageStoreTest, ALostLayerOfDirectoriesIsMadeAgain) {
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareView("v", id));
   ASSERT_OK(store_->ReleaseContainer("v"));
   store_.reset();
-  ASSERT_OK(RemoveTree(root.lower_dirs[0]));
+  ASSERT_OK(RemoveTree(root.lower_dirs[0].path));
   Reopen();
   EXPECT_THAT(store_->Find("box"), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK(Pull("box"));
@@ -338,7 +338,7 @@ TEST_P(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   EXPECT_FALSE(store_->PrepareContainer("c", id).ok());
   EXPECT_EQ(*Pull("box"), id);
   ASSERT_OK_AND_ASSIGN(const RootFs again, store_->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(again.lower_dirs[0] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(PathOf(again.lower_dirs[0]) + "/app"), "top");
 }
 
 TEST_P(ImageStoreTest, MakesLayersBeforeTheConfigIsThere) {
@@ -412,7 +412,7 @@ TEST_P(ImageStoreTest, ALostCatalogLeavesLayersToTheirContainers) {
     EXPECT_THAT(store_->PinnedKeys(), ::testing::UnorderedElementsAre("c", "d", "v"));
   }
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(PathOf(root.lower_dirs[0]) + "/app"), "top");
   EXPECT_THAT(root.upper_dir, ::testing::Not(IsEmpty()));
   ASSERT_OK(Pull("box"));
   EXPECT_THAT(Entries("layers"), SizeIs(4));
@@ -473,7 +473,7 @@ TEST_P(ImageStoreTest, APullHealsALayerThatWasEmptied) {
     if (reopen) Reopen();
     ASSERT_OK(Pull("box"));
     ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", store_->Find("box")->id));
-    EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+    EXPECT_EQ(*ReadFile(PathOf(root.lower_dirs[0]) + "/app"), "top");
     ASSERT_OK(store_->ReleaseContainer("c"));
     ExpectClean(2);
   }
@@ -522,13 +522,13 @@ TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
   const std::string few = registry_.Put("docker.io/library/few:latest", tars);
   ASSERT_OK(Pull("box"));
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", many));
-  for (const std::string& lower : root.lower_dirs) EXPECT_THAT(lower, ::testing::StartsWith(root_));
+  for (const Lower& lower : root.lower_dirs) EXPECT_FALSE(lower.is_mount());
   ASSERT_OK(store_->ReleaseContainer("c"));
   ASSERT_OK(store_->Remove("box"));
   ExpectClean(0);
   ASSERT_OK(Pull("few"));
   ASSERT_OK_AND_ASSIGN(const RootFs other, store_->PrepareContainer("c", few));
-  EXPECT_EQ(absl::StartsWith(other.lower_dirs.back(), root_), !GetParam());
+  EXPECT_EQ(other.lower_dirs.back().is_mount(), GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, ImageStoreTest, ::testing::Bool(), [](const auto& form) {

@@ -93,7 +93,7 @@ TEST_P(ImageTransferTest, ExportsAndImports) {
   EXPECT_THAT(names, ElementsAre(kBox));
   EXPECT_EQ(store_->Find("box")->id, id);
   ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c", id));
-  EXPECT_EQ(*ReadFile(root.lower_dirs[0] + "/app"), "top");
+  EXPECT_EQ(*ReadFile(PathOf(root.lower_dirs[0]) + "/app"), "top");
   ExpectClean(2, 2);
   UniqueFd again(memfd_create("archive", MFD_CLOEXEC));
   ASSERT_OK(store_->Export({"box"}, again.get(), Operation()));

@@ -42,7 +42,8 @@ class LayerCasesTest : public ImageStoreTest {
     CRISP_ASSIGN_OR_RETURN(const RootFs root, writable ? store_->PrepareContainer("c", id)
                                                        : store_->PrepareView("c", id));
     CRISP_RETURN_IF_ERROR(MakeDirs(merged()));
-    std::string options = absl::StrCat("lowerdir=", absl::StrJoin(root.lower_dirs, ":"));
+    const auto as_path = [](std::string* out, const Lower& lower) { out->append(PathOf(lower)); };
+    std::string options = absl::StrCat("lowerdir=", absl::StrJoin(root.lower_dirs, ":", as_path));
     if (writable)
       absl::StrAppend(&options, ",upperdir=", root.upper_dir, ",workdir=", root.work_dir);
     if (mount("overlay", merged().c_str(), "overlay", 0, options.c_str()) != 0) {

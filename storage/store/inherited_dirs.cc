@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "base/lower.h"
 #include "base/safe_path.h"
 #include "base/status.h"
 #include "storage/oci/digest.h"
@@ -89,13 +90,13 @@ absl::StatusOr<bool> IsOpaque(int layer, const std::string& path) {
 InheritedDirs::InheritedDirs(std::vector<Layer> layers) {
   std::set<std::string> seen;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    if (seen.insert(layer->fs).second) layers_.push_back(std::move(*layer));
+    if (seen.insert(PathOf(layer->root)).second) layers_.push_back(std::move(*layer));
   }
 }
 
 absl::Status InheritedDirs::Find() {
   for (const Layer& layer : layers_) {
-    CRISP_ASSIGN_OR_RETURN(UniqueFd fd, Open(layer.fs, O_RDONLY | O_DIRECTORY));
+    CRISP_ASSIGN_OR_RETURN(UniqueFd fd, OpenLower(layer.root, O_RDONLY));
     open_.push_back({.fd = std::move(fd),
                      .implicit = {layer.implicit_dirs.begin(), layer.implicit_dirs.end()},
                      .whiteouts = {layer.whiteout_dirs.begin(), layer.whiteout_dirs.end()}});
@@ -141,7 +142,7 @@ absl::StatusOr<std::vector<size_t>> InheritedDirs::FindProviders(const std::stri
     struct stat st {};
     if (fstatat(open_[i].fd.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) continue;
-      return ErrnoError(errno, absl::StrCat("stat ", path, " of ", layers_[i].fs));
+      return ErrnoError(errno, absl::StrCat("stat ", path, " of ", PathOf(layers_[i].root)));
     }
     // A whiteout or a file hides what is below it.
     if (!S_ISDIR(st.st_mode)) break;
@@ -168,7 +169,7 @@ absl::StatusOr<size_t> InheritedDirs::Source(const std::string& path) {
     struct stat st {};
     if (fstatat(open_[i].fd.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) continue;
-      return ErrnoError(errno, absl::StrCat("stat ", path, " of ", layers_[i].fs));
+      return ErrnoError(errno, absl::StrCat("stat ", path, " of ", PathOf(layers_[i].root)));
     }
     if (!S_ISDIR(st.st_mode)) break;
     if (open_[i].implicit.count(path) == 0) return i;

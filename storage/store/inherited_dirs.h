@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/lower.h"
 #include "base/unique_fd.h"
 #include "storage/layer/tree_walk.h"
 
@@ -28,7 +29,7 @@ namespace crisp::storage {
 class InheritedDirs {
  public:
   struct Layer {
-    std::string fs;                          // its directory
+    Lower root;
     std::vector<std::string> implicit_dirs;  // as UnpackResult has them
     std::vector<std::string> whiteout_dirs;
   };

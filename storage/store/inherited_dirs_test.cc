@@ -29,7 +29,7 @@ class InheritedDirsTest : public ::testing::Test {
     const std::string fs = absl::StrCat(dir_.path(), "/", layers_.size());
     EXPECT_OK(MakeDirs(fs));
     EXPECT_EQ(chmod(fs.c_str(), root_mode), 0);
-    InheritedDirs::Layer layer{.fs = fs, .implicit_dirs = {}};
+    InheritedDirs::Layer layer{.root = fs, .implicit_dirs = {}};
     for (const Dir& dir : dirs) {
       const std::string path = fs + "/" + dir.path;
       EXPECT_OK(MakeDirs(path));
@@ -158,7 +158,7 @@ TEST_F(InheritedDirsTest, TheRootCountsByOwnerModeAndAttributes) {
   AddLayer({{".", 0755, 0, true}});
   EXPECT_THAT(Make(), ElementsAre());
   EXPECT_EQ(target_, "");
-  ASSERT_EQ(chmod(layers_[0].fs.c_str(), 0711), 0);
+  ASSERT_EQ(chmod(layers_[0].root.path.c_str(), 0711), 0);
   EXPECT_THAT(Make(), ElementsAre());
   EXPECT_EQ(Stat(".").st_mode & 07777, 0711u);
 }

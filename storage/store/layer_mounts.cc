@@ -4,27 +4,25 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "storage/erofs/erofs_mount.h"
 
 namespace crisp::storage {
 
-absl::StatusOr<std::string> LayerMounts::Root(int64_t number, const std::string& image) {
-  const auto path = [](const UniqueFd& mount) {
-    return absl::StrCat("/proc/self/fd/", mount.get());
-  };
+absl::StatusOr<Lower> LayerMounts::Root(int64_t number, const std::string& image) {
   {
     absl::MutexLock lock(&mutex_);
-    if (const auto it = mounts_.find(number); it != mounts_.end()) return path(it->second);
+    if (const auto it = mounts_.find(number); it != mounts_.end()) {
+      return Lower::Mount(it->second.get());
+    }
   }
   CRISP_ASSIGN_OR_RETURN(const UniqueFd file, Open(image, O_RDONLY));
   absl::StatusOr<UniqueFd> mount = MountErofs(file.get());
   if (!mount.ok()) return Annotate(mount.status(), image);
   absl::MutexLock lock(&mutex_);
   // Who was slower drops its own.
-  return path(mounts_.try_emplace(number, *std::move(mount)).first->second);
+  return Lower::Mount(mounts_.try_emplace(number, *std::move(mount)).first->second.get());
 }
 
 void LayerMounts::Forget(int64_t number) {

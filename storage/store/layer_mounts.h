@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "base/lower.h"
 #include "base/unique_fd.h"
 
 namespace crisp::storage {
@@ -17,8 +18,8 @@ namespace crisp::storage {
 // mounts. What runs keeps its layers when this goes. Thread-safe; no lock is held across the disk.
 class LayerMounts {
  public:
-  // The layer's root as a path, "/proc/self/fd/<n>", good in this process until Forget().
-  absl::StatusOr<std::string> Root(int64_t number, const std::string& image);
+  // The layer's root, a mount that is open until Forget().
+  absl::StatusOr<Lower> Root(int64_t number, const std::string& image);
   void Forget(int64_t number);
 
  private:

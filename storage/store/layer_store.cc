@@ -255,7 +255,7 @@ absl::Status LayerStore::Collect() {
   return first;
 }
 
-absl::StatusOr<std::string> LayerStore::Root(const LayerRecord& record) {
+absl::StatusOr<Lower> LayerStore::Root(const LayerRecord& record) {
   if (!record.is_image()) return paths_.LayerFs(record.number);
   return mounts_.Root(record.number, paths_.LayerImage(record.number));
 }

@@ -100,7 +100,7 @@ class LayerStore {
   bool VerifyNext(const Operation& operation);
 
   // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
-  absl::StatusOr<std::string> Root(const LayerRecord& record);
+  absl::StatusOr<Lower> Root(const LayerRecord& record);
   // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the
   // trash, now or with EmptyTrash().
   absl::Status Discard(int64_t number);

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/lower.h"
 #include "base/status.h"
 
 namespace crisp::storage {
@@ -69,9 +70,10 @@ absl::Status MakeDir(const std::string& path, mode_t mode) {
 // overlayfs shows the upper directory's owner and mode as the root's: those of the image, but
 // whatever it says, everybody may look into its root. One of mode 0700 is an accident of how it was
 // built, and no program but root's would start there.
-absl::Status CopyOwner(const std::string& from, const std::string& to) {
+absl::Status CopyOwner(const Lower& from, const std::string& to) {
   struct stat st {};
-  if (stat(from.c_str(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", from));
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd root, OpenLower(from, O_PATH));
+  if (fstat(root.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", PathOf(from)));
   if (chmod(to.c_str(), (st.st_mode & 07777) | 0555) != 0)
     return ErrnoError(errno, absl::StrCat("chmod ", to));
   if ((st.st_uid != 0 || st.st_gid != 0) && chown(to.c_str(), st.st_uid, st.st_gid) != 0) {
@@ -105,7 +107,7 @@ absl::StatusOr<RootFs> RootStore::MakeRoot(const Entry& entry) const {
   std::set<int64_t> seen;
   for (auto layer = entry.layers.rbegin(); layer != entry.layers.rend(); ++layer) {
     if (!seen.insert(layer->number).second) continue;
-    CRISP_ASSIGN_OR_RETURN(std::string lower, layers_->Root(*layer));
+    CRISP_ASSIGN_OR_RETURN(Lower lower, layers_->Root(*layer));
     root.lower_dirs.push_back(std::move(lower));
     if (layer->opaque_root) break;
   }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/lower.h"
 
 namespace crisp::storage {
 
@@ -47,12 +48,11 @@ struct HistoryEntry {
 // Keys with this prefix belong to no container. History and ContainersUsage leave them out.
 inline constexpr absl::string_view kSpareKeyPrefix = "spare-";
 
-// The parts of a container's root. The directories exist, and stay until ReleaseContainer().
+// The parts of a container's root. The directories are there, and the mounts' descriptors open,
+// until ReleaseContainer().
 struct RootFs {
-  // Topmost first, absolute paths; shared and read-only. A layer that is an image is
-  // "/proc/self/fd/<n>", its mount's descriptor in this process: for others it is to be passed on.
-  std::vector<std::string> lower_dirs;
-  std::string upper_dir;  // empty for a view
+  std::vector<Lower> lower_dirs;  // topmost first; shared and read-only
+  std::string upper_dir;          // empty for a view
   std::string work_dir;
 };
 

@@ -174,7 +174,7 @@ class ImageStoreTest : public ::testing::TestWithParam<bool> {
   // The layer that brought `name`, as a broken disk would leave it.
   void Damage(const RootFs& root, const std::string& name) {
     if (!GetParam()) {
-      ASSERT_EQ(truncate((root.lower_dirs[0] + "/" + name).c_str(), 0), 0);
+      ASSERT_EQ(truncate((PathOf(root.lower_dirs[0]) + "/" + name).c_str(), 0), 0);
       return;
     }
     for (const std::string& number : Entries("layers")) {
