@@ -13,9 +13,10 @@ storage/oci: base
 storage/registry: base storage/values storage/oci
 storage/layer: base
 storage/erofs: base storage/oci storage/layer
-storage/unpack: base storage/oci storage/layer storage/erofs
-storage/store: base storage/values storage/oci storage/layer storage/erofs
-storage/image: base storage/values storage/oci storage/registry storage/erofs storage/unpack storage/store
+storage/forms: base storage/layer storage/erofs
+storage/unpack: base storage/oci storage/layer storage/forms
+storage/store: base storage/values storage/oci storage/layer storage/forms
+storage/image: base storage/values storage/oci storage/registry storage/layer storage/forms storage/unpack storage/store
 
 network/values: base
 network/link: base network/values

@@ -24,10 +24,6 @@ struct MetricsConfig {
   std::string address = "127.0.0.1:9110";
 };
 
-struct ImageConfig : storage::ImageStoreOptions {
-  std::string layer_format = "directories";  // or "erofs"; `layer_images` follows it
-};
-
 struct NetworkConfig : network::NetworkOptions {
   std::string builtin = "auto";  // or "always", "never"; `serves` follows it
   bool attach_spares = true;
@@ -57,7 +53,7 @@ struct Config {
   std::string listen;                   // unix://PATH; empty for unix://<state>/crisp.sock
   std::string log_level = "info";
   MetricsConfig metrics;
-  ImageConfig image;
+  storage::ImageStoreOptions image;
   NetworkConfig network;
   RuntimeConfig runtime;
   streaming::ServerOptions streaming;

@@ -33,7 +33,7 @@ void VisitImage(Visitor& v, ImageT& image) {
         "and `crisp "
         "images export` needs no registry then. Imported images are always kept so.");
   v.Key("stall_timeout", image.stall_timeout, Any(), "A pull that gets no byte for so long fails.");
-  v.Key("layer_format", image.layer_format, OneOf({"directories", "erofs"}),
+  v.Key("layer_format", image.layer_format, OneOf(storage::kLayerFormats),
         "What new layers become: directories, or EROFS images, one file for each layer, which the "
         "kernel "
         "mounts. That takes Linux 6.15; on an older kernel crispd makes directories and says so "

@@ -32,7 +32,6 @@ storage::ImageStoreOptions StoreOptions(const Config& config, std::string unpack
   storage::ImageStoreOptions options = config.image;
   options.root = config.root;
   options.unpacker = std::move(unpacker);
-  options.layer_images = config.image.layer_format == "erofs";
   return options;
 }
 

@@ -247,7 +247,7 @@ class Checker {
 
 }  // namespace
 
-absl::StatusOr<ErofsSummary> SummarizeErofs(int image) {
+absl::StatusOr<LayerSeal> CheckErofs(int image) {
   struct stat st {};
   if (fstat(image, &st) != 0) return ErrnoError(errno, "stat the layer's image");
   const uint64_t size = static_cast<uint64_t>(st.st_size);
@@ -265,7 +265,7 @@ absl::StatusOr<ErofsSummary> SummarizeErofs(int image) {
     at += piece.size();
   }
   CRISP_RETURN_IF_ERROR(checker.Finish());
-  return ErofsSummary{.size = size, .metadata_digest = hasher.Finish()};
+  return LayerSeal{.size = size, .digest = hasher.Finish()};
 }
 
 }  // namespace crisp::storage

@@ -12,6 +12,7 @@
 #include "storage/erofs/erofs_check.h"
 #include "storage/erofs/erofs_sink.h"
 #include "storage/layer/layer_tar.h"
+#include "storage/layer/testing/byte_source.h"
 #include "storage/layer/testing/tar_mutator.h"
 
 namespace {
@@ -21,21 +22,15 @@ uint64_t Mix(uint64_t sum, uint8_t byte) { return (sum ^ byte) * 0x100000001b3; 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view tar(reinterpret_cast<const char*>(data), size);
   const crisp::UniqueFd image(memfd_create("image", MFD_CLOEXEC));
   if (!image) abort();
   crisp::storage::ErofsSink sink(image.get(), {}, {.max_entries = 200});
-  size_t at = 0;
-  auto source = [&](char* buffer, size_t room) -> absl::StatusOr<size_t> {
-    const size_t n = std::min(room, size - at);
-    memcpy(buffer, data + at, n);
-    at += n;
-    return n;
-  };
-  if (!crisp::storage::ApplyTar(source, sink).ok()) return 0;
+  if (!crisp::storage::ApplyTar(crisp::storage::FromBytes(tar), sink).ok()) return 0;
   const absl::StatusOr<crisp::storage::LayerContent> content = sink.Finish();
   if (!content.ok()) return 0;
   // Whatever the archive says, the image is one that the daemon takes.
-  const auto summary = crisp::storage::SummarizeErofs(image.get());
+  const auto summary = crisp::storage::CheckErofs(image.get());
   if (!summary.ok() || summary->size != content->disk_bytes) abort();
   std::mt19937_64 random(std::accumulate(data, data + size, uint64_t{size}, Mix));
   for (int round = 0; round < 24; ++round) {
@@ -45,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t width = size_t{1} << random() % 4;
     const off_t to = static_cast<off_t>(summary->size - reach + random() % reach);
     if (pwrite(image.get(), &value, width, to) < 0) abort();
-    if (round % 3 == 2) (void)crisp::storage::SummarizeErofs(image.get());
+    if (round % 3 == 2) (void)crisp::storage::CheckErofs(image.get());
   }
   return 0;
 }

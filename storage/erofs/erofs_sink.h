@@ -25,7 +25,7 @@ class ErofsSink : public LayerSink {
 
   // `fd`: an empty file, open for writing; stays the caller's.
   explicit ErofsSink(int fd,
-                     const ErofsImageOptions& options = {},
+                     const ErofsOptions& options = {},
                      ApplyLimits limits = {},
                      uint64_t max_memory = kMaxMemory)
       : LayerSink(std::move(limits)), tree_(max_memory), writer_(fd, options) {}

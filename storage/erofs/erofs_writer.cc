@@ -81,7 +81,7 @@ bool HasContents(const ErofsTree::Node& node) {
 
 }  // namespace
 
-ErofsWriter::ErofsWriter(int fd, const ErofsImageOptions& options)
+ErofsWriter::ErofsWriter(int fd, const ErofsOptions& options)
     : fd_(fd), options_(options), end_(std::max(kErofsPage, block())) {}
 
 absl::StatusOr<uint32_t> ErofsWriter::Reserve(uint64_t size) {

@@ -13,7 +13,7 @@
 
 namespace crisp::storage {
 
-struct ErofsImageOptions {
+struct ErofsOptions {
   // Of a block, at least 9. Every file begins with one, so small ones waste little; what a machine
   // may mount from a file is its page size at most.
   int block_bits = 9;
@@ -25,7 +25,7 @@ struct ErofsImageOptions {
 class ErofsWriter {
  public:
   // `fd` stays the caller's.
-  ErofsWriter(int fd, const ErofsImageOptions& options);
+  ErofsWriter(int fd, const ErofsOptions& options);
 
   // Room for contents of so many bytes, which are zeros until written. Returns its first block.
   // ResourceExhausted when the image would be larger than the format allows.
@@ -53,7 +53,7 @@ class ErofsWriter {
   uint64_t block() const { return uint64_t{1} << options_.block_bits; }
 
   const int fd_;
-  const ErofsImageOptions options_;
+  const ErofsOptions options_;
   uint64_t end_;        // of what is reserved
   std::string buffer_;  // what comes at buffer_at_
   uint64_t buffer_at_ = 0;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "storage/forms/layer_forms.h"
 #include "storage/image/image_store_impl.h"
 #include "storage/image/layer_fetch.h"
 #include "storage/oci/digest.h"
@@ -168,9 +169,8 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
   for (const Descriptor& layer : layers) {
     const auto it = wanted.find(layer.digest);
     if (it == wanted.end()) continue;
-    auto fetch =
-        std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
-                                     MakesLayerImages(layers.size()), options_.keep_layer_blobs);
+    auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
+                                              FormFor(layers.size()), options_.keep_layer_blobs);
     // Where there is no thread to be had it is not early.
     if (fetch->Begin(operation, std::move(it->second)).ok())
       early.Add(layer.digest, std::move(fetch));
@@ -206,7 +206,7 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
         if (fetch == nullptr) {
           fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
-                                               MakesLayerImages(image.layers.size()), keep_blobs);
+                                               FormFor(image.layers.size()), keep_blobs);
         }
         return fetch->Finish(diff_ids[i], until_failure);
       };
@@ -263,11 +263,13 @@ absl::Status ImageStoreImpl::MakeInheritedDirs(const std::vector<std::string>& d
   const std::string key = InheritedDirsKey(diff_ids);
   auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
     auto discard = absl::MakeCleanup([&] { layers_->TrashSurely(paths_.LayerDir(number)); });
-    CRISP_ASSIGN_OR_RETURN(const UniqueFd target, MakeLayerFs(paths_, number));
+    CRISP_ASSIGN_OR_RETURN(const UniqueFd target, MakeLayerTarget(paths_, number, Directories()));
     CRISP_ASSIGN_OR_RETURN(const TreeCount count, inherited.Make(target.get()));
     std::move(discard).Cancel();
-    return LayerRecord{
-        .diff_id = key, .number = number, .inodes = count.inodes, .disk_bytes = count.disk_bytes};
+    return LayerRecord{.diff_id = key,
+                       .number = number,
+                       .facts = {.inodes = count.inodes, .disk_bytes = count.disk_bytes},
+                       .form = &Directories()};
   };
   CRISP_ASSIGN_OR_RETURN(const LayerStore::Lease lease, layers_->Acquire(key, build, operation));
   leases.emplace(key, lease);

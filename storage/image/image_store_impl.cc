@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "storage/erofs/erofs_mount.h"
+#include "storage/forms/layer_forms.h"
 #include "storage/oci/digest.h"
 #include "storage/registry/http_client.h"
 #include "storage/unpack/unpacker_filter.h"
@@ -118,7 +118,8 @@ absl::Status ImageStoreImpl::Start() {
   roots_ = std::make_unique<RootStore>(layers_.get(), catalog_.get());
   CRISP_ASSIGN_OR_RETURN(const bool unclean, WasUncleanShutdown());
   const bool listed = !catalog_->Layers().empty() || !catalog_->List().empty();
-  CRISP_RETURN_IF_ERROR(layers_->Recover(unclean));
+  CRISP_RETURN_IF_ERROR(
+      layers_->Recover(unclean ? LayerStore::LastEnd::kPowerCut : LayerStore::LastEnd::kKnown));
   CRISP_ASSIGN_OR_RETURN(const std::string rooted, catalog_->GetFact("rooted"));
   if (fresh || rooted != "yes") {
     CRISP_RETURN_IF_ERROR(SyncUpwards(paths_.blobs()));
@@ -138,20 +139,30 @@ absl::Status ImageStoreImpl::Start() {
     LogWarning("unknown_layers_kept",
                {{"error", "containers stand on layers that nothing tells the numbers of"}});
   }
-  CRISP_RETURN_IF_ERROR(layers_->TrashStrangers(all_told));
-  ChooseLayerForm();
+  CRISP_RETURN_IF_ERROR(layers_->TrashStrangers(all_told ? LayerStore::Strangers::kTrashed
+                                                         : LayerStore::Strangers::kLayersStay));
+  CRISP_RETURN_IF_ERROR(ChooseLayerForm());
   CRISP_ASSIGN_OR_RETURN(background_, Thread::Start("image-store", [this] { Background(); }));
   return absl::OkStatus();
 }
 
-void ImageStoreImpl::ChooseLayerForm() {
-  if (!options_.layer_images) return;
-  const absl::Status able = ProbeErofs(paths_.ingest());
-  layer_images_ = able.ok();
-  if (able.ok()) return;
+absl::Status ImageStoreImpl::ChooseLayerForm() {
+  form_ = FindLayerForm(options_.layer_format);
+  if (form_ == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image.layer_format: there is no form \"", options_.layer_format, "\""));
+  }
+  const absl::Status able = form_->Probe(paths_.ingest());
+  if (able.ok()) return absl::OkStatus();
   LogWarning(
       "layers_are_directories",
-      {{"wanted", "EROFS images"}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
+      {{"wanted", form_->name()}, {"this_kernel_or_disk_cannot", std::string(able.message())}});
+  form_ = &Directories();
+  return absl::OkStatus();
+}
+
+const LayerForm& ImageStoreImpl::FormFor(size_t layers) const {
+  return layers <= form_->most_layers() ? *form_ : Directories();
 }
 
 // True when the machine (not just the daemon) went down while the store was open.
@@ -195,12 +206,11 @@ void ImageStoreImpl::JoinEndedPulls() {
   ended.swap(ended_pulls_);
 }
 
-UnpackOptions ImageStoreImpl::UnpackLimits(bool image) const {
+UnpackOptions ImageStoreImpl::UnpackLimits() const {
   return {.max_bytes = static_cast<uint64_t>(options_.max_layer_bytes),
           .max_files = static_cast<uint64_t>(options_.max_layer_files),
           .max_window = WindowShare(Parallel(options_.max_parallel_unpacks)),
           .max_cpu_seconds = static_cast<uint64_t>(absl::ToInt64Seconds(options_.max_unpack_cpu)),
-          .image = image,
           .stall_timeout = options_.stall_timeout};
 }
 
@@ -216,7 +226,7 @@ void ImageStoreImpl::Background() {
   // Loads things for which the first pull would otherwise wait: configuration, algorithms, a
   // filter.
   (void)HttpClient();
-  (void)UnpackerFilter(Unpacks::kIntoDirectory);
+  (void)UnpackerFilter(form_->target());
   const Operation until_closing = closing_source_.operation();
   absl::Duration period = kBackgroundPeriod;
   while (true) {
@@ -262,8 +272,9 @@ absl::Status ImageStoreImpl::Remove(absl::string_view reference) {
 FsUsage ImageStoreImpl::ImageUsage() const {
   FsUsage usage{.mountpoint = options_.root, .timestamp = absl::Now()};
   for (const LayerRecord& layer : layers_->Records()) {
-    usage.used_bytes += layer.disk_bytes + (layer.blob_kept ? layer.blob_size : 0);
-    usage.inodes_used += (layer.is_image() ? 0 : layer.inodes) + 2;
+    const LayerUsage kept = layer.form->Usage(layer.facts);
+    usage.used_bytes += kept.bytes + (layer.blob_kept ? layer.blob_size : 0);
+    usage.inodes_used += kept.inodes;
   }
   for (const ImagePtr& image : catalog_->List()) {
     usage.used_bytes += image->image.config_json.size() + image->manifest_bytes.size();
@@ -306,7 +317,7 @@ absl::StatusOr<std::vector<HistoryEntry>> ImageStoreImpl::History(
     entry.diff_id = image->config.diff_ids[next];
     entry.digest = image->manifest.layers[next].digest;
     entry.size_bytes = image->manifest.layers[next].size;
-    entry.unpacked_bytes = layers[entry.diff_id].bytes;
+    entry.unpacked_bytes = layers[entry.diff_id].facts.bytes;
     entry.containers = roots_->UsersOf(entry.diff_id);
     ++next;
     history.push_back(std::move(entry));

@@ -11,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "storage/image/early_fetch.h"
 #include "storage/image/image_store.h"
+#include "storage/layer/layer_form.h"
 #include "storage/registry/registry.h"
 #include "storage/store/image_catalog.h"
 #include "storage/store/layer_store.h"
@@ -75,14 +76,14 @@ class ImageStoreImpl : public ImageStore {
 
   ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
   absl::Status Start();
-  void ChooseLayerForm();
+  absl::Status ChooseLayerForm();
   absl::StatusOr<bool> WasUncleanShutdown();
   void MakeReserve();
   void Background();
   void Kick();
   // Waits for threads of pulls that are at their end.
   void JoinEndedPulls();
-  UnpackOptions UnpackLimits(bool image) const;
+  UnpackOptions UnpackLimits() const;
 
   // The broker for all pulls that run at a time. It ends when the last of them lets go.
   absl::StatusOr<std::shared_ptr<UnpackBroker>> Broker();
@@ -138,11 +139,9 @@ class ImageStoreImpl : public ImageStore {
   const ImageStoreOptions options_;
   const StorePaths paths_;
   std::unique_ptr<Registry> registry_;
-  // Of an image's layers; more become directories: each is a descriptor in the one message that
-  // hands a container's root and image volumes to its shim, which the kernel lets have 253.
-  static constexpr size_t kMostLayerImages = 60;
-  bool MakesLayerImages(size_t layers) const { return layer_images_ && layers <= kMostLayerImages; }
-  bool layer_images_ = false;  // wanted, and possible
+  // The form of new layers of an image that has so many.
+  const LayerForm& FormFor(size_t layers) const;
+  const LayerForm* form_ = nullptr;  // wanted, and possible; set by Start()
   UniqueFd lock_;
   UniqueFd unpacker_;  // the program: an upgrade does not change it under this daemon
   std::unique_ptr<ImageCatalog> catalog_;

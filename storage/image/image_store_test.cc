@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -299,9 +300,11 @@ TEST_P(ImageStoreTest, CleansUpWhatACrashLeft) {
   registry_.Put(kBox, {base_});
   ASSERT_OK(Pull("box"));
   store_.reset();
-  ASSERT_OK(MakeDirs(root_ + "/layers/77/fs/half"));
+  ASSERT_OK(MakeDirs(root_ + "/layers/77"));
+  ASSERT_OK(form().MakeTarget(root_ + "/layers/77"));  // and not committed
+  ASSERT_OK(MakeDirs(root_ + "/layers/78/fs/half"));
   ASSERT_OK(AtomicWriteFile(root_ + "/blobs/sha256/abc", "x", 0600, Durability::kNone));
-  ASSERT_OK(AtomicWriteFile(root_ + "/ingest/78", "x", 0600, Durability::kNone));
+  ASSERT_OK(AtomicWriteFile(root_ + "/ingest/79", "x", 0600, Durability::kNone));
   ASSERT_OK(MakeDirs(root_ + "/containers/cut_short"));
   Reopen();
   EXPECT_THAT(store_->PinnedKeys(), ElementsAre("cut_short"));
@@ -333,7 +336,9 @@ TEST_P(ImageStoreTest, AfterAPowerCutDamageIsFound) {
     ASSERT_OK(catalog->SetFact("clean", "no"));
     ASSERT_OK(catalog->SetFact("boot_id", "another"));
   }
-  Damage(root, "app");
+  for (const std::string& number : Entries("layers")) {
+    ASSERT_OK(DamageLayer(form(), root_ + "/layers/" + number));
+  }
   Reopen();
   EXPECT_FALSE(store_->PrepareContainer("c", id).ok());
   EXPECT_EQ(*Pull("box"), id);
@@ -365,10 +370,9 @@ TEST_P(ImageStoreTest, IsOnTheDiskWhenItIsPulled) {
   for (const std::string& blob : Entries("blobs/sha256"))
     files.push_back(root_ + "/blobs/sha256/" + blob);
   for (const std::string& number : Entries("layers")) {
-    const std::string layer = root_ + "/layers/" + number;
-    for (const char* name : {"/image.erofs", "/implicit_dirs", "/fs/etc/os", "/fs/usr/lib/app"}) {
-      struct stat st {};
-      if (stat((layer + name).c_str(), &st) == 0) files.push_back(layer + name);
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(root_ + "/layers/" + number)) {
+      if (entry.is_regular_file()) files.push_back(entry.path());
     }
   }
   EXPECT_THAT(files, SizeIs(6));  // blobs, lists, and what the layers consist of
@@ -462,13 +466,7 @@ TEST_P(ImageStoreTest, APullHealsALayerThatWasEmptied) {
   ASSERT_OK(Pull("box"));
   for (const bool reopen : {false, true}) {
     for (const std::string& number : Entries("layers")) {
-      const std::string layer = root_ + "/layers/" + number;
-      if (GetParam()) {
-        ASSERT_EQ(truncate((layer + "/image.erofs").c_str(), 0), 0);
-      } else {
-        ASSERT_OK(RemoveTree(layer + "/fs"));
-        ASSERT_OK(MakeDirs(layer + "/fs"));
-      }
+      ASSERT_OK(EmptyLayer(form(), root_ + "/layers/" + number));
     }
     if (reopen) Reopen();
     ASSERT_OK(Pull("box"));
@@ -513,7 +511,7 @@ TEST_P(ImageStoreTest, WrongBytesOfAMirrorSendItToTheNextHost) {
 }
 
 // Descriptors of one message are counted over a container's root and its image volumes.
-TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
+TEST_P(ImageStoreTest, ImagesOfMoreLayersThanAFormTakesAreDirectories) {
   std::vector<std::string> tars;
   for (int i = 0; i < 61; ++i) tars.push_back(TarBuilder().File(absl::StrCat("f", i)).Build());
   const std::string many = registry_.Put(kBox, tars);
@@ -528,12 +526,10 @@ TEST_P(ImageStoreTest, ImagesOfManyLayersAreDirectories) {
   ExpectClean(0);
   ASSERT_OK(Pull("few"));
   ASSERT_OK_AND_ASSIGN(const RootFs other, store_->PrepareContainer("c", few));
-  EXPECT_EQ(other.lower_dirs.back().is_mount(), GetParam());
+  EXPECT_EQ(other.lower_dirs.back().is_mount(), form().most_layers() == 60);
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, ImageStoreTest, ::testing::Bool(), [](const auto& form) {
-  return form.param ? "Images" : "Directories";
-});
+INSTANTIATE_TEST_SUITE_P(Forms, ImageStoreTest, EveryForm(), NameOfForm);
 
 }  // namespace
 }  // namespace crisp::storage

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "storage/forms/layer_forms.h"
 #include "storage/image/image_archive.h"
 #include "storage/image/image_store_impl.h"
 #include "storage/image/layer_fetch.h"
@@ -304,7 +305,7 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
   CRISP_ASSIGN_OR_RETURN(const UniqueFd target, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, Broker());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<LayerUnpack> unpack,
-                         LayerUnpack::Start(*broker, target.get(), UnpackLimits(false)));
+                         LayerUnpack::Start(*broker, Directories(), target.get(), UnpackLimits()));
   std::vector<char> buffer(256 << 10);
   while (true) {
     CRISP_RETURN_IF_ERROR(operation.Check("import"));

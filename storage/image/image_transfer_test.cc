@@ -257,9 +257,7 @@ TEST_P(ImageTransferTest, AnExportHasTheNamesItIsAskedFor) {
   EXPECT_THAT(*Import(all), ElementsAre("docker.io/x/one:1", "docker.io/x/two:2"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, ImageTransferTest, ::testing::Bool(), [](const auto& form) {
-  return form.param ? "Images" : "Directories";
-});
+INSTANTIATE_TEST_SUITE_P(Forms, ImageTransferTest, EveryForm(), NameOfForm);
 
 }  // namespace
 }  // namespace crisp::storage

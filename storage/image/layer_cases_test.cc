@@ -202,9 +202,7 @@ TEST_P(LayerCasesTest, NamesThatGoUpStayInside) {
   EXPECT_EQ(*ReadFile(merged() + "/h"), "a");
 }
 
-INSTANTIATE_TEST_SUITE_P(Layers, LayerCasesTest, ::testing::Bool(), [](const auto& form) {
-  return form.param ? "Images" : "Directories";
-});
+INSTANTIATE_TEST_SUITE_P(Forms, LayerCasesTest, EveryForm(), NameOfForm);
 
 }  // namespace
 }  // namespace crisp::storage

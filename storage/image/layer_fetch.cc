@@ -21,11 +21,6 @@
 namespace crisp::storage {
 namespace {
 
-absl::StatusOr<UniqueFd> MakeLayerImage(const StorePaths& paths, int64_t number) {
-  CRISP_RETURN_IF_ERROR(MakeDirs(paths.LayerDir(number), 0700));
-  return crisp::Open(paths.LayerImage(number), O_RDWR | O_CREAT | O_EXCL, 0600);
-}
-
 // Hands bytes on in larger pieces: what receives them costs a few system calls and a wake-up each.
 class Gather {
  public:
@@ -53,12 +48,11 @@ class Gather {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number) {
+absl::StatusOr<UniqueFd> MakeLayerTarget(const StorePaths& paths,
+                                         int64_t number,
+                                         const LayerForm& form) {
   CRISP_RETURN_IF_ERROR(MakeDirs(paths.LayerDir(number), 0700));
-  const std::string fs = paths.LayerFs(number);
-  CRISP_RETURN_IF_ERROR(MakeDirs(fs, 0755));
-  if (chmod(fs.c_str(), 0755) != 0) return ErrnoError(errno, absl::StrCat("chmod ", fs));
-  return crisp::Open(fs, O_RDONLY | O_DIRECTORY);
+  return form.MakeTarget(paths.LayerDir(number));
 }
 
 ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
@@ -66,7 +60,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
                                        StoreSync& sync,
                                        int64_t number,
                                        Descriptor blob,
-                                       bool image,
+                                       const LayerForm& form,
                                        bool keep_blob)
     : store_(store),
       session_(session),
@@ -74,7 +68,7 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
       number_(number),
       blob_(std::move(blob)),
       keep_blob_(keep_blob),
-      image_(image),
+      form_(form),
       spool_(absl::StrCat(store.paths_.ingest(), "/", number)) {}
 
 ImageStoreImpl::LayerFetch::~LayerFetch() {
@@ -121,9 +115,8 @@ void ImageStoreImpl::LayerFetch::StartOver() {
 }
 
 absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Operation& operation) {
-  CRISP_ASSIGN_OR_RETURN(target_, image_ ? MakeLayerImage(store_.paths_, number_)
-                                         : MakeLayerFs(store_.paths_, number_));
-  if (image_) CRISP_RETURN_IF_ERROR(sync_.Add(number_, target_.get()));
+  CRISP_ASSIGN_OR_RETURN(target_, MakeLayerTarget(store_.paths_, number_, form_));
+  CRISP_RETURN_IF_ERROR(SyncTarget());
   bool have_slot = store_.unpacks_.TryAcquire();
   const auto release = absl::MakeCleanup([&] {
     if (have_slot) store_.unpacks_.Release();
@@ -139,7 +132,7 @@ absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Operation& operation) {
     have_slot = true;
     CRISP_RETURN_IF_ERROR(UnpackSpooled(operation));
   }
-  if (!image_) sync_.Wrote(0, result_.inodes);
+  if (!syncs_itself_) sync_.Wrote(0, result_.inodes);
   return absl::OkStatus();
 }
 
@@ -156,32 +149,42 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
       return ErrnoError(errno, absl::StrCat("rename to ", kept));
     }
   }
-  LayerRecord record{.diff_id = diff_id,
-                     .number = number_,
-                     .blob_digest = blob_.digest,
-                     .blob_size = blob_.size,
-                     .blob_kept = keep_blob_,
-                     .archive_bytes = result_.archive_bytes,
-                     .inodes = result_.inodes,
-                     .bytes = result_.bytes,
-                     .disk_bytes = result_.disk_bytes,
-                     .opaque_root = result_.opaque_root};
-  if (!image_) return record;
-  CRISP_ASSIGN_OR_RETURN(record.image, SummarizeErofs(target_.get()));
-  // One that cannot be mounted is to fail the pull, not a container.
+  LayerRecord record{
+      .diff_id = diff_id,
+      .number = number_,
+      .blob_digest = blob_.digest,
+      .blob_size = blob_.size,
+      .blob_kept = keep_blob_,
+      .archive_bytes = result_.archive_bytes,
+      .opaque_root = result_.opaque_root,
+      .facts = {.inodes = result_.inodes, .bytes = result_.bytes, .disk_bytes = result_.disk_bytes},
+      .form = &form_};
+  CRISP_ASSIGN_OR_RETURN(record.facts.seal,
+                         form_.Seal(store_.paths_.LayerDir(number_), target_.get()));
+  // One that cannot be used is to fail the pull, not a container.
   CRISP_RETURN_IF_ERROR(store_.layers_->Root(record).status());
-  CRISP_RETURN_IF_ERROR(AddToSync());
+  if (syncs_itself_) CRISP_RETURN_IF_ERROR(SyncFolder());
   return record;
 }
 
+absl::Status ImageStoreImpl::LayerFetch::SyncTarget() {
+  const std::vector<std::string> paths = form_.SyncSet(store_.paths_.LayerDir(number_));
+  syncs_itself_ = !paths.empty();
+  return AddToSync(paths);
+}
+
 // Files before the directories that name them.
-absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
+absl::Status ImageStoreImpl::LayerFetch::SyncFolder() {
   std::vector<std::string> paths;
   if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
   if (!result_.whiteout_dirs.empty()) paths.push_back(store_.paths_.WhiteoutDirs(number_));
   if (keep_blob_)
     paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
   paths.push_back(store_.paths_.LayerDir(number_));
+  return AddToSync(paths);
+}
+
+absl::Status ImageStoreImpl::LayerFetch::AddToSync(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     CRISP_ASSIGN_OR_RETURN(const UniqueFd fd, crisp::Open(path, O_RDONLY));
     CRISP_RETURN_IF_ERROR(sync_.Add(number_, fd.get()));
@@ -191,7 +194,7 @@ absl::Status ImageStoreImpl::LayerFetch::AddToSync() {
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> ImageStoreImpl::LayerFetch::StartUnpack() {
   CRISP_ASSIGN_OR_RETURN(broker_, store_.Broker());
-  return LayerUnpack::Start(*broker_, target_.get(), store_.UnpackLimits(image_));
+  return LayerUnpack::Start(*broker_, form_, target_.get(), store_.UnpackLimits());
 }
 
 absl::Status ImageStoreImpl::LayerFetch::Fetch(

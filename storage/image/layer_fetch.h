@@ -19,8 +19,10 @@
 
 namespace crisp::storage {
 
-// An empty directory for a layer's tree, 0755.
-absl::StatusOr<UniqueFd> MakeLayerFs(const StorePaths& paths, int64_t number);
+// A new layer's target, in a new folder.
+absl::StatusOr<UniqueFd> MakeLayerTarget(const StorePaths& paths,
+                                         int64_t number,
+                                         const LayerForm& form);
 
 // Makes one layer: downloads, verifies, unpacks. All of it overlaps if an unpacking slot is free;
 // otherwise the download goes to disk first. It may begin before the config says which layer the
@@ -33,7 +35,7 @@ class ImageStoreImpl::LayerFetch {
              StoreSync& sync,
              int64_t number,
              Descriptor blob,
-             bool image,
+             const LayerForm& form,
              bool keep_blob);
   ~LayerFetch();
   LayerFetch(const LayerFetch&) = delete;
@@ -49,8 +51,11 @@ class ImageStoreImpl::LayerFetch {
   absl::Status MakeOnce(const Operation& operation);
   void StartOver();
   absl::StatusOr<LayerRecord> Settle(const std::string& diff_id);
-  // Has what the layer consists of made durable at the pull's end.
-  absl::Status AddToSync();
+  // Have what the layer consists of made durable at the pull's end: what it is unpacked into, where
+  // that can be synced by itself; then what is beside it, and the folder.
+  absl::Status SyncTarget();
+  absl::Status SyncFolder();
+  absl::Status AddToSync(const std::vector<std::string>& paths);
   absl::StatusOr<std::unique_ptr<LayerUnpack>> StartUnpack();
   absl::Status Fetch(const std::function<absl::Status(absl::string_view)>& sink,
                      const Operation& operation);
@@ -67,11 +72,12 @@ class ImageStoreImpl::LayerFetch {
   int64_t number_;
   const Descriptor blob_;
   const bool keep_blob_;
-  const bool image_;
+  const LayerForm& form_;
   std::string spool_;
   std::shared_ptr<UnpackBroker> broker_;  // for the layers after this one, too
   UniqueFd target_;
   UniqueFd file_;
+  bool syncs_itself_ = false;  // see LayerForm::SyncSet()
   bool settled_ = false;
   UnpackResult result_;
   std::unique_ptr<EarlyFetch> early_;  // or null; its thread uses what is above

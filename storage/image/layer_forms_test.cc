@@ -15,14 +15,15 @@ using ::testing::SizeIs;
 // A store that changes its mind keeps what it has, and stacks both on each other.
 TEST(MixedStoreTest, FormsStandBesideEachOther) {
   const TempDir dir;
-  if (!ProbeErofs(dir.path()).ok()) GTEST_SKIP() << ProbeErofs(dir.path());
+  const LayerForm& erofs = *FindLayerForm("erofs");
+  if (!erofs.Probe(dir.path()).ok()) GTEST_SKIP() << erofs.Probe(dir.path());
   FakeRegistry registry;
   const std::string base = TarBuilder().Dir("data", 0700).File("f", "base").Build();
   registry.Put("docker.io/library/base:latest", {base});
   const std::string id = registry.Put(kBox, {base, TarBuilder().File("data/f", "top").Build()});
   ImageStoreOptions options{.root = dir.path() + "/store", .unpacker = CRISP_UNPACKER};
   for (const bool images : {false, true, false}) {
-    options.layer_images = images;
+    options.layer_format = images ? erofs.name() : Directories().name();
     ASSERT_OK_AND_ASSIGN(const auto store,
                          ImageStoreImpl::Open(options, std::make_unique<Borrowed>(registry)));
     ASSERT_OK(store->Pull(images ? "box" : "base", {}, Operation()));
@@ -46,12 +47,13 @@ TEST(MixedStoreTest, WhereImagesCannotBeMountedLayersAreDirectories) {
   char root[] = "/dev/shm/crisp-test.XXXXXX";
   ASSERT_NE(mkdtemp(root), nullptr);
   const auto remove = absl::MakeCleanup([&] { EXPECT_OK(RemoveTree(root)); });
-  if (ProbeErofs(root).ok()) GTEST_SKIP() << "this kernel mounts files of " << root;
+  if (FindLayerForm("erofs")->Probe(root).ok())
+    GTEST_SKIP() << "this kernel mounts files of " << root;
   FakeRegistry registry;
   const std::string id = registry.Put(kBox, {TarBuilder().File("f", "there").Build()});
   ASSERT_OK_AND_ASSIGN(
       const auto store,
-      ImageStoreImpl::Open({.root = root, .unpacker = CRISP_UNPACKER, .layer_images = true},
+      ImageStoreImpl::Open({.root = root, .unpacker = CRISP_UNPACKER, .layer_format = "erofs"},
                            std::make_unique<Borrowed>(registry)));
   ASSERT_OK(store->Pull("box", {}, Operation()));
   ASSERT_OK_AND_ASSIGN(const RootFs view, store->PrepareContainer("c", id));

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/testing/status_matchers.h"
+#include "storage/layer/testing/byte_source.h"
 #include "storage/layer/testing/tar_builder.h"
 
 namespace crisp::storage {
@@ -19,18 +20,11 @@ absl::StatusOr<std::string> Inflate(const std::string& input,
                                     size_t step = 1000,
                                     DecompressLimits limits = {}) {
   std::string output;
-  size_t at = 0;
-  auto source = [&](char* buffer, size_t size) -> absl::StatusOr<size_t> {
-    const size_t n = std::min({size, step, input.size() - at});
-    memcpy(buffer, input.data() + at, n);
-    at += n;
-    return n;
-  };
   auto sink = [&](absl::string_view bytes) {
     output.append(bytes.data(), bytes.size());
     return absl::OkStatus();
   };
-  absl::StatusOr<DecompressResult> result = Decompress(source, sink, limits);
+  absl::StatusOr<DecompressResult> result = Decompress(FromBytes(input, step), sink, limits);
   if (!result.ok()) return result.status();
   EXPECT_EQ(result->input_bytes, input.size());
   EXPECT_EQ(result->output_bytes, output.size());

@@ -11,9 +11,11 @@
 #include "base/testing/temp_dir.h"
 #include "storage/layer/directory_sink.h"
 #include "storage/layer/layer_tar.h"
+#include "storage/layer/testing/byte_source.h"
 #include "storage/layer/testing/tar_mutator.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view tar(reinterpret_cast<const char*>(data), size);
   umask(0);
   crisp::TempDir dir;
   const std::string root = dir.path() + "/root";
@@ -21,14 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   absl::StatusOr<crisp::UniqueFd> fd = crisp::Open(root, O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) abort();
   crisp::storage::DirectorySink sink(fd->get(), {.max_entries = 200});
-  size_t at = 0;
-  auto source = [&](char* buffer, size_t room) -> absl::StatusOr<size_t> {
-    const size_t n = std::min(room, size - at);
-    memcpy(buffer, data + at, n);
-    at += n;
-    return n;
-  };
-  if (crisp::storage::ApplyTar(source, sink).ok()) (void)sink.Finish();
+  if (crisp::storage::ApplyTar(crisp::storage::FromBytes(tar), sink).ok()) (void)sink.Finish();
   // Nothing may appear beside the root.
   absl::StatusOr<std::vector<std::string>> names = crisp::ListDir(dir.path());
   if (!names.ok() || names->size() != 1) abort();

@@ -21,6 +21,7 @@
 namespace crisp::storage {
 namespace {
 
+// layer_images has the seals of layers (LayerSeal), whatever form they are of.
 constexpr char kSchema[] = R"(
   CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, config TEXT NOT NULL, manifest TEXT NOT NULL, pulled_at INTEGER NOT NULL);
@@ -90,9 +91,9 @@ absl::Status ImageCatalog::Load() {
                            .blob_size = static_cast<uint64_t>(row.Int(3)),
                            .blob_kept = row.Int(4) != 0,
                            .archive_bytes = static_cast<uint64_t>(row.Int(5)),
-                           .inodes = static_cast<uint64_t>(row.Int(6)),
-                           .bytes = static_cast<uint64_t>(row.Int(7)),
-                           .disk_bytes = static_cast<uint64_t>(row.Int(8))};
+                           .facts = {.inodes = static_cast<uint64_t>(row.Int(6)),
+                                     .bytes = static_cast<uint64_t>(row.Int(7)),
+                                     .disk_bytes = static_cast<uint64_t>(row.Int(8))}};
   };
   CRISP_RETURN_IF_ERROR(
       database_
@@ -100,15 +101,13 @@ absl::Status ImageCatalog::Load() {
                     "inodes, bytes, disk_bytes FROM layers",
                     {}, on_layer)
           .status());
-  auto on_layer_image = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  auto on_seal = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const auto layer = layers_.find(row.Int(0));
     if (layer == layers_.end()) return;
-    layer->second.image = {.size = static_cast<uint64_t>(row.Int(1)),
-                           .metadata_digest = row.Text(2)};
+    layer->second.facts.seal = {.size = static_cast<uint64_t>(row.Int(1)), .digest = row.Text(2)};
   };
   CRISP_RETURN_IF_ERROR(
-      database_
-          ->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_layer_image)
+      database_->Execute("SELECT number, size, metadata_digest FROM layer_images", {}, on_seal)
           .status());
   auto on_opaque = [this](const Database::Row& row) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (const auto layer = layers_.find(row.Int(0)); layer != layers_.end())
@@ -301,19 +300,20 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
               ->Execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         {layer.number, layer.diff_id, layer.blob_digest, Number(layer.blob_size),
                          int64_t{layer.blob_kept}, Number(layer.archive_bytes),
-                         Number(layer.inodes), Number(layer.bytes), Number(layer.disk_bytes)})
+                         Number(layer.facts.inodes), Number(layer.facts.bytes),
+                         Number(layer.facts.disk_bytes)})
               .status());
       if (layer.opaque_root) {
         CRISP_RETURN_IF_ERROR(
             database_->Execute("INSERT OR REPLACE INTO opaque_layers VALUES (?)", {layer.number})
                 .status());
       }
-      if (!layer.is_image()) continue;
-      CRISP_RETURN_IF_ERROR(
-          database_
-              ->Execute("INSERT OR REPLACE INTO layer_images VALUES (?, ?, ?)",
-                        {layer.number, Number(layer.image.size), layer.image.metadata_digest})
-              .status());
+      const LayerSeal& seal = layer.facts.seal;
+      if (seal == LayerSeal()) continue;
+      CRISP_RETURN_IF_ERROR(database_
+                                ->Execute("INSERT OR REPLACE INTO layer_images VALUES (?, ?, ?)",
+                                          {layer.number, Number(seal.size), seal.digest})
+                                .status());
     }
     return absl::OkStatus();
   };

@@ -15,15 +15,15 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/database.h"
-#include "storage/erofs/erofs_check.h"
+#include "storage/layer/layer_form.h"
 #include "storage/oci/image_manifest.h"
 #include "storage/values/image.h"
 
 namespace crisp::storage {
 
-// An unpacked layer: a directory layers/<number>/fs or an image layers/<number>/image.erofs,
-// whatever stands below it in a stack. Or what InheritedDirs made for a chain, always a directory,
-// with the chain's key as its diff_id and no blob.
+// An unpacked layer in its folder layers/<number>, whatever stands below it in a stack. Or what
+// InheritedDirs made for a chain, always directories, with the chain's key as its diff_id and no
+// blob.
 struct LayerRecord {
   std::string diff_id;
   int64_t number = 0;
@@ -31,12 +31,10 @@ struct LayerRecord {
   uint64_t blob_size = 0;
   bool blob_kept = false;  // blobs/sha256/<hex> exists
   uint64_t archive_bytes = 0;
-  uint64_t inodes = 0;  // as LayerContent counts; what verification compares
-  uint64_t bytes = 0;
-  uint64_t disk_bytes = 0;
   bool opaque_root = false;  // hides all layers below
-  ErofsSummary image;        // of size 0: a directory
-  bool is_image() const { return image.size > 0; }
+  LayerFacts facts;
+  // Not in the catalog, whose records have none: the layer's folder tells it.
+  const LayerForm* form = nullptr;
 };
 
 struct ImageRecord {

@@ -10,16 +10,19 @@
 #include "absl/synchronization/mutex.h"
 #include "base/lower.h"
 #include "base/unique_fd.h"
+#include "storage/layer/layer_form.h"
 
 namespace crisp::storage {
 
-// The layers that are images, mounted: once each, from the first use to the layer's end, so that
-// all who stand on one share what the kernel has read of it. Nowhere to be seen in the host's
-// mounts. What runs keeps its layers when this goes. Thread-safe; no lock is held across the disk.
+// The layers that are used by a mount: mounted once each, from the first use to the layer's end, so
+// that all containers that stand on one share what the kernel has read of it. Nowhere to be seen in
+// the host's mounts. What runs keeps its layers when this goes. Thread-safe; no lock is held across
+// the disk.
 class LayerMounts {
  public:
-  // The layer's root, a mount that is open until Forget().
-  absl::StatusOr<Lower> Root(int64_t number, const std::string& image);
+  // The root of the layer with this number, which has this form, in this folder. A mount is open
+  // until Forget().
+  absl::StatusOr<Lower> Root(int64_t number, const LayerForm& form, const std::string& folder);
   void Forget(int64_t number);
 
  private:

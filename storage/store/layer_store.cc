@@ -13,19 +13,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "storage/layer/tree_walk.h"
+#include "storage/forms/layer_forms.h"
 #include "storage/oci/digest.h"
 
 namespace crisp::storage {
 
 std::string StorePaths::LayerDir(int64_t number) const {
   return absl::StrCat(layers(), "/", number);
-}
-std::string StorePaths::LayerFs(int64_t number) const {
-  return absl::StrCat(LayerDir(number), "/fs");
-}
-std::string StorePaths::LayerImage(int64_t number) const {
-  return absl::StrCat(LayerDir(number), "/image.erofs");
 }
 std::string StorePaths::ImplicitDirs(int64_t number) const {
   return absl::StrCat(LayerDir(number), "/implicit_dirs");
@@ -37,7 +31,7 @@ std::string StorePaths::Blob(absl::string_view digest) const {
   return absl::StrCat(blobs(), "/", DigestHex(digest));
 }
 
-absl::Status LayerStore::Recover(bool suspect) {
+absl::Status LayerStore::Recover(LastEnd last_end) {
   for (const std::string& dir :
        {paths_.layers(), paths_.blobs(), paths_.ingest(), paths_.containers(), paths_.trash()}) {
     CRISP_RETURN_IF_ERROR(MakeDirs(dir, 0700));
@@ -50,17 +44,20 @@ absl::Status LayerStore::Recover(bool suspect) {
       if (absl::SimpleAtoi(name, &number)) next_number_ = std::max(next_number_.load(), number + 1);
     }
   }
-  for (const LayerRecord& record : catalog_->Layers()) {
+  for (LayerRecord record : catalog_->Layers()) {
     next_number_ = std::max(next_number_.load(), record.number + 1);
-    if (!IsThere(record)) {
+    record.form = LayerFormIn(paths_.LayerDir(record.number));
+    if (record.form == nullptr) {
       LogWarning("layer_lost", {{"layer", record.diff_id}});
       CRISP_RETURN_IF_ERROR(Drop(record));
       continue;
     }
     const bool whole = LooksWhole(record);
     absl::MutexLock lock(&mutex_);
-    layers_[record.diff_id] = {
-        .record = record, .present = true, .committed = true, .suspect = suspect || !whole};
+    layers_[record.diff_id] = {.record = record,
+                               .present = true,
+                               .committed = true,
+                               .suspect = last_end == LastEnd::kPowerCut || !whole};
   }
   // An image without all of its layers could not start anything: the next pull brings it back.
   for (const ImagePtr& image : catalog_->List()) {
@@ -78,11 +75,10 @@ absl::Status LayerStore::Recover(bool suspect) {
 std::vector<LayerRecord> LayerStore::Hold(const std::vector<Held>& layers) {
   std::vector<LayerRecord> records;
   for (const Held& layer : layers) {
-    LayerRecord record{.diff_id = layer.diff_id, .number = layer.number};
-    struct stat st {};
-    if (stat(paths_.LayerImage(layer.number).c_str(), &st) == 0)
-      record.image.size = static_cast<uint64_t>(st.st_size);
-    if (!IsThere(record)) continue;
+    const LayerRecord record{.diff_id = layer.diff_id,
+                             .number = layer.number,
+                             .form = LayerFormIn(paths_.LayerDir(layer.number))};
+    if (record.form == nullptr) continue;
     records.push_back(record);
     absl::MutexLock lock(&mutex_);
     ++held_[layer.number];
@@ -102,7 +98,7 @@ void LayerStore::Unhold(const std::vector<LayerRecord>& layers) {
   }
 }
 
-absl::Status LayerStore::TrashStrangers(bool layers_too) {
+absl::Status LayerStore::TrashStrangers(Strangers strangers) {
   std::set<std::string> known;
   {
     absl::MutexLock lock(&mutex_);
@@ -113,7 +109,7 @@ absl::Status LayerStore::TrashStrangers(bool layers_too) {
     if (record.blob_kept) known.insert(paths_.Blob(record.blob_digest));
   }
   for (const std::string& dir : {paths_.layers(), paths_.blobs(), paths_.ingest()}) {
-    if (dir == paths_.layers() && !layers_too) continue;
+    if (dir == paths_.layers() && strangers == Strangers::kLayersStay) continue;
     CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir(dir));
     for (const std::string& name : names) {
       const std::string path = absl::StrCat(dir, "/", name);
@@ -256,8 +252,7 @@ absl::Status LayerStore::Collect() {
 }
 
 absl::StatusOr<Lower> LayerStore::Root(const LayerRecord& record) {
-  if (!record.is_image()) return paths_.LayerFs(record.number);
-  return mounts_.Root(record.number, paths_.LayerImage(record.number));
+  return mounts_.Root(record.number, *record.form, paths_.LayerDir(record.number));
 }
 
 absl::Status LayerStore::Discard(int64_t number) {
@@ -266,41 +261,18 @@ absl::Status LayerStore::Discard(int64_t number) {
   return absl::OkStatus();
 }
 
-bool LayerStore::IsThere(const LayerRecord& record) const {
-  struct stat st {};
-  const std::string path =
-      record.is_image() ? paths_.LayerImage(record.number) : paths_.LayerFs(record.number);
-  return stat(path.c_str(), &st) == 0;
-}
-
 bool LayerStore::LooksWhole(const LayerRecord& record) const {
-  struct stat st {};
-  if (record.is_image()) {
-    return stat(paths_.LayerImage(record.number).c_str(), &st) == 0 &&
-           static_cast<uint64_t>(st.st_size) == record.image.size;
-  }
-  // What cannot be looked at now (no descriptor is left) says nothing of the layer.
-  const absl::StatusOr<bool> empty = IsEmptyDirectory(paths_.LayerFs(record.number));
-  return record.inodes == 0 || (empty.ok() ? !*empty : !absl::IsNotFound(empty.status()));
+  return record.form->LooksWhole(paths_.LayerDir(record.number), record.facts);
 }
 
 absl::StatusOr<bool> LayerStore::IsIntact(const LayerRecord& record,
                                           const Operation& operation) const {
-  if (record.is_image()) {
-    const absl::StatusOr<UniqueFd> image = Open(paths_.LayerImage(record.number), O_RDONLY);
-    if (!image.ok()) return false;
-    const absl::StatusOr<ErofsSummary> summary = SummarizeErofs(image->get());
-    if (!summary.ok() || *summary != record.image) return false;
-  } else {
-    const absl::StatusOr<TreeCount> count =
-        CountTree(AT_FDCWD, paths_.LayerFs(record.number), operation);
-    CRISP_RETURN_IF_ERROR(operation.Check("verify a layer"));
-    if (!count.ok() || count->inodes != record.inodes + 1 || count->bytes != record.bytes)
-      return false;
-  }
+  CRISP_ASSIGN_OR_RETURN(const bool intact, record.form->IsIntact(paths_.LayerDir(record.number),
+                                                                  record.facts, operation));
+  if (!intact || !record.blob_kept) return intact;
   struct stat st {};
-  return !record.blob_kept || (stat(paths_.Blob(record.blob_digest).c_str(), &st) == 0 &&
-                               static_cast<uint64_t>(st.st_size) == record.blob_size);
+  return stat(paths_.Blob(record.blob_digest).c_str(), &st) == 0 &&
+         static_cast<uint64_t>(st.st_size) == record.blob_size;
 }
 
 // Somebody emptied it while it was known.

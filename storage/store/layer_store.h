@@ -20,8 +20,7 @@
 namespace crisp::storage {
 
 // The directories of a store:
-//   layers/<number>/fs    one unpacked layer, or
-//   layers/<number>/image.erofs  one as an image
+//   layers/<number>/<mark>  one unpacked layer, in the form that has this mark
 //   layers/<number>/implicit_dirs  see InheritedDirs; for layers that have such
 //   layers/<number>/whiteout_dirs  as well
 //   blobs/sha256/<hex>    compressed layers, kept for export
@@ -38,8 +37,6 @@ struct StorePaths {
   std::string trash() const { return root + "/trash"; }
   std::string empty() const { return root + "/empty"; }
   std::string LayerDir(int64_t number) const;  // layers/<number>
-  std::string LayerFs(int64_t number) const;
-  std::string LayerImage(int64_t number) const;
   std::string ImplicitDirs(int64_t number) const;
   std::string WhiteoutDirs(int64_t number) const;
   std::string Blob(absl::string_view digest) const;
@@ -53,10 +50,12 @@ class LayerStore {
   LayerStore(StorePaths paths, ImageCatalog* catalog)
       : paths_(std::move(paths)), catalog_(catalog) {}
 
-  // Takes over what the catalog lists. A layer whose directory is gone is dropped with the images
-  // that stand on it. `suspect`: the machine went down without warning, so each layer is verified
+  // How the store was closed. After the machine went down without warning each layer is verified
   // before its next use; one that is emptied is suspect anyway.
-  absl::Status Recover(bool suspect);
+  enum class LastEnd { kKnown, kPowerCut };
+  // Takes over what the catalog lists. A layer that is gone is dropped with the images that stand
+  // on it.
+  absl::Status Recover(LastEnd last_end);
   // Layers that no catalog lists, but containers stand on: they stay until Unhold(). Before
   // TrashStrangers(). What is left of the directories, in this order.
   struct Held {
@@ -65,9 +64,9 @@ class LayerStore {
   };
   std::vector<LayerRecord> Hold(const std::vector<Held>& layers);
   void Unhold(const std::vector<LayerRecord>& layers);
-  // All that nobody knows below layers/, blobs/ and ingest/ is trash; layers only when
-  // `layers_too`.
-  absl::Status TrashStrangers(bool layers_too);
+  // All that nobody knows below blobs/ and ingest/ is trash, and below layers/ unless those stay.
+  enum class Strangers { kTrashed, kLayersStay };
+  absl::Status TrashStrangers(Strangers strangers);
 
   // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it when it
   // does not; concurrent callers wait for one build, and take over when it fails by its own
@@ -99,7 +98,7 @@ class LayerStore {
   // Verifies one suspect layer. False: none is left, or `operation` ended.
   bool VerifyNext(const Operation& operation);
 
-  // The root of a layer that is pinned, leased or about to be: its directory, or its image's mount.
+  // The root of a layer that is pinned, leased or about to be: its directory, or its mount.
   absl::StatusOr<Lower> Root(const LayerRecord& record);
   // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the
   // trash, now or with EmptyTrash().
@@ -132,8 +131,7 @@ class LayerStore {
   absl::Status WaitIdle(const std::string& diff_id,
                         const Operation& operation,
                         const OperationWait& wait) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool IsThere(const LayerRecord& record) const;
-  // Cheap: an image of another size, a directory with nothing in it.
+  // As LayerForm has them; IsIntact() looks at the blob, too, if it is kept.
   bool LooksWhole(const LayerRecord& record) const;
   absl::StatusOr<bool> IsIntact(const LayerRecord& record, const Operation& operation) const;
   // Drops the layer, if it is suspect, when it is damaged.

@@ -39,7 +39,7 @@ absl::Status EnterDirectory(int target_fd) {
   return absl::OkStatus();
 }
 
-absl::Status DropCapabilities(Unpacks what) {
+absl::Status DropCapabilities(LayerTarget target) {
   constexpr cap_value_t kKept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,
                                    CAP_FSETID, CAP_MKNOD,        CAP_SETFCAP};
   const std::unique_ptr<void, int (*)(void*)> now(cap_get_proc(), cap_free);
@@ -48,7 +48,7 @@ absl::Status DropCapabilities(Unpacks what) {
   // A capability that is missing already cannot be kept. The first operation that needs it will say
   // so.
   for (const cap_value_t cap : kKept) {
-    if (what == Unpacks::kIntoImage) break;
+    if (target == LayerTarget::kFile) break;
     cap_flag_value_t has = CAP_CLEAR;
     cap_get_flag(static_cast<cap_t>(now.get()), cap, CAP_PERMITTED, &has);
     cap_set_flag(static_cast<cap_t>(then.get()), CAP_PERMITTED, 1, &cap, has);
@@ -91,7 +91,7 @@ absl::Status LoadFilter(absl::Span<const sock_filter> filter) {
 
 }  // namespace
 
-absl::Status ConfineUnpacker(Unpacks what,
+absl::Status ConfineUnpacker(LayerTarget target,
                              int target_fd,
                              absl::Span<const sock_filter> filter,
                              const UnpackerLimits& limits) {
@@ -99,9 +99,9 @@ absl::Status ConfineUnpacker(Unpacks what,
   if (syscall(SYS_close_range, kFirstUnknownFd, ~0u, 0) != 0) {
     return ErrnoError(errno, "close descriptors");
   }
-  if (what == Unpacks::kIntoDirectory) CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
+  if (target == LayerTarget::kDirectory) CRISP_RETURN_IF_ERROR(EnterDirectory(target_fd));
   CRISP_RETURN_IF_ERROR(SetLimits(limits));
-  CRISP_RETURN_IF_ERROR(DropCapabilities(what));
+  CRISP_RETURN_IF_ERROR(DropCapabilities(target));
   return kSanitized ? absl::OkStatus() : LoadFilter(filter);
 }
 

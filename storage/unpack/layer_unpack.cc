@@ -71,11 +71,11 @@ absl::StatusOr<std::optional<std::string>> RealPath(int root, const std::string&
   return path.substr(base.size() + 1);
 }
 
-// An image's are real paths already, if the child is to be believed.
+// A sink that writes a file tells real paths already, if the child is to be believed.
 absl::StatusOr<std::optional<std::string>> CheckedPath(const std::string& directory) {
   CRISP_ASSIGN_OR_RETURN(const LayerName name, SplitLayerName(directory, ApplyLimits()));
   if (directory != (name.base.empty() ? "." : name.path())) {
-    return absl::InternalError("unpack layer: the unpacker reports what no image has");
+    return absl::InternalError("unpack layer: the unpacker reports what no layer has");
   }
   return directory;
 }
@@ -103,12 +103,13 @@ absl::Status MarkOpaque(int root, const std::string& directory) {
 LayerUnpack::LayerUnpack(UniqueFd stream,
                          UniqueFd report,
                          UniqueFd target,
+                         LayerTarget kind,
                          const UnpackOptions& options,
                          std::shared_ptr<EndedUnpackers> ended)
     : stream_(std::move(stream)),
       report_(std::move(report)),
       target_(std::move(target)),
-      image_(options.image),
+      kind_(kind),
       stall_timeout_(options.stall_timeout),
       max_cpu_seconds_(options.max_cpu_seconds),
       ended_(std::move(ended)) {}
@@ -122,6 +123,7 @@ LayerUnpack::~LayerUnpack() {
 }
 
 absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& broker,
+                                                                const LayerForm& form,
                                                                 int target_fd,
                                                                 const UnpackOptions& options) {
   // A socket rather than a pipe: writing to a dead child is EPIPE without a signal.
@@ -135,10 +137,11 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
   if (pipe2(report, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
   UniqueFd report_in(report[0]), report_out(report[1]);
   UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
-  if (!target) return ErrnoError(errno, "duplicate the layer's directory");
-  CRISP_RETURN_IF_ERROR(broker.Fork(options, theirs.get(), target.get(), report_out.get()));
+  if (!target) return ErrnoError(errno, "duplicate the layer's target");
+  CRISP_RETURN_IF_ERROR(broker.Fork(form, options, theirs.get(), target.get(), report_out.get()));
   return std::unique_ptr<LayerUnpack>(new LayerUnpack(std::move(ours), std::move(report_in),
-                                                      std::move(target), options, broker.ended()));
+                                                      std::move(target), form.target(), options,
+                                                      broker.ended()));
 }
 
 // The broker answers at once, or is dead, which closes the pipe, or is stuck.
@@ -302,11 +305,12 @@ absl::StatusOr<UnpackResult> LayerUnpack::ParseReport(absl::string_view report) 
     }
     const std::string directory(names.substr(1, end - 1));
     const char kind = names[0];
-    if (kind == 'o' && !image_) {
+    if (kind == 'o' && kind_ == LayerTarget::kDirectory) {
       CRISP_RETURN_IF_ERROR(MarkOpaque(target_.get(), directory));
     } else if (kind == 'i' || kind == 'w') {
       CRISP_ASSIGN_OR_RETURN(std::optional<std::string> path,
-                             image_ ? CheckedPath(directory) : RealPath(target_.get(), directory));
+                             kind_ == LayerTarget::kFile ? CheckedPath(directory)
+                                                         : RealPath(target_.get(), directory));
       if (path)
         (kind == 'i' ? result.implicit_dirs : result.whiteout_dirs).push_back(*std::move(path));
     } else {

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "base/operation.h"
 #include "base/unique_fd.h"
+#include "storage/layer/layer_form.h"
 #include "storage/unpack/unpack_broker.h"
 
 namespace crisp::storage {
@@ -39,9 +40,10 @@ struct UnpackResult {
 // and reaps the child. After any failure the target holds rubbish, which the caller removes.
 class LayerUnpack {
  public:
-  // `target_fd` is an empty directory (not O_PATH), the layer's root; with UnpackOptions::image an
-  // empty file, open for writing. The broker need not outlive it.
+  // `target_fd` is an empty target of the form's kind: a directory (not O_PATH), or a file that is
+  // open for writing. The broker need not outlive this.
   static absl::StatusOr<std::unique_ptr<LayerUnpack>> Start(UnpackBroker& broker,
+                                                            const LayerForm& form,
                                                             int target_fd,
                                                             const UnpackOptions& options = {});
   ~LayerUnpack();
@@ -59,6 +61,7 @@ class LayerUnpack {
   LayerUnpack(UniqueFd stream,
               UniqueFd report,
               UniqueFd target,
+              LayerTarget kind,
               const UnpackOptions& options,
               std::shared_ptr<EndedUnpackers> ended);
   // Waits until the child is there. False: it never will be.
@@ -76,7 +79,7 @@ class LayerUnpack {
   UniqueFd stream_;
   UniqueFd report_;
   UniqueFd target_;
-  const bool image_;
+  const LayerTarget kind_;
   const absl::Duration stall_timeout_;
   const uint64_t max_cpu_seconds_;
   const std::shared_ptr<EndedUnpackers> ended_;

@@ -18,6 +18,8 @@
 #include "base/testing/temp_dir.h"
 #include "storage/erofs/erofs_check.h"
 #include "storage/erofs/erofs_mount.h"
+#include "storage/forms/layer_forms.h"
+#include "storage/layer/directory_form.h"
 #include "storage/layer/testing/tar_builder.h"
 #include "storage/oci/digest.h"
 
@@ -31,7 +33,8 @@ class LayerUnpackTest : public ::testing::Test {
   absl::StatusOr<UnpackResult> Unpack(const std::string& bytes, UnpackOptions options = {}) {
     CRISP_ASSIGN_OR_RETURN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
     CRISP_ASSIGN_OR_RETURN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-    CRISP_ASSIGN_OR_RETURN(auto unpack, LayerUnpack::Start(*broker, target.get(), options));
+    CRISP_ASSIGN_OR_RETURN(auto unpack,
+                           LayerUnpack::Start(*broker, Directories(), target.get(), options));
     CRISP_RETURN_IF_ERROR(unpack->Write(bytes, Operation()));
     return unpack->Finish(Operation());
   }
@@ -71,7 +74,7 @@ TEST_F(LayerUnpackTest, TellsImplicitDirectories) {
   EXPECT_THAT(result.implicit_dirs, ::testing::UnorderedElementsAre(".", "a/b", "real/sub", "x"));
 }
 
-TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
+TEST_F(LayerUnpackTest, UnpacksIntoAFile) {
   if (!ProbeErofs(dir_.path()).ok()) GTEST_SKIP() << ProbeErofs(dir_.path());
   TarBuilder tar;
   tar.Dir("etc").File("etc/passwd", "root").File("a/b/f").Symlink("link", "a").File("link/c/f");
@@ -80,12 +83,13 @@ TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
   const std::string bytes = tar.Build();
   ASSERT_OK_AND_ASSIGN(const UniqueFd image, Open(dir_.path() + "/image", O_RDWR | O_CREAT, 0600));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, image.get(), {.image = true}));
+  ASSERT_OK_AND_ASSIGN(auto unpack,
+                       LayerUnpack::Start(*broker, *FindLayerForm("erofs"), image.get()));
   ASSERT_OK(unpack->Write(Gzip(bytes), Operation()));
   ASSERT_OK_AND_ASSIGN(const UnpackResult result, unpack->Finish(Operation()));
   EXPECT_EQ(result.diff_id, Sha256Digest(bytes));
   EXPECT_THAT(result.implicit_dirs, ::testing::ElementsAre(".", "a", "a/b", "a/c", "many"));
-  ASSERT_OK_AND_ASSIGN(const ErofsSummary summary, SummarizeErofs(image.get()));
+  ASSERT_OK_AND_ASSIGN(const LayerSeal summary, CheckErofs(image.get()));
   EXPECT_EQ(summary.size, result.disk_bytes);
   ASSERT_OK_AND_ASSIGN(const UniqueFd mount, MountErofs(image.get()));
   EXPECT_EQ(*ReadFileAt(mount.get(), "etc/passwd"), "root");
@@ -93,6 +97,20 @@ TEST_F(LayerUnpackTest, UnpacksIntoAnImage) {
   char value[8] = {};
   const std::string opaque = absl::StrCat("/proc/self/fd/", mount.get(), "/opaque");
   EXPECT_EQ(getxattr(opaque.c_str(), "trusted.overlay.opaque", value, 8), 1);
+}
+
+// Both ends are of one build; where they are not, a pull fails and says why.
+TEST_F(LayerUnpackTest, AFormThatTheUnpackerDoesNotKnowIsAnError) {
+  struct Foreign : DirectoryForm {
+    const char* name() const override { return "foreign"; }
+  };
+  const Foreign foreign;
+  ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
+  ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
+  ASSERT_OK_AND_ASSIGN(const auto unpack, LayerUnpack::Start(*broker, foreign, target.get()));
+  EXPECT_THAT(unpack->Finish(Operation()),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("form 'foreign'")));
+  EXPECT_THAT(*ListDir(dir_.path()), ::testing::IsEmpty());
 }
 
 TEST_F(LayerUnpackTest, MovesMuchData) {
@@ -120,7 +138,7 @@ TEST_F(LayerUnpackTest, TellsWhatIsWrong) {
 TEST_F(LayerUnpackTest, CancelEndsIt) {
   ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, Directories(), target.get()));
   ASSERT_OK(unpack->Write("begun", Operation()));
   EXPECT_THAT(unpack->Write(std::string(64 << 20, 'x'), Operation(absl::InfinitePast())),
               ::testing::AnyOf(StatusIs(absl::StatusCode::kDeadlineExceeded),
@@ -136,7 +154,8 @@ TEST_F(LayerUnpackTest, OneBrokerServesManyLayersAtOnce) {
     const std::string path = absl::StrCat(dir_.path(), "/", i);
     ASSERT_OK(MakeDirs(path, 0755));
     ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(path, O_RDONLY | O_DIRECTORY));
-    ASSERT_OK_AND_ASSIGN(unpacks.emplace_back(), LayerUnpack::Start(*broker, target.get()));
+    ASSERT_OK_AND_ASSIGN(unpacks.emplace_back(),
+                         LayerUnpack::Start(*broker, Directories(), target.get()));
     layers.push_back(TarBuilder().File("f", absl::StrCat("of layer ", i)).Build());
     ASSERT_OK(unpacks.back()->Write(layers.back(), Operation()));
   }
@@ -151,7 +170,7 @@ TEST_F(LayerUnpackTest, OneBrokerServesManyLayersAtOnce) {
 TEST_F(LayerUnpackTest, UnpackersOutliveTheirBroker) {
   ASSERT_OK_AND_ASSIGN(UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
   ASSERT_OK_AND_ASSIGN(auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get()));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, Directories(), target.get()));
   broker.reset();
   ASSERT_OK(unpack->Write(TarBuilder().File("f", "x").Build(), Operation()));
   EXPECT_OK(unpack->Finish(Operation()));
@@ -162,7 +181,7 @@ TEST_F(LayerUnpackTest, ADeadBrokerIsAnError) {
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start("/bin/true"));  // ends at once
   absl::Status status;
   while (broker->alive() && (status.ok() || absl::IsUnavailable(status))) {
-    auto unpack = LayerUnpack::Start(*broker, target.get());
+    auto unpack = LayerUnpack::Start(*broker, Directories(), target.get());
     status = unpack.ok() ? (*unpack)->Finish(Operation()).status() : unpack.status();
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
   }
@@ -193,8 +212,8 @@ TEST_F(LayerUnpackTest, AWriterIsWokenByItsCancellation) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(dir_.path(), O_RDONLY | O_DIRECTORY));
   const std::string much = TarBuilder().File("f", std::string(16 << 20, 'x')).Build();
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-  ASSERT_OK_AND_ASSIGN(
-      auto unpack, LayerUnpack::Start(*broker, target.get(), {.stall_timeout = absl::Hours(1)}));
+  ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, Directories(), target.get(),
+                                                       {.stall_timeout = absl::Hours(1)}));
   for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
   const std::vector<pid_t> children = Children();
   ASSERT_EQ(children.size(), 2u);
@@ -210,7 +229,8 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
   const std::string much = TarBuilder().File("f", std::string(16 << 20, 'x')).Build();
   for (const bool broker_too : {false, true}) {
     ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
-    ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, target.get(), options));
+    ASSERT_OK_AND_ASSIGN(auto unpack,
+                         LayerUnpack::Start(*broker, Directories(), target.get(), options));
     for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
     const std::vector<pid_t> children = Children();
     ASSERT_EQ(children.size(), 2u);
@@ -220,7 +240,8 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
     }
     const absl::Time begin = absl::Now();
     if (broker_too) {
-      ASSERT_OK_AND_ASSIGN(unpack, LayerUnpack::Start(*broker, target.get(), options));
+      ASSERT_OK_AND_ASSIGN(unpack,
+                           LayerUnpack::Start(*broker, Directories(), target.get(), options));
       EXPECT_THAT(unpack->Finish(Operation()), StatusIs(absl::StatusCode::kDeadlineExceeded));
     } else {
       EXPECT_THAT(unpack->Write(much, Operation()),
@@ -262,7 +283,7 @@ TEST_F(LayerUnpackTest, LeavesInodes) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd target, Open(small, O_RDONLY | O_DIRECTORY));
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(const auto unpack,
-                       LayerUnpack::Start(*broker, target.get(),
+                       LayerUnpack::Start(*broker, Directories(), target.get(),
                                           {.min_free_bytes = 1 << 20, .min_free_inodes = 2000}));
   TarBuilder many;
   for (int i = 0; i < 5000; ++i) many.File(absl::StrCat(i), "");

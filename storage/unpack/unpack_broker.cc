@@ -58,8 +58,8 @@ absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
 }
 
 // The socket holds it until the broker is there.
-absl::Status SendFilter(int socket, Unpacks what) {
-  const absl::StatusOr<std::vector<sock_filter>>& filter = UnpackerFilter(what);
+absl::Status SendFilter(int socket, LayerTarget target) {
+  const absl::StatusOr<std::vector<sock_filter>>& filter = UnpackerFilter(target);
   CRISP_RETURN_IF_ERROR(filter.status());
   const size_t size = filter->size() * sizeof(sock_filter);
   if (send(socket, filter->data(), size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) {
@@ -111,8 +111,8 @@ absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::str
   }
   UniqueFd ours(ends[0]);
   const UniqueFd theirs(ends[1]);
-  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), Unpacks::kIntoDirectory));
-  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), Unpacks::kIntoImage));
+  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), LayerTarget::kDirectory));
+  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), LayerTarget::kFile));
   CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, theirs.get()));
   return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
 }
@@ -168,7 +168,11 @@ void EndedUnpackers::Reap() {
   std::erase_if(pids_, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
 }
 
-absl::Status UnpackBroker::Fork(const UnpackOptions& options, int stream, int target, int report) {
+absl::Status UnpackBroker::Fork(
+    const LayerForm& form, const UnpackOptions& options, int stream, int target, int report) {
+  UnpackRequest request{.options = options};
+  const absl::string_view name = form.name();
+  (void)name.copy(request.form, LayerForm::kMaxName);
   ended_->Reap();
   std::shared_ptr<UniqueFd> socket;
   {
@@ -176,7 +180,7 @@ absl::Status UnpackBroker::Fork(const UnpackOptions& options, int stream, int ta
     socket = socket_;
   }
   if (socket == nullptr) return absl::UnavailableError("the unpack broker is gone");
-  absl::Status asked = Ask(socket->get(), options, {stream, target, report});
+  absl::Status asked = Ask(socket->get(), request, {stream, target, report});
   if (asked.ok()) return asked;
   absl::MutexLock lock(&mutex_);
   socket_.reset();

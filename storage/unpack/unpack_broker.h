@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
+#include "storage/layer/layer_form.h"
 
 namespace crisp::storage {
 
@@ -27,7 +28,6 @@ struct UnpackOptions {
   uint64_t max_files = 10'000'000;            // members of the archive
   uint64_t max_window = uint64_t{128} << 20;  // see DecompressLimits
   uint64_t max_cpu_seconds = 3600;            // of all its threads
-  bool image = false;  // the target is a file that becomes an EROFS image, no directory
   absl::Duration stall_timeout =
       absl::Minutes(1);  // without any progress of the unpacker: DeadlineExceeded
 };
@@ -35,10 +35,13 @@ struct UnpackOptions {
 // One message to the broker; the stream, the layer's directory or file and the report's pipe go
 // with it. It is not answered: an unpacker begins its report with its pid, and without one there is
 // no report. Both ends come from one build.
-using UnpackRequest = UnpackOptions;
+struct UnpackRequest {
+  UnpackOptions options;
+  char form[LayerForm::kMaxName + 1] = {};  // its name
+};
 constexpr int kUnpackRequestFds = 3;
 // Before the first of them come the unpackers' filters of system calls, into a directory and into
-// an image, in messages of their own.
+// a file, in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path,
 // "i" and an implicit one's, "w" and that of one with whiteouts. Then comes this, so that a report
@@ -79,7 +82,8 @@ class UnpackBroker {
   // (see ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the
   // caller's. Unavailable when the broker is dead, or takes no request within kPatience, which
   // counts as dead.
-  absl::Status Fork(const UnpackOptions& options, int stream, int target, int report);
+  absl::Status Fork(
+      const LayerForm& form, const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;
   const std::shared_ptr<EndedUnpackers>& ended() const { return ended_; }

@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<sock_filter>> Export(scmp_filter_ctx filter) {
   return program;
 }
 
-absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
+absl::StatusOr<std::vector<sock_filter>> CompileFilter(LayerTarget target) {
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                                 seccomp_release);
   if (filter == nullptr) return absl::InternalError("make a seccomp filter");
@@ -61,9 +61,9 @@ absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
     error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                              SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
   }
-  // Refused rather than deadly into an image: libraries look for optional files.
+  // Refused rather than deadly into a file: libraries look for optional files.
   const uint32_t for_paths =
-      what == Unpacks::kIntoDirectory ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES);
+      target == LayerTarget::kDirectory ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES);
   for (const int call : kPaths) {
     if (error == 0) error = seccomp_rule_add(filter.get(), for_paths, call, 0);
   }
@@ -81,11 +81,11 @@ absl::StatusOr<std::vector<sock_filter>> CompileFilter(Unpacks what) {
 
 }  // namespace
 
-const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what) {
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(LayerTarget target) {
   using Compiled = absl::StatusOr<std::vector<sock_filter>>;
-  static const auto* directory = new Compiled(CompileFilter(Unpacks::kIntoDirectory));
-  static const auto* image = new Compiled(CompileFilter(Unpacks::kIntoImage));
-  return what == Unpacks::kIntoDirectory ? *directory : *image;
+  static const auto* directory = new Compiled(CompileFilter(LayerTarget::kDirectory));
+  static const auto* file = new Compiled(CompileFilter(LayerTarget::kFile));
+  return target == LayerTarget::kDirectory ? *directory : *file;
 }
 
 }  // namespace crisp::storage

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "storage/unpack/confinement.h"
+#include "storage/layer/layer_form.h"
 
 namespace crisp::storage {
 
 // The system calls that unpacking a layer takes, as a seccomp program: a process dies of all
-// others. New threads are allowed, new processes are not; into an image, nothing that takes a path.
+// others. New threads are allowed, new processes are not; into a file, nothing that takes a path.
 // Compiled by the first call; thread-safe.
-const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(Unpacks what);
+const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(LayerTarget target);
 
 }  // namespace crisp::storage
 

@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -26,10 +25,9 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "storage/erofs/erofs_sink.h"
+#include "storage/forms/layer_forms.h"
 #include "storage/layer/byte_ring.h"
 #include "storage/layer/decompressor.h"
-#include "storage/layer/directory_sink.h"
 #include "storage/layer/layer_tar.h"
 #include "storage/oci/digest.h"
 #include "storage/unpack/confinement.h"
@@ -56,18 +54,18 @@ absl::StatusOr<size_t> ReadStream(char* buffer, size_t size) {
   }
 }
 
-absl::Status CheckFreeSpace(const UnpackRequest& request) {
+absl::Status CheckFreeSpace(const UnpackOptions& options) {
   struct statfs fs {};
   if (fstatfs(kTarget, &fs) != 0) return ErrnoError(errno, "look at the file system");
   const uint64_t free = static_cast<uint64_t>(fs.f_bavail) * static_cast<uint64_t>(fs.f_bsize);
-  if (free < request.min_free_bytes) {
+  if (free < options.min_free_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the image store's disk is full: ", free >> 20, " MiB are free, ",
-                     request.min_free_bytes >> 20,
+                     options.min_free_bytes >> 20,
                      " MiB must stay (remove images, or enlarge the file system)"));
   }
   // Zero where the file system makes inodes as they are needed.
-  const uint64_t reserve = std::min<uint64_t>(request.min_free_inodes, fs.f_files / 20);
+  const uint64_t reserve = std::min<uint64_t>(options.min_free_inodes, fs.f_files / 20);
   if (fs.f_files > 0 && fs.f_ffree < reserve) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the image store's file system runs out of inodes: ", fs.f_ffree, " of ", fs.f_files,
@@ -118,22 +116,13 @@ struct Inflated {
   DecompressResult bytes;
 };
 
-std::unique_ptr<LayerSink> MakeSink(const UnpackRequest& request) {
-  ApplyLimits limits{.max_entries = request.max_files,
-                     .look_around = [request] { return CheckFreeSpace(request); }};
-  if (!request.image) return std::make_unique<DirectorySink>(kTarget, std::move(limits));
-  ErofsImageOptions options;
-  (void)getrandom(options.uuid.data(), options.uuid.size(), 0);
-  return std::make_unique<ErofsSink>(kTarget, options, std::move(limits));
-}
-
 // The first half of the pipeline: read, inflate, hash.
-absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, Writer& writer) {
+absl::StatusOr<Inflated> Inflate(const UnpackOptions& options, ByteRing& ring, Writer& writer) {
   Hasher hasher;
   uint64_t until_check = 0, pushed = 0;
   auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (until_check < bytes.size()) {
-      CRISP_RETURN_IF_ERROR(CheckFreeSpace(request));
+      CRISP_RETURN_IF_ERROR(CheckFreeSpace(options));
       until_check = kSpaceCheckEvery;
     }
     until_check -= std::min<uint64_t>(until_check, bytes.size());
@@ -142,18 +131,22 @@ absl::StatusOr<Inflated> Inflate(const UnpackRequest& request, ByteRing& ring, W
     return ring.Push(bytes);
   };
   absl::StatusOr<DecompressResult> bytes = Decompress(
-      ReadStream, sink, {.max_output = request.max_bytes, .max_window = request.max_window});
+      ReadStream, sink, {.max_output = options.max_bytes, .max_window = options.max_window});
   ring.Close(bytes.status());
   CRISP_RETURN_IF_ERROR(bytes.status());
   return Inflated{.diff_id = hasher.Finish(), .bytes = *bytes};
 }
 
-absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
+absl::StatusOr<Json> Unpack(const LayerForm& form,
+                            const UnpackOptions& options,
+                            std::string& listed) {
   ByteRing ring;
   static_assert(kWorthAThread < ByteRing::kCapacity, "what no thread reads has to fit");
-  const std::unique_ptr<LayerSink> target = MakeSink(request);
-  Writer writer(ring, *target);
-  const absl::StatusOr<Inflated> inflated = Inflate(request, ring, writer);
+  const std::unique_ptr<LayerSink> sink =
+      form.MakeSink(kTarget, {.max_entries = options.max_files,
+                              .look_around = [options] { return CheckFreeSpace(options); }});
+  Writer writer(ring, *sink);
+  const absl::StatusOr<Inflated> inflated = Inflate(options, ring, writer);
   const absl::StatusOr<LayerContent> content = writer.Finish();
   // The stream's own error explains the archive's.
   if (!inflated.ok() && !absl::IsCancelled(inflated.status())) return inflated.status();
@@ -182,18 +175,23 @@ absl::StatusOr<Json> Unpack(const UnpackRequest& request, std::string& listed) {
 
 using Filter = std::vector<sock_filter>;
 struct Filters {
-  Filter directory, image;
+  Filter directory, file;
 };
 
 absl::StatusOr<Json> ConfineAndUnpack(const UnpackRequest& request,
                                       const Filters& filters,
                                       std::string& listed) {
-  const UnpackerLimits limits{.more_memory = request.max_window,
-                              .cpu_seconds = request.max_cpu_seconds};
-  CRISP_RETURN_IF_ERROR(
-      request.image ? ConfineUnpacker(Unpacks::kIntoImage, kTarget, filters.image, limits)
-                    : ConfineUnpacker(Unpacks::kIntoDirectory, kTarget, filters.directory, limits));
-  return Unpack(request, listed);
+  const absl::string_view name(request.form, strnlen(request.form, sizeof(request.form)));
+  const LayerForm* form = FindLayerForm(name);
+  if (form == nullptr) {
+    return absl::InternalError(
+        absl::StrCat("unpack layer: the unpacker does not know the form '", name, "'"));
+  }
+  const LayerTarget target = form->target();
+  CRISP_RETURN_IF_ERROR(ConfineUnpacker(
+      target, kTarget, target == LayerTarget::kDirectory ? filters.directory : filters.file,
+      {.more_memory = request.options.max_window, .cpu_seconds = request.options.max_cpu_seconds}));
+  return Unpack(*form, request.options, listed);
 }
 
 [[noreturn]] void UnpackLayer(const UnpackRequest& request, const Filters& filters) {
@@ -219,14 +217,14 @@ Filter ReceiveFilter() {
 }
 
 struct Request {
-  UnpackRequest options;
+  UnpackRequest asked;
   std::vector<UniqueFd> fds;  // stream, target, report
 };
 
 // Nothing: crispd is gone or done.
 std::optional<Request> Receive() {
   Request request;
-  iovec data{&request.options, sizeof(request.options)};
+  iovec data{&request.asked, sizeof(request.asked)};
   alignas(cmsghdr) char control[CMSG_SPACE(kUnpackRequestFds * sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = &data;
@@ -238,7 +236,7 @@ std::optional<Request> Receive() {
     n = recvmsg(kControl, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (n != sizeof(request.options) || header == nullptr ||
+  if (n != sizeof(request.asked) || header == nullptr ||
       header->cmsg_len != CMSG_LEN(kUnpackRequestFds * sizeof(int))) {
     return std::nullopt;
   }
@@ -269,7 +267,7 @@ void Fork(const Request& request, const Filters& filters) {
   const pid_t pid = getpid();
   if (write(request.fds.back().get(), &pid, sizeof(pid)) != sizeof(pid)) _exit(1);
   if (!TakePlaces(request.fds)) _exit(1);
-  UnpackLayer(request.options, filters);
+  UnpackLayer(request.asked, filters);
 }
 
 int Serve() {
@@ -278,7 +276,7 @@ int Serve() {
   PrepareTarReader();  // what it loads from disk on first use is out of the unpackers' reach
   Filters filters;
   filters.directory = ReceiveFilter();
-  filters.image = ReceiveFilter();
+  filters.file = ReceiveFilter();
   while (const std::optional<Request> request = Receive()) Fork(*request, filters);
   return 0;
 }

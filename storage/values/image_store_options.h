@@ -1,6 +1,7 @@
 #ifndef CRISP_STORAGE_VALUES_IMAGE_STORE_OPTIONS_H_
 #define CRISP_STORAGE_VALUES_IMAGE_STORE_OPTIONS_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -8,6 +9,10 @@
 #include "absl/time/time.h"
 
 namespace crisp::storage {
+
+// The names of the forms that new layers may have. After the last comes null. The first is the
+// default. storage/forms says what they are.
+inline constexpr std::array<const char*, 4> kLayerFormats = {"directories", "erofs"};
 
 // The section `image` of the configuration, and what the daemon adds to it. The defaults here are
 // the configuration's.
@@ -27,9 +32,9 @@ struct ImageStoreOptions {
   int64_t max_layer_bytes = int64_t{256} << 30;
   int64_t max_layer_files = 10'000'000;
   absl::Duration max_unpack_cpu = absl::Hours(1);  // processor time
-  // New layers become EROFS images if this kernel can mount them from files, and directories
-  // otherwise. Existing layers stay as they are.
-  bool layer_images = false;
+  // What new layers become, one of kLayerFormats. Where this kernel cannot use it they become the
+  // first of those. Existing layers stay as they are.
+  std::string layer_format = kLayerFormats.front();
 };
 
 }  // namespace crisp::storage
