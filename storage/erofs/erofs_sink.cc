@@ -61,7 +61,7 @@ void Describe(ErofsTree::Node& node, const LayerEntry& entry) {
 absl::StatusOr<int> ErofsSink::Parent(const std::string& path) {
   if (path.empty()) return static_cast<int>(ErofsTree::kRoot);
   if (cached_ && cached_parent_ == path) return static_cast<int>(cached_id_);
-  absl::StatusOr<uint32_t> id = tree_.Resolve(path, true);
+  absl::StatusOr<uint32_t> id = tree_.Resolve(path, ErofsTree::LastLink::kFollowed);
   const bool missing = id.ok() ? !S_ISDIR(tree_.node(*id).mode) : IsAbsent(id.status());
   if (missing) id = MakeParents(path);
   if (!id.ok()) return In(path, id.status());
@@ -79,11 +79,11 @@ absl::StatusOr<uint32_t> ErofsSink::MakeParents(const std::string& path) {
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
     const LayerName name{.parent = done, .base = std::string(part)};
     absl::StrAppend(&done, done.empty() ? "" : "/", part);
-    absl::StatusOr<uint32_t> next = tree_.Resolve(done, true);
+    absl::StatusOr<uint32_t> next = tree_.Resolve(done, ErofsTree::LastLink::kFollowed);
     if (!next.ok() && !IsAbsent(next.status())) return next.status();
     // Loops and dangling symlinks end here too: like any non-directory they are replaced.
     if (!next.ok() || !S_ISDIR(tree_.node(*next).mode)) {
-      (void)Clear(current, name, false);
+      (void)Clear(current, name, OldDirectory::kGoes);
       CRISP_ASSIGN_OR_RETURN(next, tree_.Make(current, name.base, S_IFDIR | 0755));
       ++content_.inodes;
       CRISP_ASSIGN_OR_RETURN(const bool fresh, ReplaceWhiteout(done));
@@ -104,11 +104,11 @@ absl::Status ErofsSink::CheckDepth(uint32_t directory, absl::string_view path) c
 }
 
 // Makes the name free. True: a directory stands there and was to be kept.
-bool ErofsSink::Clear(uint32_t parent, const LayerName& name, bool keep_directory) {
+bool ErofsSink::Clear(uint32_t parent, const LayerName& name, OldDirectory directory) {
   const uint32_t id = tree_.Find(parent, name.base);
   if (id == ErofsTree::kNone) return false;
   const mode_t mode = tree_.node(id).mode;
-  if (S_ISDIR(mode) && keep_directory) return true;
+  if (S_ISDIR(mode) && directory == OldDirectory::kStays) return true;
   if (S_ISDIR(mode) || S_ISLNK(mode)) cached_ = false;
   const ErofsTree::Removed removed = tree_.Remove(parent, name.base);
   content_.inodes -= std::min(content_.inodes, removed.inodes);
@@ -175,7 +175,7 @@ absl::Status ErofsSink::Remember(const std::string& path, const LayerEntry& entr
 
 absl::Status ErofsSink::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
-  if (!Clear(in, name, true)) {
+  if (!Clear(in, name, OldDirectory::kStays)) {
     const absl::Status made = tree_.Make(in, name.base, S_IFDIR | 0700).status();
     if (!made.ok()) return In(entry.path, made);
     ++content_.inodes;
@@ -194,7 +194,8 @@ absl::Status ErofsSink::Link(int parent,
       absl::StrCat("hard link to '", ShownName(entry.target), "', which must be in the same layer");
   uint32_t from = in;
   if (target.parent != name.parent) {
-    const absl::StatusOr<uint32_t> found = tree_.Resolve(target.parent, true);
+    const absl::StatusOr<uint32_t> found =
+        tree_.Resolve(target.parent, ErofsTree::LastLink::kFollowed);
     if (!found.ok()) return In(entry.path, Annotate(found.status(), what));
     from = *found;
   }
@@ -208,7 +209,7 @@ absl::Status ErofsSink::Link(int parent,
   if (own != ErofsTree::kNone && S_ISDIR(tree_.node(own).mode) && tree_.IsBelow(from, own)) {
     return absent();  // it goes with the directory whose name it was to get
   }
-  (void)Clear(in, name, false);
+  (void)Clear(in, name, OldDirectory::kGoes);
   return In(entry.path, tree_.Link(in, name.base, id));
 }
 
@@ -222,7 +223,7 @@ absl::Status ErofsSink::Node(int parent, const LayerName& name, const LayerEntry
   if (type == S_IFLNK && entry.target.size() >= PATH_MAX) {
     return BadEntry(entry.path, "bad symlink target");
   }
-  (void)Clear(in, name, false);
+  (void)Clear(in, name, OldDirectory::kGoes);
   const absl::StatusOr<uint32_t> id = tree_.Make(in, name.base, type, entry.target);
   if (!id.ok()) return In(entry.path, id.status());
   ErofsTree::Node& node = tree_.node(*id);
@@ -240,7 +241,7 @@ absl::Status ErofsSink::Node(int parent, const LayerName& name, const LayerEntry
 absl::Status ErofsSink::File(int parent, const LayerName& name, const LayerEntry& entry) {
   const uint32_t in = static_cast<uint32_t>(parent);
   if (tree_.Find(in, name.base) != ErofsTree::kNone) {
-    (void)Clear(in, name, false);
+    (void)Clear(in, name, OldDirectory::kGoes);
     whiteouts_.erase(name.path());
   }
   const absl::StatusOr<uint32_t> id = tree_.Make(in, name.base, S_IFREG);
@@ -269,7 +270,7 @@ absl::Status ErofsSink::FinishFile(const LayerEntry& entry) {
 }
 
 absl::Status ErofsSink::FinishDirectory(const Described& described) {
-  const absl::StatusOr<uint32_t> id = tree_.Resolve(described.path, false);
+  const absl::StatusOr<uint32_t> id = tree_.Resolve(described.path, ErofsTree::LastLink::kItself);
   if (!id.ok() && !IsAbsent(id.status())) return In(described.path, id.status());
   // Replaced later in the same archive.
   if (!id.ok() || !S_ISDIR(tree_.node(*id).mode)) return absl::OkStatus();
@@ -283,7 +284,7 @@ absl::Status ErofsSink::FinishDirectory(const Described& described) {
 
 absl::Status ErofsSink::MarkOpaque() {
   for (const std::string& path : std::exchange(content_.opaque_dirs, {})) {
-    const absl::StatusOr<uint32_t> id = tree_.Resolve(path, true);
+    const absl::StatusOr<uint32_t> id = tree_.Resolve(path, ErofsTree::LastLink::kFollowed);
     if (!id.ok() && !IsAbsent(id.status())) return In(path, id.status());
     if (!id.ok() || !S_ISDIR(tree_.node(*id).mode)) continue;
     ErofsTree::Node& node = tree_.node(*id);
@@ -298,7 +299,8 @@ absl::Status ErofsSink::MarkOpaque() {
 absl::Status ErofsSink::ListWhiteouts() {
   absl::btree_set<std::string> paths;
   for (const std::string& parent : WhiteoutParents()) {
-    const absl::StatusOr<uint32_t> id = tree_.Resolve(parent == "." ? "" : parent, true);
+    const absl::StatusOr<uint32_t> id =
+        tree_.Resolve(parent == "." ? "" : parent, ErofsTree::LastLink::kFollowed);
     if (id.ok() && S_ISDIR(tree_.node(*id).mode)) paths.insert(tree_.PathOf(*id));
   }
   for (const std::string& path : paths) CRISP_RETURN_IF_ERROR(HasWhiteouts(path));

@@ -15,10 +15,10 @@
 
 namespace crisp::storage {
 
-// The form of one file: writes a layer's members as an EROFS image, contents as they come and all
-// else at the end. What the image shows is what DirectorySink would have made, with opaque
-// directories marked (LayerContent::opaque_dirs is empty) and implicit ones by their real paths.
-// Beside the image it needs memory for the names; no system call but writing.
+// Writes a layer's members as an EROFS image, contents as they come and all else at the end. What
+// the image shows is what DirectorySink would have made, with opaque directories marked
+// (LayerContent::opaque_dirs is empty) and implicit ones by their real paths. Beside the image it
+// needs memory for the names; no system call but writing.
 class ErofsSink : public LayerSink {
  public:
   static constexpr uint64_t kMaxMemory = 512u << 20;  // about four million files
@@ -35,7 +35,8 @@ class ErofsSink : public LayerSink {
   absl::StatusOr<LayerContent> Finish() override;
 
  private:
-  // A handle is the number of a directory.
+  // As LayerSink has them. A handle is the number of a directory in the tree; nothing but memory is
+  // touched.
   absl::StatusOr<int> Parent(const std::string& path) override;
   absl::StatusOr<Found> Look(int parent, const std::string& base) override;
   absl::Status MakeWhiteout(int parent, const LayerName& name) override;
@@ -56,12 +57,21 @@ class ErofsSink : public LayerSink {
     uint16_t mode;
     XattrMap xattrs;
   };
+  // The directory at the path. Makes what is missing of it, root's, 0755 and implicit; what is no
+  // directory gives way.
   absl::StatusOr<uint32_t> MakeParents(const std::string& path);
+  // InvalidArgument for a directory that symlinks made deeper than a path may be.
   absl::Status CheckDepth(uint32_t directory, absl::string_view path) const;
-  bool Clear(uint32_t parent, const LayerName& name, bool keep_directory);
+  // Makes the name free, and takes what goes out of the counts. True: a directory has it and stays.
+  bool Clear(uint32_t parent, const LayerName& name, OldDirectory directory);
+  // What Finish() gives the directory at the path, when no entry can change it any more.
   absl::Status Remember(const std::string& path, const LayerEntry& entry);
+  // Those of the entry that a layer keeps. InvalidArgument for a value that the kernel would
+  // refuse.
   absl::StatusOr<XattrMap> Xattrs(const LayerEntry& entry) const;
+  // Adds to what the inode has. An access list that says no more than the mode becomes the mode.
   absl::Status SetXattrs(uint32_t id, const XattrMap& xattrs);
+  // Of Finish(), in this order.
   absl::Status FinishDirectory(const Described& described);
   absl::Status MarkOpaque();
   absl::Status ListWhiteouts();

@@ -63,7 +63,7 @@ uint32_t ErofsTree::Find(uint32_t directory, absl::string_view name) const {
   return it == children.end() ? kNone : it->second;
 }
 
-absl::StatusOr<uint32_t> ErofsTree::Resolve(absl::string_view path, bool follow_last) const {
+absl::StatusOr<uint32_t> ErofsTree::Resolve(absl::string_view path, LastLink last_link) const {
   if (path.size() >= PATH_MAX) return absl::InvalidArgumentError("path too long");
   // The rest of the path and of the symlinks met on it, the innermost last.
   std::vector<absl::string_view> rest = {path};
@@ -91,7 +91,7 @@ absl::StatusOr<uint32_t> ErofsTree::Resolve(absl::string_view path, bool follow_
     }
     const uint32_t next = Find(at, name);
     if (next == kNone) return absl::NotFoundError(absl::StrCat("nothing is called '", name, "'"));
-    if (!S_ISLNK(nodes_[next].mode) || (last && !follow_last)) {
+    if (!S_ISLNK(nodes_[next].mode) || (last && last_link == LastLink::kItself)) {
       at = next;
       if (!last && !S_ISDIR(nodes_[at].mode)) return NoDirectory(name);
       continue;

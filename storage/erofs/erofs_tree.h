@@ -61,9 +61,11 @@ class ErofsTree {
   size_t size() const { return nodes_.size(); }  // all numbers are below
   // The inode with the name in the directory; kNone if there is none.
   uint32_t Find(uint32_t directory, absl::string_view name) const;
+  // What a symlink at a path's end is.
+  enum class LastLink { kFollowed, kItself };
   // As openat2(2) below the root with RESOLVE_IN_ROOT: NotFound; FailedPrecondition where something
   // on the way is no directory or symlinks form a loop; InvalidArgument for what is too long.
-  absl::StatusOr<uint32_t> Resolve(absl::string_view path, bool follow_last) const;
+  absl::StatusOr<uint32_t> Resolve(absl::string_view path, LastLink last_link) const;
   // The path of a directory; "." is the root.
   std::string PathOf(uint32_t directory) const;
   bool IsBelow(uint32_t id, uint32_t ancestor) const;  // or the same; both directories

@@ -148,7 +148,7 @@ absl::StatusOr<std::string> ImageStoreImpl::RunPull(const ImageReference& refere
                          }));
   std::vector<std::string> names = {reference.RepoDigest(image.target.digest)};
   if (const std::string tag = reference.RepoTag(); !tag.empty()) names.push_back(tag);
-  return Ingest(image, *session, *sync, early, names, options_.keep_layer_blobs, operation);
+  return Ingest(image, *session, *sync, early, names, PulledBlobs(), operation);
 }
 
 // Which layer a blob is only the config tells; until it is there, the first of those that no layer
@@ -170,7 +170,7 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
     const auto it = wanted.find(layer.digest);
     if (it == wanted.end()) continue;
     auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
-                                              FormFor(layers.size()), options_.keep_layer_blobs);
+                                              FormFor(layers.size()), PulledBlobs());
     // Where there is no thread to be had it is not early.
     if (fetch->Begin(operation, std::move(it->second)).ok())
       early.Add(layer.digest, std::move(fetch));
@@ -182,7 +182,7 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
                                          RegistrySession& session,
                                          StoreSync& sync,
                                          EarlyLayers& early,
-                                         bool keep_blobs,
+                                         Blobs blobs,
                                          const Operation& operation,
                                          std::map<std::string, LayerStore::Lease>& leases) {
   absl::Mutex mutex;
@@ -206,7 +206,7 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
         std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
         if (fetch == nullptr) {
           fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
-                                               FormFor(image.layers.size()), keep_blobs);
+                                               FormFor(image.layers.size()), blobs);
         }
         return fetch->Finish(diff_ids[i], until_failure);
       };
@@ -281,7 +281,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
                                                    StoreSync& sync,
                                                    EarlyLayers& early,
                                                    const std::vector<std::string>& names,
-                                                   bool keep_blobs,
+                                                   Blobs blobs,
                                                    const Operation& operation) {
   if (image.layers.size() != image.image_config.diff_ids.size()) {
     return absl::InvalidArgumentError("manifest and config differ in the number of layers");
@@ -290,7 +290,7 @@ absl::StatusOr<std::string> ImageStoreImpl::Ingest(const ResolvedImage& image,
   auto release = absl::MakeCleanup([&] {
     for (const auto& [diff_id, lease] : leases) layers_->Release(diff_id);
   });
-  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, sync, early, keep_blobs, operation, leases));
+  CRISP_RETURN_IF_ERROR(FetchLayers(image, session, sync, early, blobs, operation, leases));
   CRISP_RETURN_IF_ERROR(MakeInheritedDirs(image.image_config.diff_ids, operation, leases));
   std::vector<LayerRecord> fresh;
   std::vector<int64_t> numbers;

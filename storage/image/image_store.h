@@ -21,6 +21,17 @@ namespace crisp::storage {
 // directories, garbage collection. Thread-safe. One process owns a root (an flock guards it;
 // FailedPrecondition when another has it). Everything that a method reports as done survives
 // kill -9; images also survive power loss (bytes are synced before the name that leads to them).
+//
+// For example, a container's root from a registry to its end:
+//
+//   ASSIGN_OR_RETURN(std::string image, store->Pull("busybox", auth, cancel));
+//   ASSIGN_OR_RETURN(RootFs root, store->PrepareContainer("c1", image));
+//   … an overlay of root.lower_dirs, upper_dir and work_dir; the container runs …
+//   store->Remove(image);            // its layers stay, for c1 stands on them
+//   store->ReleaseContainer("c1");   // when the overlay is gone: now they are collected
+//
+// A daemon that starts again finds c1 among PinnedKeys(), asks for its root by the same
+// PrepareContainer(), and releases the keys that it does not know.
 class ImageStore {
  public:
   static absl::StatusOr<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options);

@@ -290,12 +290,12 @@ FsUsage ImageStoreImpl::ContainersUsage() const { return roots_->TotalUsage(); }
 
 absl::StatusOr<RootFs> ImageStoreImpl::PrepareContainer(absl::string_view container_id,
                                                         absl::string_view image_id) {
-  return roots_->Prepare(container_id, image_id, true);
+  return roots_->Prepare(container_id, image_id, RootStore::Kind::kContainer);
 }
 
 absl::StatusOr<RootFs> ImageStoreImpl::PrepareView(absl::string_view key,
                                                    absl::string_view image_id) {
-  return roots_->Prepare(key, image_id, false);
+  return roots_->Prepare(key, image_id, RootStore::Kind::kView);
 }
 
 absl::Status ImageStoreImpl::ReleaseContainer(absl::string_view key) {

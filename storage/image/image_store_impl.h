@@ -70,15 +70,24 @@ class ImageStoreImpl : public ImageStore {
   absl::Status CollectGarbage() override;
 
  private:
+  // What becomes of layers as they came, compressed.
+  enum class Blobs { kKept, kDropped };
   struct SharedPull;
   class LayerFetch;
   class EarlyLayers;
 
   ImageStoreImpl(ImageStoreOptions options, std::unique_ptr<Registry> registry);
+  // Takes the root over and brings it into order: lock, catalog, layers, roots, strangers. Then
+  // starts the background thread.
   absl::Status Start();
+  // Sets form_. InvalidArgument for a name that no form has.
   absl::Status ChooseLayerForm();
+  // True when the machine, not just the daemon, went down while the store was open. Records that it
+  // is open now.
   absl::StatusOr<bool> WasUncleanShutdown();
+  // Has a file take up room that a full disk's deletes may need.
   void MakeReserve();
+  // The background thread: collects, retries, verifies what is suspect; at Kick() and by itself.
   void Background();
   void Kick();
   // Waits for threads of pulls that are at their end.
@@ -92,10 +101,12 @@ class ImageStoreImpl : public ImageStore {
                         const ImageReference& reference,
                         const RegistryAuth& auth,
                         std::shared_ptr<SharedPull>& shared);
+  // Starts the thread that does the pull and tells its waiters.
   absl::Status StartPull(const std::string& key,
                          const ImageReference& reference,
                          const RegistryAuth& auth,
                          std::shared_ptr<SharedPull> shared) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The pull itself. `broker` gets one that was started ahead of the first layer.
   absl::StatusOr<std::string> RunPull(const ImageReference& reference,
                                       const RegistryAuth& auth,
                                       const Operation& operation,
@@ -106,7 +117,7 @@ class ImageStoreImpl : public ImageStore {
                                      StoreSync& sync,
                                      EarlyLayers& early,
                                      const std::vector<std::string>& names,
-                                     bool keep_blobs,
+                                     Blobs blobs,
                                      const Operation& operation);
   // Begins the first layers, but those that are there or that a pull is fetching.
   void BeginEarly(const std::vector<Descriptor>& layers,
@@ -114,11 +125,13 @@ class ImageStoreImpl : public ImageStore {
                   StoreSync& sync,
                   const Operation& operation,
                   EarlyLayers& early);
+  // Leases every layer of the image, made in parallel where they are not there; by diff_id. The
+  // first failure ends the others.
   absl::Status FetchLayers(const ResolvedImage& image,
                            RegistrySession& session,
                            StoreSync& sync,
                            EarlyLayers& early,
-                           bool keep_blobs,
+                           Blobs blobs,
                            const Operation& operation,
                            std::map<std::string, LayerStore::Lease>& leases);
   // Leases the chain's layer of inherited directories, if it needs one.
@@ -130,11 +143,16 @@ class ImageStoreImpl : public ImageStore {
                           const Descriptor& layer,
                           const std::function<absl::Status(absl::string_view)>& sink,
                           const Operation& operation);
+  // By image id: the names that it is exported with.
   absl::StatusOr<std::map<std::string, std::vector<std::string>>> ExportedNames(
       const std::vector<std::string>& references);
+  // Takes in what Import() has extracted to `dir`.
   absl::StatusOr<std::vector<std::string>> ImportArchive(const std::string& dir,
                                                          const std::string& tag,
                                                          const Operation& operation);
+
+  // Of what is pulled.
+  Blobs PulledBlobs() const { return options_.keep_layer_blobs ? Blobs::kKept : Blobs::kDropped; }
 
   const ImageStoreOptions options_;
   const StorePaths paths_;

@@ -340,8 +340,8 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::ImportArchive(const std
   for (const ArchivedImage& image : images) {
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<StoreSync> sync, StoreSync::Open(options_.root));
     EarlyLayers none;
-    CRISP_ASSIGN_OR_RETURN(const std::string id,
-                           Ingest(image.image, archive, *sync, none, image.names, true, operation));
+    CRISP_ASSIGN_OR_RETURN(const std::string id, Ingest(image.image, archive, *sync, none,
+                                                        image.names, Blobs::kKept, operation));
     const auto is_tag = [](const std::string& name) { return name.find('@') == std::string::npos; };
     const bool tagged = std::any_of(image.names.begin(), image.names.end(), is_tag);
     for (const std::string& brings : image.names) {

@@ -61,13 +61,13 @@ ImageStoreImpl::LayerFetch::LayerFetch(ImageStoreImpl& store,
                                        int64_t number,
                                        Descriptor blob,
                                        const LayerForm& form,
-                                       bool keep_blob)
+                                       Blobs blob_is)
     : store_(store),
       session_(session),
       sync_(sync),
       number_(number),
       blob_(std::move(blob)),
-      keep_blob_(keep_blob),
+      blob_is_(blob_is),
       form_(form),
       spool_(absl::StrCat(store.paths_.ingest(), "/", number)) {}
 
@@ -121,7 +121,7 @@ absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Operation& operation) {
   const auto release = absl::MakeCleanup([&] {
     if (have_slot) store_.unpacks_.Release();
   });
-  if (keep_blob_ || !have_slot) {
+  if (blob_is_ == Blobs::kKept || !have_slot) {
     CRISP_ASSIGN_OR_RETURN(file_, crisp::Open(spool_, O_RDWR | O_CREAT | O_EXCL, 0600));
   }
   if (have_slot) {
@@ -143,7 +143,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
   }
   CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.ImplicitDirs(number_), result_.implicit_dirs));
   CRISP_RETURN_IF_ERROR(WriteDirList(store_.paths_.WhiteoutDirs(number_), result_.whiteout_dirs));
-  if (keep_blob_) {
+  if (blob_is_ == Blobs::kKept) {
     const std::string kept = store_.paths_.Blob(blob_.digest);
     if (rename(spool_.c_str(), kept.c_str()) != 0) {
       return ErrnoError(errno, absl::StrCat("rename to ", kept));
@@ -154,7 +154,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Settle(const std::string
       .number = number_,
       .blob_digest = blob_.digest,
       .blob_size = blob_.size,
-      .blob_kept = keep_blob_,
+      .blob_kept = blob_is_ == Blobs::kKept,
       .archive_bytes = result_.archive_bytes,
       .opaque_root = result_.opaque_root,
       .facts = {.inodes = result_.inodes, .bytes = result_.bytes, .disk_bytes = result_.disk_bytes},
@@ -178,7 +178,7 @@ absl::Status ImageStoreImpl::LayerFetch::SyncFolder() {
   std::vector<std::string> paths;
   if (!result_.implicit_dirs.empty()) paths.push_back(store_.paths_.ImplicitDirs(number_));
   if (!result_.whiteout_dirs.empty()) paths.push_back(store_.paths_.WhiteoutDirs(number_));
-  if (keep_blob_)
+  if (blob_is_ == Blobs::kKept)
     paths.insert(paths.end(), {store_.paths_.Blob(blob_.digest), store_.paths_.blobs()});
   paths.push_back(store_.paths_.LayerDir(number_));
   return AddToSync(paths);

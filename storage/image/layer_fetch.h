@@ -36,7 +36,7 @@ class ImageStoreImpl::LayerFetch {
              int64_t number,
              Descriptor blob,
              const LayerForm& form,
-             bool keep_blob);
+             Blobs blob_is);
   ~LayerFetch();
   LayerFetch(const LayerFetch&) = delete;
   LayerFetch& operator=(const LayerFetch&) = delete;
@@ -71,7 +71,7 @@ class ImageStoreImpl::LayerFetch {
   StoreSync& sync_;
   int64_t number_;
   const Descriptor blob_;
-  const bool keep_blob_;
+  const Blobs blob_is_;
   const LayerForm& form_;
   std::string spool_;
   std::shared_ptr<UnpackBroker> broker_;  // for the layers after this one, too

@@ -96,7 +96,7 @@ absl::Status DirectorySink::MakeParents(const std::string& path) {
     if (!next) {
       // ELOOP and a dangling symlink end here too: like any non-directory they are replaced.
       if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) return Failed("open", done);
-      CRISP_RETURN_IF_ERROR(Clear(current.get(), name, false).status());
+      CRISP_RETURN_IF_ERROR(Clear(current.get(), name, OldDirectory::kGoes).status());
       if (mkdirat(current.get(), name.base.c_str(), 0755) != 0) return Failed("mkdir", done);
       ++content_.inodes;
       content_.disk_bytes += kBlock;
@@ -136,13 +136,15 @@ absl::Status DirectorySink::Forget(int parent, const std::string& base) {
 }
 
 // Makes the name free. True: a directory stands there and was to be kept.
-absl::StatusOr<bool> DirectorySink::Clear(int parent, const LayerName& name, bool keep_directory) {
+absl::StatusOr<bool> DirectorySink::Clear(int parent,
+                                          const LayerName& name,
+                                          OldDirectory directory) {
   struct stat st {};
   if (fstatat(parent, name.base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return false;
     return Failed("stat", name.path());
   }
-  if (S_ISDIR(st.st_mode) && keep_directory) return true;
+  if (S_ISDIR(st.st_mode) && directory == OldDirectory::kStays) return true;
   CRISP_RETURN_IF_ERROR(Forget(parent, name.base));
   // The cached parent may be what goes, or may have been reached through it.
   if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) cached_parent_.clear();
@@ -201,7 +203,7 @@ absl::Status DirectorySink::ListImplicit() {
 }
 
 absl::Status DirectorySink::Directory(int parent, const LayerName& name, const LayerEntry& entry) {
-  CRISP_ASSIGN_OR_RETURN(const bool there, Clear(parent, name, true));
+  CRISP_ASSIGN_OR_RETURN(const bool there, Clear(parent, name, OldDirectory::kStays));
   if (!there) {
     // Restrictive until the end: default ACLs and setgid bits must not reach the children.
     if (mkdirat(parent, name.base.c_str(), 0700) != 0) return Failed("mkdir", entry.path);
@@ -249,7 +251,7 @@ absl::Status DirectorySink::LinkOver(int parent,
       own.st_ino == st.st_ino && own.st_dev == st.st_dev) {
     return absl::OkStatus();  // they are one already; clearing the name could lose the only one
   }
-  CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
+  CRISP_RETURN_IF_ERROR(Clear(parent, name, OldDirectory::kGoes).status());
   if (linkat(from, target.c_str(), parent, name.base.c_str(), 0) != 0) {
     return Failed(LinkTo(entry), entry.path);
   }
@@ -257,7 +259,7 @@ absl::Status DirectorySink::LinkOver(int parent,
 }
 
 absl::Status DirectorySink::Node(int parent, const LayerName& name, const LayerEntry& entry) {
-  CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
+  CRISP_RETURN_IF_ERROR(Clear(parent, name, OldDirectory::kGoes).status());
   const char* base = name.base.c_str();
   const mode_t mode = entry.mode & 07777;
   int made = -1;
@@ -296,7 +298,7 @@ absl::Status DirectorySink::File(int parent, const LayerName& name, const LayerE
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   file_.reset(openat(parent, name.base.c_str(), kFlags, entry.mode & 0777));
   if (!file_ && errno == EEXIST) {
-    CRISP_RETURN_IF_ERROR(Clear(parent, name, false).status());
+    CRISP_RETURN_IF_ERROR(Clear(parent, name, OldDirectory::kGoes).status());
     whiteouts_.erase(name.path());
     file_.reset(openat(parent, name.base.c_str(), kFlags, entry.mode & 0777));
   }

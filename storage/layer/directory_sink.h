@@ -17,8 +17,8 @@
 
 namespace crisp::storage {
 
-// The form of directories: writes a layer's members below a directory, with the archive's owners,
-// modes, times and extended attributes. Opaque directories are reported for the caller to mark.
+// Writes a layer's members below a directory, with the archive's owners, modes, times and extended
+// attributes. Opaque directories are reported for the caller to mark.
 //
 // Nothing is ever touched outside of the directory: parents are resolved by openat2 with
 // RESOLVE_IN_ROOT. umask must be 0.
@@ -34,6 +34,7 @@ class DirectorySink : public LayerSink {
   absl::StatusOr<LayerContent> Finish() override;
 
  private:
+  // As LayerSink has them. A handle is an O_PATH descriptor of the directory.
   absl::StatusOr<int> Parent(const std::string& path) override;
   absl::StatusOr<Found> Look(int parent, const std::string& base) override;
   absl::Status MakeWhiteout(int parent, const LayerName& name) override;
@@ -49,18 +50,26 @@ class DirectorySink : public LayerSink {
   absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) override;
   absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) override;
 
+  // The directory at the path, whose missing parts are made.
   absl::StatusOr<UniqueFd> OpenParent(const std::string& path);
+  // Makes what is missing of the path, root's, 0755 and implicit; what is no directory gives way.
   absl::Status MakeParents(const std::string& path);
+  // InvalidArgument for a directory that symlinks made deeper than a path may be.
   absl::Status CheckDepth(int dir_fd, absl::string_view path) const;
+  // The directory is an implicit one by this path, or, without one, is described.
   absl::Status NoteDirectory(int parent, const std::string& base, const std::string* implicit_path);
   absl::Status ListImplicit();
+  // Link() where the first try failed; `from` is the directory of the link's target.
   absl::Status LinkOver(int parent,
                         const LayerName& name,
                         const LayerEntry& entry,
                         int from,
                         const std::string& target);
-  absl::StatusOr<bool> Clear(int parent, const LayerName& name, bool keep_directory);
+  // Makes the name free, and takes what goes out of the counts. True: a directory has it and stays.
+  absl::StatusOr<bool> Clear(int parent, const LayerName& name, OldDirectory directory);
+  // Takes what has the name out of the counts.
   absl::Status Forget(int parent, const std::string& base);
+  // Owner, mode, attributes, times: when nothing is made in the directory any more.
   absl::Status FinishDirectory(const LayerEntry& entry);
 
   const int root_;

@@ -114,25 +114,41 @@ class LayerSink {
   explicit LayerSink(ApplyLimits limits) : limits_(std::move(limits)) {}
 
   enum class Found { kNothing, kDirectory, kOther };
-  // Parents are handles of the form's own, good until the next call of Parent().
-  virtual absl::StatusOr<int> Parent(const std::string& path) = 0;  // made if need be
+  // What becomes of a directory that has the name of an entry.
+  enum class OldDirectory { kStays, kGoes };
+  // What a form does for Add(). Parents are handles of its own, good until the next call of
+  // Parent(). The names are checked. What a form makes it adds to content_.inodes and bytes, and
+  // what it removes it takes off; but whiteouts are counted here.
+  //
+  // The directory at the path, "" for the root. Made if need be, and then Implicit(), unless it
+  // takes a whiteout's place (ReplaceWhiteout()).
+  virtual absl::StatusOr<int> Parent(const std::string& path) = 0;
   virtual absl::StatusOr<Found> Look(int parent, const std::string& base) = 0;
+  // The name is free.
   virtual absl::Status MakeWhiteout(int parent, const LayerName& name) = 0;
   // The directory does not inherit from layers below, whether an entry described it or not.
   virtual absl::Status SetOnItsOwn(int parent, const std::string& base) = 0;
+  // These replace what has the name. A directory that is there keeps its contents and gets what the
+  // entry says; the last entry of one counts. Attributes that a layer does not keep (see
+  // IsAllowedXattr) are left out.
   virtual absl::Status DescribeRoot(const LayerEntry& entry) = 0;
   virtual absl::Status Directory(int parent, const LayerName& name, const LayerEntry& entry) = 0;
+  // One more name for the target, a symlink itself and not what it leads to. InvalidArgument for a
+  // directory.
   virtual absl::Status Link(int parent,
                             const LayerName& name,
                             const LayerName& target,
                             const LayerEntry& entry) = 0;
+  // A symlink, a device or a FIFO.
   virtual absl::Status Node(int parent, const LayerName& name, const LayerEntry& entry) = 0;
+  // An empty file; Write() and FinishFile() follow.
   virtual absl::Status File(int parent, const LayerName& name, const LayerEntry& entry) = 0;
 
   // True if the directory takes the place of a whiteout. It is then a new one, not a merge with a
   // directory below.
   absl::StatusOr<bool> ReplaceWhiteout(const std::string& directory);
   absl::Status Opaque(const std::string& directory);
+  // For LayerContent's lists, at the end.
   absl::Status Implicit(const std::string& path) { return List(path, content_.implicit_dirs); }
   absl::Status HasWhiteouts(const std::string& path) { return List(path, content_.whiteout_dirs); }
   // The directories that hold whiteouts, by the names that the archive gave them, each once,
@@ -144,10 +160,13 @@ class LayerSink {
   absl::flat_hash_set<std::string> whiteouts_;  // made by this layer and not replaced since
 
  private:
+  // Of entries and their attributes, and whether to go on at all.
   absl::Status CheckCounts(const LayerEntry& entry);
   void NoteDropped(const std::string& xattr);
+  // An entry whose name begins with ".wh.".
   absl::Status Whiteout(int parent, const LayerName& name);
   absl::Status AddLink(int parent, const LayerName& name, const LayerEntry& entry);
+  // ResourceExhausted when the lists have become too long.
   absl::Status List(const std::string& directory, std::vector<std::string>& list);
 
   size_t listed_bytes_ = 0;

@@ -45,6 +45,16 @@ struct ResolvedImage {
 //
 // Credentials go to the registry itself (its own host, or the `server` that its own hosts.toml
 // names) or, if they name a server address, to that host only. They never go to another mirror.
+//
+// For example, one pull without a store:
+//
+//   ASSIGN_OR_RETURN(std::unique_ptr<RegistrySession> session, registry.Open(reference, auth));
+//   ASSIGN_OR_RETURN(ResolvedImage image, session->Resolve(cancel));
+//   for (const Descriptor& layer : image.layers) {
+//     RETURN_IF_ERROR(session->FetchBlob(layer, write_to_a_file, cancel));
+//     // It has the digest. If it unpacks to something else than image_config.diff_ids says,
+//     // Distrust(layer) and fetch it again.
+//   }
 class RegistrySession {
  public:
   virtual ~RegistrySession() = default;

@@ -112,10 +112,10 @@ absl::StatusOr<RootFs> RootStore::MakeRoot(const Entry& entry) const {
     if (layer->opaque_root) break;
   }
   // At least one lower directory, and without an upper one at least two.
-  if (root.lower_dirs.empty() || (!entry.writable && root.lower_dirs.size() < 2)) {
+  if (root.lower_dirs.empty() || (!entry.writable() && root.lower_dirs.size() < 2)) {
     root.lower_dirs.push_back(layers_->paths().empty());
   }
-  if (entry.writable) {
+  if (entry.writable()) {
     root.upper_dir = entry.upper_dir();
     root.work_dir = entry.dir + "/work";
   }
@@ -128,10 +128,10 @@ absl::Status RootStore::MakeDirectories(const Entry& entry, const RootFs& root) 
   CRISP_ASSIGN_OR_RETURN(const UniqueFd ref, Open(dir + "/ref", O_WRONLY | O_CREAT | O_EXCL, 0600));
   CRISP_RETURN_IF_ERROR(
       WriteAll(ref.get(),
-               absl::StrCat(entry.writable ? "container" : "view", "\n",
+               absl::StrCat(entry.writable() ? "container" : "view", "\n",
                             absl::StrJoin(entry.diff_ids, "\n"), "\n", NumbersLine(entry.layers)),
                dir));
-  if (!entry.writable) return absl::OkStatus();
+  if (!entry.writable()) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(MakeDir(root.work_dir, 0700));
   CRISP_RETURN_IF_ERROR(MakeDir(root.upper_dir, 0755));
   return CopyOwner(root.lower_dirs.front(), root.upper_dir);
@@ -150,11 +150,11 @@ absl::StatusOr<RootStore::Entry> RootStore::Existing(const std::string& key) {
 
 absl::StatusOr<RootFs> RootStore::Prepare(absl::string_view key,
                                           absl::string_view image_id,
-                                          bool writable) {
+                                          Kind kind) {
   CRISP_ASSIGN_OR_RETURN(const std::string name, NameOf(key));
   const absl::StatusOr<Entry> existing = Existing(std::string(key));
   if (existing.ok()) return MakeRoot(*existing);
-  Entry entry{.dir = absl::StrCat(layers_->paths().containers(), "/", name), .writable = writable};
+  Entry entry{.dir = absl::StrCat(layers_->paths().containers(), "/", name), .kind = kind};
   absl::StatusOr<std::vector<LayerRecord>> pinned = layers_->Pin(
       [&]() -> absl::StatusOr<std::vector<std::string>> {
         CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(image_id));
@@ -181,8 +181,8 @@ absl::StatusOr<RootFs> RootStore::Prepare(absl::string_view key,
   }
   entry.ready = true;
   entry.usage = {.mountpoint = entry.upper_dir(),
-                 .used_bytes = writable ? 4096u : 0u,
-                 .inodes_used = writable ? 1u : 0u,
+                 .used_bytes = entry.writable() ? 4096u : 0u,
+                 .inodes_used = entry.writable() ? 1u : 0u,
                  .timestamp = absl::Now()};
   entries_[std::string(key)] = std::move(entry);
   return root;
@@ -277,7 +277,7 @@ bool RootStore::RecoverOne(const std::string& name) {
   bool told = true;
   // A creation that was cut short pins nothing, but has a key to be released by.
   if (!lines.empty()) {
-    entry.writable = lines.front() == "container";
+    entry.kind = lines.front() == "container" ? Kind::kContainer : Kind::kView;
     lines.erase(lines.begin());
     std::vector<absl::string_view> numbers;
     if (!lines.empty() && absl::StartsWith(lines.back(), kNumbersLine)) {
@@ -359,7 +359,7 @@ void RootStore::Measure(const std::vector<std::string>& keys) {
     {
       absl::MutexLock lock(&mutex_);
       const auto it = entries_.find(key);
-      if (it == entries_.end() || !it->second.ready || !it->second.writable) continue;
+      if (it == entries_.end() || !it->second.ready || !it->second.writable()) continue;
       upper = it->second.upper_dir();
     }
     const absl::StatusOr<TreeUsage> usage = MeasureTree(upper);

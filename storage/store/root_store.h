@@ -26,8 +26,10 @@ class RootStore {
   // Reads containers/, pins the layers that it finds, and holds those that are pinned without being
   // known. False if it cannot tell on which layers some container stands.
   absl::StatusOr<bool> Recover();
-  // As ImageStore::PrepareContainer (writable) and PrepareView.
-  absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, bool writable);
+  // A container's has directories to write to, a view has none.
+  enum class Kind { kContainer, kView };
+  // As ImageStore::PrepareContainer and PrepareView.
+  absl::StatusOr<RootFs> Prepare(absl::string_view key, absl::string_view image_id, Kind kind);
   absl::Status Rekey(absl::string_view key, absl::string_view new_key);
   // OK also if the directories could not be moved away yet. RetryReleases() does that, and unpins
   // then.
@@ -50,9 +52,10 @@ class RootStore {
     std::vector<std::string> diff_ids;  // pinned
     std::vector<LayerRecord> layers;    // bottom first
     std::vector<LayerRecord> held;      // those of them that are held, not pinned
-    bool writable = false;
+    Kind kind = Kind::kView;
     FsUsage usage;
-    std::string upper_dir() const { return writable ? dir + "/upper" : ""; }
+    bool writable() const { return kind == Kind::kContainer; }
+    std::string upper_dir() const { return writable() ? dir + "/upper" : ""; }
   };
   absl::StatusOr<Entry> Existing(const std::string& key);
   absl::StatusOr<RootFs> MakeRoot(const Entry& entry) const;
