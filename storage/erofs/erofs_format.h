@@ -74,7 +74,7 @@ static_assert(sizeof(ErofsDirent) == 12);
 
 constexpr uint64_t kErofsPage =
     4096;  // metadata begins, and the whole is long, a multiple of these
-// Larger contents begin where pages of the image do: reading them takes no page twice.
+// Larger contents begin where pages of the file do: reading them takes no page twice.
 constexpr uint64_t kErofsPageAligned = 64 << 10;
 
 constexpr uint64_t ErofsAlignUp(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
@@ -90,7 +90,7 @@ constexpr size_t ErofsXattrBytes(uint16_t xattr_count) {
 }
 
 static_assert(std::endian::native == std::endian::little,
-              "images are written as the machine has them");
+              "files are written as the machine has them");
 
 }  // namespace crisp::storage
 

@@ -29,28 +29,28 @@ absl::StatusOr<UniqueFd> CreateMount(int fs, unsigned attributes) {
   return mount;
 }
 
-// An image with one file, mounted.
+// A layer of one file, mounted.
 absl::StatusOr<UniqueFd> MountSample(const std::string& path,
                                      const std::string& name,
                                      uint8_t number) {
-  CRISP_ASSIGN_OR_RETURN(const UniqueFd image, Open(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
+  CRISP_ASSIGN_OR_RETURN(const UniqueFd file, Open(path, O_RDWR | O_CREAT | O_TRUNC, 0600));
   const auto remove = absl::MakeCleanup([&] { (void)unlink(path.c_str()); });
-  ErofsSink sink(image.get(), {.uuid = {number}});
-  const LayerEntry file{.path = name, .mode = 0644, .size = name.size()};
-  CRISP_RETURN_IF_ERROR(sink.Add(file).status());
-  CRISP_RETURN_IF_ERROR(sink.Write(name, 0, file));
-  CRISP_RETURN_IF_ERROR(sink.FinishFile(file));
+  ErofsSink sink(file.get(), {.uuid = {number}});
+  const LayerEntry entry{.path = name, .mode = 0644, .size = name.size()};
+  CRISP_RETURN_IF_ERROR(sink.Add(entry).status());
+  CRISP_RETURN_IF_ERROR(sink.Write(name, 0, entry));
+  CRISP_RETURN_IF_ERROR(sink.FinishFile(entry));
   CRISP_RETURN_IF_ERROR(sink.Finish().status());
-  return MountErofs(image.get());
+  return MountErofs(file.get());
 }
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> MountErofs(int image) {
+absl::StatusOr<UniqueFd> MountErofs(int file) {
   const UniqueFd fs(fsopen("erofs", FSOPEN_CLOEXEC));
   if (!fs) return ErrnoError(errno, "EROFS");
   CRISP_RETURN_IF_ERROR(
-      Annotate(SetString(fs.get(), "source", absl::StrCat("/proc/self/fd/", image)), "EROFS"));
+      Annotate(SetString(fs.get(), "source", absl::StrCat("/proc/self/fd/", file)), "EROFS"));
   absl::StatusOr<UniqueFd> mount = CreateMount(fs.get(), MOUNT_ATTR_RDONLY);
   if (!mount.ok()) return Annotate(mount.status(), "mount an EROFS image from its file");
   return mount;

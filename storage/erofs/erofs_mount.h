@@ -9,11 +9,11 @@
 
 namespace crisp::storage {
 
-// Mounts the image, read-only and attached nowhere: it ends with the last descriptor and overlay
+// Mounts the file, read-only and attached nowhere: it ends with the last descriptor and overlay
 // that uses it.
-absl::StatusOr<UniqueFd> MountErofs(int image);
+absl::StatusOr<UniqueFd> MountErofs(int file);
 
-// Tries all that layers as images take, with images in `directory`, a directory of the store:
+// Tries all that layers of this form take, with files in `directory`, a directory of the store:
 // mounting them from files, cloning such a mount, an overlay of two. OK when this kernel can; else
 // what it said.
 absl::Status ProbeErofs(const std::string& directory);

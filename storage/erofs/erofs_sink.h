@@ -16,8 +16,8 @@
 namespace crisp::storage {
 
 // Writes a layer's members as an EROFS image, contents as they come and all else at the end. What
-// the image shows is what DirectorySink would have made, with opaque directories marked
-// (LayerContent::opaque_dirs is empty) and implicit ones by their real paths. Beside the image it
+// it shows is what DirectorySink would have made, with opaque directories marked
+// (LayerContent::opaque_dirs is empty) and implicit ones by their real paths. Beside the file it
 // needs memory for the names; no system call but writing.
 class ErofsSink : public LayerSink {
  public:

@@ -124,7 +124,7 @@ absl::Status ErofsWriter::Flush() {
   while (!left.empty()) {
     const ssize_t n = pwrite(fd_, left.data(), left.size(), static_cast<off_t>(buffer_at_));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, "write the layer's image");
+    if (n < 0) return ErrnoError(errno, "write the layer's file");
     left.remove_prefix(static_cast<size_t>(n));
     buffer_at_ += static_cast<uint64_t>(n);
   }
@@ -191,7 +191,7 @@ absl::StatusOr<uint64_t> ErofsWriter::Finish(ErofsTree& tree) {
   CRISP_RETURN_IF_ERROR(Flush());
   end_ = ErofsAlignUp(end_, kErofsPage);
   if (ftruncate(fd_, static_cast<off_t>(end_)) != 0) {
-    return ErrnoError(errno, "set the size of the layer's image");
+    return ErrnoError(errno, "set the size of the layer's file");
   }
   CRISP_RETURN_IF_ERROR(WriteSuper(layout, meta));
   return end_;

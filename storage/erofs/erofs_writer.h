@@ -28,12 +28,12 @@ class ErofsWriter {
   ErofsWriter(int fd, const ErofsOptions& options);
 
   // Room for contents of so many bytes, which are zeros until written. Returns its first block.
-  // ResourceExhausted when the image would be larger than the format allows.
+  // ResourceExhausted when the file would be larger than the format allows.
   absl::StatusOr<uint32_t> Reserve(uint64_t size);
   // `offset` counts from the start of that block.
   absl::Status Write(uint32_t block, uint64_t offset, absl::string_view bytes);
-  // Once, when all contents are written. Returns the image's size. Changes `tree` where that knows
-  // less than the image: a directory's contents.
+  // Once, when all contents are written. Returns the file's size. Changes `tree` where that knows
+  // less than the file: a directory's contents.
   absl::StatusOr<uint64_t> Finish(ErofsTree& tree);
 
  private:

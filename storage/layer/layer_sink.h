@@ -36,14 +36,14 @@ struct LayerContent {
   uint64_t entries = 0;  // members of the archive
   uint64_t inodes = 0;   // inodes of the finished tree, without its root
   uint64_t bytes = 0;    // sum of the sizes of its regular files, each inode once
-  // Of directories: the same in blocks of 4 KiB, and one per directory. Of an image: its size.
+  // Of directories: the same in blocks of 4 KiB, and one per directory. Of one file: its size.
   uint64_t disk_bytes = 0;
   // Directories that hide the layers below. The caller marks them: trusted.overlay.opaque needs
   // CAP_SYS_ADMIN, and a process that reads archives must not have that. Relative to the layer's
   // root. Empty if they are marked already.
   std::vector<std::string> opaque_dirs;
   // Directories that entries needed and no entry described ("." is the root): made root's, 0755,
-  // and in an image as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
+  // and in a container as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
   std::vector<std::string> implicit_dirs;
   // Directories that hold whiteouts ("." is the root). Symlinks may lead there.
   std::vector<std::string> whiteout_dirs;
