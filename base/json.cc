@@ -56,7 +56,7 @@ class BoundedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
 absl::StatusOr<const Json*> Member(const Json& object, const char* key) {
   if (!object.is_object()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", key, "' looked up in what is no JSON object"));
+        absl::StrCat("'", key, "' looked up in something that is not a JSON object"));
   }
   const auto it = object.find(key);
   return it == object.end() || it->is_null() ? nullptr : &*it;

@@ -40,7 +40,7 @@ bool Meets(absl::string_view listener, absl::string_view host) {
 absl::Status ReadKubeletConfig(absl::string_view text, KubeletFacts& facts) {
   CRISP_ASSIGN_OR_RETURN(const Json document, ParseYaml(text));
   if (document.is_null()) return absl::OkStatus();
-  if (!document.is_object()) return absl::InvalidArgumentError("the document is no mapping");
+  if (!document.is_object()) return absl::InvalidArgumentError("the document is not a mapping");
   CRISP_ASSIGN_OR_RETURN(facts.cgroup_driver, JsonString(document, "cgroupDriver"));
   CRISP_ASSIGN_OR_RETURN(facts.endpoint, JsonString(document, "containerRuntimeEndpoint"));
   CRISP_ASSIGN_OR_RETURN(facts.image_endpoint, JsonString(document, "imageServiceEndpoint"));

@@ -40,7 +40,7 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
     return errno == ENOENT ? absl::OkStatus() : ErrnoError(errno, absl::StrCat("look at ", path));
   }
   if (!S_ISSOCK(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, " exists and is no socket"));
+    return absl::FailedPreconditionError(absl::StrCat(path, " exists and is not a socket"));
   }
   CRISP_ASSIGN_OR_RETURN(const UniqueFd probe, NewSocket());
   // Non-blocking: a full backlog (EAGAIN) is somebody, too.
@@ -88,7 +88,7 @@ absl::StatusOr<Listener> Listener::FromSystemd() {
   }
   UniqueFd fd(SD_LISTEN_FDS_START);
   if (sd_is_socket_unix(fd.get(), SOCK_STREAM, 1, nullptr, 0) <= 0) {
-    return absl::InvalidArgumentError("what systemd passed is no listening unix stream socket");
+    return absl::InvalidArgumentError("what systemd passed is not a listening unix stream socket");
   }
   const int flags = fcntl(fd.get(), F_GETFL);
   if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {

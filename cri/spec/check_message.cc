@@ -48,7 +48,7 @@ class FieldChecker {
                                 : reflection_.GetRepeatedEnumValue(message_, field_, i);
         if (field_->enum_type()->FindValueByNumber(value) != nullptr) return absl::OkStatus();
         return absl::InvalidArgumentError(absl::StrCat(
-            path_, ": ", value, " is no ", field_->enum_type()->name(), " that crisp knows"));
+            path_, ": ", value, " is not a ", field_->enum_type()->name(), " that crisp knows"));
       }
       default:
         return absl::OkStatus();

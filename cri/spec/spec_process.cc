@@ -71,7 +71,7 @@ absl::StatusOr<int> CriSignal(v1::Signal signal) {
     return kRtMin + (signal - v1::SIGNAL_SIGRTMIN);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("stop_signal: ", static_cast<int>(signal), " is no signal of the CRI"));
+      absl::StrCat("stop_signal: ", static_cast<int>(signal), " is not a signal of the CRI"));
 }
 
 absl::Status CheckBytes(const std::string& text, const char* field) {
@@ -123,7 +123,7 @@ absl::StatusOr<std::vector<std::string>> BuildEnv(const v1::ContainerConfig& con
   }
   for (const v1::KeyValue& pair : container.envs()) {
     if (pair.key().empty() || absl::StrContains(pair.key(), "=")) {
-      return absl::InvalidArgumentError(absl::StrCat("envs: \"", pair.key(), "\" is no name"));
+      return absl::InvalidArgumentError(absl::StrCat("envs: \"", pair.key(), "\" is not a name"));
     }
     set(pair.key(), absl::StrCat(pair.key(), "=", pair.value()));
   }
@@ -166,7 +166,7 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
   int number = 0;
   if (absl::SimpleAtoi(text, &number)) {
     if (number >= 1 && number <= kRtMax) return number;
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no signal number"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a signal number"));
   }
   const std::string upper = absl::AsciiStrToUpper(text);
   absl::string_view name = upper;
@@ -188,7 +188,7 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
       return base + number;
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is no signal name"));
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a signal name"));
 }
 
 absl::StatusOr<int> StopSignalOf(const v1::ContainerConfig& container,

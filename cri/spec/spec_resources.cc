@@ -45,7 +45,7 @@ absl::StatusOr<runtime::OciResources> BuildResources(const v1::LinuxContainerRes
     if (!runtime::IsHugePageSize(page.page_size())) {
       return absl::InvalidArgumentError(absl::StrCat("linux.resources.hugepage_limits: \"",
                                                      absl::CHexEscape(page.page_size()),
-                                                     "\" is no page size"));
+                                                     "\" is not a page size"));
     }
     // Kubelets send a zero limit for every size that they know of.
     if (!known && page.limit() == 0) continue;

@@ -87,7 +87,7 @@ absl::StatusOr<AppArmorWish> ReadAppArmorWish(const v1::LinuxContainerSecurityCo
   if (old == "unconfined") return AppArmorWish{AppArmorChoice::kUnconfined, ""};
   if (absl::StartsWith(old, "localhost/")) return LocalhostAppArmor(old);
   return absl::InvalidArgumentError(
-      absl::StrCat("apparmor_profile: \"", old, "\" is no form that is known"));
+      absl::StrCat("apparmor_profile: \"", old, "\" is not a form that is known"));
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ absl::StatusOr<SeccompSelection> SelectSeccomp(const v1::LinuxContainerSecurityC
   }
   if (absl::StartsWith(old, "localhost/")) return LocalhostSeccomp(old);
   return absl::InvalidArgumentError(
-      absl::StrCat("seccomp_profile_path: \"", old, "\" is no form that is known"));
+      absl::StrCat("seccomp_profile_path: \"", old, "\" is not a form that is known"));
 }
 
 absl::StatusOr<std::string> SelectAppArmor(const v1::LinuxContainerSecurityContext& context,

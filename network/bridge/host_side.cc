@@ -227,8 +227,8 @@ absl::Status HostSide::EnsureBridge(const Wanted& wanted) {
   }
   if (!bridge.ok()) return bridge.status();
   if (bridge->kind != "bridge") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("interface ", options_.bridge, " exists and is no bridge but ", bridge->kind));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "interface ", options_.bridge, " exists and is not a bridge but ", bridge->kind));
   }
   CRISP_RETURN_IF_ERROR(CheckBridgeAlias(options_.bridge, bridge->alias, options_.state));
   bridge_index_ = bridge->index;

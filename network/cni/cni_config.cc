@@ -48,7 +48,7 @@ absl::StatusOr<std::string> VersionOf(const Json& json) {
 }
 
 absl::StatusOr<CniPlugin> PluginOf(const Json& json) {
-  if (!json.is_object()) return absl::InvalidArgumentError("a plugin is no JSON object");
+  if (!json.is_object()) return absl::InvalidArgumentError("a plugin is not a JSON object");
   CRISP_ASSIGN_OR_RETURN(std::string type, JsonString(json, "type"));
   if (!IsProgramName(type)) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -64,7 +64,7 @@ absl::StatusOr<std::vector<bool>> ReadInterfaces(const Json& interfaces,
                                                  CniResult& result) {
   std::vector<bool> in_pod;
   for (const Json& item : interfaces) {
-    if (!item.is_object()) return absl::InvalidArgumentError("an interface is no JSON object");
+    if (!item.is_object()) return absl::InvalidArgumentError("an interface is not a JSON object");
     CRISP_ASSIGN_OR_RETURN(std::string name, JsonString(item, "name"));
     CRISP_ASSIGN_OR_RETURN(std::string mac, JsonString(item, "mac"));
     CRISP_ASSIGN_OR_RETURN(const std::string sandbox, JsonString(item, "sandbox"));
@@ -87,7 +87,7 @@ bool CniPlugin::Declares(const char* capability) const {
 absl::StatusOr<CniConfig> ParseCniConfig(absl::string_view text) {
   CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(text, kConfigLimits));
   if (!json.is_object())
-    return absl::InvalidArgumentError("the CNI configuration is no JSON object");
+    return absl::InvalidArgumentError("the CNI configuration is not a JSON object");
   CniConfig config{.text = std::string(text)};
   CRISP_ASSIGN_OR_RETURN(config.name, JsonString(json, "name"));
   if (!IsNetworkName(config.name)) {
@@ -159,7 +159,8 @@ std::string CniInput(const CniConfig& config,
 absl::StatusOr<CniResult> ParseCniResult(absl::string_view text, absl::string_view interface) {
   CniResult result;
   CRISP_ASSIGN_OR_RETURN(result.json, ParseJson(text, kConfigLimits));
-  if (!result.json.is_object()) return absl::InvalidArgumentError("the result is no JSON object");
+  if (!result.json.is_object())
+    return absl::InvalidArgumentError("the result is not a JSON object");
   CRISP_ASSIGN_OR_RETURN(const Json* interfaces, JsonArray(result.json, "interfaces"));
   CRISP_ASSIGN_OR_RETURN(const Json* ips, JsonArray(result.json, "ips"));
   if (interfaces->size() > 64 || ips->size() > 64) {
@@ -168,7 +169,7 @@ absl::StatusOr<CniResult> ParseCniResult(absl::string_view text, absl::string_vi
   CRISP_ASSIGN_OR_RETURN(const std::vector<bool> in_pod,
                          ReadInterfaces(*interfaces, interface, result));
   for (const Json& item : *ips) {
-    if (!item.is_object()) return absl::InvalidArgumentError("an address is no JSON object");
+    if (!item.is_object()) return absl::InvalidArgumentError("an address is not a JSON object");
     CRISP_ASSIGN_OR_RETURN(const std::string cidr, JsonString(item, "address"));
     CRISP_ASSIGN_OR_RETURN(const int64_t index, JsonInt(item, "interface", -1));
     if (index >= static_cast<int64_t>(in_pod.size())) {

@@ -166,7 +166,7 @@ absl::StatusOr<std::string> PodSlice(absl::string_view parent) {
   std::vector<absl::string_view> parts = absl::StrSplit(parent, '/', absl::SkipEmpty());
   if (parts.empty() || !absl::EndsWith(parts.back(), ".slice")) {
     return BadParent(parent,
-                     "is no systemd slice, but the cgroup driver is systemd; set cgroupDriver: "
+                     "is not a systemd slice, but the cgroup driver is systemd; set cgroupDriver: "
                      "cgroupfs in crisp's configuration or cgroupDriver: systemd in the kubelet's");
   }
   return std::string(parts.back());

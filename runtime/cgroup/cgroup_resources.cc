@@ -32,12 +32,12 @@ absl::Status Check(const OciResources& r) {
   if (swap > 0 && limit == -1) return Invalid("memory.swap", "is limited while memory is not");
   for (const std::string* list : {&r.cpu.cpus, &r.cpu.mems}) {
     if (list->find_first_not_of("0123456789,-") != std::string::npos) {
-      return Invalid("cpu.cpus/mems", absl::StrCat("\"", *list, "\" is no list of numbers"));
+      return Invalid("cpu.cpus/mems", absl::StrCat("\"", *list, "\" is not a list of numbers"));
     }
   }
   for (const OciHugepageLimit& page : r.hugepage_limits) {
     if (!IsHugePageSize(page.page_size)) {
-      return Invalid("hugepageLimits", absl::StrCat("\"", page.page_size, "\" is no page size"));
+      return Invalid("hugepageLimits", absl::StrCat("\"", page.page_size, "\" is not a page size"));
     }
   }
   return absl::OkStatus();
@@ -214,10 +214,10 @@ absl::StatusOr<std::vector<CgroupWrite>> WritesV2(const OciResources& r) {
   for (const auto& [file, value] : r.unified) {
     if (file.empty() || absl::StrContains(file, "/") || absl::StartsWith(file, "cgroup.") ||
         !absl::StrContains(file, ".") || file[0] == '.') {
-      return Invalid("unified", absl::StrCat("\"", file, "\" is no limit of a controller"));
+      return Invalid("unified", absl::StrCat("\"", file, "\" is not a limit of a controller"));
     }
     // A request to this file is done once, or not, and sets nothing.
-    if (file == "memory.reclaim") return Invalid("unified", "\"memory.reclaim\" is no limit");
+    if (file == "memory.reclaim") return Invalid("unified", "\"memory.reclaim\" is not a limit");
     out.Add("", file, value);
   }
   return out.Take();

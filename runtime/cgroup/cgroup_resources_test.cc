@@ -138,7 +138,7 @@ TEST(CgroupResourcesTest, RefusesWhatIsNoLimit) {
   OciResources r;
   r.unified = {{"memory.reclaim", "1M"}};
   EXPECT_THAT(CgroupWrites(r, true),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no limit")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a limit")));
 }
 
 // The files of groups, as far as the cause is read from them.

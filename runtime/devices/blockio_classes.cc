@@ -45,7 +45,7 @@ absl::StatusOr<uint64_t> Amount(const Json& value, const std::string& where) {
     }
     return number * known.factor;
   }
-  return Invalid(where, absl::StrCat("\"", text, "\" is no amount such as 60M or 1Gi"));
+  return Invalid(where, absl::StrCat("\"", text, "\" is not an amount such as 60M or 1Gi"));
 }
 
 absl::Status ReadMember(const std::string& key,
@@ -148,7 +148,7 @@ absl::StatusOr<OciBlockIo> ResolveBlockIo(const std::vector<BlockIoRule>& rules,
       // A pattern is for whatever this node has; a name without one is a promise.
       if (devices.empty() && pattern.find_first_of("*?[") == std::string::npos) {
         return absl::FailedPreconditionError(
-            absl::StrCat(pattern, " is no block device of this node"));
+            absl::StrCat(pattern, " is not a block device of this node"));
       }
       for (const DeviceNumber& device : devices) PutDevice(rule, device, io);
     }

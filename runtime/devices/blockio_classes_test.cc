@@ -67,10 +67,10 @@ TEST(BlockIoClassesTest, RefusesAndNamesTheMember) {
       {"Classes: {a: [{Weight: 5}]}", "from 10 to 1000"},
       {"Classes: {a: [{Devices: [sda]}]}", "not absolute"},
       {"Classes: {a: [{ThrottleReadBps: 5}]}", "needs Devices"},
-      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 5x}]}", "no amount"},
-      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: -5}]}", "no amount"},
-      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 99999999999T}]}", "no amount"},
-      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 99999999999999999999}]}", "no amount"},
+      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 5x}]}", "not an amount"},
+      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: -5}]}", "not an amount"},
+      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 99999999999T}]}", "not an amount"},
+      {"Classes: {a: [{Devices: [/d], ThrottleReadBps: 99999999999999999999}]}", "not an amount"},
   };
   for (const auto& bad : kCases) {
     EXPECT_THAT(ParseBlockIoClasses(bad.text),

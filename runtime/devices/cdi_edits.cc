@@ -37,9 +37,9 @@ absl::Status CompleteNode(CdiDeviceNode& node, const StatOnHost& stat) {
   if (said) return absl::OkStatus();
   const std::string type = TypeOf(found->mode);
   if (type.empty() || (!node.type.empty() && node.type != type)) {
-    return absl::FailedPreconditionError(absl::StrCat("host path ", node.host_path, " is no device",
-                                                      node.type.empty() ? "" : " of type ",
-                                                      node.type));
+    return absl::FailedPreconditionError(
+        absl::StrCat("host path ", node.host_path, " is not a device",
+                     node.type.empty() ? "" : " of type ", node.type));
   }
   node.type = type;
   if (type == "p") return absl::OkStatus();

@@ -43,7 +43,7 @@ std::shared_ptr<const CdiRegistry::File> CdiRegistry::Load(const std::string& pa
     return file;
   }
   if (::fstat(fd->get(), &file->identity) != 0 || !S_ISREG(file->identity.st_mode)) {
-    file->spec = absl::InvalidArgumentError("is no regular file");
+    file->spec = absl::InvalidArgumentError("is not a regular file");
     return file;
   }
   {

@@ -120,7 +120,7 @@ absl::Status SpecReader::Version(const Json& value) {
   if (parts.size() != 3 || !absl::SimpleAtoi(parts[0], &major) ||
       !absl::SimpleAtoi(parts[1], &minor) || !absl::SimpleAtoi(parts[2], &patch) || minor < 0 ||
       minor > 99) {
-    return Invalid("cdiVersion", absl::StrCat("\"", version_text_, "\" is no version"));
+    return Invalid("cdiVersion", absl::StrCat("\"", version_text_, "\" is not a version"));
   }
   version_ = major * 100 + minor;
   const bool known = major == 0 ? minor >= 3 && minor <= 8 : major == 1 && minor <= 1;

@@ -84,7 +84,7 @@ TEST(HostPathsTest, ReadsRegularFilesOnly) {
   EXPECT_THAT(paths->Read(dir.path() + "/none", 1000), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_EQ(mkfifo((dir.path() + "/fifo").c_str(), 0600), 0);
   EXPECT_THAT(paths->Read(dir.path() + "/fifo", 1000),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no regular file")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a regular file")));
 }
 
 TEST(HostPathsTest, SeesDevices) {

@@ -59,7 +59,7 @@ absl::StatusOr<std::string> Read(const std::string& path, size_t limit) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
   if (!S_ISREG(st.st_mode))
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no regular file"));
+    return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file"));
   return ReadFd(fd.get(), path, limit);
 }
 
@@ -100,7 +100,7 @@ absl::StatusOr<std::string> Devices(const std::string& path) {
   } else if (IsDevice(st)) {
     nodes.push_back(NodeOf(st, ""));
   } else {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no device node"));
+    return absl::InvalidArgumentError(absl::StrCat(path, " is not a device node"));
   }
   return EncodeNodes(nodes);
 }

@@ -153,7 +153,8 @@ absl::StatusOr<DevicePlan> ToDevicePlan(const OciDevice& device, const Container
                   .uid = device.uid.value_or(0),
                   .gid = device.gid.value_or(0)};
   if (device.path.empty() || plan.path == "/") {
-    return Invalid("linux.devices", absl::StrCat("\"", device.path, "\" is no path for a device"));
+    return Invalid("linux.devices",
+                   absl::StrCat("\"", device.path, "\" is not a path for a device"));
   }
   if (device.type == "c" || device.type == "u")
     plan.type = 'c';

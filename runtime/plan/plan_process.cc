@@ -48,10 +48,11 @@ absl::Status RefuseUnmodelled(const OciProcess& process) {
 }
 
 absl::Status FillUser(const OciUser& user, ProcessPlan& plan) {
-  if (user.uid > kMaxId) return Invalid("user.uid", "is no user id");
-  if (user.gid > kMaxId) return Invalid("user.gid", "is no group id");
+  if (user.uid > kMaxId) return Invalid("user.uid", "is not a user id");
+  if (user.gid > kMaxId) return Invalid("user.gid", "is not a group id");
   for (uint32_t gid : user.additional_gids) {
-    if (gid > kMaxId) return Invalid("user.additionalGids", "holds what is no group id");
+    if (gid > kMaxId)
+      return Invalid("user.additionalGids", "holds something that is not a group id");
   }
   if (user.umask.value_or(0) > 0777) return Invalid("user.umask", "is above 0777");
   plan.uid = user.uid;
@@ -74,7 +75,7 @@ absl::Status FillCapabilities(const OciCapabilities& sets, uint64_t available, P
   CRISP_RETURN_IF_ERROR(fill(sets.inheritable, plan.cap_inheritable));
   CRISP_RETURN_IF_ERROR(fill(sets.ambient, plan.cap_ambient));
   if ((plan.cap_effective & ~plan.cap_permitted) != 0) {
-    return Invalid("capabilities.effective", "is no subset of permitted");
+    return Invalid("capabilities.effective", "is not a subset of permitted");
   }
   plan.cap_ambient &= plan.cap_permitted & plan.cap_inheritable;
   return absl::OkStatus();
@@ -100,7 +101,7 @@ absl::Status FillIoPriority(const Json& process, ProcessPlan& plan) {
   constexpr char kMember[] = "ioPriority";
   if (!process.is_object() || !process.contains(kMember)) return absl::OkStatus();
   const Json& wanted = process[kMember];
-  if (!wanted.is_object()) return Invalid(kMember, "is no object");
+  if (!wanted.is_object()) return Invalid(kMember, "is not an object");
   CRISP_ASSIGN_OR_RETURN(const std::string name, JsonString(wanted, "class"));
   CRISP_ASSIGN_OR_RETURN(const int64_t level, JsonInt(wanted, "priority"));
   constexpr const char* kClasses[] = {"", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE",

@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char*
   CRISP_ASSIGN_OR_RETURN(const Json* array, JsonArray(object, key));
   std::vector<std::string> strings;
   for (const Json& element : *array) {
-    if (!element.is_string()) return Invalid(key, "holds what is no string");
+    if (!element.is_string()) return Invalid(key, "holds something that is not a string");
     strings.push_back(element.get<std::string>());
   }
   return strings;
@@ -121,7 +121,7 @@ absl::Status ResolveArchMap(Json& profile, const SeccompTarget& target) {
   const OciSeccomp host = DefaultSeccompProfile(target);
   Json architectures = Json::array();
   for (const Json& entry : *map) {
-    if (!entry.is_object()) return Invalid("archMap", "holds what is no object");
+    if (!entry.is_object()) return Invalid("archMap", "holds something that is not an object");
     CRISP_ASSIGN_OR_RETURN(std::string name, JsonString(entry, "architecture"));
     CRISP_ASSIGN_OR_RETURN(std::vector<std::string> sub, Strings(entry, "subArchitectures"));
     // The entry that is this machine's native one lists the others as its own.
@@ -142,7 +142,7 @@ absl::Status ResolveRules(Json& profile, const SeccompTarget& target) {
   CRISP_ASSIGN_OR_RETURN(const Json* rules, JsonArray(profile, "syscalls"));
   Json kept = Json::array();
   for (const Json& rule : *rules) {
-    if (!rule.is_object()) return Invalid("syscalls", "holds what is no object");
+    if (!rule.is_object()) return Invalid("syscalls", "holds something that is not an object");
     CRISP_ASSIGN_OR_RETURN(bool applies, Applies(rule, target));
     Json normal = rule;
     CRISP_RETURN_IF_ERROR(NormaliseRule(normal));

@@ -19,7 +19,7 @@ constexpr uint64_t kNameOverhead = 56;
 constexpr uint64_t kDirectoryOverhead = 160;
 
 absl::Status NoDirectory(absl::string_view name) {
-  return absl::FailedPreconditionError(absl::StrCat("'", name, "' is no directory"));
+  return absl::FailedPreconditionError(absl::StrCat("'", name, "' is not a directory"));
 }
 
 template <typename Table>

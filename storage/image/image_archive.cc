@@ -119,7 +119,7 @@ absl::StatusOr<std::string> ImageArchive::ReadDocument(const std::string& path, 
   struct stat st {};
   if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
   if (!S_ISREG(st.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is no file"));
+    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is not a file"));
   }
   return ReadFd(fd.get(), path, limit);
 }
@@ -146,7 +146,7 @@ absl::Status ImageArchive::Stream(const std::string& path,
   struct stat st {};
   if (fstat(fd.get(), &st) != 0) return ErrnoError(errno, absl::StrCat("stat ", path));
   if (!S_ISREG(st.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is no file"));
+    return absl::InvalidArgumentError(absl::StrCat("archive: ", path, " is not a file"));
   }
   std::vector<char> buffer(256 << 10);
   while (true) {

@@ -38,7 +38,7 @@ bool IsDigest(absl::string_view text) {
 absl::Status CheckDigest(absl::string_view text) {
   if (IsDigest(text)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text.substr(0, 160)),
-                                                 "\" is no sha256 or sha512 digest"));
+                                                 "\" is not a sha256 or sha512 digest"));
 }
 
 absl::string_view DigestHex(absl::string_view digest) {

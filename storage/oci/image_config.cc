@@ -37,7 +37,8 @@ absl::StatusOr<std::vector<std::string>> Strings(const Json& object, const char*
   std::vector<std::string> strings;
   strings.reserve(array->size());
   for (const Json& item : *array) {
-    if (!item.is_string()) return Invalid(absl::StrCat("'", key, "' holds what is no string"));
+    if (!item.is_string())
+      return Invalid(absl::StrCat("'", key, "' holds something that is not a string"));
     strings.push_back(item.get_ref<const std::string&>());
     CRISP_RETURN_IF_ERROR(CheckText(strings.back(), key));
   }
@@ -82,7 +83,7 @@ absl::Status ParseRootFs(const Json& rootfs, ImageConfig* config) {
 
 absl::Status ParseHistory(const Json& history, ImageConfig* config) {
   for (const Json& json : history) {
-    if (!json.is_object()) return Invalid("'history' holds what is no object");
+    if (!json.is_object()) return Invalid("'history' holds something that is not an object");
     ConfigHistory entry;
     CRISP_ASSIGN_OR_RETURN(entry.created_by, JsonString(json, "created_by"));
     CRISP_ASSIGN_OR_RETURN(entry.comment, JsonString(json, "comment"));

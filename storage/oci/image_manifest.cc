@@ -55,7 +55,7 @@ absl::StatusOr<std::string> TypeByMembers(const Json& document) {
 }
 
 absl::StatusOr<std::string> TypeOf(const Json& document, absl::string_view declared) {
-  if (!document.is_object()) return Invalid("document is no JSON object");
+  if (!document.is_object()) return Invalid("document is not a JSON object");
   CRISP_ASSIGN_OR_RETURN(const std::string by_members, TypeByMembers(document));
   CRISP_ASSIGN_OR_RETURN(const int64_t schema, JsonInt(document, "schemaVersion"));
   if (schema != 2) return Invalid(absl::StrCat("schemaVersion is ", schema, ", not 2"));
@@ -77,7 +77,7 @@ absl::StatusOr<std::string> TypeOf(const Json& document, absl::string_view decla
 }
 
 absl::StatusOr<Descriptor> ParseDescriptor(const Json& json) {
-  if (!json.is_object()) return Invalid("descriptor is no JSON object");
+  if (!json.is_object()) return Invalid("descriptor is not a JSON object");
   Descriptor descriptor;
   CRISP_ASSIGN_OR_RETURN(descriptor.media_type, JsonString(json, "mediaType"));
   CRISP_ASSIGN_OR_RETURN(descriptor.digest, JsonString(json, "digest"));
@@ -181,7 +181,7 @@ absl::StatusOr<Compression> LayerCompression(absl::string_view media_type) {
     return Compression::kZstd;
   }
   return Invalid(absl::StrCat("\"", absl::CHexEscape(media_type.substr(0, 200)),
-                              "\" is no media type of a container image's layer"));
+                              "\" is not a media type of a container image's layer"));
 }
 
 Platform HostPlatform() {

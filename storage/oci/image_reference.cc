@@ -124,7 +124,7 @@ absl::Status ParseName(absl::string_view text, absl::string_view name, ImageRefe
 absl::StatusOr<ImageReference> ImageReference::Parse(absl::string_view text) {
   if (text.empty()) return Invalid(text, "empty");
   if (text.size() > kMaxText) return Invalid(text, "too long");
-  if (text.size() == 64 && IsHex(text)) return Invalid(text, "an image id is no name");
+  if (text.size() == 64 && IsHex(text)) return Invalid(text, "an image id is not a name");
 
   ImageReference reference;
   absl::string_view name = text;

@@ -58,7 +58,7 @@ class Reader {
 absl::StatusOr<std::string> Reader::Text(const toml::table& table, const char* key) const {
   const toml::node* node = table.get(key);
   if (node == nullptr) return std::string();
-  if (!node->is_string()) return Wrong(*node, absl::StrCat("'", key, "' is no string"));
+  if (!node->is_string()) return Wrong(*node, absl::StrCat("'", key, "' is not a string"));
   return std::string(**node->as_string());
 }
 
@@ -80,7 +80,8 @@ absl::StatusOr<std::vector<std::string>> Reader::TextOrList(const toml::node& no
   const toml::array* array = node.as_array();
   if (array == nullptr) return Wrong(node, absl::StrCat("'", key, "' is neither string nor list"));
   for (const toml::node& item : *array) {
-    if (!item.is_string()) return Wrong(item, absl::StrCat("'", key, "' lists what is no string"));
+    if (!item.is_string())
+      return Wrong(item, absl::StrCat("'", key, "' lists something that is not a string"));
     texts.emplace_back(**item.as_string());
   }
   return texts;
@@ -107,7 +108,7 @@ absl::Status Reader::ReadUrl(const toml::node& at,
       rest.find_first_of("@?#") != absl::string_view::npos ||
       (!path.empty() && !IsPrintableWord(path))) {
     return Wrong(at, absl::StrCat("\"", absl::CHexEscape(url.substr(0, 200)),
-                                  "\" is no http or https URL of a host and a path"));
+                                  "\" is not an http or https URL of a host and a path"));
   }
   host->path = path;
   if (!override_path && !absl::EndsWith(path, kApiRoot)) host->path += kApiRoot;
@@ -150,7 +151,7 @@ absl::Status Reader::ReadClient(const toml::node& node, RegistryHost* host) cons
 
 absl::Status Reader::ReadHeaders(const toml::node& node, RegistryHost* host) const {
   const toml::table* table = node.as_table();
-  if (table == nullptr) return Wrong(node, "'header' is no table");
+  if (table == nullptr) return Wrong(node, "'header' is not a table");
   for (const auto& [key, value] : *table) {
     const std::string name(key.str());
     CRISP_ASSIGN_OR_RETURN(const std::vector<std::string> values, TextOrList(value, name));
@@ -209,7 +210,7 @@ absl::Status Reader::ReadSettings(const toml::table& table, RegistryHost* host) 
     CRISP_ASSIGN_OR_RETURN(const std::string text, Text(table, "dial_timeout"));
     if (!absl::ParseDuration(text, &host->dial_timeout) ||
         host->dial_timeout <= absl::ZeroDuration() || host->dial_timeout > absl::Hours(1)) {
-      return Wrong(*node, "'dial_timeout' is no duration between 0 and 1h, like \"5s\"");
+      return Wrong(*node, "'dial_timeout' is not a duration between 0 and 1h, like \"5s\"");
     }
   }
   return absl::OkStatus();
@@ -276,9 +277,9 @@ absl::StatusOr<std::vector<RegistryHost>> ParseHostsToml(absl::string_view text,
   CRISP_RETURN_IF_ERROR(reader.CheckKeys(root, {"server", "host"}));
   std::vector<RegistryHost> hosts;
   if (const toml::node* node = root.get("host")) {
-    if (!node->is_table()) return reader.Wrong(*node, "'host' is no table");
+    if (!node->is_table()) return reader.Wrong(*node, "'host' is not a table");
     for (const auto& [key, value] : InFileOrder(*node->as_table())) {
-      if (!value->is_table()) return reader.Wrong(*value, "a 'host' entry is no table");
+      if (!value->is_table()) return reader.Wrong(*value, "a 'host' entry is not a table");
       CRISP_RETURN_IF_ERROR(reader.CheckKeys(*value->as_table(), {}));
       RegistryHost host;
       CRISP_ASSIGN_OR_RETURN(const bool keep_path,

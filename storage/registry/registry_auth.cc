@@ -84,7 +84,7 @@ absl::StatusOr<Credentials> DecodeCredentials(const RegistryAuth& auth) {
   } else if (!auth.identity_token.empty()) {
     credentials.identity_token = auth.identity_token;
   } else if (!auth.registry_token.empty()) {
-    if (!IsTokenText(auth.registry_token)) return BadCredentials("'registry_token' is no token");
+    if (!IsTokenText(auth.registry_token)) return BadCredentials("'registry_token' is not a token");
     credentials.registry_token = auth.registry_token;
   }
   return credentials;

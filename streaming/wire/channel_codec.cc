@@ -32,7 +32,7 @@ absl::StatusOr<ChannelMessage> ParseChannelMessage(absl::string_view message,
     return parsed;
   }
   if (parsed.channel < '0') {
-    return absl::InvalidArgumentError("WebSocket client: a channel that is no digit");
+    return absl::InvalidArgumentError("WebSocket client: a channel that is not a digit");
   }
   parsed.channel = static_cast<uint8_t>(parsed.channel - '0');
   if (!absl::Base64Unescape(rest, &parsed.data)) {

@@ -378,7 +378,7 @@ TEST_F(BadInput, ExtremesOfResources) {
   check(
       "cpuset of a megabyte", [](auto& r) { r.set_cpuset_cpus(std::string(1 << 20, '0')); }, false);
   check(
-      "mems that are no list", [](auto& r) { r.set_cpuset_mems("x"); }, false);
+      "mems that are not a list", [](auto& r) { r.set_cpuset_mems("x"); }, false);
   check(
       "huge pages of no size",
       [](auto& r) {

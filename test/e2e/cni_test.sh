@@ -82,7 +82,7 @@ same "leases after the failure" "$(leases)" 0
 crictl pods -q | xargs -r -n1 "$CRISP_ROOT/build/tools/bin/crictl" --runtime-endpoint "unix://$CRISP_SOCKET" rmp -f >/dev/null
 same "pods" "$(crictl pods -q | wc -l)" 0
 
-echo "- text that is no CNI result"
+echo "- text that is not a CNI result"
 printf '#!/bin/sh\ncat >/dev/null; echo "{{{{"\n' >"$TMPDIR/bin/garbage"
 chmod 755 "$TMPDIR/bin/garbage"
 echo '{"cniVersion": "1.0.0", "name": "g", "plugins": [{"type": "garbage"}]}' >"$conf/01-garbage.conflist"
