@@ -126,7 +126,9 @@ void CollectPaths(const CollectOptions& options, NodeFacts& facts) {
 }
 
 void CollectConfig(const CollectOptions& options, NodeFacts& facts) {
-  auto config = cri::LoadConfig(options.config_path, options.config_required);
+  auto config =
+      cri::LoadConfig(options.config_path, options.config_required ? cri::ConfigFile::kRequired
+                                                                   : cri::ConfigFile::kOptional);
   absl::Status status = config.status();
   if (config.ok()) status = cri::CheckConfig(*config);
   if (status.ok())

@@ -67,8 +67,8 @@ std::string WhyNot(const HostPort& at, absl::string_view otherwise) {
   return std::string(ErrnoError(errno, "listen").message());
 }
 
-// A connection that is closed as soon as it is asked for.
-void Knock(const std::string& host, int port) {
+// Makes the thread that listens wake up, by a connection that is closed at once.
+void WakeListener(const std::string& host, int port) {
   sockaddr_in v4{.sin_family = AF_INET,
                  .sin_port = htons(static_cast<uint16_t>(port)),
                  .sin_addr = {},
@@ -93,9 +93,8 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
   const absl::StatusOr<HostPort> at = HostPort::Parse(address);
   if (!at.ok()) return Annotate(at.status(), "metrics address");
   try {
-    // civetweb wants a thread per connection that it serves at once: some for scrapers and people
-    // who look, and some for whoever connects and says nothing, whom it waits for no longer than
-    // that.
+    // civetweb wants a thread per connection that it serves at once. Some are for scrapers and
+    // people, some for clients that connect and say nothing: it waits for these for a second.
     auto server = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
         "listening_ports", address, "num_threads", "8", "request_timeout_ms", "1000"});
     auto collectable = std::make_shared<OnOrdinaryStack>(registry.collectable());
@@ -112,16 +111,15 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(const std::string& addre
 Exposer::Exposer(std::unique_ptr<prometheus::Exposer> server, std::string host)
     : host_(std::move(host)), server_(std::move(server)) {}
 
-// The thread that listens looks whether it is to end when somebody connects, and else every two
-// seconds.
+// The thread that listens looks if it is to end when somebody connects, and every two seconds.
 Exposer::~Exposer() {
   std::atomic<bool> ended = false;
   const int at = port();
   // Without a thread for it, that takes those two seconds.
-  absl::StatusOr<Thread> knocking = Thread::Start("knock", [&] {
+  absl::StatusOr<Thread> waking = Thread::Start("wake-listener", [&] {
     while (!ended) {
       absl::SleepFor(absl::Milliseconds(5));
-      Knock(host_, at);
+      WakeListener(host_, at);
     }
   });
   server_.reset();

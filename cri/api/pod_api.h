@@ -22,7 +22,7 @@ namespace v1 = ::runtime::v1;
 // method that is not overridden answers Unimplemented. `operation` ends with the RPC: it may be
 // copied and outlive the call, and then says Cancelled. Of list and stream pairs only the unary
 // form is here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and
-// ListContainers may be ready ones (ready_items.h).
+// ListContainers may be serialized (serialized_items.h).
 class PodApi {
  public:
   virtual ~PodApi() = default;

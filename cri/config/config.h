@@ -71,11 +71,13 @@ struct Config {
   absl::Status Refused(const std::string& key, absl::string_view rule) const;
 };
 
+enum class ConfigFile { kOptional, kRequired };
+
 // Reads `path` and then `<dir of path>/config.d/*.yaml` in name order; later files override single
-// keys (lists are replaced). An absent `path` is the default configuration when `required` is
-// false, else NotFound. InvalidArgument with "file:line:" for malformed text, unknown keys and
-// wrong types. Does not validate (flags may still change values).
-absl::StatusOr<Config> LoadConfig(const std::string& path, bool required);
+// keys (lists are replaced). If `path` is absent, kOptional gives the default
+// configuration, kRequired NotFound. InvalidArgument with "file:line:" for malformed text, unknown
+// keys and wrong types. Does not validate (flags may still change values).
+absl::StatusOr<Config> LoadConfig(const std::string& path, ConfigFile file);
 
 // Applies one document to `config`; `name` stands for the file in errors. On error `config` may
 // have been changed in part.

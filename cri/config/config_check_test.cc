@@ -20,7 +20,7 @@ class ConfigCheckTest : public ::testing::Test {
   // The result of a start's check of a configuration file with `text`.
   absl::Status Check(const std::string& text) {
     Write("config.yaml", text);
-    auto config = LoadConfig(dir_.path() + "/config.yaml", true);
+    auto config = LoadConfig(dir_.path() + "/config.yaml", ConfigFile::kRequired);
     return config.ok() ? CheckConfig(*config) : config.status();
   }
   TempDir dir_;

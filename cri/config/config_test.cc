@@ -146,20 +146,23 @@ TEST(ConfigTest, DropInsOverrideInNameOrder) {
   write("config.d/20.yaml", "root: /second\n");
   write("config.d/10.yaml", "root: /first\nlog_level: debug\n");
   write("config.d/30.yml.bak", "root: /never\n");
-  ASSERT_OK_AND_ASSIGN(const Config config, LoadConfig(dir.path() + "/config.yaml", true));
+  ASSERT_OK_AND_ASSIGN(const Config config,
+                       LoadConfig(dir.path() + "/config.yaml", ConfigFile::kRequired));
   EXPECT_EQ(config.root, "/second");
   EXPECT_EQ(config.state, "/main-state");
   EXPECT_EQ(config.log_level, "debug");
 
   write("config.d/40.yaml", "nonsense: 1\n");
-  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", true),
+  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", ConfigFile::kRequired),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("40.yaml:1: unknown key")));
 }
 
 TEST(ConfigTest, AbsentFileIsAnErrorOnlyWhenAskedFor) {
   TempDir dir;
-  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", true), StatusIs(absl::StatusCode::kNotFound));
-  ASSERT_OK_AND_ASSIGN(const Config config, LoadConfig(dir.path() + "/config.yaml", false));
+  EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", ConfigFile::kRequired),
+              StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK_AND_ASSIGN(const Config config,
+                       LoadConfig(dir.path() + "/config.yaml", ConfigFile::kOptional));
   EXPECT_EQ(DumpConfig(config), DumpConfig(Config{}));
 }
 

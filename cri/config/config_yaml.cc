@@ -200,14 +200,14 @@ std::string DumpConfig(const Config& config) {
   return absl::StrCat(printer.out().c_str(), "\n");
 }
 
-absl::StatusOr<Config> LoadConfig(const std::string& path, bool required) {
+absl::StatusOr<Config> LoadConfig(const std::string& path, ConfigFile file) {
   Config config;
-  const auto apply = [&](const std::string& file) -> absl::Status {
-    CRISP_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1u << 20));
-    return ApplyConfig(text, file, config);
+  const auto apply = [&](const std::string& name) -> absl::Status {
+    CRISP_ASSIGN_OR_RETURN(const std::string text, ReadFile(name, 1u << 20));
+    return ApplyConfig(text, name, config);
   };
   const absl::Status main = apply(path);
-  if (!main.ok() && (required || !absl::IsNotFound(main))) return main;
+  if (!main.ok() && (file == ConfigFile::kRequired || !absl::IsNotFound(main))) return main;
 
   const size_t slash = path.rfind('/');
   const std::string directory =

@@ -20,9 +20,9 @@ std::map<std::string, std::string> ToMap(
 class CdiEdit final : public SpecEdit {
  public:
   CdiEdit(const std::vector<std::string>& dirs, runtime::HostPaths& paths)
-      : on_(!dirs.empty()), registry_(dirs, [&paths](const std::string& path, bool itself) {
-          using Links = runtime::HostPaths::Links;
-          return paths.Stat(path, itself ? Links::kStay : Links::kFollow);
+      : on_(!dirs.empty()),
+        registry_(dirs, [&paths](const std::string& path, runtime::Links links) {
+          return paths.Stat(path, links);
         }) {}
 
   absl::string_view name() const override { return "cdi"; }

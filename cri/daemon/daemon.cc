@@ -154,11 +154,10 @@ void Daemon::AddMetrics() {
 
 void Daemon::AddPodMetrics() {
   using Stage = state::ContainerRecord;
-  for (const auto& [name, ready] : {std::pair{"ready", true}, {"notready", false}}) {
-    scrapes_.push_back(metrics_.OnScrape(
-        metrics::kPods, [this, ready = ready] { return pods_->queries().PodsThat(ready); },
-        {name}));
-  }
+  scrapes_.push_back(metrics_.OnScrape(metrics::kPods,
+                                       [this] { return pods_->queries().ReadyPods(); }, {"ready"}));
+  scrapes_.push_back(metrics_.OnScrape(
+      metrics::kPods, [this] { return pods_->queries().NotReadyPods(); }, {"notready"}));
   for (const auto& [name, stage] : {std::pair{"created", Stage::CREATED},
                                     {"running", Stage::RUNNING},
                                     {"exited", Stage::EXITED}}) {
@@ -215,7 +214,7 @@ absl::Status Daemon::Serve(Listener listener) {
 
 void Daemon::LogState() const {
   LogInfo("state", {{"version", kVersion},
-                    {"pods_ready", pods_->queries().PodsThat(true)},
+                    {"pods_ready", pods_->queries().ReadyPods()},
                     {"pods", pods_->PodCount()},
                     {"running", pods_->queries().ContainersIn(state::ContainerRecord::RUNNING)},
                     {"images", images_->List().size()},

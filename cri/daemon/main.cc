@@ -60,7 +60,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
 }
 
 absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) {
-  CRISP_ASSIGN_OR_RETURN(Config config, LoadConfig(flags.config, app.count("--config") > 0));
+  CRISP_ASSIGN_OR_RETURN(
+      Config config, LoadConfig(flags.config, app.count("--config") > 0 ? ConfigFile::kRequired
+                                                                        : ConfigFile::kOptional));
   const auto set = [&config](const char* key, const std::optional<std::string>& from,
                              std::string& to) {
     if (!from.has_value()) return;

@@ -9,7 +9,7 @@
 #include "cri/pods/pod_queries.h"
 #include "cri/pods/pod_status.h"
 #include "cri/state/label_selector.h"
-#include "cri/state/ready_items.h"
+#include "cri/state/serialized_items.h"
 
 namespace crisp::cri {
 
@@ -46,8 +46,8 @@ absl::Status PodQueries::ListContainers(const v1::ListContainersRequest& request
     const state::ContainerRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber,
-                 *Listed(*container, held, *node_.images), *reply);
+    AddSerializedItem(v1::ListContainersResponse::kContainersFieldNumber,
+                      *Listed(*container, held, *node_.images), *reply);
   }
   return absl::OkStatus();
 }
@@ -77,9 +77,15 @@ absl::StatusOr<Json> PodQueries::Explain(absl::string_view id) const {
               {"kernel", std::move(kernel)}};
 }
 
-int PodQueries::PodsThat(bool are_ready) const {
+int PodQueries::ReadyPods() const {
   int count = 0;
-  for (const PodPtr& pod : table_.Pods()) count += pod->Ready() == are_ready;
+  for (const PodPtr& pod : table_.Pods()) count += pod->Ready();
+  return count;
+}
+
+int PodQueries::NotReadyPods() const {
+  int count = 0;
+  for (const PodPtr& pod : table_.Pods()) count += !pod->Ready();
   return count;
 }
 

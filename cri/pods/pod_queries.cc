@@ -11,7 +11,7 @@
 #include "cri/pods/message_json.h"
 #include "cri/pods/pod_status.h"
 #include "cri/state/label_selector.h"
-#include "cri/state/ready_items.h"
+#include "cri/state/serialized_items.h"
 
 namespace crisp::cri {
 namespace {
@@ -99,7 +99,7 @@ absl::Status PodQueries::ListPodSandbox(const v1::ListPodSandboxRequest& request
     const state::PodRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;
     if (!MatchesLabels(filter.label_selector(), record.config().labels())) continue;
-    AddReadyItem(v1::ListPodSandboxResponse::kItemsFieldNumber, *Listed(*pod, held), *reply);
+    AddSerializedItem(v1::ListPodSandboxResponse::kItemsFieldNumber, *Listed(*pod, held), *reply);
   }
   return absl::OkStatus();
 }

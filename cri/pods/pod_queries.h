@@ -25,8 +25,9 @@ class PodQueries {
   // PodApi::Explain().
   absl::StatusOr<Json> Explain(absl::string_view id) const;
 
-  // For the metrics: how many there are now.
-  int PodsThat(bool are_ready) const;
+  // For the metrics: the numbers of pods and containers now.
+  int ReadyPods() const;
+  int NotReadyPods() const;
   int ContainersIn(ContainerStage stage) const;
 
  private:

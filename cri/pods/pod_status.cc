@@ -85,10 +85,10 @@ v1::ContainerState CriState(const state::ContainerRecord& record) {
 std::shared_ptr<const std::string> Listed(const Pod& pod,
                                           const std::shared_ptr<const state::PodRecord>& record) {
   absl::MutexLock lock(&pod.mutex);
-  if (pod.listed.of != record) {
-    pod.listed = {record, std::make_shared<const std::string>(ListItem(*record))};
+  if (pod.list_item.of != record) {
+    pod.list_item = {record, std::make_shared<const std::string>(ListItem(*record))};
   }
-  return pod.listed.bytes;
+  return pod.list_item.bytes;
 }
 
 std::shared_ptr<const std::string> Listed(
@@ -96,10 +96,10 @@ std::shared_ptr<const std::string> Listed(
     const std::shared_ptr<const state::ContainerRecord>& record,
     const storage::ImageStore& images) {
   absl::MutexLock lock(&container.mutex);
-  if (container.listed.of != record) {
-    container.listed = {record, std::make_shared<const std::string>(ListItem(*record, images))};
+  if (container.list_item.of != record) {
+    container.list_item = {record, std::make_shared<const std::string>(ListItem(*record, images))};
   }
-  return container.listed.bytes;
+  return container.list_item.bytes;
 }
 
 void FillStatus(const Pod& pod, v1::PodSandboxStatus* status) {

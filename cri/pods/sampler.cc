@@ -21,7 +21,7 @@ void Sampler::SampleAll() {
     if (!pod->Ready()) continue;
     const auto usage = runtime::ReadCpuUsageNs(node_.CgroupAt(pod->Snapshot()->cgroup_path()));
     absl::MutexLock lock(&pod->mutex);
-    if (!usage.ok() || !pod->cpu.Says(*usage)) busy.insert(pod.get());
+    if (!usage.ok() || !pod->cpu.SameAsNewest(*usage)) busy.insert(pod.get());
     if (usage.ok()) pod->cpu.Add(absl::Now(), *usage);
   }
   std::vector<std::string> written;
@@ -46,7 +46,7 @@ void Sampler::SampleOne(Container& container) {
   const auto usage = runtime::ReadCpuUsageNs(group);
   if (const auto kills = group.OomKills(); kills.ok()) ooms_.Saw(container, *kills);
   absl::MutexLock lock(&container.mutex);
-  if (!usage.ok() || !container.cpu.Says(*usage)) container.written = true;
+  if (!usage.ok() || !container.cpu.SameAsNewest(*usage)) container.written = true;
   if (usage.ok()) container.cpu.Add(absl::Now(), *usage);
 }
 

@@ -5,7 +5,7 @@
 #include "base/status.h"
 #include "cri/api/pod_rpcs.h"
 #include "cri/service/rpc_call.h"
-#include "cri/state/ready_items.h"
+#include "cri/state/serialized_items.h"
 
 namespace crisp::cri {
 namespace {
@@ -34,7 +34,7 @@ grpc::ServerWriteReactor<Batch>* StreamList(Workers& threads,
                                                StreamCall<Batch>& stream) -> absl::Status {
         UnaryReply reply;
         CRISP_RETURN_IF_ERROR((pods.*list)(request, &reply, operation));
-        ExpandReadyItems(reply);
+        ExpandSerializedItems(reply);
         auto* all = items(reply);
         for (int begin = 0; begin < all->size(); begin += kStreamBatch) {
           Batch batch;

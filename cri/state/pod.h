@@ -14,7 +14,7 @@
 #include "cri/api/api.pb.h"
 #include "cri/api/crisp_state.pb.h"
 #include "cri/state/level_lease.h"
-#include "cri/state/ready_items.h"
+#include "cri/state/serialized_items.h"
 #include "cri/state/step_timer.h"
 #include "cri/stats/cpu_window.h"
 #include "runtime/client/shim_client.h"
@@ -39,7 +39,7 @@ struct Pod {
   absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
-  mutable ReadyItem<state::PodRecord> listed ABSL_GUARDED_BY(mutex);
+  mutable SerializedItem<state::PodRecord> list_item ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, dead, or not connected (any more).
   std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
   // The shim is being connected to in the background.
@@ -106,7 +106,7 @@ struct Container {
   absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
-  mutable ReadyItem<state::ContainerRecord> listed ABSL_GUARDED_BY(mutex);
+  mutable SerializedItem<state::ContainerRecord> list_item ABSL_GUARDED_BY(mutex);
   // What an exec starts with; after a restart unset until the first one: see Executions.
   std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
   // Who has the word beside what the stage says: PodTable::BeginStart(), BeginEnd().

@@ -18,7 +18,9 @@ class CpuWindow {
   void Add(absl::Time at, uint64_t usage_ns);
 
   // True if the newest kept reading is equal: nothing has run in between.
-  bool Says(uint64_t usage_ns) const { return newer_.has_value() && newer_->usage_ns == usage_ns; }
+  bool SameAsNewest(uint64_t usage_ns) const {
+    return newer_.has_value() && newer_->usage_ns == usage_ns;
+  }
 
   // Nano cores up to this reading, since the newest kept one that is at least kLeast old. A counter
   // that is younger is averaged from its beginning. nullopt if there is nothing to compare with.

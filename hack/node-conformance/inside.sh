@@ -93,7 +93,7 @@ runtime: {handlers: [test-handler]}"
   read_skips "$root/hack/node-conformance-skips.txt"
   # The suite leaves files beside itself, and expects the kubelet there.
   ln -s "$kubernetes"/{e2e_node.test,kubelet} "$work/run/"
-  cd "$work/run"
+  cd "$work/run" || return
   "$tools/ginkgo" --procs="${NODE_TESTS_PROCESSES:-$processes}" --no-color --timeout=3h \
     --label-filter="NodeConformance && !Flaky && $filter" \
     --output-dir="$logs" --json-report=report.json "${skips[@]}" "$@" ./e2e_node.test -- \

@@ -99,7 +99,7 @@ make_tree() {
     bookworm "$tree" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
   (
     mkdir -p "$out/kernel.tmp"
-    cd "$out/kernel.tmp"
+    cd "$out/kernel.tmp" || exit
     apt-get "${apt_options[@]}" download -qq -o APT::Sandbox::User=root "$kernel"
     dpkg-deb -x "$kernel"_*.deb .
     rm -rf "$tree/usr/lib/modules"

@@ -37,8 +37,8 @@ void CniNetwork::RetryDue() {
   }
   for (const std::string& pod_id : due) {
     if (stop_.cancelled() || removing_.cancelled()) return;
-    Turn turn(this, pod_id);
-    const CniAttachment* known = turn.known();
+    ExclusivePod exclusive(this, pod_id);
+    const CniAttachment* known = exclusive.known();
     if (known == nullptr || known->state != CniAttachment::State::kDeleting) continue;
     const absl::Status status = Delete(*known, -1, removing_.operation());
     if (status.ok() || stop_.cancelled() || removing_.cancelled()) continue;

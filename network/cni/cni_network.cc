@@ -31,7 +31,7 @@ std::string FdPath(int fd) { return absl::StrCat("/proc/", getpid(), "/fd/", fd)
 
 }  // namespace
 
-CniNetwork::Turn::Turn(CniNetwork* network, absl::string_view pod_id)
+CniNetwork::ExclusivePod::ExclusivePod(CniNetwork* network, absl::string_view pod_id)
     : network_(network), pod_id_(pod_id) {
   absl::MutexLock lock(&network_->mutex_);
   auto free = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -45,7 +45,7 @@ CniNetwork::Turn::Turn(CniNetwork* network, absl::string_view pod_id)
   if (!entry.attachment.pod_id.empty()) known_ = entry.attachment;
 }
 
-CniNetwork::Turn::~Turn() {
+CniNetwork::ExclusivePod::~ExclusivePod() {
   thread_local absl::BitGen random;
   absl::MutexLock lock(&network_->mutex_);
   const auto it = network_->entries_.find(pod_id_);
@@ -130,8 +130,8 @@ absl::StatusOr<Attachment> CniNetwork::Attach(const AttachRequest& request,
   if (request.pod_id.empty() || request.netns_fd < 0 || request.rtnl_fd < 0) {
     return absl::InvalidArgumentError("attach: no pod id or no network namespace is given");
   }
-  Turn turn(this, request.pod_id);
-  if (const CniAttachment* known = turn.known()) {
+  ExclusivePod exclusive(this, request.pod_id);
+  if (const CniAttachment* known = exclusive.known()) {
     if (known->state == CniAttachment::State::kAdded) return ResultOf(*known);
     CRISP_RETURN_IF_ERROR(Annotate(Delete(*known, request.netns_fd, operation),
                                    "an earlier attempt cannot be undone"));
@@ -228,9 +228,9 @@ absl::Status CniNetwork::Detach(absl::string_view pod_id,
                                 int netns_fd,
                                 const Operation& operation) {
   if (!Has(pod_id)) return absl::OkStatus();
-  Turn turn(this, pod_id);
-  if (turn.known() == nullptr) return absl::OkStatus();
-  CniAttachment attachment = *turn.known();
+  ExclusivePod exclusive(this, pod_id);
+  if (exclusive.known() == nullptr) return absl::OkStatus();
+  CniAttachment attachment = *exclusive.known();
   attachment.state = CniAttachment::State::kDeleting;
   if (removing_.cancelled()) return DeleteFinally(attachment, netns_fd, operation);
   CRISP_RETURN_IF_ERROR(Put(attachment));

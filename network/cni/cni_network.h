@@ -73,11 +73,11 @@ class CniNetwork {
   };
   // While it lives, its maker alone operates on the pod. If a DEL is still due when it ends, the
   // background thread tries that again, later each time.
-  class Turn {
+  class ExclusivePod {
    public:
-    Turn(CniNetwork* network, absl::string_view pod_id);
-    ~Turn();
-    // The pod's record of when the turn began; nullptr if it had none.
+    ExclusivePod(CniNetwork* network, absl::string_view pod_id);
+    ~ExclusivePod();
+    // The pod's record of when the operation began; nullptr if it had none.
     const CniAttachment* known() const { return known_ ? &*known_ : nullptr; }
 
    private:

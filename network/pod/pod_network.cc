@@ -13,14 +13,14 @@
 namespace crisp::network {
 namespace {
 
-// A pod belongs to whichever network made it, whatever the configuration directory says later.
-class Composite final : public PodNetwork {
+// A pod belongs to the network that made it, whatever the configuration directory says later.
+class BridgeOrCniNetwork final : public PodNetwork {
  public:
   using Builtin = NetworkOptions::Builtin;
-  Composite(Builtin builtin,
-            std::unique_ptr<BridgeNetwork> bridge,
-            std::unique_ptr<CniNetwork> cni,
-            UniqueFd rtnl)
+  BridgeOrCniNetwork(Builtin builtin,
+                     std::unique_ptr<BridgeNetwork> bridge,
+                     std::unique_ptr<CniNetwork> cni,
+                     UniqueFd rtnl)
       : builtin_(builtin),
         bridge_(std::move(bridge)),
         cni_(std::move(cni)),
@@ -116,7 +116,8 @@ class Composite final : public PodNetwork {
   const UniqueFd rtnl_ ABSL_GUARDED_BY(counters_mutex_);
 };
 
-absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> Composite::Counters() const {
+absl::StatusOr<std::map<std::string, std::vector<InterfaceCounters>>> BridgeOrCniNetwork::Counters()
+    const {
   absl::flat_hash_map<std::string, std::string> pods_by_link;
   bridge_->AddHostLinks(pods_by_link);
   cni_->AddHostLinks(pods_by_link);
@@ -147,8 +148,8 @@ absl::StatusOr<std::unique_ptr<PodNetwork>> PodNetwork::Create(NetworkOptions op
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<BridgeNetwork> bridge, BridgeNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(std::unique_ptr<CniNetwork> cni, CniNetwork::Create(options));
   CRISP_ASSIGN_OR_RETURN(UniqueFd rtnl, OpenRtnl());
-  return std::make_unique<Composite>(options.serves, std::move(bridge), std::move(cni),
-                                     std::move(rtnl));
+  return std::make_unique<BridgeOrCniNetwork>(options.serves, std::move(bridge), std::move(cni),
+                                              std::move(rtnl));
 }
 
 }  // namespace crisp::network

@@ -81,7 +81,8 @@ absl::Status Cgroup::Create() const {
   return CreateDirs();
 }
 
-absl::Status Cgroup::Apply(const OciResources& resources, bool fresh) const {
+absl::Status Cgroup::Apply(const OciResources& resources, Group group) const {
+  const bool fresh = group == Group::kFresh;
   CRISP_ASSIGN_OR_RETURN(std::vector<CgroupWrite> writes, CgroupWrites(resources, v2()));
   // Each write of a bandwidth has the kernel look at every group of the machine.
   if (fresh) std::erase_if(writes, IsInitialValue);

@@ -48,7 +48,7 @@ class Cgroup {
   // Writes the first limits of a group that Create() has made, before a process is in it. After a
   // failure the group stays.
   absl::Status Limit(const OciResources& resources) const {
-    return Apply(resources, /*fresh=*/true);
+    return Apply(resources, Group::kFresh);
   }
   // Makes the directories alone (a pod's parent group). Existing ones are fine.
   absl::Status CreateDirs() const;
@@ -108,12 +108,15 @@ class Cgroup {
   // Thaws it if it was frozen itself. A frozen parent stays frozen. Does not wait. An absent group
   // is OK.
   absl::Status ThawIfFrozen() const;
-  // Freezes or thaws everything in it. Returns when the kernel says that it is done.
-  absl::Status Freeze(bool frozen, const Operation& operation) const;
+  // Freeze or thaw everything in it. They return when the kernel says that it is done.
+  absl::Status Freeze(const Operation& operation) const { return SetFrozen(true, operation); }
+  absl::Status Thaw(const Operation& operation) const { return SetFrozen(false, operation); }
 
  private:
   absl::Status MakeAll(std::vector<std::string>* made) const;
-  absl::Status Apply(const OciResources& resources, bool fresh) const;
+  enum class Group { kFresh, kInUse };
+  absl::Status Apply(const OciResources& resources, Group group) const;
+  absl::Status SetFrozen(bool frozen, const Operation& operation) const;
   absl::Status RemoveOnce() const;
   absl::Status CheckMemoryFits(const OciResources& change) const;
   bool IsNamedIn(absl::string_view proc_cgroup) const;

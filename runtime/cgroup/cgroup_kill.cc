@@ -100,9 +100,9 @@ absl::Status Cgroup::SignalAll(int signal) const {
 // Nothing can fork away from the listing while it is frozen. Frozen processes die when thawed.
 absl::Status Cgroup::KillFrozen() const {
   if (!v2() && layout_->Find("freezer") == nullptr) return SignalAll(SIGKILL);
-  absl::Status frozen = Freeze(true, Operation(absl::Now() + kFreezePatience));
+  absl::Status frozen = Freeze(Operation(absl::Now() + kFreezePatience));
   absl::Status signalled = SignalAll(SIGKILL);
-  absl::Status thawed = Freeze(false, Operation(absl::Now() + kFreezePatience));
+  absl::Status thawed = Thaw(Operation(absl::Now() + kFreezePatience));
   // Something in uninterruptible sleep never freezes; the signal waits for it all the same.
   if (!frozen.ok() && !absl::IsDeadlineExceeded(frozen)) return frozen;
   if (!signalled.ok()) return signalled;
@@ -163,7 +163,7 @@ absl::Status Cgroup::ThawIfFrozen() const {
   return v2() ? WriteIfThere(file, "0") : WriteIfThere(dir + "/freezer.state", "THAWED");
 }
 
-absl::Status Cgroup::Freeze(bool frozen, const Operation& operation) const {
+absl::Status Cgroup::SetFrozen(bool frozen, const Operation& operation) const {
   const std::string dir = v2() ? PrimaryDir() : Dir("freezer");
   if (dir.empty()) return absl::UnimplementedError("this machine has no freezer controller");
   const std::string file = dir + (v2() ? "/cgroup.freeze" : "/freezer.state");

@@ -247,9 +247,9 @@ TEST_F(CgroupTest, KillsAForkBomb) {
 TEST_F(CgroupTest, KillsWhatIsFrozen) {
   ASSERT_OK(Make({}));
   Spawn(group_->Dirs());
-  ASSERT_OK(group_->Freeze(true, Within(absl::Seconds(5))));
+  ASSERT_OK(group_->Freeze(Within(absl::Seconds(5))));
   ASSERT_OK(group_->Kill(Within(absl::Seconds(10))));
-  EXPECT_OK(group_->Freeze(false, Within(absl::Seconds(5))));
+  EXPECT_OK(group_->Thaw(Within(absl::Seconds(5))));
 }
 
 TEST_F(CgroupTest, IsHandedOverWithoutItsLimits) {
@@ -272,7 +272,7 @@ TEST_F(CgroupTest, ThawsOnlyWhatIsFrozenItself) {
   ASSERT_OK(Make({}));
   EXPECT_OK(group_->ThawIfFrozen());
   Spawn(group_->Dirs());
-  ASSERT_OK(group_->Freeze(true, Within(absl::Seconds(5))));
+  ASSERT_OK(group_->Freeze(Within(absl::Seconds(5))));
   ASSERT_OK(group_->ThawIfFrozen());
   const std::string file = group_->v2() ? group_->PrimaryDir() + "/cgroup.freeze"
                                         : group_->Dir("freezer") + "/freezer.self_freezing";

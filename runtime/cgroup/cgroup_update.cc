@@ -42,7 +42,7 @@ absl::Status Cgroup::Update(const OciResources& change) const {
     if (!quota) wanted.cpu.quota = former_quota;
     if (!period && former_period != 0) wanted.cpu.period = former_period;
   }
-  return Annotate(Apply(wanted, /*fresh=*/false), absl::StrCat("update cgroup ", path_));
+  return Annotate(Apply(wanted, Group::kInUse), absl::StrCat("update cgroup ", path_));
 }
 
 }  // namespace crisp::runtime

@@ -31,7 +31,7 @@ absl::Status CompleteNode(CdiDeviceNode& node, const StatOnHost& stat) {
   if (node.host_path.empty()) node.host_path = node.path;
   if (node.type == "u") node.type = "c";
   const bool said = !node.type.empty() && (node.major != 0 || node.type == "p");
-  const absl::StatusOr<HostNode> found = stat(node.host_path, /*itself=*/true);
+  const absl::StatusOr<HostNode> found = stat(node.host_path, Links::kStay);
   if (!found.ok()) return said ? absl::OkStatus() : Missing(found.status(), node.host_path);
   if (!node.file_mode.has_value()) node.file_mode = found->mode & 07777;
   if (said) return absl::OkStatus();
@@ -114,9 +114,9 @@ absl::Status AddMount(const CdiMount& mount, OciSpec& spec) {
 
 }  // namespace
 
-absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself) {
+absl::StatusOr<HostNode> StatDirectly(const std::string& path, Links links) {
   struct stat st {};
-  if ((itself ? ::lstat(path.c_str(), &st) : ::stat(path.c_str(), &st)) != 0)
+  if ((links == Links::kStay ? ::lstat(path.c_str(), &st) : ::stat(path.c_str(), &st)) != 0)
     return ErrnoError(errno, "stat");
   return HostNode{.mode = st.st_mode, .major = major(st.st_rdev), .minor = minor(st.st_rdev)};
 }
@@ -129,7 +129,7 @@ absl::Status CompleteCdiEdits(CdiEdits& edits, const StatOnHost& stat) {
       return absl::InvalidArgumentError(
           absl::StrCat("hostPath \"", mount.host_path, "\" is not absolute"));
     }
-    const absl::StatusOr<HostNode> found = stat(mount.host_path, /*itself=*/false);
+    const absl::StatusOr<HostNode> found = stat(mount.host_path, Links::kFollow);
     if (!found.ok()) return Missing(found.status(), mount.host_path);
   }
   return absl::OkStatus();

@@ -71,10 +71,10 @@ absl::StatusOr<CdiSpec> ParseCdiSpec(absl::string_view text);
 std::vector<std::string> CdiDevicesOfAnnotations(
     const std::map<std::string, std::string>& annotations);
 
-// Looks at a path of the host: at the node itself, or at the one to which a symlink there leads.
-using StatOnHost = std::function<absl::StatusOr<HostNode>(const std::string& path, bool itself)>;
+// Looks at a path of the host.
+using StatOnHost = std::function<absl::StatusOr<HostNode>(const std::string& path, Links links)>;
 // Looks by system calls, which hang if the path does.
-absl::StatusOr<HostNode> StatDirectly(const std::string& path, bool itself);
+absl::StatusOr<HostNode> StatDirectly(const std::string& path, Links links);
 
 // Fills in the members that device nodes leave to the host, by a look at it, and checks that every
 // path to be mounted exists. FailedPrecondition, naming what is missing there. Other errors are

@@ -42,8 +42,7 @@ class HostPaths {
   absl::Status MakeDirs(const std::string& path);
   // Reads a regular file. ResourceExhausted if it has more than `limit` bytes.
   absl::StatusOr<std::string> Read(const std::string& path, size_t limit);
-  // kStay looks at a symlink itself, kFollow at the node to which it leads.
-  enum class Links { kFollow, kStay };
+  using Links = runtime::Links;
   absl::StatusOr<HostNode> Stat(const std::string& path, Links links);
   // The devices below a directory, or the one device at the path. InvalidArgument for other files.
   absl::StatusOr<std::vector<HostNode>> Devices(const std::string& path);

@@ -36,6 +36,9 @@ struct HostNode {
   uint32_t mode = 0, major = 0, minor = 0, uid = 0, gid = 0;
 };
 
+// kStay looks at a symlink itself, kFollow at the node to which it leads.
+enum class Links { kFollow, kStay };
+
 using DeviceNumber = std::pair<int64_t, int64_t>;  // major, minor
 
 // The page that both sides have mapped. It says which request of the list is being done.

@@ -75,7 +75,7 @@ asio::awaitable<void> AttachSession::Run() {
 }
 
 asio::awaitable<absl::Status> AttachSession::Start() {
-  absl::StatusOr<StdioEnds> made = MakeStdio(request_, true);
+  absl::StatusOr<StdioEnds> made = MakeStdio(request_, StdinForm::kSocketPair);
   if (!made.ok()) co_return made.status();
   auto ends = std::make_shared<StdioEnds>(*std::move(made));
   std::function<absl::Status()> attach = [this, ends] {

@@ -80,7 +80,8 @@ asio::awaitable<void> ExecSession::Run() {
 
 // The process runs, and everything that follows it.
 asio::awaitable<absl::Status> ExecSession::Start() {
-  absl::StatusOr<StdioEnds> made = MakeStdio(request_, request_.tty);
+  absl::StatusOr<StdioEnds> made =
+      MakeStdio(request_, request_.tty ? StdinForm::kSocketPair : StdinForm::kPipe);
   if (!made.ok()) co_return made.status();
   auto ends = std::make_shared<StdioEnds>(*std::move(made));
   std::function<absl::StatusOr<std::shared_ptr<Process>>()> start = [this, ends] {

@@ -129,9 +129,9 @@ asio::awaitable<void> ReportOutcome(std::shared_ptr<ClientConnection> client,
   co_await client->Close();
 }
 
-absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, bool relayed) {
+absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, StdinForm form) {
   StdioEnds ends;
-  if (request.stdin_open && relayed) {
+  if (request.stdin_open && form == StdinForm::kSocketPair) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
       return ErrnoError(errno, "make a socket pair");

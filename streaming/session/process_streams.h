@@ -53,9 +53,11 @@ struct StdioEnds {
   };
   Three ours, theirs;
 };
-// With `relayed`, stdin is a socket pair, so that the departure of the other side shows. Otherwise
-// it is a pipe, as programs expect of their stdin.
-absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, bool relayed);
+// The form of stdin. With a socket pair the departure of the other side shows. A pipe is what
+// programs expect of their stdin.
+enum class StdinForm { kPipe, kSocketPair };
+
+absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, StdinForm form);
 
 }  // namespace crisp::streaming
 

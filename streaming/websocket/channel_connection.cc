@@ -126,8 +126,9 @@ asio::awaitable<void> ChannelConnection::WriteLoop(Self self) {
     self->out_.pop_front();
     self->queued_ -= message.size();
     self->WakeNextWriter();
-    absl::Status written =
-        co_await self->socket_->Write(self->protocol_.base64, message.data(), message.size());
+    const WebSocket::Form form =
+        self->protocol_.base64 ? WebSocket::Form::kText : WebSocket::Form::kBinary;
+    absl::Status written = co_await self->socket_->Write(form, message.data(), message.size());
     if (!written.ok()) {
       self->Fail(written);
       break;

@@ -66,8 +66,8 @@ asio::awaitable<absl::StatusOr<absl::string_view>> WebSocket::Read() {
   co_return absl::string_view(static_cast<const char*>(message_.cdata().data()), message_.size());
 }
 
-asio::awaitable<absl::Status> WebSocket::Write(bool text, const char* data, size_t size) {
-  stream_.text(text);
+asio::awaitable<absl::Status> WebSocket::Write(Form form, const char* data, size_t size) {
+  stream_.text(form == Form::kText);
   error_code error;
   co_await stream_.async_write(asio::const_buffer(data, size),
                                asio::redirect_error(asio::use_awaitable, error));
@@ -99,7 +99,7 @@ asio::awaitable<absl::StatusOr<size_t>> WebSocketTunnel::ReadSome(char* data, si
 }
 
 asio::awaitable<absl::Status> WebSocketTunnel::Write(const char* data, size_t size) {
-  absl::Status written = co_await socket_->Write(false, data, size);
+  absl::Status written = co_await socket_->Write(WebSocket::Form::kBinary, data, size);
   co_return written;
 }
 

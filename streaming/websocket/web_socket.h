@@ -36,7 +36,9 @@ class WebSocket {
   // The next message; the view is good until the next call. Cancelled when the client closed,
   // InvalidArgument when it broke the protocol, Unavailable when the connection broke.
   boost::asio::awaitable<absl::StatusOr<absl::string_view>> Read();
-  boost::asio::awaitable<absl::Status> Write(bool text, const char* data, size_t size);
+  // Sends one message.
+  enum class Form { kText, kBinary };
+  boost::asio::awaitable<absl::Status> Write(Form form, const char* data, size_t size);
   // Sends a close frame and waits for the client's. It has no limit of time: Abort() ends it.
   boost::asio::awaitable<void> Close();
   void Abort() { transport_->Abort(); }

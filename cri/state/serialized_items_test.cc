@@ -1,4 +1,4 @@
-#include "cri/state/ready_items.h"
+#include "cri/state/serialized_items.h"
 
 #include <gtest/gtest.h>
 
@@ -16,24 +16,24 @@ v1::Container Item(const std::string& id) {
   return item;
 }
 
-TEST(ReadyItemsTest, AreTheSameOnTheWireAsMessages) {
+TEST(SerializedItemsTest, AreTheSameOnTheWireAsMessages) {
   v1::ListContainersResponse ready, typed;
   for (const char* id : {"one", "two"}) {
-    AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item(id).SerializeAsString(),
-                 ready);
+    AddSerializedItem(v1::ListContainersResponse::kContainersFieldNumber,
+                      Item(id).SerializeAsString(), ready);
     *typed.add_containers() = Item(id);
   }
   EXPECT_EQ(ready.containers_size(), 0);
   EXPECT_EQ(ready.SerializeAsString(), typed.SerializeAsString());
 }
 
-TEST(ReadyItemsTest, ExpandToMessages) {
+TEST(SerializedItemsTest, ExpandToMessages) {
   v1::ListContainersResponse reply;
-  ExpandReadyItems(reply);
+  ExpandSerializedItems(reply);
   EXPECT_EQ(reply.containers_size(), 0);
-  AddReadyItem(v1::ListContainersResponse::kContainersFieldNumber, Item("one").SerializeAsString(),
-               reply);
-  ExpandReadyItems(reply);
+  AddSerializedItem(v1::ListContainersResponse::kContainersFieldNumber,
+                    Item("one").SerializeAsString(), reply);
+  ExpandSerializedItems(reply);
   ASSERT_EQ(reply.containers_size(), 1);
   EXPECT_EQ(reply.containers(0).labels().at("app"), "one");
   EXPECT_TRUE(reply.GetReflection()->GetUnknownFields(reply).empty());
