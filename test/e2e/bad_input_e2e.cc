@@ -6,25 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 
 namespace crisp::e2e {
 namespace {
 
-class BadInput : public ::testing::Test {
+class BadInput : public NodeTest {
  protected:
-  static void SetUpTestSuite() {
-    daemon_ = new Daemon();
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
-  }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
   void TearDown() override {
-    node_->RemoveAll();
+    NodeTest::TearDown();
     cri::VersionResponse response;
     grpc::ClientContext context;
     EXPECT_TRUE(daemon_->runtime().Version(&context, {}, &response).ok());
@@ -38,11 +28,7 @@ class BadInput : public ::testing::Test {
     EXPECT_NE(status.error_message(), "") << why;
     EXPECT_THAT(node_->Pods(), ::testing::IsEmpty()) << why;
   }
-  static Daemon* daemon_;
-  static Node* node_;
 };
-Daemon* BadInput::daemon_;
-Node* BadInput::node_;
 
 TEST_F(BadInput, PodsThatCannotBe) {
   ExpectRefusedPod({}, "no metadata");

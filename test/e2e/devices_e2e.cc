@@ -4,27 +4,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 
 namespace crisp::e2e {
 namespace {
 
 using ::testing::HasSubstr;
 
-class Devices : public ::testing::Test {
+class Devices : public NodeTest {
  protected:
-  static void SetUpTestSuite() {
-    daemon_ = new Daemon();
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
-  }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
-  void TearDown() override { node_->RemoveAll(); }
-
   static void WriteCdi(const std::string& name, const std::string& text) {
     ASSERT_OK(MakeDirs(daemon_->scratch() + "/cdi"));
     ASSERT_OK(AtomicWriteFile(absl::StrCat(daemon_->scratch(), "/cdi/", name), text, 0600,
@@ -44,12 +32,7 @@ class Devices : public ::testing::Test {
     node_->RemoveAll();
     return status;
   }
-
-  static Daemon* daemon_;
-  static Node* node_;
 };
-Daemon* Devices::daemon_;
-Node* Devices::node_;
 
 constexpr char kGpu[] = R"(
 cdiVersion: "0.7.0"

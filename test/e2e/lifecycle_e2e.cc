@@ -7,8 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 
 namespace crisp::e2e {
 namespace {
@@ -16,18 +15,8 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-class Lifecycle : public ::testing::Test {
+class Lifecycle : public NodeTest {
  protected:
-  static void SetUpTestSuite() {
-    daemon_ = new Daemon();
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
-  }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
-  void TearDown() override { node_->RemoveAll(); }
   // Signals that come before a shell has set its traps are nobody's: pid 1 has no default actions.
   static void AwaitLog(const std::string& pod,
                        const std::string& container,
@@ -38,11 +27,7 @@ class Lifecycle : public ::testing::Test {
     }
     EXPECT_THAT(node_->Log(pod, container), HasSubstr(text));
   }
-  static Daemon* daemon_;
-  static Node* node_;
 };
-Daemon* Lifecycle::daemon_;
-Node* Lifecycle::node_;
 
 TEST_F(Lifecycle, ExitCodeAndReasonAreKept) {
   const auto pod_config = node_->PodConfig("exits");

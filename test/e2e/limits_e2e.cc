@@ -6,35 +6,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 
 namespace crisp::e2e {
 namespace {
 
-class Limits : public ::testing::Test {
+class Limits : public NodeTest {
  protected:
-  static void SetUpTestSuite() {
-    daemon_ = new Daemon();
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
-  }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
-  void TearDown() override { node_->RemoveAll(); }
-
   // A file of the container's own cgroup, by its v1 or v2 name, read inside.
   static std::string Inside(const std::string& id, const std::string& v1, const std::string& v2) {
     return node_->Shell(
         id, absl::StrCat("cat /sys/fs/cgroup/", v1, " 2>/dev/null || cat /sys/fs/cgroup/", v2));
   }
-  static Daemon* daemon_;
-  static Node* node_;
 };
-Daemon* Limits::daemon_;
-Node* Limits::node_;
 
 TEST_F(Limits, AreReadableInsideAndInTheStatus) {
   const auto pod_config = node_->PodConfig("limits");

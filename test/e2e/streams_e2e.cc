@@ -16,8 +16,7 @@
 #include "absl/time/clock.h"
 #include "base/json.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 #include "streaming/server/testing/test_client.h"
 
 namespace crisp::e2e {
@@ -45,20 +44,12 @@ Url Split(const std::string& url) {
   return split;
 }
 
-class Streams : public ::testing::Test {
+class Streams : public NodeTest {
  protected:
   static void SetUpTestSuite() {
     // URLs that nobody uses are to be forgotten faster than they come.
-    daemon_ = new Daemon("streaming: {url_timeout: 2s}\n");
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
+    StartNode("streaming: {url_timeout: 2s}\n");
   }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
-  void TearDown() override { node_->RemoveAll(); }
-
   static Url Exec(cri::RuntimeService::Stub& stub,
                   const std::string& container,
                   std::vector<std::string> argv,
@@ -98,12 +89,7 @@ class Streams : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status.error_message();
     return Split(response.url());
   }
-
-  static Daemon* daemon_;
-  static Node* node_;
 };
-Daemon* Streams::daemon_;
-Node* Streams::node_;
 
 // A SPDY session of exec or attach.
 struct Session {

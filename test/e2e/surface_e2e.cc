@@ -7,29 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/testing/status_matchers.h"
-#include "daemon.h"
-#include "node.h"
+#include "node_test.h"
 
 namespace crisp::e2e {
 namespace {
 
-class Surface : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    daemon_ = new Daemon();
-    daemon_->Start();
-    node_ = new Node(*daemon_, daemon_->ImportImage());
-  }
-  static void TearDownTestSuite() {
-    delete node_;
-    delete daemon_;
-  }
-  void TearDown() override { node_->RemoveAll(); }
-  static Daemon* daemon_;
-  static Node* node_;
-};
-Daemon* Surface::daemon_;
-Node* Surface::node_;
+class Surface : public NodeTest {};
 
 TEST_F(Surface, EventsCarryThePodAndItsContainers) {
   grpc::ClientContext context;
