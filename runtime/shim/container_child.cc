@@ -105,9 +105,9 @@ int AttachOne(int root, const Prepared& prepared, const MountView& plan, int pre
   return MountPlanned(mount.get(), target.get(), plan) ? mount.Release() : -1;
 }
 
-// Takes it off its place. As long as it is shared, taking it apart would unmount what is below it
-// on the host as well.
-bool TakeOff(int mount, const char* name) {
+// Takes the mount off its place. It is made private first, because unmounting a shared one would
+// unmount what is below it on the host as well.
+bool DetachMount(int mount, const char* name) {
   return SetAttributes(mount, 0, kMsPrivate, -1, true, name) &&
          ((fchdir(mount) == 0 && SysUmount(".", kMntDetach) == 0 && chdir("/") == 0) ||
           Fail("take off the mount on", name));
@@ -123,7 +123,7 @@ int AttachFollowing(int root, const MountView& plan, int index, int status) {
     if (!target.valid() || !MountPlanned(mount.get(), target.get(), plan)) return -1;
     const int changed = AskForChange(status, index);
     if (changed == 0) return mount.Release();
-    if (changed < 0 || !TakeOff(mount.get(), name)) return -1;
+    if (changed < 0 || !DetachMount(mount.get(), name)) return -1;
   }
   Refuse(kUnavailable, "the host's mounts change all the time; follow them on", name);
   return -1;
