@@ -27,12 +27,14 @@ network/pod: base network/values network/link network/bridge network/cni
 runtime/wire:
 runtime/oci: base
 runtime/plan: base runtime/wire runtime/oci
-runtime/cgroup: base runtime/oci runtime/plan
+runtime/cgroup: base runtime/oci
 runtime/seccomp: base runtime/oci
 runtime/lsm: base
 runtime/paths: base runtime/lsm
 runtime/devices: base runtime/oci runtime/paths
-runtime/client: base runtime/wire runtime/plan
+runtime/handler: base runtime/oci runtime/cgroup
+runtime/client: base runtime/wire runtime/plan runtime/handler
+runtime/crisp: base runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/handler runtime/client
 runtime/shim: runtime/wire
 
 streaming/wire: base
@@ -45,13 +47,13 @@ streaming/server: base streaming/wire streaming/connection streaming/spdy stream
 cri/api: base
 cri/config: base storage/values network/values runtime/devices streaming/server
 cri/node: base runtime/oci runtime/cgroup runtime/lsm runtime/paths
-cri/spec: base cri/api cri/node storage/values runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm
+cri/spec: base cri/api cri/node storage/values runtime/oci runtime/cgroup runtime/seccomp runtime/lsm
 cri/stats: base cri/api storage/values network/values runtime/cgroup
-cri/state: base metrics cri/api cri/spec cri/stats runtime/oci runtime/plan runtime/seccomp runtime/lsm runtime/client
-cri/containers: base metrics cri/api cri/node cri/spec cri/state storage/image network/pod runtime/oci runtime/plan runtime/cgroup runtime/seccomp runtime/lsm runtime/paths runtime/devices runtime/client
-cri/pods: base cri/api cri/spec cri/stats cri/state cri/containers storage/image network/pod runtime/plan runtime/cgroup runtime/client streaming/session streaming/server
+cri/state: base metrics cri/api cri/spec cri/stats runtime/oci runtime/lsm runtime/handler
+cri/containers: base metrics cri/api cri/node cri/spec cri/state storage/image network/pod runtime/oci runtime/cgroup runtime/lsm runtime/paths runtime/devices runtime/handler
+cri/pods: base cri/api cri/spec cri/stats cri/state cri/containers storage/image network/pod runtime/oci runtime/cgroup runtime/handler streaming/session streaming/server
 cri/service: base metrics cri/api cri/config cri/node cri/state storage/image network/pod
-cri/daemon: base metrics cri/config cri/node cri/pods cri/service streaming/session streaming/server
+cri/daemon: base metrics cri/config cri/node cri/pods cri/service runtime/crisp streaming/session streaming/server
 
 cli: base cri/api cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm
 

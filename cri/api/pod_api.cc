@@ -27,6 +27,8 @@ absl::Status PodApi::Recover() { return absl::OkStatus(); }
 
 absl::Status PodApi::Ready() const { return absl::OkStatus(); }
 
+std::vector<v1::RuntimeHandler> PodApi::Handlers() const { return {}; }
+
 int PodApi::PodCount() const { return 0; }
 
 }  // namespace crisp::cri

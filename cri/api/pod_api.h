@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -47,6 +48,8 @@ class PodApi {
   virtual absl::Status Recover();
   // OK, or why no new pod can be had, whatever the network says. From memory.
   virtual absl::Status Ready() const;
+  // The handlers that a pod may name, "" first, with what each can do.
+  virtual std::vector<v1::RuntimeHandler> Handlers() const;
   // How many pods are known, for `crisp info` and metrics.
   virtual int PodCount() const;
 };

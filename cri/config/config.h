@@ -29,10 +29,17 @@ struct NetworkConfig : network::NetworkOptions {
   bool attach_spares = true;
 };
 
+// A handler, which runs the pods that name it. A name alone is of crisp's own type.
+struct HandlerConfig {
+  std::string name;
+  std::string type = "crisp";
+  bool operator==(const HandlerConfig&) const = default;
+};
+
 struct RuntimeConfig {
   std::string shim;
   std::string cgroup_driver = "cgroupfs";  // or "systemd"
-  std::vector<std::string> handlers = {"crisp"};
+  std::vector<HandlerConfig> handlers = {{.name = "crisp"}};
   std::vector<std::string> cgroup_writable_handlers;
   int64_t spare_pods = 4;
   int64_t max_log_rate = 256;  // MiB per second

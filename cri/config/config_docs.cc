@@ -33,6 +33,7 @@ const char* TypeOf(bool) { return "boolean"; }
 const char* TypeOf(int64_t) { return "integer"; }
 const char* TypeOf(absl::Duration) { return "duration"; }
 const char* TypeOf(const std::vector<std::string>&) { return "list"; }
+const char* TypeOf(const std::vector<HandlerConfig>&) { return "list"; }
 
 // The values that the rule allows, in words; empty for every value of the type.
 std::string Allowed(const Rule& rule) {

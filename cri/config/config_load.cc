@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "absl/algorithm/container.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -17,6 +18,7 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::string_view kUnixScheme = "unix://";
+constexpr char kCrispType[] = "crisp";    // runtime::CrispRuntime's
 constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its NUL
 
 absl::Status Invalid(const Config& config,
@@ -102,9 +104,30 @@ absl::Status CheckStreaming(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckHandlers(const Config& config) {
+  constexpr char kKey[] = "runtime.handlers";
+  absl::flat_hash_set<std::string> names;
+  for (const HandlerConfig& handler : config.runtime.handlers) {
+    if (handler.name.empty())
+      return config.Refused(kKey, "names the handler \"\", which is there already");
+    if (!names.insert(handler.name).second)
+      return Invalid(config, kKey, handler.name, "must stand once");
+    if (handler.type != kCrispType) {
+      return Invalid(config, kKey, handler.type,
+                     absl::StrCat("(of handler \"", handler.name,
+                                  "\") is no type of runtime: ", "there is \"", kCrispType, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckWritable(const Config& config) {
+  const auto is_handler = [&config](const std::string& name) {
+    return absl::c_any_of(config.runtime.handlers,
+                          [&name](const HandlerConfig& one) { return one.name == name; });
+  };
   for (const std::string& handler : config.runtime.cgroup_writable_handlers) {
-    if (handler.empty() || absl::c_linear_search(config.runtime.handlers, handler)) continue;
+    if (handler.empty() || is_handler(handler)) continue;
     return Invalid(config, "runtime.cgroup_writable_handlers", handler,
                    "must be empty or one of runtime.handlers");
   }
@@ -141,6 +164,7 @@ absl::Status Config::Validate() const {
   if (SocketPath().size() >= sizeof(sockaddr_un::sun_path)) {
     return Invalid(*this, "listen", SocketPath(), "is too long for a unix socket");
   }
+  CRISP_RETURN_IF_ERROR(CheckHandlers(*this));
   CRISP_RETURN_IF_ERROR(CheckWritable(*this));
   CRISP_RETURN_IF_ERROR(CheckNetwork(*this));
   return CheckStreaming(*this);

@@ -6,11 +6,15 @@
 
 namespace crisp::cri {
 
+// Config::Validate() knows their rule.
+inline std::string Broken(const Rule&, const std::vector<HandlerConfig>&) { return ""; }
+
 // The one table of the configuration's keys: name, place, rule and documentation. A key's default
 // is the value of the member in a new Config. Reading, checking, printing and the documents
 // (config_docs.h) all walk this table, so none of them can know a key that another does not. A
 // visitor has
 //   Key(name, value&, rule, text)   for std::string, bool, int64_t, absl::Duration, vector<string>
+//     and vector<HandlerConfig>
 //   Section(name, function, text)   for a nested mapping
 // A text is for operators: whole sentences, with `backquotes` around what is to be typed. It does
 // not repeat the rule. A visitor that has no use for the text has Key() inlined, so that only the
@@ -100,8 +104,12 @@ void VisitRuntime(Visitor& v, RuntimeT& runtime) {
         "Kubelets since 1.28 take over what is said here; for older ones it must be what their "
         "configuration "
         "says.");
-  v.Key("handlers", runtime.handlers, Any(),
-        "Names that a RuntimeClass may give as its handler, beside the empty one.");
+  v.Key(
+      "handlers", runtime.handlers,
+      InWords("`{name: NAME, type: TYPE}`, or a name alone; the one type is `crisp`"),
+      "Handlers that a RuntimeClass may name, and the type of runtime that runs the pods of each. "
+      "A name stands once. The empty name, for pods that name no handler, is always there, of "
+      "type `crisp`. What each of them can do is in the CRI's Status.");
   v.Key("cgroup_writable_handlers", runtime.cgroup_writable_handlers,
         InWords("names of `runtime.handlers`, or the empty name"),
         "Handlers whose containers have a writable /sys/fs/cgroup without being privileged. The "

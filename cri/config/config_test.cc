@@ -157,6 +157,35 @@ TEST(ConfigTest, DropInsOverrideInNameOrder) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("40.yaml:1: unknown key")));
 }
 
+TEST(ConfigTest, HandlersAreMappingsOrNames) {
+  Config config;
+  ASSERT_OK(ApplyConfig("runtime: {handlers: [plain, {name: other, type: crisp}, {name: third}]}",
+                        "f", config));
+  const std::vector<HandlerConfig> wanted = {
+      {.name = "plain"}, {.name = "other", .type = "crisp"}, {.name = "third"}};
+  EXPECT_EQ(config.runtime.handlers, wanted);
+  EXPECT_OK(config.Validate());
+  EXPECT_THAT(DumpConfig(config), HasSubstr("{name: \"third\", type: \"crisp\"}"));
+  Config again;
+  ASSERT_OK(ApplyConfig(DumpConfig(config), "dump", again));
+  EXPECT_EQ(again.runtime.handlers, wanted);
+  for (const char* item : {"{type: crisp}", "{name: x, path: /y}", "[x]", "{name: {x: y}}"}) {
+    EXPECT_THAT(ApplyConfig(absl::StrCat("runtime:\n  handlers: [", item, "]\n"), "f", again),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("f:2: runtime.handlers must be a list of mappings")))
+        << item;
+  }
+}
+
+TEST(ConfigTest, AnUnknownTypeOfRuntimeIsRefusedByName) {
+  Config config;
+  ASSERT_OK(ApplyConfig("runtime:\n  handlers: [{name: small, type: vm}]\n", "f", config));
+  EXPECT_THAT(config.Validate(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::AllOf(HasSubstr("f:2: runtime.handlers"), HasSubstr("\"vm\""),
+                                        HasSubstr("\"small\""), HasSubstr("\"crisp\""))));
+}
+
 TEST(ConfigTest, AbsentFileIsAnErrorOnlyWhenAskedFor) {
   TempDir dir;
   EXPECT_THAT(LoadConfig(dir.path() + "/config.yaml", ConfigFile::kRequired),
@@ -201,6 +230,11 @@ TEST(ConfigTest, ValidateNamesTheKey) {
     c.network.subnets = {"10.1.0.0/16", "fd00::/64", "fd01::/64"};
   });
   expect("network.builtin", [](Config& c) { c.network.builtin = "sometimes"; });
+  expect("runtime.handlers", [](Config& c) { c.runtime.handlers = {{.name = ""}}; });
+  expect("runtime.handlers", [](Config& c) {
+    c.runtime.handlers = {{.name = "a"}, {.name = "b"}, {.name = "a"}};
+  });
+  expect("runtime.handlers", [](Config& c) { c.runtime.handlers = {{.name = "a", .type = "vm"}}; });
   expect("runtime.cgroup_writable_handlers", [](Config& c) {
     c.runtime.cgroup_writable_handlers = {"", "nobody"};
   });

@@ -118,11 +118,40 @@ class Reader {
     return true;
   }
 
+  // A name stands for a handler of the default type.
+  static bool Parse(const YAML::Node& node, std::vector<HandlerConfig>& value) {
+    if (!node.IsSequence()) return false;
+    std::vector<HandlerConfig> handlers;
+    for (const YAML::Node& item : node) {
+      HandlerConfig& handler = handlers.emplace_back();
+      if (item.IsScalar()) {
+        handler.name = item.Scalar();
+        continue;
+      }
+      if (!item.IsMap() || !item["name"].IsDefined()) return false;
+      for (const auto& entry : item) {
+        if (!entry.first.IsScalar() || !entry.second.IsScalar()) return false;
+        if (entry.first.Scalar() == "name") {
+          handler.name = entry.second.Scalar();
+        } else if (entry.first.Scalar() == "type") {
+          handler.type = entry.second.Scalar();
+        } else {
+          return false;
+        }
+      }
+    }
+    value = std::move(handlers);
+    return true;
+  }
+
   static const char* Kind(const std::string&) { return "a string"; }
   static const char* Kind(bool) { return "true or false"; }
   static const char* Kind(int64_t) { return "an integer"; }
   static const char* Kind(absl::Duration) { return "a duration such as 30s or 5m"; }
   static const char* Kind(const std::vector<std::string>&) { return "a list of strings"; }
+  static const char* Kind(const std::vector<HandlerConfig>&) {
+    return "a list of mappings with a name and a type, or of names";
+  }
 
   std::string Full(absl::string_view key) const {
     return prefix_.empty() ? std::string(key) : absl::StrCat(prefix_, ".", key);
@@ -164,6 +193,15 @@ class Printer {
   void Print(const char* name, const std::vector<std::string>& value) {
     out_ << YAML::Key << name << YAML::Value << YAML::Flow << YAML::BeginSeq;
     for (const std::string& item : value) out_ << YAML::DoubleQuoted << item;
+    out_ << YAML::EndSeq;
+  }
+  void Print(const char* name, const std::vector<HandlerConfig>& value) {
+    out_ << YAML::Key << name << YAML::Value << YAML::Flow << YAML::BeginSeq;
+    for (const HandlerConfig& handler : value) {
+      out_ << YAML::Flow << YAML::BeginMap << YAML::Key << "name" << YAML::Value
+           << YAML::DoubleQuoted << handler.name << YAML::Key << "type" << YAML::Value
+           << YAML::DoubleQuoted << handler.type << YAML::EndMap;
+    }
     out_ << YAML::EndSeq;
   }
 

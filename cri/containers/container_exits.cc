@@ -28,16 +28,17 @@ void ContainerExits::Handle(const ContainerPtr& container,
   if (!PodTable::BeginEnd(*container, exit)) return;
   const auto held_before = container->Snapshot();
   const state::ContainerRecord& before = *held_before;
-  const runtime::Cgroup group = node_.CgroupAt(before.cgroup_path());
+  runtime::PodRuntime& runtime = *container->pod->runtime;
+  const runtime::ContainerRef ref = RefTo(*container->pod, before);
   if (!OwnPidNamespace(before)) {
-    const absl::Status killed = group.Kill(Operation(absl::Now() + absl::Seconds(2)));
+    const absl::Status killed = runtime.KillAll(ref, Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok()) {
       LogWarning("container.leftover",
                  {{"container", container->id}, {"error", killed.ToString()}});
     }
   }
-  // The cgroup stands until the container is removed, so its counter cannot be missed.
-  const absl::StatusOr<uint64_t> oom_kills = group.OomKills();
+  // The count stands until the container is removed, so it cannot be missed.
+  const absl::StatusOr<uint64_t> oom_kills = runtime.OomKills(ref);
   if (oom_kills.ok()) ooms_.SawLast(*container, *oom_kills);
   executions_.FinishAllOf(container->id, exit.exited_at);
   (void)table_.Advance(*container, Mover::kExit, state::ContainerRecord::EXITED,

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "cri/containers/executions.h"
-#include "cri/containers/node_context.h"
 #include "cri/containers/oom_counter.h"
 #include "cri/state/pod_events.h"
 #include "cri/state/pod_table.h"
@@ -16,12 +15,8 @@ namespace crisp::cri {
 class ContainerExits {
  public:
   // All outlive it.
-  ContainerExits(const NodeContext& node,
-                 PodTable& table,
-                 Executions& executions,
-                 OomCounter& ooms,
-                 const PodEvents& events)
-      : node_(node), table_(table), executions_(executions), ooms_(ooms), events_(events) {}
+  ContainerExits(PodTable& table, Executions& executions, OomCounter& ooms, const PodEvents& events)
+      : table_(table), executions_(executions), ooms_(ooms), events_(events) {}
 
   // Handles the end; only the first call for it does anything. Takes up to two seconds if processes
   // of the container may outlive its first one. `reason` is for the status; if it is empty, the
@@ -31,7 +26,6 @@ class ContainerExits {
               const std::string& reason);
 
  private:
-  const NodeContext& node_;
   PodTable& table_;
   Executions& executions_;
   OomCounter& ooms_;

@@ -10,9 +10,8 @@
 #include "cri/spec/spec_builder.h"
 #include "cri/state/pod.h"
 #include "cri/state/step_timer.h"
+#include "runtime/oci/crisp_mounts.h"
 #include "runtime/oci/user_lookup.h"
-#include "runtime/plan/launch_plan.h"
-#include "runtime/plan/plan_builder.h"
 #include "storage/image/image_store.h"
 
 namespace crisp::cri {
@@ -26,7 +25,7 @@ struct ContainerJob {
   std::shared_ptr<Container> container;
   storage::Image image;
   storage::RootFs root;
-  UniqueFd root_mount;  // of a spare; otherwise the shim makes it
+  UniqueFd root_mount;  // of a spare; otherwise the runtime makes it
   std::vector<ResolvedMount> mounts;
   std::vector<v1::Mount> shown_mounts;
   std::map<std::string, runtime::ImageVolume> image_volumes;
@@ -37,9 +36,9 @@ struct ContainerJob {
   std::map<std::string, std::string> volumes;
   std::optional<std::string> seccomp_json;
   int32_t target_pid = 0;
+  runtime::PodNamespaces namespaces;  // of the pod
   runtime::OciSpec spec;
-  std::shared_ptr<const ExecBase> exec_base;
-  runtime::ContainerPlan plan;
+  std::shared_ptr<const runtime::ExecBase> exec_base;
   StepTimer* timer = nullptr;
 };
 

@@ -54,7 +54,7 @@ std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& 
 }
 
 // With a "/./" behind what is the kubelet's: below it pods may have written.
-std::string ShimLogPath(const v1::PodSandboxConfig& pod, const state::ContainerRecord& record) {
+std::string TrustedLogPath(const v1::PodSandboxConfig& pod, const state::ContainerRecord& record) {
   if (record.log_path().empty()) return "";
   const std::string trusted = CleanAbsolutePath(pod.log_directory());
   const std::string path = CleanAbsolutePath(record.log_path());
@@ -75,6 +75,18 @@ absl::StatusOr<std::optional<std::string>> ReadSeccomp(
         absl::StrCat("seccomp: ", std::string(text.status().message())));
   }
   return std::optional<std::string>(*std::move(text));
+}
+
+// FailedPrecondition for a mount that the pod's runtime does not make.
+absl::Status CheckFeatures(const v1::ContainerConfig& config, const runtime::Features& features) {
+  if (features.recursive_read_only_mounts) return absl::OkStatus();
+  for (const v1::Mount& mount : config.mounts()) {
+    if (!mount.recursive_read_only()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("mounts: ", mount.container_path(),
+                     ": the pod's runtime makes no mounts read-only with all below them"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckAppArmor(const v1::LinuxContainerSecurityContext& context,
@@ -151,7 +163,9 @@ absl::StatusOr<state::ContainerRecord> ContainerMaker::InitialRecord(const Conta
 absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerRequest& request,
                                                  const PodPtr& pod,
                                                  const std::string& key) {
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(pod->id));
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::PodHandle> handle,
+                         table_.FindReadyPod(pod->id));
+  CRISP_RETURN_IF_ERROR(CheckFeatures(request.config(), pod->runtime->features()));
   CRISP_RETURN_IF_ERROR(PodTable::BeginCreation(*pod));
   const auto creation = absl::MakeCleanup([&pod] { PodTable::EndCreation(*pod); });
   ContainerJob job{.config = request.config(), .pod = pod, .pod_config = pod->Snapshot()->config()};
@@ -171,16 +185,7 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
   timer.Done("record");
 
   absl::Status made = Prepare(job);
-  if (made.ok()) {
-    const auto limit = [&] {
-      const absl::Status limited =
-          node_.CgroupAt(container->Snapshot()->cgroup_path()).Limit(job.spec.linux_.resources);
-      timer.Done("limits");
-      return limited;
-    };
-    made = shim->CreateContainer(job.plan, job.root_mount.get(),
-                                 Operation(absl::Now() + kCreateTime), limit);
-  }
+  if (made.ok()) made = MakeIn(*handle, job);
   if (made.ok()) {
     timer.Done("shim");
     made = RecordMade(job);
@@ -241,40 +246,7 @@ absl::Status ContainerMaker::Prepare(ContainerJob& job) {
     }
     job.target_pid = record.pid();
   }
-  return BuildAndPlan(job);
-}
-
-absl::StatusOr<runtime::ContainerInputs> ContainerMaker::MakePlanInputs(
-    const ContainerJob& job,
-    const state::ContainerRecord& record,
-    const runtime::PodNamespaces& namespaces,
-    const runtime::Cgroup& group) {
-  runtime::ContainerInputs inputs{
-      .container_id = record.id(),
-      .lower_dirs = job.root.lower_dirs,
-      .upper_dir = job.root.upper_dir,
-      .work_dir = job.root.work_dir,
-      .log_path = ShimLogPath(job.pod_config, record),
-      .stdin_open = job.config.stdin(),
-      .stdin_once = job.config.stdin_once(),
-      .exit_record = node_.ExitRecordPath(job.pod->id, record.id()),
-      .pod = namespaces,
-      .cgroup_dirs = group.Dirs(),
-      .cgroup_v2 = node_.layout->v2,
-      .cgroup_mounts = group.Mounts(
-          "/sys/fs/cgroup",
-          !job.config.linux().security_context().privileged() && !node_.CgroupWritable(*job.pod),
-          job.spec.FindNamespace("cgroup") == nullptr),
-      .available_capabilities = node_.host.capabilities,
-      .image_volumes = job.image_volumes,
-      .empty_layer = node_.layers.empty,
-      .device_sources = job.device_sources};
-  if (!node_.layers.mount_points.empty()) inputs.lower_dirs.push_back(node_.layers.mount_points);
-  if (job.exec_base->seccomp != nullptr) {
-    inputs.seccomp_bpf = job.exec_base->seccomp->bpf;
-    inputs.seccomp_flags = job.exec_base->seccomp->flags;
-  }
-  return inputs;
+  return Build(job);
 }
 
 absl::Status ContainerMaker::RecordMade(const ContainerJob& job) {
@@ -297,7 +269,7 @@ absl::Status ContainerMaker::RecordMade(const ContainerJob& job) {
   return table_.KeepCopy(container, spec);
 }
 
-absl::Status ContainerMaker::BuildAndPlan(ContainerJob& job) {
+absl::Status ContainerMaker::Build(ContainerJob& job) {
   const auto held = job.container->Snapshot();
   const state::ContainerRecord& record = *held;
   HostFacts host = node_.host;
@@ -306,20 +278,20 @@ absl::Status ContainerMaker::BuildAndPlan(ContainerJob& job) {
   }
   char hostname[HOST_NAME_MAX + 1] = {};
   (void)::gethostname(hostname, HOST_NAME_MAX);
-  const runtime::PodNamespaces namespaces = NamespacesOf(*job.pod);
+  job.namespaces = NamespacesOf(*job.pod);
   const SpecInputs inputs{.pod = job.pod_config,
                           .container = job.config,
                           .image = job.image,
                           .pod_id = job.pod->id,
                           .container_id = record.id(),
                           .host = std::move(host),
-                          .namespaces = namespaces,
+                          .namespaces = job.namespaces,
                           .target_pid = job.target_pid,
                           .user = job.user,
                           .cgroups_path = record.cgroup_path(),
                           .cgroup_writable = node_.CgroupWritable(*job.pod),
                           .root_path = job.root.upper_dir,
-                          .files_dir = node_.OlderFilesDir(job.pod->id),
+                          .files_dir = node_.ExistingFilesDir(job.pod->id),
                           .host_hostname = hostname,
                           .mounts = job.mounts,
                           .devices = job.devices,
@@ -335,19 +307,31 @@ absl::Status ContainerMaker::BuildAndPlan(ContainerJob& job) {
   for (const std::unique_ptr<SpecEdit>& edit : edits_) CRISP_RETURN_IF_ERROR(edit->Apply(edited));
   job.user.groups = job.spec.process.user.additional_gids;
   job.timer->Done("spec");
-  const runtime::Cgroup group = node_.CgroupAt(record.cgroup_path());
-  CRISP_RETURN_IF_ERROR(group.Create());
-  if (node_.CgroupWritable(*job.pod) && job.spec.FindNamespace("cgroup") != nullptr) {
-    const bool userns = !namespaces.uid_maps.empty();
-    CRISP_RETURN_IF_ERROR(group.HandOver(userns ? namespaces.uid_maps[0].host_id : 0,
-                                         userns ? namespaces.gid_maps[0].host_id : 0));
-  }
-  job.timer->Done("cgroup");
-  CRISP_ASSIGN_OR_RETURN(job.exec_base, executions_.MakeBase(job.spec));
-  CRISP_ASSIGN_OR_RETURN(const runtime::ContainerInputs plan_inputs,
-                         MakePlanInputs(job, record, namespaces, group));
-  CRISP_ASSIGN_OR_RETURN(job.plan, runtime::BuildContainerPlan(job.spec, plan_inputs));
-  job.timer->Done("plan");
+  return absl::OkStatus();
+}
+
+absl::Status ContainerMaker::MakeIn(runtime::PodHandle& pod, ContainerJob& job) {
+  const auto held = job.container->Snapshot();
+  const state::ContainerRecord& record = *held;
+  if (!node_.layers.mount_points.empty()) job.root.lower_dirs.push_back(node_.layers.mount_points);
+  const runtime::NewContainer container{
+      .id = record.id(),
+      .spec = job.spec,
+      .namespaces = job.namespaces,
+      .lower_dirs = job.root.lower_dirs,
+      .upper_dir = job.root.upper_dir,
+      .work_dir = job.root.work_dir,
+      .root_mount = job.root_mount.get(),
+      .image_volumes = job.image_volumes,
+      .device_sources = job.device_sources,
+      .log_path = TrustedLogPath(job.pod_config, record),
+      .stdin_open = job.config.stdin(),
+      .stdin_once = job.config.stdin_once(),
+      .exit_record = node_.ExitRecordPath(job.pod->id, record.id()),
+      .owns_cgroup = node_.CgroupWritable(*job.pod),
+      .done = [timer = job.timer](const char* step) { timer->Done(step); }};
+  CRISP_ASSIGN_OR_RETURN(job.exec_base,
+                         pod.Create(container, Operation(absl::Now() + kCreateTime)));
   return absl::OkStatus();
 }
 

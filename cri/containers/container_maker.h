@@ -8,7 +8,6 @@
 #include "base/operation.h"
 #include "cri/containers/container_job.h"
 #include "cri/containers/container_remover.h"
-#include "cri/containers/executions.h"
 #include "cri/containers/node_context.h"
 #include "cri/containers/selinux_labels.h"
 #include "cri/containers/spare_roots.h"
@@ -19,14 +18,13 @@
 
 namespace crisp::cri {
 
-// Creates containers: from the CRI's configuration over the OCI spec to what the shim makes of its
-// plan. Thread-safe.
+// Creates containers: from the CRI's configuration to the OCI spec, of which the pod's runtime
+// makes them. Thread-safe.
 class ContainerMaker {
  public:
   // The arguments outlive it. `edits` change the specs, in this order.
   ContainerMaker(const NodeContext& node,
                  PodTable& table,
-                 Executions& executions,
                  SelinuxLabels& labels,
                  SpareRoots& roots,
                  ContainerRemover& remover,
@@ -34,7 +32,6 @@ class ContainerMaker {
                  std::vector<std::unique_ptr<SpecEdit>> edits)
       : node_(node),
         table_(table),
-        executions_(executions),
         labels_(labels),
         roots_(roots),
         remover_(remover),
@@ -57,13 +54,11 @@ class ContainerMaker {
   absl::StatusOr<state::ContainerRecord> InitialRecord(const ContainerJob& job);
   absl::Status Prepare(ContainerJob& job);
   absl::Status PrepareRoot(ContainerJob& job);
-  absl::Status BuildAndPlan(ContainerJob& job);
-  // What of a container's plan is not in its spec.
-  absl::StatusOr<runtime::ContainerInputs> MakePlanInputs(const ContainerJob& job,
-                                                          const state::ContainerRecord& record,
-                                                          const runtime::PodNamespaces& namespaces,
-                                                          const runtime::Cgroup& group);
-  // Writes down what the shim has made.
+  // The spec, with all edits.
+  absl::Status Build(ContainerJob& job);
+  // Has the pod's runtime make it.
+  absl::Status MakeIn(runtime::PodHandle& pod, ContainerJob& job);
+  // Writes down what has been made.
   absl::Status RecordMade(const ContainerJob& job);
 
   // In container_resolve.cc.
@@ -75,7 +70,6 @@ class ContainerMaker {
 
   const NodeContext& node_;
   PodTable& table_;
-  Executions& executions_;
   SelinuxLabels& labels_;
   SpareRoots& roots_;
   ContainerRemover& remover_;

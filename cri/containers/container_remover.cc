@@ -18,6 +18,7 @@ absl::Status ContainerRemover::Remove(const ContainerPtr& container, const Opera
 }
 
 absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container) {
+  CRISP_RETURN_IF_ERROR(container->pod->runtime->Usable());
   {
     absl::MutexLock lock(&container->mutex);
     container->removing = true;
@@ -60,9 +61,10 @@ absl::Status ContainerRemover::TearDown(const ContainerPtr& container) {
   const auto held = container->Snapshot();
   const state::ContainerRecord& record = *held;
   const Operation soon(absl::Now() + absl::Seconds(5));
-  const runtime::Cgroup group = node_.CgroupAt(record.cgroup_path());
+  runtime::PodRuntime& runtime = *container->pod->runtime;
+  const runtime::ContainerRef ref = RefTo(*container->pod, record);
   StepTimer timer("TearDownContainer", container->steps, node_.metrics);
-  CRISP_RETURN_IF_ERROR(group.Kill(soon));
+  CRISP_RETURN_IF_ERROR(runtime.KillAll(ref, soon));
   timer.Done("kill");
   // Only a shim that is gone has let go of the mounts by itself. One that is still to be connected
   // to would tell of the container later, when nothing else does.
@@ -70,12 +72,12 @@ absl::Status ContainerRemover::TearDown(const ContainerPtr& container) {
     return absl::UnavailableError(absl::StrCat("the shim of pod sandbox ", container->pod->id,
                                                " is still being connected to"));
   }
-  if (auto shim = container->pod->GetShim(); shim != nullptr) {
-    const absl::Status removed = shim->RemoveContainer(container->id);
-    if (!removed.ok() && (shim->alive() || !absl::IsUnavailable(removed))) return removed;
+  if (auto handle = container->pod->Handle(); handle != nullptr) {
+    const absl::Status removed = handle->Delete(container->id);
+    if (!removed.ok() && (handle->alive() || !absl::IsUnavailable(removed))) return removed;
   }
   timer.Done("shim");
-  CRISP_RETURN_IF_ERROR(group.Remove(soon));
+  CRISP_RETURN_IF_ERROR(runtime.CleanUp(ref, soon));
   timer.Done("cgroup");
   CRISP_RETURN_IF_ERROR(node_.images->ReleaseContainer(container->id));
   for (const std::string& key : record.view_keys()) {

@@ -33,7 +33,7 @@ absl::Status ContainerStarter::Start(const ContainerPtr& container, const Operat
 }
 
 absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) {
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim,
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::PodHandle> handle,
                          table_.FindReadyPod(container->pod->id));
   const v1::NamespaceOption options =
       container->Snapshot()->config().linux().security_context().namespace_options();
@@ -42,7 +42,7 @@ absl::StatusOr<bool> ContainerStarter::StartOnce(const ContainerPtr& container) 
     CRISP_RETURN_IF_ERROR(table_.FindRunning(options.target_id()).status());
   CRISP_RETURN_IF_ERROR(PodTable::BeginStart(*container));
   StepTimer timer("StartContainer", container->steps, node_.metrics);
-  auto started = shim->StartContainer(container->id, UntilStopped(*container));
+  auto started = handle->Start(container->id, UntilStopped(*container));
   timer.Done("shim");
   const absl::Status status = Finish(container, std::move(started));
   if (!status.ok()) return status;
@@ -69,7 +69,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   }
   if (!status.ok()) {
     // Also after an answer that never came: whatever runs there is nobody's.
-    const absl::Status killed = node_.CgroupAt(container->Snapshot()->cgroup_path()).KillOnce();
+    const absl::Status killed =
+        container->pod->runtime->KillOnce(RefTo(*container->pod, *container->Snapshot()));
     if (!killed.ok())
       LogWarning("container.kill", {{"container", container->id}, {"error", killed.ToString()}});
   }

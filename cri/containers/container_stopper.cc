@@ -30,9 +30,9 @@ absl::Status SignalInit(const Container& container, int signal) {
     }
     return ErrnoError(errno, absl::StrCat("send signal ", signal, " to container ", container.id));
   }
-  const std::shared_ptr<runtime::Shim> shim = container.pod->GetShim();
-  return shim == nullptr ? absl::UnavailableError("the shim is gone or cannot be reached")
-                         : shim->Signal(container.id, signal);
+  const std::shared_ptr<runtime::PodHandle> handle = container.pod->Handle();
+  return handle == nullptr ? absl::UnavailableError("the shim is gone or cannot be reached")
+                           : handle->Signal(container.id, signal);
 }
 
 void ContainerStopper::Thaw(const Pod& pod) const {
@@ -50,6 +50,7 @@ void ContainerStopper::Thaw(const Pod& pod) const {
 absl::Status ContainerStopper::Stop(const ContainerPtr& container,
                                     absl::Duration grace,
                                     const Operation& operation) {
+  CRISP_RETURN_IF_ERROR(container->pod->runtime->Usable());
   StepTimer timer("StopContainer", container->steps, node_.metrics);
   Request(container, grace);
   timer.Done("signal");
@@ -91,13 +92,13 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
 }
 
 void ContainerStopper::Escalate(const ContainerPtr& container, int round) {
-  std::string cgroup;
+  std::shared_ptr<const state::ContainerRecord> record;
   {
     absl::MutexLock lock(&container->mutex);
     if (!container->Runs() || absl::Now() < container->kill_at) return;
-    cgroup = container->record->cgroup_path();
+    record = container->record;
   }
-  absl::Status killed = node_.CgroupAt(cgroup).KillOnce();
+  absl::Status killed = container->pod->runtime->KillOnce(RefTo(*container->pod, *record));
   if (!killed.ok() && SignalInit(*container, SIGKILL).ok()) killed = absl::OkStatus();
   if (ConcludeExit(container)) return;
   if (round == 100) {
@@ -113,14 +114,15 @@ void ContainerStopper::Escalate(const ContainerPtr& container, int round) {
 }
 
 bool ContainerStopper::ConcludeExit(const ContainerPtr& container) {
-  std::string cgroup;
+  std::shared_ptr<const state::ContainerRecord> record;
   {
     absl::MutexLock lock(&container->mutex);
     const bool starts = container->phase == Container::Phase::kStarting;
     if (!container->Runs() || starts || absl::Now() < container->kill_at + kNewsTime) return false;
-    cgroup = container->record->cgroup_path();
+    record = container->record;
   }
-  const absl::StatusOr<bool> empty = node_.CgroupAt(cgroup).IsEmpty();
+  const absl::StatusOr<bool> empty =
+      container->pod->runtime->IsEmpty(RefTo(*container->pod, *record));
   if (!empty.ok() || !*empty) return false;
   const auto written =
       runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));

@@ -23,7 +23,7 @@ void ExecSession::Exited(const runtime::ExitRecord& record) {
 }
 
 absl::Status ExecSession::Kill(const Operation& operation) {
-  CRISP_RETURN_IF_ERROR(shim_->KillExec(id_));
+  CRISP_RETURN_IF_ERROR(pod_->KillExec(id_));
   const CancelEvent cancelled(operation);
   CRISP_RETURN_IF_ERROR(cancelled.status());
   while (!exit().has_value()) {
@@ -35,7 +35,7 @@ absl::Status ExecSession::Kill(const Operation& operation) {
 }
 
 absl::Status ExecSession::Resize(uint16_t rows, uint16_t columns) {
-  return shim_->ResizeTerminal(container_id_, id_, rows, columns);
+  return pod_->ResizeTerminal(container_id_, id_, rows, columns);
 }
 
 void ExecTable::Insert(const std::shared_ptr<ExecSession>& session) {

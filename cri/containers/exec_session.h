@@ -14,7 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/operation.h"
 #include "base/unique_fd.h"
-#include "runtime/client/shim_client.h"
+#include "runtime/handler/pod_handle.h"
 
 namespace crisp::cri {
 
@@ -26,11 +26,11 @@ class ExecSession {
   ExecSession(std::string id,
               std::string container_id,
               UniqueFd exited,
-              std::shared_ptr<runtime::Shim> shim)
+              std::shared_ptr<runtime::PodHandle> pod)
       : id_(std::move(id)),
         container_id_(std::move(container_id)),
         exited_(std::move(exited)),
-        shim_(std::move(shim)) {}
+        pod_(std::move(pod)) {}
 
   const std::string& id() const { return id_; }
   const std::string& container_id() const { return container_id_; }
@@ -41,8 +41,8 @@ class ExecSession {
     absl::MutexLock lock(&mutex_);
     return exit_;
   }
-  // SIGKILLs the process and all that it has started (Shim::KillExec), and waits until the process
-  // is gone or `operation` ends.
+  // SIGKILLs the process and all that it has started (PodHandle::KillExec), and waits until the
+  // process is gone or `operation` fires.
   absl::Status Kill(const Operation& operation);
   absl::Status Resize(uint16_t rows, uint16_t columns);
 
@@ -52,7 +52,7 @@ class ExecSession {
 
   const std::string id_, container_id_;
   const UniqueFd exited_;
-  const std::shared_ptr<runtime::Shim> shim_;
+  const std::shared_ptr<runtime::PodHandle> pod_;
   mutable absl::Mutex mutex_;
   std::optional<runtime::ExitRecord> exit_ ABSL_GUARDED_BY(mutex_);
 };

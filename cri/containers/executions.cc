@@ -15,8 +15,6 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/containers/exec_output.h"
-#include "runtime/plan/plan_builder.h"
-#include "runtime/plan/plan_process.h"
 
 namespace crisp::cri {
 namespace {
@@ -38,24 +36,14 @@ absl::StatusOr<Pipe> MakePipe() {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::MakeBase(const runtime::OciSpec& spec) {
-  auto base = std::make_shared<ExecBase>();
-  CRISP_ASSIGN_OR_RETURN(base->process,
-                         runtime::BuildProcessPlan(spec.process, node_.host.capabilities));
-  base->process.argv.clear();
-  if (spec.linux_.seccomp.has_value()) {
-    CRISP_ASSIGN_OR_RETURN(base->seccomp, seccomp_.Get(*spec.linux_.seccomp));
-  }
-  return base;
-}
-
-absl::StatusOr<std::shared_ptr<const ExecBase>> Executions::BaseOf(Container& container) {
+absl::StatusOr<std::shared_ptr<const runtime::ExecBase>> Executions::BaseOf(Container& container) {
   {
     absl::MutexLock lock(&container.mutex);
     if (container.exec_base != nullptr) return container.exec_base;
   }
   CRISP_ASSIGN_OR_RETURN(const runtime::OciSpec spec, table_.SpecOf(container));
-  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const ExecBase> base, MakeBase(spec));
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<const runtime::ExecBase> base,
+                         container.pod->runtime->MakeExecBase(spec));
   absl::MutexLock lock(&container.mutex);
   // An update that has come in between knows better.
   if (container.exec_base == nullptr) container.exec_base = std::move(base);
@@ -75,30 +63,26 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
                          table_.FindRunning(container_id));
   Container& container = *running.container;
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const ExecBase> base, BaseOf(container));
+  CRISP_RETURN_IF_ERROR(Can(*container.pod, runtime::Verb::kExec));
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const runtime::ExecBase> base, BaseOf(container));
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");
   auto session =
-      std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited), running.shim);
-  runtime::ExecInputs inputs{.exec_id = session->id(),
-                             .container_id = running.id,
-                             .argv = argv,
-                             .terminal = terminal,
-                             .cgroup_v2 = node_.layout->v2};
-  if (base->seccomp != nullptr) {
-    inputs.seccomp_bpf = base->seccomp->bpf;
-    inputs.seccomp_flags = base->seccomp->flags;
-  }
-  CRISP_ASSIGN_OR_RETURN(runtime::ExecPlan plan,
-                         runtime::BuildExecPlan(base->process, std::move(inputs)));
-  plan.cgroup_dirs = node_.CgroupAt(container.Snapshot()->cgroup_path()).ExecDirs();
+      std::make_shared<ExecSession>(GenerateId(), running.id, std::move(exited), running.handle);
+  const auto record = container.Snapshot();
+  const runtime::NewExec exec{.id = session->id(),
+                              .container_id = running.id,
+                              .cgroups_path = record->cgroup_path(),
+                              .argv = argv,
+                              .terminal = terminal,
+                              .base = *base};
   // Known before it starts: its end may be told before Exec() returns.
   sessions_.Insert(session);
-  const absl::Status status = running.shim->Exec(plan, stdio, operation).status();
+  const absl::Status status = running.handle->Exec(exec, stdio, operation).status();
   if (!status.ok()) {
     sessions_.Erase(session->id());
     // It may start all the same, when only the wait for it has ended.
-    background_.Post([shim = running.shim, id = session->id()] { (void)shim->KillExec(id); });
+    background_.Post([pod = running.handle, id = session->id()] { (void)pod->KillExec(id); });
     return status;
   }
   if (container.Stage() != state::ContainerRecord::RUNNING) FinishAllOf(running.id, absl::Now());

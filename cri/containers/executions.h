@@ -6,25 +6,20 @@
 #include <vector>
 
 #include "cri/containers/exec_session.h"
-#include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
 #include "cri/state/work_queue.h"
-#include "runtime/seccomp/seccomp_filter.h"
 
 namespace crisp::cri {
 
 // Processes that are started in running containers. Thread-safe.
 class Executions {
  public:
-  // All outlive it; `background` ends what a failed start may have started all the same.
-  Executions(const NodeContext& node, PodTable& table, WorkQueue& background)
-      : node_(node), table_(table), background_(background) {}
-
-  // Compiles the filter that most containers have.
-  void WarmUp() { seccomp_.Warm(); }
+  // Both outlive it; `background` ends what a failed start may have started all the same.
+  Executions(PodTable& table, WorkQueue& background) : table_(table), background_(background) {}
 
   // Starts a process in a running container; for ExecSync and the streaming server. NotFound,
-  // FailedPrecondition unless running, InvalidArgument without argv.
+  // FailedPrecondition unless running, InvalidArgument without argv, Unimplemented where the
+  // pod's runtime has no such verb.
   absl::StatusOr<std::shared_ptr<ExecSession>> Start(absl::string_view container_id,
                                                      const std::vector<std::string>& argv,
                                                      bool terminal,
@@ -34,9 +29,6 @@ class Executions {
                         v1::ExecSyncResponse* reply,
                         const Operation& operation);
 
-  // What all processes of a container with this spec have in common.
-  absl::StatusOr<std::shared_ptr<const ExecBase>> MakeBase(const runtime::OciSpec& spec);
-
   // One has ended, as its shim says.
   void Finish(const std::string& exec_id, const runtime::ExitRecord& record) {
     (void)sessions_.Finish(exec_id, record);
@@ -45,12 +37,10 @@ class Executions {
   void FinishAllOf(const std::string& container_id, absl::Time at);
 
  private:
-  absl::StatusOr<std::shared_ptr<const ExecBase>> BaseOf(Container& container);
+  absl::StatusOr<std::shared_ptr<const runtime::ExecBase>> BaseOf(Container& container);
 
-  const NodeContext& node_;
   PodTable& table_;
   WorkQueue& background_;
-  runtime::SeccompCache seccomp_;
   ExecTable sessions_;
 };
 

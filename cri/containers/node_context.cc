@@ -84,8 +84,12 @@ std::string NodeContext::PodDir(absl::string_view pod_id) const {
   return absl::StrCat(options.state, "/pods/", pod_id);
 }
 
-std::string NodeContext::OlderFilesDir(absl::string_view pod_id) const {
-  std::string dir = absl::StrCat(PodDir(pod_id), "/files");
+std::string NodeContext::FilesDir(absl::string_view pod_id) const {
+  return absl::StrCat(PodDir(pod_id), "/files");
+}
+
+std::string NodeContext::ExistingFilesDir(absl::string_view pod_id) const {
+  std::string dir = FilesDir(pod_id);
   return access(dir.c_str(), F_OK) == 0 ? dir : "";
 }
 

@@ -39,9 +39,11 @@ struct NodeContext {
 
   std::string PodsDir() const;
   std::string PodDir(absl::string_view pod_id) const;
-  // Where a pod has its files for /etc that was made by a version which kept them there; else
-  // empty.
-  std::string OlderFilesDir(absl::string_view pod_id) const;
+  // Where the files for /etc are of a pod whose runtime has no place for them, or that was made by
+  // a version which kept them there.
+  std::string FilesDir(absl::string_view pod_id) const;
+  // The same if there is such a directory; else empty.
+  std::string ExistingFilesDir(absl::string_view pod_id) const;
   std::string ExitRecordPath(absl::string_view pod_id, absl::string_view container_id) const;
   std::string VolumesDir() const;
   std::string VolumeDir(absl::string_view container_id) const;
@@ -52,7 +54,7 @@ struct NodeContext {
   bool CgroupWritable(const Pod& pod) const;
 };
 
-// Those of the pod's shim, with the pod's id mappings.
+// Those of the process that holds the pod, with the pod's id mappings.
 runtime::PodNamespaces NamespacesOf(const Pod& pod);
 
 }  // namespace crisp::cri

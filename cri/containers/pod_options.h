@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "runtime/cgroup/cgroup_layout.h"
+#include "runtime/handler/handler_table.h"
 
 namespace crisp::cri {
 
@@ -14,14 +15,12 @@ struct PodManagerOptions {
   std::string state;  // tmpfs directory: state.db, pods/<id>/
   std::string root;   // durable directory: the contents of image volumes
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
-  std::vector<std::string> handlers = {"crisp"};  // besides ""
+  std::vector<runtime::HandlerOptions> handlers = {{.name = "crisp"}};  // besides ""
   std::vector<std::string>
       cgroup_writable_handlers;   // whose containers may make cgroups of their own
   bool selinux = true;            // labels, if the kernel has SELinux
   bool selinux_required = false;  // without SELinux, a request for labels is refused
   int selinux_categories = 1024;  // pods get pairs of the first so many
-  std::string
-      no_user_namespaces;    // why pods with a user namespace are refused; empty: they are not
   bool own_devices = false;  // a container's devices belong to its run_as_user and run_as_group
   std::string blockio_config_file;         // read when a container asks for a class
   std::vector<std::string> cdi_spec_dirs;  // if empty, CDI devices are refused

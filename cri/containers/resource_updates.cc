@@ -52,6 +52,7 @@ absl::Status ResourceUpdates::UpdateContainer(const v1::UpdateContainerResources
                                               const Operation& operation) {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
                          table_.FindContainer(request.container_id()));
+  CRISP_RETURN_IF_ERROR(Can(*container->pod, runtime::Verb::kUpdate));
   CRISP_ASSIGN_OR_RETURN(const runtime::OciResources change,
                          BuildResources(request.linux(), node_.host));
   // One at a time, each wholly; nothing but another update waits for it.
@@ -65,8 +66,9 @@ absl::Status ResourceUpdates::UpdateContainer(const v1::UpdateContainerResources
         absl::StrCat("container ", container->id, " has ended: there is nothing to update"));
   }
   CRISP_ASSIGN_OR_RETURN(runtime::OciSpec spec, table_.SpecOf(*container));
-  CRISP_RETURN_IF_ERROR(
-      node_.CgroupAt(record.cgroup_path()).Update(CompleteChange(spec.linux_.resources, change)));
+  runtime::PodRuntime& runtime = *container->pod->runtime;
+  CRISP_RETURN_IF_ERROR(runtime.Update(RefTo(*container->pod, record),
+                                       CompleteChange(spec.linux_.resources, change)));
   spec.linux_.resources = runtime::MergeResources(spec.linux_.resources, change);
   if (request.linux().oom_score_adj() != 0) {
     spec.process.oom_score_adj = static_cast<int32_t>(request.linux().oom_score_adj());
@@ -76,7 +78,7 @@ absl::Status ResourceUpdates::UpdateContainer(const v1::UpdateContainerResources
     *r.mutable_resources() = MergeCriResources(r.resources(), request.linux());
   }));
   ApplyOomScore(*container->Snapshot(), record.resources().oom_score_adj());
-  absl::StatusOr<std::shared_ptr<const ExecBase>> base = executions_.MakeBase(spec);
+  absl::StatusOr<std::shared_ptr<const runtime::ExecBase>> base = runtime.MakeExecBase(spec);
   saved.Update(base.status());
   absl::MutexLock lock(&container->mutex);
   container->exec_base = base.ok() ? *std::move(base) : nullptr;

@@ -2,7 +2,6 @@
 #define CRISP_CRI_CONTAINERS_RESOURCE_UPDATES_H_
 
 #include "base/operation.h"
-#include "cri/containers/executions.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
 
@@ -11,10 +10,10 @@ namespace crisp::cri {
 // Changes the limits of running containers and pods. Thread-safe.
 class ResourceUpdates {
  public:
-  // All outlive it.
-  ResourceUpdates(const NodeContext& node, PodTable& table, Executions& executions)
-      : node_(node), table_(table), executions_(executions) {}
+  // Both outlive it.
+  ResourceUpdates(const NodeContext& node, PodTable& table) : node_(node), table_(table) {}
 
+  // Unimplemented where the pod's runtime has no such verb.
   absl::Status UpdateContainer(const v1::UpdateContainerResourcesRequest& request,
                                const Operation& operation);
   absl::Status UpdatePod(const v1::UpdatePodSandboxResourcesRequest& request);
@@ -25,7 +24,6 @@ class ResourceUpdates {
  private:
   const NodeContext& node_;
   PodTable& table_;
-  Executions& executions_;
 };
 
 }  // namespace crisp::cri

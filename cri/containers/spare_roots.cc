@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/lower.h"
 #include "base/status.h"
-#include "runtime/client/detached_overlay.h"
+#include "runtime/handler/detached_overlay.h"
 
 namespace crisp::cri {
 namespace {

@@ -17,6 +17,8 @@
 #include "cri/pods/pod_inputs.h"
 #include "cri/pods/pod_reset.h"
 #include "metrics/process.h"
+#include "runtime/crisp/crisp_finder.h"
+#include "runtime/crisp/crisp_runtime.h"
 
 namespace crisp::cri {
 namespace {
@@ -63,16 +65,22 @@ runtime::CgroupDriver DriverOf(const Config& config) {
                                                    : runtime::CgroupDriver::kCgroupfs;
 }
 
+std::vector<runtime::HandlerOptions> HandlersOf(const Config& config) {
+  std::vector<runtime::HandlerOptions> handlers;
+  for (const HandlerConfig& handler : config.runtime.handlers)
+    handlers.push_back({.name = handler.name, .type = handler.type});
+  return handlers;
+}
+
 PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
   return {.state = config.state,
           .root = config.root,
           .cgroup_driver = DriverOf(config),
-          .handlers = config.runtime.handlers,
+          .handlers = HandlersOf(config),
           .cgroup_writable_handlers = config.runtime.cgroup_writable_handlers,
           .selinux = config.runtime.selinux != "off",
           .selinux_required = config.runtime.selinux == "required",
           .selinux_categories = static_cast<int>(config.runtime.selinux_category_range),
-          .no_user_namespaces = ProbeKernel().no_user_namespaces,
           .own_devices = config.runtime.device_ownership_from_security_context,
           .blockio_config_file = config.runtime.blockio_config_file,
           .cdi_spec_dirs = config.runtime.cdi_spec_dirs,
@@ -80,6 +88,31 @@ PodManagerOptions PodOptions(const Config& config, std::string path_helper) {
           .path_timeout = config.runtime.path_timeout,
           .spare_roots = static_cast<int>(config.runtime.spare_roots),
           .attach_spares = config.network.attach_spares && config.runtime.spare_pods > 0};
+}
+
+// One of each type that there is; crisp's own is the first.
+absl::StatusOr<std::vector<std::unique_ptr<runtime::PodRuntime>>> RuntimesOf(
+    const Config& config,
+    const std::string& shim,
+    const NodeContext& node,
+    runtime::PodObserver* observer) {
+  const KernelFeatures kernel = ProbeKernel();
+  CRISP_ASSIGN_OR_RETURN(runtime::PodSpec usual, UsualPodSpec());
+  auto crisp = runtime::CrispRuntime::Create(
+      {.shims = {.shim_binary = shim,
+                 .storage_root = config.root,
+                 .spares = static_cast<int>(config.runtime.spare_pods),
+                 .log_rate = static_cast<uint64_t>(config.runtime.max_log_rate) << 20},
+       .usual_pod = std::move(usual),
+       .cgroups = node.layout,
+       .empty_layer = node.layers.empty,
+       .recursive_read_only_mounts = kernel.recursive_read_only,
+       .no_user_namespaces = kernel.no_user_namespaces},
+      observer);
+  if (!crisp.ok()) return Annotate(crisp.status(), "prepare the shims");
+  std::vector<std::unique_ptr<runtime::PodRuntime>> runtimes;
+  runtimes.push_back(*std::move(crisp));
+  return runtimes;
 }
 
 absl::StatusOr<UniqueFd> LockInstance(const std::string& state) {
@@ -118,23 +151,14 @@ absl::Status Daemon::OpenStores() {
 absl::Status Daemon::OpenPods() {
   CRISP_ASSIGN_OR_RETURN(std::string path_helper, HelperPath("crisp-paths"));
   CRISP_ASSIGN_OR_RETURN(const std::string shim, ShimPath(config_));
-  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan usual, UsualPodPlan());
-  const runtime::ShimPoolOptions shims{
-      .shim_binary = shim,
-      .storage_root = config_.root,
-      .spares = static_cast<int>(config_.runtime.spare_pods),
-      .log_rate = static_cast<uint64_t>(config_.runtime.max_log_rate) << 20,
-      .usual = std::move(usual)};
-  const auto make_shims = [&shims](runtime::ShimObserver* observer) {
-    auto pool = runtime::ShimPool::Create(shims, observer);
-    if (!pool.ok()) pool = Annotate(pool.status(), "prepare the shims");
-    return pool;
+  const auto make_runtimes = [&](const NodeContext& node, runtime::PodObserver* observer) {
+    return RuntimesOf(config_, shim, node, observer);
   };
-  auto pods =
-      PodManager::Create(PodOptions(config_, std::move(path_helper)), {.images = images_.get(),
-                                                                       .network = network_.get(),
-                                                                       .make_shims = make_shims,
-                                                                       .metrics = &metrics_});
+  auto pods = PodManager::Create(PodOptions(config_, std::move(path_helper)),
+                                 {.images = images_.get(),
+                                  .network = network_.get(),
+                                  .make_runtimes = make_runtimes,
+                                  .metrics = &metrics_});
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
   return Annotate(pods_->Recover(), "recover the pods");
@@ -252,9 +276,10 @@ absl::StatusOr<std::vector<std::string>> ResetInstance(const Config& config) {
   auto opened = network::PodNetwork::Create(NetworkOptionsOf(config));
   network::PodNetwork* const network = opened.ok() ? opened->get() : nullptr;
   if (network != nullptr) network->BeginRemoval();
+  const runtime::CrispFinder crisp;
   std::vector<std::string> undone =
-      EndEveryPod({.state = config.state, .cgroup_driver = DriverOf(config)}, network,
-                  Operation(absl::Now() + kResetLimit));
+      EndEveryPod({.state = config.state, .cgroup_driver = DriverOf(config), .finders = {&crisp}},
+                  network, Operation(absl::Now() + kResetLimit));
   const absl::Status reset = opened.ok() ? network->Reset() : opened.status();
   if (!reset.ok()) undone.push_back(absl::StrCat("take the network down: ", reset.message()));
   if (network != nullptr) {

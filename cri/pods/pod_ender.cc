@@ -33,6 +33,7 @@ absl::Status PodEnder::Stop(const PodPtr& pod, const Operation& operation) {
 
 absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   if (pod->Snapshot()->stopped()) return true;
+  CRISP_RETURN_IF_ERROR(pod->runtime->Usable());
   if (const PodTable::Moved moved =
           table_.Advance(*pod, Mover::kStopper, state::PodRecord::NOT_READY);
       moved.done) {
@@ -43,7 +44,7 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   (void)PodTable::AwaitCreations(*pod, kCreationTime);
   CRISP_RETURN_IF_ERROR(stopper_.KillAllOf(*pod, Operation(absl::Now() + kKillTime)));
   timer.Done("containers");
-  CRISP_RETURN_IF_ERROR(Detach(*pod, pod->AwaitShim(kAdoptTime)));
+  CRISP_RETURN_IF_ERROR(Detach(*pod, pod->AwaitHandle(kAdoptTime)));
   timer.Done("network");
   CRISP_RETURN_IF_ERROR(EndShim(pod));
   timer.Done("shim");
@@ -56,32 +57,32 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
 
 // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
 // work on it at the next try.
-absl::Status PodEnder::Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim) {
+absl::Status PodEnder::Detach(const Pod& pod, const std::shared_ptr<runtime::PodHandle>& handle) {
   if (UsesHostNetwork(pod.Snapshot()->config())) return absl::OkStatus();
-  return node_.network->Detach(pod.id, shim == nullptr ? -1 : shim->netns_fd(),
+  return node_.network->Detach(pod.id, handle == nullptr ? -1 : handle->netns_fd(),
                                Operation(absl::Now() + kDetachTime));
 }
 
 absl::Status PodEnder::EndShim(const PodPtr& pod) {
-  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
-  if (shim == nullptr) {
+  const std::shared_ptr<runtime::PodHandle> handle = pod->Handle();
+  if (handle == nullptr) {
     // Dead, or never connected to: the kernel knows.
     CRISP_RETURN_IF_ERROR(
-        shims_.pool().EndPod(node_.PodDir(pod->id), Operation(absl::Now() + kEndTime)));
+        pod->runtime->EndPod(node_.PodDir(pod->id), Operation(absl::Now() + kEndTime)));
   } else {
     for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
       // Those never started: nothing is known of them in the shim's end otherwise.
-      if (!shim->RemoveContainer(container->id).ok()) break;
+      if (!handle->Delete(container->id).ok()) break;
     }
-    const absl::Status ended = shim->Shutdown();
+    const absl::Status ended = handle->Shutdown();
     if (!ended.ok()) {
       // All that we know of has ended; what it says beside that is no reason to keep the pod.
       LogWarning("shim.killed", {{"pod", pod->id}, {"error", ended.ToString()}});
-      CRISP_RETURN_IF_ERROR(shim->Kill());
+      CRISP_RETURN_IF_ERROR(handle->Kill());
     }
   }
   absl::MutexLock lock(&pod->mutex);
-  pod->shim = nullptr;
+  pod->handle = nullptr;
   pod->adopting = false;
   return absl::OkStatus();
 }
@@ -126,16 +127,16 @@ absl::Status PodEnder::TearDown(const PodPtr& pod) {
   }
   StepTimer timer("TearDownPod", pod->steps, node_.metrics);
   if (!record.stopped()) {
-    if (pod->GetShim() == nullptr) {
+    if (pod->Handle() == nullptr) {
       // For its network namespace; it is ended also when it does not answer.
-      auto adopted = shims_.pool().AdoptPod(pod->id, node_.PodDir(pod->id),
+      auto adopted = pod->runtime->AdoptPod(pod->id, node_.PodDir(pod->id),
                                             Operation(absl::Now() + kAdoptTime));
       if (adopted.ok()) {
         absl::MutexLock lock(&pod->mutex);
-        pod->shim = *std::move(adopted);
+        pod->handle = *std::move(adopted);
       }
     }
-    CRISP_RETURN_IF_ERROR(Detach(*pod, pod->GetShim()));
+    CRISP_RETURN_IF_ERROR(Detach(*pod, pod->Handle()));
     CRISP_RETURN_IF_ERROR(EndShim(pod));
   }
   timer.Done("shim");

@@ -20,7 +20,6 @@ class PodEnder {
   // The arguments outlive it. Jobs of `background` use it.
   PodEnder(const NodeContext& node,
            PodTable& table,
-           ShimKeeper& shims,
            CgroupClaims& claims,
            ContainerStopper& stopper,
            ContainerRemover& remover,
@@ -28,7 +27,6 @@ class PodEnder {
            WorkQueue& background)
       : node_(node),
         table_(table),
-        shims_(shims),
         claims_(claims),
         stopper_(stopper),
         remover_(remover),
@@ -46,7 +44,7 @@ class PodEnder {
  private:
   absl::StatusOr<bool> StopOnce(const PodPtr& pod);
   absl::StatusOr<bool> RemoveOnce(const PodPtr& pod);
-  absl::Status Detach(const Pod& pod, const std::shared_ptr<runtime::Shim>& shim);
+  absl::Status Detach(const Pod& pod, const std::shared_ptr<runtime::PodHandle>& handle);
   // Ends the pod's shim, by asking or else by force, and with it what it still has.
   absl::Status EndShim(const PodPtr& pod);
   // Idempotent. The failing RPC runs it, the background until it succeeds, or the next start.
@@ -54,7 +52,6 @@ class PodEnder {
 
   const NodeContext& node_;
   PodTable& table_;
-  ShimKeeper& shims_;
   CgroupClaims& claims_;
   ContainerStopper& stopper_;
   ContainerRemover& remover_;

@@ -23,7 +23,7 @@ namespace v1 = ::runtime::v1;
 class PodFiles {
  public:
   PodFiles() = default;
-  // Shim::TakeFiles(), and what root in the pod is on the host.
+  // PodHandle::TakeFiles(), and what root in the pod is on the host.
   PodFiles(UniqueFd directory, uid_t uid, gid_t gid)
       : directory_(std::move(directory)), uid_(uid), gid_(gid) {}
   // Makes the file, which must not exist yet.

@@ -21,19 +21,12 @@ constexpr char kPingGroups[] = "net.ipv4.ping_group_range";
 
 }  // namespace
 
-absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request,
-                             const PodManagerOptions& options) {
+absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request) {
   const v1::PodSandboxConfig& config = request.config();
   if (!config.has_metadata() || config.metadata().name().empty()) {
     return absl::InvalidArgumentError("config.metadata: a pod sandbox needs a name");
   }
   CRISP_RETURN_IF_ERROR(CheckMessage(config, "config"));
-  const std::string& handler = request.runtime_handler();
-  if (!handler.empty() && std::find(options.handlers.begin(), options.handlers.end(), handler) ==
-                              options.handlers.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("runtime_handler: \"", handler, "\" is not configured"));
-  }
   const v1::LinuxSandboxSecurityContext& context = config.linux().security_context();
   if (context.has_run_as_group() && !context.has_run_as_user()) {
     return absl::InvalidArgumentError("run_as_group: needs run_as_user beside it");
@@ -59,41 +52,41 @@ absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request,
     return absl::InvalidArgumentError("linux.cgroup_parent: is longer than the kernel's paths");
   }
   CRISP_RETURN_IF_ERROR(MakeAttachRequest("", config).status());
-  const v1::UserNamespace& userns = context.namespace_options().userns_options();
-  if (!options.no_user_namespaces.empty() && userns.mode() == v1::POD && userns.uids_size() > 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "userns_options: this node runs no pods with a user namespace (hostUsers: false): ",
-        options.no_user_namespaces));
-  }
   return CheckPodNamespaces(context.namespace_options());
 }
 
-absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& id,
-                                                 const v1::PodSandboxConfig& config) {
-  const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
-  runtime::PodInputs inputs{.pod_id = id,
-                            .hostname = config.hostname(),
-                            .host_network = options.network() == v1::NODE,
-                            .host_ipc = options.ipc() == v1::NODE,
-                            .shared_pid = options.pid() == v1::POD};
-  CRISP_ASSIGN_OR_RETURN(inputs.uid_maps, ToIdMaps(options.userns_options().uids()));
-  CRISP_ASSIGN_OR_RETURN(inputs.gid_maps, ToIdMaps(options.userns_options().gids()));
-  if (!inputs.host_network) {
-    // Ports below 1024 and ICMP sockets need no privilege inside a pod's own network.
-    inputs.sysctls[kLowestPort] = "0";
-    if (inputs.uid_maps.empty()) inputs.sysctls[kPingGroups] = "0 2147483647";
-  }
-  for (const auto& [key, value] : config.linux().sysctls()) {
-    inputs.sysctls[key] = value;
-  }
-  return inputs;
+absl::Status CheckFeatures(const v1::PodSandboxConfig& config, const runtime::Features& features) {
+  const v1::UserNamespace& userns =
+      config.linux().security_context().namespace_options().userns_options();
+  if (features.no_user_namespaces.empty() || userns.mode() != v1::POD || userns.uids_size() == 0)
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "userns_options: this node runs no pods with a user namespace (hostUsers: false): ",
+      features.no_user_namespaces));
 }
 
-absl::StatusOr<runtime::PodPlan> UsualPodPlan() {
-  CRISP_ASSIGN_OR_RETURN(const runtime::PodInputs inputs,
-                         MakePodInputs("", v1::PodSandboxConfig()));
-  return runtime::BuildPodPlan(inputs);
+absl::StatusOr<runtime::PodSpec> MakePodSpec(const std::string& id,
+                                             const v1::PodSandboxConfig& config) {
+  const v1::NamespaceOption& options = config.linux().security_context().namespace_options();
+  runtime::PodSpec spec{.pod_id = id,
+                        .hostname = config.hostname(),
+                        .host_network = options.network() == v1::NODE,
+                        .host_ipc = options.ipc() == v1::NODE,
+                        .shared_pid = options.pid() == v1::POD};
+  CRISP_ASSIGN_OR_RETURN(spec.uid_maps, ToIdMaps(options.userns_options().uids()));
+  CRISP_ASSIGN_OR_RETURN(spec.gid_maps, ToIdMaps(options.userns_options().gids()));
+  if (!spec.host_network) {
+    // Ports below 1024 and ICMP sockets need no privilege inside a pod's own network.
+    spec.sysctls[kLowestPort] = "0";
+    if (spec.uid_maps.empty()) spec.sysctls[kPingGroups] = "0 2147483647";
+  }
+  for (const auto& [key, value] : config.linux().sysctls()) {
+    spec.sysctls[key] = value;
+  }
+  return spec;
 }
+
+absl::StatusOr<runtime::PodSpec> UsualPodSpec() { return MakePodSpec("", v1::PodSandboxConfig()); }
 
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
                                                          const v1::PodSandboxConfig& config) {
@@ -129,12 +122,12 @@ bool TakesPreparedNetwork(const v1::PodSandboxConfig& config) {
          !config.annotations().contains(network::kEgressBandwidth);
 }
 
-network::Sysctls TakeNetworkSysctls(runtime::PodPlan& plan) {
+network::Sysctls TakeNetworkSysctls(runtime::PodSpec& spec) {
   network::Sysctls taken;
-  std::erase_if(plan.sysctls, [&taken](const auto& sysctl) {
+  std::erase_if(spec.sysctls, [&taken](const auto& sysctl) {
     const auto& [name, value] = sysctl;
     if (!absl::StartsWith(name, "net.") || name == kLowestPort || name == kPingGroups) return false;
-    taken.push_back(sysctl);
+    taken.push_back({name, value});
     return true;
   });
   return taken;

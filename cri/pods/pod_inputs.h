@@ -8,31 +8,34 @@
 #include "cri/api/api.pb.h"
 #include "cri/containers/pod_options.h"
 #include "network/pod/pod_network.h"
-#include "runtime/plan/plan_builder.h"
+#include "runtime/handler/features.h"
+#include "runtime/oci/pod_spec.h"
 
 namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// A pod's CRI configuration → what its shim and its network are asked for. Pure.
+// A pod's CRI configuration → what its runtime and its network are asked for. Pure.
 
-// InvalidArgument naming the field; FailedPrecondition for what this node does not do.
-absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request,
-                             const PodManagerOptions& options);
+// InvalidArgument naming the field.
+absl::Status CheckPodRequest(const v1::RunPodSandboxRequest& request);
 
-absl::StatusOr<runtime::PodInputs> MakePodInputs(const std::string& pod_id,
-                                                 const v1::PodSandboxConfig& config);
-// What the shims' spares may be made for: a pod that asks for nothing.
-absl::StatusOr<runtime::PodPlan> UsualPodPlan();
+// FailedPrecondition for what the handler's runtime does not do.
+absl::Status CheckFeatures(const v1::PodSandboxConfig& config, const runtime::Features& features);
+
+absl::StatusOr<runtime::PodSpec> MakePodSpec(const std::string& pod_id,
+                                             const v1::PodSandboxConfig& config);
+// The pod that asks for nothing. Pods that are made ahead are like it.
+absl::StatusOr<runtime::PodSpec> UsualPodSpec();
 
 absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& pod_id,
                                                          const v1::PodSandboxConfig& config);
 // True if the pod can take a network that was made before the pod was known. One with limits
 // cannot, because they are set where the network is made.
 bool TakesPreparedNetwork(const v1::PodSandboxConfig& config);
-// Takes from the plan what is said of the pod's interface and its addresses, or could hinder them:
-// it must wait until they are there.
-network::Sysctls TakeNetworkSysctls(runtime::PodPlan& plan);
+// Takes from the spec what is said of the pod's interface and its addresses, or could hinder them:
+// it must wait until they are there. The names are dotted by then.
+network::Sysctls TakeNetworkSysctls(runtime::PodSpec& spec);
 
 inline bool UsesHostNetwork(const v1::PodSandboxConfig& config) {
   return config.linux().security_context().namespace_options().network() == v1::NODE;

@@ -110,16 +110,16 @@ void RunningContainer(Things& things) {
 }
 void ExitedContainer(Things& things) {
   RunningContainer(things);
-  things.world.shims().EndContainer(things.pod, things.container, 3);
+  things.world.live().EndContainer(things.pod, things.container, 3);
   EXPECT_OK(Kill(things));
 }
 void StoppedPod(Things& things) {
   RunningContainer(things);
   EXPECT_OK(StopPod(things));
 }
-void DeadShim(Things& things) {
+void DeadPod(Things& things) {
   RunningContainer(things);
-  things.world.shims().KillShim(things.pod);
+  things.world.live().KillPod(things.pod);
   EXPECT_OK(Kill(things));  // until the end is told
   EXPECT_EQ(things.world.LastContradictions(), "");
 }
@@ -131,7 +131,7 @@ const State kStateList[kStates] = {{"nothing", Nothing},
                                    {"a running container", RunningContainer},
                                    {"an exited container", ExitedContainer},
                                    {"a stopped pod", StoppedPod},
-                                   {"a pod whose shim is dead", DeadShim}};
+                                   {"a pod whose process is dead", DeadPod}};
 
 struct Verb {
   const char* name;
@@ -222,7 +222,7 @@ TEST(PodStopTest, WhoWaitsForAnExitIsWokenByACancellation) {
   FakeWorld world;
   Things things{.world = world};
   RunningContainer(things);
-  world.shims().faults().FailCall(1);  // the signal: the container goes on
+  world.live().faults().FailCall(1);  // the signal: the container goes on
   EXPECT_THAT(CancelledWhileAsleep([&](const Operation& operation) {
                 v1::StopContainerRequest request;
                 request.set_container_id(things.container);
@@ -237,8 +237,8 @@ TEST(PodRecoveryTest, ALostConnectionIsMadeAgain) {
   FakeWorld world;
   Things things{.world = world};
   RunningContainer(things);
-  world.shims().BreakConnection(things.pod);
-  while (!world.shims().Connected(things.pod)) absl::SleepFor(absl::Milliseconds(1));
+  world.live().BreakConnection(things.pod);
+  while (!world.live().Connected(things.pod)) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_OK(Exec(things));
   EXPECT_OK(PodStatus(things));
   EXPECT_EQ(world.LastContradictions(), "");
@@ -249,8 +249,8 @@ TEST(PodRecoveryTest, AnExitThatWasToldToNobodyIsFoundByTheNextDaemon) {
   FakeWorld world;
   Things things{.world = world};
   RunningContainer(things);
-  world.shims().SetObserver(nullptr);
-  world.shims().EndContainer(things.pod, things.container, 5);
+  world.live().SetObserver(nullptr);
+  world.live().EndContainer(things.pod, things.container, 5);
   world.Restart();
   EXPECT_EQ(world.LastContradictions(), "");
   EXPECT_EQ((*world.pods().table().FindContainer(things.container))->Snapshot()->exit_code(), 5);

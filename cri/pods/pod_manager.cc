@@ -20,15 +20,14 @@ PodManager::Containers::Containers(const NodeContext& node,
                                    Executions& executions,
                                    Observers& events,
                                    Queues& queues)
-    : updates(node, table, executions),
-      exits(node, table, executions, events.ooms, events.list),
+    : updates(node, table),
+      exits(table, executions, events.ooms, events.list),
       stopper(node, table, exits, queues.quick),
       starter(node, table, updates, exits, events.list, queues.quick),
       remover(node, table, stopper, events.list, queues.cleanup) {}
 
 PodManager::Pods::Pods(const NodeContext& node,
                        PodTable& table,
-                       Executions& executions,
                        ShimKeeper& shims,
                        Containers& containers,
                        Observers& events,
@@ -36,18 +35,11 @@ PodManager::Pods::Pods(const NodeContext& node,
     : claims(node.layout, [&table](const std::string& id) { return table.HasRow(id); }),
       labels(node),
       spares(node, shims, queues.cleanup),
-      ender(node,
-            table,
-            shims,
-            claims,
-            containers.stopper,
-            containers.remover,
-            events.list,
-            queues.cleanup),
+      ender(
+          node, table, claims, containers.stopper, containers.remover, events.list, queues.cleanup),
       runner(node, table, shims, claims, labels, spares, ender, events.list),
       maker(node,
             table,
-            executions,
             labels,
             spares.roots(),
             containers.remover,
@@ -56,13 +48,13 @@ PodManager::Pods::Pods(const NodeContext& node,
 
 PodManager::PodManager(std::unique_ptr<const NodeContext> node,
                        std::unique_ptr<RecordStore> records,
-                       const MakeShims& make_shims)
+                       const MakeRuntimes& make_runtimes)
     : node_(std::move(node)),
       table_(std::move(records), node_->PodsDir()),
       events_(*node_, table_, queues_),
       queries_(*node_, table_),
       stats_(*node_, table_),
-      executions_(*node_, table_, queues_.cleanup),
+      executions_(table_, queues_.cleanup),
       containers_(*node_, table_, executions_, events_, queues_),
       shims_(*node_,
              table_,
@@ -72,8 +64,8 @@ PodManager::PodManager(std::unique_ptr<const NodeContext> node,
              events_.list,
              queues_.quick,
              queues_.adoptions,
-             make_shims),
-      pods_(*node_, table_, executions_, shims_, containers_, events_, queues_),
+             make_runtimes),
+      pods_(*node_, table_, shims_, containers_, events_, queues_),
       recovery_(*node_,
                 table_,
                 shims_,
@@ -107,7 +99,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
                            RecordStore::Open(absl::StrCat(node->options.state, "/state.db")));
   }
   std::unique_ptr<PodManager> manager(
-      new PodManager(std::move(node), std::move(parts.records), parts.make_shims));
+      new PodManager(std::move(node), std::move(parts.records), parts.make_runtimes));
   CRISP_RETURN_IF_ERROR(manager->shims_.status());
   CRISP_RETURN_IF_ERROR(manager->queues_.cleanup.Start());
   CRISP_RETURN_IF_ERROR(manager->queues_.quick.Start());
@@ -116,7 +108,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
 }
 
 void PodManager::WarmUp() {
-  executions_.WarmUp();
+  for (const auto& runtime : shims_.handlers().runtimes()) runtime->WarmUp();
   if (PodCount() > 0) events_.sampler.SampleNow();
   if (node_->UsesSystemd()) systemd_.Begin();
 }
@@ -225,13 +217,26 @@ absl::Status PodManager::ReopenContainerLog(const v1::ReopenContainerLogRequest&
                                             const Operation&) {
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
                          table_.FindRunning(request.container_id()));
-  return running.shim->ReopenLog(running.id);
+  CRISP_RETURN_IF_ERROR(Can(*running.container->pod, runtime::Verb::kReopenLog));
+  return running.handle->ReopenLog(running.id);
 }
 
 absl::Status PodManager::ExecSync(const v1::ExecSyncRequest& request,
                                   v1::ExecSyncResponse* reply,
                                   const Operation& operation) {
   return executions_.ExecSync(request, reply, operation);
+}
+
+std::vector<v1::RuntimeHandler> PodManager::Handlers() const {
+  std::vector<v1::RuntimeHandler> all;
+  for (const runtime::HandlerTable::Handler& handler : shims_.handlers().handlers()) {
+    const runtime::Features& features = handler.runtime->features();
+    v1::RuntimeHandler& added = all.emplace_back();
+    added.set_name(handler.name);
+    added.mutable_features()->set_recursive_read_only_mounts(features.recursive_read_only_mounts);
+    added.mutable_features()->set_user_namespaces(features.no_user_namespaces.empty());
+  }
+  return all;
 }
 
 // Statistics and events.

@@ -39,7 +39,7 @@ namespace crisp::cri {
 struct PodManagerParts {
   storage::ImageStore* images = nullptr;
   network::PodNetwork* network = nullptr;
-  MakeShims make_shims;
+  MakeRuntimes make_runtimes;
   metrics::Registry* metrics = nullptr;            // where the times of steps go; null: nowhere
   std::unique_ptr<RecordStore> records = nullptr;  // null for <state>/state.db
 };
@@ -79,6 +79,7 @@ class PodManager final : public PodApi {
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
   absl::Status Recover() override { return recovery_.Run(); }
   absl::Status Ready() const override { return systemd_.answer(); }
+  std::vector<v1::RuntimeHandler> Handlers() const override;
   int PodCount() const override { return static_cast<int>(table_.PodCount()); }
 
   // For the metrics: the present numbers, and the counts since the start.
@@ -126,7 +127,6 @@ class PodManager final : public PodApi {
   struct Pods {
     Pods(const NodeContext& node,
          PodTable& table,
-         Executions& executions,
          ShimKeeper& shims,
          Containers& containers,
          Observers& events,
@@ -141,7 +141,7 @@ class PodManager final : public PodApi {
 
   PodManager(std::unique_ptr<const NodeContext> node,
              std::unique_ptr<RecordStore> records,
-             const MakeShims& make_shims);
+             const MakeRuntimes& make_runtimes);
 
   // The members stand in the order in which they are made. Each uses only those above it.
   const std::unique_ptr<const NodeContext> node_;

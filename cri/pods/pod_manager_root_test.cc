@@ -18,7 +18,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/cgroup_layout.h"
-#include "runtime/client/detached_overlay.h"
+#include "runtime/handler/detached_overlay.h"
 
 namespace crisp::cri {
 namespace {

@@ -47,19 +47,17 @@ Json SandboxSpec(const state::PodRecord& record, pid_t pid) {
 std::string VerboseInfo(const Pod& pod, const state::PodRecord& record) {
   const v1::NamespaceOption& options =
       record.config().linux().security_context().namespace_options();
-  const pid_t pid = pod.GetShim() == nullptr ? 0 : record.shim_pid();
+  const pid_t pid = pod.Handle() == nullptr ? 0 : record.shim_pid();
   Json info = {{"pid", pid},
                {"processStatus", pid == 0 ? "deleted" : "running"},
                {"netNamespaceClosed", pid == 0},
                {"runtimeHandler", record.runtime_handler()},
+               {"runtimeType", pod.runtime->type()},
                {"cgroupPath", record.cgroup_path()},
                {"hostNetwork", options.network() == v1::NODE},
                {"config", MessageToJson(record.config())},
                {"runtimeSpec", SandboxSpec(record, pid)}};
-  if (const auto shim = pod.GetShim(); shim != nullptr) {
-    const runtime::ShimVersions versions = shim->versions();
-    info["shimVersions"] = {{"wire", versions.wire}, {"plan", versions.plan}};
-  }
+  if (const auto handle = pod.Handle(); handle != nullptr) handle->Describe(info);
   if (pid != 0 && options.network() != v1::NODE) {
     info["networkNamespace"] = absl::StrCat("/proc/", pid, "/ns/net");
   }

@@ -17,7 +17,6 @@
 #include "cri/state/record_store.h"
 #include "cri/state/work_queue.h"
 #include "runtime/cgroup/cgroup.h"
-#include "runtime/client/shim_finder.h"
 
 namespace crisp::cri {
 
@@ -50,7 +49,8 @@ class Resetter {
     FindPods();
     EndAll();
     // Those that belong to no pod that anybody knows of.
-    Note("end the shims", runtime::KillShims(pods_dir_, "", Soon(kKillTime)));
+    for (const runtime::PodFinder* finder : options_.finders)
+      Note("end the shims", finder->End(pods_dir_, "", Soon(kKillTime)));
     if (layout_ != nullptr && options_.cgroup_driver == runtime::CgroupDriver::kCgroupfs) {
       (void)runtime::Cgroup(layout_, runtime::kDefaultCgroupParent).RemoveIfUnused();
     }
@@ -86,13 +86,15 @@ class Resetter {
       pod.record.set_id(record.pod_id());
       pod.containers.push_back(std::move(record));
     }
-    auto shims = runtime::FindShims(pods_dir_, "");
-    Note("look for shims", shims.status());
-    if (!shims.ok()) return;
-    for (const runtime::FoundShim& shim : *shims) {
-      EndingPod& pod = pods_[shim.pod_id];
-      pod.record.set_id(shim.pod_id);
-      if (pod.netns_path.empty()) pod.netns_path = absl::StrCat("/proc/", shim.pid, "/ns/net");
+    for (const runtime::PodFinder* finder : options_.finders) {
+      auto found = finder->Find(pods_dir_, "");
+      Note("look for shims", found.status());
+      if (!found.ok()) continue;
+      for (const runtime::FoundPod& one : *found) {
+        EndingPod& pod = pods_[one.pod_id];
+        pod.record.set_id(one.pod_id);
+        if (pod.netns_path.empty()) pod.netns_path = absl::StrCat("/proc/", one.pid, "/ns/net");
+      }
     }
   }
 
@@ -124,8 +126,9 @@ class Resetter {
         KillGroup(container.cgroup_path());
     }
     Detach(pod);
-    Note(absl::StrCat("end the shim of pod ", id),
-         runtime::KillShims(pods_dir_, id, Soon(kKillTime)));
+    for (const runtime::PodFinder* finder : options_.finders) {
+      Note(absl::StrCat("end the shim of pod ", id), finder->End(pods_dir_, id, Soon(kKillTime)));
+    }
     if (layout_ == nullptr) return;
     for (const state::ContainerRecord& container : pod.containers)
       RemoveGroup(container.cgroup_path());

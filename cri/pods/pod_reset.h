@@ -7,12 +7,15 @@
 #include "base/operation.h"
 #include "network/pod/pod_network.h"
 #include "runtime/cgroup/cgroup_layout.h"
+#include "runtime/handler/pod_runtime.h"
 
 namespace crisp::cri {
 
 struct ResetOptions {
   std::string state;  // the instance's state directory
   runtime::CgroupDriver cgroup_driver = runtime::CgroupDriver::kCgroupfs;
+  // Of every type of runtime that there is; they outlive the call.
+  std::vector<const runtime::PodFinder*> finders;
 };
 
 // Ends every pod of an instance that no daemon serves: by its rows, their copies, its directories

@@ -1,5 +1,6 @@
 #include "cri/pods/pod_runner.h"
 
+#include <fcntl.h>
 #include <sys/types.h>
 
 #include <utility>
@@ -13,7 +14,6 @@
 #include "cri/pods/pod_inputs.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup/cgroup_systemd.h"
-#include "runtime/plan/plan_builder.h"
 
 namespace crisp::cri {
 namespace {
@@ -25,6 +25,12 @@ using google::protobuf::util::MessageDifferencer;
 constexpr absl::Duration kStepTime = absl::Minutes(5);
 // For systemd to make a pod's scope.
 constexpr absl::Duration kScopeTime = absl::Seconds(30);
+
+// For the files of pods whose runtime has no place for them.
+absl::StatusOr<UniqueFd> MakeFilesDir(const std::string& path) {
+  CRISP_RETURN_IF_ERROR(MakeDirs(path, 0755));
+  return Open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
 }  // namespace
 
@@ -48,21 +54,26 @@ absl::StatusOr<std::string> PodRunner::Existing(const std::string& key,
 
 absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& request,
                                            const Operation& operation) {
-  CRISP_RETURN_IF_ERROR(CheckPodRequest(request, node_.options));
+  CRISP_RETURN_IF_ERROR(CheckPodRequest(request));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodRuntime* const runtime,
+                         shims_.handlers().Find(request.runtime_handler()));
+  CRISP_RETURN_IF_ERROR(CheckFeatures(request.config(), runtime->features()));
   const std::string key = PodNameKey(request.config().metadata());
   return creations_.Run(key, operation, [&]() -> absl::StatusOr<std::string> {
     absl::StatusOr<std::string> existing = Existing(key, request);
     if (!existing.ok() || !existing->empty()) return existing;
-    return RunNew(request, key);
+    return RunNew(request, key, *runtime);
   });
 }
 
 absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& request,
-                                              const std::string& key) {
+                                              const std::string& key,
+                                              runtime::PodRuntime& runtime) {
   state::PodRecord record;
   record.set_id(GenerateId());
   *record.mutable_config() = request.config();
   record.set_runtime_handler(request.runtime_handler());
+  record.set_runtime_type(runtime.type());
   record.set_created_at(absl::ToUnixNanos(absl::Now()));
   const std::string& parent = request.config().linux().cgroup_parent();
   CRISP_ASSIGN_OR_RETURN(std::string cgroup,
@@ -72,7 +83,7 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   // Slices are systemd's.
   record.set_owns_cgroup(
       parent.empty() || (!node_.UsesSystemd() && claims_.Claim(record.cgroup_path(), record.id())));
-  const PodPtr pod = std::make_shared<Pod>(std::move(record), key);
+  const PodPtr pod = std::make_shared<Pod>(std::move(record), key, &runtime);
   {
     absl::MutexLock lock(&pod->mutex);
     pod->level = std::move(level);
@@ -131,45 +142,52 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
                                               network::Sysctls* network_sysctls) {
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
-  CRISP_ASSIGN_OR_RETURN(runtime::PodInputs inputs, MakePodInputs(pod->id, config));
+  CRISP_ASSIGN_OR_RETURN(runtime::PodSpec spec, MakePodSpec(pod->id, config));
   const std::string& parent = config.linux().cgroup_parent();
   CRISP_ASSIGN_OR_RETURN(
       const std::string own,
       runtime::ContainerCgroupPath(node_.options.cgroup_driver, parent, pod->id, pod->id));
   const auto make_group = [&] { return node_.CgroupAt(record.cgroup_path()).CreateDirs(); };
   // A scope is made around a process: what is to be in it is moved there.
-  if (!node_.UsesSystemd() && inputs.shared_pid) {
+  if (!node_.UsesSystemd() && spec.shared_pid) {
     CRISP_RETURN_IF_ERROR(make_group());
     CRISP_RETURN_IF_ERROR(node_.CgroupAt(own).CreateDirs());
-    inputs.cgroup_dirs = node_.CgroupAt(own).Dirs();
+    spec.cgroup_dirs = node_.CgroupAt(own).Dirs();
   }
-  inputs.cgroup_v2 = node_.layout->v2;
-  inputs.state_dir = node_.PodDir(pod->id);
-  inputs.mount_label = record.selinux_mount_label();
-  CRISP_ASSIGN_OR_RETURN(inputs.init_label, labels_.PodInitLabel(record));
-  CRISP_ASSIGN_OR_RETURN(runtime::PodPlan plan, runtime::BuildPodPlan(inputs));
-  *network_sysctls = TakeNetworkSysctls(plan);
-  // The shim's own work does not need what is made here.
+  spec.cgroup_v2 = node_.layout->v2;
+  spec.state_dir = node_.PodDir(pod->id);
+  spec.mount_label = record.selinux_mount_label();
+  CRISP_ASSIGN_OR_RETURN(spec.init_label, labels_.PodInitLabel(record));
+  CRISP_ASSIGN_OR_RETURN(spec.sysctls, runtime::CheckedSysctls(spec));
+  *network_sysctls = TakeNetworkSysctls(spec);
+  // The runtime's own work does not need what is made here.
   absl::StatusOr<std::string> resolv_conf;
   const auto meanwhile = [&]() -> absl::Status {
-    if (!node_.UsesSystemd() && !inputs.shared_pid) CRISP_RETURN_IF_ERROR(make_group());
+    if (!node_.UsesSystemd() && !spec.shared_pid) CRISP_RETURN_IF_ERROR(make_group());
     resolv_conf = ResolvConfOf(config);
     return resolv_conf.status();
   };
-  CRISP_ASSIGN_OR_RETURN(
-      std::shared_ptr<runtime::Shim> shim,
-      shims_.pool().StartPod(plan, Operation(absl::Now() + kStepTime), meanwhile,
-                             node_.options.attach_spares && TakesPreparedNetwork(config)));
-  const pid_t pid = shim->pid();
-  PodFiles files(shim->TakeFiles(), plan.uid_maps.empty() ? 0 : plan.uid_maps[0].host_id,
-                 plan.gid_maps.empty() ? 0 : plan.gid_maps[0].host_id);
+  const runtime::PodStart how{
+      .meanwhile = meanwhile,
+      .prepared_network = node_.options.attach_spares && TakesPreparedNetwork(config)};
+  CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::PodHandle> handle,
+                         pod->runtime->StartPod(spec, how, Operation(absl::Now() + kStepTime)));
+  const pid_t pid = handle->pid();
+  UniqueFd directory = handle->TakeFiles();
   // Its row is written with the stage; until then a restarted daemon finds the shim by its
   // directory.
   table_.Note(*pod, [pid](state::PodRecord& edited) { edited.set_shim_pid(pid); });
   {
     absl::MutexLock lock(&pod->mutex);
-    pod->shim = std::move(shim);
+    pod->handle = std::move(handle);
   }
+  const bool on_host = !directory;  // bound with the pod's ids from there
+  if (on_host) {
+    CRISP_ASSIGN_OR_RETURN(directory, MakeFilesDir(node_.FilesDir(pod->id)));
+  }
+  PodFiles files(std::move(directory),
+                 on_host || spec.uid_maps.empty() ? 0 : spec.uid_maps[0].host_id,
+                 on_host || spec.gid_maps.empty() ? 0 : spec.gid_maps[0].host_id);
   CRISP_RETURN_IF_ERROR(files.Write("hostname", absl::StrCat(HostnameOf(config), "\n")));
   CRISP_RETURN_IF_ERROR(files.Write("resolv.conf", *resolv_conf));
   if (!node_.UsesSystemd()) return files;
@@ -182,16 +200,16 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
 absl::Status PodRunner::AttachNetwork(const PodPtr& pod,
                                       const v1::PodSandboxConfig& config,
                                       network::Sysctls sysctls) {
-  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
+  const std::shared_ptr<runtime::PodHandle> handle = pod->Handle();
   CRISP_ASSIGN_OR_RETURN(network::AttachRequest request, MakeAttachRequest(pod->id, config));
-  request.netns_fd = shim->netns_fd();
-  request.rtnl_fd = shim->rtnl_fd();
-  request.netns_path = absl::StrCat("/proc/", shim->pid(), "/ns/net");
+  request.netns_fd = handle->netns_fd();
+  request.rtnl_fd = handle->rtnl_fd();
+  request.netns_path = absl::StrCat("/proc/", handle->pid(), "/ns/net");
   request.sysctls = std::move(sysctls);
-  request.prepared = shim->prepared_network();
+  request.prepared = handle->prepared_network();
   CRISP_ASSIGN_OR_RETURN(const network::Attachment attachment,
                          node_.network->Attach(request, Operation(absl::Now() + kStepTime)));
-  if (!request.ports.empty()) CRISP_RETURN_IF_ERROR(KeepPorts(*pod, *shim));
+  if (!request.ports.empty()) CRISP_RETURN_IF_ERROR(KeepPorts(*pod, *handle));
   table_.Note(*pod, [&attachment](state::PodRecord& edited) {
     edited.mutable_addresses()->Assign(attachment.addresses.begin(), attachment.addresses.end());
   });
@@ -199,11 +217,11 @@ absl::Status PodRunner::AttachNetwork(const PodPtr& pod,
 }
 
 // The daemon may end at any moment; whose ports they are is there as long as the pod.
-absl::Status PodRunner::KeepPorts(const Pod& pod, runtime::Shim& shim) {
+absl::Status PodRunner::KeepPorts(const Pod& pod, runtime::PodHandle& handle) {
   const std::vector<UniqueFd> holds = node_.network->TakePortHolds(pod.id);
   std::vector<int> borrowed;
   for (const UniqueFd& hold : holds) borrowed.push_back(hold.get());
-  return Annotate(shim.Keep(borrowed, Operation(absl::Now() + kStepTime)),
+  return Annotate(handle.Keep(borrowed, Operation(absl::Now() + kStepTime)),
                   "keep the pod's host ports");
 }
 

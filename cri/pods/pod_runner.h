@@ -18,7 +18,7 @@
 
 namespace crisp::cri {
 
-// Makes pods: a shim with the pod's namespaces, a network, the files of /etc. Thread-safe.
+// Makes pods: a process with the pod's namespaces, a network, the files of /etc. Thread-safe.
 class PodRunner {
  public:
   // All outlive it.
@@ -50,7 +50,8 @@ class PodRunner {
   absl::StatusOr<std::string> Existing(const std::string& key,
                                        const v1::RunPodSandboxRequest& request);
   absl::StatusOr<std::string> RunNew(const v1::RunPodSandboxRequest& request,
-                                     const std::string& key);
+                                     const std::string& key,
+                                     runtime::PodRuntime& runtime);
   absl::Status Make(const PodPtr& pod, StepTimer& timer);
   // `network_sysctls` gets the sysctls to set when there is a network.
   absl::StatusOr<PodFiles> StartShim(const PodPtr& pod,
@@ -59,7 +60,7 @@ class PodRunner {
   absl::Status AttachNetwork(const PodPtr& pod,
                              const v1::PodSandboxConfig& config,
                              network::Sysctls sysctls);
-  absl::Status KeepPorts(const Pod& pod, runtime::Shim& shim);
+  absl::Status KeepPorts(const Pod& pod, runtime::PodHandle& handle);
 
   const NodeContext& node_;
   PodTable& table_;

@@ -16,7 +16,6 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "runtime/client/shim_finder.h"
 
 namespace crisp::cri {
 namespace {
@@ -108,7 +107,8 @@ std::vector<Recovery::Work> Recovery::Sort(RecordStore::Records records) const {
   absl::flat_hash_map<std::string, Work> by_id;
   for (state::PodRecord& record : records.pods) {
     const std::string key = PodNameKey(record.config().metadata());
-    auto pod = std::make_shared<Pod>(std::move(record), key);
+    runtime::PodRuntime& runtime = shims_.handlers().OfType(record.runtime_type());
+    auto pod = std::make_shared<Pod>(std::move(record), key, &runtime);
     by_id[pod->id].pod = pod;
   }
   for (state::ContainerRecord& record : records.containers) {
@@ -121,7 +121,7 @@ std::vector<Recovery::Work> Recovery::Sort(RecordStore::Records records) const {
       lost.set_stopped(true);
       record.set_stage(state::ContainerRecord::REMOVING);
       owner = by_id.try_emplace(record.pod_id()).first;
-      owner->second.pod = std::make_shared<Pod>(std::move(lost), "");
+      owner->second.pod = std::make_shared<Pod>(std::move(lost), "", &shims_.handlers().OfType(""));
     }
     const std::string key = ContainerNameKey(record.pod_id(), record.config().metadata());
     owner->second.containers.push_back(
@@ -170,10 +170,22 @@ void Recovery::Take(const Work& work, const std::shared_ptr<Countdown>& adoption
   if (!visible && !pod->name_key.empty()) ender_.Undo(pod, /*now=*/false);
 }
 
-state::PodRecord Recovery::RecordOfUnknown(const std::string& pod_id, bool lives) const {
+absl::StatusOr<std::vector<Recovery::Found>> Recovery::FindPods() {
+  std::vector<Found> all;
+  for (const auto& runtime : shims_.handlers().runtimes()) {
+    CRISP_ASSIGN_OR_RETURN(std::vector<runtime::FoundPod> pods,
+                           runtime->finder().Find(node_.PodsDir(), ""));
+    for (runtime::FoundPod& pod : pods) all.push_back({std::move(pod), runtime.get()});
+  }
+  return all;
+}
+
+state::PodRecord Recovery::RecordOfUnknown(const std::string& pod_id,
+                                           const runtime::PodRuntime* runs_it) const {
   state::PodRecord record = UnknownPod(
       pod_id, runtime::PodCgroupPath(node_.options.cgroup_driver, "", pod_id).value_or(""));
-  if (lives) {
+  if (runs_it != nullptr) {
+    record.set_runtime_type(runs_it->type());
     LogError("recover.unknown_pod", {{"pod", pod_id}});
   } else {
     LogWarning("recover.undone_pod",
@@ -187,30 +199,32 @@ state::PodRecord Recovery::RecordOfUnknown(const std::string& pod_id, bool lives
 absl::Status Recovery::AddUnknownPods(RecordStore::Records* records) {
   const std::vector<std::string> unknown = table_.WithoutRow(*records);
   if (unknown.empty()) return absl::OkStatus();
-  CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
-                         runtime::FindShims(node_.PodsDir(), ""));
+  CRISP_ASSIGN_OR_RETURN(const std::vector<Found> found, FindPods());
   for (const std::string& id : unknown) {
     if (id.size() != 64 || !IsIdPrefix(id)) continue;  // no pod's: swept
-    const bool lives = std::any_of(
-        shims.begin(), shims.end(),
-        [&id](const runtime::FoundShim& shim) { return shim.pod_id == id && shim.has_children; });
-    records->pods.push_back(RecordOfUnknown(id, lives));
+    const auto live = std::find_if(found.begin(), found.end(), [&id](const Found& one) {
+      return one.pod.pod_id == id && one.pod.has_children;
+    });
+    records->pods.push_back(RecordOfUnknown(id, live == found.end() ? nullptr : live->runtime));
     CRISP_RETURN_IF_ERROR(table_.PutRow(records->pods.back()));
   }
   return absl::OkStatus();
 }
 
 void Recovery::TakeStrays() {
-  const auto shims = runtime::FindShims(node_.PodsDir(), "");
-  if (!shims.ok()) return;
-  for (const runtime::FoundShim& shim : *shims) {
+  const auto found = FindPods();
+  if (!found.ok()) return;
+  for (const Found& one : *found) {
+    const runtime::FoundPod& shim = one.pod;
     // A pod has its row before its shim, and loses it after it: one that has been removed since the
     // shims were looked for has neither.
     const absl::StatusOr<bool> known = table_.HasRow(shim.pod_id);
     if (!known.ok() || *known || shim.HasEnded()) continue;
-    state::PodRecord record = RecordOfUnknown(shim.pod_id, shim.has_children);
+    state::PodRecord record =
+        RecordOfUnknown(shim.pod_id, shim.has_children ? one.runtime : nullptr);
+    record.set_runtime_type(one.runtime->type());
     const std::string key = PodNameKey(record.config().metadata());
-    const auto pod = std::make_shared<Pod>(std::move(record), key);
+    const auto pod = std::make_shared<Pod>(std::move(record), key, one.runtime);
     if (!table_.Add(*pod).ok()) continue;
     if (shim.has_children) {
       table_.Show(pod);
@@ -264,9 +278,8 @@ void Recovery::SweepLeftovers(const absl::flat_hash_set<std::string>& keys,
   }
   background_.UntilDone("network of earlier pods", [this, live] {
     absl::flat_hash_set<std::string> with_network = live;
-    CRISP_ASSIGN_OR_RETURN(const std::vector<runtime::FoundShim> shims,
-                           runtime::FindShims(node_.PodsDir(), ""));
-    for (const runtime::FoundShim& shim : shims) with_network.insert(shim.pod_id);
+    CRISP_ASSIGN_OR_RETURN(const std::vector<Found> found, FindPods());
+    for (const Found& one : found) with_network.insert(one.pod.pod_id);
     const absl::Status status = node_.network->Reconcile(with_network);
     if (status.ok()) spares_.PrepareSoon();
     return status;

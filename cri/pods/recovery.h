@@ -60,8 +60,15 @@ class Recovery {
   // no row.
   void TakeStrays();
   absl::Status AddUnknownPods(RecordStore::Records* records);
-  // `lives`: it is to be shown; else to be undone.
-  state::PodRecord RecordOfUnknown(const std::string& pod_id, bool lives) const;
+  // A pod that lives, as the kernel knows it, and its runtime.
+  struct Found {
+    runtime::FoundPod pod;
+    runtime::PodRuntime* runtime;
+  };
+  absl::StatusOr<std::vector<Found>> FindPods();
+  // `runs_it`: whose processes live in it, so that it is to be shown; null: it is to be undone.
+  state::PodRecord RecordOfUnknown(const std::string& pod_id,
+                                   const runtime::PodRuntime* runs_it) const;
   // Of containers that no row told of and that ran when the daemon began: once they have ended.
   // Takes out of `keys` what is done; Unavailable when that is not all.
   absl::Status ReleaseUnrecorded(std::vector<std::string>& keys);

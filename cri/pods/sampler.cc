@@ -42,9 +42,11 @@ void Sampler::SampleAll() {
 
 void Sampler::SampleOne(Container& container) {
   if (container.Stage() != state::ContainerRecord::RUNNING) return;
-  const runtime::Cgroup group = node_.CgroupAt(container.Snapshot()->cgroup_path());
-  const auto usage = runtime::ReadCpuUsageNs(group);
-  if (const auto kills = group.OomKills(); kills.ok()) ooms_.Saw(container, *kills);
+  runtime::PodRuntime& runtime = *container.pod->runtime;
+  const auto record = container.Snapshot();
+  const runtime::ContainerRef ref = RefTo(*container.pod, *record);
+  const auto usage = runtime.CpuUsageNs(ref);
+  if (const auto kills = runtime.OomKills(ref); kills.ok()) ooms_.Saw(container, *kills);
   absl::MutexLock lock(&container.mutex);
   if (!usage.ok() || !container.cpu.SameAsNewest(*usage)) container.written = true;
   if (usage.ok()) container.cpu.Add(absl::Now(), *usage);

@@ -34,6 +34,7 @@ absl::Status SessionRpcs::Exec(const v1::ExecRequest& request, v1::ExecResponse*
   }
   CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running,
                          table_.FindRunning(request.container_id()));
+  CRISP_RETURN_IF_ERROR(Can(*running.container->pod, runtime::Verb::kExec));
   SessionRequest session{.kind = SessionRequest::Kind::kExec,
                          .id = std::move(running.id),
                          .pod_id = std::move(running.pod_id),
@@ -46,6 +47,7 @@ absl::Status SessionRpcs::Exec(const v1::ExecRequest& request, v1::ExecResponse*
 absl::Status SessionRpcs::Attach(const v1::AttachRequest& request, v1::AttachResponse* reply) {
   CRISP_ASSIGN_OR_RETURN(PodTable::RunningContainer running,
                          table_.FindRunning(request.container_id()));
+  CRISP_RETURN_IF_ERROR(Can(*running.container->pod, runtime::Verb::kAttach));
   SessionRequest session{.kind = SessionRequest::Kind::kAttach,
                          .id = std::move(running.id),
                          .pod_id = std::move(running.pod_id)};

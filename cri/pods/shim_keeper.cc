@@ -16,6 +16,13 @@ constexpr absl::Duration kAdoptTime = absl::Seconds(10);
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<runtime::HandlerTable>> ShimKeeper::MakeHandlers(
+    const MakeRuntimes& make_runtimes) {
+  CRISP_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<runtime::PodRuntime>> runtimes,
+                         make_runtimes(node_, this));
+  return runtime::HandlerTable::Create(node_.options.handlers, std::move(runtimes));
+}
+
 void ShimKeeper::Adopt(const PodPtr& pod, std::function<void()> first) {
   {
     absl::MutexLock lock(&pod->mutex);
@@ -39,11 +46,11 @@ void ShimKeeper::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
 absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
   if (!pod->Adopting()) return absl::OkStatus();  // stopped meanwhile
   const Operation operation = stopping_.operation().Until(absl::Now() + patience);
-  auto shim = pool().AdoptPod(pod->id, node_.PodDir(pod->id), operation);
-  if (shim.ok()) return TakeOver(pod, *shim);
+  auto handle = pod->runtime->AdoptPod(pod->id, node_.PodDir(pod->id), operation);
+  if (handle.ok()) return TakeOver(pod, *handle);
   const bool for_good =
-      absl::IsNotFound(shim.status()) || absl::IsFailedPrecondition(shim.status());
-  return for_good ? GiveUp(pod, shim.status()) : shim.status();
+      absl::IsNotFound(handle.status()) || absl::IsFailedPrecondition(handle.status());
+  return for_good ? GiveUp(pod, handle.status()) : handle.status();
 }
 
 // Nobody will reach it any more. Its processes, if it lives, go on until the pod is stopped.
@@ -52,7 +59,7 @@ absl::Status ShimKeeper::GiveUp(const PodPtr& pod, const absl::Status& why) {
   if (!dead) LogError("recover.unreachable", {{"pod", pod->id}, {"error", why.ToString()}});
   {
     absl::MutexLock lock(&pod->mutex);
-    pod->shim = nullptr;
+    pod->handle = nullptr;
     pod->adopting = false;
   }
   const absl::Status recorded = RecordUnreachable(*pod, dead);
@@ -71,10 +78,10 @@ absl::Status ShimKeeper::RecordUnreachable(Pod& pod, bool dead) {
 }
 
 void ShimKeeper::LookAt(const PodPtr& pod) {
-  const std::shared_ptr<runtime::Shim> shim = pod->GetShim();
-  if (shim == nullptr || !shim->alive()) {
+  const std::shared_ptr<runtime::PodHandle> handle = pod->Handle();
+  if (handle == nullptr || !handle->alive()) {
     HandleDeath(pod);
-  } else if (!shim->connected()) {
+  } else if (!handle->connected()) {
     HandleLost(pod);
   }
 }
@@ -95,7 +102,7 @@ void ShimKeeper::OnExecExit(absl::string_view,
   executions_.Finish(std::string(exec_id), record);
 }
 
-void ShimKeeper::OnShimDeath(absl::string_view pod_id) {
+void ShimKeeper::OnPodDeath(absl::string_view pod_id) {
   absl::StatusOr<PodPtr> pod = table_.FindPod(pod_id);
   if (pod.ok()) {
     quick_.Post([this, pod = *std::move(pod)] { HandleDeath(pod); });
@@ -104,7 +111,7 @@ void ShimKeeper::OnShimDeath(absl::string_view pod_id) {
   // The maker of the pod looks when it becomes visible.
 }
 
-void ShimKeeper::OnShimLost(absl::string_view pod_id) {
+void ShimKeeper::OnPodLost(absl::string_view pod_id) {
   absl::StatusOr<PodPtr> pod = table_.FindPod(pod_id);
   if (pod.ok()) quick_.Post([this, pod = *std::move(pod)] { HandleLost(pod); });
 }
@@ -114,8 +121,8 @@ void ShimKeeper::HandleLost(const PodPtr& pod) {
   {
     absl::MutexLock lock(&pod->mutex);
     // Under way, and looks at the connection when it is done; or already made again.
-    if (pod->adopting || (pod->shim != nullptr && pod->shim->connected())) return;
-    pod->shim = nullptr;
+    if (pod->adopting || (pod->handle != nullptr && pod->handle->connected())) return;
+    pod->handle = nullptr;
     pod->adopting = true;
   }
   for (const ContainerPtr& container : table_.ContainersOf(*pod)) {
@@ -129,7 +136,7 @@ void ShimKeeper::HandleDeath(const PodPtr& pod) {
   LogError("shim.died", {{"pod", pod->id}});
   {
     absl::MutexLock lock(&pod->mutex);
-    pod->shim = nullptr;
+    pod->handle = nullptr;
     pod->adopting = false;
   }
   (void)RecordUnreachable(*pod, /*dead=*/true);

@@ -15,17 +15,19 @@
 #include "cri/state/pod_events.h"
 #include "cri/state/pod_table.h"
 #include "cri/state/work_queue.h"
-#include "runtime/client/shim_client.h"
+#include "runtime/handler/handler_table.h"
 
 namespace crisp::cri {
 
-// Makes the pool of shims, which tells `observer` what happens in them.
-using MakeShims = std::function<absl::StatusOr<std::unique_ptr<runtime::ShimPool>>(
-    runtime::ShimObserver* observer)>;
+// Makes the runtimes of the node, which tell `observer` what happens in their pods. The first
+// serves pods that name no handler.
+using MakeRuntimes =
+    std::function<absl::StatusOr<std::vector<std::unique_ptr<runtime::PodRuntime>>>(
+        const NodeContext& node, runtime::PodObserver* observer)>;
 
 // Holds on to the shims: connects to those of an earlier daemon, and to those whose connection has
 // broken, takes over what they say of their containers, and hears what they tell. Thread-safe.
-class ShimKeeper final : public runtime::ShimObserver {
+class ShimKeeper final : public runtime::PodObserver {
  public:
   // The arguments outlive it. Jobs of `quick` and `adoptions`, which wait for shims, use it.
   ShimKeeper(const NodeContext& node,
@@ -36,7 +38,7 @@ class ShimKeeper final : public runtime::ShimObserver {
              const PodEvents& events,
              WorkQueue& quick,
              WorkQueue& adoptions,
-             const MakeShims& make_shims)
+             const MakeRuntimes& make_runtimes)
       : node_(node),
         table_(table),
         exits_(exits),
@@ -45,11 +47,11 @@ class ShimKeeper final : public runtime::ShimObserver {
         events_(events),
         quick_(quick),
         adoptions_(adoptions),
-        pool_(make_shims(this)) {}
+        handlers_(MakeHandlers(make_runtimes)) {}
 
-  // Why there is no pool; then nothing else may be called.
-  absl::Status status() const { return pool_.status(); }
-  runtime::ShimPool& pool() { return **pool_; }
+  // Why there are no handlers; then nothing else may be called.
+  absl::Status status() const { return handlers_.status(); }
+  runtime::HandlerTable& handlers() const { return **handlers_; }
 
   // Connects to the pod's shim in the background, until that has succeeded or is no longer needed.
   // Until then the pod is Adopting(). `first` is called after the first try.
@@ -66,10 +68,12 @@ class ShimKeeper final : public runtime::ShimObserver {
   void OnExecExit(absl::string_view pod_id,
                   absl::string_view exec_id,
                   const runtime::ExitRecord& record) override;
-  void OnShimDeath(absl::string_view pod_id) override;
-  void OnShimLost(absl::string_view pod_id) override;
+  void OnPodDeath(absl::string_view pod_id) override;
+  void OnPodLost(absl::string_view pod_id) override;
 
  private:
+  absl::StatusOr<std::unique_ptr<runtime::HandlerTable>> MakeHandlers(
+      const MakeRuntimes& make_runtimes);
   void AdoptSoon(const PodPtr& pod, std::function<void()> first);
   void HandleDeath(const PodPtr& pod);
   // Connects again, in the background.
@@ -82,10 +86,10 @@ class ShimKeeper final : public runtime::ShimObserver {
   absl::Status AdoptNow(const PodPtr& pod, absl::Duration patience);
   absl::Status GiveUp(const PodPtr& pod, const absl::Status& why);
   // shim_reports.cc
-  absl::Status TakeOver(const PodPtr& pod, const std::shared_ptr<runtime::Shim>& shim);
+  absl::Status TakeOver(const PodPtr& pod, const std::shared_ptr<runtime::PodHandle>& handle);
   // Those of the reports whose containers have no row: it was lost.
   absl::StatusOr<std::vector<runtime::ContainerReport>> UnknownOf(
-      runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const;
+      runtime::PodHandle& handle, const std::vector<runtime::ContainerReport>& reports) const;
   // Shows such a container if it runs, so that it can be ended; else undoes it.
   void TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report);
   // These take the report's pidfd.
@@ -102,8 +106,8 @@ class ShimKeeper final : public runtime::ShimObserver {
   WorkQueue& quick_;
   WorkQueue& adoptions_;
   CancelSource stopping_;
-  // Declared last: its thread calls what is above.
-  const absl::StatusOr<std::unique_ptr<runtime::ShimPool>> pool_;
+  // Declared last: the runtimes' threads call what is above.
+  const absl::StatusOr<std::unique_ptr<runtime::HandlerTable>> handlers_;
 };
 
 }  // namespace crisp::cri

@@ -42,14 +42,16 @@ std::string GroupOfProcess(const runtime::CgroupLayout& layout,
 
 }  // namespace
 
-absl::Status ShimKeeper::TakeOver(const PodPtr& pod, const std::shared_ptr<runtime::Shim>& shim) {
-  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> reports, shim->Report());
-  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> unknown, UnknownOf(*shim, reports));
-  table_.Note(*pod, [&shim](state::PodRecord& edited) { edited.set_shim_pid(shim->pid()); });
+absl::Status ShimKeeper::TakeOver(const PodPtr& pod,
+                                  const std::shared_ptr<runtime::PodHandle>& handle) {
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> reports, handle->Report());
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> unknown,
+                         UnknownOf(*handle, reports));
+  table_.Note(*pod, [&handle](state::PodRecord& edited) { edited.set_shim_pid(handle->pid()); });
   {
     absl::MutexLock lock(&pod->mutex);
     if (!pod->adopting) return absl::OkStatus();  // stopped meanwhile, and the shim with it
-    pod->shim = shim;
+    pod->handle = handle;
     pod->adopting = false;
   }
   std::map<std::string, runtime::ContainerReport*> by_id;
@@ -60,12 +62,12 @@ absl::Status ShimKeeper::TakeOver(const PodPtr& pod, const std::shared_ptr<runti
   }
   for (runtime::ContainerReport& report : unknown) TakeUnknown(pod, report);
   // It may have been lost before anybody could be told.
-  if (!shim->connected()) HandleLost(pod);
+  if (!handle->connected()) HandleLost(pod);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<runtime::ContainerReport>> ShimKeeper::UnknownOf(
-    runtime::Shim& shim, const std::vector<runtime::ContainerReport>& reports) const {
+    runtime::PodHandle& handle, const std::vector<runtime::ContainerReport>& reports) const {
   absl::flat_hash_set<std::string> without_row;
   for (const runtime::ContainerReport& report : reports) {
     const absl::StatusOr<bool> known = table_.HasRow(report.container_id);
@@ -75,7 +77,7 @@ absl::StatusOr<std::vector<runtime::ContainerReport>> ShimKeeper::UnknownOf(
   if (without_row.empty()) return unknown;
   // A container has its row before the shim knows it, and loses it after that: one whose undoing
   // ended since the first report is not in a second one.
-  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> again, shim.Report());
+  CRISP_ASSIGN_OR_RETURN(std::vector<runtime::ContainerReport> again, handle.Report());
   for (runtime::ContainerReport& report : again) {
     if (without_row.contains(report.container_id)) unknown.push_back(std::move(report));
   }
@@ -157,7 +159,7 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
   if (!live) {
     // A start that was given up, or an answer to it that was lost: what runs is nobody's.
     if (report != nullptr && report->state == State::kRunning)
-      (void)node_.CgroupAt(record.cgroup_path()).KillOnce();
+      (void)container->pod->runtime->KillOnce(RefTo(*container->pod, record));
     return;
   }
   if (report != nullptr && report->state == State::kCreated) return;
@@ -172,8 +174,8 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
   // told.
   std::string reason;
   if (!exit.ok()) {
-    const absl::Status killed =
-        node_.CgroupAt(record.cgroup_path()).Kill(Operation(absl::Now() + absl::Seconds(2)));
+    const absl::Status killed = container->pod->runtime->KillAll(
+        RefTo(*container->pod, record), Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok())
       LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
     // The kernel's SIGKILL may have been recorded while we waited.

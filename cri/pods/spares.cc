@@ -22,7 +22,9 @@ void Spares::AddSoon() {
   if (adding_.exchange(true)) return;
   background_.PostAt(absl::Now() + kPause, [this] {
     adding_ = false;
-    shims_.pool().AddSpares();
+    for (const auto& runtime : shims_.handlers().runtimes()) {
+      if (runtime->spares() != nullptr) runtime->spares()->Add();
+    }
     PrepareSoon();
   });
 }
@@ -38,10 +40,13 @@ void Spares::PrepareIn(absl::Duration pause) {
 }
 
 void Spares::Prepare() {
-  const absl::Status prepared =
-      shims_.pool().PrepareSpares([this](const std::string& key, int netns_fd, int rtnl_fd) {
-        return node_.network->Prepare(key, netns_fd, rtnl_fd);
-      });
+  const auto prepare = [this](const std::string& key, int netns_fd, int rtnl_fd) {
+    return node_.network->Prepare(key, netns_fd, rtnl_fd);
+  };
+  absl::Status prepared;
+  for (const auto& runtime : shims_.handlers().runtimes()) {
+    if (runtime->spares() != nullptr) prepared.Update(runtime->spares()->Prepare(prepare));
+  }
   if (absl::IsDeadlineExceeded(prepared)) return PrepareIn(kRetry);
   if (prepared.ok() || absl::IsFailedPrecondition(prepared)) return;
   LogWarning("pod.spare_network_failed", {{"error", prepared.ToString()}});

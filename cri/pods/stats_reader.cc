@@ -92,7 +92,7 @@ ContainerReading StatsReader::ReadContainer(Container& container) const {
     reading.writable_layer = *std::move(usage);
   }
   if (record.stage() != state::ContainerRecord::RUNNING) return reading;
-  auto stats = runtime::CgroupStatsReader(node_.CgroupAt(record.cgroup_path())).Read();
+  auto stats = container.pod->runtime->Stats(RefTo(*container.pod, record));
   if (!stats.ok()) return reading;
   absl::MutexLock lock(&container.mutex);
   reading.nano_cores = RateAndKeep(*stats, container.cpu);
@@ -129,6 +129,7 @@ absl::Status StatsReader::ContainerStats(const v1::ContainerStatsRequest& reques
                                          v1::ContainerStatsResponse* reply) const {
   CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
                          table_.FindContainer(request.container_id()));
+  CRISP_RETURN_IF_ERROR(Can(*container->pod, runtime::Verb::kStats));
   *reply->mutable_stats() = MakeContainerStats(ReadContainer(*container));
   return absl::OkStatus();
 }

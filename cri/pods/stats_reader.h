@@ -18,6 +18,7 @@ class StatsReader {
   // Both outlive it.
   StatsReader(const NodeContext& node, PodTable& table) : node_(node), table_(table) {}
 
+  // Unimplemented where the pod's runtime does not tell usage. In lists such a container has none.
   absl::Status ContainerStats(const v1::ContainerStatsRequest& request,
                               v1::ContainerStatsResponse* reply) const;
   absl::Status ListContainerStats(const v1::ListContainerStatsRequest& request,

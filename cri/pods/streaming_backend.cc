@@ -36,7 +36,7 @@ class ExecProcess final : public streaming::Process {
   const std::shared_ptr<ExecSession> session_;
 };
 
-runtime::Stdio ToShim(const streaming::SessionStdio& stdio) {
+runtime::Stdio Borrowed(const streaming::SessionStdio& stdio) {
   return {.stdin_fd = stdio.stdin_fd, .stdout_fd = stdio.stdout_fd, .stderr_fd = stdio.stderr_fd};
 }
 
@@ -64,7 +64,7 @@ absl::StatusOr<UniqueFd> SocketInside(int netns, int family) {
 absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
     const streaming::SessionRequest& request, const streaming::SessionStdio& stdio) {
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<ExecSession> session,
-                         executions_.Start(request.id, request.argv, request.tty, ToShim(stdio),
+                         executions_.Start(request.id, request.argv, request.tty, Borrowed(stdio),
                                            Operation(absl::Now() + kStartLimit)));
   return std::make_shared<ExecProcess>(std::move(session));
 }
@@ -72,7 +72,7 @@ absl::StatusOr<std::shared_ptr<streaming::Process>> StreamingBackend::StartExec(
 absl::Status StreamingBackend::Attach(const streaming::SessionRequest& request,
                                       const streaming::SessionStdio& stdio) {
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running, table_.FindRunning(request.id));
-  return running.shim->Attach(running.id, ToShim(stdio));
+  return running.handle->Attach(running.id, Borrowed(stdio));
 }
 
 absl::Status StreamingBackend::WhyDetached(const std::string& container_id) {
@@ -92,12 +92,13 @@ absl::Status StreamingBackend::ResizeContainer(const std::string& container_id,
                                                uint16_t columns) {
   CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
                          table_.FindRunning(container_id));
-  return running.shim->ResizeTerminal(running.id, "", rows, columns);
+  return running.handle->ResizeTerminal(running.id, "", rows, columns);
 }
 
 absl::StatusOr<UniqueFd> StreamingBackend::OpenPodSocket(const std::string& pod_id, int family) {
-  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::Shim> shim, table_.FindReadyPod(pod_id));
-  if (shim->netns_fd() >= 0) return SocketInside(shim->netns_fd(), family);
+  CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<runtime::PodHandle> handle,
+                         table_.FindReadyPod(pod_id));
+  if (handle->netns_fd() >= 0) return SocketInside(handle->netns_fd(), family);
   UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return ErrnoError(errno, "make a socket");
   return fd;

@@ -1,4 +1,6 @@
 // The node's own RPCs of RuntimeService.
+#include <utility>
+
 #include "base/json.h"
 #include "base/log.h"
 #include "cri/service/rpc_call.h"
@@ -62,14 +64,8 @@ absl::Status RuntimeService::FillStatus(const v1::StatusRequest& request,
   const network::NetworkCondition network = network_.Condition();
   AddCondition(reply->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);
-  std::vector<std::string> handlers = {""};
-  handlers.insert(handlers.end(), config_.runtime.handlers.begin(), config_.runtime.handlers.end());
-  for (const std::string& name : handlers) {
-    v1::RuntimeHandler* handler = reply->add_runtime_handlers();
-    handler->set_name(name);
-    handler->mutable_features()->set_recursive_read_only_mounts(features_.recursive_read_only);
-    handler->mutable_features()->set_user_namespaces(features_.user_namespaces);
-  }
+  for (v1::RuntimeHandler& handler : pods_.Handlers())
+    *reply->add_runtime_handlers() = std::move(handler);
   reply->mutable_features()->set_supplemental_groups_policy(true);
   reply->mutable_features()->set_mount_options(true);
   reply->mutable_features()->set_user_namespaces_host_network(features_.user_namespaces);

@@ -32,6 +32,8 @@ class BlockingPods : public PodApi {
  public:
   absl::Status Ready() const override { return ready; }
   absl::Status ready;
+  std::vector<v1::RuntimeHandler> Handlers() const override { return handlers; }
+  std::vector<v1::RuntimeHandler> handlers;
   absl::Status StopContainer(const v1::StopContainerRequest&,
                              v1::StopContainerResponse*,
                              const Operation& operation) override {
@@ -126,7 +128,10 @@ TEST_F(ServerTest, AnswersVersionWithEveryFieldSet) {
 
 TEST_F(ServerTest, StatusTellsConditionsHandlersAndFeatures) {
   network_.condition = {.ready = false, .reason = "NetworkPluginNotReady", .message = "no config"};
-  config_.runtime.handlers = {"crisp", "other"};
+  pods_.handlers.resize(3);
+  pods_.handlers[0].mutable_features()->set_recursive_read_only_mounts(true);
+  pods_.handlers[2].set_name("other");
+  pods_.handlers[2].mutable_features()->set_user_namespaces(true);
   grpc::ClientContext context;
   v1::StatusRequest request;
   request.set_verbose(true);
@@ -143,6 +148,7 @@ TEST_F(ServerTest, StatusTellsConditionsHandlersAndFeatures) {
   EXPECT_EQ(reply.runtime_handlers(2).name(), "other");
   EXPECT_TRUE(reply.runtime_handlers(0).features().recursive_read_only_mounts());
   EXPECT_FALSE(reply.runtime_handlers(0).features().user_namespaces());
+  EXPECT_TRUE(reply.runtime_handlers(2).features().user_namespaces());
   EXPECT_TRUE(reply.features().supplemental_groups_policy());
   ASSERT_OK_AND_ASSIGN(const Json config, ParseJson(reply.info().at("config")));
   EXPECT_EQ(config["stateDir"], config_.state);

@@ -13,8 +13,8 @@
 #include "cri/node/host_facts.h"
 #include "runtime/lsm/selinux.h"
 #include "runtime/oci/oci_spec.h"
+#include "runtime/oci/pod_spec.h"
 #include "runtime/oci/user_lookup.h"
-#include "runtime/plan/plan_builder.h"
 #include "storage/values/image.h"
 
 namespace crisp::cri {
@@ -46,14 +46,14 @@ struct SpecInputs {
   std::string pod_id;
   std::string container_id;
   HostFacts host;
-  runtime::PodNamespaces namespaces;  // of the pod's shim
+  runtime::PodNamespaces namespaces;  // of the pod
   int32_t target_pid = 0;             // of a TARGET PID namespace
   runtime::ResolvedUser user;
   std::string cgroups_path;
   bool cgroup_writable = false;  // also where the container is not privileged
   std::string root_path;
-  // The directory with the pod's hostname, hosts and resolv.conf. Empty if the pod's shim holds
-  // them (Shim::TakeFiles()).
+  // The directory with the pod's hostname, hosts and resolv.conf. Empty if the pod's runtime holds
+  // them (PodHandle::TakeFiles()).
   std::string files_dir;
   std::string host_hostname;
   std::vector<ResolvedMount> mounts;
@@ -139,7 +139,7 @@ absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec);
 absl::Status CheckPodNamespaces(const v1::NamespaceOption& options);
 absl::Status CheckContainerNamespaces(const v1::NamespaceOption& pod,
                                       const v1::NamespaceOption& container);
-absl::StatusOr<std::vector<runtime::IdMap>> ToIdMaps(
+absl::StatusOr<std::vector<runtime::OciIdMapping>> ToIdMaps(
     const google::protobuf::RepeatedPtrField<v1::IDMapping>& mappings);
 
 }  // namespace crisp::cri

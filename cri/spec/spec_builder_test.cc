@@ -6,6 +6,7 @@
 #include "base/testing/status_matchers.h"
 #include "cri/node/host_facts.h"
 #include "runtime/oci/capabilities.h"
+#include "runtime/oci/crisp_mounts.h"
 
 namespace crisp::cri {
 namespace {
@@ -66,7 +67,7 @@ class SpecTest : public ::testing::Test {
   std::map<std::string, std::string> volumes_;
   std::vector<ResolvedDevice> devices_;
   bool own_devices_ = false;
-  std::vector<runtime::IdMap> id_maps_;
+  std::vector<runtime::OciIdMapping> id_maps_;
 };
 
 std::vector<std::string> Destinations(const runtime::OciSpec& spec) {

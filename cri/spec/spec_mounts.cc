@@ -8,20 +8,12 @@
 #include "base/safe_path.h"
 #include "base/status.h"
 #include "cri/spec/spec_builder.h"
-#include "runtime/plan/plan_builder.h"
+#include "runtime/oci/crisp_mounts.h"
 
 namespace crisp::cri {
 namespace {
 
 using runtime::OciMount;
-
-std::vector<runtime::OciIdMapping> ToOci(const std::vector<runtime::IdMap>& maps) {
-  std::vector<runtime::OciIdMapping> mappings;
-  for (const runtime::IdMap& map : maps) {
-    mappings.push_back({map.container_id, map.host_id, map.size});
-  }
-  return mappings;
-}
 
 constexpr char kShm[] = "/dev/shm";
 
@@ -120,10 +112,8 @@ absl::StatusOr<OciMount> ConfigMount(const ResolvedMount& resolved) {
         oci.options.push_back("rprivate");
     }
     oci.options.push_back(mount.recursive_read_only() ? "rro" : mount.readonly() ? "ro" : "rw");
-    CRISP_ASSIGN_OR_RETURN(auto uids, ToIdMaps(mount.uidmappings()));
-    CRISP_ASSIGN_OR_RETURN(auto gids, ToIdMaps(mount.gidmappings()));
-    oci.uid_mappings = ToOci(uids);
-    oci.gid_mappings = ToOci(gids);
+    CRISP_ASSIGN_OR_RETURN(oci.uid_mappings, ToIdMaps(mount.uidmappings()));
+    CRISP_ASSIGN_OR_RETURN(oci.gid_mappings, ToIdMaps(mount.gidmappings()));
   }
   for (const std::string& option : mount.mount_options()) oci.options.push_back(option);
   return oci;

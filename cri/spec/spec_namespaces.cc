@@ -36,9 +36,9 @@ void AddNamespace(runtime::OciSpec& spec, const char* type, const std::string& p
 
 }  // namespace
 
-absl::StatusOr<std::vector<runtime::IdMap>> ToIdMaps(
+absl::StatusOr<std::vector<runtime::OciIdMapping>> ToIdMaps(
     const google::protobuf::RepeatedPtrField<v1::IDMapping>& mappings) {
-  std::vector<runtime::IdMap> maps;
+  std::vector<runtime::OciIdMapping> maps;
   for (const v1::IDMapping& mapping : mappings) {
     if (mapping.length() == 0) return absl::InvalidArgumentError("an id mapping of length 0");
     maps.push_back({.container_id = mapping.container_id(),
@@ -124,12 +124,8 @@ absl::Status ApplyNamespaces(const SpecInputs& inputs, runtime::OciSpec& spec) {
     AddNamespace(spec, "cgroup", "");
   if (!inputs.namespaces.uid_maps.empty()) {
     AddNamespace(spec, "user", inputs.namespaces.user_path);
-    for (const runtime::IdMap& map : inputs.namespaces.uid_maps) {
-      spec.linux_.uid_mappings.push_back({map.container_id, map.host_id, map.size});
-    }
-    for (const runtime::IdMap& map : inputs.namespaces.gid_maps) {
-      spec.linux_.gid_mappings.push_back({map.container_id, map.host_id, map.size});
-    }
+    spec.linux_.uid_mappings = inputs.namespaces.uid_maps;
+    spec.linux_.gid_mappings = inputs.namespaces.gid_maps;
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,15 @@
 #include "cri/state/pod.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 
 namespace crisp::cri {
+
+absl::Status Can(const Pod& pod, runtime::Verb verb) {
+  const absl::Status can = pod.runtime->Can(verb);
+  if (can.ok()) return can;
+  return Annotate(can, absl::StrCat("runtime handler \"", pod.Snapshot()->runtime_handler(), "\""));
+}
 
 std::string PodNameKey(const v1::PodSandboxMetadata& metadata) {
   return absl::StrCat("pod ", metadata.namespace_().size(), ":", metadata.namespace_(), "/",

@@ -17,10 +17,9 @@
 #include "cri/state/serialized_items.h"
 #include "cri/state/step_timer.h"
 #include "cri/stats/cpu_window.h"
-#include "runtime/client/shim_client.h"
+#include "runtime/handler/pod_handle.h"
+#include "runtime/handler/pod_runtime.h"
 #include "runtime/oci/oci_spec.h"
-#include "runtime/plan/launch_plan.h"
-#include "runtime/seccomp/seccomp_filter.h"
 
 namespace crisp::cri {
 
@@ -35,14 +34,16 @@ struct Container;
 struct Pod {
   const std::string id;
   const std::string name_key;
+  // Of its record's type. Null only where no request can reach the pod.
+  runtime::PodRuntime* const runtime;
 
   absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
   std::shared_ptr<const state::PodRecord> record ABSL_GUARDED_BY(mutex);
   mutable SerializedItem<state::PodRecord> list_item ABSL_GUARDED_BY(mutex);
   // Null: not started, stopped, dead, or not connected (any more).
-  std::shared_ptr<runtime::Shim> shim ABSL_GUARDED_BY(mutex);
-  // The shim is being connected to in the background.
+  std::shared_ptr<runtime::PodHandle> handle ABSL_GUARDED_BY(mutex);
+  // It is being connected to in the background.
   bool adopting ABSL_GUARDED_BY(mutex) = false;
   // The number of containers that are being made in it. None begins once the pod is not ready any
   // more.
@@ -56,28 +57,29 @@ struct Pod {
   LevelLease level ABSL_GUARDED_BY(mutex);
   StepLog steps;
 
-  Pod(state::PodRecord initial, std::string key)
+  Pod(state::PodRecord initial, std::string key, runtime::PodRuntime* of = nullptr)
       : id(initial.id()),
         name_key(std::move(key)),
+        runtime(of),
         record(std::make_shared<const state::PodRecord>(std::move(initial))) {}
 
   std::shared_ptr<const state::PodRecord> Snapshot() const {
     absl::MutexLock lock(&mutex);
     return record;
   }
-  std::shared_ptr<runtime::Shim> GetShim() const {
+  std::shared_ptr<runtime::PodHandle> Handle() const {
     absl::MutexLock lock(&mutex);
-    return shim;
+    return handle;
   }
   // The same; while it is being connected to, waits so long for that.
-  std::shared_ptr<runtime::Shim> AwaitShim(absl::Duration patience) const {
+  std::shared_ptr<runtime::PodHandle> AwaitHandle(absl::Duration patience) const {
     absl::MutexLock lock(&mutex);
     const auto settled = [this] {
       mutex.AssertReaderHeld();
-      return shim != nullptr || !adopting;
+      return handle != nullptr || !adopting;
     };
     mutex.AwaitWithTimeout(absl::Condition(&settled), patience);
-    return shim;
+    return handle;
   }
   bool Adopting() const {
     absl::MutexLock lock(&mutex);
@@ -87,12 +89,6 @@ struct Pod {
     absl::MutexLock lock(&mutex);
     return record->stage() == state::PodRecord::READY;
   }
-};
-
-// What all processes of a container have in common: its spec's, without argv and terminal.
-struct ExecBase {
-  runtime::ProcessPlan process;
-  std::shared_ptr<const runtime::SeccompFilter> seccomp;  // null: no filter
 };
 
 // A container in memory; the same rules. Its spec is not: see PodTable::SpecOf().
@@ -108,7 +104,7 @@ struct Container {
   std::shared_ptr<const state::ContainerRecord> record ABSL_GUARDED_BY(mutex);
   mutable SerializedItem<state::ContainerRecord> list_item ABSL_GUARDED_BY(mutex);
   // What an exec starts with; after a restart unset until the first one: see Executions.
-  std::shared_ptr<const ExecBase> exec_base ABSL_GUARDED_BY(mutex);
+  std::shared_ptr<const runtime::ExecBase> exec_base ABSL_GUARDED_BY(mutex);
   // Who has the word beside what the stage says: PodTable::BeginStart(), BeginEnd().
   enum class Phase {
     kSettled,
@@ -163,6 +159,13 @@ struct Container {
     return record->stage() == state::ContainerRecord::RUNNING || phase == Phase::kStarting;
   }
 };
+
+// OK, or the refusal, with the pod's handler, of what its runtime cannot do.
+absl::Status Can(const Pod& pod, runtime::Verb verb);
+// `record` is borrowed: a container's snapshot.
+inline runtime::ContainerRef RefTo(const Pod& pod, const state::ContainerRecord& record) {
+  return {.pod_id = pod.id, .id = record.id(), .cgroups_path = record.cgroup_path()};
+}
 
 // The keys of one pod's or container's name among all: parts are length-prefixed, so that no choice
 // of names makes two keys equal.

@@ -78,24 +78,24 @@ absl::StatusOr<PodTable::RunningContainer> PodTable::FindRunning(
   RunningContainer running{.id = container->id,
                            .pod_id = container->pod->id,
                            .container = container,
-                           .shim = container->pod->AwaitShim(kAdoptionPatience)};
-  if (running.shim == nullptr) {
+                           .handle = container->pod->AwaitHandle(kAdoptionPatience)};
+  if (running.handle == nullptr) {
     return absl::UnavailableError(
         absl::StrCat("the shim of container ", container->id, " is gone or cannot be reached"));
   }
   return running;
 }
 
-absl::StatusOr<std::shared_ptr<runtime::Shim>> PodTable::FindReadyPod(
+absl::StatusOr<std::shared_ptr<runtime::PodHandle>> PodTable::FindReadyPod(
     absl::string_view pod_id) const {
   CRISP_ASSIGN_OR_RETURN(const PodPtr pod, pods_.Find(pod_id));
   if (!pod->Ready()) return NotReady(*pod);
-  std::shared_ptr<runtime::Shim> shim = pod->AwaitShim(kAdoptionPatience);
-  if (shim == nullptr) {
+  std::shared_ptr<runtime::PodHandle> handle = pod->AwaitHandle(kAdoptionPatience);
+  if (handle == nullptr) {
     return absl::UnavailableError(
         absl::StrCat("the shim of pod sandbox ", pod->id, " cannot be reached"));
   }
-  return shim;
+  return handle;
 }
 
 absl::Status PodTable::Write(Pod& pod, std::shared_ptr<state::PodRecord> record) {

@@ -49,16 +49,16 @@ class PodTable {
   size_t PodCount() const { return pods_.size(); }
   size_t ContainerCount() const { return containers_.size(); }
 
-  // A running container with its pod's shim, which is waited for while it is being connected to.
-  // FailedPrecondition unless it runs; Unavailable without a shim.
+  // A running container with its pod's handle, which is waited for while it is being connected to.
+  // FailedPrecondition unless it runs; Unavailable without a handle.
   struct RunningContainer {
     std::string id, pod_id;
     ContainerPtr container;
-    std::shared_ptr<runtime::Shim> shim;
+    std::shared_ptr<runtime::PodHandle> handle;
   };
   absl::StatusOr<RunningContainer> FindRunning(absl::string_view container_id) const;
-  // The shim of a ready pod, in the same way.
-  absl::StatusOr<std::shared_ptr<runtime::Shim>> FindReadyPod(absl::string_view pod_id) const;
+  // The handle of a ready pod, in the same way.
+  absl::StatusOr<std::shared_ptr<runtime::PodHandle>> FindReadyPod(absl::string_view pod_id) const;
 
   // Writes the first row. Nobody sees the pod or container yet.
   absl::Status Add(Pod& pod);

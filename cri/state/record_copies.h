@@ -7,7 +7,6 @@
 #include "absl/status/status.h"
 #include "cri/api/crisp_state.pb.h"
 #include "cri/state/record_store.h"
-#include "runtime/client/shim_finder.h"
 
 namespace crisp::cri {
 

@@ -1,6 +1,5 @@
 #include "runtime/cgroup/cgroup.h"
 
-#include <linux/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,8 +27,6 @@ constexpr int kDeepestHandedOver = 16;
 void RemoveMade(const std::vector<std::string>& made) {
   for (auto dir = made.rbegin(); dir != made.rend(); ++dir) (void)rmdir(dir->c_str());
 }
-
-std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
@@ -176,37 +173,6 @@ absl::Status Cgroup::HandOver(uint32_t uid, uint32_t gid) const {
     }
   }
   return absl::OkStatus();
-}
-
-std::vector<MountPlan> Cgroup::Mounts(const std::string& destination,
-                                      bool read_only,
-                                      bool whole) const {
-  const uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
-                              (read_only ? MOUNT_ATTR_RDONLY : 0);
-  auto bind = [&](std::string from, std::string to) {
-    return MountPlan{.kind = MountKind::kBind,
-                     .destination = std::move(to),
-                     .source = std::move(from),
-                     .attributes = attributes,
-                     .recursive = false};
-  };
-  if (v2()) return {bind(whole ? layout_->Primary().mount_point : PrimaryDir(), destination)};
-  // A tmpfs of the container's own, for the host's would be everybody's.
-  std::vector<MountPlan> mounts = {{.kind = MountKind::kFs,
-                                    .destination = destination,
-                                    .source = "tmpfs",
-                                    .type = "tmpfs",
-                                    .options = {"mode=755", "size=64k", "nr_inodes=64"},
-                                    .attributes = attributes}};
-  for (const CgroupHierarchy& hierarchy : layout_->hierarchies) {
-    const std::string name = BaseName(hierarchy.mount_point);
-    mounts.push_back(bind(hierarchy.mount_point + path_, absl::StrCat(destination, "/", name)));
-    // As hosts have them: "cpu" is a link to "cpu,cpuacct".
-    for (const std::string& controller : hierarchy.controllers) {
-      if (controller != name) mounts[0].lowers.push_back(absl::StrCat(controller, " ", name));
-    }
-  }
-  return mounts;
 }
 
 }  // namespace crisp::runtime

@@ -13,7 +13,6 @@
 #include "base/unique_fd.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/oci/oci_spec.h"
-#include "runtime/plan/launch_plan.h"
 
 namespace crisp::runtime {
 
@@ -33,9 +32,9 @@ class Cgroup {
   bool v2() const { return layout_->v2; }
   // <mount point><path> in the hierarchy of this v1 controller; "" if there is none.
   std::string Dir(absl::string_view controller) const;
-  // All directories, for ContainerPlan::cgroup_dirs.
+  // All directories, which a process joins.
   std::vector<std::string> Dirs() const;
-  // The same with the primary one first, for ExecPlan::cgroup_dirs.
+  // The same with the primary one first, in which an exec's descendants are looked for.
   std::vector<std::string> ExecDirs() const;
   // The directory in the primary hierarchy.
   std::string PrimaryDir() const;
@@ -89,15 +88,6 @@ class Cgroup {
   // The number of times that the OOM killer has hit in here, nested groups too; 0 if the group is
   // absent. Unimplemented on v1 before Linux 4.13.
   absl::StatusOr<uint64_t> OomKills() const;
-
-  // The mounts that show a container its own group at `destination` ("/sys/fs/cgroup"). On v1 that
-  // is a tmpfs with the container's group of each hierarchy bound where the host has the hierarchy,
-  // and links for controllers that share one, so that limits are readable where programs look for
-  // them. With `whole`, on v2, it is the host's whole tree, for a container without a cgroup
-  // namespace: /proc/self/cgroup names a path in that tree there.
-  std::vector<MountPlan> Mounts(const std::string& destination,
-                                bool read_only,
-                                bool whole = false) const;
 
   // v2: hands the group to the processes in it that have a writable mount of it. They may make a
   // bounded number of groups below it and move their processes there. `uid` and `gid` are the ids

@@ -21,6 +21,7 @@
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/cgroup_devices.h"
 #include "runtime/cgroup/cgroup_stats.h"
+#include "runtime/crisp/cgroup_mounts.h"
 #include "runtime/oci/default_spec.h"
 
 namespace crisp::runtime {
@@ -340,7 +341,7 @@ TEST_F(CgroupTest, ReadsStatistics) {
 
 TEST_F(CgroupTest, MountsShowTheGroupsOwnDirectories) {
   ASSERT_OK(Make({}));
-  std::vector<MountPlan> mounts = group_->Mounts("/sys/fs/cgroup", true);
+  std::vector<MountPlan> mounts = CgroupMounts(*group_, "/sys/fs/cgroup", true);
   ASSERT_FALSE(mounts.empty());
   for (const MountPlan& mount : mounts) {
     EXPECT_TRUE(absl::StartsWith(mount.destination, "/sys/fs/cgroup")) << mount.destination;
@@ -357,7 +358,7 @@ TEST(CgroupMountsTest, VersionOneHasATmpfsOfItsOwn) {
                                    {"/sys/fs/cgroup/pids", {"pids"}}}});
   const Cgroup group(layout, "/pod/c");
   for (const bool read_only : {true, false}) {
-    const std::vector<MountPlan> mounts = group.Mounts("/sys/fs/cgroup", read_only);
+    const std::vector<MountPlan> mounts = CgroupMounts(group, "/sys/fs/cgroup", read_only);
     ASSERT_EQ(mounts.size(), 3u);
     EXPECT_EQ(mounts[0].kind, MountKind::kFs);
     EXPECT_EQ(mounts[0].type, "tmpfs");

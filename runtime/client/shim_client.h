@@ -15,34 +15,11 @@
 #include "absl/time/time.h"
 #include "base/operation.h"
 #include "base/unique_fd.h"
+#include "runtime/handler/processes.h"
+#include "runtime/handler/spare_pods.h"
 #include "runtime/plan/launch_plan.h"
 
 namespace crisp::runtime {
-
-// How a container's init or an exec ended.
-struct ExitRecord {
-  int32_t exit_code = 0;  // 128 + signal when a signal ended it
-  int32_t signal = 0;
-  absl::Time exited_at;
-  bool log_truncated = false;  // the last output could not all be logged
-};
-
-// What a shim knows of one container when the daemon (re)connects.
-struct ContainerReport {
-  enum class State { kCreated, kRunning, kExited };
-  std::string container_id;
-  State state = State::kCreated;
-  pid_t pid = 0;   // as seen by the daemon; 0 unless running
-  UniqueFd pidfd;  // of it (a shim of former days passes none)
-  absl::Time started_at;
-  ExitRecord exit;  // when kExited
-};
-
-struct StartedProcess {
-  pid_t pid = 0;
-  UniqueFd pidfd;
-  absl::Time started_at;
-};
 
 // What a shim reads, see wire/wire.h and wire/plan_schema.h. Shims of the first release do not say
 // it.
@@ -50,15 +27,6 @@ struct ShimVersions {
   uint16_t wire = 1;
   uint16_t plan = 3;
   bool operator==(const ShimVersions&) const = default;
-};
-
-// The stdio of an exec or an attach; borrowed during the call, the shim gets duplicates. -1: none
-// (/dev/null for an exec). With a terminal, stdin_fd and stdout_fd may be the same socket and
-// stderr_fd is -1.
-struct Stdio {
-  int stdin_fd = -1;
-  int stdout_fd = -1;
-  int stderr_fd = -1;
 };
 
 // Daemon side of one pod's shim. Thread-safe; calls block until the shim answered (it is
@@ -181,11 +149,6 @@ struct ShimPoolOptions {
   PodPlan usual = {};
 };
 
-// Makes a network in a namespace that no pod has yet. `rtnl_fd` is a NETLINK_ROUTE socket inside;
-// both are borrowed during the call.
-using PrepareNetwork =
-    std::function<absl::Status(const std::string& key, int netns_fd, int rtnl_fd)>;
-
 // Starts and finds shims. One poll thread for all of them.
 class ShimPool {
  public:
@@ -222,9 +185,6 @@ class ShimPool {
   // kernel knows it (shim_finder.h). OK when none lives any more.
   virtual absl::Status EndPod(const std::string& state_dir, const Operation& operation) = 0;
 };
-
-// The record that a shim wrote at ContainerPlan::exit_record. NotFound when there is none yet.
-absl::StatusOr<ExitRecord> ReadExitRecord(const std::string& path);
 
 }  // namespace crisp::runtime
 

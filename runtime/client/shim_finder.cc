@@ -46,11 +46,6 @@ std::string PodHeldBy(const std::string& process, const std::string& prefix) {
   return "";
 }
 
-bool HasEnded(const UniqueFd& pidfd, absl::Duration wait) {
-  pollfd poll_fd = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-  return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(wait))) > 0;
-}
-
 // All its threads are looked at: each has children of its own.
 bool HasChildren(const std::string& process) {
   const absl::StatusOr<std::vector<std::string>> threads = ListDir(process + "/task");
@@ -92,8 +87,6 @@ absl::StatusOr<std::vector<FoundShim>> FindCopies(const std::string& pods_dir,
 }
 
 }  // namespace
-
-bool FoundShim::HasEnded() const { return runtime::HasEnded(pidfd, absl::ZeroDuration()); }
 
 absl::StatusOr<std::vector<FoundShim>> FindShims(const std::string& pods_dir,
                                                  const std::string& pod_id) {

@@ -9,22 +9,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/operation.h"
-#include "base/unique_fd.h"
+#include "runtime/handler/processes.h"
 
 namespace crisp::runtime {
 
 // Shims as the kernel knows them, in case neither a socket nor a record leads to one.
 
-struct FoundShim {
-  std::string pod_id;
-  pid_t pid = 0;
-  UniqueFd pidfd;
-  // It has a process: a container's, or the pod's first. True as well where the kernel does not
-  // tell.
-  bool has_children = false;
-
-  bool HasEnded() const;
-};
+using FoundShim = FoundPod;
 
 // The shims that hold a directory <pods_dir>/<pod id> open, existing or removed. Looks at every
 // process of the machine, so it is not for a path that is to be quick. An empty `pod_id` stands for

@@ -21,12 +21,6 @@ absl::Status Invalid(absl::string_view member, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(member, ": ", why));
 }
 
-std::vector<IdMap> ToIdMaps(const std::vector<OciIdMapping>& mappings) {
-  std::vector<IdMap> maps;
-  for (const OciIdMapping& m : mappings) maps.push_back({m.container_id, m.host_id, m.size});
-  return maps;
-}
-
 absl::StatusOr<Propagation> RootPropagation(const std::string& word) {
   if (word.empty() || word == "private" || word == "rprivate") return Propagation::kPrivate;
   if (word == "slave" || word == "rslave") return Propagation::kSlave;
@@ -283,6 +277,12 @@ ContainerPlan FromInputs(const ContainerInputs& inputs) {
 }
 
 }  // namespace
+
+std::vector<IdMap> ToIdMaps(const std::vector<OciIdMapping>& mappings) {
+  std::vector<IdMap> maps;
+  for (const OciIdMapping& m : mappings) maps.push_back({m.container_id, m.host_id, m.size});
+  return maps;
+}
 
 absl::StatusOr<MountPlan> BuildMountPlan(const OciMount& mount) {
   CRISP_ASSIGN_OR_RETURN(MountOptions options, ParseMountOptions(mount.options));

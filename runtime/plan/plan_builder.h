@@ -9,24 +9,13 @@
 #include "absl/status/statusor.h"
 #include "runtime/oci/crisp_mounts.h"
 #include "runtime/oci/oci_spec.h"
+#include "runtime/oci/pod_spec.h"
 #include "runtime/plan/launch_plan.h"
 
 namespace crisp::runtime {
 
 // OCI spec → launch plan. Pure: the same inputs give the same plan, and nothing is opened or asked.
 // Every error is InvalidArgument (Unimplemented for what crisp does not do) and names the member.
-
-// The pod of a container. The paths are those by which the spec's namespace entries name the pod's
-// shared ones (for example /proc/<shim pid>/ns/net): a namespace with that path is the pod's.
-struct PodNamespaces {
-  std::string pid_path, ipc_path, net_path, uts_path, user_path;
-  std::vector<IdMap> uid_maps, gid_maps;  // if not empty, the pod has a user namespace
-};
-
-struct ImageVolume {
-  std::vector<Lower> lowers;  // topmost first
-  std::string sub_path;
-};
 
 // The properties of a container that its spec does not have.
 struct ContainerInputs {
@@ -78,23 +67,13 @@ struct ExecInputs {
 // (BuildProcessPlan()).
 absl::StatusOr<ExecPlan> BuildExecPlan(const ProcessPlan& base, ExecInputs inputs);
 
-struct PodInputs {
-  std::string pod_id;
-  std::string hostname;
-  bool host_network = false, host_ipc = false;  // a pod with the host's network has its UTS too
-  bool shared_pid = false;
-  std::vector<IdMap> uid_maps, gid_maps;
-  std::map<std::string, std::string> sysctls;  // '.' or '/' separated; must be namespaced ones
-  std::string state_dir;
-  uint64_t shm_bytes = 64u << 20;
-  std::string mount_label, init_label;
-  std::vector<std::string> cgroup_dirs;
-  bool cgroup_v2 = false;
-};
 // Builds the plan of a pod. InvalidArgument for a sysctl that is not namespaced, or whose namespace
 // is the host's here; for mappings without container id 0 or with a size of 0; and for more than
 // one mapping of a kind.
-absl::StatusOr<PodPlan> BuildPodPlan(const PodInputs& inputs);
+absl::StatusOr<PodPlan> BuildPodPlan(const PodSpec& spec);
+
+// The same mappings, as plans have them.
+std::vector<IdMap> ToIdMaps(const std::vector<OciIdMapping>& mappings);
 
 // One mount of a spec as a plan (without kImageMountType and cgroup, which need inputs). Exposed
 // for tests and for NRI's validation.

@@ -22,7 +22,7 @@ TEST(PodPlanTest, HostNetworkTakesUtsWithIt) {
 }
 
 TEST(PodPlanTest, OnlyAPidOneOfThePodsOwnIsLabelled) {
-  PodInputs inputs{.shared_pid = true, .mount_label = "files", .init_label = "processes"};
+  PodSpec inputs{.shared_pid = true, .mount_label = "files", .init_label = "processes"};
   EXPECT_EQ(BuildPodPlan(inputs)->init_label, "processes");
   inputs.shared_pid = false;
   EXPECT_EQ(BuildPodPlan(inputs)->init_label, "");
@@ -50,12 +50,13 @@ TEST(PodPlanTest, RefusesSysctlsOfTheHostsNamespaces) {
 }
 
 TEST(PodPlanTest, ChecksIdMappings) {
-  const IdMap good{0, 65536, 65536};
+  const OciIdMapping good{0, 65536, 65536};
   EXPECT_OK(BuildPodPlan({.uid_maps = {good}, .gid_maps = {good}}));
   EXPECT_THAT(BuildPodPlan({.uid_maps = {good}}), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(BuildPodPlan({.uid_maps = {good, good}, .gid_maps = {good}}),
               StatusIs(absl::StatusCode::kInvalidArgument));
-  for (IdMap bad : {IdMap{0, 1, 0}, IdMap{1, 65536, 10}, IdMap{0, 4294967295u, 2}}) {
+  for (OciIdMapping bad :
+       {OciIdMapping{0, 1, 0}, OciIdMapping{1, 65536, 10}, OciIdMapping{0, 4294967295u, 2}}) {
     EXPECT_THAT(BuildPodPlan({.uid_maps = {bad}, .gid_maps = {good}}),
                 StatusIs(absl::StatusCode::kInvalidArgument));
   }

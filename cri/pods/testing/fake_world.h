@@ -5,6 +5,7 @@
 // no root.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -18,14 +19,23 @@
 #include "base/testing/temp_dir.h"
 #include "cri/pods/pod_manager.h"
 #include "cri/pods/testing/fake_node.h"
-#include "cri/pods/testing/fake_shims.h"
+#include "cri/pods/testing/fake_runtime.h"
 
 namespace crisp::cri {
 
 class FakeWorld {
  public:
-  FakeWorld()
-      : images_(dir_.path() + "/layer", faults_), network_(faults_), shims_(dir_.path(), faults_) {
+  using Types = std::vector<FakeRuntimeOptions>;
+  using Handlers = std::vector<runtime::HandlerOptions>;
+
+  // The runtimes that there are, the one for pods without a handler first.
+  explicit FakeWorld(Types types = {{}}, Handlers handlers = {})
+      : images_(dir_.path() + "/layer", faults_),
+        network_(faults_),
+        types_(std::move(types)),
+        handlers_(std::move(handlers)) {
+    for (const FakeRuntimeOptions& type : types_)
+      live_[type.type] = std::make_unique<FakePods>(dir_.path(), faults_);
     EXPECT_OK(MakeDirs(dir_.path() + "/layer/etc"));
     EXPECT_OK(MakeDirs(Hierarchy()));
     Start();
@@ -42,12 +52,19 @@ class FakeWorld {
         pods_, PodManager::Create(
                    {.state = dir_.path() + "/state",
                     .root = dir_.path() + "/root",
+                    .handlers = handlers_,
                     .path_helper = CRISP_PATHS_BINARY,
                     .cgroups = layout},
                    {.images = &images_,
                     .network = &network_,
-                    .make_shims = [this](runtime::ShimObserver* observer) -> MadePool {
-                      return std::make_unique<FakeShimPool>(shims_, observer);
+                    .make_runtimes = [this](const NodeContext& node,
+                                            runtime::PodObserver* observer) -> MadeRuntimes {
+                      std::vector<std::unique_ptr<runtime::PodRuntime>> runtimes;
+                      for (const FakeRuntimeOptions& type : types_) {
+                        runtimes.push_back(std::make_unique<FakeRuntime>(type, *live_[type.type],
+                                                                         node.layout, observer));
+                      }
+                      return runtimes;
                     },
                     .records = std::make_unique<FaultyRecords>(*std::move(rows), faults_)}));
     EXPECT_OK(pods_->Recover());
@@ -58,9 +75,16 @@ class FakeWorld {
     Start();
   }
 
+  // The next daemon has other runtimes and handlers.
+  void Restart(Types types, Handlers handlers) {
+    types_ = std::move(types);
+    handlers_ = std::move(handlers);
+    Restart();
+  }
+
   PodManager& pods() { return *pods_; }
   FaultPlan& faults() { return faults_; }
-  FakeShims& shims() { return shims_; }
+  FakePods& live(const std::string& type = "crisp") { return *live_.at(type); }
 
   static v1::RunPodSandboxRequest PodRequest() {
     v1::RunPodSandboxRequest request;
@@ -92,21 +116,21 @@ class FakeWorld {
     if (!rows.ok()) return rows.status().ToString();
     std::string text;
     const auto say = [&text](auto... parts) { absl::StrAppend(&text, parts..., "\n"); };
-    const auto live = shims_.Pods();
+    const LivePods live = Live();
     const std::set<std::string> attached = network_.Attached();
     std::set<std::string> pods, shown, containers, shown_containers, keys;
     for (const state::PodRecord& row : rows->pods) pods.insert(row.id());
     for (const PodPtr& pod : pods_->table().Pods()) {
       const auto record = pod->Snapshot();
       shown.insert(pod->id);
-      if (record->stopped() && live.contains(pod->id)) say("a stopped pod has a shim");
-      if (pod->Ready() && !live.contains(pod->id)) say("a ready pod has no shim");
+      if (record->stopped() && live.contains(pod->id)) say("a stopped pod lives");
+      if (pod->Ready() && !live.contains(pod->id)) say("a ready pod does not live");
       if (record->stopped() && attached.contains(pod->id)) say("a stopped pod has a network");
       if (pod->Ready() && !attached.contains(pod->id)) say("a ready pod has no network");
     }
     if (shown != pods) say(shown.size(), " pods are shown, ", pods.size(), " have a row");
     for (const auto& [id, pod] : live) {
-      if (!pods.contains(id)) say("a shim has no row");
+      if (!pods.contains(id)) say("what lives has no row");
     }
     for (const std::string& id : attached) {
       if (!pods.contains(id)) say("a network has no row");
@@ -118,14 +142,14 @@ class FakeWorld {
     }
     for (const ContainerPtr& container : pods_->table().Containers()) {
       shown_containers.insert(container->id);
-      CompareWithShim(*container, live, say);
+      CompareWithLive(*container, live, say);
     }
     if (shown_containers != containers) {
       say(shown_containers.size(), " containers are shown, ", containers.size(), " have a row");
     }
     for (const auto& [pod_id, pod] : live) {
       for (const auto& [id, container] : pod.containers) {
-        if (!containers.contains(id)) say("a shim's container has no row");
+        if (!containers.contains(id)) say("a live pod's container has no row");
       }
     }
     const std::vector<std::string> pinned = images_.PinnedKeys();
@@ -151,13 +175,20 @@ class FakeWorld {
   }
   // True if nothing at all exists.
   bool Empty() {
-    return shims_.Pods().empty() && network_.Attached().empty() && images_.PinnedKeys().empty() &&
+    return Live().empty() && network_.Attached().empty() && images_.PinnedKeys().empty() &&
            rows_->LoadAll()->pods.empty() && rows_->LoadAll()->containers.empty();
   }
 
  private:
-  using MadePool = absl::StatusOr<std::unique_ptr<runtime::ShimPool>>;
-  using LivePods = std::map<std::string, FakeShims::FakePod>;
+  using MadeRuntimes = absl::StatusOr<std::vector<std::unique_ptr<runtime::PodRuntime>>>;
+  using LivePods = std::map<std::string, FakePods::FakePod>;
+
+  // Of all types.
+  LivePods Live() const {
+    LivePods all;
+    for (const auto& [type, pods] : live_) all.merge(pods->Pods());
+    return all;
+  }
 
   std::string Hierarchy() const { return dir_.path() + "/cgroup"; }
   static std::set<std::string> Dirs(const std::string& path) {
@@ -181,11 +212,11 @@ class FakeWorld {
     return true;
   }
   template <typename Say>
-  static void CompareWithShim(const Container& container, const LivePods& live, Say say) {
-    using State = FakeShims::State;
+  static void CompareWithLive(const Container& container, const LivePods& live, Say say) {
+    using State = FakePods::State;
     const ContainerStage stage = container.Stage();
     const auto pod = live.find(container.pod->id);
-    const FakeShims::FakeContainer* there = nullptr;
+    const FakePods::FakeContainer* there = nullptr;
     if (pod != live.end()) {
       const auto found = pod->second.containers.find(container.id);
       if (found != pod->second.containers.end()) there = &found->second;
@@ -204,8 +235,10 @@ class FakeWorld {
   FaultPlan faults_;
   FakeContainerStore images_;
   FakeNetwork network_;
-  FakeShims shims_;
-  RecordStore* rows_ = nullptr;  // the manager's
+  Types types_;
+  Handlers handlers_;
+  std::map<std::string, std::unique_ptr<FakePods>> live_;  // by type
+  RecordStore* rows_ = nullptr;                            // the manager's
   std::unique_ptr<PodManager> pods_;
 };
 

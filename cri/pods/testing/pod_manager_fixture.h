@@ -12,6 +12,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -20,6 +21,7 @@
 #include "base/testing/temp_dir.h"
 #include "cri/pods/pod_manager.h"
 #include "cri/testing/fakes.h"
+#include "runtime/crisp/crisp_runtime.h"
 
 namespace crisp::cri {
 
@@ -168,27 +170,36 @@ class PodManagerTest : public ::testing::Test {
   }
   // Starts another life of the daemon. Its state stays.
   void Start() {
-    ASSERT_OK_AND_ASSIGN(manager_,
-                         PodManager::Create({.state = dir_.path() + "/state",
-                                             .root = dir_.path() + "/root",
-                                             .no_user_namespaces = no_user_namespaces_,
-                                             .path_helper = CRISP_PATHS_BINARY,
-                                             .path_timeout = absl::Seconds(10),
-                                             .spare_roots = spare_roots_,
-                                             .attach_spares = attach_spares_},
-                                            {.images = images_.get(),
-                                             .network = &network_,
-                                             .make_shims = [this](runtime::ShimObserver* observer) {
-                                               return MakePool(observer);
-                                             }}));
+    ASSERT_OK_AND_ASSIGN(
+        manager_, PodManager::Create({.state = dir_.path() + "/state",
+                                      .root = dir_.path() + "/root",
+                                      .path_helper = CRISP_PATHS_BINARY,
+                                      .path_timeout = absl::Seconds(10),
+                                      .spare_roots = spare_roots_,
+                                      .attach_spares = attach_spares_},
+                                     {.images = images_.get(),
+                                      .network = &network_,
+                                      .make_runtimes = [this](const NodeContext& node,
+                                                              runtime::PodObserver* observer) {
+                                        return MakeRuntimes(node, observer);
+                                      }}));
     ASSERT_OK(manager_->Recover());
   }
   void End() { manager_.reset(); }
-  absl::StatusOr<std::unique_ptr<runtime::ShimPool>> MakePool(runtime::ShimObserver* observer) {
-    return runtime::ShimPool::Create({.shim_binary = CRISP_SHIM_BINARY,
-                                      .storage_root = dir_.path() + "/root",
-                                      .spares = spare_pods_},
-                                     observer);
+  absl::StatusOr<std::vector<std::unique_ptr<runtime::PodRuntime>>> MakeRuntimes(
+      const NodeContext& node, runtime::PodObserver* observer) {
+    CRISP_ASSIGN_OR_RETURN(
+        std::unique_ptr<runtime::CrispRuntime> crisp,
+        runtime::CrispRuntime::Create({.shims = {.shim_binary = CRISP_SHIM_BINARY,
+                                                 .storage_root = dir_.path() + "/root",
+                                                 .spares = spare_pods_},
+                                       .cgroups = node.layout,
+                                       .empty_layer = node.layers.empty,
+                                       .no_user_namespaces = no_user_namespaces_},
+                                      observer));
+    std::vector<std::unique_ptr<runtime::PodRuntime>> runtimes;
+    runtimes.push_back(std::move(crisp));
+    return runtimes;
   }
   // Removes every pod. OK if nothing is recorded of any pod any more.
   absl::Status RemoveEveryPod() {

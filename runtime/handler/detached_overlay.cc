@@ -1,4 +1,4 @@
-#include "runtime/client/detached_overlay.h"
+#include "runtime/handler/detached_overlay.h"
 
 #include <sys/mount.h>
 

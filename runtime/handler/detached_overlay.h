@@ -1,5 +1,5 @@
-#ifndef CRISP_RUNTIME_CLIENT_DETACHED_OVERLAY_H_
-#define CRISP_RUNTIME_CLIENT_DETACHED_OVERLAY_H_
+#ifndef CRISP_RUNTIME_HANDLER_DETACHED_OVERLAY_H_
+#define CRISP_RUNTIME_HANDLER_DETACHED_OVERLAY_H_
 
 #include <string>
 #include <vector>
@@ -22,4 +22,4 @@ absl::StatusOr<UniqueFd> MountDetachedOverlay(const std::vector<Lower>& lower_di
 
 }  // namespace crisp::runtime
 
-#endif  // CRISP_RUNTIME_CLIENT_DETACHED_OVERLAY_H_
+#endif  // CRISP_RUNTIME_HANDLER_DETACHED_OVERLAY_H_
