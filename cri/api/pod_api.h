@@ -17,13 +17,13 @@ namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
 
-// The pod and container half of the CRI, without gRPC: RuntimeService forwards every RPC here and
-// maps the status (status_to_grpc.h). The RPCs that give the URL of a
-// session are SessionApi's. Thread-safe; calls block, each on a thread of its own. A
-// method that is not overridden answers Unimplemented. `operation` ends with the RPC: it may be
-// copied and outlive the call, and then says Cancelled. Of list and stream pairs only the unary
-// form is here; RuntimeService cuts the reply into batches. The items of ListPodSandbox and
-// ListContainers may be serialized (serialized_items.h).
+// The pod and container half of the CRI, without gRPC. RuntimeService forwards every RPC here and
+// maps the status (status_to_grpc.h). The RPCs that give the URL of a session are SessionApi's.
+// Thread-safe; calls block, each on a thread of its own. A method that is not overridden answers
+// Unimplemented. `operation` ends with the RPC. It may be copied and outlive the call, and then
+// says Cancelled. Of a list and its stream, only the unary form is here; RuntimeService cuts the
+// reply into batches. The items of ListPodSandbox and ListContainers may be serialized
+// (serialized_items.h).
 class PodApi {
  public:
   virtual ~PodApi() = default;
@@ -34,7 +34,8 @@ class PodApi {
   CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
-  // Hands events to `write` until it says false or `operation` ends (check at least once a second).
+  // Hands events to `write` until that returns false or `operation` ends. It checks `operation` at
+  // least once a second.
   virtual absl::Status GetContainerEvents(
       const v1::GetEventsRequest& request,
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
@@ -43,10 +44,10 @@ class PodApi {
   // For `crisp explain`: a container's OCI spec, launch plan and kernel state. NotFound.
   virtual absl::StatusOr<Json> Explain(absl::string_view container_id);
 
-  // Reads the records of an earlier daemon and adopts its pods; called once, before serving. One
-  // bad record is logged and never fails it.
+  // Reads the records of an earlier daemon and adopts its pods. Called once, before serving. A bad
+  // record is logged and is no failure.
   virtual absl::Status Recover();
-  // OK, or why no new pod can be had, whatever the network says. From memory.
+  // OK, or the reason why no new pod can be made, apart from the network. From memory.
   virtual absl::Status Ready() const;
   // The handlers that a pod may name, "" first, with what each can do.
   virtual std::vector<v1::RuntimeHandler> Handlers() const;

@@ -35,8 +35,8 @@ class CgroupClaims {
   // still in it. OK without a claim.
   absl::Status Release(const std::string& path, const std::string& pod_id);
 
-  // Removes the groups that are a pod's own, once its shim is gone, and gives back its claim. May
-  // be called again after a failure.
+  // Removes a pod's own groups, once its shim is gone, and gives back its claim. May be called
+  // again after a failure.
   absl::Status RemoveGroupsOf(const state::PodRecord& pod, const Operation& operation);
 
  private:

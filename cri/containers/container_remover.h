@@ -25,8 +25,8 @@ class ContainerRemover {
 
   // Kills it if it runs. When it returns OK no client sees it any more.
   absl::Status Remove(const ContainerPtr& container, const Operation& operation);
-  // Undoes all that there is of a container that no client sees; it has the stage REMOVING or will
-  // never be seen. Tried at once if `now`, then in the background until it succeeds.
+  // Undoes everything of a container that no client sees: it has the stage REMOVING or will never
+  // be seen. With `now` it is tried at once. The background tries until it succeeds.
   void Undo(const ContainerPtr& container, bool now);
 
  private:

@@ -23,8 +23,7 @@ absl::Status ImageVolumeError(const absl::Status& status) {
                       absl::StrCat("ImageVolumeMountFailed: ", std::string(status.message())));
 }
 
-// Whether some layer has the directory. What is below a symlink is found by the shim, in the merged
-// tree.
+// True if some layer has the directory. The shim finds a path below a symlink, in the merged tree.
 bool SubPathMayExist(const std::vector<Lower>& lowers, const std::string& sub_path) {
   for (const Lower& lower : lowers) {
     auto layer = OpenLower(lower, O_PATH);

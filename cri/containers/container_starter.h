@@ -31,8 +31,8 @@ class ContainerStarter {
         events_(events),
         quick_(quick) {}
 
-  // Who asks while it is being started waits for that. FailedPrecondition unless it is created. A
-  // start that fails is the container's end.
+  // Starts the container. A call during another start of it waits for that one. FailedPrecondition
+  // unless it is created. A start that fails is the container's end.
   absl::Status Start(const ContainerPtr& container, const Operation& operation);
 
  private:

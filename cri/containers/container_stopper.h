@@ -13,8 +13,8 @@ namespace crisp::cri {
 // What a start that is being killed may take to fail by itself, which tells more.
 inline constexpr absl::Duration kStoppedStart = absl::Seconds(1);
 
-// Ends containers: by their own signal, and by SIGKILL to all that is in their group when their
-// time is up, again and again until nothing is left. Thread-safe.
+// Ends containers: by their own signal and, when their time is up, by SIGKILL to everything in
+// their group, again and again until nothing is left. Thread-safe.
 class ContainerStopper {
  public:
   // The arguments outlive it. Jobs of `timers` use it.
@@ -24,19 +24,19 @@ class ContainerStopper {
                    WorkQueue& timers)
       : node_(node), table_(table), exits_(exits), timers_(timers) {}
 
-  // Request() and Await().
+  // Request(), then Await().
   absl::Status Stop(const ContainerPtr& container,
                     absl::Duration grace,
                     const Operation& operation);
-  // Sends the stop signal, and sees to it that the container is killed when the grace is over. Does
-  // not wait. Of several requests the one that kills first counts. Nothing if it does not run.
+  // Sends the stop signal, and has the container killed when the grace is over. Does not wait. Of
+  // several requests the one that kills first counts. Does nothing if the container does not run.
   void Request(const ContainerPtr& container, absl::Duration grace);
-  // Until it neither runs nor starts.
+  // Waits until it neither runs nor starts.
   absl::Status Await(const ContainerPtr& container, const Operation& operation);
-  // Both for all containers of a pod, without grace.
+  // Request() and Await() for all containers of a pod, without grace.
   absl::Status KillAllOf(const Pod& pod, const Operation& operation);
-  // Lets what is to be stopped go on where somebody has frozen the pod's groups: the shim may be in
-  // them.
+  // Thaws the pod's groups if somebody has frozen them, so that what is to be stopped goes on: the
+  // shim may be in them.
   void Thaw(const Pod& pod) const;
 
  private:

@@ -33,12 +33,12 @@ class PodEnder {
         events_(events),
         background_(background) {}
 
-  // Its containers, its network and its shim have ended when it returns OK.
+  // Stops the pod. When it returns OK, the pod's containers, network and shim have ended.
   absl::Status Stop(const PodPtr& pod, const Operation& operation);
-  // Stops it first. When it returns OK no client sees it any more.
+  // Stops the pod and removes it. When it returns OK, no client sees it any more.
   absl::Status Remove(const PodPtr& pod, const Operation& operation);
-  // Undoes all that there is of a pod that no client sees. Tried at once if `now`, then in the
-  // background until it succeeds.
+  // Undoes everything of a pod that no client sees. With `now` it is tried at once. The background
+  // tries until it succeeds.
   void Undo(const PodPtr& pod, bool now);
 
  private:

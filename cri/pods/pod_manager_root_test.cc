@@ -219,7 +219,7 @@ TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
   v1::RunPodSandboxResponse reply;
   EXPECT_THAT(manager_->RunPodSandbox(request, &reply, Operation()).message(), HasSubstr("full"));
   ASSERT_OK(rows->Execute("DROP TRIGGER full").status());
-  // Whoever claims it next is the last one to leave it, too.
+  // The next pod that claims it is the last one to leave it, too.
   ASSERT_OK(manager_->RunPodSandbox(request, &reply, Operation()));
   EXPECT_EQ(::access(group.PrimaryDir().c_str(), F_OK), 0);
   v1::RemovePodSandboxRequest removal;

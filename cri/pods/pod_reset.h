@@ -18,10 +18,10 @@ struct ResetOptions {
   std::vector<const runtime::PodFinder*> finders;
 };
 
-// Ends every pod of an instance that no daemon serves: by its rows, their copies, its directories
-// and what the kernel shows, whichever of them there are, and asks nobody. `network` may be null:
-// it could not be opened. Everything is tried once, within `operation`. Returns what could not be
-// undone, one line each; empty: nothing is left but directories.
+// Ends every pod of an instance that no daemon serves. It finds them by their rows, the copies of
+// these, their directories and the kernel, whichever of them exist, and asks nobody. `network` is
+// null if it could not be opened. Everything is tried once, within `operation`. Returns a line for
+// each thing that could not be undone. If there is none, nothing but directories is left.
 std::vector<std::string> EndEveryPod(const ResetOptions& options,
                                      network::PodNetwork* network,
                                      const Operation& operation);

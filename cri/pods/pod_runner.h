@@ -39,9 +39,9 @@ class PodRunner {
         ender_(ender),
         events_(events) {}
 
-  // The id. The same request again joins the first one or finds what it made; AlreadyExists when
-  // another configuration is ready under the name. A failure leaves nothing, but for what is undone
-  // in the background.
+  // Makes a pod and returns its id. The same request again joins the first one or finds its pod.
+  // AlreadyExists if another configuration is ready under the name. A failure leaves nothing, apart
+  // from what is undone in the background.
   absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request,
                                   const Operation& operation);
 

@@ -56,10 +56,10 @@ class ShimKeeper final : public runtime::PodObserver {
   // Connects to the pod's shim in the background, until that has succeeded or is no longer needed.
   // Until then the pod is Adopting(). `first` is called after the first try.
   void Adopt(const PodPtr& pod, std::function<void()> first = nullptr);
-  // Gives up what waits for shims.
+  // Gives up the waiting for shims.
   void StopAdopting() { stopping_.Cancel(); }
-  // Of a pod that clients see since a moment: whether its shim has died, or the connection to it
-  // has ended, while nobody could be told.
+  // Looks at a pod that clients see since a moment ago: its shim may have died, or the connection
+  // may have ended, while nobody could be told.
   void LookAt(const PodPtr& pod);
 
   void OnContainerExit(absl::string_view pod_id,

@@ -27,8 +27,8 @@ class EventHub {
   bool HasReaders() const;
   void Publish(std::shared_ptr<const Event> event);
 
-  // Hands events to `write` until it says false (OK), `operation` ends (its error) or the hub stops
-  // (Unavailable).
+  // Hands events to `write` until that returns false (OK), `operation` ends (its error) or the hub
+  // stops (Unavailable).
   absl::Status Read(const std::function<bool(const Event&)>& write, const Operation& operation);
   void Stop();
   // The number of events that some reader lost since the start.

@@ -97,7 +97,7 @@ struct Container {
   const std::string name_key;
   const std::shared_ptr<Pod> pod;
 
-  // Orders UpdateContainerResources calls; taken before the others, held across cgroup writes.
+  // Orders UpdateContainerResources calls. Taken before the others, and held across cgroup writes.
   absl::Mutex update_mutex ABSL_ACQUIRED_BEFORE(save_mutex);
   absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;

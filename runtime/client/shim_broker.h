@@ -43,15 +43,16 @@ class ShimBroker {
   // The plan as these shims read it. FailedPrecondition if it asks for something that they do not
   // know.
   absl::StatusOr<std::string> Encode(const PodPlan& plan) const;
-  // Hands `control` to a new shim. Starts the broker (again) when it is not there.
+  // Hands `control` to a new shim. Starts the broker (again) if there is none.
   absl::Status StartShim(uint64_t request_id,
                          std::string plan,
                          int control,
                          const Operation& operation);
-  // The same with a new spare, which does what it can of the `usual` plan and takes its pod's from
+  // The same with a new spare. It does what it can of the `usual` plan, and takes its pod's from
   // `control` later.
   absl::Status StartSpare(std::string usual, int control, const Operation& operation);
-  // OK while the broker lives. Otherwise Unavailable with why it ended, as far as that can be told.
+  // OK while the broker lives. Otherwise Unavailable with the reason of its end, as far as that is
+  // known.
   absl::Status CheckAlive();
 
   // The present broker, for tests.

@@ -73,7 +73,7 @@ class Shim {
   // Exited(128) in the shim. FailedPrecondition unless created. NotFound.
   virtual absl::StatusOr<StartedProcess> StartContainer(absl::string_view container_id,
                                                         const Operation& operation) = 0;
-  // To init only. OK when it has exited already.
+  // Signals init only. OK if it has exited already.
   virtual absl::Status Signal(absl::string_view container_id, int signal) = 0;
   // Forgets a created or exited container: closes its log, mounts and stdio. FailedPrecondition
   // while it runs. An unknown one is OK.
@@ -85,12 +85,12 @@ class Shim {
   virtual absl::StatusOr<StartedProcess> Exec(const ExecPlan& plan,
                                               const Stdio& stdio,
                                               const Operation& operation) = 0;
-  // Kills an exec with everything that it has started, and nothing else; returns when all have been
-  // sent their SIGKILL. An exec is in the container's own cgroups and gets a cgroup namespace of
-  // its own where the container has one: that is how daemonised children are found too. Without one
-  // (a container among the host's cgroups, one whose first process has moved further down) its
-  // session and all descendants die; without ExecPlan::cgroup_dirs its process group. OK when it
-  // has ended already or is unknown: what it has left behind by then is the container's.
+  // Kills an exec with everything that it has started, and nothing else. Returns when all have been
+  // sent their SIGKILL. An exec is in the container's own cgroups, and gets a cgroup namespace of
+  // its own if the container has one: by that, daemonised children are found too. Without one (a
+  // container among the host's cgroups, or one whose first process has moved further down) its
+  // session and all descendants die; without ExecPlan::cgroup_dirs its process group. OK if it has
+  // ended already or is unknown: processes that it has left behind by then are the container's.
   virtual absl::Status KillExec(absl::string_view exec_id) = 0;
   // Gives copies of the output from now on, and the container's stdin. Ends when the other side
   // closes the fds or the container exits.
@@ -103,7 +103,7 @@ class Shim {
 
   virtual absl::StatusOr<std::vector<ContainerReport>> Report() = 0;
 
-  // Has the shim keep copies of these open until it ends, unused. Borrowed during the call.
+  // Makes the shim keep copies of these open until it ends, unused. Borrowed during the call.
   virtual absl::Status Keep(const std::vector<int>& fds, const Operation& operation) = 0;
 
   // Ends the shim, and with it the pod's namespaces. Every container must have exited
@@ -181,8 +181,8 @@ class ShimPool {
   virtual absl::StatusOr<std::shared_ptr<Shim>> AdoptPod(absl::string_view pod_id,
                                                          const std::string& state_dir,
                                                          const Operation& operation) = 0;
-  // Kills every shim that has `state_dir` as its pod's, whether it can be reached or not, as the
-  // kernel knows it (shim_finder.h). OK when none lives any more.
+  // Kills every shim whose pod has `state_dir`, reachable or not, as the kernel knows it
+  // (shim_finder.h). OK if none lives any more.
   virtual absl::Status EndPod(const std::string& state_dir, const Operation& operation) = 0;
 };
 

@@ -105,7 +105,7 @@ absl::Status ShimConnection::CreateContainer(const ContainerPlan& plan,
 
 absl::StatusOr<StartedProcess> ShimConnection::StartContainer(absl::string_view id,
                                                               const Operation& operation) {
-  // Whoever asks knows which, and says so around this.
+  // The caller knows which, and says so around this.
   return Started(CallId(MessageType::kStart, id, operation), "start the container");
 }
 

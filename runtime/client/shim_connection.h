@@ -106,7 +106,7 @@ class ShimConnection final : public Shim {
                   uint32_t flags,
                   const Operation& operation,
                   const std::function<void()>& meanwhile = nullptr);
-  // For a call that has no caller's deadline.
+  // The deadline of a call that has no caller's.
   Operation Within(absl::Duration patience) const;
   ShimAnswer CallId(MessageType type, absl::string_view id, const Operation& operation) {
     return Call(type, PayloadWriter().String(id).Take(), {}, 0, operation);

@@ -5,9 +5,9 @@
 
 namespace crisp::runtime {
 
-// How long the daemon waits for a shim, by kind of call. Calls that take an Operation have their
-// caller's deadline; these are for the others. A shim answers in microseconds: whoever does not
-// answer within these times hangs, and is waited for no longer than it takes to be sure.
+// The times that the daemon waits for a shim, by kind of call. Calls that take an Operation have
+// their caller's deadline; these are for the others. A shim answers in microseconds. One that does
+// not answer within these times hangs, and the daemon waits only as long as it takes to be sure.
 
 // Signals, removals, terminals, logs, reports.
 constexpr absl::Duration kControlTime = absl::Seconds(5);

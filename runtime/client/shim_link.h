@@ -41,8 +41,8 @@ class PayloadWriter {
   std::string out_;
 };
 
-// Sends a message with borrowed descriptors; a payload too long for one goes in a sealed memfd.
-// Unavailable when the other side has gone; otherwise waits for room until `operation` ends.
+// Sends a message with borrowed descriptors. A payload that is too long for one goes in a sealed
+// memfd. Waits for room until `operation` ends. Unavailable if the other side has gone.
 absl::Status SendMessage(int socket,
                          const WireMessage& message,
                          const std::vector<int>& fds,

@@ -63,8 +63,9 @@ class ErofsTree {
   uint32_t Find(uint32_t directory, absl::string_view name) const;
   // What a symlink at a path's end is.
   enum class LastLink { kFollowed, kItself };
-  // As openat2(2) below the root with RESOLVE_IN_ROOT: NotFound; FailedPrecondition where something
-  // on the way is no directory or symlinks form a loop; InvalidArgument for what is too long.
+  // Resolves a path as openat2(2) does below the root with RESOLVE_IN_ROOT. NotFound.
+  // FailedPrecondition if something on the way is not a directory or symlinks form a loop.
+  // InvalidArgument for a path that is too long.
   absl::StatusOr<uint32_t> Resolve(absl::string_view path, LastLink last_link) const;
   // The path of a directory; "." is the root.
   std::string PathOf(uint32_t directory) const;

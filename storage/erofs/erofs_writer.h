@@ -14,8 +14,8 @@
 namespace crisp::storage {
 
 struct ErofsOptions {
-  // Of a block, at least 9. Every file begins with one, so small ones waste little; what a machine
-  // may mount from a file is its page size at most.
+  // The bits of a block's size, at least 9. Every file begins with a block, so small blocks waste
+  // little. A machine can mount files whose blocks are at most its page size.
   int block_bits = 9;
   std::array<uint8_t, 16> uuid{};  // overlayfs tells the layers of a stack apart by it
 };
@@ -27,13 +27,13 @@ class ErofsWriter {
   // `fd` stays the caller's.
   ErofsWriter(int fd, const ErofsOptions& options);
 
-  // Room for contents of so many bytes, which are zeros until written. Returns its first block.
-  // ResourceExhausted when the file would be larger than the format allows.
+  // Reserves room for contents of `size` bytes, which are zeros until written. Returns its first
+  // block. ResourceExhausted if the file would be larger than the format allows.
   absl::StatusOr<uint32_t> Reserve(uint64_t size);
   // `offset` counts from the start of that block.
   absl::Status Write(uint32_t block, uint64_t offset, absl::string_view bytes);
-  // Once, when all contents are written. Returns the file's size. Changes `tree` where that knows
-  // less than the file: a directory's contents.
+  // Called once, when all contents are written. Returns the file's size. Changes `tree` where it
+  // knows less than the file: a directory's contents.
   absl::StatusOr<uint64_t> Finish(ErofsTree& tree);
 
  private:

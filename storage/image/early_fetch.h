@@ -27,7 +27,7 @@ class BlobsUnderWay {
   // Begins the first fetch of a blob. Null if the blob is being fetched already. While the hold
   // lives, only its owner knows what the blob becomes.
   Hold AddFirst(const std::string& digest);
-  // Waits until nobody has it from AddFirst(). `operation`'s error.
+  // Waits until no hold of AddFirst() is left for the blob. `operation`'s error.
   absl::Status AwaitFirst(const std::string& digest, const Operation& operation);
 
  private:
@@ -43,7 +43,7 @@ class BlobsUnderWay {
 class EarlyFetch {
  public:
   using Work = std::function<absl::Status(const Operation& operation)>;
-  // ResourceExhausted when there is no thread to be had; then nothing was begun.
+  // ResourceExhausted, with nothing begun, if no thread can be made.
   static absl::StatusOr<std::unique_ptr<EarlyFetch>> Begin(Work work,
                                                            const Operation& operation,
                                                            BlobsUnderWay::Hold hold = {});

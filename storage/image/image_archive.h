@@ -37,9 +37,10 @@ class ImageArchive : public RegistrySession {
   // `dir_fd` is the unpacked archive.
   explicit ImageArchive(int dir_fd) : dir_(dir_fd) {}
 
-  // Artifacts (SBOMs, signatures) that lie beside images in a layout are passed over. Of several
-  // platforms under one name, or without any, it is this node's. InvalidArgument when it is neither
-  // kind, malformed or has no image; DataLoss when a digest does not match.
+  // The images of the archive. Artifacts (SBOMs, signatures) that lie beside images in a layout are
+  // passed over. Of several platforms under one name, or without any, this node's is taken.
+  // InvalidArgument if the archive is of neither kind, malformed, or has no image; DataLoss if a
+  // digest does not match.
   absl::StatusOr<std::vector<ArchivedImage>> Images(const Operation& operation);
 
   absl::StatusOr<ResolvedImage> Resolve(const Operation& operation,

@@ -171,7 +171,7 @@ void ImageStoreImpl::BeginEarly(const std::vector<Descriptor>& layers,
     if (it == wanted.end()) continue;
     auto fetch = std::make_unique<LayerFetch>(*this, session, sync, layers_->NextNumber(), layer,
                                               FormFor(layers.size()), PulledBlobs());
-    // Where there is no thread to be had it is not early.
+    // If no thread can be made, it is not early.
     if (fetch->Begin(operation, std::move(it->second)).ok())
       early.Add(layer.digest, std::move(fetch));
     wanted.erase(it);

@@ -90,9 +90,9 @@ class ImageStore {
   virtual absl::StatusOr<std::vector<std::string>> Import(int fd,
                                                           const std::string& name,
                                                           const Operation& operation) = 0;
-  // Writes a tar that is an OCI layout and `docker load`able at once. An image goes by the names
-  // that it is asked for by, by all it has when that is an id. Layers that were not kept come from
-  // the registry, without credentials: its errors, see RegistrySession.
+  // Writes a tar that is an OCI layout and that `docker load` takes. An image goes under the names
+  // by which it is asked for, and under all its names if that is an id. Layers that were not kept
+  // come from the registry, without credentials, with the errors of RegistrySession.
   virtual absl::Status Export(const std::vector<std::string>& references,
                               int fd,
                               const Operation& operation) = 0;

@@ -21,7 +21,7 @@
 
 namespace crisp::storage {
 
-// How many may do something at once, waiting with an Operation. Thread-safe.
+// Lets a number of threads do something at once; the others wait, with an Operation. Thread-safe.
 class Slots {
  public:
   explicit Slots(int count) : free_(count) {}
@@ -119,7 +119,7 @@ class ImageStoreImpl : public ImageStore {
                                      const std::vector<std::string>& names,
                                      Blobs blobs,
                                      const Operation& operation);
-  // Begins the first layers, but those that are there or that a pull is fetching.
+  // Begins the first layers, except those that exist or that a pull is fetching.
   void BeginEarly(const std::vector<Descriptor>& layers,
                   RegistrySession& session,
                   StoreSync& sync,

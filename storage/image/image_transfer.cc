@@ -219,7 +219,7 @@ absl::Status ImageStoreImpl::FetchAgain(const ImageRecord& image,
     CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<RegistrySession> session,
                            registry_->Open(reference, {}));
     last = session->FetchBlob(layer, pass_on, operation);
-    // What was written to the archive cannot be taken back.
+    // Bytes that were written to the archive cannot be taken back.
     if (last.ok() || begun) break;
     CRISP_RETURN_IF_ERROR(operation.Check("export"));
   }

@@ -93,7 +93,7 @@ absl::StatusOr<LayerRecord> ImageStoreImpl::LayerFetch::Finish(const std::string
   return record;
 }
 
-// Where bytes are not what they were to be, another host may have the right ones.
+// If bytes are not the expected ones, another host may have the right ones.
 absl::Status ImageStoreImpl::LayerFetch::Make(const Operation& operation) {
   while (true) {
     const absl::Status made = MakeOnce(operation);

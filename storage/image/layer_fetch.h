@@ -41,9 +41,10 @@ class ImageStoreImpl::LayerFetch {
   LayerFetch(const LayerFetch&) = delete;
   LayerFetch& operator=(const LayerFetch&) = delete;
 
-  // Begins on a thread of its own, if there is one to be had. `hold` goes with this object.
+  // Begins on a thread of its own, if one can be made. `hold` goes with this object.
   absl::Status Begin(const Operation& operation, BlobsUnderWay::Hold hold);
-  // Begins unless Begin() did, and ends. Call once. DataLoss when the layer is not `diff_id`.
+  // Begins, unless Begin() did, and waits for the end. Call once. DataLoss if the layer is not
+  // `diff_id`.
   absl::StatusOr<LayerRecord> Finish(const std::string& diff_id, const Operation& operation);
 
  private:
@@ -63,7 +64,7 @@ class ImageStoreImpl::LayerFetch {
   absl::Status Spool(const Operation& operation);
   absl::Status UnpackSpooled(const Operation& operation);
   absl::Status FinishUnpack(LayerUnpack& unpack, const Operation& operation);
-  // An error of unpacking says which layer it was.
+  // Adds the layer to an error of unpacking.
   absl::Status InLayer(const absl::Status& status) const;
 
   ImageStoreImpl& store_;

@@ -36,14 +36,16 @@ struct LayerContent {
   uint64_t entries = 0;  // members of the archive
   uint64_t inodes = 0;   // inodes of the finished tree, without its root
   uint64_t bytes = 0;    // sum of the sizes of its regular files, each inode once
-  // Of directories: the same in blocks of 4 KiB, and one per directory. Of one file: its size.
+  // The size on the disk. For directories it is `bytes` in blocks of 4 KiB, and one block per
+  // directory. For a layer that is one file it is its size.
   uint64_t disk_bytes = 0;
   // Directories that hide the layers below. The caller marks them: trusted.overlay.opaque needs
   // CAP_SYS_ADMIN, and a process that reads archives must not have that. Relative to the layer's
   // root. Empty if they are marked already.
   std::vector<std::string> opaque_dirs;
-  // Directories that entries needed and no entry described ("." is the root): made root's, 0755,
-  // and in a container as a layer below has them (see inherited_dirs.h). Symlinks may lead there.
+  // Directories that entries needed and no entry described ("." is the root). They belong to root
+  // and have mode 0755; in a container they look as a layer below has them (see inherited_dirs.h).
+  // Symlinks may lead there.
   std::vector<std::string> implicit_dirs;
   // Directories that hold whiteouts ("." is the root). Symlinks may lead there.
   std::vector<std::string> whiteout_dirs;

@@ -18,9 +18,9 @@ struct TreeCount {
   uint64_t disk_bytes = 0;
 };
 
-// Counts `name` below `parent_fd` and all below it, `name` itself included. Follows no symlink,
-// stays on one file system. A file with names outside of the tree is not counted: it outlives the
-// tree. `operation`'s error within some thousand files.
+// Counts `name` below `parent_fd` and everything below it, `name` itself included. Follows no
+// symlink and stays on one file system. A file with names outside of the tree is not counted,
+// because it outlives the tree. `operation`'s error comes within some thousand files.
 absl::StatusOr<TreeCount> CountTree(int parent_fd,
                                     const std::string& name,
                                     const Operation& operation = Operation());

@@ -68,9 +68,9 @@ class LayerStore {
   enum class Strangers { kTrashed, kLayersStay };
   absl::Status TrashStrangers(Strangers strangers);
 
-  // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it when it
-  // does not; concurrent callers wait for one build, and take over when it fails by its own
-  // operation. Returns the record and whether it still has to be committed.
+  // Makes sure that the layer exists and leases it (Release() ends that). `build` makes it if it
+  // does not. Concurrent callers wait for one build, and take over if it fails by its own
+  // cancellation. Returns the record, and whether it still has to be committed.
   struct Lease {
     LayerRecord record;
     bool committed = false;
@@ -84,24 +84,24 @@ class LayerStore {
   void MarkCommitted(const std::vector<LayerRecord>& layers);
 
   // Pins the layers of an image that `find` still knows (one atomic step with regard to Collect()).
-  // Returns the pinned records, bottom first. DataLoss when a suspect layer turned out damaged;
-  // `operation`'s error when finding that out takes too long.
+  // Returns the pinned records, bottom first. DataLoss if a suspect layer turned out damaged;
+  // `operation`'s error if finding that out takes too long.
   absl::StatusOr<std::vector<LayerRecord>> Pin(
       const std::function<absl::StatusOr<std::vector<std::string>>()>& find,
       const Operation& operation);
-  // Pins what recovery found pinned; unknown layers are skipped.
+  // Pins the layers that recovery found pinned. Unknown layers are skipped.
   std::vector<LayerRecord> Repin(const std::vector<std::string>& diff_ids);
   void Unpin(const std::vector<std::string>& diff_ids);
 
   // Moves every layer that nobody holds to the trash.
   absl::Status Collect();
-  // Verifies one suspect layer. False: none is left, or `operation` ended.
+  // Verifies one suspect layer. False if none is left, or `operation` ended.
   bool VerifyNext(const Operation& operation);
 
   // The root of a layer that is pinned, leased or about to be: its directory, or its mount.
   absl::StatusOr<Lower> Root(const LayerRecord& record);
-  // The end of a layer that no catalog lists (any more): unmounts it here and moves it to the
-  // trash, now or with EmptyTrash().
+  // Ends a layer that no catalog lists (any more): unmounts it here and moves it to the trash, now
+  // or with EmptyTrash().
   absl::Status Discard(int64_t number);
 
   int64_t NextNumber() { return next_number_++; }
@@ -134,7 +134,7 @@ class LayerStore {
   // As LayerForm has them; IsIntact() looks at the blob, too, if it is kept.
   bool LooksWhole(const LayerRecord& record) const;
   absl::StatusOr<bool> IsIntact(const LayerRecord& record, const Operation& operation) const;
-  // Drops the layer, if it is suspect, when it is damaged.
+  // Verifies the layer if it is suspect, and drops it if it is damaged.
   absl::Status Verify(const std::string& diff_id, const Operation& operation);
   void Suspect(const std::string& diff_id);
 

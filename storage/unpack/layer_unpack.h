@@ -53,8 +53,9 @@ class LayerUnpack {
   // Blocks while the child is behind. `operation`'s error, what the child reported when it gave up,
   // or DeadlineExceeded when it neither took a byte nor used the processor for the stall timeout.
   absl::Status Write(absl::string_view bytes, const Operation& operation);
-  // The stream is complete: waits for the child and marks opaque directories. Call once. Errors are
-  // those of Decompress, ApplyTar and LayerSink; Internal when the child died without a word.
+  // Called when the stream is complete. Waits for the child and marks opaque directories. Call
+  // once. Errors are those of Decompress, ApplyTar and LayerSink; Internal if the child died
+  // without a word.
   absl::StatusOr<UnpackResult> Finish(const Operation& operation);
 
  private:
@@ -64,7 +65,7 @@ class LayerUnpack {
               LayerTarget kind,
               const UnpackOptions& options,
               std::shared_ptr<EndedUnpackers> ended);
-  // Waits until the child is there. False: it never will be.
+  // Waits until the child exists. False if it never will.
   absl::StatusOr<bool> Meet(const Operation& operation);
   // Waits until the descriptor is ready, the operation ends or it is time for a Check(): false.
   bool Await(int fd, short events, const CancelEvent& cancelled) const;
@@ -83,7 +84,7 @@ class LayerUnpack {
   const absl::Duration stall_timeout_;
   const uint64_t max_cpu_seconds_;
   const std::shared_ptr<EndedUnpackers> ended_;
-  absl::Time progress_ = absl::Now();  // when it was last seen to get on
+  absl::Time progress_ = absl::Now();  // the last time at which it was seen to get on
   absl::Duration cpu_;                 // the processor time that it had used then
 };
 

@@ -92,7 +92,7 @@ absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequ
   return absl::OkStatus();
 }
 
-// What no EndedUnpackers that is there holds.
+// Children that no living EndedUnpackers holds.
 struct Orphans {
   absl::Mutex mutex;
   std::vector<pid_t> pids ABSL_GUARDED_BY(mutex);

@@ -32,16 +32,16 @@ struct UnpackOptions {
       absl::Minutes(1);  // without any progress of the unpacker: DeadlineExceeded
 };
 
-// One message to the broker; the stream, the layer's directory or file and the report's pipe go
-// with it. It is not answered: an unpacker begins its report with its pid, and without one there is
-// no report. Both ends come from one build.
+// One message to the broker. The stream, the layer's directory or file and the report's pipe go
+// with it. It is not answered: an unpacker begins its report with its pid, and without an unpacker
+// there is no report. Both ends come from one build.
 struct UnpackRequest {
   UnpackOptions options;
   char form[LayerForm::kMaxName + 1] = {};  // its name
 };
 constexpr int kUnpackRequestFds = 3;
-// Before the first of them come the unpackers' filters of system calls, into a directory and into
-// a file, in messages of their own.
+// Before the first request come the unpackers' filters of system calls, for a directory and for a
+// file, in messages of their own.
 constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // A report is a line of JSON and directories, each ended by a NUL: "o" and an opaque one's path,
 // "i" and an implicit one's, "w" and that of one with whiteouts. Then comes this, so that a report
@@ -64,9 +64,9 @@ class EndedUnpackers {
   std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A small process that has loaded all that unpacking takes and has read nothing that an image
-// brought. It forks an unpacker for each layer, so none of them starts a program, and none inherits
-// what another has read. It ends with this object. Thread-safe.
+// A small process that has loaded everything that unpacking needs and has read nothing of an image.
+// It forks an unpacker for each layer, so none of them starts a program, and none inherits what
+// another has read. It ends with this object. Thread-safe.
 class UnpackBroker {
  public:
   // The longest time in which it must take a request, and in which it must end.
@@ -78,10 +78,10 @@ class UnpackBroker {
   UnpackBroker(const UnpackBroker&) = delete;
   UnpackBroker& operator=(const UnpackBroker&) = delete;
 
-  // Asks for an unpacker and does not wait for it. It is confined before it reads its first byte
-  // (see ConfineUnpacker), and a child of this process, to be waited for. The descriptors stay the
-  // caller's. Unavailable when the broker is dead, or takes no request within kPatience, which
-  // counts as dead.
+  // Asks for an unpacker and does not wait for it. The unpacker is confined before it reads its
+  // first byte (see ConfineUnpacker), and is a child of this process, which waits for it. The
+  // descriptors stay the caller's. Unavailable if the broker is dead, or takes no request within
+  // kPatience, which counts as dead.
   absl::Status Fork(
       const LayerForm& form, const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
@@ -98,7 +98,7 @@ class UnpackBroker {
   std::shared_ptr<UniqueFd> socket_ ABSL_GUARDED_BY(mutex_);  // null if it is dead
 };
 
-// Waits for a child's end and reaps it. False: it lives on.
+// Waits for a child's end and reaps it. False if it lives on.
 bool ReapChild(pid_t pid, absl::Duration patience);
 
 }  // namespace crisp::storage

@@ -10,9 +10,9 @@
 
 namespace crisp::storage {
 
-// The system calls that unpacking a layer takes, as a seccomp program: a process dies of all
-// others. New threads are allowed, new processes are not; into a file, nothing that takes a path.
-// Compiled by the first call; thread-safe.
+// The system calls that unpacking a layer takes, as a seccomp program. A process dies of all
+// others. New threads are allowed, new processes are not; for a file, nothing that takes a path is.
+// The first call compiles it. Thread-safe.
 const absl::StatusOr<std::vector<sock_filter>>& UnpackerFilter(LayerTarget target);
 
 }  // namespace crisp::storage
