@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -73,18 +75,28 @@ class Tenant {
     (void)waitpid(inside, &status, 0);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 0);
   }
-  // Numbers are given out in their order.
+  // The number that was given out last in this namespace.
+  static int Newest(int loadavg) {
+    char text[128];
+    const ssize_t n = pread(loadavg, text, sizeof(text) - 1, 0);
+    if (n <= 0) return 0;
+    text[n] = '\0';
+    const char* const last = strrchr(text, ' ');
+    return last == nullptr ? 0 : atoi(last + 1);
+  }
+  // However many have come and gone while others had the processor.
   static void Watch(const std::function<void(int, int*)>& look, int ready) {
     int found = 0;
     sigset_t pending;
+    const int own = getpid();
+    const int loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
     (void)!write(ready, "", 1);
-    for (int last = getpid(); sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 0;) {
-      for (int pid = last + 1; pid < last + 4; ++pid) {
+    while (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 0) {
+      const int newest = Newest(loadavg);
+      for (int pid = std::max(own, newest - 2) + 1; pid <= newest; ++pid) {
         char path[32];
         snprintf(path, sizeof(path), "/proc/%d", pid);
-        if (access(path, F_OK) != 0) continue;
-        if (pid > last + 1) last = pid - 1;
-        look(pid, &found);
+        if (access(path, F_OK) == 0) look(pid, &found);
       }
     }
     _exit(found);
@@ -170,15 +182,25 @@ class ShimBirthTest : public ShimTest {
     EXPECT_OK(filter);
     return filter.ok() ? filter->bpf : "";
   }
-  // Until a tenant has seen one come; what any of them saw.
+  // Until a tenant has seen one come; what any of them saw. It takes many where there is little
+  // time of a processor for the tenant.
   int Watch(pid_t init, const std::function<void()>& bear) {
     int found = 0;
-    for (int round = 0; round < 20 && (found & kSeen) == 0; ++round) {
+    EXPECT_TRUE(Eventually([&] {
       Tenant tenant(init, SeekTheOutside);
       for (int i = 0; i < 20; ++i) bear();
       found |= tenant.Found();
-    }
+      return (found & kSeen) != 0 || HasFailure();
+    }));
     return found;
+  }
+  // Whether a child of the shim's has been stopped before its program.
+  bool AnyStoppedAtBirth() {
+    for (const pid_t pid : ChildrenOf(shim_->pid())) {
+      if (StateOf(pid) == 'T' && LinkOf(pid, "exe").find("crisp-shim") != std::string::npos)
+        return true;
+    }
+    return false;
   }
 };
 
@@ -311,24 +333,36 @@ TEST_F(ShimBirthTest, AStoppedExecHoldsUpNobodyElse) {
                       other = MakeContainer("exec sleep 1000");
   const StartedProcess init = Start(hostile);
   (void)Start(other);
-  for (int attempt = 0;; ++attempt) {
-    ASSERT_LT(attempt, 50) << "no exec was stopped before its program";
+  bool stopped = false;
+  EXPECT_TRUE(Eventually([&] {
     Tenant tenant(init.pid, Stop);
     const ExecPlan exec = MakeExec(hostile.container_id, "true");
-    std::optional<absl::Status> result;
+    CancelSource enough;
+    std::atomic<bool> done = false;
+    absl::Status result;
     std::thread caller([&] {
-      result = shim_->Exec(exec, {}, Operation(absl::Now() + absl::Seconds(2))).status();
+      result = shim_->Exec(exec, {}, enough.operation()).status();
+      done = true;
     });
-    const absl::Time before = absl::Now();
-    EXPECT_EQ(RunExec(MakeExec(other.container_id, "echo here")), "here\n");
-    EXPECT_LT(absl::Now() - before, absl::Milliseconds(1900));
+    EXPECT_TRUE(Eventually([&] { return done || (stopped = AnyStoppedAtBirth()); }));
+    if (stopped) {
+      EXPECT_EQ(RunExec(MakeExec(other.container_id, "echo here")), "here\n");
+      EXPECT_FALSE(done);
+    }
+    enough.Cancel();
     caller.join();
+    if (stopped) {
+      EXPECT_THAT(result, StatusIs(absl::StatusCode::kCancelled));
+    }
     EXPECT_OK(shim_->KillExec(exec.exec_id));
     (void)tenant.Found();
-    if (absl::IsDeadlineExceeded(*result)) break;
-  }
+    return stopped || HasFailure();
+  })) << "no exec was stopped before its program";
   // Nothing is left of it, so that the container is as good as before.
-  EXPECT_EQ(RunExec(MakeExec(hostile.container_id, "ps | grep -c '[t]rue'"), 1), "0\n");
+  EXPECT_TRUE(Eventually([&] {
+    const ExecPlan look = MakeExec(hostile.container_id, "ps | grep -c '[t]rue'; exit 0");
+    return RunExec(look) == "0\n";
+  }));
 }
 
 TEST_F(ShimBirthTest, SignalsOfAStartThatIsUnderWayArrive) {
@@ -338,7 +372,7 @@ TEST_F(ShimBirthTest, SignalsOfAStartThatIsUnderWayArrive) {
                                     // no handler for
   ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   std::thread starter([&] { EXPECT_OK(shim_->StartContainer(plan.container_id, Operation())); });
-  while (!shim_->Signal(plan.container_id, SIGTERM).ok()) usleep(100);
+  EXPECT_TRUE(Eventually([&] { return shim_->Signal(plan.container_id, SIGTERM).ok(); }));
   starter.join();
   // Before the trap it ends by the signal, after it as it says.
   EXPECT_THAT(observer_.WaitContainer(plan.container_id).exit_code, ::testing::AnyOf(3, 143));

@@ -127,7 +127,9 @@ TEST_F(HostileTest, MasksStayEmptyAndAreThePodsOwn) {
   other.masked_paths = masked;
   const std::string second = Run(other);
   EXPECT_THAT(second, HasSubstr("2\n"));  // the two names of the directories
-  EXPECT_THAT(second, Not(HasSubstr(first))) << "two pods have one file system of masks";
+  // The number begins a line.
+  EXPECT_THAT("\n" + second, Not(HasSubstr("\n" + first)))
+      << "two pods have one file system of masks";
 }
 
 }  // namespace

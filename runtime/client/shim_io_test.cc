@@ -66,7 +66,7 @@ TEST_F(ShimTest, LogCanBeReopened) {
 
 TEST_F(ShimTest, LogSurvivesAFullDisk) {
   StartPod();
-  const std::string disk = absl::StrCat(dir_.path(), "/disk");
+  const std::string disk = run_ + "/disk";
   ASSERT_OK(MakeDirs(disk));
   ASSERT_EQ(mount("small", disk.c_str(), "tmpfs", 0, "size=64k"), 0);
   ContainerPlan plan = MakeContainer("while :; do seq 1 20000; echo >>/tmp/rounds; done");

@@ -152,7 +152,7 @@ TEST_F(CgroupShimTest, ALargeTreeIsKilledALittleAtATime) {
   std::atomic<int> calls = 0, most = 0;
   {
     const SyscallInjector turns(shim_->pid(),
-                                {.calls = {}, .watch = [&](long number) {
+                                {.calls = {}, .watch = [&](long number, const unsigned long*) {
                                    most = std::max<int>(most, ++calls);
                                    if (number == SYS_epoll_wait || number == SYS_epoll_pwait)
                                      calls = 0;

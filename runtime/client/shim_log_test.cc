@@ -113,11 +113,26 @@ class ShimLogTest : public ShimTest {
     ASSERT_OK(shim_->CreateContainer(plan, Operation()));
     ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
   }
+  // Whether the pod's writer has come to wait for a disk.
+  bool AwaitHang() {
+    return Eventually([this] { return StateOf(WriterOf(shim_->pid())) == 'D'; });
+  }
 };
+
+// What it takes at least: of some times, for a machine may be busy with others during any of them.
+absl::Duration Least(const std::function<void()>& act) {
+  absl::Duration least = absl::InfiniteDuration();
+  for (int i = 0; i < 5; ++i) {
+    const absl::Time begun = absl::Now();
+    act();
+    least = std::min(least, absl::Now() - begun);
+  }
+  return least;
+}
 
 TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
   StartPod();
-  const std::string dir = absl::StrCat(dir_.path(), "/logs");
+  const std::string dir = run_ + "/logs";
   ASSERT_OK(MakeDirs(dir + "/real"));
   ASSERT_EQ(mkfifo((dir + "/fifo").c_str(), 0600), 0);
   ASSERT_EQ(mknod((dir + "/device").c_str(), S_IFCHR | 0600, 0x103), 0);
@@ -137,15 +152,14 @@ TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
   for (const auto& [name, why] : all) {
     ContainerPlan plan = MakeContainer("true");
     plan.log_path = absl::StrCat(dir, "/./", name);
-    const absl::Time begun = absl::Now();
     const absl::Status made = shim_->CreateContainer(plan, Operation());
     EXPECT_FALSE(made.ok()) << name;
     EXPECT_THAT(made.ToString(), HasSubstr(why)) << name;
-    EXPECT_LT(absl::Now() - begun, absl::Seconds(5)) << name;
+    EXPECT_THAT(made.ToString(), Not(HasSubstr("does not answer"))) << name << " was waited for";
   }
   EXPECT_NE(access((dir + "/real/elsewhere").c_str(), F_OK), 0);
   EXPECT_NE(access((dir + "/real/0.log").c_str(), F_OK), 0);
-  EXPECT_NE(access(absl::StrCat(dir_.path(), "/escaped.log").c_str(), F_OK), 0);
+  EXPECT_NE(access((run_ + "/escaped.log").c_str(), F_OK), 0);
   ContainerPlan plan = MakeContainer("echo fine");
   plan.log_path = absl::StrCat(dir, "/./a/b/0.log");
   EXPECT_EQ(Run(plan), "fine\n");
@@ -154,7 +168,7 @@ TEST_F(ShimLogTest, OnlyARegularFileBecomesALog) {
 TEST_F(ShimLogTest, WhatAppearsAtARotationIsRefusedAndTheOldFileGoesOn) {
   StartPod();
   ContainerPlan plan = MakeContainer("while :; do echo tick; sleep 0.02; done");
-  plan.log_path = absl::StrCat(dir_.path(), "/./0.log");
+  plan.log_path = run_ + "/./0.log";
   StartContainer(plan);
   ASSERT_TRUE(AwaitLog(plan, "tick\n"));
   const std::string old = plan.log_path + ".1";
@@ -170,10 +184,10 @@ TEST_F(ShimLogTest, WhatAppearsAtARotationIsRefusedAndTheOldFileGoesOn) {
 TEST_F(ShimLogTest, ReopenMakesDirectoryAndFileAnew) {
   StartPod();
   ContainerPlan plan = MakeContainer("while :; do echo tick; sleep 0.02; done");
-  const std::string logs = absl::StrCat(dir_.path(), "/pods/ns_pod_uid");
+  const std::string logs = run_ + "/pods/ns_pod_uid";
   plan.log_path = logs + "/./container/0.log";
   StartContainer(plan);
-  ASSERT_EQ(system(absl::StrCat("rm -r ", dir_.path(), "/pods").c_str()), 0);
+  ASSERT_EQ(system(absl::StrCat("rm -r ", run_, "/pods").c_str()), 0);
   ASSERT_OK(shim_->ReopenLog(plan.container_id));
   EXPECT_TRUE(AwaitLog(plan, "tick\n"));
   struct stat status;
@@ -182,7 +196,7 @@ TEST_F(ShimLogTest, ReopenMakesDirectoryAndFileAnew) {
 }
 
 TEST_F(ShimLogTest, NoDiskStaysFrozenWhenATestIsKilled) {
-  FrozenDisk disk(dir_.path());
+  FrozenDisk disk(run_);
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
@@ -204,7 +218,7 @@ TEST_F(ShimLogTest, NoDiskStaysFrozenWhenATestIsKilled) {
 }
 
 TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
-  FrozenDisk disk(dir_.path());
+  FrozenDisk disk(run_);
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   StartPod();
   ContainerPlan chatty = MakeContainer("while :; do seq 1 20000; sleep 0.1; done");
@@ -214,36 +228,36 @@ TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
   StartContainer(quiet);
   ASSERT_TRUE(AwaitLog(chatty, "1\n"));
   ASSERT_TRUE(disk.Freeze());
-  absl::SleepFor(absl::Seconds(2));  // the buffers fill
-  const auto quick = [](const char* what, absl::Duration most, const std::function<void()>& act) {
-    const absl::Time begun = absl::Now();
-    act();
-    EXPECT_LT(absl::Now() - begun, most) << what;
+  ASSERT_TRUE(AwaitHang());
+  const std::vector<const ContainerPlan*> both = {&quiet, &chatty};
+  // Nothing that waits for the disk comes back. What waits for it a while takes seconds.
+  for (const ContainerPlan* plan : both) {
+    EXPECT_LT(
+        Least([&] { EXPECT_EQ(RunExec(MakeExec(plan->container_id, "echo here")), "here\n"); }),
+        absl::Seconds(2))
+        << "an exec";
+  }
+  const auto refused =
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the file system does not answer"));
+  const auto create_there = [&] {
+    ContainerPlan late = MakeContainer("true");
+    late.log_path = disk.path() + "/./late/0.log";
+    EXPECT_THAT(shim_->CreateContainer(late, Operation()), refused);
   };
-  quick("exec", absl::Seconds(2),
-        [&] { EXPECT_EQ(RunExec(MakeExec(quiet.container_id, "echo here")), "here\n"); });
-  quick("exec in the chatty one", absl::Seconds(2),
-        [&] { EXPECT_EQ(RunExec(MakeExec(chatty.container_id, "echo here")), "here\n"); });
-  ContainerPlan late = MakeContainer("true");
-  late.log_path = disk.path() + "/./late/0.log";
-  quick("create there", absl::Seconds(8), [&] {
-    EXPECT_THAT(shim_->CreateContainer(late, Operation()),
-                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("does not answer")));
-  });
-  quick("another create there", absl::Seconds(1),
-        [&] { EXPECT_FALSE(shim_->CreateContainer(late, Operation()).ok()); });
-  quick("reopen there", absl::Seconds(1),
-        [&] { EXPECT_FALSE(shim_->ReopenLog(chatty.container_id).ok()); });
-  quick("stop", absl::Seconds(2), [&] {
-    ASSERT_OK(shim_->Signal(quiet.container_id, SIGKILL));
-    EXPECT_EQ(observer_.WaitContainer(quiet.container_id).exit_code, 137);
-  });
-  quick("stop the chatty one", absl::Seconds(4), [&] {
-    ASSERT_OK(shim_->Signal(chatty.container_id, SIGKILL));
-    const ExitRecord record = observer_.WaitContainer(chatty.container_id);
+  create_there();
+  EXPECT_LT(Least(create_there), absl::Seconds(1)) << "another create there";
+  EXPECT_LT(Least([&] { EXPECT_THAT(shim_->ReopenLog(chatty.container_id), refused); }),
+            absl::Seconds(1))
+      << "a reopen there";
+  // An exit that waits for its log is told after ten seconds.
+  for (const ContainerPlan* plan : both) {
+    const absl::Time begun = absl::Now();
+    ASSERT_OK(shim_->Signal(plan->container_id, SIGKILL));
+    const ExitRecord record = observer_.WaitContainer(plan->container_id);
+    EXPECT_LT(absl::Now() - begun, absl::Seconds(9));
     EXPECT_EQ(record.exit_code, 137);
-    EXPECT_TRUE(record.log_truncated);
-  });
+    EXPECT_TRUE(record.log_truncated || plan == &quiet);
+  }
   // What hangs has nothing of the pod's, and the shim ends without it.
   const pid_t writer = WriterOf(shim_->pid());
   ASSERT_GT(writer, 0);
@@ -254,17 +268,20 @@ TEST_F(ShimLogTest, AFrozenDiskHoldsUpOnlyWhoWritesThere) {
   for (const std::string& fd : fds) {
     const std::string target = LinkOf(writer, "fd/" + fd);
     EXPECT_TRUE(absl::StartsWith(target, disk.path()) || absl::StartsWith(target, "socket:") ||
-                absl::StartsWith(target, dir_.path()))
+                absl::StartsWith(target, run_))
         << target;
   }
-  quick("end the shim", absl::Seconds(2), [&] { EXPECT_OK(shim_->Shutdown()); });
+  // One that does not end by itself is killed after ten seconds.
+  const absl::Time asked = absl::Now();
+  EXPECT_OK(shim_->Shutdown());
+  EXPECT_LT(absl::Now() - asked, absl::Seconds(9)) << "it was killed";
   shim_ = nullptr;
   disk.Thaw();
   EXPECT_TRUE(Eventually([&] { return CommOf(writer) != "crisp-log"; }));
 }
 
 TEST_F(ShimLogTest, AfterALongHangTheLogSaysWhatIsMissing) {
-  FrozenDisk disk(dir_.path());
+  FrozenDisk disk(run_);
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   StartPod();
   ContainerPlan plan =
@@ -283,7 +300,7 @@ TEST_F(ShimLogTest, AfterALongHangTheLogSaysWhatIsMissing) {
 }
 
 TEST_F(ShimLogTest, AShortHangLosesNothing) {
-  FrozenDisk disk(dir_.path());
+  FrozenDisk disk(run_);
   if (!disk.ready()) GTEST_SKIP() << "no loop mounts";
   StartPod();
   ContainerPlan plan = MakeContainer("seq 1 200000");
@@ -291,7 +308,7 @@ TEST_F(ShimLogTest, AShortHangLosesNothing) {
   ASSERT_OK(shim_->CreateContainer(plan, Operation()));
   ASSERT_TRUE(disk.Freeze());
   ASSERT_OK(shim_->StartContainer(plan.container_id, Operation()));
-  absl::SleepFor(absl::Seconds(1));
+  EXPECT_TRUE(AwaitHang());
   disk.Thaw();
   EXPECT_EQ(observer_.WaitContainer(plan.container_id).exit_code, 0);
   std::string expected;
@@ -350,14 +367,15 @@ TEST_F(ShimLogTest, ReadersThatDoNotReadShareABudget) {
   ASSERT_NE(at, std::string::npos);
   EXPECT_LT(atoi(status.c_str() + at + 8), 20 << 10) << "kB";
 #endif
-  // Those that were cut off have been told; the others have everything.
+  // Those that were cut off have been told; the others have everything. Neither waits for more.
+  constexpr int kPatience = 60000;
   int cut = 0, whole = 0;
   for (const UniqueFd& reader : readers) {
     size_t got = 0;
     char buffer[65536];
     bool ended = false;
     for (pollfd wait = {.fd = reader.get(), .events = POLLIN, .revents = 0};
-         !ended && poll(&wait, 1, 500) > 0;) {
+         !ended && got < 3900000 && poll(&wait, 1, kPatience) > 0;) {
       const ssize_t n = read(reader.get(), buffer, sizeof(buffer));
       if (n > 0) got += static_cast<size_t>(n);
       ended = n <= 0;

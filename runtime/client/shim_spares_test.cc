@@ -21,6 +21,21 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+// The one child of this process, but for those of former pools that are about to end.
+pid_t AwaitBroker() {
+  pid_t broker = 0;
+  (void)Eventually([&] {
+    int count = 0;
+    for (const pid_t child : ChildrenOf(getpid())) {
+      if (StateOf(child) == 'Z') continue;
+      broker = child;
+      ++count;
+    }
+    return count == 1;
+  });
+  return broker;
+}
+
 // The shims of a pool that are no pod's: children of the child of this process, which starts them
 // when it comes to it.
 std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
@@ -29,8 +44,8 @@ std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
     spares.clear();
     for (const pid_t broker : ChildrenOf(getpid())) {
       for (const pid_t shim : ChildrenOf(broker)) {
-        // Their log writers are its children, too.
-        if (std::find(pods.begin(), pods.end(), shim) == pods.end() &&
+        // Their log writers are its children, too, and begin no session.
+        if (std::find(pods.begin(), pods.end(), shim) == pods.end() && getsid(shim) == shim &&
             CommOf(shim) == "crisp-shim") {
           spares.push_back(shim);
         }
@@ -39,6 +54,19 @@ std::vector<pid_t> AwaitSpares(size_t count, const std::vector<pid_t>& pods) {
     return spares.size() == count;
   });
   return spares;
+}
+
+// True once the log writers have let go of all that their shims had open when they were made: a
+// shim whose writer has not cannot be told from one that lives by its socket.
+bool WritersHoldNothing() {
+  for (const pid_t broker : ChildrenOf(getpid())) {
+    for (const pid_t pid : ChildrenOf(broker)) {
+      if (getsid(pid) == pid) continue;
+      const auto fds = ListDir(absl::StrCat("/proc/", pid, "/fd"));
+      if (!fds.ok() || fds->size() != 1) return false;
+    }
+  }
+  return true;
 }
 
 uint64_t InodeOf(int fd) {
@@ -58,8 +86,8 @@ class ShimSparesTest : public ShimTest {
   }
   // Notes which namespace has which key.
   absl::Status PrepareAll() {
-    absl::Status status = absl::DeadlineExceededError("not tried");
-    for (int i = 0; i < 100 && absl::IsDeadlineExceeded(status); ++i) status = Prepare();
+    absl::Status status;
+    (void)Eventually([&] { return !absl::IsDeadlineExceeded(status = Prepare()); });
     return status;
   }
   absl::Status Prepare() {
@@ -199,30 +227,28 @@ TEST_F(ShimSparesTest, WhatCannotBePreparedIsASpareStill) {
 TEST_F(ShimSparesTest, SlowOnesArePreparedLater) {
   StartPool(1);
   shim_ = Start(true);
-  const std::vector<pid_t> brokers = ChildrenOf(getpid());
-  ASSERT_EQ(brokers.size(), 1u);
-  ASSERT_EQ(kill(brokers[0], SIGSTOP), 0);
+  const pid_t broker = AwaitBroker();
+  ASSERT_EQ(kill(broker, SIGSTOP), 0);
   pool_->AddSpares();
   EXPECT_THAT(Prepare(), StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_THAT(namespaces_, IsEmpty());
-  ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
-  for (int i = 0; i < 100 && namespaces_.empty(); ++i) (void)Prepare();
+  ASSERT_EQ(kill(broker, SIGCONT), 0);
+  EXPECT_OK(PrepareAll());
   EXPECT_EQ(namespaces_.size(), 1u);
 }
 
 TEST_F(ShimSparesTest, AShimWhoseGreetingIsLostEnds) {
   StartPool(0);
-  const std::vector<pid_t> brokers = ChildrenOf(getpid());
-  ASSERT_EQ(brokers.size(), 1u);
-  ASSERT_EQ(kill(brokers[0], SIGSTOP), 0);
+  const pid_t broker = AwaitBroker();
+  ASSERT_EQ(kill(broker, SIGSTOP), 0);
   const PodPlan plan = MakePod();
   EXPECT_THAT(pool_->StartPod(plan, Operation(absl::Now() + absl::Milliseconds(100))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
-  ASSERT_EQ(kill(brokers[0], SIGCONT), 0);
+  ASSERT_EQ(kill(broker, SIGCONT), 0);
   // It comes to life after all, and is nobody's.
   ASSERT_TRUE(
       Eventually([&] { return access((plan.state_dir + "/shim.sock").c_str(), F_OK) == 0; }));
-  EXPECT_TRUE(Eventually([&] { return ChildrenOf(brokers[0]).empty(); }));
+  EXPECT_TRUE(Eventually([&] { return ChildrenOf(broker).empty(); }));
 }
 
 TEST_F(ShimSparesTest, NobodyGetsOneThatIsBeingPrepared) {
@@ -249,6 +275,7 @@ TEST_F(ShimSparesTest, ADeadOneIsNobodys) {
   ASSERT_OK(PrepareAll());
   const std::vector<pid_t> spares = AwaitSpares(2, {});
   ASSERT_EQ(spares.size(), 2u);
+  ASSERT_TRUE(Eventually(WritersHoldNothing));
   ASSERT_EQ(kill(spares[0], SIGKILL), 0);
   EXPECT_TRUE(Gone(spares[0]));
   shim_ = Start(true);

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/testing/status_matchers.h"
@@ -70,15 +72,20 @@ TEST_F(ShimWaitingTest, EndsWithItsContainer) {
 
 // The pod's pid 1 ends only after everything in its namespace has been reaped.
 TEST_F(ShimWaitingTest, DoesNotKeepAPodWithASharedPidNamespace) {
-  PodPlan pod = MakePod();
-  pod.shared_pid = true;
-  StartPod(pod);
-  ContainerPlan plan = MakeContainer("true");
-  plan.pid = NamespaceMode::kPod;
-  ASSERT_OK(shim_->CreateContainer(plan, Operation()));
-  const absl::Time before = absl::Now();
-  EXPECT_OK(shim_->Shutdown());
-  EXPECT_LT(absl::Now() - before, absl::Seconds(9)) << "it was killed";
+  // Of some, for a machine may be busy with others: each that is kept takes eight seconds.
+  absl::Duration least = absl::InfiniteDuration();
+  for (int i = 0; i < 3; ++i) {
+    PodPlan pod = MakePod();
+    pod.shared_pid = true;
+    StartPod(pod);
+    ContainerPlan plan = MakeContainer("true");
+    plan.pid = NamespaceMode::kPod;
+    ASSERT_OK(shim_->CreateContainer(plan, Operation()));
+    const absl::Time before = absl::Now();
+    EXPECT_OK(shim_->Shutdown());
+    least = std::min(least, absl::Now() - before);
+  }
+  EXPECT_LT(least, absl::Seconds(7)) << "they were given up";
 }
 
 TEST_F(ShimWaitingTest, AShimThatHangsIsKilled) {

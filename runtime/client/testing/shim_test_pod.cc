@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,10 @@
 namespace crisp::runtime {
 
 namespace {
+
+// Far beyond what anything takes, whatever else the machine does.
+constexpr absl::Duration kPatience = absl::Minutes(3);
+
 // What this process may give away.
 uint64_t AllCaps() {
   const std::string status = ReadFile("/proc/self/status").value_or("");
@@ -44,8 +49,14 @@ std::string CommOf(pid_t pid) {
   return comm.substr(0, comm.find('\n'));
 }
 
+char StateOf(pid_t pid) {
+  const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat")).value_or("");
+  const size_t name = stat.rfind(") ");
+  return name == std::string::npos || name + 2 >= stat.size() ? '\0' : stat[name + 2];
+}
+
 bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time until = absl::Now() + absl::Minutes(1);
+  const absl::Time until = absl::Now() + kPatience;
   while (!condition()) {
     if (absl::Now() > until) return false;
     absl::SleepFor(absl::Milliseconds(5));
@@ -80,7 +91,7 @@ ExitRecord RecordingObserver::Wait(absl::flat_hash_map<std::string, ExitRecord>*
                                    const std::string& id) {
   absl::MutexLock lock(&mutex_);
   auto there = [map, &id] { return map->contains(id); };
-  if (!mutex_.AwaitWithTimeout(absl::Condition(&there), absl::Minutes(1))) {
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience)) {
     return ExitRecord{.exit_code = -1};
   }
   return (*map)[id];
@@ -100,8 +111,16 @@ bool RecordingObserver::WaitDeath(const std::string& pod) {
 void ShimTest::SetUp() {
   if (geteuid() != 0) GTEST_SKIP() << "needs root";
   storage_ = absl::StrCat(dir_.path(), "/storage");
+  run_ = absl::StrCat(dir_.path(), "/run");
+  ASSERT_OK(MakeDirs(run_));
+  ASSERT_EQ(mount("crisp-shim-test", run_.c_str(), "tmpfs", 0, "mode=755"), 0);
   busybox_layer_ = MakeBusybox("busybox");
   StartPool();
+}
+
+ShimTest::~ShimTest() {
+  // Log writers of the pod may not have ended yet.
+  if (!run_.empty()) (void)umount2(run_.c_str(), MNT_DETACH);
 }
 
 std::string ShimTest::MakeBusybox(const std::string& name) {
@@ -148,7 +167,7 @@ PodPlan ShimTest::MakePod() {
   PodPlan plan;
   plan.pod_id = absl::StrCat("pod", ++count_);
   plan.hostname = "testpod";
-  plan.state_dir = absl::StrCat(dir_.path(), "/state-", plan.pod_id);
+  plan.state_dir = absl::StrCat(run_, "/state-", plan.pod_id);
   EXPECT_OK(MakeDirs(plan.state_dir, 0700));
   return plan;
 }
@@ -207,8 +226,8 @@ ContainerPlan ShimTest::MakeContainer(const std::string& script) {
                   {.path = "/dev/urandom", .major = 1, .minor = 9}};
   plan.masked_paths = {"/proc/version", "/proc/acpi", "/proc/no-such-thing", "/sys/firmware"};
   plan.readonly_paths = {"/proc/sys", "/proc/bus"};
-  plan.log_path = absl::StrCat(dir_.path(), "/", plan.container_id, ".log");
-  plan.exit_record = absl::StrCat(dir_.path(), "/", plan.container_id, ".exit");
+  plan.log_path = absl::StrCat(run_, "/", plan.container_id, ".log");
+  plan.exit_record = absl::StrCat(run_, "/", plan.container_id, ".exit");
   containers_.push_back(plan.container_id);
   return plan;
 }

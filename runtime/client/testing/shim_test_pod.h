@@ -17,7 +17,9 @@ namespace crisp::runtime {
 
 std::vector<pid_t> ChildrenOf(pid_t pid);
 std::string CommOf(pid_t pid);  // empty when it has ended
-// Whether it comes true within a minute, which nothing takes that does not hang.
+// As the kernel says in /proc: 'R', 'S', 'D', 'T', 'Z', …; 0 when there is none.
+char StateOf(pid_t pid);
+// Whether it comes true within minutes, which nothing takes that does not hang.
 bool Eventually(const std::function<bool()>& condition);
 bool Gone(pid_t pid);  // eventually
 
@@ -29,7 +31,7 @@ class RecordingObserver : public ShimObserver {
                        const ExitRecord& record) override;
   void OnExecExit(absl::string_view pod, absl::string_view id, const ExitRecord& record) override;
   void OnShimDeath(absl::string_view pod) override;
-  // Waits up to a minute; exit_code -1 when nothing came.
+  // Waits for minutes; exit_code -1 when nothing came.
   ExitRecord WaitContainer(const std::string& id);
   ExitRecord WaitExec(const std::string& id);
   bool WaitDeath(const std::string& pod);
@@ -43,6 +45,9 @@ class RecordingObserver : public ShimObserver {
 
 // A pool, one pod and busybox containers below a temporary directory. Everything ends with it.
 class ShimTest : public ::testing::Test {
+ public:
+  ~ShimTest() override;
+
  protected:
   void SetUp() override;
   void TearDown() override;
@@ -77,6 +82,9 @@ class ShimTest : public ::testing::Test {
 
   TempDir dir_;
   std::string storage_, busybox_layer_;
+  // For what nodes have in memory, and for logs: a file system of its own there. A disk that is
+  // busy with others for seconds is what ShimLogTest is for.
+  std::string run_;
   RecordingObserver observer_;
   std::unique_ptr<ShimPool> pool_;
   std::shared_ptr<Shim> shim_;

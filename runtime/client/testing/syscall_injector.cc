@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace crisp::runtime {
@@ -38,9 +39,8 @@ void SetResult(pid_t, long) {}
 SyscallInjector::SyscallInjector(pid_t pid, InjectedFault fault)
     : pid_(pid), fault_(std::move(fault)) {
   if (!kSupported) return;
-  std::atomic<bool> ready = false;
-  tracer_ = std::thread([this, &ready] { Trace(&ready); });
-  ready.wait(false);
+  tracer_ = std::thread([this] { Trace(); });
+  ready_.wait(false);
 }
 
 SyscallInjector::~SyscallInjector() {
@@ -50,17 +50,17 @@ SyscallInjector::~SyscallInjector() {
   tracer_.join();
 }
 
-void SyscallInjector::Trace(std::atomic<bool>* ready) {
+void SyscallInjector::Trace() {
   int status = 0;
   works_ = ptrace(PTRACE_SEIZE, pid_, 0L, long{PTRACE_O_TRACESYSGOOD}) == 0 &&
            ptrace(PTRACE_INTERRUPT, pid_, 0L, 0L) == 0 && waitpid(pid_, &status, __WALL) == pid_ &&
            WIFSTOPPED(status);
   if (works_) works_ = ptrace(PTRACE_SYSCALL, pid_, 0L, 0L) == 0;
-  *ready = true;
-  ready->notify_one();
+  ready_ = true;
+  ready_.notify_one();
   while (works_ && waitpid(pid_, &status, __WALL) == pid_ && WIFSTOPPED(status)) {
     const long signal = Handle(status);
-    if (ending_ && !failing_) {
+    if (Done() && !failing_) {
       (void)ptrace(PTRACE_DETACH, pid_, 0L, signal);
       return;
     }
@@ -84,15 +84,19 @@ void SyscallInjector::AtSyscall() {
   if (info.op == PTRACE_SYSCALL_INFO_EXIT && failing_) {
     SetResult(pid_, -fault_.error);
     failing_ = false;
-    fired_ = true;
+    ++failed_;
   }
   if (info.op != PTRACE_SYSCALL_INFO_ENTRY) return;
   const long number = static_cast<long>(info.entry.nr);
-  if (fault_.watch) fault_.watch(number);
-  if (fired_) return;
+  if (fault_.watch) {
+    unsigned long arguments[6];
+    std::copy(std::begin(info.entry.args), std::end(info.entry.args), arguments);
+    fault_.watch(number, arguments);
+  }
+  if (failed_ >= fault_.times) return;
   if (std::find(fault_.calls.begin(), fault_.calls.end(), number) == fault_.calls.end()) return;
   if (fault_.argument >= 0 && info.entry.args[fault_.argument] != fault_.value) return;
-  if (++seen_ != fault_.nth) return;
+  if (++seen_ < fault_.nth) return;
   SkipCall(pid_);
   failing_ = true;
 }
