@@ -118,6 +118,7 @@ void Birth::Ready(uint32_t) {
   const ssize_t n = ReceiveFd(fd(), &report, sizeof(report), &passed);
   const int receive_error = n < 0 ? errno : 0;
   Fd descriptor(passed);
+  if (IsShortage(receive_error)) Rest();
   if (receive_error == EAGAIN || IsShortage(receive_error)) return;  // it is still there
   if (receive_error == ECONNRESET) {
     // The child ended without having read that it may go on. Its message can still be read.

@@ -68,6 +68,8 @@ bool SendEvent(MessageType type, const char* id, const Ending& ending) {
   const int error = writer.Send(g_connection.fd(), MSG_DONTWAIT);
   if (error == EAGAIN || IsShortage(error)) {
     if (!g_connection.Want(g_connection.wanted() | EPOLLOUT)) DropConnection();
+    // It takes more, and the kernel has no memory to send it from.
+    if (error != EAGAIN) g_connection.Rest();
     return false;
   }
   if (error != 0) DropConnection();
@@ -86,6 +88,9 @@ void Connection::Ready(uint32_t events) {
       dispatch(&message);
       break;
     case Received::kNothing:
+      break;
+    case Received::kNoRoom:
+      Rest();
       break;
     case Received::kMalformed:
     case Received::kClosed:

@@ -74,6 +74,7 @@ LogAnswers g_writer;
 void LogAnswers::Receive() {
   static LogAnswer answer;
   const ssize_t n = recv(fd(), &answer, sizeof(answer), MSG_DONTWAIT);
+  if (n < 0 && IsShortage(errno)) Rest();
   // Its end is told by nothing else: another writer beside one that lives would spoil the ring.
   if (n < 0 && errno != ECONNRESET) return;
   g_woken = true;
@@ -239,6 +240,7 @@ bool Log::AwaitOpen() {
     }
     pollfd wait = {.fd = g_writer.fd(), .events = POLLIN, .revents = 0};
     if (poll(&wait, 1, kTickMs) > 0) g_writer.Receive();
+    if (ticket_ != 0 && g_writer.resting()) (void)poll(nullptr, 0, 1);
     g_writer.Kick();
   }
   return !refused_;

@@ -52,7 +52,8 @@ Received Receive(int socket, int flags, Message* out) {
   do {
     n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  if (n < 0) return errno == EAGAIN || IsShortage(errno) ? Received::kNothing : Received::kClosed;
+  if (n < 0 && IsShortage(errno)) return Received::kNoRoom;
+  if (n < 0) return errno == EAGAIN ? Received::kNothing : Received::kClosed;
   TakeFds(&message, out);
   if (n == 0) return Received::kClosed;
   if (static_cast<size_t>(n) < sizeof(MessageHeader)) return Received::kMalformed;

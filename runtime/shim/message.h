@@ -21,7 +21,8 @@ struct Message {
   PlanReader reader() const { return PlanReader(payload, payload + header.size); }
 };
 
-enum class Received { kMessage, kNothing, kMalformed, kClosed };
+// kNoRoom: the kernel has no memory for it, and it is still there.
+enum class Received { kMessage, kNothing, kNoRoom, kMalformed, kClosed };
 Received Receive(int socket, int flags, Message* message);
 
 // The plan of a message, from its payload or its sealed memfd, malloc'ed. nullptr with g_error.

@@ -167,7 +167,10 @@ bool ReadArguments(const Message& message, Arguments* arguments) {
 
 void Listener::Ready(uint32_t) {
   const int socket = accept4(fd(), nullptr, nullptr, SOCK_CLOEXEC);
-  if (socket < 0) return;
+  if (socket < 0) {
+    if (errno == EMFILE || errno == ENFILE || IsShortage(errno)) Rest();
+    return;
+  }
   struct ucred {  // musl and glibc hide it behind different macros
     pid_t pid;
     uid_t uid;
