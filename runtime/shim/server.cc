@@ -71,7 +71,7 @@ void Shutdown(uint64_t request_id) {
   (void)unlinkat(g_pod.state_dir.get(), kShimSocketName, 0);
   EndPodInit();
   ReplyPlain(request_id, true);
-  _exit(0);
+  EndShim();
 }
 
 // The descriptors for stdin, stdout, stderr that the flags announce; false when they do not match.

@@ -109,7 +109,7 @@ int OpenInRoot(int root, const char* path, int flags, mode_t mode = 0);
 // A NUL-terminated string built in place. Text that does not fit sets `overflow`.
 template <size_t kSize>
 struct Text {
-  char data[kSize] = "";
+  char data[kSize] = {};
   size_t size = 0;
   bool overflow = false;
   Text& Add(const char* s, size_t n) {
@@ -141,6 +141,9 @@ using Path = Text<4096>;
 // One write(2) of a whole string to an existing file.
 bool WriteFileAt(int dirfd, const char* path, const char* data, size_t size);
 bool WriteFileAt(int dirfd, const char* path, const char* data);
+
+// Ends this process well.
+[[noreturn]] void EndShim();
 
 // Nanoseconds since the epoch.
 uint64_t Now();
