@@ -100,7 +100,7 @@ absl::Status ImageStoreImpl::StartPull(const std::string& key,
         std::shared_ptr<UnpackBroker> broker;  // goes when the callers have their answer
         absl::StatusOr<std::string> result =
             RunPull(reference, auth, shared->source.operation(), broker);
-        if (!result.ok()) Kick();
+        if (!result.ok()) WakeBackground();
         absl::MutexLock finished(&mutex_);
         shared->result = std::move(result);
         shared->done = true;

@@ -195,9 +195,9 @@ ImageStoreImpl::~ImageStoreImpl() {
   if (catalog_ != nullptr) (void)catalog_->SetFact("clean", "yes");
 }
 
-void ImageStoreImpl::Kick() {
+void ImageStoreImpl::WakeBackground() {
   absl::MutexLock lock(&mutex_);
-  kicked_ = true;
+  woken_ = true;
 }
 
 void ImageStoreImpl::JoinEndedPulls() {
@@ -234,11 +234,11 @@ void ImageStoreImpl::Background() {
       absl::MutexLock lock(&mutex_);
       const auto wanted = [this] {
         mutex_.AssertReaderHeld();
-        return closing_ || kicked_;
+        return closing_ || woken_;
       };
       mutex_.AwaitWithTimeout(absl::Condition(&wanted), period);
       if (closing_) return;
-      kicked_ = false;
+      woken_ = false;
     }
     if (const absl::Status status = CollectGarbage(); !status.ok()) {
       LogWarning("collect_garbage", {{"error", status.ToString()}});
@@ -246,7 +246,7 @@ void ImageStoreImpl::Background() {
     period = roots_->HasReleases() ? kRetryPeriod : kBackgroundPeriod;
     MakeReserve();
     JoinEndedPulls();
-    if (layers_->VerifyNext(until_closing)) Kick();
+    if (layers_->VerifyNext(until_closing)) WakeBackground();
   }
 }
 
@@ -265,7 +265,7 @@ absl::Status ImageStoreImpl::Remove(absl::string_view reference) {
   const absl::StatusOr<ImagePtr> image = catalog_->Find(reference);
   if (!image.ok()) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(catalog_->RemoveImage((*image)->image.id));
-  Kick();
+  WakeBackground();
   return absl::OkStatus();
 }
 
@@ -300,7 +300,7 @@ absl::StatusOr<RootFs> ImageStoreImpl::PrepareView(absl::string_view key,
 
 absl::Status ImageStoreImpl::ReleaseContainer(absl::string_view key) {
   CRISP_RETURN_IF_ERROR(roots_->Release(key));
-  Kick();
+  WakeBackground();
   return absl::OkStatus();
 }
 

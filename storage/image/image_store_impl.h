@@ -87,9 +87,10 @@ class ImageStoreImpl : public ImageStore {
   absl::StatusOr<bool> WasUncleanShutdown();
   // Has a file take up room that a full disk's deletes may need.
   void MakeReserve();
-  // The background thread: collects, retries, verifies what is suspect; at Kick() and by itself.
+  // The background thread: collects, retries, verifies what is suspect; at WakeBackground() and by
+  // itself.
   void Background();
-  void Kick();
+  void WakeBackground();
   // Waits for threads of pulls that are at their end.
   void JoinEndedPulls();
   UnpackOptions UnpackLimits() const;
@@ -177,7 +178,7 @@ class ImageStoreImpl : public ImageStore {
   std::map<int64_t, Thread> pull_threads_ ABSL_GUARDED_BY(mutex_);
   std::vector<Thread> ended_pulls_ ABSL_GUARDED_BY(mutex_);
   int64_t next_pull_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool kicked_ ABSL_GUARDED_BY(mutex_) = true;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = true;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   Thread background_;
 };

@@ -300,7 +300,7 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
   CRISP_RETURN_IF_ERROR(MakeDirs(dir, 0700));
   auto clean = absl::MakeCleanup([&] {
     layers_->TrashSurely(dir);
-    Kick();
+    WakeBackground();
   });
   CRISP_ASSIGN_OR_RETURN(const UniqueFd target, crisp::Open(dir, O_RDONLY | O_DIRECTORY));
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> broker, Broker());

@@ -132,7 +132,7 @@ absl::Status ImageStoreImpl::LayerFetch::MakeOnce(const Operation& operation) {
     have_slot = true;
     CRISP_RETURN_IF_ERROR(UnpackSpooled(operation));
   }
-  if (!syncs_itself_) sync_.Wrote(0, result_.inodes);
+  if (!syncs_itself_) sync_.NoteWritten(0, result_.inodes);
   return absl::OkStatus();
 }
 
@@ -210,7 +210,7 @@ absl::Status ImageStoreImpl::LayerFetch::Streamed(const Operation& operation) {
   const auto sink = [&](absl::string_view bytes) -> absl::Status {
     if (file_) CRISP_RETURN_IF_ERROR(WriteAll(file_.get(), bytes, spool_));
     CRISP_RETURN_IF_ERROR(InLayer(unpack->Write(bytes, operation)));
-    sync_.Wrote(bytes.size());
+    sync_.NoteWritten(bytes.size());
     return absl::OkStatus();
   };
   CRISP_RETURN_IF_ERROR(Fetch(sink, operation));
@@ -250,7 +250,7 @@ absl::Status ImageStoreImpl::LayerFetch::UnpackSpooled(const Operation& operatio
     if (n == 0) break;
     CRISP_RETURN_IF_ERROR(
         InLayer(unpack->Write({buffer.data(), static_cast<size_t>(n)}, operation)));
-    sync_.Wrote(static_cast<uint64_t>(n));
+    sync_.NoteWritten(static_cast<uint64_t>(n));
   }
   return FinishUnpack(*unpack, operation);
 }

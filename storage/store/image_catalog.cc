@@ -129,7 +129,7 @@ absl::Status ImageCatalog::Load() {
       LogWarning("image_record_damaged", {{"image", id}});
       continue;
     }
-    StandOn(*record, {});
+    FillLayers(*record, {});
     CountUses(*record, 1);
     images_[id] = std::make_shared<ImageRecord>(*std::move(record));
   }
@@ -139,7 +139,7 @@ absl::Status ImageCatalog::Load() {
   CRISP_RETURN_IF_ERROR(database_->Execute("SELECT name, image FROM names", {}, on_name).status());
   std::vector<std::string> ids;
   for (const auto& [id, record] : images_) ids.push_back(id);
-  for (const std::string& id : ids) Rename(id);
+  for (const std::string& id : ids) RefreshNames(id);
   return absl::OkStatus();
 }
 
@@ -183,7 +183,7 @@ bool ImageCatalog::HasLayer(const std::string& diff_id,
                      [&](const auto& layer) { return is_it(layer.second); });
 }
 
-void ImageCatalog::StandOn(ImageRecord& record, const std::vector<LayerRecord>& fresh) {
+void ImageCatalog::FillLayers(ImageRecord& record, const std::vector<LayerRecord>& fresh) {
   record.layers = record.config.diff_ids;
   std::string inherited = InheritedDirsKey(record.config.diff_ids);
   if (HasLayer(inherited, fresh)) record.layers.push_back(std::move(inherited));
@@ -197,7 +197,7 @@ void ImageCatalog::CountUses(const ImageRecord& record, int change) {
 }
 
 // Recomputes what an image's names say: tags, digests, whether it is pinned.
-void ImageCatalog::Rename(const std::string& id) {
+void ImageCatalog::RefreshNames(const std::string& id) {
   const auto it = images_.find(id);
   if (it == images_.end()) return;
   auto record = std::make_shared<ImageRecord>(*it->second);
@@ -222,9 +222,9 @@ void ImageCatalog::Rename(const std::string& id) {
   it->second = std::move(record);
 }
 
-void ImageCatalog::GiveName(const std::string& name, const std::string& id) {
+void ImageCatalog::AssignName(const std::string& name, const std::string& id) {
   const std::string previous = std::exchange(names_[name], id);
-  if (!previous.empty() && previous != id) Rename(previous);
+  if (!previous.empty() && previous != id) RefreshNames(previous);
 }
 
 absl::StatusOr<ImagePtr> ImageCatalog::Find(absl::string_view reference) const {
@@ -319,12 +319,12 @@ absl::Status ImageCatalog::Commit(const std::string& config_bytes,
   };
   CRISP_RETURN_IF_ERROR(Write(body));
   absl::MutexLock lock(&mutex_);
-  StandOn(record, layers);
+  FillLayers(record, layers);
   CountUses(record, 1);
   if (const auto it = images_.find(id); it != images_.end()) CountUses(*it->second, -1);
   images_[id] = std::make_shared<ImageRecord>(std::move(record));
-  for (const std::string& name : names) GiveName(name, id);
-  Rename(id);
+  for (const std::string& name : names) AssignName(name, id);
+  RefreshNames(id);
   for (const LayerRecord& layer : layers) layers_[layer.number] = layer;
   return absl::OkStatus();
 }

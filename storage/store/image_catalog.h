@@ -102,14 +102,14 @@ class ImageCatalog {
   absl::StatusOr<ImageRecord> MakeRecord(const std::string& config_bytes,
                                          const std::string& manifest_bytes,
                                          absl::Time now) const;
-  void GiveName(const std::string& name, const std::string& id)
+  void AssignName(const std::string& name, const std::string& id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasLayer(const std::string& diff_id, const std::vector<LayerRecord>& fresh) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void StandOn(ImageRecord& record, const std::vector<LayerRecord>& fresh)
+  void FillLayers(ImageRecord& record, const std::vector<LayerRecord>& fresh)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CountUses(const ImageRecord& record, int change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Rename(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RefreshNames(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::unique_ptr<Database> database_;
   const std::vector<std::string> pinned_patterns_;

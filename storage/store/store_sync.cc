@@ -40,7 +40,7 @@ void StoreSync::Stop() {
   thread_.Join();
 }
 
-void StoreSync::Wrote(uint64_t bytes, uint64_t inodes) {
+void StoreSync::NoteWritten(uint64_t bytes, uint64_t inodes) {
   absl::MutexLock lock(&mutex_);
   unsynced_ += bytes + inodes * kInode;
   if (unsynced_ < kEvery || thread_.joinable()) return;

@@ -36,7 +36,7 @@ class StoreSync {
 
   // Every so often starts to write back, on a thread of its own; does not wait for it. `bytes` as
   // they came, compressed; `inodes` of layers that are complete.
-  void Wrote(uint64_t bytes, uint64_t inodes = 0);
+  void NoteWritten(uint64_t bytes, uint64_t inodes = 0);
   // OK if the layers are durable, and also that `directory` names them. A layer to which nothing
   // was added (a tree, or one of another pull) may be anywhere on the file system. Call once, when
   // everything is written.

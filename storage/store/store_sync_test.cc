@@ -17,7 +17,7 @@ TEST(StoreSyncTest, WritesBackWhileMoreComesAndAtTheEnd) {
   ASSERT_OK_AND_ASSIGN(const auto sync, StoreSync::Open(dir.path()));
   for (int i = 0; i < 20; ++i) {
     ASSERT_OK(AtomicWriteFile(dir.path() + "/f", "x", 0600, Durability::kNone));
-    sync->Wrote(StoreSync::kEvery / 3);
+    sync->NoteWritten(StoreSync::kEvery / 3);
   }
   EXPECT_OK(sync->Finish({1}, dir.path()));
   if (!CanTellUnsynced(dir.path())) GTEST_SKIP() << "the kernel or the file system cannot tell";
@@ -82,7 +82,7 @@ TEST(StoreSyncTest, WritesFilesBackWhileTheyGrow) {
   ASSERT_OK(sync->Add(1, fd.get()));
   ASSERT_OK(WriteAll(fd.get(), "x", file));
   EXPECT_GT(UnsyncedPages(file), 0u);
-  sync->Wrote(StoreSync::kEvery);
+  sync->NoteWritten(StoreSync::kEvery);
   for (int i = 0; i < 1000 && UnsyncedPages(file) > 0u; ++i) usleep(10000);
   EXPECT_EQ(UnsyncedPages(file), 0u);
 }
@@ -98,7 +98,7 @@ TEST(StoreSyncTest, TellsOfADirectoryThatIsGone) {
 TEST(StoreSyncTest, MayBeLeftUnfinished) {
   TempDir dir;
   ASSERT_OK_AND_ASSIGN(const auto sync, StoreSync::Open(dir.path()));
-  sync->Wrote(StoreSync::kEvery);
+  sync->NoteWritten(StoreSync::kEvery);
 }
 
 TEST(StoreSyncTest, NeedsADirectory) {
