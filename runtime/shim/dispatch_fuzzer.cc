@@ -61,16 +61,29 @@ struct Request {
 // files by their paths only.
 void Fence() {
   constexpr uint32_t kRefused[] = {
-      SYS_mount,      SYS_umount2,   SYS_pivot_root, SYS_chroot,      SYS_chdir,
-      SYS_fchdir,     SYS_unshare,   SYS_setns,      SYS_clone3,      SYS_kill,
-      SYS_mkdirat,    SYS_mknodat,   SYS_unlinkat,   SYS_renameat,    SYS_renameat2,
-      SYS_linkat,     SYS_symlinkat, SYS_fchmod,     SYS_fchmodat,    SYS_fchown,
-      SYS_fchownat,   SYS_fsetxattr, SYS_setxattr,   SYS_sethostname, SYS_open_tree,
-      SYS_move_mount, SYS_fsopen,    SYS_fsmount,    SYS_setgroups,   SYS_setresuid,
-      SYS_setresgid,  SYS_capset,    SYS_ptrace,     SYS_bpf,         SYS_pidfd_send_signal,
+      SYS_mount,      SYS_umount2,
+      SYS_pivot_root, SYS_chroot,
+      SYS_chdir,      SYS_fchdir,
+      SYS_unshare,    SYS_setns,
+      SYS_clone3,     SYS_kill,
+      SYS_mkdirat,    SYS_mknodat,
+      SYS_unlinkat,   SYS_renameat,
+      SYS_renameat2,  SYS_linkat,
+      SYS_symlinkat,  SYS_fchmod,
+      SYS_fchmodat,   SYS_fchown,
+      SYS_fchownat,   SYS_fsetxattr,
+      SYS_setxattr,   SYS_sethostname,
+      SYS_open_tree,  SYS_move_mount,
+      SYS_fsopen,     SYS_fsmount,
+      SYS_setgroups,  SYS_setresuid,
+      SYS_setresgid,  SYS_capset,
+      SYS_bpf,        SYS_pidfd_send_signal,
 #ifdef SYS_mkdir
-      SYS_mkdir,      SYS_mknod,     SYS_unlink,     SYS_rmdir,       SYS_rename,
-      SYS_link,       SYS_symlink,   SYS_chmod,      SYS_chown,
+      SYS_mkdir,      SYS_mknod,
+      SYS_unlink,     SYS_rmdir,
+      SYS_rename,     SYS_link,
+      SYS_symlink,    SYS_chmod,
+      SYS_chown,
 #endif
   };
   std::vector<sock_filter> code = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
