@@ -137,13 +137,15 @@ int Writer::Send(int socket, int flags) {
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
   if (fd_count_ > 0) {
+    // Lengths of few descriptors: a size_t with glibc, a socklen_t with musl.
+    using Length = decltype(message.msg_controllen);
     const size_t bytes = static_cast<size_t>(fd_count_) * sizeof(int);
     message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(bytes);
+    message.msg_controllen = static_cast<Length>(CMSG_SPACE(bytes));
     cmsghdr* cmsg = CMSG_FIRSTHDR(&message);
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(bytes);
+    cmsg->cmsg_len = static_cast<Length>(CMSG_LEN(bytes));
     memcpy(CMSG_DATA(cmsg), fds_, bytes);
   }
   ssize_t n;
