@@ -312,8 +312,9 @@ class ResetTest : public PodRecordsTest {
  protected:
   std::vector<std::string> Reset(network::PodNetwork* network) {
     const absl::Time begin = absl::Now();
-    auto undone =
-        EndEveryPod({.state = State()}, network, Operation(absl::Now() + absl::Minutes(1)));
+    const runtime::CrispFinder finder;
+    auto undone = EndEveryPod({.state = State(), .finders = {&finder}}, network,
+                              Operation(absl::Now() + absl::Minutes(1)));
     EXPECT_LT(absl::Now() - begin, absl::Seconds(40));
     return undone;
   }
