@@ -26,6 +26,7 @@
 #include "cri/config/config.h"
 #include "cri/config/config_check.h"
 #include "cri/daemon/daemon.h"
+#include "cri/daemon/grpc_threads.h"
 #include "cri/node/hardening.h"
 #include "cri/node/node_info.h"
 
@@ -183,6 +184,7 @@ absl::Status Serve(const Config& config) {
   TuneProcess();
   // Before the first RPC could wait for whoever reads the log.
   CRISP_RETURN_IF_ERROR(StartLogWriter());
+  CRISP_RETURN_IF_ERROR(KeepThreadsForGrpc());
   CRISP_ASSIGN_OR_RETURN(const UniqueFd signals, CatchSignals());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
   CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
