@@ -62,7 +62,7 @@ for stage in "${stages[@]}"; do
     tail -n 120 "$log_dir/$stage.log"
   fi
   case $stage in
-    critest | machine | labelled | vm) grep -E '^(--- machine|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
+    critest | machine | labelled | vm) grep -E '^(--- machine|--- .* took|=== .*FAILED|critest: [0-9]+ passed)' "$log_dir/$stage.log" ;;
     node | conformance) grep -E '^(node-)?conformance: [0-9]+ passed' "$log_dir/$stage.log" ;;
     cluster) grep -E '(passed|FAILED) in|^up in' "$log_dir/$stage.log" ;;
   esac

@@ -15,25 +15,39 @@ stage_vm() {
   return $failed
 }
 
+# piece NAME COMMAND...: one part of a stage here. The stage's log is long, so what failed is said at its end.
+piece() {
+  local name=$1 begun=$SECONDS
+  shift
+  echo "--- $name"
+  "$@" || failed+=("$name")
+  echo "--- $name took $((SECONDS - begun)) s"
+}
+
+# whole STAGE: fails with the names of its pieces that failed.
+whole() {
+  [[ ${#failed[@]} == 0 ]] || echo "=== $1: FAILED: ${failed[*]}"
+  [[ ${#failed[@]} == 0 ]]
+}
+
 # Inside the machine of hack/vm.sh.
 stage_machine() {
-  local failed=0 name
+  local failed=() name
   for name in apparmor_root selinux_root cgroup_root hardening_root host_paths_root shim_broker_root shim shim_versions \
       bridge_network_root cni_network_root pod_manager_root; do
-    echo "--- ${name}_test"
-    "build/tests/${name}_test" --gtest_brief=1 || failed=1
+    piece "${name}_test" "build/tests/${name}_test" --gtest_brief=1
   done
-  test/e2e/machine/cgroups.sh || failed=1
-  stage_e2e || failed=1
-  stage_critest || failed=1
-  return $failed
+  piece cgroups.sh test/e2e/machine/cgroups.sh
+  piece e2e stage_e2e
+  piece critest stage_critest
+  whole machine
 }
 
 # Inside the one with SELinux.
 stage_labelled() {
-  local failed=0
-  build/tests/selinux_root_test --gtest_brief=1 || failed=1
-  CRISP_E2E_IMAGE=$(make_e2e_image) CRISP_BIN=build/bin build/e2e/selinux_e2e --gtest_brief=1 || failed=1
-  stage_critest || failed=1
-  return $failed
+  local failed=()
+  piece selinux_root_test build/tests/selinux_root_test --gtest_brief=1
+  piece selinux_e2e env "CRISP_E2E_IMAGE=$(make_e2e_image)" CRISP_BIN=build/bin build/e2e/selinux_e2e --gtest_brief=1
+  piece critest stage_critest
+  whole labelled
 }
