@@ -10,8 +10,8 @@
 namespace crisp::cri {
 
 PodManager::Observers::Observers(const NodeContext& node, PodTable& table, Queues& queues)
-    : trimmer(queues.cleanup),
-      sampler(node, table, ooms, trimmer, queues.quick, queues.cleanup),
+    : trimmer(queues.chores),
+      sampler(node, table, ooms, trimmer, queues.quick, queues.chores),
       publisher(table, *node.images),
       list({&trimmer, &sampler, &publisher}) {}
 
@@ -34,7 +34,7 @@ PodManager::Pods::Pods(const NodeContext& node,
                        Queues& queues)
     : claims(node.layout, [&table](const std::string& id) { return table.HasRow(id); }),
       labels(node),
-      spares(node, shims, queues.cleanup),
+      spares(node, shims, queues.chores),
       ender(
           node, table, claims, containers.stopper, containers.remover, events.list, queues.cleanup),
       runner(node, table, shims, claims, labels, spares, ender, events.list),
@@ -54,7 +54,7 @@ PodManager::PodManager(std::unique_ptr<const NodeContext> node,
       events_(*node_, table_, queues_),
       queries_(*node_, table_),
       stats_(*node_, table_),
-      executions_(table_, queues_.cleanup),
+      executions_(table_, queues_.chores),
       containers_(*node_, table_, executions_, events_, queues_),
       shims_(*node_,
              table_,
@@ -76,7 +76,7 @@ PodManager::PodManager(std::unique_ptr<const NodeContext> node,
                 pods_.spares,
                 queues_.cleanup,
                 queues_.adoptions),
-      systemd_(queues_.cleanup) {}
+      systemd_(queues_.chores) {}
 
 PodManager::~PodManager() { Stop(); }
 
@@ -86,6 +86,7 @@ void PodManager::Stop() {
   queues_.adoptions.Stop();
   queues_.quick.Stop();
   queues_.cleanup.Stop();
+  queues_.chores.Stop();
   pods_.spares.roots().DropAll();
 }
 
@@ -102,6 +103,7 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
       new PodManager(std::move(node), std::move(parts.records), parts.make_runtimes));
   CRISP_RETURN_IF_ERROR(manager->shims_.status());
   CRISP_RETURN_IF_ERROR(manager->queues_.cleanup.Start());
+  CRISP_RETURN_IF_ERROR(manager->queues_.chores.Start());
   CRISP_RETURN_IF_ERROR(manager->queues_.quick.Start());
   CRISP_RETURN_IF_ERROR(manager->queues_.adoptions.Start());
   return manager;

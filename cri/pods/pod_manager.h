@@ -97,7 +97,8 @@ class PodManager final : public PodApi {
 
  private:
   struct Queues {
-    WorkQueue cleanup{2};
+    WorkQueue cleanup{4};  // undoes; a job may wait for a plug-in for minutes
+    WorkQueue chores{2};   // what the node needs now and then, whatever is being undone
     WorkQueue quick{4};
     WorkQueue adoptions{8};  // waits for shims, so that nobody else does
   };
