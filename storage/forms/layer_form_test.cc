@@ -21,6 +21,7 @@
 namespace crisp::storage {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -45,11 +46,20 @@ TEST_P(LayerFormTest, IsToldByItsNameAndByItsMark) {
   EXPECT_EQ(FindLayerForm(form().name()), &form());
   EXPECT_LE(strlen(form().name()), LayerForm::kMaxName);
   EXPECT_EQ(std::string(form().mark()).find('/'), std::string::npos);
-  EXPECT_EQ(LayerFormIn(folder()), nullptr);
+  EXPECT_THAT(LayerFormIn(folder()).status(), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK(MakeDirs(folder()));
-  EXPECT_EQ(LayerFormIn(folder()), nullptr);
+  EXPECT_THAT(LayerFormIn(folder()).status(), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK(form().MakeTarget(folder()));
-  EXPECT_EQ(LayerFormIn(folder()), &form());
+  ASSERT_OK_AND_ASSIGN(const LayerForm* const found, LayerFormIn(folder()));
+  EXPECT_EQ(found, &form());
+}
+
+TEST_P(LayerFormTest, WhatCannotBeLookedAtIsNotAbsent) {
+  ASSERT_EQ(symlink(folder().c_str(), folder().c_str()), 0);  // ELOOP, as EIO on a bad disk
+  const absl::Status failed = LayerFormIn(folder()).status();
+  EXPECT_FALSE(failed.ok());
+  EXPECT_FALSE(absl::IsNotFound(failed));
+  EXPECT_THAT(failed.message(), HasSubstr(folder()));
 }
 
 TEST_P(LayerFormTest, TriesWhatTheKernelCanAndLeavesNothing) {
@@ -196,7 +206,7 @@ TEST_P(LayerFormTest, IsOpenedByManyAndOutlivesItsFolderForThem) {
   EXPECT_EQ(again.lower.is_mount(), again.mount.valid());
   ASSERT_OK_AND_ASSIGN(const UniqueFd held, OpenLower(layer.root.lower, O_PATH));
   ASSERT_OK(RemoveTree(folder()));
-  EXPECT_EQ(LayerFormIn(folder()), nullptr);
+  EXPECT_THAT(LayerFormIn(folder()).status(), StatusIs(absl::StatusCode::kNotFound));
   if (again.lower.is_mount()) {
     EXPECT_THAT(form().Open(folder()).status(), StatusIs(absl::StatusCode::kNotFound));
     EXPECT_EQ(*ReadFileAt(held.get(), "app"), "program");

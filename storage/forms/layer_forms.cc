@@ -1,8 +1,11 @@
 #include "storage/forms/layer_forms.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "storage/erofs/erofs_form.h"
 #include "storage/layer/directory_form.h"
 
@@ -29,13 +32,15 @@ const LayerForm* FindLayerForm(absl::string_view name) {
   return nullptr;
 }
 
-const LayerForm* LayerFormIn(const std::string& folder) {
+absl::StatusOr<const LayerForm*> LayerFormIn(const std::string& folder) {
   for (const LayerForm* form : LayerForms()) {
-    if (faccessat(AT_FDCWD, form->MarkIn(folder).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-      return form;
+    const std::string mark = form->MarkIn(folder);
+    if (faccessat(AT_FDCWD, mark.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return form;
+    if (errno != ENOENT && errno != ENOTDIR) {
+      return ErrnoError(errno, absl::StrCat("look for a layer at ", mark));
     }
   }
-  return nullptr;
+  return absl::NotFoundError(absl::StrCat("no layer in ", folder));
 }
 
 }  // namespace crisp::storage

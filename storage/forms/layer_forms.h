@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "storage/layer/layer_form.h"
@@ -19,9 +20,9 @@ const LayerForm& Directories();
 // Null: there is none of the name.
 const LayerForm* FindLayerForm(absl::string_view name);
 
-// The form of the layer in this folder, by its mark. Null: there is no layer, or one of a form that
-// this program does not know.
-const LayerForm* LayerFormIn(const std::string& folder);
+// The form of the layer in this folder, by its mark. NotFound: there is no layer, or one of a form
+// that this program does not know. Another error: the kernel cannot say; the layer may be there.
+absl::StatusOr<const LayerForm*> LayerFormIn(const std::string& folder);
 
 }  // namespace crisp::storage
 

@@ -324,6 +324,25 @@ TEST_P(ImageStoreTest, ALostLayerIsPulledAgain) {
   ExpectClean(2);
 }
 
+TEST_P(ImageStoreTest, ALayerThatCannotBeLookedAtIsNotLost) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  store_.reset();
+  const std::string layer = root_ + "/layers/" + ListDir(root_ + "/layers")->front();
+  ASSERT_EQ(rename(layer.c_str(), (root_ + "/aside").c_str()), 0);
+  ASSERT_EQ(symlink(layer.c_str(), layer.c_str()), 0);  // ELOOP, as EIO on a bad disk
+  EXPECT_THAT(ImageStoreImpl::Open({.root = root_, .unpacker = CRISP_UNPACKER},
+                                   std::make_unique<Borrowed>(registry_))
+                  .status()
+                  .message(),
+              HasSubstr(layer));
+  ASSERT_EQ(unlink(layer.c_str()), 0);
+  ASSERT_EQ(rename((root_ + "/aside").c_str(), layer.c_str()), 0);
+  Reopen();
+  EXPECT_OK(store_->Find("box"));
+  ExpectClean(2);
+}
+
 TEST_P(ImageStoreTest, AfterAPowerCutDamageIsFound) {
   registry_.Put(kBox, {base_, top_});
   ASSERT_OK_AND_ASSIGN(const std::string id, Pull("box"));

@@ -46,12 +46,15 @@ absl::Status LayerStore::Recover(LastEnd last_end) {
   }
   for (LayerRecord record : catalog_->Layers()) {
     next_number_ = std::max(next_number_.load(), record.number + 1);
-    record.form = LayerFormIn(paths_.LayerDir(record.number));
-    if (record.form == nullptr) {
+    const auto form = LayerFormIn(paths_.LayerDir(record.number));
+    // A disk that cannot be read now may be read by the next start: no row goes for that.
+    if (!form.ok() && !absl::IsNotFound(form.status())) return form.status();
+    if (!form.ok()) {
       LogWarning("layer_lost", {{"layer", record.diff_id}});
       CRISP_RETURN_IF_ERROR(Drop(record));
       continue;
     }
+    record.form = *form;
     const bool whole = LooksWhole(record);
     absl::MutexLock lock(&mutex_);
     layers_[record.diff_id] = {.record = record,
@@ -75,11 +78,13 @@ absl::Status LayerStore::Recover(LastEnd last_end) {
 std::vector<LayerRecord> LayerStore::Hold(const std::vector<Held>& layers) {
   std::vector<LayerRecord> records;
   for (const Held& layer : layers) {
-    const LayerRecord record{.diff_id = layer.diff_id,
-                             .number = layer.number,
-                             .form = LayerFormIn(paths_.LayerDir(layer.number))};
-    if (record.form == nullptr) continue;
-    records.push_back(record);
+    const auto form = LayerFormIn(paths_.LayerDir(layer.number));
+    if (absl::IsNotFound(form.status())) continue;
+    if (!form.ok()) LogWarning("layer.unread", {{"error", form.status().message()}});
+    // Also one that cannot be looked at now: its container may read it again later.
+    records.push_back({.diff_id = layer.diff_id,
+                       .number = layer.number,
+                       .form = form.ok() ? *form : &Directories()});
     absl::MutexLock lock(&mutex_);
     ++held_[layer.number];
   }
