@@ -3,12 +3,13 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/spawn.h"
 
 namespace crisp {
 
@@ -19,26 +20,15 @@ enum class HelperStdio {
 
 // Starts the open program with an empty environment in a process group of its own. `fds` become 3,
 // 4, …; every other descriptor must be close-on-exec. The caller reaps the process (ChildReaper).
-absl::StatusOr<pid_t> SpawnHelper(int program,
-                                  std::vector<std::string> argv,
-                                  const std::vector<int>& fds,
-                                  HelperStdio stdio);
-
-// Children that were told to end, and that end at some unknown time. Thread-safe, never waits.
-class ChildReaper {
- public:
-  ChildReaper() = default;
-  ChildReaper(const ChildReaper&) = delete;
-  ChildReaper& operator=(const ChildReaper&) = delete;
-
-  void Add(pid_t pid);
-  // Reaps those that have ended. Returns the number of those that have not.
-  size_t Reap();
-
- private:
-  absl::Mutex mutex_;
-  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
-};
+inline absl::StatusOr<pid_t> SpawnHelper(int program,
+                                         std::vector<std::string> argv,
+                                         const std::vector<int>& fds,
+                                         HelperStdio stdio) {
+  SpawnOptions options{.argv = std::move(argv), .program = program};
+  for (size_t i = 0; i < fds.size(); ++i) options.fds.emplace_back(fds[i], static_cast<int>(3 + i));
+  options.null_stdio = stdio == HelperStdio::kNone;
+  return Spawn(options);
+}
 
 }  // namespace crisp
 

@@ -1,22 +1,21 @@
 #include "base/log.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <thread>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log_writer.h"
+#include "base/pipe.h"
 #include "base/testing/status_matchers.h"
-#include "base/unique_fd.h"
 
 namespace crisp {
 namespace {
@@ -29,40 +28,46 @@ struct Ended {
   std::string written;
 };
 
-// Runs `body` in a process whose stderr is a pipe, which is read from `delay` on.
-Ended RunWithPipe(absl::Duration delay, absl::FunctionRef<void()> body) {
-  int ends[2];
-  EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
+// Runs `body` in a process whose stderr is a pipe, which is read from when it calls `may_read` on.
+Ended RunUnread(absl::FunctionRef<void(const std::function<void()>& may_read)> body) {
+  absl::StatusOr<Pipe> pipe = MakePipe("a test's pipe"), go = MakePipe("another");
+  EXPECT_OK(pipe);
+  EXPECT_OK(go);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(30);  // who hangs dies of it
-    dup2(write_end.get(), STDERR_FILENO);
-    write_end.reset();
-    body();
+    alarm(60);  // who hangs dies of it
+    dup2(pipe->write_end.get(), STDERR_FILENO);
+    pipe->write_end.reset();
+    body([&] { go->write_end.reset(); });
     _exit(0);
   }
-  write_end.reset();
-  absl::SleepFor(delay);
+  pipe->write_end.reset();
+  go->write_end.reset();
+  EXPECT_EQ(ReadFd(go->read_end.get(), "the word to read").value_or("?"), "");
   Ended ended;
-  ended.written = ReadFd(read_end.get(), "the pipe").value_or("");
+  ended.written = ReadFd(pipe->read_end.get(), "the pipe").value_or("");
   EXPECT_EQ(waitpid(child, &ended.status, 0), child);
   return ended;
 }
 
-TEST(LogTest, NobodyWaitsForAReaderThatStalls) {
-  const Ended ended = RunWithPipe(absl::Seconds(2), [] {
-    if (!StartLogWriter().ok()) _exit(1);
-    const absl::Time begin = absl::Now();
-    for (int i = 0; i < 40000; ++i) LogInfo("many", {{"line", i}, {"text", std::string(50, 'x')}});
-    if (absl::Now() - begin > absl::Milliseconds(1500)) _exit(2);  // nobody has read yet
-    if (DroppedLogLines() == 0) _exit(3);
-    if (!FlushLog(absl::Seconds(10))) _exit(4);
-    LogInfo("last");
-    _exit(FlushLog(absl::Seconds(10)) ? 0 : 5);
+Ended RunWithPipe(absl::FunctionRef<void()> body) {
+  return RunUnread([&](const std::function<void()>& may_read) {
+    may_read();
+    body();
   });
-  ASSERT_TRUE(WIFEXITED(ended.status));
+}
+
+TEST(LogTest, NobodyWaitsForAReaderThatStalls) {
+  const Ended ended = RunUnread([](const std::function<void()>& may_read) {
+    if (!StartLogWriter().ok()) _exit(1);
+    for (int i = 0; i < 40000; ++i) LogInfo("many", {{"line", i}, {"text", std::string(50, 'x')}});
+    may_read();
+    if (DroppedLogLines() == 0) _exit(3);
+    if (!FlushLog(absl::Seconds(30))) _exit(4);
+    LogInfo("last");
+    _exit(FlushLog(absl::Seconds(30)) ? 0 : 5);
+  });
+  ASSERT_TRUE(WIFEXITED(ended.status)) << "it waited for a reader";
   EXPECT_EQ(WEXITSTATUS(ended.status), 0);
   EXPECT_THAT(ended.written, HasSubstr("many line=0 "));
   EXPECT_THAT(ended.written, HasSubstr("log.dropped lines="));
@@ -70,7 +75,7 @@ TEST(LogTest, NobodyWaitsForAReaderThatStalls) {
 }
 
 TEST(LogTest, ACrashLosesNothing) {
-  const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
+  const Ended ended = RunWithPipe([] {
     if (!StartLogWriter().ok()) _exit(1);
     LogError("about to crash");
     std::abort();
@@ -80,7 +85,7 @@ TEST(LogTest, ACrashLosesNothing) {
 }
 
 TEST(LogTest, WithoutAWriterALineIsThereWhenItIsLogged) {
-  const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
+  const Ended ended = RunWithPipe([] {
     LogInfo("at once", {{"key", "two words"}});
     (void)kill(getpid(), SIGKILL);
   });
@@ -98,7 +103,7 @@ void LogBesideJournal(bool right) {
 }
 
 TEST(LogTest, TheJournalIsToldPriorities) {
-  const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
+  const Ended ended = RunWithPipe([] {
     LogBesideJournal(true);
     LogInfo("one");
     LogWarning("two", {{"why", "a b"}});
@@ -109,7 +114,7 @@ TEST(LogTest, TheJournalIsToldPriorities) {
 }
 
 TEST(LogTest, OthersAreToldTheTime) {
-  const Ended ended = RunWithPipe(absl::ZeroDuration(), [] {
+  const Ended ended = RunWithPipe([] {
     LogBesideJournal(false);
     LogWarning("two");
     (void)FlushLog(absl::Seconds(10));

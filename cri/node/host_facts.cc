@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
+#include "base/mountinfo.h"
 #include "base/status.h"
 #include "runtime/lsm/apparmor.h"
 #include "runtime/oci/capabilities.h"
@@ -79,24 +80,16 @@ bool IsPathsTrouble(const absl::Status& status) {
 std::string PropagationOf(absl::string_view mountinfo, absl::string_view path) {
   std::string best = "private";
   size_t best_length = 0;
-  for (absl::string_view line : absl::StrSplit(mountinfo, '\n')) {
-    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ');
-    if (fields.size() < 7) continue;
-    const absl::string_view point = fields[4];
+  ForEachMount(mountinfo, [&](const MountEntry& mount) {
+    const absl::string_view point = mount.mount_point;
     const bool holds =
         point == "/" || path == point ||
         (absl::StartsWith(path, point) && path.size() > point.size() && path[point.size()] == '/');
     // The later of two mounts on one point is on top.
-    if (!holds || point.size() < best_length) continue;
+    if (!holds || point.size() < best_length) return;
     best_length = point.size();
-    best = "private";
-    for (size_t i = 6; i < fields.size() && fields[i] != "-"; ++i) {
-      if (absl::StartsWith(fields[i], "shared:"))
-        best = "shared";
-      else if (absl::StartsWith(fields[i], "master:") && best == "private")
-        best = "slave";
-    }
-  }
+    best = mount.shared ? "shared" : mount.slave ? "slave" : "private";
+  });
   return best;
 }
 

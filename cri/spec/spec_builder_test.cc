@@ -472,11 +472,13 @@ TEST(HostFacts, FindsTheMountThatHoldsAPath) {
       "1 0 8:1 / / rw shared:1 - ext4 /dev/a rw\n"
       "2 1 8:2 / /mnt rw master:1 - ext4 /dev/b rw\n"
       "3 1 8:3 / /mnt/x rw - ext4 /dev/c rw\n"
+      "4 3 8:3 / /mnt/x/with\\040space rw master:2 - ext4 /dev/d rw\n"
       "broken line\n";
   EXPECT_EQ(PropagationOf(kText, "/etc"), "shared");
   EXPECT_EQ(PropagationOf(kText, "/mnt"), "slave");
   EXPECT_EQ(PropagationOf(kText, "/mntx"), "shared");
   EXPECT_EQ(PropagationOf(kText, "/mnt/x/y"), "private");
+  EXPECT_EQ(PropagationOf(kText, "/mnt/x/with space/y"), "slave");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "base/mountinfo.h"
 #include "base/safe_path.h"
 #include "base/status.h"
 
@@ -21,41 +22,20 @@ bool IsController(absl::string_view word) {
   return kControllers->contains(std::string(word));
 }
 
-// mountinfo writes space, tab, newline and backslash as \ooo.
-std::string Unescape(absl::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    auto octal = [&](size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '7'; };
-    if (text[i] == '\\' && octal(i + 1) && octal(i + 2) && octal(i + 3)) {
-      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                 (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
-// "…root mountpoint options [optional…] - type source super-options".
-void AddMount(absl::string_view line,
+void AddMount(const MountEntry& mount,
               CgroupLayout& v1,
               std::vector<CgroupHierarchy>& unified,
               bool& nsdelegate) {
-  std::vector<absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
-  if (halves.size() != 2) return;
-  std::vector<absl::string_view> before = absl::StrSplit(halves[0], ' ');
-  std::vector<absl::string_view> after = absl::StrSplit(halves[1], ' ');
-  if (before.size() < 6 || after.size() < 3) return;
-  CgroupHierarchy hierarchy{.mount_point = Unescape(before[4])};
-  if (after[0] == "cgroup2") {
+  CgroupHierarchy hierarchy{.mount_point = mount.mount_point};
+  const auto options = absl::StrSplit(mount.super_options, ',');
+  if (mount.type == "cgroup2") {
     unified.push_back(std::move(hierarchy));
     // There is one super block.
-    for (absl::string_view word : absl::StrSplit(after[2], ',')) nsdelegate |= word == "nsdelegate";
+    for (absl::string_view word : options) nsdelegate |= word == "nsdelegate";
     return;
   }
-  if (after[0] != "cgroup") return;
-  for (absl::string_view word : absl::StrSplit(after[2], ',')) {
+  if (mount.type != "cgroup") return;
+  for (absl::string_view word : options) {
     if (IsController(word)) hierarchy.controllers.emplace_back(word);
   }
   // A hierarchy that is mounted twice counts where it was mounted first.
@@ -113,8 +93,8 @@ absl::StatusOr<CgroupLayout> ParseCgroupLayout(absl::string_view mountinfo) {
   CgroupLayout v1;
   std::vector<CgroupHierarchy> unified;
   bool nsdelegate = false;
-  for (absl::string_view line : absl::StrSplit(mountinfo, '\n'))
-    AddMount(line, v1, unified, nsdelegate);
+  ForEachMount(mountinfo,
+               [&](const MountEntry& mount) { AddMount(mount, v1, unified, nsdelegate); });
   if (!v1.hierarchies.empty()) {
     v1.hybrid = !unified.empty();
     return v1;
