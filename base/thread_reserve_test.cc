@@ -13,7 +13,10 @@ namespace {
 
 std::atomic<int> left = 0;  // threads that can be made
 
-int Make(pthread_t* thread, const pthread_attr_t* attributes, void* (*body)(void*), void* argument) {
+int Make(pthread_t* thread,
+         const pthread_attr_t* attributes,
+         void* (*body)(void*),
+         void* argument) {
   if (left.fetch_sub(1) <= 0) {
     ++left;
     return EAGAIN;
@@ -69,13 +72,14 @@ TEST(ThreadReserveTest, AnEmptyOneWaitsForAThread) {
   left = 1;  // the one that comes to help
   ThreadReserve& reserve = NewReserve(Make, 0);
   pthread_t helper{};
-  ASSERT_EQ(Make(&helper, nullptr,
-                 [](void*) -> void* {
-                   absl::SleepFor(absl::Milliseconds(50));
-                   left = 1;
-                   return nullptr;
-                 },
-                 nullptr),
+  ASSERT_EQ(Make(
+                &helper, nullptr,
+                [](void*) -> void* {
+                  absl::SleepFor(absl::Milliseconds(50));
+                  left = 1;
+                  return nullptr;
+                },
+                nullptr),
             0);
   absl::Notification done;
   pthread_t thread{};
@@ -96,20 +100,21 @@ TEST(ThreadReserveTest, ADetachedThreadIsDetached) {
     absl::Notification ask, go;
   } gate;
   pthread_t thread{};
-  ASSERT_EQ(reserve.Create(&thread, &attributes,
-                           [](void* argument) -> void* {
-                             pthread_attr_t own;
-                             int state = PTHREAD_CREATE_JOINABLE;
-                             pthread_getattr_np(pthread_self(), &own);
-                             pthread_attr_getdetachstate(&own, &state);
-                             pthread_attr_destroy(&own);
-                             if (state == PTHREAD_CREATE_DETACHED) {
-                               static_cast<Gate*>(argument)->ask.Notify();
-                             }
-                             static_cast<Gate*>(argument)->go.Notify();
-                             return nullptr;
-                           },
-                           &gate),
+  ASSERT_EQ(reserve.Create(
+                &thread, &attributes,
+                [](void* argument) -> void* {
+                  pthread_attr_t own;
+                  int state = PTHREAD_CREATE_JOINABLE;
+                  pthread_getattr_np(pthread_self(), &own);
+                  pthread_attr_getdetachstate(&own, &state);
+                  pthread_attr_destroy(&own);
+                  if (state == PTHREAD_CREATE_DETACHED) {
+                    static_cast<Gate*>(argument)->ask.Notify();
+                  }
+                  static_cast<Gate*>(argument)->go.Notify();
+                  return nullptr;
+                },
+                &gate),
             0);
   gate.go.WaitForNotification();
   EXPECT_TRUE(gate.ask.HasBeenNotified());

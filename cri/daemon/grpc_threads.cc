@@ -38,8 +38,8 @@ namespace crisp::cri {
 absl::Status KeepThreadsForGrpc() {
   constexpr long kMost = 32;
   const long of_executor = 2 * ::sysconf(_SC_NPROCESSORS_CONF);
-  auto* const kept = new ThreadReserve(
-      __real_pthread_create, static_cast<int>(std::clamp(of_executor, 2L, kMost)));
+  auto* const kept = new ThreadReserve(__real_pthread_create,
+                                       static_cast<int>(std::clamp(of_executor, 2L, kMost)));
   reserve = kept;
   return kept->Fill();
 }

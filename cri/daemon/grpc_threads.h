@@ -8,8 +8,8 @@ namespace crisp::cri {
 // Keeps threads for gRPC, so that it never lacks one.
 //
 // gRPC 1.51 counts a thread of its executor before it makes it, and does not look at what
-// pthread_create() returns. Where no thread can be had at that moment, one that does not exist stays
-// in the count. What gRPC puts on its queue then never runs: RPCs, whole connections and the
+// pthread_create() returns. Where no thread can be had at that moment, one that does not exist
+// stays in the count. What gRPC puts on its queue then never runs: RPCs, whole connections and the
 // server's shutdown hang. So crispd is linked with --wrap=pthread_create, and who asks for a thread
 // with attributes (gRPC does; our own and libcurl's threads have none, and look at the result) gets
 // one from a reserve where the kernel gives none. The executor makes two threads for each CPU, so
