@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/operation.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "network/bridge/firewall.h"
@@ -68,19 +69,16 @@ void TryAll(KernelFacts& kernel) {
 class MappedChild {
  public:
   static absl::StatusOr<UniqueFd> Namespace() {
-    int ready[2];
-    if (pipe2(ready, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
-    const UniqueFd read_end(ready[0]);
-    UniqueFd write_end(ready[1]);
+    CRISP_ASSIGN_OR_RETURN(const Pipe ready, MakePipe("a pipe"));
     const pid_t child = fork();
     if (child < 0) return ErrnoError(errno, "fork");
     if (child == 0) {
       const int failed = unshare(CLONE_NEWUSER) == 0 ? 0 : errno;
-      if (write(write_end.get(), &failed, sizeof(failed)) < 0) _exit(1);
+      if (write(ready.write_end.get(), &failed, sizeof(failed)) < 0) _exit(1);
       pause();
       _exit(0);
     }
-    absl::StatusOr<UniqueFd> opened = Open(child, read_end.get());
+    absl::StatusOr<UniqueFd> opened = Open(child, ready.read_end.get());
     (void)kill(child, SIGKILL);
     (void)waitpid(child, nullptr, 0);
     return opened;

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "cri/containers/exec_output.h"
 
@@ -22,15 +23,13 @@ namespace {
 // How long a grandchild that holds the pipe may add to the output after the process has ended.
 constexpr absl::Duration kDrainTime = absl::Milliseconds(100);
 
-struct Pipe {
-  UniqueFd read, write;
-};
-
-absl::StatusOr<Pipe> MakePipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "exec: pipe");
-  Pipe pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
-  if (::fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return ErrnoError(errno, "exec: fcntl");
+// The process's end blocks, as programs expect; ours does not.
+absl::StatusOr<Pipe> MakeOutputPipe() {
+  absl::StatusOr<Pipe> pipe = MakePipe("a pipe");
+  if (!pipe.ok()) return Annotate(pipe.status(), "exec");
+  if (::fcntl(pipe->read_end.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoError(errno, "exec: fcntl");
+  }
   return pipe;
 }
 
@@ -96,30 +95,30 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
       request.timeout() > 0
           ? absl::Now() + absl::Seconds(std::min<int64_t>(request.timeout(), 1 << 30))
           : absl::InfiniteFuture();
-  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
-  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe out, MakeOutputPipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe err, MakeOutputPipe());
   const CancelEvent cancelled(operation);
   CRISP_RETURN_IF_ERROR(cancelled.status());
   // Its time-out is that of its start, too.
   const Operation until = operation.Until(deadline);
   absl::StatusOr<std::shared_ptr<ExecSession>> begun =
       Start(request.container_id(), {request.cmd().begin(), request.cmd().end()}, false,
-            {.stdout_fd = out.write.get(), .stderr_fd = err.write.get()}, until);
+            {.stdout_fd = out.write_end.get(), .stderr_fd = err.write_end.get()}, until);
   if (absl::IsDeadlineExceeded(begun.status()) && absl::Now() >= deadline) {
     return absl::DeadlineExceededError(absl::StrCat("exec: the command did not begin within ",
                                                     request.timeout(), " s and was killed"));
   }
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<ExecSession> session, std::move(begun));
-  out.write.reset();
-  err.write.reset();
+  out.write_end.reset();
+  err.write_end.reset();
 
   absl::Time drain_until = absl::InfiniteFuture();
   for (;;) {
     const bool exited = session->exit().has_value();
     if (exited && drain_until == absl::InfiniteFuture()) drain_until = absl::Now() + kDrainTime;
-    const absl::Status read = DrainExecOutput(out.read, err.read, *reply);
+    const absl::Status read = DrainExecOutput(out.read_end, err.read_end, *reply);
     if (read.ok() && exited &&
-        ((!out.read.valid() && !err.read.valid()) || absl::Now() >= drain_until))
+        ((!out.read_end.valid() && !err.read_end.valid()) || absl::Now() >= drain_until))
       break;
     if (!exited || !read.ok()) {
       absl::Status status = read;
@@ -136,8 +135,8 @@ absl::Status Executions::ExecSync(const v1::ExecSyncRequest& request,
       }
     }
     // poll(2) passes over negative descriptors: pipes that have ended, an exit that is known.
-    pollfd fds[] = {{.fd = out.read.get(), .events = POLLIN},
-                    {.fd = err.read.get(), .events = POLLIN},
+    pollfd fds[] = {{.fd = out.read_end.get(), .events = POLLIN},
+                    {.fd = err.read_end.get(), .events = POLLIN},
                     {.fd = exited ? -1 : session->exited_fd(), .events = POLLIN}};
     if (exited) {
       (void)::poll(fds, 3, PollTimeout(drain_until));

@@ -21,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
 #include "base/log_writer.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "cri/config/config.h"
@@ -105,10 +106,8 @@ void TellSignal(int signal) {
 // daemons do things, are noted, and never end it. Handlers rather than blocked or ignored signals:
 // those would be inherited by every program that is started from here, handlers end with its exec.
 absl::StatusOr<UniqueFd> CatchSignals() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoError(errno, "make a pipe");
-  UniqueFd arrived(ends[0]);
-  g_signals = ends[1];
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe", O_NONBLOCK));
+  g_signals = pipe.write_end.release();
   struct sigaction tell {};
   tell.sa_handler = TellSignal;
   tell.sa_flags = SA_RESTART;
@@ -119,7 +118,7 @@ absl::StatusOr<UniqueFd> CatchSignals() {
   nothing.sa_handler = [](int) {};
   nothing.sa_flags = SA_RESTART;
   if (sigaction(SIGPIPE, &nothing, nullptr) != 0) return ErrnoError(errno, "catch signals");
-  return arrived;
+  return std::move(pipe.read_end);
 }
 
 // Returns when a stop signal came; meanwhile tells systemd's watchdog that we live.

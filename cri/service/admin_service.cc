@@ -1,7 +1,6 @@
 #include "cri/service/admin_service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "cri/service/rpc_call.h"
@@ -18,16 +18,6 @@ namespace crisp::cri {
 namespace {
 
 constexpr size_t kChunk = 256 << 10;
-
-struct Pipe {
-  UniqueFd read_end, write_end;
-};
-
-absl::StatusOr<Pipe> MakePipe() {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
 
 // Moves the client's chunks into the pipe until either side ends. EPIPE is the store's reader that
 // has seen enough; what it says counts.
@@ -66,7 +56,7 @@ grpc::ServerReadReactor<admin::ImportImageRequest>* AdminService::ImportImage(
 absl::Status AdminService::Import(UploadCall<admin::ImportImageRequest>& upload,
                                   const Operation& operation,
                                   admin::ImportImageResponse* reply) {
-  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe"));
   admin::ImportImageRequest first;
   (void)upload.Read(&first);  // an archive of no bytes is none, as the store will say
   absl::StatusOr<std::vector<std::string>> imported;
@@ -103,7 +93,7 @@ absl::Status AdminService::Export(const admin::ExportImageRequest& request,
   if (request.references().empty()) {
     return absl::InvalidArgumentError("references must name an image");
   }
-  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe"));
   const std::vector<std::string> references(request.references().begin(),
                                             request.references().end());
   absl::Status exported;

@@ -1,6 +1,5 @@
 #include "streaming/session/process_streams.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 
 namespace crisp::streaming {
@@ -58,11 +58,10 @@ class Watchdog {
   const std::shared_ptr<bool> expired_, armed_;
 };
 
-absl::Status MakePipe(UniqueFd& read, UniqueFd& write) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
-  read.reset(ends[0]);
-  write.reset(ends[1]);
+absl::Status Connect(UniqueFd& read, UniqueFd& write) {
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe"));
+  read = std::move(pipe.read_end);
+  write = std::move(pipe.write_end);
   return absl::OkStatus();
 }
 
@@ -132,17 +131,14 @@ asio::awaitable<void> ReportOutcome(std::shared_ptr<ClientConnection> client,
 absl::StatusOr<StdioEnds> MakeStdio(const SessionRequest& request, StdinForm form) {
   StdioEnds ends;
   if (request.stdin_open && form == StdinForm::kSocketPair) {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-      return ErrnoError(errno, "make a socket pair");
-    }
-    ends.ours.in.reset(pair[0]);
-    ends.theirs.in.reset(pair[1]);
+    CRISP_ASSIGN_OR_RETURN(SocketPair pair, MakeSocketPair("a socket pair", SOCK_STREAM));
+    ends.ours.in = std::move(pair.ours);
+    ends.theirs.in = std::move(pair.theirs);
   } else if (request.stdin_open) {
-    CRISP_RETURN_IF_ERROR(MakePipe(ends.theirs.in, ends.ours.in));
+    CRISP_RETURN_IF_ERROR(Connect(ends.theirs.in, ends.ours.in));
   }
-  if (request.stdout_open) CRISP_RETURN_IF_ERROR(MakePipe(ends.ours.out, ends.theirs.out));
-  if (request.stderr_open) CRISP_RETURN_IF_ERROR(MakePipe(ends.ours.err, ends.theirs.err));
+  if (request.stdout_open) CRISP_RETURN_IF_ERROR(Connect(ends.ours.out, ends.theirs.out));
+  if (request.stderr_open) CRISP_RETURN_IF_ERROR(Connect(ends.ours.err, ends.theirs.err));
   return ends;
 }
 
