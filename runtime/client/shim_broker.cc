@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 
 #ifndef MFD_EXEC
@@ -89,17 +90,13 @@ ShimBroker::~ShimBroker() {
 }
 
 absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() const {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the broker's socket");
-  }
+  CRISP_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair("the broker's socket", SOCK_SEQPACKET));
   auto process = std::make_shared<Process>();
-  process->socket.reset(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  process->socket = std::move(sockets.ours);
   CRISP_ASSIGN_OR_RETURN(
       process->pid,
       SpawnHelper(binary_.get(), {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
-                  {theirs.get()}, HelperStdio::kDaemons));
+                  {sockets.theirs.get()}, HelperStdio::kDaemons));
   return process;
 }
 

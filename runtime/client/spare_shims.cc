@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -21,11 +20,7 @@ constexpr absl::Duration kReadyPause = absl::Milliseconds(2);
 }  // namespace
 
 absl::StatusOr<SocketPair> MakeShimSockets() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the shim's socket");
-  }
-  return SocketPair{.ours = UniqueFd(ends[0]), .theirs = UniqueFd(ends[1])};
+  return MakeSocketPair("the shim's socket", SOCK_SEQPACKET);
 }
 
 SpareShims::Taken SpareShims::Take(bool prepared) {

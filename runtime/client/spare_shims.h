@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "base/pipe.h"
 #include "base/unique_fd.h"
 #include "runtime/client/shim_broker.h"
 #include "runtime/client/shim_client.h"
@@ -60,9 +61,6 @@ class SpareShims {
   std::vector<std::shared_ptr<Spare>> spares_ ABSL_GUARDED_BY(mutex_);
 };
 
-struct SocketPair {
-  UniqueFd ours, theirs;
-};
 absl::StatusOr<SocketPair> MakeShimSockets();
 
 }  // namespace crisp::runtime

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 
 namespace crisp::runtime {
@@ -81,12 +82,9 @@ HostPaths::~HostPaths() {
 
 absl::StatusOr<std::unique_ptr<HostPaths::Helper>> HostPaths::Spawn() {
   auto helper = std::make_unique<Helper>();
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the socket of a helper for host paths");
-  }
-  helper->socket.reset(ends[0]);
-  const UniqueFd theirs(ends[1]);
+  CRISP_ASSIGN_OR_RETURN(SocketPair sockets,
+                         MakeSocketPair("the socket of a helper for host paths", SOCK_STREAM));
+  helper->socket = std::move(sockets.ours);
   const UniqueFd page(memfd_create("crisp-paths", MFD_CLOEXEC));
   if (!page || ftruncate(page.get(), sizeof(PathProgress)) != 0) {
     return ErrnoError(errno, "make the page of a helper for host paths");
@@ -95,8 +93,9 @@ absl::StatusOr<std::unique_ptr<HostPaths::Helper>> HostPaths::Spawn() {
       mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
   if (mapped == MAP_FAILED) return ErrnoError(errno, "map the page of a helper for host paths");
   helper->progress = mapped;
-  CRISP_ASSIGN_OR_RETURN(helper->pid, SpawnHelper(program_.get(), {"crisp-paths"},
-                                                  {theirs.get(), page.get()}, HelperStdio::kNone));
+  CRISP_ASSIGN_OR_RETURN(
+      helper->pid, SpawnHelper(program_.get(), {"crisp-paths"}, {sockets.theirs.get(), page.get()},
+                               HelperStdio::kNone));
   return helper;
 }
 

@@ -24,6 +24,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/json.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "storage/layer/layer_sink.h"
 
@@ -127,21 +128,16 @@ absl::StatusOr<std::unique_ptr<LayerUnpack>> LayerUnpack::Start(UnpackBroker& br
                                                                 int target_fd,
                                                                 const UnpackOptions& options) {
   // A socket rather than a pipe: writing to a dead child is EPIPE without a signal.
-  int stream[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) != 0) {
-    return ErrnoError(errno, "make a socket pair");
-  }
-  UniqueFd ours(stream[0]), theirs(stream[1]);
-  (void)setsockopt(ours.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof(kSocketBuffer));
-  int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
-  UniqueFd report_in(report[0]), report_out(report[1]);
+  CRISP_ASSIGN_OR_RETURN(SocketPair stream, MakeSocketPair("a socket pair", SOCK_STREAM));
+  (void)setsockopt(stream.ours.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBuffer, sizeof(kSocketBuffer));
+  CRISP_ASSIGN_OR_RETURN(Pipe report, MakePipe("a pipe"));
   UniqueFd target(fcntl(target_fd, F_DUPFD_CLOEXEC, 3));
   if (!target) return ErrnoError(errno, "duplicate the layer's target");
-  CRISP_RETURN_IF_ERROR(broker.Fork(form, options, theirs.get(), target.get(), report_out.get()));
-  return std::unique_ptr<LayerUnpack>(new LayerUnpack(std::move(ours), std::move(report_in),
-                                                      std::move(target), form.target(), options,
-                                                      broker.ended()));
+  CRISP_RETURN_IF_ERROR(
+      broker.Fork(form, options, stream.theirs.get(), target.get(), report.write_end.get()));
+  return std::unique_ptr<LayerUnpack>(new LayerUnpack(std::move(stream.ours),
+                                                      std::move(report.read_end), std::move(target),
+                                                      form.target(), options, broker.ended()));
 }
 
 // The broker answers at once, or is dead, which closes the pipe, or is stuck.

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
+#include "base/pipe.h"
 #include "base/status.h"
 #include "storage/unpack/unpacker_filter.h"
 
@@ -105,16 +106,12 @@ Orphans& AllOrphans() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::string& program) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return ErrnoError(errno, "make the unpack broker's socket");
-  }
-  UniqueFd ours(ends[0]);
-  const UniqueFd theirs(ends[1]);
-  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), LayerTarget::kDirectory));
-  CRISP_RETURN_IF_ERROR(SendFilter(ours.get(), LayerTarget::kFile));
-  CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, theirs.get()));
-  return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(ours)));
+  CRISP_ASSIGN_OR_RETURN(SocketPair sockets,
+                         MakeSocketPair("the unpack broker's socket", SOCK_SEQPACKET));
+  CRISP_RETURN_IF_ERROR(SendFilter(sockets.ours.get(), LayerTarget::kDirectory));
+  CRISP_RETURN_IF_ERROR(SendFilter(sockets.ours.get(), LayerTarget::kFile));
+  CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, sockets.theirs.get()));
+  return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(sockets.ours)));
 }
 
 // It serves what it was asked for and ends with its socket.
