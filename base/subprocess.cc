@@ -3,77 +3,27 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/pipe.h"
+#include "base/spawn.h"
 #include "base/status.h"
 
 namespace crisp {
 namespace {
 
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-absl::StatusOr<Pipe> MakePipe() {
-  int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoError(errno, "pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
-
-std::vector<char*> CStrings(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (const std::string& s : strings) pointers.push_back(const_cast<char*>(s.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-absl::StatusOr<pid_t> Spawn(const Command& command, int in, int out, int err) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  auto free_both = absl::MakeCleanup([&] {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  });
-  // dup2 clears close-on-exec; the parked copies keep the sources out of each other's way.
-  std::vector<UniqueFd> parked;
-  int highest = 2;
-  for (const auto& [ours, theirs] : command.fds) highest = std::max(highest, theirs);
-  auto pass = [&](int ours, int theirs) {
-    parked.emplace_back(fcntl(ours, F_DUPFD_CLOEXEC, highest + 1));
-    posix_spawn_file_actions_adddup2(&actions, parked.back().get(), theirs);
-  };
-  pass(in, 0);
-  pass(out, 1);
-  pass(err, 2);
-  for (const auto& [ours, theirs] : command.fds) pass(ours, theirs);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  const std::string path =
-      command.exe_fd >= 0 ? absl::StrCat("/proc/self/fd/", command.exe_fd) : command.argv.at(0);
-  pid_t pid;
-  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes,
-                                CStrings(command.argv).data(), CStrings(command.env).data());
-  if (error != 0) return ErrnoError(error, absl::StrCat("run ", command.argv.at(0)));
-  return pid;
+absl::StatusOr<pid_t> Start(const Command& command, int in, int out, int err) {
+  SpawnOptions options{.argv = command.argv, .program = command.exe_fd, .env = command.env};
+  options.fds = {{in, 0}, {out, 1}, {err, 2}};
+  options.fds.insert(options.fds.end(), command.fds.begin(), command.fds.end());
+  return Spawn(options);
 }
 
 int ExitCodeOf(int wait_status) {
@@ -103,11 +53,11 @@ void Feed(UniqueFd& pipe, absl::string_view& input) {
 }  // namespace
 
 absl::StatusOr<CommandResult> RunCommand(const Command& command, const Operation& operation) {
-  CRISP_ASSIGN_OR_RETURN(Pipe in, MakePipe());
-  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe());
-  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe());
+  CRISP_ASSIGN_OR_RETURN(Pipe in, MakePipe("a pipe"));
+  CRISP_ASSIGN_OR_RETURN(Pipe out, MakePipe("a pipe"));
+  CRISP_ASSIGN_OR_RETURN(Pipe err, MakePipe("a pipe"));
   CRISP_ASSIGN_OR_RETURN(
-      const pid_t pid, Spawn(command, in.read_end.get(), out.write_end.get(), err.write_end.get()));
+      const pid_t pid, Start(command, in.read_end.get(), out.write_end.get(), err.write_end.get()));
   in.read_end.reset();
   out.write_end.reset();
   err.write_end.reset();
