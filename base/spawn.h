@@ -26,11 +26,14 @@ struct SpawnOptions {
   std::vector<std::pair<int, int>> fds;
   // What 0, 1 and 2 are where `fds` does not say: /dev/null, or what ours are.
   bool null_stdio = false;
-  bool own_group = true;  // else it stays in our process group
+  // False: it stays in our process group, and ignores the signals that we ignore. So a terminal and
+  // nohup(1) do with it what they do with us.
+  bool own_group = true;
 };
 
-// Starts it without a copy of our page tables (posix_spawn). No signal is blocked in it or ignored.
-// Who calls reaps it. Returns when the program is run: NotFound when there is none, and so on.
+// Starts it without a copy of our page tables (posix_spawn). No signal is blocked in it, and in a
+// group of its own none is ignored. The caller reaps it. Returns when the program is run: NotFound
+// if there is none, and so on.
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
 
 // This process's environment, for SpawnOptions::env.

@@ -98,6 +98,12 @@ TEST(Spawn, TheGroupIsItsOwnOrOurs) {
   EXPECT_NE(OutputOf(script), absl::StrCat(getpgrp(), "\n"));
 }
 
+TEST(Spawn, InOurGroupItIgnoresTheSignalsThatWeIgnore) {
+  const auto old = signal(SIGHUP, SIG_IGN);
+  EXPECT_EQ(OutputOf("kill -HUP $$; echo lives", {.own_group = false}), "lives\n");
+  signal(SIGHUP, old);
+}
+
 TEST(Spawn, RunsAnOpenFileAndOneOfThePath) {
   ASSERT_OK_AND_ASSIGN(const UniqueFd shell, Open("/bin/sh", O_PATH));
   ASSERT_OK_AND_ASSIGN(pid_t pid, Spawn({.argv = {"any", "-c", "exit 3"}, .program = shell.get()}));

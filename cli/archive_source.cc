@@ -1,7 +1,6 @@
 #include "cli/archive_source.h"
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,13 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/pipe.h"
+#include "base/spawn.h"
 #include "base/status.h"
-
-extern char** environ;
 
 namespace crisp::cli {
 namespace {
@@ -26,24 +24,21 @@ struct Running {
   pid_t pid;
 };
 
-absl::StatusOr<Running> Run(std::vector<std::string> command, int input) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
-  UniqueFd read_end(ends[0]);
-  const UniqueFd write_end(ends[1]);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const auto clean_up = absl::MakeCleanup([&] { posix_spawn_file_actions_destroy(&actions); });
-  if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, write_end.get(), STDOUT_FILENO);
-  std::vector<char*> argv;
-  for (std::string& word : command) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t pid = 0;
-  const int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  if (error != 0)
-    return ErrnoError(error, absl::StrCat("run ", command[0], ", which reads such archives"));
-  return Running{std::move(read_end), pid};
+absl::StatusOr<Running> Run(const std::vector<std::string>& command, int input) {
+  CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe"));
+  // It stays in our group: what the terminal sends us ends it too.
+  SpawnOptions options{.argv = command,
+                       .search_path = true,
+                       .env = OwnEnvironment(),
+                       .fds = {{pipe.write_end.get(), STDOUT_FILENO}},
+                       .own_group = false};
+  if (input >= 0) options.fds.emplace_back(input, STDIN_FILENO);
+  const absl::StatusOr<pid_t> pid = Spawn(options);
+  if (!pid.ok()) {
+    return ErrnoError(ErrnoOf(pid.status()),
+                      absl::StrCat("run ", command[0], ", which reads such archives"));
+  }
+  return Running{std::move(pipe.read_end), *pid};
 }
 
 // The program that decompresses it; empty if crispd does, or if nothing can.
