@@ -106,7 +106,7 @@ LayerUnpack::LayerUnpack(UniqueFd stream,
                          UniqueFd target,
                          LayerTarget kind,
                          const UnpackOptions& options,
-                         std::shared_ptr<EndedUnpackers> ended)
+                         std::shared_ptr<ChildReaper> ended)
     : stream_(std::move(stream)),
       report_(std::move(report)),
       target_(std::move(target)),

@@ -64,7 +64,7 @@ class LayerUnpack {
               UniqueFd target,
               LayerTarget kind,
               const UnpackOptions& options,
-              std::shared_ptr<EndedUnpackers> ended);
+              std::shared_ptr<ChildReaper> ended);
   // Waits until the child exists. False if it never will.
   absl::StatusOr<bool> Meet(const Operation& operation);
   // Waits until the descriptor is ready, the operation ends or it is time for a Check(): false.
@@ -83,7 +83,7 @@ class LayerUnpack {
   const LayerTarget kind_;
   const absl::Duration stall_timeout_;
   const uint64_t max_cpu_seconds_;
-  const std::shared_ptr<EndedUnpackers> ended_;
+  const std::shared_ptr<ChildReaper> ended_;
   absl::Time progress_ = absl::Now();  // the last time at which it was seen to get on
   absl::Duration cpu_;                 // the processor time that it had used then
 };

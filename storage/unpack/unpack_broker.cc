@@ -1,18 +1,13 @@
 #include "storage/unpack/unpack_broker.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
@@ -24,39 +19,6 @@ namespace crisp::storage {
 namespace {
 
 constexpr int kPollMs = 100;
-// They have said all, or were killed.
-constexpr absl::Duration kForEnded = absl::Seconds(2);
-
-absl::StatusOr<pid_t> Spawn(const std::string& program, int socket) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  auto free_both = absl::MakeCleanup([&] {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  });
-  // Not 0 itself: a dup onto itself would keep close-on-exec.
-  const UniqueFd parked(fcntl(socket, F_DUPFD_CLOEXEC, 10));
-  if (!parked) return ErrnoError(errno, "duplicate the unpack broker's socket");
-  posix_spawn_file_actions_adddup2(&actions, parked.get(), 0);
-  posix_spawn_file_actions_adddup2(&actions, 2, 1);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::string name = "crisp-unpacker";
-  char* const args[] = {name.data(), nullptr};
-  char* const env[] = {nullptr};
-  pid_t pid = -1;
-  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, args, env);
-  if (error != 0) return ErrnoError(error, absl::StrCat("run the unpacker ", program));
-  return pid;
-}
 
 // The socket holds it until the broker is there.
 absl::Status SendFilter(int socket, LayerTarget target) {
@@ -93,16 +55,6 @@ absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequ
   return absl::OkStatus();
 }
 
-// Children that no living EndedUnpackers holds.
-struct Orphans {
-  absl::Mutex mutex;
-  std::vector<pid_t> pids ABSL_GUARDED_BY(mutex);
-};
-Orphans& AllOrphans() {
-  static auto* const orphans = new Orphans;
-  return *orphans;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::string& program) {
@@ -110,8 +62,13 @@ absl::StatusOr<std::unique_ptr<UnpackBroker>> UnpackBroker::Start(const std::str
                          MakeSocketPair("the unpack broker's socket", SOCK_SEQPACKET));
   CRISP_RETURN_IF_ERROR(SendFilter(sockets.ours.get(), LayerTarget::kDirectory));
   CRISP_RETURN_IF_ERROR(SendFilter(sockets.ours.get(), LayerTarget::kFile));
-  CRISP_ASSIGN_OR_RETURN(const pid_t pid, Spawn(program, sockets.theirs.get()));
-  return std::unique_ptr<UnpackBroker>(new UnpackBroker(pid, std::move(sockets.ours)));
+  // What it says goes to the daemon's log.
+  const absl::StatusOr<pid_t> pid = Spawn({.argv = {"crisp-unpacker"},
+                                           .path = program,
+                                           .fds = {{sockets.theirs.get(), 0}, {STDERR_FILENO, 1}}});
+  if (!pid.ok())
+    return ErrnoError(ErrnoOf(pid.status()), absl::StrCat("run the unpacker ", program));
+  return std::unique_ptr<UnpackBroker>(new UnpackBroker(*pid, std::move(sockets.ours)));
 }
 
 // It serves what it was asked for and ends with its socket.
@@ -124,45 +81,6 @@ UnpackBroker::~UnpackBroker() {
   LogWarning("unpack_broker_killed", {{"pid", absl::StrCat(pid_)}, {"error", "it did not end"}});
   (void)kill(pid_, SIGKILL);
   if (!ReapChild(pid_, kPatience)) ended_->Add(pid_);
-}
-
-bool ReapChild(pid_t pid, absl::Duration patience) {
-  const auto reap = [pid] { return waitpid(pid, nullptr, WNOHANG) != 0; };
-  if (reap()) return true;
-  // It is ours and not reaped, so the number is its own.
-  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  const absl::Time until = absl::Now() + patience;
-  while (absl::Now() < until) {
-    pollfd waiting{process.get(), POLLIN, 0};
-    (void)poll(&waiting, 1, kPollMs);
-    if (reap()) return true;
-  }
-  return false;
-}
-
-EndedUnpackers::EndedUnpackers() {
-  Orphans& orphans = AllOrphans();
-  absl::MutexLock lock(&orphans.mutex);
-  absl::MutexLock own(&mutex_);
-  pids_.swap(orphans.pids);
-}
-
-EndedUnpackers::~EndedUnpackers() {
-  std::erase_if(pids_, [](pid_t pid) { return ReapChild(pid, kForEnded); });
-  if (pids_.empty()) return;
-  Orphans& orphans = AllOrphans();
-  absl::MutexLock lock(&orphans.mutex);
-  orphans.pids.insert(orphans.pids.end(), pids_.begin(), pids_.end());
-}
-
-void EndedUnpackers::Add(pid_t pid) {
-  absl::MutexLock lock(&mutex_);
-  pids_.push_back(pid);
-}
-
-void EndedUnpackers::Reap() {
-  absl::MutexLock lock(&mutex_);
-  std::erase_if(pids_, [](pid_t pid) { return waitpid(pid, nullptr, WNOHANG) != 0; });
 }
 
 absl::Status UnpackBroker::Fork(

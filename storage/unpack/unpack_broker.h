@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/spawn.h"
 #include "base/unique_fd.h"
 #include "storage/layer/layer_form.h"
 
@@ -48,22 +48,6 @@ constexpr size_t kMaxUnpackFilter = 4096;  // instructions, as the kernel has it
 // that was cut off is told from a whole one.
 constexpr absl::string_view kReportEnd("e\0", 2);
 
-// Children that are ending. The kernel may take longer for that than their user should wait, and
-// for ever if a disk hangs. Those that are left when this object goes are passed on to the next
-// one. Thread-safe.
-class EndedUnpackers {
- public:
-  EndedUnpackers();
-  ~EndedUnpackers();
-  void Add(pid_t pid);
-  // Forgets those that are gone.
-  void Reap();
-
- private:
-  absl::Mutex mutex_;
-  std::vector<pid_t> pids_ ABSL_GUARDED_BY(mutex_);
-};
-
 // A small process that has loaded everything that unpacking needs and has read nothing of an image.
 // It forks an unpacker for each layer, so none of them starts a program, and none inherits what
 // another has read. It ends with this object. Thread-safe.
@@ -86,20 +70,18 @@ class UnpackBroker {
       const LayerForm& form, const UnpackOptions& options, int stream, int target, int report);
   // False once Fork() found it dead.
   bool alive() const;
-  const std::shared_ptr<EndedUnpackers>& ended() const { return ended_; }
+  const std::shared_ptr<ChildReaper>& ended() const { return ended_; }
 
  private:
   UnpackBroker(pid_t pid, UniqueFd socket)
       : pid_(pid), socket_(std::make_shared<UniqueFd>(std::move(socket))) {}
 
   const pid_t pid_;
-  const std::shared_ptr<EndedUnpackers> ended_ = std::make_shared<EndedUnpackers>();
+  // Its unpackers that have said all, or were killed.
+  const std::shared_ptr<ChildReaper> ended_ = std::make_shared<ChildReaper>(absl::Seconds(2));
   mutable absl::Mutex mutex_;
   std::shared_ptr<UniqueFd> socket_ ABSL_GUARDED_BY(mutex_);  // null if it is dead
 };
-
-// Waits for a child's end and reaps it. False if it lives on.
-bool ReapChild(pid_t pid, absl::Duration patience);
 
 }  // namespace crisp::storage
 
