@@ -6,12 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/pipe.h"
+#include "base/socket_fds.h"
 #include "base/status.h"
 #include "storage/unpack/unpacker_filter.h"
 
@@ -31,28 +32,17 @@ absl::Status SendFilter(int socket, LayerTarget target) {
   return absl::OkStatus();
 }
 
-absl::Status Ask(int socket, UnpackRequest request, const int (&fds)[kUnpackRequestFds]) {
-  iovec data{&request, sizeof(request)};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(fds))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(fds));
-  memcpy(CMSG_DATA(header), fds, sizeof(fds));
+absl::Status Ask(int socket, const UnpackRequest& request, const std::vector<int>& fds) {
+  const absl::string_view bytes(reinterpret_cast<const char*>(&request), sizeof(request));
   const absl::Time until = absl::Now() + UnpackBroker::kPatience;
-  while (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) return absl::UnavailableError("the unpack broker is gone");
+  for (;;) {
+    const absl::Status sent = SendWithFds(socket, {bytes}, fds, MSG_DONTWAIT);
+    if (sent.ok()) return sent;
+    if (ErrnoOf(sent) != EAGAIN) return absl::UnavailableError("the unpack broker is gone");
     if (absl::Now() >= until) return absl::UnavailableError("the unpack broker does not answer");
     pollfd waiting{socket, POLLOUT, 0};
     (void)poll(&waiting, 1, kPollMs);
   }
-  return absl::OkStatus();
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/socket_fds.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "storage/forms/layer_forms.h"
@@ -224,25 +225,13 @@ struct Request {
 // Nothing: crispd is gone or done.
 std::optional<Request> Receive() {
   Request request;
-  iovec data{&request.asked, sizeof(request.asked)};
-  alignas(cmsghdr) char control[CMSG_SPACE(kUnpackRequestFds * sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t n;
-  do {
-    n = recvmsg(kControl, &message, MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
-  if (n != sizeof(request.asked) || header == nullptr ||
-      header->cmsg_len != CMSG_LEN(kUnpackRequestFds * sizeof(int))) {
+  absl::StatusOr<Received> received =
+      ReceiveWithFds(kControl, &request.asked, sizeof(request.asked), kUnpackRequestFds);
+  if (!received.ok() || received->size != sizeof(request.asked) ||
+      received->fds.size() != kUnpackRequestFds) {
     return std::nullopt;
   }
-  int fds[kUnpackRequestFds];
-  memcpy(fds, CMSG_DATA(header), sizeof(fds));
-  for (const int fd : fds) request.fds.emplace_back(fd);
+  request.fds = std::move(received->fds);
   return request;
 }
 
