@@ -7,10 +7,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/socket_fds.h"
 #include "base/status.h"
 #include "runtime/wire/plan_view.h"
 
@@ -27,39 +30,19 @@ absl::StatusOr<UniqueFd> SealedMemfd(const std::string& bytes) {
   return fd;
 }
 
-void AddFds(msghdr* message, char* control, const std::vector<int>& fds) {
-  if (fds.empty()) return;
-  const size_t bytes = fds.size() * sizeof(int);
-  message->msg_control = control;
-  message->msg_controllen = CMSG_SPACE(bytes);
-  cmsghdr* header = CMSG_FIRSTHDR(message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(bytes);
-  std::memcpy(CMSG_DATA(header), fds.data(), bytes);
-}
-
-void TakeFds(msghdr* message, std::vector<UniqueFd>* fds) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
-       header = CMSG_NXTHDR(message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-      fds->emplace_back(fd);
-    }
-  }
-}
-
-absl::Status SendWhole(int socket, msghdr* message, const Operation& operation) {
+absl::Status SendWhole(int socket,
+                       std::initializer_list<absl::string_view> parts,
+                       const std::vector<int>& fds,
+                       const Operation& operation) {
   std::optional<CancelEvent> cancelled;  // only who has to wait needs it
-  while (sendmsg(socket, message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-    if (errno == EINTR) continue;
-    if (errno == EPIPE || errno == ECONNRESET || errno == ECONNREFUSED || errno == ENOTCONN) {
+  for (;;) {
+    const absl::Status sent = SendWithFds(socket, parts, fds, MSG_DONTWAIT);
+    if (sent.ok()) return sent;
+    const int error = ErrnoOf(sent);
+    if (error == EPIPE || error == ECONNRESET || error == ECONNREFUSED || error == ENOTCONN) {
       return absl::UnavailableError("the shim has gone");
     }
-    if (errno != EAGAIN) return ErrnoError(errno, "send to the shim");
+    if (error != EAGAIN) return ErrnoError(error, "send to the shim");
     CRISP_RETURN_IF_ERROR(operation.Check("send to the shim"));
     if (!cancelled.has_value()) {
       cancelled.emplace(operation);
@@ -68,7 +51,6 @@ absl::Status SendWhole(int socket, msghdr* message, const Operation& operation) 
     pollfd room = {.fd = socket, .events = POLLOUT, .revents = 0};
     (void)cancelled->Poll(absl::MakeSpan(&room, 1));
   }
-  return absl::OkStatus();
 }
 
 PlanReader ReaderOf(absl::string_view bytes) {
@@ -77,6 +59,10 @@ PlanReader ReaderOf(absl::string_view bytes) {
 
 absl::Status Malformed(absl::string_view what) {
   return absl::InternalError(absl::StrCat("malformed ", what, " from the shim"));
+}
+
+absl::Status MalformedMessage() {
+  return absl::InvalidArgumentError("malformed message from the shim");
 }
 
 void ReadRecord(PlanReader& reader, ExitRecord* record) {
@@ -123,42 +109,30 @@ absl::Status SendMessage(int socket,
     header.flags |= kPlanInMemfd;
   }
   all.insert(all.end(), fds.begin(), fds.end());
-  iovec vectors[2] = {{.iov_base = &header, .iov_len = sizeof(header)},
-                      {.iov_base = const_cast<char*>(payload.data()), .iov_len = payload.size()}};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxMessageFds * sizeof(int))] = {};
-  msghdr raw = {};
-  raw.msg_iov = vectors;
-  raw.msg_iovlen = 2;
-  AddFds(&raw, control, all);
-  return SendWhole(socket, &raw, operation);
+  const absl::string_view head(reinterpret_cast<const char*>(&header), sizeof(header));
+  return SendWhole(socket, {head, payload}, all, operation);
 }
 
 absl::StatusOr<WireMessage> ReceiveMessage(int socket) {
   char buffer[kMaxMessage];
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxMessageFds * sizeof(int))];
-  iovec vector = {.iov_base = buffer, .iov_len = sizeof(buffer)};
-  msghdr raw = {};
-  raw.msg_iov = &vector;
-  raw.msg_iovlen = 1;
-  raw.msg_control = control;
-  raw.msg_controllen = sizeof(control);
-  ssize_t n;
-  do {
-    n = recvmsg(socket, &raw, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno == EAGAIN) return absl::NotFoundError("no message from the shim");
-  if (n < 0) return absl::UnavailableError("the shim has gone");
-  WireMessage message;
-  TakeFds(&raw, &message.fds);
+  absl::StatusOr<Received> received =
+      ReceiveWithFds(socket, buffer, sizeof(buffer), kMaxMessageFds, MSG_DONTWAIT);
+  if (!received.ok()) {
+    const int error = ErrnoOf(received.status());
+    if (error == EAGAIN) return absl::NotFoundError("no message from the shim");
+    return error == 0 ? MalformedMessage() : absl::UnavailableError("the shim has gone");
+  }
+  const size_t n = received->size;
   if (n == 0) return absl::UnavailableError("the shim has gone");
   MessageHeader header;
-  if (static_cast<size_t>(n) < sizeof(header)) return absl::InvalidArgumentError("short message");
+  if (n < sizeof(header)) return absl::InvalidArgumentError("short message");
   std::memcpy(&header, buffer, sizeof(header));
   if (header.magic != kWireMagic || header.version != kHeaderForm ||
-      header.size != static_cast<size_t>(n) - sizeof(header) ||
-      (raw.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    return absl::InvalidArgumentError("malformed message from the shim");
+      header.size != n - sizeof(header)) {
+    return MalformedMessage();
   }
+  WireMessage message;
+  message.fds = std::move(received->fds);
   message.type = static_cast<MessageType>(header.type);
   message.request_id = header.request_id;
   message.flags = header.flags;
