@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -12,10 +13,10 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/status.h"
 #include "cri/state/record_copies.h"
 #include "cri/state/record_store.h"
-#include "cri/state/work_queue.h"
 #include "runtime/cgroup/cgroup.h"
 
 namespace crisp::cri {
@@ -24,7 +25,7 @@ namespace v1 = ::runtime::v1;
 
 namespace {
 
-constexpr int kParallel = 8;
+constexpr size_t kParallel = 8;
 constexpr absl::Duration kKillTime = absl::Seconds(10);    // for killed processes to be gone
 constexpr absl::Duration kDetachTime = absl::Seconds(15);  // for a CNI plug-in, which is asked once
 
@@ -99,24 +100,10 @@ class Resetter {
   }
 
   void EndAll() {
-    WorkQueue queue(kParallel);
-    if (!queue.Start().ok()) {
-      // No thread to be had: one after the other.
-      for (const auto& [id, pod] : pods_) End(pod);
-      return;
-    }
-    absl::Mutex mutex;
-    size_t left = pods_.size();
-    for (const auto& [id, pod] : pods_) {
-      queue.Post([this, &pod = pod, &mutex, &left] {
-        End(pod);
-        absl::MutexLock lock(&mutex);
-        --left;
-      });
-    }
-    absl::MutexLock lock(&mutex);
-    const auto done = [&left] { return left == 0; };
-    mutex.Await(absl::Condition(&done));  // each is bounded
+    std::vector<const EndingPod*> pods;
+    for (const auto& [id, pod] : pods_) pods.push_back(&pod);
+    // Each has an end.
+    ParallelFor("reset", pods.size(), kParallel, [&](size_t i) { End(*pods[i]); });
   }
 
   void End(const EndingPod& pod) {

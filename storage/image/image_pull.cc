@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "storage/forms/layer_forms.h"
@@ -188,56 +189,46 @@ absl::Status ImageStoreImpl::FetchLayers(const ResolvedImage& image,
   absl::Mutex mutex;
   absl::Status first_error;
   std::atomic<bool> failed{false};
-  std::atomic<size_t> next{0};
   std::shared_ptr<UnpackBroker> broker;  // that the first layer started serves the others too
   // The first failure stops the rest; outside cancellation keeps its own error.
   CancelSource failure(operation);
   const Operation until_failure = failure.operation();
   const std::vector<std::string>& diff_ids = image.image_config.diff_ids;
-  auto work = [&] {
-    for (size_t i = next++; i < diff_ids.size() && !failed; i = next++) {
-      const BlobsUnderWay::Hold hold = under_way_.Add(image.layers[i].digest);
-      auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
-        CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> started, Broker());
-        {
-          absl::MutexLock lock(&mutex);
-          broker = started;
-        }
-        std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
-        if (fetch == nullptr) {
-          fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
-                                               FormFor(image.layers.size()), blobs);
-        }
-        return fetch->Finish(diff_ids[i], until_failure);
-      };
-      auto acquire = [&]() -> absl::StatusOr<LayerStore::Lease> {
-        if (!early.Has(image.layers[i].digest)) {
-          CRISP_RETURN_IF_ERROR(under_way_.AwaitFirst(image.layers[i].digest, until_failure));
-        }
-        return layers_->Acquire(diff_ids[i], build, until_failure);
-      };
-      const absl::StatusOr<LayerStore::Lease> lease = acquire();
+  auto fetch_one = [&](size_t i) {
+    if (failed) return;
+    const BlobsUnderWay::Hold hold = under_way_.Add(image.layers[i].digest);
+    auto build = [&](int64_t number) -> absl::StatusOr<LayerRecord> {
+      CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<UnpackBroker> started, Broker());
       {
         absl::MutexLock lock(&mutex);
-        if (!lease.ok()) {
-          if (!failed.exchange(true)) first_error = lease.status();
-        } else if (!leases.emplace(diff_ids[i], *lease).second) {
-          layers_->Release(diff_ids[i]);  // the same layer twice in one image
-        }
+        broker = started;
       }
-      if (!lease.ok()) failure.Cancel();
+      std::unique_ptr<LayerFetch> fetch = early.Take(image.layers[i].digest);
+      if (fetch == nullptr) {
+        fetch = std::make_unique<LayerFetch>(*this, session, sync, number, image.layers[i],
+                                             FormFor(image.layers.size()), blobs);
+      }
+      return fetch->Finish(diff_ids[i], until_failure);
+    };
+    auto acquire = [&]() -> absl::StatusOr<LayerStore::Lease> {
+      if (!early.Has(image.layers[i].digest)) {
+        CRISP_RETURN_IF_ERROR(under_way_.AwaitFirst(image.layers[i].digest, until_failure));
+      }
+      return layers_->Acquire(diff_ids[i], build, until_failure);
+    };
+    const absl::StatusOr<LayerStore::Lease> lease = acquire();
+    {
+      absl::MutexLock lock(&mutex);
+      if (!lease.ok()) {
+        if (!failed.exchange(true)) first_error = lease.status();
+      } else if (!leases.emplace(diff_ids[i], *lease).second) {
+        layers_->Release(diff_ids[i]);  // the same layer twice in one image
+      }
     }
+    if (!lease.ok()) failure.Cancel();
   };
-  const size_t parallel = std::min(
-      static_cast<size_t>(std::max<int64_t>(1, options_.max_parallel_downloads)), diff_ids.size());
-  std::vector<Thread> threads;
-  for (size_t i = 1; i < parallel; ++i) {
-    absl::StatusOr<Thread> thread = Thread::Start("fetch-layers", work);
-    if (!thread.ok()) break;  // those that are there do it all
-    threads.push_back(*std::move(thread));
-  }
-  work();
-  threads.clear();
+  const auto parallel = static_cast<size_t>(std::max<int64_t>(1, options_.max_parallel_downloads));
+  ParallelFor("fetch-layers", diff_ids.size(), parallel, fetch_one);
   CRISP_RETURN_IF_ERROR(operation.Check("pull"));
   return first_error;
 }
