@@ -93,10 +93,12 @@ absl::StatusOr<std::shared_ptr<const ShimBroker::Process>> ShimBroker::Spawn() c
   CRISP_ASSIGN_OR_RETURN(SocketPair sockets, MakeSocketPair("the broker's socket", SOCK_SEQPACKET));
   auto process = std::make_shared<Process>();
   process->socket = std::move(sockets.ours);
+  // What it says goes to the daemon's log.
   CRISP_ASSIGN_OR_RETURN(
       process->pid,
-      SpawnHelper(binary_.get(), {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
-                  {sockets.theirs.get()}, HelperStdio::kDaemons));
+      crisp::Spawn({.argv = {"crisp-shim", "--broker", storage_root_, absl::StrCat(log_rate_)},
+                    .program = binary_.get(),
+                    .fds = {{sockets.theirs.get(), 3}}}));
   return process;
 }
 

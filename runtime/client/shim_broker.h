@@ -12,8 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/helper_process.h"
 #include "base/operation.h"
+#include "base/spawn.h"
 #include "base/unique_fd.h"
 #include "runtime/client/shim_link.h"
 

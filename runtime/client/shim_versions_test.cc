@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "base/helper_process.h"
+#include "base/spawn.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/shim_broker.h"
 #include "runtime/client/shim_finder.h"
@@ -368,7 +368,7 @@ void StartsPods(const std::string& storage,
   std::vector<std::string> argv = {"crisp-shim", "--broker", storage};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   ASSERT_OK_AND_ASSIGN(const pid_t pid,
-                       SpawnHelper(program.get(), argv, {theirs.get()}, HelperStdio::kDaemons));
+                       Spawn({.argv = argv, .program = program.get(), .fds = {{theirs.get(), 3}}}));
   theirs.reset();
   ASSERT_OK_AND_ASSIGN(SocketPair control, MakeShimSockets());
   PodPlan usual;

@@ -93,9 +93,11 @@ absl::StatusOr<std::unique_ptr<HostPaths::Helper>> HostPaths::Spawn() {
       mmap(nullptr, sizeof(PathProgress), PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
   if (mapped == MAP_FAILED) return ErrnoError(errno, "map the page of a helper for host paths");
   helper->progress = mapped;
-  CRISP_ASSIGN_OR_RETURN(
-      helper->pid, SpawnHelper(program_.get(), {"crisp-paths"}, {sockets.theirs.get(), page.get()},
-                               HelperStdio::kNone));
+  CRISP_ASSIGN_OR_RETURN(helper->pid,
+                         crisp::Spawn({.argv = {"crisp-paths"},
+                                       .program = program_.get(),
+                                       .fds = {{sockets.theirs.get(), 3}, {page.get(), 4}},
+                                       .null_stdio = true}));
   return helper;
 }
 

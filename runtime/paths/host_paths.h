@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/helper_process.h"
+#include "base/spawn.h"
 #include "base/unique_fd.h"
 #include "runtime/paths/path_wire.h"
 
