@@ -5,13 +5,14 @@
 #include <atomic>
 
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 
 namespace crisp {
 namespace {
 
-std::atomic<int> left = 0;  // threads that can be made
+std::atomic<int> left = 0;     // threads that can be made
+std::atomic<int> refused = 0;  // and that could not
 
 int Make(pthread_t* thread,
          const pthread_attr_t* attributes,
@@ -19,6 +20,7 @@ int Make(pthread_t* thread,
          void* argument) {
   if (left.fetch_sub(1) <= 0) {
     ++left;
+    ++refused;
     return EAGAIN;
   }
   return pthread_create(thread, attributes, body, argument);
@@ -70,12 +72,13 @@ TEST(ThreadReserveTest, IsFilledAgainOnceThereAreThreads) {
 
 TEST(ThreadReserveTest, AnEmptyOneWaitsForAThread) {
   left = 1;  // the one that comes to help
+  refused = 0;
   ThreadReserve& reserve = NewReserve(Make, 0);
   pthread_t helper{};
   ASSERT_EQ(Make(
                 &helper, nullptr,
                 [](void*) -> void* {
-                  absl::SleepFor(absl::Milliseconds(50));
+                  EXPECT_TRUE(Eventually([] { return refused > 0; }));
                   left = 1;
                   return nullptr;
                 },

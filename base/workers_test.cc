@@ -6,8 +6,8 @@
 #include <atomic>
 
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_threads.h"
 
@@ -39,7 +39,7 @@ TEST(Workers, WithoutAnotherThreadTheOneThatIsThereDoesIt) {
     absl::Notification go;
     Workers workers({.most = 3});
     ASSERT_OK(workers.Post([&] { go.WaitForNotification(); }));
-    while (workers.threads() == 0) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_TRUE(Eventually([&] { return workers.threads() > 0; }));
     ASSERT_TRUE(WithoutNewThreads([&] { EXPECT_OK(workers.Post([&] { ++ran; })); }));
     go.Notify();
   }
