@@ -167,9 +167,9 @@ asio::awaitable<void> HttpSession::Serve() {
   std::optional<Target> target = ParseTarget(path);
   std::optional<SessionRequest> session;
   if (target.has_value()) {
-    auto taken =
-        tokens_.TakeIf(target->token, target->kind, absl::Now(),
-                       [this](const SessionRequest& asked) { return admit_(*this, asked); });
+    auto taken = tokens_.TakeIf(target->token, target->kind, [this](const SessionRequest& asked) {
+      return admit_(*this, asked);
+    });
     if (!taken.ok()) {
       Refuse(503, taken.status().message(), "Retry-After: 1\r\n");
       co_return;

@@ -70,11 +70,16 @@ std::vector<std::string> CertificateNames(const Server::Options& options,
 
 class ServerImpl : public Server {
  public:
-  ServerImpl(Options options, Handler handler, TcpListener listener, std::unique_ptr<TlsKeys> keys)
-      : options_(std::move(options)),
+  ServerImpl(Options options,
+             Handler handler,
+             TcpListener listener,
+             std::unique_ptr<TlsKeys> keys,
+             Clock& clock)
+      : clock_(clock),
+        options_(std::move(options)),
         handler_(std::move(handler)),
         keys_(std::move(keys)),
-        tokens_(options_.token_ttl, options_.token_cap),
+        tokens_(options_.token_ttl, options_.token_cap, clock),
         host_(std::move(listener.host)),
         port_(listener.port),
         family_(listener.family),
@@ -120,7 +125,7 @@ class ServerImpl : public Server {
 
   absl::StatusOr<std::string> Prepare(SessionRequest request) override {
     SessionRequest::Kind kind = request.kind;
-    CRISP_ASSIGN_OR_RETURN(std::string token, tokens_.Add(std::move(request), absl::Now()));
+    CRISP_ASSIGN_OR_RETURN(std::string token, tokens_.Add(std::move(request)));
     return absl::StrCat(keys_ != nullptr ? "https://" : "http://", Authority(), "/", PathOf(kind),
                         "/", token);
   }
@@ -223,7 +228,7 @@ class ServerImpl : public Server {
     client.release();
     std::shared_ptr<Transport> transport =
         keys_ == nullptr ? Transport::Plain(std::move(socket))
-                         : Transport::Tls(std::move(socket), keys_->Get(absl::Now()));
+                         : Transport::Tls(std::move(socket), keys_->Get(clock_.Now()));
     std::shared_ptr<HttpSession> session;
     {
       absl::MutexLock lock(&mutex_);
@@ -253,6 +258,7 @@ class ServerImpl : public Server {
     sessions_.erase(found);
   }
 
+  Clock& clock_;
   const Options options_;
   const Handler handler_;
   const HttpSession::Admit admit_ = [this](const HttpSession& session,
@@ -283,15 +289,17 @@ class ServerImpl : public Server {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options, Handler handler) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options,
+                                                      Handler handler,
+                                                      Clock& clock) {
   CRISP_ASSIGN_OR_RETURN(TcpListener listener, ListenTcp(options.address));
   std::unique_ptr<TlsKeys> keys;
   if (UsesTls(options.tls)) {
     CRISP_ASSIGN_OR_RETURN(
-        keys, TlsKeys::Load(options.tls, CertificateNames(options, listener), absl::Now()));
+        keys, TlsKeys::Load(options.tls, CertificateNames(options, listener), clock.Now()));
   }
   auto server = std::make_unique<ServerImpl>(std::move(options), std::move(handler),
-                                             std::move(listener), std::move(keys));
+                                             std::move(listener), std::move(keys), clock);
   CRISP_RETURN_IF_ERROR(server->Begin());
   return server;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "streaming/connection/client.h"
 #include "streaming/server/server_options.h"
 #include "streaming/wire/session_request.h"
@@ -17,9 +18,11 @@ class Server {
  public:
   using Options = ServerOptions;
 
-  // Listens. InvalidArgument for options that make no sense or key files that hold no key pair,
-  // Unavailable when the address cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(Options options, Handler handler);
+  // Listens; URLs and certificates age by the clock. InvalidArgument for options that make no sense
+  // or key files that hold no key pair, Unavailable when the address cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(Options options,
+                                                       Handler handler,
+                                                       Clock& clock = Clock::Real());
 
   // Stops listening, aborts every connection and waits for the handlers to return.
   virtual ~Server() = default;

@@ -11,6 +11,8 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "base/testing/eventually.h"
+#include "base/testing/manual_clock.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "streaming/server/self_signed.h"
@@ -76,13 +78,14 @@ class TlsServerTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
   void Start(TlsOptions tls) {
-    ASSERT_OK_AND_ASSIGN(server_, Server::Start({.tls = std::move(tls)}, EchoHandler(log_)));
+    ASSERT_OK_AND_ASSIGN(server_,
+                         Server::Start({.tls = std::move(tls)}, EchoHandler(log_), clock_));
   }
   std::string Path(const char* name) { return absl::StrCat(directory_, "/", name); }
   void Write(const char* name, const std::string& contents) {
     ASSERT_OK(AtomicWriteFile(Path(name), contents, 0600, Durability::kNone));
   }
-  PemPair Pair() { return MakeSelfSigned({"127.0.0.1"}, absl::Now(), absl::Hours(1)).value(); }
+  PemPair Pair() { return MakeSelfSigned({"127.0.0.1"}, clock_.Now(), absl::Hours(1)).value(); }
   TlsOptions WriteFiles() {
     PemPair pair = Pair();
     Write("cert.pem", pair.certificate);
@@ -92,6 +95,7 @@ class TlsServerTest : public ::testing::Test {
 
   std::string directory_;
   HandlerLog log_;
+  ManualClock clock_{absl::Now()};
   std::unique_ptr<Server> server_;
 };
 
@@ -135,11 +139,12 @@ TEST_F(TlsServerTest, ReadsItsFilesAgainWhenTheyChange) {
   Start(options);
   std::string first = TlsClient(server_->port()).Serial();
   EXPECT_EQ(TlsClient(server_->port()).Serial(), first);
-  absl::SleepFor(absl::Milliseconds(1100));  // it looks once a second
+  clock_.Advance(absl::Milliseconds(1100));  // it looks once a second
   Write("cert.pem", "no certificate");
   EXPECT_EQ(TlsClient(server_->port()).Serial(), first);  // what is unusable is not used
   WriteFiles();
-  absl::SleepFor(absl::Milliseconds(1100));
+  EXPECT_EQ(TlsClient(server_->port()).Serial(), first) << "not a second has gone by";
+  clock_.Advance(absl::Milliseconds(1100));
   EXPECT_NE(TlsClient(server_->port()).Serial(), first);
 }
 
@@ -203,12 +208,10 @@ TEST_F(TlsServerTest, AnAbortInTheHandshakeLeavesNothing) {
     client.Send(hello.substr(0, cut));
   }
   // The last of them may not even be accepted yet.
-  for (int i = 0; i < 2000 && (server_->connections() > 0 || OpenDescriptors() != descriptors);
-       ++i) {
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  EXPECT_EQ(server_->connections(), 0u);
-  EXPECT_EQ(OpenDescriptors(), descriptors);
+  EXPECT_TRUE(Eventually([&] {
+    return server_->connections() == 0 && OpenDescriptors() == descriptors;
+  })) << server_->connections()
+      << " connections, " << OpenDescriptors() << " descriptors, not " << descriptors;
 }
 
 }  // namespace

@@ -23,32 +23,30 @@ absl::StatusOr<std::string> RandomToken() {
 
 }  // namespace
 
-absl::StatusOr<std::string> Tokens::Add(SessionRequest request, absl::Time now) {
+absl::StatusOr<std::string> Tokens::Add(SessionRequest request) {
   CRISP_ASSIGN_OR_RETURN(std::string token, RandomToken());
   absl::MutexLock lock(&mutex_);
-  DropExpired(now);
+  DropExpired();
   if (by_age_.size() >= cap_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("make a streaming URL: ", cap_, " are waiting for their client already"));
   }
-  by_age_.push_back({.token = token, .request = std::move(request), .expires = now + ttl_});
+  by_age_.push_back(
+      {.token = token, .request = std::move(request), .expires = clock_.Now() + ttl_});
   by_token_[token] = std::prev(by_age_.end());
   return token;
 }
 
-std::optional<SessionRequest> Tokens::Take(absl::string_view token,
-                                           SessionRequest::Kind kind,
-                                           absl::Time now) {
-  return *TakeIf(token, kind, now, [](const SessionRequest&) { return absl::OkStatus(); });
+std::optional<SessionRequest> Tokens::Take(absl::string_view token, SessionRequest::Kind kind) {
+  return *TakeIf(token, kind, [](const SessionRequest&) { return absl::OkStatus(); });
 }
 
 absl::StatusOr<std::optional<SessionRequest>> Tokens::TakeIf(
     absl::string_view token,
     SessionRequest::Kind kind,
-    absl::Time now,
     absl::FunctionRef<absl::Status(const SessionRequest&)> admit) {
   absl::MutexLock lock(&mutex_);
-  DropExpired(now);
+  DropExpired();
   auto found = by_token_.find(token);
   if (found == by_token_.end() || found->second->request.kind != kind) return std::nullopt;
   CRISP_RETURN_IF_ERROR(admit(found->second->request));
@@ -63,7 +61,8 @@ size_t Tokens::size() const {
   return by_age_.size();
 }
 
-void Tokens::DropExpired(absl::Time now) {
+void Tokens::DropExpired() {
+  const absl::Time now = clock_.Now();
   while (!by_age_.empty() && by_age_.front().expires <= now) {
     by_token_.erase(by_age_.front().token);
     by_age_.pop_front();

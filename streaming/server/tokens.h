@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "streaming/wire/session_request.h"
 
 namespace crisp::streaming {
@@ -21,23 +22,20 @@ namespace crisp::streaming {
 // only for a while. Thread-safe.
 class Tokens {
  public:
-  Tokens(absl::Duration ttl, size_t cap) : ttl_(ttl), cap_(cap) {}
+  Tokens(absl::Duration ttl, size_t cap, Clock& clock) : ttl_(ttl), cap_(cap), clock_(clock) {}
 
-  // Remembers `request` from `now` on. ResourceExhausted when `cap` requests are waiting.
-  absl::StatusOr<std::string> Add(SessionRequest request, absl::Time now);
+  // Remembers `request`. ResourceExhausted when `cap` requests are waiting.
+  absl::StatusOr<std::string> Add(SessionRequest request);
 
   // Takes the request back out. nullopt if the token is unknown, spent or expired, or stands for
   // another kind of request (it stays then).
-  std::optional<SessionRequest> Take(absl::string_view token,
-                                     SessionRequest::Kind kind,
-                                     absl::Time now);
+  std::optional<SessionRequest> Take(absl::string_view token, SessionRequest::Kind kind);
 
   // The same, unless `admit` refuses the request. Then the request stays for another try, and the
   // error is returned.
   absl::StatusOr<std::optional<SessionRequest>> TakeIf(
       absl::string_view token,
       SessionRequest::Kind kind,
-      absl::Time now,
       absl::FunctionRef<absl::Status(const SessionRequest&)> admit);
 
   size_t size() const;
@@ -48,10 +46,11 @@ class Tokens {
     SessionRequest request;
     absl::Time expires;
   };
-  void DropExpired(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const absl::Duration ttl_;
   const size_t cap_;
+  Clock& clock_;
   mutable absl::Mutex mutex_;
   std::list<Entry> by_age_
       ABSL_GUARDED_BY(mutex_);  // all live equally long, so the oldest is in front

@@ -7,8 +7,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "streaming/server/server.h"
 #include "streaming/server/testing/test_client.h"
@@ -156,10 +156,7 @@ class WebSocketServerTest : public ::testing::Test {
     return WebSocketClient(server_->port(), server_->Prepare(request_).value(), protocol);
   }
   bool NoConnectionsLeft() {
-    for (int i = 0; i < 2000 && server_->connections() > 0; ++i) {
-      absl::SleepFor(absl::Milliseconds(5));
-    }
-    return server_->connections() == 0;
+    return Eventually([&] { return server_->connections() == 0; });
   }
 
   SessionRequest request_ = {.kind = SessionRequest::Kind::kExec,
@@ -326,11 +323,11 @@ TEST_F(WebSocketServerTest, ASlowClientHoldsTheHandlerBack) {
   request_.stdin_open = false;  // then stdout comes first
   Start(FloodHandler(log_, kTotal));
   WebSocketClient client = Connect(kV5);
+  EXPECT_TRUE(Eventually([&] { return log_.written > 0; }));
   uint64_t before;
-  do {
+  do {  // until the socket's buffers are full
     before = log_.written;
-    absl::SleepFor(absl::Milliseconds(200));
-  } while (log_.written != before || before == 0);
+  } while (!Stays([&] { return log_.written == before; }, absl::Milliseconds(200)));
   EXPECT_LT(before, kTotal);
   EXPECT_EQ(client.Channel(1, kTotal).value().size(), kTotal);
   EXPECT_TRUE(log_.WaitFinished(1));
@@ -384,14 +381,20 @@ TEST_F(WebSocketServerTest, AClientThatNeverAnswersTheCloseIsCutOff) {
 TEST_F(WebSocketServerTest, AnIdleConnectionEnds) {
   StartCat({.idle_timeout = absl::Milliseconds(300)});
   WebSocketClient client = Connect(kV5);
-  for (int i = 0; i < 6; ++i) {  // traffic keeps it
-    absl::SleepFor(absl::Milliseconds(100));
-    ASSERT_TRUE(client.Send(kBinary, absl::string_view("\0x", 2)));
-    EXPECT_EQ(client.Channel(1, 1).value_or("ended"), "x");
-  }
-  EXPECT_EQ(log_.finished, 0);
   EXPECT_TRUE(log_.WaitFinished(1));
   EXPECT_TRUE(NoConnectionsLeft());
+}
+
+TEST_F(WebSocketServerTest, TrafficKeepsAConnection) {
+  constexpr absl::Duration kIdle = absl::Milliseconds(500);
+  StartCat({.idle_timeout = kIdle});
+  EXPECT_TRUE(StaysWithTraffic(kIdle, [this] {
+    auto client = std::make_shared<WebSocketClient>(Connect(kV5));
+    return [client] {
+      return client->Send(kBinary, absl::string_view("\0x", 2)) &&
+             client->Channel(1, 1).value_or("ended") == "x";
+    };
+  }));
 }
 
 TEST_F(WebSocketServerTest, StoppingEndsEverySession) {

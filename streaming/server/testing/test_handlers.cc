@@ -5,6 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "base/testing/eventually.h"
+#include "base/testing/test_time.h"
+
 namespace crisp::streaming {
 namespace {
 
@@ -79,8 +83,21 @@ absl::Status HandlerLog::end() {
 }
 
 bool HandlerLog::WaitFinished(int count) {
-  for (int i = 0; i < 2000 && finished < count; ++i) absl::SleepFor(absl::Milliseconds(5));
-  return finished >= count;
+  return Eventually([&] { return finished >= count; });
+}
+
+bool StaysWithTraffic(absl::Duration idle, const std::function<std::function<bool()>()>& connect) {
+  const absl::Time end = absl::Now() + Patience(absl::Minutes(1));
+  while (absl::Now() < end) {
+    const std::function<bool()> exchange = connect();
+    const absl::Time begin = absl::Now();
+    for (absl::Time last = begin, now = begin; now - last < idle / 2; now = absl::Now()) {
+      if (now - begin > 3 * idle) return true;
+      last = now;
+      if (!exchange() && absl::Now() - last < idle / 2) return false;
+    }
+  }
+  return false;
 }
 
 Handler EchoHandler(HandlerLog& log) {

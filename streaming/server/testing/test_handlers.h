@@ -2,6 +2,7 @@
 #define CRISP_STREAMING_SERVER_TESTING_TEST_HANDLERS_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,11 @@ Handler FloodHandler(HandlerLog& log, uint64_t total);
 
 // Accepts streams and never reads them, until the connection ends.
 Handler DeafHandler(HandlerLog& log);
+
+// True if a connection outlives several idle times while there is traffic. `connect` makes one, and
+// returns what exchanges something over it. A machine that was away for half of an idle time proves
+// nothing, so the test begins anew then.
+bool StaysWithTraffic(absl::Duration idle, const std::function<std::function<bool()>()>& connect);
 
 }  // namespace crisp::streaming
 
