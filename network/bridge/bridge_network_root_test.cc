@@ -1,10 +1,10 @@
 // The built-in network in namespaces of the test's own. Needs root.
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "base/testing/eventually.h"
 #include "network/bridge/conntrack.h"
 #include "network/bridge/host_side.h"
 #include "network/bridge/testing/bridge_test.h"
@@ -12,6 +12,7 @@
 namespace crisp::network {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -63,30 +64,42 @@ TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
   EXPECT_THAT(Attach(a.Request()).value().addresses, at_a.addresses);  // a repeated call
 }
 
+// Has the pod's kernel say what it says of a new interface at once: usually that comes after a
+// delay by chance of up to a second, and a second for duplicates of its address.
+void AnnounceAtOnce(const Pod& pod) {
+  pod.ns->Run([] {
+    EXPECT_EQ(Shell("cd /proc/sys/net/ipv6/conf/default && "
+                    "{ echo 0 >router_solicitation_delay; echo 0 >dad_transmits; } 2>&1"),
+              "");
+  });
+}
+
 // An announcement of a pod's kernel reaches all the other pods.
 TEST_F(BridgeNetworkTest, PodsWithoutIpv6AnnounceNothing) {
   EXPECT_OK(network_->Reset());
   options_.subnets = {"10.99.0.0/24"};
   Restart();
   Pod a("a"), b("b");
+  for (const Pod* pod : {&a, &b}) AnnounceAtOnce(*pod);
   ASSERT_OK(Attach(a.Request()));
   ASSERT_OK(Attach(b.Request()));
-  usleep(1200000);  // duplicate address detection waits up to a second
   std::string inside;
-  b.ns->Run([&] { inside = Shell("ip -6 addr show dev eth0; cat /proc/net/snmp6"); });
-  EXPECT_THAT(inside, Not(HasSubstr("inet6 ")));
-  EXPECT_THAT(inside, ::testing::ContainsRegex("Ip6OutMcastPkts[ \t]+0\n"));
+  EXPECT_TRUE(Stays([&] {
+    b.ns->Run([&] { inside = Shell("ip -6 addr show dev eth0; cat /proc/net/snmp6"); });
+    return !absl::StrContains(inside, "inet6 ") &&
+           ::testing::Value(inside, ContainsRegex("Ip6OutMcastPkts[ \t]+0\n"));
+  })) << inside;
   EXPECT_THAT(Shell("ip -6 addr show type veth"), Not(HasSubstr("inet6")));
   EXPECT_EQ(ReadFile("/proc/sys/net/ipv6/conf/crtest0/accept_ra").value_or(""), "0\n");
 }
 
 TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
   Pod a("a"), wants("wants");
+  AnnounceAtOnce(a);
   ASSERT_OK(Attach(a.Request()));
   AttachRequest request = wants.Request();
   request.sysctls = {{"net.ipv6.conf.eth0.accept_ra", "2"}};
   ASSERT_OK(Attach(request));
-  usleep(1200000);  // the first solicitation comes after up to a second
   const auto said = [](Pod& pod) {
     std::string text;
     pod.ns->Run(
@@ -94,7 +107,11 @@ TEST_F(BridgeNetworkTest, NoPodBecomesTheRouterOfAnother) {
     return text;
   };
   EXPECT_THAT(said(a), ::testing::StartsWith("0\n"));
-  EXPECT_THAT(said(a), ::testing::ContainsRegex("Icmp6OutRouterSolicits[ \t]+0\n"));
+  std::string text;
+  EXPECT_TRUE(Stays([&] {
+    text = said(a);
+    return ::testing::Value(text, ContainsRegex("Icmp6OutRouterSolicits[ \t]+0\n"));
+  })) << text;
   EXPECT_THAT(said(wants), ::testing::StartsWith("2\n"));
 }
 
@@ -281,10 +298,21 @@ class SpoofTest : public BridgeNetworkTest {
   }
   // The MAC of b's entry for the host, after a has sent the frame.
   std::string NeighbourOfB(const std::string& address, absl::string_view frame) {
-    b_.ns->Run([&] { (void)AskOn(ConnectUdp(address, 9053).get()); });
-    usleep(1'200'000);  // a fresh entry is not changed for a second
-    a_.ns->Run([&] { SendFrame("eth0", frame); });
-    usleep(100'000);
+    b_.ns->Run([&] {
+      // Otherwise a fresh entry is not changed for a second.
+      EXPECT_EQ(Shell("echo 0 >/proc/sys/net/ipv4/neigh/eth0/locktime 2>&1"), "");
+      (void)AskOn(ConnectUdp(address, 9053).get());
+    });
+    a_.ns->Run([&] {
+      // Sent again and again, for an entry is not changed in the tick that made it either.
+      (void)Stays(
+          [&] {
+            SendFrame("eth0", frame);
+            return true;
+          },
+          absl::Milliseconds(40));
+      (void)AskOn(ConnectUdp("10.99.0.3", 9053).get());  // b has taken the frames before this one
+    });
     std::string entry;
     b_.ns->Run([&] { entry = Shell("ip neigh show " + address); });
     return entry;
@@ -347,8 +375,9 @@ TEST_F(SpoofTest, ItCanBeSwitchedOff) {
   // This one is nobody's to send, whatever is switched off.
   EXPECT_FALSE(Arrives("echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet", "127.0.0.9"));
   const std::string frame = ArpAnswer("0a580a630002", "0a580a630002", "0a630001");
-  EXPECT_THAT(NeighbourOfB("10.99.0.1", frame), HasSubstr("0a:58:0a:63:00:02"))
-      << "the attack is one";
+  EXPECT_TRUE(Eventually([&] {
+    return absl::StrContains(NeighbourOfB("10.99.0.1", frame), "0a:58:0a:63:00:02");
+  })) << "the attack is one";
 }
 
 TEST_F(SpoofTest, SurvivesARestartAndAFlushedRuleSet) {

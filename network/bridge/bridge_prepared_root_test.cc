@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/match.h"
+#include "base/testing/eventually.h"
 #include "network/bridge/pod_record.h"
 #include "network/bridge/testing/bridge_test.h"
 

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "base/database.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "network/link/links.h"
@@ -256,8 +257,7 @@ TEST_F(CniNetworkTest, DelIsRetriedWithTheSameBytesUntilItSucceeds) {
   EXPECT_THAT(ReadFile(bin_ + "/stdin.DEL").value(), HasSubstr(R"("name":"fake")"));
   EXPECT_OK(network_->Detach("a", -1, Operation()));
   Restart();
-  absl::SleepFor(absl::Milliseconds(300));
-  EXPECT_EQ(Calls("DEL first"), calls + 1);
+  EXPECT_TRUE(Stays([&] { return Calls("DEL first") == calls + 1; }));
 }
 
 TEST_F(CniNetworkTest, RestartFindsAndReconcileEndsTheRest) {

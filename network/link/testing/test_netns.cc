@@ -16,7 +16,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "absl/time/clock.h"
 #include "network/link/links.h"
 #include "network/link/netlink.h"
 #include "network/values/ip_address.h"
@@ -288,15 +287,6 @@ std::string Shell(const std::string& command) {
   while ((n = fread(buffer, 1, sizeof(buffer), pipe)) > 0) output.append(buffer, n);
   (void)pclose(pipe);
   return output;
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (absl::Now() < deadline) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return condition();
 }
 
 }  // namespace crisp::network

@@ -88,9 +88,6 @@ std::string NeighbourAdvertisement(const std::string& source, const std::string&
 // Runs a shell command in the calling thread's namespace and returns its output.
 std::string Shell(const std::string& command);
 
-// Polls until `condition` holds; false after five seconds.
-bool Eventually(const std::function<bool()>& condition);
-
 }  // namespace crisp::network
 
 #endif  // CRISP_NETWORK_LINK_TESTING_TEST_NETNS_H_
