@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_threads.h"
 #include "storage/image/image_store_impl.h"
@@ -16,10 +17,8 @@ namespace {
 
 // Works until it is cancelled.
 absl::Status Endless(const Operation& operation) {
-  while (true) {
-    CRISP_RETURN_IF_ERROR(operation.Check("work"));
-    usleep(1000);
-  }
+  (void)operation.Sleep(absl::InfiniteDuration());
+  return operation.Check("work");
 }
 
 TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
@@ -30,8 +29,7 @@ TEST(EarlyFetchTest, WorksBeforeAnybodyWaits) {
                                                return absl::OkStatus();
                                              },
                                              Operation()));
-  for (int i = 0; i < 5000 && !worked; ++i) usleep(1000);
-  EXPECT_TRUE(worked);
+  EXPECT_TRUE(Eventually([&] { return worked.load(); }));
   EXPECT_OK(fetch->Wait(Operation()));
 }
 
@@ -95,12 +93,15 @@ TEST(BlobsUnderWayTest, WaitsForTheFirstOnly) {
   EXPECT_THAT(CancelledWhileAsleep(
                   [&](const Operation& operation) { return blobs.AwaitFirst("a", operation); }),
               StatusIs(absl::StatusCode::kCancelled));
-  std::thread owner([&] {
-    usleep(5000);
-    first = nullptr;
+  std::atomic<pid_t> id{0};
+  std::thread waiter([&] {
+    id = gettid();
+    EXPECT_OK(blobs.AwaitFirst("a", Operation()));
   });
-  EXPECT_OK(blobs.AwaitFirst("a", Operation()));
-  owner.join();
+  EXPECT_TRUE(Eventually([&] { return id != 0; }));
+  EXPECT_TRUE(SleepsUndisturbed(id));
+  first = nullptr;
+  waiter.join();
 }
 
 TEST(SlotsTest, AWaiterIsWokenByASlotOrItsCancellation) {

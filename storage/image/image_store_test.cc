@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_threads.h"
 #include "storage/image/testing/image_store_fixture.h"
@@ -249,7 +250,8 @@ TEST_P(ImageStoreTest, SameImageIsFetchedOnce) {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] { EXPECT_OK(Pull(i % 2 == 0 ? "box" : "two")); });
   }
-  usleep(100'000);
+  EXPECT_TRUE(Eventually([&] { return registry_.fetches == 2; }));
+  EXPECT_TRUE(Stays([&] { return registry_.fetches == 2; })) << "one that came later fetches too";
   registry_.hang = false;
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(registry_.delivered, 2);
@@ -515,7 +517,7 @@ TEST_P(ImageStoreTest, WhatCannotBeMovedToTheTrashIsMovedLater) {
   ASSERT_OK(MakeDirs(trash, 0700));
   // Both by themselves.
   const auto left = [&] { return Entries("containers").size() + Entries("layers").size() - 1; };
-  for (int i = 0; i < 1500 && left() > 0; ++i) usleep(10'000);
+  EXPECT_TRUE(Eventually([&] { return left() == 0; }));
   EXPECT_THAT(Entries("containers"), IsEmpty());
   EXPECT_THAT(Entries("layers"), SizeIs(1));
   ExpectClean(1);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "storage/store/testing/dirty_pages.h"
@@ -83,8 +84,7 @@ TEST(StoreSyncTest, WritesFilesBackWhileTheyGrow) {
   ASSERT_OK(WriteAll(fd.get(), "x", file));
   EXPECT_GT(UnsyncedPages(file), 0u);
   sync->NoteWritten(StoreSync::kEvery);
-  for (int i = 0; i < 1000 && UnsyncedPages(file) > 0u; ++i) usleep(10000);
-  EXPECT_EQ(UnsyncedPages(file), 0u);
+  EXPECT_TRUE(Eventually([&] { return UnsyncedPages(file) == 0u; }));
 }
 
 TEST(StoreSyncTest, TellsOfADirectoryThatIsGone) {

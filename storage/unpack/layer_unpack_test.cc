@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "storage/erofs/erofs_check.h"
@@ -214,7 +215,7 @@ TEST_F(LayerUnpackTest, AWriterIsWokenByItsCancellation) {
   ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
   ASSERT_OK_AND_ASSIGN(auto unpack, LayerUnpack::Start(*broker, Directories(), target.get(),
                                                        {.stall_timeout = absl::Hours(1)}));
-  for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(Eventually([&] { return Children().size() >= 2; }));
   const std::vector<pid_t> children = Children();
   ASSERT_EQ(children.size(), 2u);
   ASSERT_EQ(kill(children.back(), SIGSTOP), 0);
@@ -231,7 +232,7 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
     ASSERT_OK_AND_ASSIGN(const auto broker, UnpackBroker::Start(CRISP_UNPACKER));
     ASSERT_OK_AND_ASSIGN(auto unpack,
                          LayerUnpack::Start(*broker, Directories(), target.get(), options));
-    for (int i = 0; i < 1000 && Children().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(Eventually([&] { return Children().size() >= 2; }));
     const std::vector<pid_t> children = Children();
     ASSERT_EQ(children.size(), 2u);
     for (const pid_t pid : children) {
@@ -251,12 +252,11 @@ TEST_F(LayerUnpackTest, AStoppedUnpackerOrBrokerStallsNobody) {
   }
   // Nobody waits long for one that is slow to die, and one whose number the stopped broker had not
   // told yet can only find its stream at its end; but each ends.
-  for (int i = 0; i < 2000 && !Children().empty(); ++i) {
+  EXPECT_TRUE(Eventually([&] {
     for (const pid_t pid : Children()) (void)kill(pid, SIGCONT);
     (void)waitpid(-1, nullptr, WNOHANG);
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_THAT(Children(), ::testing::IsEmpty());
+    return Children().empty();
+  }));
 }
 
 TEST_F(LayerUnpackTest, BoundsFilesTimeAndInodes) {

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "storage/forms/testing/every_form.h"
@@ -96,9 +97,9 @@ struct FakeSession : RegistrySession {
     if (it == registry.images.end()) return absl::NotFoundError("no such image");
     on_layers(it->second.layers);
     // Fetches that are asked for early are on their way before there is a config.
-    for (int i = 0; i < 500 && registry.fetches < registry.early; ++i) usleep(10000);
-    for (int i = 0; i < 500 && registry.Unpacked() < registry.early_layers; ++i) usleep(10000);
-    EXPECT_GE(registry.Unpacked(), registry.early_layers);
+    EXPECT_TRUE(Eventually([this] {
+      return registry.fetches >= registry.early && registry.Unpacked() >= registry.early_layers;
+    }));
     if (registry.no_config) return absl::DataLossError("no config");
     return it->second;
   }
@@ -110,10 +111,12 @@ struct FakeSession : RegistrySession {
     if (lies < registry.liars) bytes = std::string(bytes.size(), lies % 2 == 0 ? 'x' : '\0');
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(0, bytes.size() / 2)));
     if (registry.break_off) return absl::DataLossError("broke off");
-    while (registry.hang) {
-      CRISP_RETURN_IF_ERROR(operation.Check("fetch"));
-      usleep(5000);
-    }
+    absl::Status status;
+    EXPECT_TRUE(Eventually([&] {
+      status = operation.Check("fetch");
+      return !registry.hang || !status.ok();
+    }));
+    CRISP_RETURN_IF_ERROR(status);
     CRISP_RETURN_IF_ERROR(sink(absl::string_view(bytes).substr(bytes.size() / 2)));
     ++registry.delivered;
     return lies < registry.liars ? absl::DataLossError("other bytes") : absl::OkStatus();
