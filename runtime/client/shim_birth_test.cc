@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/testing/shim_test_pod.h"
 #include "runtime/oci/capabilities.h"

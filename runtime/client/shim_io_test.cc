@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/testing/shim_test_pod.h"
 #include "runtime/wire/wire.h"

@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/id.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/testing/shim_test_pod.h"
 #include "runtime/wire/wire.h"

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/testing/shim_test_pod.h"
 #include "runtime/client/testing/syscall_injector.h"

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/spawn.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "runtime/client/shim_broker.h"
 #include "runtime/client/shim_finder.h"

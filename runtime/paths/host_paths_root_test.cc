@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "base/testing/test_hung_file_system.h"
@@ -123,11 +124,10 @@ TEST(HostPathsTest, ManyAtOnceNeedFewHelpers) {
     !defined(__SANITIZE_THREAD__)  // with those a helper is slow, and helped by others
   EXPECT_LE(Helpers().size(), 8u);
 #endif
-  for (int i = 0; i < 1000 && Living().size() > 4; ++i) {
-    usleep(10000);
+  EXPECT_TRUE(Eventually([&] {
     EXPECT_OK(paths->Resolve({dir.path()}));
-  }
-  EXPECT_LE(Living().size(), 4u) << "only the kept ones stay";
+    return Living().size() <= 4;
+  })) << "only the kept ones stay";
 }
 
 TEST(HostPathsTest, OneThatWasKilledIsReplaced) {
@@ -164,13 +164,12 @@ TEST(HostPathsTest, AHungPathEndsInAnErrorAndHoldsNothing) {
   EXPECT_OK(paths->Resolve({dir.path()})) << "others' paths are asked as before";
   // A helper that is stuck holds nothing of ours.
   int stuck = 0;
-  for (int i = 0; i < 500 && stuck == 0; ++i) {
+  ASSERT_TRUE(Eventually([&] {
     for (const auto& [pid, state] : Helpers()) {
       if (state == "D") stuck = pid;  // from when its SIGKILL has reached it
     }
-    if (stuck == 0) absl::SleepFor(absl::Milliseconds(10));
-  }
-  ASSERT_NE(stuck, 0);
+    return stuck != 0;
+  }));
   ASSERT_OK_AND_ASSIGN(const auto fds, ListDir(absl::StrCat("/proc/", stuck, "/fd")));
   for (const std::string& fd : fds) {
     const std::string target =
@@ -193,12 +192,10 @@ TEST(HostPathsTest, WhatAnswersAgainIsUsedAgain) {
   EXPECT_THAT(paths->Resolve({volume}), StatusIs(absl::StatusCode::kDeadlineExceeded));
   dead.reset();
   absl::Status status;
-  for (int i = 0; i < 100; ++i) {
+  EXPECT_TRUE(Eventually([&] {
     status = paths->Resolve({volume}).status();
-    if (status.ok()) break;
-    absl::SleepFor(absl::Milliseconds(50));
-  }
-  EXPECT_OK(status);
+    return status.ok();
+  })) << status;
   EXPECT_EQ(paths->Stuck(), 0u);
 }
 

@@ -11,7 +11,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 
 #ifndef CRISP_SHIM_BINARY
@@ -53,15 +54,6 @@ char StateOf(pid_t pid) {
   const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat")).value_or("");
   const size_t name = stat.rfind(") ");
   return name == std::string::npos || name + 2 >= stat.size() ? '\0' : stat[name + 2];
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time until = absl::Now() + kPatience;
-  while (!condition()) {
-    if (absl::Now() > until) return false;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return true;
 }
 
 bool Gone(pid_t pid) {

@@ -1,7 +1,6 @@
 #ifndef CRISP_RUNTIME_CLIENT_TESTING_SHIM_TEST_POD_H_
 #define CRISP_RUNTIME_CLIENT_TESTING_SHIM_TEST_POD_H_
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,8 +18,6 @@ std::vector<pid_t> ChildrenOf(pid_t pid);
 std::string CommOf(pid_t pid);  // empty when it has ended
 // As the kernel says in /proc: 'R', 'S', 'D', 'T', 'Z', …; 0 when there is none.
 char StateOf(pid_t pid);
-// Whether it comes true within minutes, which nothing takes that does not hang.
-bool Eventually(const std::function<bool()>& condition);
 bool Gone(pid_t pid);  // eventually
 
 // Collects what shims report.
