@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "cri/pods/testing/pod_faults_fixture.h"
 
@@ -58,12 +60,11 @@ TEST_F(PodFaultsTest, AShimThatHangsDelaysNoStart) {
   EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_READY);
   EXPECT_EQ(StatusOf(inside).state(), v1::CONTAINER_RUNNING);
   ASSERT_EQ(::kill(shim, SIGCONT), 0);
-  absl::StatusOr<v1::ExecSyncResponse> reply = Exec(inside, "echo again", 10);
-  for (int i = 0; i < 20 && !reply.ok(); ++i) {
-    absl::SleepFor(absl::Milliseconds(500));
+  absl::StatusOr<v1::ExecSyncResponse> reply;
+  ASSERT_TRUE(Eventually([&] {
     reply = Exec(inside, "echo again", 10);
-  }
-  ASSERT_OK(reply);
+    return reply.ok();
+  })) << reply.status();
   EXPECT_EQ(reply->stdout(), "again\n");
 }
 
@@ -109,9 +110,7 @@ TEST_F(PodFaultsTest, AMissingSocketProvesNoDeath) {
   End();
   ASSERT_EQ(::unlink(absl::StrCat(dir_.path(), "/state/pods/", pod, "/shim.sock").c_str()), 0);
   Start();
-  for (int i = 0; i < 100 && PodStatusOf(pod).state() == v1::SANDBOX_READY; ++i)
-    absl::SleepFor(absl::Milliseconds(10));
-  EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_NOTREADY);
+  EXPECT_TRUE(Eventually([&] { return PodStatusOf(pod).state() == v1::SANDBOX_NOTREADY; }));
   EXPECT_EQ(StatusOf(inside).state(), v1::CONTAINER_RUNNING);
   EXPECT_FALSE(Dead(pod, inside));
   EXPECT_TRUE(HasShim(pod));
@@ -135,7 +134,7 @@ TEST_F(PodFaultsTest, AContainerThatIsBeingMadeIsNoGhostOfAStoppedPod) {
   making.WaitForNotification();
   EXPECT_OK(StopPod(pod));
   EXPECT_OK(RemovePod(pod));
-  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_TRUE(Stays([&] { return !HasShim(pod); }));
   go_on.Notify();
   maker.join();
   images_->on_prepare = nullptr;
@@ -154,7 +153,7 @@ TEST_F(PodFaultsTest, ACreationThatEndsAfterTheStopSaysSo) {
   absl::Notification making;
   images_->on_prepare = [&] {
     making.Notify();
-    absl::SleepFor(absl::Milliseconds(500));
+    EXPECT_TRUE(Eventually([&] { return PodStatusOf(pod).state() == v1::SANDBOX_NOTREADY; }));
   };
   absl::Status made;
   std::thread maker([&] {
@@ -175,7 +174,7 @@ TEST_F(PodFaultsTest, AStartOfWhatIsBeingStoppedSaysSo) {
   ASSERT_EQ(::kill(ShimOf(pod), SIGSTOP), 0);
   absl::Status started;
   std::thread starter([&] { started = StartOne(id); });
-  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_TRUE(Eventually([&] { return IsStarting(id); }));
   const absl::Time begin = absl::Now();
   EXPECT_OK(StopPod(pod));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(15));
@@ -200,10 +199,10 @@ TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
   ASSERT_EQ(::kill(shim->pid(), SIGSTOP), 0);
   absl::Status started;
   std::thread starter([&] { started = StartOne(id); });
-  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_TRUE(Eventually([&] { return IsStarting(id); }));
   absl::Status stopped;
   std::thread stopper([&] { stopped = StopOne(id, 20); });
-  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_TRUE(Eventually([&] { return IsBeingStopped(id); }));
   const absl::Time begin = absl::Now();
   ASSERT_EQ(::kill(shim->pid(), SIGCONT), 0);
   starter.join();
@@ -215,31 +214,33 @@ TEST_F(PodFaultsTest, AStopDuringAStartIsSignalled) {
 }
 
 TEST_F(PodFaultsTest, APodWhoseShimDiesWhileItIsMadeIsNotReady) {
-  network_.on_attach = [](const network::AttachRequest& request) {
+  network_.on_attach = [this](const network::AttachRequest& request) {
     pid_t shim = 0;
     ASSERT_TRUE(
         absl::SimpleAtoi(request.netns_path.substr(6, request.netns_path.find("/ns") - 6), &shim));
     ASSERT_EQ(::kill(shim, SIGKILL), 0);
-    absl::SleepFor(absl::Milliseconds(1500));
+    EXPECT_TRUE(Eventually([&] { return !HasShim(""); }));
   };
   v1::RunPodSandboxResponse reply;
   const absl::Status made = manager_->RunPodSandbox(PodRequest("short"), &reply, Operation());
   network_.on_attach = nullptr;
   if (!made.ok()) return;
-  EXPECT_EQ(PodStatusOf(reply.pod_sandbox_id()).state(), v1::SANDBOX_NOTREADY);
+  EXPECT_TRUE(Eventually(
+      [&] { return PodStatusOf(reply.pod_sandbox_id()).state() == v1::SANDBOX_NOTREADY; }));
 }
 
 TEST_F(PodFaultsTest, AnEventStreamEndsWhenTheDaemonDoes) {
   absl::Status ended;
+  std::atomic<pid_t> id{0};
   std::thread reader([&] {
+    id = gettid();
     ended = manager_->GetContainerEvents(
         {}, [](const v1::ContainerEventResponse&) { return true; }, Operation());
   });
-  absl::SleepFor(absl::Milliseconds(100));
-  const absl::Time begin = absl::Now();
-  manager_->EndStreams();
+  EXPECT_TRUE(Eventually([&] { return id != 0; }));
+  EXPECT_TRUE(SleepsUndisturbed(id));
+  manager_->EndStreams();  // a reader that is not woken never ends
   reader.join();
-  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(300));
   EXPECT_THAT(ended, StatusIs(absl::StatusCode::kUnavailable));
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "cri/pods/testing/fake_world.h"
 
 namespace crisp::cri {
@@ -238,7 +239,7 @@ TEST(PodRecoveryTest, ALostConnectionIsMadeAgain) {
   Things things{.world = world};
   RunningContainer(things);
   world.live().BreakConnection(things.pod);
-  while (!world.live().Connected(things.pod)) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return world.live().Connected(things.pod); }));
   EXPECT_OK(Exec(things));
   EXPECT_OK(PodStatus(things));
   EXPECT_EQ(world.LastContradictions(), "");

@@ -12,6 +12,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/id.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_time.h"
 #include "cri/pods/testing/pod_manager_fixture.h"
@@ -84,8 +85,7 @@ TEST_F(PodManagerTest, HostPortsAreHeldWhileTheDaemonIsDown) {
 TEST_F(PodManagerTest, AStartLeavesTheContainersLayerEmpty) {
   const std::string id = RunContainer(RunPod("web"), "one", "echo > /mine; ls /etc; sleep 1000");
   const std::string upper = absl::StrCat(dir_.path(), "/root/c/", id, "/upper");
-  for (int i = 0; i < 500 && !absl::StrContains(Log("one"), "resolv.conf"); ++i)
-    absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(Log("one"), "resolv.conf"); }));
   ASSERT_OK_AND_ASSIGN(const std::vector<std::string> names, ListDir(upper));
   EXPECT_THAT(names, ::testing::ElementsAre("mine"));
 }
@@ -106,12 +106,11 @@ TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
   Start();
   const auto spares = [&](size_t count) {
     std::vector<std::string> keys;
-    for (int i = 0; i < 500 && (i == 0 || keys.size() != count); ++i) {
-      if (i > 0) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_TRUE(Eventually([&] {
       keys = images_->PinnedKeys();
       std::erase_if(keys, [](const std::string& key) { return !absl::StartsWith(key, "spare-"); });
-    }
-    EXPECT_EQ(keys.size(), count);
+      return keys.size() == count;
+    })) << keys.size();
     return keys;
   };
   const std::string pod = RunPod("ahead");
@@ -123,15 +122,12 @@ TEST_F(PodManagerTest, ContainersTakeOverlaysThatWereMountedAhead) {
   const std::vector<std::string> made = spares(2);
   const std::string second =
       RunContainer(pod, "second", "echo mine >/file; stat -c %n /etc/hosts; sleep 1000");
-  bool taken = false;
-  for (const std::string& key : made) {
-    const std::string upper = absl::StrCat(dir_.path(), "/root/c/", key, "/upper");
-    for (int i = 0; i < 100 && !taken; ++i) {
-      taken = ReadFile(upper + "/file").value_or("") == "mine\n";
-      if (!taken) absl::SleepFor(absl::Milliseconds(5));
-    }
-  }
-  EXPECT_TRUE(taken);
+  EXPECT_TRUE(Eventually([&] {
+    return std::any_of(made.begin(), made.end(), [&](const std::string& key) {
+      const std::string upper = absl::StrCat(dir_.path(), "/root/c/", key, "/upper");
+      return ReadFile(upper + "/file").value_or("") == "mine\n";
+    });
+  })) << "it took none of them";
   spares(2);
   // A restart of the daemon leaves the container its directories, and nobody's spares.
   End();
@@ -226,10 +222,7 @@ TEST_F(PodManagerTest, AnUnwrittenRecordHoldsNoClaimOnItsCgroup) {
   removal.set_pod_sandbox_id(reply.pod_sandbox_id());
   EXPECT_OK(manager_->RemovePodSandbox(removal, nullptr, Operation()));
   // In the background.
-  for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i) {
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0) << group.PrimaryDir();
+  EXPECT_TRUE(Eventually([&] { return !Exists(group.PrimaryDir()); })) << group.PrimaryDir();
 }
 
 TEST_F(PodManagerTest, AMissingProgramIsAStartError) {
@@ -290,8 +283,7 @@ TEST_F(PodManagerTest, APodsFilesAreNotOnTheDaemonsFileSystem) {
     }
     const std::string id = Create(container);
     ASSERT_OK(StartOne(id));
-    for (int i = 0; i < 500 && !absl::StrContains(Log(name), "wrote"); ++i)
-      absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_TRUE(Eventually([&] { return absl::StrContains(Log(name), "wrote"); })) << Log(name);
     EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("F ", name, "\n")));
     EXPECT_THAT(Log(name), HasSubstr("F nameserver 192.0.2.53\n"));
     EXPECT_THAT(Log(name), HasSubstr(absl::StrCat("10.1.2.3\t", name)));
@@ -327,8 +319,9 @@ TEST_F(PodManagerTest, APodWithAUserNamespaceIsRefusedWhereNoneCanRun) {
 
 TEST_F(PodManagerTest, AShorterStopShortensALongerOne) {
   const std::string pod = RunPod("web");
-  const std::string id = RunContainer(pod, "deaf", "trap '' TERM; while true; do sleep 1; done");
-  absl::SleepFor(absl::Milliseconds(100));
+  const std::string id =
+      RunContainer(pod, "deaf", "trap '' TERM; echo deaf; while true; do sleep 1; done");
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(Log("deaf"), "deaf"); }));
   EXPECT_THAT(StopOne(id, 86400, Operation(absl::Now() + absl::Milliseconds(300))),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_EQ(StatusOf(id).state(), v1::CONTAINER_RUNNING);
@@ -371,7 +364,8 @@ TEST_F(PodManagerTest, ARestartChangesNothing) {
   const v1::PodSandboxStatus pod_before = PodStatusOf(pod);
   const v1::ContainerStatus running_before = StatusOf(running), ended_before = StatusOf(ended);
   End();
-  absl::SleepFor(absl::Seconds(1));
+  EXPECT_TRUE(Eventually(
+      [&] { return Exists(absl::StrCat(dir_.path(), "/state/pods/", pod, "/exits/", ending)); }));
   Start();
   EXPECT_TRUE(MessageDifferencer::Equals(PodStatusOf(pod), pod_before));
   EXPECT_TRUE(MessageDifferencer::Equals(StatusOf(running), running_before));

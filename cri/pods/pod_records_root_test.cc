@@ -13,6 +13,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/id.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "cri/pods/pod_reset.h"
 #include "cri/pods/testing/pod_faults_fixture.h"
@@ -57,23 +58,21 @@ class PodRecordsTest : public PodFaultsTest {
   }
   // Neither clients nor the pod's shim know any container, nor has the kernel a group of one.
   void ExpectNoContainer(const std::string& pod, const std::vector<std::string>& ids) {
-    size_t held = 1;
-    for (int i = 0; i < 300 && held > 0; ++i) {
+    EXPECT_TRUE(Eventually([&] {
       EXPECT_EQ(Containers(), 0u);
-      ASSERT_OK_AND_ASSIGN(const auto shim, manager_->table().FindReadyPod(pod));
-      ASSERT_OK_AND_ASSIGN(const auto reports, shim->Report());
-      held = reports.size();
+      const auto shim = manager_->table().FindReadyPod(pod);
+      if (!shim.ok()) return false;
+      const auto reports = (*shim)->Report();
+      if (!reports.ok()) return false;
+      size_t held = reports->size();
       for (const std::string& id : ids)
         held += ::access(GroupOf(pod, id).PrimaryDir().c_str(), F_OK) == 0;
-      absl::SleepFor(absl::Milliseconds(10));
-    }
-    EXPECT_EQ(held, 0u);
+      return held == 0;
+    }));
     EXPECT_EQ(Containers(), 0u);
   }
   void ExpectReleased() {
-    for (int i = 0; i < 3000 && !images_->PinnedKeys().empty(); ++i)
-      absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_TRUE(images_->PinnedKeys().empty());
+    EXPECT_TRUE(Eventually([&] { return images_->PinnedKeys().empty(); }));
   }
   // Everything is as before, and goes on.
   void ExpectAllThere(const std::string& pod,
@@ -167,8 +166,7 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     const std::string stale = std::string(64, '0');
     for (const std::string& key : {view, stale}) ASSERT_OK(images_->PrepareView(key, "").status());
     ASSERT_OK(MakeDirs(volume + "/0"));
-    for (int i = 0; i < 1000 && ::access((upper + "/mine").c_str(), F_OK) != 0; ++i)
-      absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_TRUE(Eventually([&] { return Exists(upper + "/mine"); }));
     const pid_t shim = ShimOf(pod);
     End();
     Erase(running);
@@ -181,13 +179,12 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     EXPECT_EQ(ReadFile(upper + "/mine").value_or(""), "mine\n");
     EXPECT_EQ(::access((volume + "/0").c_str(), F_OK), 0);
     ASSERT_EQ(::kill(shim, SIGCONT), 0);
-    for (int i = 0; i < 3000 && Containers() == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+    // ListContainers() does not show a container that no record tells of.
+    EXPECT_TRUE(Eventually([&] { return manager_->table().FindContainer(running).ok(); }));
     EXPECT_EQ(StatusOf(running).state(), v1::CONTAINER_RUNNING);
     EXPECT_OK(RemovePod(pod));
     ExpectReleased();
-    for (int i = 0; i < 3000 && ::access(volume.c_str(), F_OK) == 0; ++i)
-      absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_NE(::access(volume.c_str(), F_OK), 0);
+    EXPECT_TRUE(Eventually([&] { return !Exists(volume); }));
   }
 }
 
@@ -202,7 +199,7 @@ TEST_F(PodRecordsTest, APodThatOnlyItsShimKnowsCanBeEnded) {
   Start();
   EXPECT_EQ(PodStatusOf(pod).state(), v1::SANDBOX_NOTREADY);
   EXPECT_EQ(StatusOf(running).state(), v1::CONTAINER_RUNNING);
-  for (int i = 0; i < 500 && manager_->PodCount() < 2; ++i) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_TRUE(Eventually([&] { return manager_->PodCount() == 2; }));
   for (const std::string& id : {pod, other}) {
     EXPECT_OK(StopPod(id));
     EXPECT_FALSE(HasShim(id));
@@ -253,13 +250,9 @@ TEST_F(PodRecordsTest, APodThatNoRecordTellsOfAndInWhichNothingLivesIsUndone) {
   ASSERT_OK(RemoveTree(State() + "/pods/" + bare));
   Start();
   for (const std::string& id : {pod, bare, dead}) {
-    for (int i = 0; i < 500 && HasShim(id); ++i) absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_FALSE(HasShim(id));
+    EXPECT_TRUE(Eventually([&] { return !HasShim(id); }));
     EXPECT_TRUE(GroupsGone(id));
-    const std::string directory = State() + "/pods/" + id;
-    for (int i = 0; i < 500 && ::access(directory.c_str(), F_OK) == 0; ++i)
-      absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_NE(::access(directory.c_str(), F_OK), 0);
+    EXPECT_TRUE(Eventually([&] { return !Exists(State() + "/pods/" + id); }));
   }
   EXPECT_EQ(manager_->PodCount(), 0);
   EXPECT_OK(RemoveEveryPod());
@@ -275,9 +268,7 @@ TEST_F(PodRecordsTest, AGroupWithoutARowBlocksNoRemoval) {
   ASSERT_OK(runtime::Cgroup(layout, parent + "/" + GenerateId()).CreateDirs());
   EXPECT_OK(RemovePod(reply.pod_sandbox_id()));
   const runtime::Cgroup group(layout, parent);
-  for (int i = 0; i < 500 && ::access(group.PrimaryDir().c_str(), F_OK) == 0; ++i)
-    absl::SleepFor(absl::Milliseconds(10));
-  EXPECT_NE(::access(group.PrimaryDir().c_str(), F_OK), 0);
+  EXPECT_TRUE(Eventually([&] { return !Exists(group.PrimaryDir()); }));
   (void)group.Remove(Operation(absl::Now() + absl::Seconds(1)));
 }
 

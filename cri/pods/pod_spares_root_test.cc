@@ -1,6 +1,6 @@
 // Which pods take a spare shim whose network is prepared.
 
-#include "base/testing/test_time.h"
+#include "base/testing/eventually.h"
 #include "cri/pods/testing/pod_manager_fixture.h"
 
 namespace crisp::cri {
@@ -19,8 +19,7 @@ class PodSparesTest : public PodManagerTest {
   }
   // As many in all the manager's lives.
   void AwaitPrepared(size_t count) {
-    const absl::Time end = absl::Now() + absl::Seconds(10);
-    while (absl::Now() < end && network_.Prepared() < count) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(Eventually([&] { return network_.Prepared() >= count; }));
     ASSERT_EQ(network_.Prepared(), count);
   }
   std::string Run(const v1::RunPodSandboxRequest& request) {

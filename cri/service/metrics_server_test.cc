@@ -1,7 +1,7 @@
 #include "cri/service/metrics_server.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 
 namespace crisp::cri {
@@ -15,8 +15,7 @@ TEST(MetricsServerTest, ATakenAddressIsTriedAgainUntilItIsFree) {
                                                          absl::Milliseconds(5)));
   EXPECT_EQ(server->port(), 0);
   other.reset();
-  const absl::Time limit = absl::Now() + absl::Seconds(20);
-  while (server->port() == 0 && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(Eventually([&] { return server->port() != 0; }));
   EXPECT_EQ(server->port(), port);
 }
 

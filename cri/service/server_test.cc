@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/file.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "cri/service/image_service.h"
@@ -208,8 +209,7 @@ TEST_F(ServerTest, TwoHundredBlockedCallsDoNotHoldUpOthers) {
       if (stub->StopContainer(&context, {}, &reply).ok()) ++ok;
     });
   }
-  for (int i = 0; i < 500 && pods_.waiting < 200; ++i) absl::SleepFor(absl::Milliseconds(20));
-  EXPECT_EQ(pods_.waiting, 200);
+  EXPECT_TRUE(Eventually([&] { return pods_.waiting == 200; }));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
   v1::VersionResponse reply;
@@ -233,12 +233,11 @@ TEST_F(ServerTest, ClientDeadlineAndHangUpReachTheCall) {
     v1::StopContainerResponse reply;
     EXPECT_EQ(stub->StopContainer(&context, {}, &reply).error_code(), grpc::StatusCode::CANCELLED);
   });
-  while (pods_.waiting < 2) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(Eventually([&] { return pods_.waiting == 2; }));
   EXPECT_TRUE(SleepsUndisturbed(pods_.thread));
   context.TryCancel();
   caller.join();
-  for (int i = 0; i < 200 && pods_.cancelled < 2; ++i) absl::SleepFor(absl::Milliseconds(10));
-  EXPECT_EQ(pods_.cancelled, 2);
+  EXPECT_TRUE(Eventually([&] { return pods_.cancelled == 2; }));
 }
 
 TEST_F(ServerTest, CancelOutlivesItsCall) {
@@ -295,7 +294,7 @@ TEST_F(ServerTest, WithoutAThreadACallIsRefused) {
     v1::StopContainerResponse reply;
     EXPECT_TRUE(stub->StopContainer(&context, {}, &reply).ok());
   });
-  while (pods_.waiting < 1) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return pods_.waiting == 1; }));
   grpc::ClientContext context;
   v1::VersionResponse reply;
   EXPECT_EQ(stub->Version(&context, {}, &reply).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -361,14 +360,18 @@ TEST_F(ServerTest, WhoComesWhileItStopsIsRefusedAtOnce) {
     v1::StopContainerResponse reply;
     stub->StopContainer(&context, {}, &reply);
   });
-  while (pods_.waiting < 1) absl::SleepFor(absl::Milliseconds(5));
-  std::thread stopper([&] { server_->Shutdown(absl::Seconds(2)); });
-  absl::SleepFor(absl::Milliseconds(200));  // within the grace
-  const UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_TRUE(Eventually([&] { return pods_.waiting == 1; }));
+  std::thread stopper([&] { server_->Shutdown(absl::Minutes(2)); });
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  EXPECT_NE(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  // Within the grace: the call before is still there.
+  EXPECT_TRUE(Eventually([&] {
+    const UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0;
+  }));
+  EXPECT_EQ(pods_.cancelled, 0);
+  pods_.Release();
   stopper.join();
   caller.join();
 }

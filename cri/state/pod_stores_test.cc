@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -7,6 +10,7 @@
 #include "base/database.h"
 #include "base/file.h"
 #include "base/testing/cancelled_wait.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "base/testing/test_threads.h"
@@ -36,17 +40,31 @@ TEST(IdStore, FindsUnambiguousPrefixes) {
 
 TEST(JoinTable, OneWorksTheOthersJoin) {
   JoinTable<int> table;
+  absl::Notification begun, go_on;
   std::atomic<int> runs = 0;
   const auto work = [&]() -> absl::StatusOr<int> {
-    absl::SleepFor(absl::Milliseconds(100));
+    if (!begun.HasBeenNotified()) begun.Notify();
+    go_on.WaitForNotification();
     return ++runs;
   };
-  std::vector<std::thread> threads;
   std::atomic<int> sum = 0;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] { sum += *table.Run("key", Operation(), work); });
+  std::thread first([&] { sum += *table.Run("key", Operation(), work); });
+  begun.WaitForNotification();
+  std::vector<std::thread> others;
+  std::array<std::atomic<pid_t>, 3> ids{};
+  for (std::atomic<pid_t>& id : ids) {
+    others.emplace_back([&] {
+      id = gettid();
+      sum += *table.Run("key", Operation(), work);
+    });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (const std::atomic<pid_t>& id : ids) {
+    EXPECT_TRUE(Eventually([&] { return id != 0; }));
+    EXPECT_TRUE(SleepsUndisturbed(id));
+  }
+  go_on.Notify();
+  first.join();
+  for (std::thread& other : others) other.join();
   EXPECT_EQ(runs, 1);
   EXPECT_EQ(sum, 4);
   EXPECT_EQ(*table.Run("key", Operation(), work), 2);
@@ -54,19 +72,22 @@ TEST(JoinTable, OneWorksTheOthersJoin) {
 
 TEST(JoinTable, AWaiterMayGiveUpTheWorkGoesOn) {
   JoinTable<int> table;
+  absl::Notification begun, go_on;
   std::atomic<bool> finished = false;
   std::thread worker([&] {
     (void)table.Run("key", Operation(), [&]() -> absl::StatusOr<int> {
-      absl::SleepFor(absl::Milliseconds(300));
+      begun.Notify();
+      go_on.WaitForNotification();
       finished = true;
       return 1;
     });
   });
-  absl::SleepFor(absl::Milliseconds(50));
+  begun.WaitForNotification();
   EXPECT_THAT(table.Run("key", Operation(absl::Now() + absl::Milliseconds(20)),
                         []() -> absl::StatusOr<int> { return 2; }),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_FALSE(finished);
+  go_on.Notify();
   worker.join();
   EXPECT_TRUE(finished);
 }
@@ -170,10 +191,8 @@ TEST(WorkQueue, TriesUntilItSucceeds) {
   std::atomic<int> tries = 0;
   queue.UntilDone(
       "test", [&] { return ++tries < 3 ? absl::UnavailableError("not yet") : absl::OkStatus(); });
-  const absl::Time end = absl::Now() + absl::Seconds(5);
-  while (tries < 3 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
-  absl::SleepFor(absl::Milliseconds(300));
-  EXPECT_EQ(tries, 3);
+  EXPECT_TRUE(Eventually([&] { return tries >= 3; }));
+  EXPECT_TRUE(Stays([&] { return tries == 3; }));
 }
 
 TEST(WorkQueue, WithoutThreadsTheStartFails) {
@@ -194,19 +213,19 @@ TEST(EventHub, AReaderIsWokenByItsCancellation) {
 TEST(EventHub, ASlowReaderLosesTheNewestAndBlocksNobody) {
   EventHub hub;
   std::atomic<size_t> seen = 0;
-  std::atomic<bool> go = false;
+  absl::Notification go;
   std::thread reader([&] {
     EXPECT_OK(hub.Read(
         [&](const EventHub::Event&) {
-          while (!go) absl::SleepFor(absl::Milliseconds(1));
+          go.WaitForNotification();
           return ++seen < EventHub::kMaxPending;
         },
         Operation(absl::Now() + absl::Seconds(10))));
   });
-  while (!hub.HasReaders()) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return hub.HasReaders(); }));
   for (size_t i = 0; i < 2 * EventHub::kMaxPending; ++i)
     hub.Publish(std::make_shared<EventHub::Event>());
-  go = true;
+  go.Notify();
   reader.join();
   EXPECT_EQ(seen, EventHub::kMaxPending);
   // One event was in the reader's hands, perhaps, when the others queued up.

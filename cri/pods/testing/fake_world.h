@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "cri/pods/pod_manager.h"
@@ -165,12 +165,11 @@ class FakeWorld {
   }
   // The same, once the background has done its work.
   std::string LastContradictions() {
-    std::string left = Contradictions();
-    const absl::Time end = absl::Now() + absl::Seconds(20);
-    while (!left.empty() && absl::Now() < end) {
-      absl::SleepFor(absl::Milliseconds(2));
+    std::string left;
+    (void)Eventually([&] {
       left = Contradictions();
-    }
+      return left.empty();
+    });
     return left;
   }
   // True if nothing at all exists.

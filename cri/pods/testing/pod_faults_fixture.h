@@ -11,8 +11,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "cri/pods/testing/pod_manager_fixture.h"
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/cgroup_layout.h"
@@ -26,17 +26,27 @@ class PodFaultsTest : public PodManagerTest {
   // The pid of the pod's shim. A child of its that has not reached its program is found for a
   // moment, too.
   pid_t ShimOf(const std::string& pod) {
-    auto found = runtime::FindShims(dir_.path() + "/state/pods", pod);
-    for (int i = 0; i < 500 && found.ok() && found->size() > 1; ++i) {
-      absl::SleepFor(absl::Milliseconds(10));
+    absl::StatusOr<std::vector<runtime::FoundShim>> found;
+    (void)Eventually([&] {
       found = runtime::FindShims(dir_.path() + "/state/pods", pod);
-    }
+      return !found.ok() || found->size() <= 1;
+    });
     EXPECT_OK(found);
     EXPECT_EQ(found->size(), 1u);
     return found->empty() ? -1 : found->front().pid;
   }
   bool HasShim(const std::string& pod) {
     return !runtime::FindShims(dir_.path() + "/state/pods", pod)->empty();
+  }
+  bool IsStarting(const std::string& id) {
+    const ContainerPtr container = manager_->table().FindContainer(id).value();
+    absl::MutexLock lock(&container->mutex);
+    return container->phase == Container::Phase::kStarting;
+  }
+  bool IsBeingStopped(const std::string& id) {
+    const ContainerPtr container = manager_->table().FindContainer(id).value();
+    absl::MutexLock lock(&container->mutex);
+    return container->kill_at != absl::InfiniteFuture();
   }
   runtime::Cgroup GroupOf(const std::string& pod, const std::string& container) {
     auto layout = std::make_shared<const runtime::CgroupLayout>(runtime::DetectCgroups().value());
@@ -53,8 +63,7 @@ class PodFaultsTest : public PodManagerTest {
       }
       return true;
     };
-    for (int i = 0; i < 500 && !gone(); ++i) absl::SleepFor(absl::Milliseconds(10));
-    return gone();
+    return Eventually(gone);
   }
   // Ends the connection to a shim as the kernel may: the shim lives on. One of an adopted shim.
   void BreakConnection(pid_t shim) {

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "cri/pods/pod_manager.h"
@@ -186,6 +186,7 @@ class PodManagerTest : public ::testing::Test {
     ASSERT_OK(manager_->Recover());
   }
   void End() { manager_.reset(); }
+  static bool Exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
   absl::StatusOr<std::vector<std::unique_ptr<runtime::PodRuntime>>> MakeRuntimes(
       const NodeContext& node, runtime::PodObserver* observer) {
     CRISP_ASSIGN_OR_RETURN(
@@ -204,13 +205,13 @@ class PodManagerTest : public ::testing::Test {
   // Removes every pod. OK if nothing is recorded of any pod any more.
   absl::Status RemoveEveryPod() {
     for (const PodPtr& pod : manager_->table().Pods()) CRISP_RETURN_IF_ERROR(RemovePod(pod->id));
-    const Operation operation(absl::Now() + absl::Seconds(20));
-    for (;;) {
-      CRISP_ASSIGN_OR_RETURN(const RecordStore::Records rows, manager_->table().Load());
-      if (rows.pods.empty() && rows.containers.empty()) return absl::OkStatus();
-      CRISP_RETURN_IF_ERROR(operation.Check("undoing of all pods"));
-      absl::SleepFor(absl::Milliseconds(20));
-    }
+    absl::Status status;
+    const bool gone = Eventually([&] {
+      const absl::StatusOr<RecordStore::Records> rows = manager_->table().Load();
+      status = rows.status();
+      return !status.ok() || (rows->pods.empty() && rows->containers.empty());
+    });
+    return gone ? status : absl::DeadlineExceededError("undoing of all pods");
   }
 
   v1::RunPodSandboxRequest PodRequest(const std::string& name) {
@@ -293,9 +294,7 @@ class PodManagerTest : public ::testing::Test {
     return reply.status();
   }
   v1::ContainerStatus AwaitExited(const std::string& id) {
-    const absl::Time end = absl::Now() + absl::Seconds(10);
-    while (absl::Now() < end && StatusOf(id).state() != v1::CONTAINER_EXITED)
-      absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(Eventually([&] { return StatusOf(id).state() == v1::CONTAINER_EXITED; })) << id;
     return StatusOf(id);
   }
   absl::StatusOr<v1::ExecSyncResponse> Exec(const std::string& id,
