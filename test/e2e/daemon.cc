@@ -16,7 +16,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 
 namespace crisp::e2e {
@@ -104,9 +104,7 @@ Daemon::~Daemon() {
             0);
   // A kubelet makes and ends its slices itself; ours came with the first pod.
   if (UseSystemd()) (void)Run({"/usr/bin/systemctl", "stop", bridge_ + ".slice"});
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (!Residue().empty() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(20));
-  EXPECT_THAT(Residue(), ::testing::IsEmpty());
+  EXPECT_TRUE(Eventually([this] { return Residue().empty(); })) << absl::StrJoin(Residue(), "\n");
   if (::testing::Test::HasFailure()) {
     const auto log = ReadFile(log_path());
     std::cerr << "---- crispd's log\n" << (log.ok() ? *log : log.status().ToString()) << "----\n";
@@ -151,12 +149,12 @@ void Daemon::Start() {
   posix_spawn_file_actions_destroy(&actions);
 
   // gRPC backs off for a second and more from a socket that is not there yet.
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
-  while (!Answers(socket)) {
-    ASSERT_EQ(waitpid(pid_, nullptr, WNOHANG), 0) << "crispd ended at once";
-    ASSERT_LT(absl::Now(), deadline) << "crispd does not listen";
-    absl::SleepFor(absl::Milliseconds(1));
-  }
+  bool ended = false;
+  ASSERT_TRUE(Eventually([&] {
+    ended = waitpid(pid_, nullptr, WNOHANG) != 0;
+    return ended || Answers(socket);
+  })) << "crispd does not listen";
+  ASSERT_FALSE(ended) << "crispd ended at once";
   runtime_ = cri::RuntimeService::NewStub(Connect(socket));
   images_ = cri::ImageService::NewStub(Connect(socket));
   grpc::ClientContext context;

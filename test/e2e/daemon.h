@@ -26,7 +26,7 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Starts crispd and returns once Version answers (fails the test after 20 s).
+  // Starts crispd and returns once Version answers. Fails the test if it never does.
   void Start();
   // Sets what Start() starts from now on: another release's programs (a directory; "" for this
   // build's), and another crisp-shim ("" for the one that belongs to the programs).

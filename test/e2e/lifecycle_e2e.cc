@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "node_test.h"
 
@@ -21,11 +22,8 @@ class Lifecycle : public NodeTest {
   static void AwaitLog(const std::string& pod,
                        const std::string& container,
                        const std::string& text) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (!absl::StrContains(node_->Log(pod, container), text) && absl::Now() < deadline) {
-      absl::SleepFor(absl::Milliseconds(2));
-    }
-    EXPECT_THAT(node_->Log(pod, container), HasSubstr(text));
+    EXPECT_TRUE(Eventually([&] { return absl::StrContains(node_->Log(pod, container), text); }))
+        << node_->Log(pod, container);
   }
 };
 
@@ -144,10 +142,11 @@ TEST_F(Lifecycle, StopHonoursTheSignalAndAShorterStopWins) {
   const std::string stubborn = node_->Run(
       pod, pod_config,
       node_->ContainerConfig(
-          "stubborn", {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"}));
+          "stubborn",
+          {"sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"}));
   AwaitLog("stop", "stubborn", "ready");
   std::thread patient([&] { EXPECT_TRUE(node_->TryStop(stubborn, 86400).ok()); });
-  absl::SleepFor(absl::Milliseconds(200));
+  AwaitLog("stop", "stubborn", "asked");
   const absl::Time start = absl::Now();
   node_->Stop(stubborn, 1);
   EXPECT_LT(absl::Now() - start, absl::Seconds(4));

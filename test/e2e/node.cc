@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 
 namespace crisp::e2e {
 namespace {
@@ -219,15 +220,13 @@ std::vector<cri::PodSandbox> Node::Pods() {
 }
 
 cri::ContainerStatus Node::Await(const std::string& container, cri::ContainerState state) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
   cri::ContainerStatus status;
-  do {
+  EXPECT_TRUE(Eventually([&] {
     status = Status(container);
-    if (status.state() == state) return status;
-    absl::SleepFor(absl::Milliseconds(5));
-  } while (absl::Now() < deadline && !::testing::Test::HasFatalFailure());
-  ADD_FAILURE() << container << " is " << cri::ContainerState_Name(status.state()) << ", not "
-                << cri::ContainerState_Name(state);
+    return status.state() == state || ::testing::Test::HasFatalFailure();
+  })) << container
+      << " is " << cri::ContainerState_Name(status.state()) << ", not "
+      << cri::ContainerState_Name(state);
   return status;
 }
 

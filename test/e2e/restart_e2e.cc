@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/json.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/test_time.h"
 #include "daemon.h"
@@ -37,8 +38,10 @@ TEST(Restart, ContainersLogsAndAddressesLiveOn) {
   const auto pod_before = node.PodStatus(pod);
   daemon.Kill();
   const size_t logged = node.Log("lives", "ticks").size();
-  absl::SleepFor(absl::Milliseconds(900));
-  EXPECT_GT(node.Log("lives", "ticks").size(), logged) << "the log stands still without the daemon";
+  EXPECT_TRUE(Eventually([&] { return node.Log("lives", "ticks").size() > logged; }))
+      << "the log stands still without the daemon";
+  const std::string record = absl::StrCat(daemon.scratch(), "/state/pods/", pod, "/exits/", leaves);
+  EXPECT_TRUE(Eventually([&] { return access(record.c_str(), F_OK) == 0; }));
   daemon.Start();
   const auto after = node.Status(ticks);
   EXPECT_EQ(after.state(), cri::CONTAINER_RUNNING);
@@ -55,14 +58,13 @@ TEST(Restart, ContainersLogsAndAddressesLiveOn) {
 // The links of a daemon's bridge: one for each pod and for each spare that is attached already.
 bool AwaitLinks(const Daemon& daemon, size_t count) {
   std::vector<std::string> links;
-  for (int i = 0; i < 1000; ++i) {
+  const bool come = Eventually([&] {
     links = ListDir(absl::StrCat("/sys/class/net/", daemon.bridge(), "/brif"))
                 .value_or(std::vector<std::string>());
-    if (links.size() == count) return true;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  ADD_FAILURE() << links.size() << " links, not " << count;
-  return false;
+    return links.size() == count;
+  });
+  EXPECT_TRUE(come) << links.size() << " links, not " << count;
+  return come;
 }
 
 TEST(Restart, NetworksOfSparesEndWithTheirDaemon) {
@@ -185,15 +187,13 @@ TEST(Restart, SignalsThatStopNothingAreNoted) {
   Daemon daemon;
   daemon.Start();
   for (const int signal : {SIGUSR2, SIGHUP, SIGUSR1}) ASSERT_EQ(kill(daemon.pid(), signal), 0);
-  const absl::Time deadline = absl::Now() + absl::Seconds(10);
   std::string log;
   const auto told = [&log](const char* text) { return log.find(text) != std::string::npos; };
-  do {
-    absl::SleepFor(absl::Milliseconds(10));
+  (void)Eventually([&] {
     log = LogOf(daemon);
-  } while (!(told(" state version=") && told("Hangup") && told("signal 2") &&
-             told("name=crispd state=")) &&
-           absl::Now() < deadline);
+    return told(" state version=") && told("Hangup") && told("signal 2") &&
+           told("name=crispd state=");
+  });
   EXPECT_THAT(log, ::testing::HasSubstr(" state version="));
   EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=\"User defined signal 2\""));
   EXPECT_THAT(log, ::testing::HasSubstr("signal.ignored signal=Hangup"));
@@ -221,10 +221,7 @@ TEST(Restart, AKilledShimMakesThePodNotReadyAndCanBeRemoved) {
   ASSERT_GT(shim, 1) << info;
   ASSERT_EQ(kill(shim, SIGKILL), 0);
   EXPECT_EQ(node.Await(id, cri::CONTAINER_EXITED).state(), cri::CONTAINER_EXITED);
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
-  while (node.PodStatus(pod).state() == cri::SANDBOX_READY && absl::Now() < deadline)
-    absl::SleepFor(absl::Milliseconds(10));
-  EXPECT_EQ(node.PodStatus(pod).state(), cri::SANDBOX_NOTREADY);
+  EXPECT_TRUE(Eventually([&] { return node.PodStatus(pod).state() == cri::SANDBOX_NOTREADY; }));
   node.RemoveAll();
 }
 

@@ -13,8 +13,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "base/json.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "node_test.h"
 #include "streaming/server/testing/test_client.h"
@@ -251,13 +251,11 @@ constexpr int64_t kSpareThreads = 12;
 // Until descriptors and threads are no more than before, for what is being cleaned up in the
 // background: gRPC's pool lets its threads go ten seconds after the last call.
 Held Settle(pid_t pid, const Held& before) {
-  Held held = Look(pid);
-  for (int i = 0; i < 400 && (held.descriptors > before.descriptors ||
-                              held.threads > before.threads + kSpareThreads);
-       ++i) {
-    absl::SleepFor(absl::Milliseconds(50));
+  Held held;
+  (void)Eventually([&] {
     held = Look(pid);
-  }
+    return held.descriptors <= before.descriptors && held.threads <= before.threads + kSpareThreads;
+  });
   return held;
 }
 

@@ -1,11 +1,15 @@
 // The parts of the CRI beside the life cycle: events, streamed lists, statistics, metrics, updates.
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <set>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "node_test.h"
 
@@ -16,13 +20,31 @@ class Surface : public NodeTest {};
 
 TEST_F(Surface, EventsCarryThePodAndItsContainers) {
   grpc::ClientContext context;
+  absl::Mutex mutex;
   std::vector<cri::ContainerEventResponse> events;
+  const auto deleted = [&](absl::string_view name) {
+    absl::MutexLock lock(&mutex);
+    return std::any_of(events.begin(), events.end(), [&](const auto& event) {
+      return event.container_event_type() == cri::CONTAINER_DELETED_EVENT &&
+             event.pod_sandbox_status().metadata().name() == name &&
+             event.container_id() == event.pod_sandbox_status().id();
+    });
+  };
   auto reader = daemon_->runtime().GetContainerEvents(&context, {});
   std::thread listener([&] {
     cri::ContainerEventResponse event;
-    while (reader->Read(&event)) events.push_back(event);
+    while (reader->Read(&event)) {
+      absl::MutexLock lock(&mutex);
+      events.push_back(event);
+    }
   });
-  absl::SleepFor(absl::Milliseconds(300));  // until the daemon knows the reader
+  // Until the daemon knows the reader: what came before is told to nobody.
+  EXPECT_TRUE(Eventually([&] {
+    const std::string pod = node_->RunPod(node_->PodConfig("early"));
+    node_->StopPod(pod);
+    node_->RemovePod(pod);
+    return deleted("early");
+  }));
   const auto config = node_->PodConfig("events");
   const std::string pod = node_->RunPod(config);
   const std::string id = node_->Run(pod, config, node_->ContainerConfig("c", {"sleep", "1000"}));
@@ -30,11 +52,12 @@ TEST_F(Surface, EventsCarryThePodAndItsContainers) {
   node_->Remove(id);
   node_->StopPod(pod);
   node_->RemovePod(pod);
-  absl::SleepFor(absl::Milliseconds(300));
+  EXPECT_TRUE(Eventually([&] { return deleted("events"); }));
   context.TryCancel();
   listener.join();
   std::multiset<std::pair<std::string, int>> seen;
   for (const auto& event : events) {
+    if (event.pod_sandbox_status().metadata().name() == "early") continue;
     seen.emplace(event.container_id(), event.container_event_type());
     EXPECT_EQ(event.pod_sandbox_status().metadata().name(), "events");
     EXPECT_GT(event.created_at(), 0);
@@ -199,15 +222,12 @@ TEST_F(Surface, TheFirstStatisticsAreComplete) {
   EXPECT_GT(stats.memory().available_bytes().value(), 0u);
   // Their number the kernel brings up to date every two seconds.
   EXPECT_TRUE(stats.memory().has_page_faults());
-  uint64_t faults = 0;
-  for (int i = 0; i < 50 && faults == 0; ++i) {
-    absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_TRUE(Eventually([&] {
     grpc::ClientContext again;
     cri::ContainerStatsResponse later;
-    ASSERT_TRUE(daemon_->runtime().ContainerStats(&again, request, &later).ok());
-    faults = later.stats().memory().page_faults().value();
-  }
-  EXPECT_GT(faults, 0u);
+    EXPECT_TRUE(daemon_->runtime().ContainerStats(&again, request, &later).ok());
+    return later.stats().memory().page_faults().value() > 0;
+  }));
   EXPECT_TRUE(stats.has_swap());
   EXPECT_NE(stats.writable_layer().fs_id().mountpoint(), "");
 
@@ -404,9 +424,10 @@ TEST_F(Surface, TheStopSignalOfTheConfigIsSent) {
   const std::string id = node_->Run(
       pod, config,
       node_->ContainerConfig(
-          "c", {"sh", "-c", "trap 'exit 7' USR1; trap '' TERM; while :; do sleep 0.05; done"},
+          "c",
+          {"sh", "-c", "trap 'exit 7' USR1; trap '' TERM; echo set; while :; do sleep 0.05; done"},
           [](auto& c) { c.set_stop_signal(cri::SIGNAL_SIGUSR1); }));
-  absl::SleepFor(absl::Milliseconds(300));  // until the traps are set
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(node_->Log("signal", "c"), "set"); }));
   node_->Stop(id, 10);
   EXPECT_EQ(node_->Await(id, cri::CONTAINER_EXITED).exit_code(), 7);
   EXPECT_EQ(node_->Status(id).stop_signal(), cri::SIGNAL_SIGUSR1);
@@ -434,9 +455,8 @@ TEST_F(Surface, AnUpdateRaisesTheOomScore) {
   constexpr char kScores[] =
       "for p in $(pidof sleep); do echo $(tr '\\0' ' ' </proc/$p/cmdline) $(cat "
       "/proc/$p/oom_score_adj); done | sort";
-  for (int i = 0; i < 100 && node_->Shell(id, kScores) != "sleep 1000 900\nsleep 1001 100"; ++i) {
-    absl::SleepFor(absl::Milliseconds(20));
-  }
+  EXPECT_TRUE(
+      Eventually([&] { return node_->Shell(id, kScores) == "sleep 1000 900\nsleep 1001 100"; }));
   const grpc::Status raised = update(id, 500);
   ASSERT_TRUE(raised.ok()) << raised.error_message();
   EXPECT_EQ(node_->Shell(id, kScores), "sleep 1000 900\nsleep 1001 500")

@@ -15,7 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "daemon.h"
 #include "node.h"
@@ -115,10 +115,7 @@ class Versions : public ::testing::Test {
     cri::ReopenContainerLogRequest request;
     request.set_container_id(pod.container);
     Call(&cri::RuntimeService::Stub::ReopenContainerLog, request);
-    const absl::Time deadline = absl::Now() + absl::Seconds(10);
-    while (node_->Log(pod.name, "c").empty() && absl::Now() < deadline)
-      absl::SleepFor(absl::Milliseconds(20));
-    EXPECT_THAT(node_->Log(pod.name, "c"), HasSubstr("tick"));
+    EXPECT_TRUE(Eventually([&] { return absl::StrContains(node_->Log(pod.name, "c"), "tick"); }));
   }
   void Update(const Pod& pod, int64_t bytes) {
     cri::UpdateContainerResourcesRequest request;
