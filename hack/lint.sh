@@ -7,12 +7,13 @@
 #   links    the pages' links to files, and the files that they name, are there
 #   words    few comments begin as a fragment that its reader has to complete: Whether, Who, What. Their number
 #            may only go down (most_fragments below)
+#   sleeps   no test lets time pass but those that test/sleeps lists, each as often as it says
 set -uo pipefail
 . "$(dirname "$0")/lib/usage.sh"
 answer_help "$@"
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
-[[ $# -gt 0 ]] || checks=(shell format layers links words)
+[[ $# -gt 0 ]] || checks=(shell format layers links words sleeps)
 
 check_shell() {
   local scripts
@@ -65,6 +66,18 @@ check_words() {
     printf '%s\nwords: more than %s comments begin as a fragment; write whole sentences (CONTRIBUTING.md)\n' "$found" "$most_fragments"
     return 1
   fi
+}
+
+# A line of test/sleeps is as many lines of one file, and why they can do nothing else.
+check_sleeps() {
+  local found listed calls='\b(sleep|usleep|nanosleep|SleepFor|sleep_for) ?\(|\bp?poll\(nullptr, 0,'
+  found=$(git grep -cE "$calls" -- '*_test.cc' '*/testing/*' 'test/e2e/*.cc' | tr : ' ' | sort)
+  listed=$(awk -F ' [|] ' '!/^#/ { print $1, NF == 3 ? $2 : "lacks a reason" }' test/sleeps | sort)
+  [[ $found != "$listed" ]] || return 0
+  diff <(echo "$found") <(echo "$listed") | sed -n 's/^< /sleeps in the sources: /p; s|^> |sleeps in test/sleeps: |p'
+  echo "sleeps: the two do not agree. Tests wait for a condition (Eventually) or set the time by hand (ManualClock);" \
+    "what can do neither stands in test/sleeps, with its reason"
+  return 1
 }
 
 failed=()
