@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
@@ -40,12 +41,13 @@ int64_t Database::Schema::MarkOf(size_t count) const {
 thread_local const Database* Database::in_transaction_ = nullptr;
 
 // Takes the mutex unless this thread's transaction already holds it.
-class Database::Lock {
+class ABSL_SCOPED_LOCKABLE Database::Lock {
  public:
-  explicit Lock(Database* database) : database_(database), taken_(in_transaction_ != database) {
+  explicit Lock(Database* database) ABSL_EXCLUSIVE_LOCK_FUNCTION(database->mutex_)
+      : database_(database), taken_(in_transaction_ != database) {
     if (taken_) database_->mutex_.Lock();
   }
-  ~Lock() {
+  ~Lock() ABSL_UNLOCK_FUNCTION() {
     if (taken_) database_->mutex_.Unlock();
   }
 

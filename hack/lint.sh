@@ -3,6 +3,7 @@
 #
 #   shell    shellcheck's errors and warnings, over every script (.shellcheckrc)
 #   format   clang-format changes nothing (.clang-format)
+#   locks    what a lock guards is used under it (hack/check-locks); three minutes the first time, then a second
 #   layers   every include has an arrow, every arrow an include, and no room a circle (hack/check-layers)
 #   links    the pages' links to files, and the files that they name, are there
 #   words    few comments begin as a fragment that its reader has to complete: Whether, Who, What. Their number
@@ -13,7 +14,7 @@ set -uo pipefail
 answer_help "$@"
 cd "$(dirname "$0")/.." || exit
 checks=("$@")
-[[ $# -gt 0 ]] || checks=(shell format layers links words sleeps)
+[[ $# -gt 0 ]] || checks=(shell format layers locks links words sleeps)
 
 check_shell() {
   local scripts
@@ -28,6 +29,8 @@ check_format() {
 }
 
 check_layers() { hack/check-layers; }
+
+check_locks() { hack/check-locks; }
 
 # `folder/file` in a page's text is a file of ours when its first folder is; a unit may go without its endings.
 named_files() { # PAGE

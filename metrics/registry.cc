@@ -43,6 +43,24 @@ std::map<std::string, std::string> LabelMap(const Family& family, Registry::Labe
   return result;
 }
 
+// The families of one type, by their names. Thread-safe.
+template <typename T>
+class FamilyTable {
+ public:
+  // What `make` returns becomes the family's entry the first time.
+  template <typename Make>
+  prometheus::Family<T>& Of(const Family& family, Make make) {
+    absl::MutexLock lock(&mutex_);
+    prometheus::Family<T>*& entry = families_[family.name];
+    if (entry == nullptr) entry = make();
+    return *entry;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::map<std::string, prometheus::Family<T>*> families_ ABSL_GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
 class Registry::Impl : public prometheus::Collectable {
@@ -55,35 +73,35 @@ class Registry::Impl : public prometheus::Collectable {
 
   prometheus::Counter& CounterOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kCounter, family);
-    return FamilyOf(counters_, family,
-                    [&] {
-                      return &prometheus::BuildCounter()
-                                  .Name(family.name)
-                                  .Help(family.help)
-                                  .Register(owned_);
-                    })
+    return counters_
+        .Of(family,
+            [&] {
+              return &prometheus::BuildCounter()
+                          .Name(family.name)
+                          .Help(family.help)
+                          .Register(owned_);
+            })
         .Add(LabelMap(family, labels));
   }
   prometheus::Gauge& GaugeOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kGauge, family);
-    return FamilyOf(gauges_, family,
-                    [&] {
-                      return &prometheus::BuildGauge()
-                                  .Name(family.name)
-                                  .Help(family.help)
-                                  .Register(owned_);
-                    })
+    return gauges_
+        .Of(family,
+            [&] {
+              return &prometheus::BuildGauge().Name(family.name).Help(family.help).Register(owned_);
+            })
         .Add(LabelMap(family, labels));
   }
   prometheus::Histogram& HistogramOf(const Family& family, Labels labels) {
     Require(family.type == Family::Type::kHistogram, family);
-    return FamilyOf(histograms_, family,
-                    [&] {
-                      return &prometheus::BuildHistogram()
-                                  .Name(family.name)
-                                  .Help(family.help)
-                                  .Register(owned_);
-                    })
+    return histograms_
+        .Of(family,
+            [&] {
+              return &prometheus::BuildHistogram()
+                          .Name(family.name)
+                          .Help(family.help)
+                          .Register(owned_);
+            })
         .Add(LabelMap(family, labels), Seconds());
   }
 
@@ -129,22 +147,10 @@ class Registry::Impl : public prometheus::Collectable {
     return metric;
   }
 
-  template <typename T, typename Make>
-  prometheus::Family<T>& FamilyOf(std::map<std::string, prometheus::Family<T>*>& families,
-                                  const Family& family,
-                                  Make make) {
-    absl::MutexLock lock(&mutex_);
-    prometheus::Family<T>*& entry = families[family.name];
-    if (entry == nullptr) entry = make();
-    return *entry;
-  }
-
   prometheus::Registry owned_;
-  absl::Mutex mutex_;
-  std::map<std::string, prometheus::Family<prometheus::Counter>*> counters_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, prometheus::Family<prometheus::Gauge>*> gauges_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, prometheus::Family<prometheus::Histogram>*> histograms_
-      ABSL_GUARDED_BY(mutex_);
+  FamilyTable<prometheus::Counter> counters_;
+  FamilyTable<prometheus::Gauge> gauges_;
+  FamilyTable<prometheus::Histogram> histograms_;
   mutable absl::Mutex callbacks_mutex_;
   std::list<Callback> callbacks_ ABSL_GUARDED_BY(callbacks_mutex_);
 };

@@ -33,8 +33,10 @@ class ByteRing {
   void Abandon();
 
  private:
-  bool HasRoom() const { return used_ < capacity_ || abandoned_ || discarding_; }
-  bool HasData() const { return used_ > 0 || closed_; }
+  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return used_ < capacity_ || abandoned_ || discarding_;
+  }
+  bool HasData() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return used_ > 0 || closed_; }
 
   const size_t capacity_;
   const std::unique_ptr<char[]> buffer_;  // a small layer touches only its beginning

@@ -39,7 +39,7 @@ class FakeNetwork final : public FakePodNetwork {
   absl::Status Reconcile(const absl::flat_hash_set<std::string>& live) override {
     CRISP_RETURN_IF_ERROR(faults_.Next("PodNetwork::Reconcile"));
     absl::MutexLock lock(&mutex_);
-    std::erase_if(attached_, [&](const std::string& id) {
+    std::erase_if(attached_, [&](const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return earlier_.contains(id) && !live.contains(id);
     });
     return absl::OkStatus();
