@@ -122,7 +122,7 @@ void NetlinkBatch::PutBare(const void* data, size_t size) {
     return;
   }
   std::memcpy(mnl_nlmsg_get_payload_tail(message), data, size);
-  message->nlmsg_len += MNL_ALIGN(size);
+  message->nlmsg_len += static_cast<uint32_t>(MNL_ALIGN(size));  // it fits: see above
 }
 
 absl::StatusOr<UniqueFd> OpenRtnl(uint32_t groups) {

@@ -52,7 +52,7 @@ IpAddress IpAddress::Plus(uint64_t offset) const {
   IpAddress sum = *this;
   unsigned carry = 0;
   for (size_t i = size(); i-- > 0 && (offset != 0 || carry != 0);) {
-    const unsigned digit = sum.bytes_[i] + (offset & 0xff) + carry;
+    const unsigned digit = sum.bytes_[i] + static_cast<uint8_t>(offset) + carry;
     sum.bytes_[i] = static_cast<uint8_t>(digit);
     carry = digit >> 8;
     offset >>= 8;

@@ -69,7 +69,10 @@ std::string AccessText(uint32_t access) {
 std::string NumberText(int64_t number) { return number < 0 ? "*" : absl::StrCat(number); }
 
 bpf_insn Insn(uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm) {
-  return {.code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm};
+  bpf_insn insn = {.code = code, .off = off, .imm = imm};
+  insn.dst_reg = dst & 0xf;
+  insn.src_reg = src & 0xf;
+  return insn;
 }
 
 // The kernel passes access_type = (access << 16) | type, major, minor in r1. The program collects

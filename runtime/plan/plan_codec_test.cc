@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <string>
 
 #include "base/testing/status_matchers.h"
@@ -131,7 +132,8 @@ TEST(PlanCodec, EveryTruncationIsRefused) {
 TEST(PlanCodec, RefusesOtherKindVersionAndNulInStrings) {
   const std::string bytes = EncodePlan(SampleContainer());
   EXPECT_THAT(DecodePodPlan(bytes), StatusIs(absl::StatusCode::kInvalidArgument));
-  for (const char other : {0, kFirstPlanVersion - 1, kPlanVersion + 1, 0x40}) {
+  for (const char other :
+       std::initializer_list<char>{0, kFirstPlanVersion - 1, kPlanVersion + 1, 0x40}) {
     std::string version = bytes;
     version[offsetof(PlanHeader, version)] = other;
     EXPECT_THAT(DecodeContainerPlan(version), StatusIs(absl::StatusCode::kInvalidArgument))

@@ -34,8 +34,8 @@ TEST(LogRingTest, GivesBackWhatWasPutInOrderWhateverTheSizes) {
     return std::string(n * 7919 % 60000, static_cast<char>('a' + n % 26));
   };
   while (taken < 5000) {
-    for (int i = random() % 40; i > 0 && Put(ring, text_of(put), put); --i) ++put;
-    for (int i = random() % 40; i > 0; --i) {
+    for (uint64_t i = random() % 40; i > 0 && Put(ring, text_of(put), put); --i) ++put;
+    for (uint64_t i = random() % 40; i > 0; --i) {
       const LogRecord* record = ring.Front();
       if (record == nullptr) break;
       ASSERT_EQ(record->value, taken);

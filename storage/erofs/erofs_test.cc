@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <random>
 #include <set>
@@ -163,7 +164,8 @@ TEST_F(ErofsTest, TakesNothingThatTheUnpackerDoesNotWrite) {
   memcpy(&first, bytes.data() + root, sizeof(first));
   const size_t names = size_t{first.start} << super.block_bits;
   EXPECT_FALSE(refused(bytes));
-  for (const uint16_t format : {3, 7, 9, 2, 0x81}) {  // compressed, in chunks, compact, unknown
+  for (const uint16_t format : std::initializer_list<uint16_t>{
+           3, 7, 9, 2, 0x81}) {  // compressed, in chunks, compact, unknown
     EXPECT_TRUE(refused(with(child + offsetof(ErofsInode, format), format))) << format;
   }
   EXPECT_TRUE(refused(with(root + offsetof(ErofsInode, start), first.start + 1)));
