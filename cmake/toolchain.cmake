@@ -26,6 +26,16 @@ endif()
 add_library(crisp_flags INTERFACE)
 # Designated initialisers leave the rest at its default on purpose.
 target_compile_options(crisp_flags INTERFACE -Wall -Wextra -Wshadow -Werror -Wno-missing-field-initializers)
+# Said once: the builds with sanitizers and for fuzzers have the same sources, and take the flags as reasons to build
+# all of them anew.
+if(NOT CRISP_SANITIZE AND NOT CRISP_FUZZ)
+  target_compile_options(crisp_flags INTERFACE -Wconversion -Wnon-virtual-dtor)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    # GCC's -Wconversion leaves signs out. What the kernel takes and gives is signed and counted in size_t, and most of
+    # what this would say is of a length behind a check that it is not negative.
+    target_compile_options(crisp_flags INTERFACE -Wno-sign-conversion)
+  endif()
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports false positives from inlined libstdc++ strings, abseil's StatusOr, and the frames
   # of Asio's coroutines (mismatched-new-delete).
