@@ -15,7 +15,8 @@ stage_lint() { hack/lint.sh; }
 
 stage_build() {
   cmake --preset dev >"$log_dir/configure.log" || { tail -20 "$log_dir/configure.log"; return 1; }
-  cmake --build --preset dev -j "$jobs"
+  # verify_headers: each header compiles alone, with what its room publishes.
+  cmake --build --preset dev -j "$jobs" --target all verify_headers
 }
 
 stage_unit() {

@@ -1,13 +1,16 @@
 #ifndef CRISP_STREAMING_SESSION_CONDITION_H_
 #define CRISP_STREAMING_SESSION_CONDITION_H_
 
+// clang-format off: before Asio, whose awaitable.hpp uses it without including it.
+#include <utility>
+// clang-format on
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <utility>
 
 #include "absl/time/time.h"
 

@@ -1,11 +1,14 @@
 #ifndef CRISP_STREAMING_SESSION_TASKS_H_
 #define CRISP_STREAMING_SESSION_TASKS_H_
 
+// clang-format off: before Asio, whose awaitable.hpp uses it without including it.
+#include <utility>
+// clang-format on
+
 #include <boost/asio/co_spawn.hpp>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <utility>
 
 #include "streaming/session/condition.h"
 
