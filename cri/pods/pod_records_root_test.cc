@@ -179,7 +179,7 @@ TEST_F(PodRecordsTest, AContainerThatNoRecordTellsOfKeepsItsLayersWhileItRuns) {
     EXPECT_EQ(ReadFile(upper + "/mine").value_or(""), "mine\n");
     EXPECT_EQ(::access((volume + "/0").c_str(), F_OK), 0);
     ASSERT_EQ(::kill(shim, SIGCONT), 0);
-    // ListContainers() does not show a container that no record tells of.
+    // ListContainers() gives its items serialized: only a client sees them.
     EXPECT_TRUE(Eventually([&] { return manager_->table().FindContainer(running).ok(); }));
     EXPECT_EQ(StatusOf(running).state(), v1::CONTAINER_RUNNING);
     EXPECT_OK(RemovePod(pod));
