@@ -32,11 +32,19 @@ bool TakeLabel(int fd, const char* label) {
          Fail("give the pod's pid 1 the label", label);
 }
 
+// The SELinux labels of the pod's pid 1. Empty: none.
+struct InitLabels {
+  const char* process;
+  const char* mount;
+};
+
 // Its own mount namespace, in which there is nothing but an empty directory: containers that may
-// trace it walk through /proc/1/root as if they were it.
-bool EnterNothing() {
+// trace it walk through /proc/1/root as if they were it. `label` is the directory's.
+bool EnterNothing(const char* label) {
   const Fd fs(SysFsopen("tmpfs"));
-  if (!fs.valid() || SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "mode", "555", 0) != 0 ||
+  if (!fs.valid() ||
+      (label[0] != '\0' && SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "context", label, 0) != 0) ||
+      SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "mode", "555", 0) != 0 ||
       SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "size", "4k", 0) != 0 ||
       SysFsconfig(fs.get(), FSCONFIG_SET_STRING, "nr_inodes", "2", 0) != 0 ||
       SysFsconfig(fs.get(), FSCONFIG_SET_FLAG, "ro", nullptr, 0) != 0 ||
@@ -74,12 +82,13 @@ bool AllowNothingButReaping() {
 }
 
 // Pid 1 of a shared PID namespace: reaps, and can do nothing else.
-[[noreturn]] void RunPodInit(const char* label, int status) {
+[[noreturn]] void RunPodInit(const InitLabels& labels, int status) {
   prctl(PR_SET_NAME, "crisp-pause");
+  const char* const label = labels.process;
   const Fd own_label(label[0] != '\0' ? OpenOwnLabel() : -1);
   if (label[0] != '\0' && !own_label.valid()) ReportAndExit(status);
   for (int i = 0; i < 3; ++i) (void)dup2(g_pod.null.get(), i);
-  if (!EnterNothing() || !DropEverything()) ReportAndExit(status);
+  if (!EnterNothing(labels.mount) || !DropEverything()) ReportAndExit(status);
   // In the pod's domain it may do no more than wait.
   if (label[0] != '\0' && !TakeLabel(own_label.get(), label)) ReportAndExit(status);
   sigset_t child;
@@ -99,14 +108,14 @@ bool AllowNothingButReaping() {
 
 // In a user namespace the PID namespace must be made by somebody inside: a child of the shim in
 // between, which gives its own child to the shim.
-[[noreturn]] void MakePodInitInUserns(const char* label, int status) {
+[[noreturn]] void MakePodInitInUserns(const InitLabels& labels, int status) {
   if (SysSetns(g_pod.userns.get(), CLONE_NEWUSER) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
       syscall(SYS_setresuid, 0, 0, 0) != 0) {
     Fail("enter the user namespace");
     ReportAndExit(status);
   }
   GiveBirth(CLONE_NEWPID | CLONE_NEWNS, status);
-  RunPodInit(label, status);
+  RunPodInit(labels, status);
 }
 
 // Reads until the child's side is closed. False when an error came.
@@ -144,9 +153,10 @@ bool StartPodInit(const PodView& plan) {
   if (child == 0) {
     close(ours.get());
     for (int i = 0; i < cgroups.task_count(); ++i) (void)!write(cgroups.tasks()[i], "0", 1);
-    const char* label = plan.init_label.empty() ? "" : plan.init_label.c_str();
-    if (g_pod.has_userns()) MakePodInitInUserns(label, theirs.get());
-    RunPodInit(label, theirs.get());
+    const InitLabels labels{.process = plan.init_label.empty() ? "" : plan.init_label.c_str(),
+                            .mount = plan.mount_label.empty() ? "" : plan.mount_label.c_str()};
+    if (g_pod.has_userns()) MakePodInitInUserns(labels, theirs.get());
+    RunPodInit(labels, theirs.get());
   }
   if (child < 0) return Fail("create the pod's PID namespace");
   theirs.Reset();

@@ -202,8 +202,8 @@ TEST_F(Selinux, PidOneOfASharedNamespaceHasThePodsLabel) {
     EXPECT_THAT(label, MatchesRegex(absl::StrCat("system_u:system_r:container_t:", kPair)));
     const std::string context =
         absl::StrCat("context=\"system_u:object_r:container_file_t:", LevelOf(label), "\"");
-    // The pod's shared memory. Pid 1 itself sees an empty directory, which needs no label of
-    // theirs.
+    // The empty directory that pid 1 sees, and the pod's shared memory.
+    EXPECT_THAT(node_->Shell(run.container, "cat /proc/1/mountinfo"), HasSubstr(context));
     EXPECT_THAT(node_->Shell(run.container, "grep ' /dev/shm ' /proc/self/mountinfo"),
                 HasSubstr(context));
     EXPECT_EQ(node_->Exec(run.container, {"ls", "/dev/mqueue", "/dev/shm", "/"}).exit_code, 0);
