@@ -43,7 +43,7 @@ struct Job {
   int round = 0;
   Step step = Step::kFreeze;
   int at = 0;               // in g_listed, of kLook and kSignal
-  int fresh = 0;            // how many got it in this round for the first time
+  int fresh = 0;            // how many were to get it in this round for the first time
   bool incomplete = false;  // not all could be seen
   uint64_t until = 0, frozen_until = 0;
   // The file with which the cgroup was frozen, and what thaws it; nullptr: it was not, or by
@@ -52,7 +52,15 @@ struct Job {
 };
 Job g_job;
 
-// The numbers in /proc/<pid>/stat behind the name. False when it has ended.
+struct Entry {  // linux_dirent64
+  uint64_t inode, offset;
+  uint16_t size;
+  uint8_t type;
+  char name[1];  // and more
+};
+
+// The numbers in /proc/<pid>/stat behind the name. False when it has ended. Whose first thread has
+// ended is called a zombie, and lives while it has others.
 bool Look(pid_t pid, Process* process) {
   Text<40> path;
   path.Add("/proc/").AddNumber(pid).Add("/stat");
@@ -65,7 +73,8 @@ bool Look(pid_t pid, Process* process) {
   }
   text[n] = '\0';
   const char* at = strrchr(text, ')');
-  if (at == nullptr || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X') return false;
+  if (at == nullptr || at[1] == '\0' || at[2] == 'X') return false;
+  const bool zombie = at[2] == 'Z';
   process->pid = pid;
   at += 3;
   for (int field = 4; field <= 22 && *at != '\0'; ++field) {
@@ -73,20 +82,46 @@ bool Look(pid_t pid, Process* process) {
     const uint64_t value = strtoull(at, &end, 10);
     if (field == 4) process->parent = static_cast<pid_t>(value);
     if (field == 6) process->session = static_cast<pid_t>(value);
+    if (field == 20 && zombie && value < 2) return false;
     if (field == 22) process->started = value;
     at = end;
   }
   return process->started != 0;
 }
 
-bool Belongs(const Process& process) {
-  const ExecTree& tree = g_job.tree;
-  if (tree.mark != 0) {
-    const uint64_t mark = CgroupNamespaceOf(process.pid);
-    if (mark == 0 && errno != ENOENT && errno != ESRCH) g_job.incomplete = true;
-    return mark == tree.mark;
+// The mark of a process whose first thread may have ended, which has no namespaces then: that of
+// the first thread that has. 0 if there is none.
+uint64_t MarkOf(pid_t pid) {
+  if (const uint64_t mark = CgroupNamespaceOf(pid); mark != 0) return mark;
+  Text<40> path;
+  path.Add("/proc/").AddNumber(pid).Add("/task");
+  const Fd tasks(open(path.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  alignas(Entry) char buffer[1024];
+  long n = -1;
+  while (tasks.valid() && (n = syscall(SYS_getdents64, tasks.get(), buffer, sizeof(buffer))) > 0) {
+    for (long at = 0; at < n;) {
+      const Entry* const entry = reinterpret_cast<const Entry*>(buffer + at);
+      at += entry->size;
+      Text<40> link;
+      link.Add(entry->name).Add("/ns/cgroup");
+      struct stat about;
+      if (entry->name[0] != '.' && fstatat(tasks.get(), link.data, &about, 0) == 0)
+        return about.st_ino;
+    }
   }
-  return process.pid == tree.pid || process.session == tree.pid;
+  return 0;
+}
+
+// 0 as its mark: it has ended since it was looked at, or may not be asked.
+Whose WhoseIs(const Process& process) {
+  const ExecTree& tree = g_job.tree;
+  if (tree.mark == 0) {
+    const bool ours = process.pid == tree.pid || process.session == tree.pid;
+    return ours ? Whose::kOurs : Whose::kUnknown;
+  }
+  const uint64_t mark = MarkOf(process.pid);
+  if (mark == 0) g_job.incomplete = true;
+  return mark == tree.mark ? Whose::kOurs : Whose::kUnknown;
 }
 
 void ListOne(pid_t pid) {
@@ -122,12 +157,6 @@ void ListGroup(int parent, const char* name, int depth, int* left);
 // Lists the processes in the cgroups below it, because those that an exec starts may have moved
 // down.
 void ListBelow(int group, int depth, int* left) {
-  struct Entry {  // linux_dirent64
-    uint64_t inode, offset;
-    uint16_t size;
-    uint8_t type;
-    char name[1];  // and more
-  };
   constexpr uint8_t kDirectory = 4;
   alignas(Entry) char buffer[1024];
   long n;
@@ -195,6 +224,13 @@ void FindDescendants() {
       process = Find(g_listed, g_listed_count, process->parent);
     }
   }
+}
+
+// A process that has ended since it was listed may have begotten one that was listed no more. One
+// that had its SIGKILL before has not.
+void NoteEnded(Process* process) {
+  process->told = Find(g_told, g_told_count, process->pid) != nullptr;
+  if (!process->told) g_job.incomplete = true;
 }
 
 // Sends SIGKILL. True if the process was there. A pid that still means the same process after its
@@ -272,8 +308,10 @@ void GoOn() {
     case Step::kLook:
       for (; g_job.at < last; ++g_job.at) {
         Process& process = g_listed[g_job.at];
-        process.whose =
-            Look(process.pid, &process) && Belongs(process) ? Whose::kOurs : Whose::kUnknown;
+        if (Look(process.pid, &process))
+          process.whose = WhoseIs(process);
+        else
+          NoteEnded(&process);
       }
       if (g_job.at < g_listed_count) return;
       FindDescendants();
@@ -285,9 +323,9 @@ void GoOn() {
         Process& process = g_listed[g_job.at];
         if (process.whose != Whose::kOurs) continue;
         process.told = WasTold(process);
-        if (process.told || !Signal(process)) continue;
-        process.told = true;
-        ++g_job.fresh;
+        if (process.told) continue;
+        process.told = Signal(process);
+        ++g_job.fresh;  // also if it has ended by itself, for it may have begotten another before
       }
       return;
   }

@@ -6,14 +6,18 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "gtest/gtest.h"
@@ -40,6 +44,15 @@ class Leader {
   pid_t pid() const { return pid_; }
   // In the session; with a child that is not.
   pid_t Make() { return Order('m'); }
+  // Its first thread has ended, another lives.
+  pid_t MakeHeadless() { return Order('h'); }
+  // It has ended and left a child.
+  std::vector<pid_t> MakeHeir() {
+    const pid_t parent = Order('e');
+    const pid_t child = Read();
+    EXPECT_TRUE(Eventually([&] { return kill(parent, 0) != 0; }));
+    return {parent, child};
+  }
   std::vector<pid_t> MakeWithStray() {
     const pid_t parent = Order('s');
     return {parent, Read()};
@@ -67,6 +80,16 @@ class Leader {
       if (order == 's' && fork() == 0) {
         setsid();
         Tell(getpid());
+      }
+      if (order == 'e') {
+        if (fork() != 0) _exit(0);
+        Tell(getpid());
+      }
+      if (order == 'h') {
+        std::thread([] {
+          while (true) pause();
+        }).detach();
+        syscall(SYS_exit, 0);
       }
       while (true) pause();
     }
@@ -144,6 +167,31 @@ TEST_F(KillTreeTest, WhoeverMovedBelowTheCgroupDiesAsWell) {
   Begin();
   EXPECT_EQ(KillAll(), Killing::kDone);
   EXPECT_FALSE(Lives(below));
+}
+
+// What a bomb is made of: whoever was listed has ended, and its child was not listed.
+TEST_F(KillTreeTest, WhoEndsBetweenTheListAndTheLookMayHaveLeftAChild) {
+  const std::vector<pid_t> heir = leader_.MakeHeir();
+  List({heir[0]});
+  Begin();
+  for (int turn = 0; turn < 4; ++turn) ASSERT_EQ(KillSome(), Killing::kGoesOn) << turn;
+  List({heir[1]});
+  EXPECT_EQ(KillAll(), Killing::kDone);
+  EXPECT_FALSE(Lives(heir[1]));
+}
+
+TEST_F(KillTreeTest, WhoseFirstThreadHasEndedDiesAsWell) {
+  for (const uint64_t mark : {uint64_t{0}, CgroupNamespaceOf(getpid())}) {
+    const pid_t headless = leader_.MakeHeadless();
+    const std::string status = absl::StrCat("/proc/", headless, "/status");
+    ASSERT_TRUE(
+        Eventually([&] { return absl::StrContains(ReadFile(status).value_or(""), "State:\tZ"); }));
+    List({headless});
+    ASSERT_TRUE(
+        BeginKillTree({.cgroup = group_.path().c_str(), .pid = leader_.pid(), .mark = mark}));
+    EXPECT_EQ(KillAll(), Killing::kDone);
+    EXPECT_TRUE(Eventually([&] { return kill(headless, 0) != 0; }));
+  }
 }
 
 TEST_F(KillTreeTest, ManyDieAFewAtATime) {
