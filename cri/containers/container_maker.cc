@@ -196,7 +196,7 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
                {{"container", container->id}, {"error", made.ToString()}});
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*container, Mover::kMaker, state::ContainerRecord::REMOVING);
-    remover_.Undo(container, /*now=*/true);
+    remover_.Undo(container);
     return made;
   }
   events_.Tell(LifePoint::kContainerCreated, *container);

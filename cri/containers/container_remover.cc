@@ -51,8 +51,11 @@ absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container)
   return true;
 }
 
-void ContainerRemover::Undo(const ContainerPtr& container, bool now) {
-  if (now && TearDown(container).ok()) return;
+void ContainerRemover::Undo(const ContainerPtr& container) {
+  if (!TearDown(container).ok()) UndoLater(container);
+}
+
+void ContainerRemover::UndoLater(const ContainerPtr& container) {
   background_.UntilDone(absl::StrCat("undo of container ", container->id),
                         [this, container] { return TearDown(container); });
 }

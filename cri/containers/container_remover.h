@@ -26,8 +26,10 @@ class ContainerRemover {
   // Kills it if it runs. When it returns OK no client sees it any more.
   absl::Status Remove(const ContainerPtr& container, const Operation& operation);
   // Undoes everything of a container that no client sees: it has the stage REMOVING or will never
-  // be seen. With `now` it is tried at once. The background tries until it succeeds.
-  void Undo(const ContainerPtr& container, bool now);
+  // be seen. It is tried at once. If that fails, the background tries until it succeeds.
+  void Undo(const ContainerPtr& container);
+  // The same, by the background alone.
+  void UndoLater(const ContainerPtr& container);
 
  private:
   absl::StatusOr<bool> RemoveOnce(const ContainerPtr& container);

@@ -112,8 +112,11 @@ absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {
   return true;
 }
 
-void PodEnder::Undo(const PodPtr& pod, bool now) {
-  if (now && TearDown(pod).ok()) return;
+void PodEnder::Undo(const PodPtr& pod) {
+  if (!TearDown(pod).ok()) UndoLater(pod);
+}
+
+void PodEnder::UndoLater(const PodPtr& pod) {
   background_.UntilDone(absl::StrCat("undo of pod ", pod->id),
                         [this, pod] { return TearDown(pod); });
 }

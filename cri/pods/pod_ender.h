@@ -37,9 +37,11 @@ class PodEnder {
   absl::Status Stop(const PodPtr& pod, const Operation& operation);
   // Stops the pod and removes it. When it returns OK, no client sees it any more.
   absl::Status Remove(const PodPtr& pod, const Operation& operation);
-  // Undoes everything of a pod that no client sees. With `now` it is tried at once. The background
-  // tries until it succeeds.
-  void Undo(const PodPtr& pod, bool now);
+  // Undoes everything of a pod that no client sees. It is tried at once. If that fails, the
+  // background tries until it succeeds.
+  void Undo(const PodPtr& pod);
+  // The same, by the background alone.
+  void UndoLater(const PodPtr& pod);
 
  private:
   absl::StatusOr<bool> StopOnce(const PodPtr& pod);

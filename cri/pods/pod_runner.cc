@@ -104,7 +104,7 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*pod, Mover::kMaker, state::PodRecord::REMOVING);
     events_.Tell(LifePoint::kPodFailed, pod);
-    ender_.Undo(pod, /*now=*/true);
+    ender_.Undo(pod);
     return made;
   }
   table_.Show(pod);

@@ -166,8 +166,8 @@ void Recovery::Take(const Work& work, const std::shared_ptr<Countdown>& adoption
   } else {
     adoptions->Done();
   }
-  for (const ContainerPtr& container : undone) remover_.Undo(container, /*now=*/false);
-  if (!visible && !pod->name_key.empty()) ender_.Undo(pod, /*now=*/false);
+  for (const ContainerPtr& container : undone) remover_.UndoLater(container);
+  if (!visible && !pod->name_key.empty()) ender_.UndoLater(pod);
 }
 
 absl::StatusOr<std::vector<Recovery::Found>> Recovery::FindPods() {
@@ -229,7 +229,7 @@ void Recovery::TakeStrays() {
     if (shim.has_children) {
       table_.Show(pod);
     } else {
-      ender_.Undo(pod, /*now=*/false);
+      ender_.UndoLater(pod);
     }
   }
 }

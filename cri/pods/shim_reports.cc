@@ -104,7 +104,7 @@ void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report
                 {"container", container->id},
                 {"reason", "no record tells of it, and it does not run"}});
     (void)table_.Add(*container);
-    remover_.Undo(container, /*now=*/false);
+    remover_.UndoLater(container);
     return;
   }
   LogError("recover.unknown_container", {{"pod", pod->id}, {"container", container->id}});

@@ -170,7 +170,9 @@ absl::StatusOr<PoolImpl::Launched> PoolImpl::Launch(const PodPlan& plan,
     launched.greeting = launched.shim->Expect(&launched.request_id);
   };
   while (spares != Spares::kNone) {
-    SpareShims::Taken taken = spares_.Take(spares == Spares::kPrepared);
+    SpareShims::Taken taken =
+        spares_.Take(spares == Spares::kPrepared ? SpareShims::Networks::kPrepared
+                                                 : SpareShims::Networks::kNone);
     if (!taken.socket) break;
     open(std::move(taken.socket), std::move(taken.prepared_key));
     launched.was_spare = true;

@@ -23,13 +23,13 @@ absl::StatusOr<SocketPair> MakeShimSockets() {
   return MakeSocketPair("the shim's socket", SOCK_SEQPACKET);
 }
 
-SpareShims::Taken SpareShims::Take(bool prepared) {
+SpareShims::Taken SpareShims::Take(Networks networks) {
   using State = Spare::State;
   absl::MutexLock lock(&mutex_);
   auto found = spares_.end();
   for (auto it = spares_.begin(); it != spares_.end(); ++it) {
     const State state = (*it)->state;
-    if (state == State::kPrepared && prepared) {
+    if (state == State::kPrepared && networks == Networks::kPrepared) {
       found = it;
       break;
     }

@@ -28,9 +28,10 @@ class SpareShims {
     UniqueFd socket;           // its control socket; invalid if there is none
     std::string prepared_key;  // empty if nothing is prepared
   };
-  // Takes the oldest one with a prepared network, if that is allowed, or else one without. It may
-  // have died.
-  Taken Take(bool prepared);
+  enum class Networks { kNone, kPrepared };
+  // Takes the oldest one with a prepared network, if `networks` allows that, or else one without.
+  // It may have died.
+  Taken Take(Networks networks);
   // As in ShimPool.
   void Add();
   absl::Status Prepare(const PrepareNetwork& prepare);

@@ -64,7 +64,7 @@ class LogAnswers : public Watch {
  public:
   void Ready(uint32_t) override { Receive(); }
   void Receive();
-  void Kick();
+  void WakeWriter();
 };
 
 namespace {
@@ -93,9 +93,9 @@ void LogAnswers::Receive() {
   }
 }
 
-void LogAnswers::Kick() {
+void LogAnswers::WakeWriter() {
   if (!g_ring.TakeTakersWish() || send(fd(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return;
-  // A full socket holds kicks enough, and a dead writer needs none.
+  // A full socket wakes it anyway, and there is no dead writer to wake.
   if (!IsShortage(errno)) return;
   g_ring.TakerSleeps();
   AwaitLogs();
@@ -153,7 +153,7 @@ bool LogsMoved() {
   g_awaited = g_writer.fd() < 0;
   g_woken = false;
   g_looked_at = now;
-  g_writer.Kick();  // one may have been lost; where this one is, it is awaited again
+  g_writer.WakeWriter();  // one may have been lost; where this one is, it is awaited again
   return true;
 }
 
@@ -193,7 +193,7 @@ bool Log::Put(LogCommand command, bool is_stderr, uint64_t value) {
                   .log = id_,
                   .ticket = ticket_,
                   .value = value});
-  g_writer.Kick();
+  g_writer.WakeWriter();
   return true;
 }
 
@@ -227,7 +227,7 @@ bool Log::BeginOpen(const char* path, uint32_t limit) {
                   .log = id_,
                   .ticket = ticket_,
                   .value = 0});
-  g_writer.Kick();
+  g_writer.WakeWriter();
   return true;
 }
 
@@ -241,7 +241,7 @@ bool Log::AwaitOpen() {
     pollfd wait = {.fd = g_writer.fd(), .events = POLLIN, .revents = 0};
     if (poll(&wait, 1, kTickMs) > 0) g_writer.Receive();
     if (ticket_ != 0 && g_writer.resting()) (void)poll(nullptr, 0, 1);
-    g_writer.Kick();
+    g_writer.WakeWriter();
   }
   return !refused_;
 }
@@ -271,7 +271,7 @@ void Log::Commit(bool is_stderr, uint32_t size) {
                   .log = id_,
                   .ticket = 0,
                   .value = Now()});
-  g_writer.Kick();
+  g_writer.WakeWriter();
 }
 
 void Log::Drop(uint32_t size) { dropped_ += size; }

@@ -153,8 +153,8 @@ void Writer::Run() {
     }
     ring_->TakerSleeps();
     if (ring_->Front() != nullptr) continue;
-    char kick;
-    const ssize_t n = recv(socket_, &kick, 1, 0);
+    char wake;
+    const ssize_t n = recv(socket_, &wake, 1, 0);
     // The shim has gone, and nothing can have been put since it was seen to be empty but before
     // that.
     if (n == 0 || (n < 0 && errno != EINTR)) {
