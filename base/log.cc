@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
 
 #include "absl/strings/escaping.h"
+#include "base/json.h"
 #include "base/log_queue.h"
 #include "base/log_writer.h"
 
@@ -42,16 +44,63 @@ class Priority final : public spdlog::custom_flag_formatter {
   }
 };
 
+std::atomic<bool> g_json = false;
+
+// What comes before a message. A message in JSON is the object's text behind its first two members.
 std::unique_ptr<spdlog::formatter> LineFormatter() {
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<Priority>('*');
-  formatter->set_pattern(ToJournal() ? "<%*>%l %v" : "%Y-%m-%dT%H:%M:%S.%fZ %l %v");
+  constexpr char kJson[] = R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v)";
+  const bool journal = ToJournal();
+  if (g_json) {
+    formatter->set_pattern(absl::StrCat(journal ? "<%*>" : "", kJson));
+  } else {
+    formatter->set_pattern(journal ? "<%*>%l %v" : "%Y-%m-%dT%H:%M:%S.%fZ %l %v");
+  }
   return formatter;
+}
+
+constexpr size_t kMaxValue = 2048;
+
+// Clients choose some values; a name of a megabyte must not fill the disk.
+absl::string_view Bounded(const absl::AlphaNum& value) {
+  return value.Piece().substr(0, kMaxValue);
+}
+
+bool NeedsQuotes(absl::string_view value) {
+  if (value.empty()) return true;
+  for (const unsigned char c : value) {
+    if (c <= ' ' || c == '"' || c == '=' || c >= 0x7f) return true;
+  }
+  return false;
+}
+
+void AddField(const LogField& field, bool json, std::string* line) {
+  const absl::string_view text = Bounded(field.second);
+  if (json) {
+    absl::StrAppend(line, ",\"", field.first, "\":", DumpJson(Json(std::string(text))));
+  } else if (NeedsQuotes(text)) {
+    absl::StrAppend(line, " ", field.first, "=\"", absl::Utf8SafeCEscape(text), "\"");
+  } else {
+    absl::StrAppend(line, " ", field.first, "=", text);
+  }
+}
+
+std::string Message(absl::string_view event,
+                    std::initializer_list<LogField> subject,
+                    std::initializer_list<LogField> fields) {
+  const bool json = g_json;
+  std::string line =
+      json ? absl::StrCat("\"event\":", DumpJson(Json(std::string(event)))) : std::string(event);
+  for (const LogField& field : subject) AddField(field, json, &line);
+  for (const LogField& field : fields) AddField(field, json, &line);
+  if (json) line += '}';
+  return line;
 }
 
 std::string DroppedLine(uint64_t lines) {
   const std::string text =
-      absl::StrCat("log.dropped lines=", lines, " reason=\"stderr is not read fast enough\"");
+      Message("log.dropped", {{"lines", lines}}, {{"reason", "stderr is not read fast enough"}});
   spdlog::memory_buf_t line;
   LineFormatter()->format(spdlog::details::log_msg("crisp", spdlog::level::warn, text), line);
   return std::string(line.data(), line.size());
@@ -84,8 +133,6 @@ spdlog::logger& Logger() {
   return logger;
 }
 
-constexpr size_t kMaxValue = 2048;
-
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -98,14 +145,6 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
       return spdlog::level::err;
   }
   return spdlog::level::err;
-}
-
-bool NeedsQuotes(absl::string_view value) {
-  if (value.empty()) return true;
-  for (const unsigned char c : value) {
-    if (c <= ' ' || c == '"' || c == '=' || c >= 0x7f) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -126,6 +165,16 @@ absl::Status SetLogLevel(absl::string_view name) {
   return absl::OkStatus();
 }
 
+absl::Status SetLogFormat(absl::string_view name) {
+  if (name != "logfmt" && name != "json") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("log format '", name, "' is neither logfmt nor json"));
+  }
+  g_json = name == "json";
+  Logger().set_formatter(LineFormatter());
+  return absl::OkStatus();
+}
+
 absl::Status StartLogWriter() {
   Logger().set_formatter(LineFormatter());  // by what stderr is now
   return Queue().Start();
@@ -136,20 +185,15 @@ uint64_t DroppedLogLines() { return Queue().dropped(); }
 bool LogEnabled(LogLevel level) { return Logger().should_log(SpdlogLevel(level)); }
 
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields) {
+  Log(level, event, {}, fields);
+}
+
+void Log(LogLevel level,
+         absl::string_view event,
+         std::initializer_list<LogField> subject,
+         std::initializer_list<LogField> fields) {
   if (!LogEnabled(level)) return;
-  std::string line(event);
-  for (const auto& [key, value] : fields) {
-    absl::string_view text = value.Piece();
-    // Clients choose some values; a name of a megabyte must not fill the disk.
-    if (text.size() > kMaxValue) text = text.substr(0, kMaxValue);
-    absl::StrAppend(&line, " ", key, "=");
-    if (NeedsQuotes(text)) {
-      absl::StrAppend(&line, "\"", absl::Utf8SafeCEscape(text), "\"");
-    } else {
-      absl::StrAppend(&line, text);
-    }
-  }
-  Logger().log(SpdlogLevel(level), "{}", line);
+  Logger().log(SpdlogLevel(level), "{}", Message(event, subject, fields));
 }
 
 }  // namespace crisp

@@ -11,8 +11,11 @@
 #include <thread>
 
 #include "absl/functional/function_ref.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log_writer.h"
 #include "base/pipe.h"
 #include "base/testing/status_matchers.h"
@@ -111,6 +114,30 @@ TEST(LogTest, TheJournalIsToldPriorities) {
     (void)FlushLog(absl::Seconds(10));
   });
   EXPECT_EQ(ended.written, "<6>info one\n<4>warning two why=\"a b\"\n<3>error three\n");
+}
+
+TEST(LogTest, AsJsonEachLineIsAnObject) {
+  const Ended ended = RunWithPipe([] {
+    if (!SetLogFormat("json").ok()) _exit(1);
+    Log(LogLevel::kInfo, "pod.ready", {{"pod", "a/b"}}, {{"error", "say \"no\"\n\xff"}});
+    LogBesideJournal(true);
+    LogWarning("two", {{"n", 2}});
+    (void)FlushLog(absl::Seconds(10));
+  });
+  const std::vector<std::string> lines = absl::StrSplit(ended.written, '\n');
+  ASSERT_EQ(lines.size(), 3u) << ended.written;
+  const absl::StatusOr<Json> first = ParseJson(lines[0]);
+  ASSERT_OK(first) << lines[0];
+  EXPECT_THAT(first->value("time", ""), MatchesRegex("[0-9-]+T[0-9:.]+Z"));
+  EXPECT_EQ(first->value("level", ""), "info");
+  EXPECT_EQ(first->value("event", ""), "pod.ready");
+  EXPECT_EQ(first->value("pod", ""), "a/b");
+  EXPECT_EQ(first->value("error", ""), "say \"no\"\n\xef\xbf\xbd");
+  ASSERT_TRUE(absl::StartsWith(lines[1], "<4>{")) << "the journal's priority stands in front";
+  const absl::StatusOr<Json> second = ParseJson(lines[1].substr(3));
+  ASSERT_OK(second) << lines[1];
+  EXPECT_EQ(second->value("n", ""), "2");
+  EXPECT_THAT(SetLogFormat("xml"), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST(LogTest, OthersAreToldTheTime) {

@@ -59,6 +59,7 @@ struct Config {
   std::string state = "/run/crisp";     // tmpfs: sockets, records of pods
   std::string listen;                   // unix://PATH; empty for unix://<state>/crisp.sock
   std::string log_level = "info";
+  std::string log_format = "logfmt";  // or "json"
   MetricsConfig metrics;
   storage::ImageStoreOptions image;
   NetworkConfig network;
@@ -92,6 +93,9 @@ absl::Status ApplyConfig(absl::string_view text, absl::string_view name, Config&
 
 // The configuration as YAML, with every key; LoadConfig of it gives an equal one.
 std::string DumpConfig(const Config& config);
+
+// The full names of the keys that have another value in `other`, in the table's order.
+std::vector<std::string> ChangedKeys(const Config& config, const Config& other);
 
 }  // namespace crisp::cri
 

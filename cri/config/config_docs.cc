@@ -130,7 +130,7 @@ constexpr absl::string_view kYamlHead =
     "override "
     "single keys. Unknown keys are errors. `crispd config dump` prints what is in effect; a change "
     "takes "
-    "effect with `systemctl restart crispd`, which ends no pod.";
+    "effect with `systemctl restart crispd`, which ends no pod; `log_level` also with a reload.";
 
 constexpr absl::string_view kMarkdownHead = R"(# Configuration
 

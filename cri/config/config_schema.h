@@ -202,7 +202,10 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
   visitor.Key("listen", config.listen, InWords("unix:///PATH, or empty"),
               "The CRI's socket. Empty: crisp.sock in the state directory.");
   visitor.Key("log_level", config.log_level, OneOf({"debug", "info", "warn", "error"}),
-              "The least severity of what is logged.");
+              "The least severity of what is logged. SIGHUP (`systemctl reload crispd`) reads it "
+              "anew.");
+  visitor.Key("log_format", config.log_format, OneOf({"logfmt", "json"}),
+              "The form of the log's lines: `event key=value`, or a JSON object for each.");
   visitor.Section(
       "metrics",
       [&](Visitor& v) {

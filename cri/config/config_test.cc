@@ -200,6 +200,18 @@ TEST(ConfigTest, DefaultsAreValid) {
   EXPECT_EQ(Config{}.SocketPath(), "/run/crisp/crisp.sock");
 }
 
+TEST(ConfigTest, ChangedKeysAreNamedInFull) {
+  const Config before;
+  EXPECT_THAT(ChangedKeys(before, before), ::testing::IsEmpty());
+  Config after;
+  after.log_level = "debug";
+  after.image.stall_timeout = absl::Seconds(1);
+  after.runtime.handlers.push_back({.name = "other"});
+  after.places["root"] = "elsewhere";
+  EXPECT_THAT(ChangedKeys(before, after),
+              ::testing::ElementsAre("log_level", "image.stall_timeout", "runtime.handlers"));
+}
+
 TEST(ConfigTest, ValidateNamesTheKey) {
   const auto expect = [](const char* key, auto change) {
     Config config;
@@ -216,6 +228,7 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("listen", [](Config& c) { c.listen = "unix://relative"; });
   expect("listen", [](Config& c) { c.listen = "unix:///" + std::string(200, 'x'); });
   expect("log_level", [](Config& c) { c.log_level = "loud"; });
+  expect("log_format", [](Config& c) { c.log_format = "xml"; });
   expect("image.max_parallel_downloads", [](Config& c) { c.image.max_parallel_downloads = 0; });
   expect("image.max_parallel_unpacks", [](Config& c) { c.image.max_parallel_unpacks = 65; });
   expect("image.max_layer_bytes", [](Config& c) { c.image.max_layer_bytes = 0; });

@@ -238,6 +238,32 @@ std::string DumpConfig(const Config& config) {
   return absl::StrCat(printer.out().c_str(), "\n");
 }
 
+namespace {
+
+// Both have every key.
+void Compare(const YAML::Node& one,
+             const YAML::Node& other,
+             const std::string& prefix,
+             std::vector<std::string>* changed) {
+  for (const auto& entry : one) {
+    const std::string& key = entry.first.Scalar();
+    const YAML::Node beside = other[key];
+    if (entry.second.IsMap()) {
+      Compare(entry.second, beside, absl::StrCat(prefix, key, "."), changed);
+    } else if (YAML::Dump(entry.second) != YAML::Dump(beside)) {
+      changed->push_back(prefix + key);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> ChangedKeys(const Config& config, const Config& other) {
+  std::vector<std::string> changed;
+  Compare(YAML::Load(DumpConfig(config)), YAML::Load(DumpConfig(other)), "", &changed);
+  return changed;
+}
+
 absl::StatusOr<Config> LoadConfig(const std::string& path, ConfigFile file) {
   Config config;
   const auto apply = [&](const std::string& name) -> absl::Status {

@@ -1,11 +1,14 @@
 #include "cri/containers/container_exits.h"
 
+#include <string.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/state/life_log.h"
 
 namespace crisp::cri {
 namespace {
@@ -18,6 +21,20 @@ bool OwnPidNamespace(const state::ContainerRecord& record) {
 std::string ReasonOf(const runtime::ExitRecord& exit, bool oom) {
   if (exit.exit_code == 0) return "Completed";
   return oom ? "OOMKilled" : "Error";
+}
+
+void LogExit(const Container& container,
+             const runtime::ExitRecord& exit,
+             const std::string& reason,
+             absl::Time started_at) {
+  const char* const signal = sigabbrev_np(exit.signal);
+  LogContainer(LogLevel::kInfo, "container.exited", container,
+               {{"code", exit.exit_code},
+                {"reason", reason},
+                {"signal", exit.signal == 0    ? "none"
+                           : signal == nullptr ? absl::StrCat(exit.signal)
+                                               : absl::StrCat("SIG", signal)},
+                {"ran", absl::FormatDuration(exit.exited_at - started_at)}});
 }
 
 }  // namespace
@@ -33,25 +50,25 @@ void ContainerExits::Handle(const ContainerPtr& container,
   if (!OwnPidNamespace(before)) {
     const absl::Status killed = runtime.KillAll(ref, Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok()) {
-      LogWarning("container.leftover",
-                 {{"container", container->id}, {"error", killed.ToString()}});
+      LogContainer(LogLevel::kWarning, "container.leftover", *container,
+                   {{"error", killed.ToString()}});
     }
   }
   // The count stands until the container is removed, so it cannot be missed.
   const absl::StatusOr<uint64_t> oom_kills = runtime.OomKills(ref);
   if (oom_kills.ok()) ooms_.SawLast(*container, *oom_kills);
   executions_.FinishAllOf(container->id, exit.exited_at);
+  const std::string why =
+      !reason.empty() ? reason : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0);
   (void)table_.Advance(*container, Mover::kExit, state::ContainerRecord::EXITED,
                        [&](state::ContainerRecord& record) {
                          record.set_pid(0);
                          record.set_exit_code(exit.exit_code);
                          record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
-                         record.set_reason(!reason.empty()
-                                               ? reason
-                                               : ReasonOf(exit, oom_kills.ok() && *oom_kills > 0));
+                         record.set_reason(why);
                        });
   PodTable::EndEnd(*container);
-  LogInfo("container.exited", {{"container", container->id}, {"code", exit.exit_code}});
+  LogExit(*container, exit, why, absl::FromUnixNanos(before.started_at()));
   events_.Tell(LifePoint::kContainerExited, *container);
 }
 

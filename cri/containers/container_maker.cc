@@ -18,6 +18,7 @@
 #include "cri/node/host_facts.h"
 #include "cri/spec/check_message.h"
 #include "cri/spec/spec_row.h"
+#include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/lsm/apparmor.h"
@@ -192,8 +193,8 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
   }
   if (made.ok()) made = table_.ShowMade(container);
   if (!made.ok()) {
-    LogWarning("container.create.failed",
-               {{"container", container->id}, {"error", made.ToString()}});
+    LogContainer(LogLevel::kWarning, "container.create.failed", *container,
+                 {{"error", made.ToString()}});
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*container, Mover::kMaker, state::ContainerRecord::REMOVING);
     remover_.Undo(container);
@@ -201,6 +202,8 @@ absl::StatusOr<std::string> ContainerMaker::Make(const v1::CreateContainerReques
   }
   events_.Tell(LifePoint::kContainerCreated, *container);
   timer.Done("publish");
+  LogContainer(LogLevel::kInfo, "container.created", *container,
+               {{"image", request.config().image().image()}});
   return container->id;
 }
 

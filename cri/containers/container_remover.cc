@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 
 namespace crisp::cri {
@@ -46,6 +47,7 @@ absl::StatusOr<bool> ContainerRemover::RemoveOnce(const ContainerPtr& container)
   timer.Done("record");
   if (!table_.Hide(*container)) return true;
   events_.Tell(LifePoint::kContainerRemoved, *container);
+  LogContainer(LogLevel::kInfo, "container.removed", *container);
   background_.UntilDone(absl::StrCat("removal of container ", container->id),
                         [this, container] { return TearDown(container); });
   return true;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/containers/container_stopper.h"
+#include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 
 namespace crisp::cri {
@@ -72,7 +73,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
     const absl::Status killed =
         container->pod->runtime->KillOnce(RefTo(*container->pod, *container->Snapshot()));
     if (!killed.ok())
-      LogWarning("container.kill", {{"container", container->id}, {"error", killed.ToString()}});
+      LogContainer(LogLevel::kWarning, "container.kill", *container,
+                   {{"error", killed.ToString()}});
   }
   const ContainerStage stage =
       status.ok() ? state::ContainerRecord::RUNNING : state::ContainerRecord::EXITED;
@@ -91,8 +93,8 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   std::optional<runtime::ExitRecord> early;
   const int signal = Settle(*container, started, &early);
   if (!status.ok()) {
-    LogWarning("container.start.failed",
-               {{"container", container->id}, {"error", status.ToString()}});
+    LogContainer(LogLevel::kWarning, "container.start.failed", *container,
+                 {{"error", status.ToString()}});
     events_.Tell(LifePoint::kContainerExited, *container);
     // Nothing to tell unless somebody has found it running meanwhile.
     if (early.has_value()) {
@@ -104,10 +106,12 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
   const auto running = container->Snapshot();
   updates_.ApplyOomScore(*running, running->config().linux().resources().oom_score_adj());
   events_.Tell(LifePoint::kContainerStarted, *container);
+  LogContainer(LogLevel::kInfo, "container.started", *container, {{"pid", running->pid()}});
   if (signal != 0) {
     const absl::Status sent = SignalInit(*container, signal);
     if (!sent.ok())
-      LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
+      LogContainer(LogLevel::kWarning, "container.signal", *container,
+                   {{"error", sent.ToString()}});
   }
   if (early.has_value()) {
     quick_.Post([this, container, record = *early] { exits_.Handle(container, record, ""); });

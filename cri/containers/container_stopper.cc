@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 
 namespace crisp::cri {
@@ -44,7 +45,7 @@ void ContainerStopper::Thaw(const Pod& pod) const {
     const absl::StatusOr<std::string> scope = runtime::PodScopePath(parent, pod.id);
     thawed.Update(scope.ok() ? node_.CgroupAt(*scope).ThawIfFrozen() : scope.status());
   }
-  if (!thawed.ok()) LogWarning("pod.thaw", {{"pod", pod.id}, {"error", thawed.ToString()}});
+  if (!thawed.ok()) LogPod(LogLevel::kWarning, "pod.thaw", pod, {{"error", thawed.ToString()}});
 }
 
 absl::Status ContainerStopper::Stop(const ContainerPtr& container,
@@ -87,7 +88,7 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
   if (!signal_now) return;
   const absl::Status sent = SignalInit(*container, signal);
   if (!sent.ok()) {
-    LogWarning("container.signal", {{"container", container->id}, {"error", sent.ToString()}});
+    LogContainer(LogLevel::kWarning, "container.signal", *container, {{"error", sent.ToString()}});
   }
 }
 
@@ -102,8 +103,8 @@ void ContainerStopper::Escalate(const ContainerPtr& container, int round) {
   if (!killed.ok() && SignalInit(*container, SIGKILL).ok()) killed = absl::OkStatus();
   if (ConcludeExit(container)) return;
   if (round == 100) {
-    LogWarning("container.unkillable",
-               {{"container", container->id}, {"error", killed.ToString()}});
+    LogContainer(LogLevel::kWarning, "container.unkillable", *container,
+                 {{"error", killed.ToString()}});
   }
   {
     absl::MutexLock lock(&container->mutex);
@@ -126,7 +127,7 @@ bool ContainerStopper::ConcludeExit(const ContainerPtr& container) {
   if (!empty.ok() || !*empty) return false;
   const auto written =
       runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
-  if (!written.ok()) LogWarning("container.exit_untold", {{"container", container->id}});
+  if (!written.ok()) LogContainer(LogLevel::kWarning, "container.exit_untold", *container);
   exits_.Handle(container,
                 written.ok() ? *written
                              : runtime::ExitRecord{.exit_code = 128 + SIGKILL,

@@ -13,10 +13,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
@@ -85,9 +87,11 @@ absl::StatusOr<Config> EffectiveConfig(const CLI::App& app, const Flags& flags) 
     config.places["network.subnets"] = "the command line";
   }
   CRISP_RETURN_IF_ERROR(config.Validate());
-  CRISP_RETURN_IF_ERROR(SetLogLevel(config.log_level));
   return config;
 }
+
+// A configuration that crispd can start with, or why there is none.
+using ReadConfig = std::function<absl::StatusOr<Config>()>;
 
 // The descriptor to which a handler writes the number of its signal.
 int g_signals = -1;
@@ -102,9 +106,10 @@ void TellSignal(int signal) {
 }
 
 // Returns the pipe's end that gives the numbers of the signals that came. SIGTERM and SIGINT stop
-// the daemon, SIGUSR1 has it log its state; SIGUSR2 and SIGHUP, with which operators have other
-// daemons do things, are noted, and never end it. Handlers rather than blocked or ignored signals:
-// those would be inherited by every program that is started from here, handlers end with its exec.
+// the daemon, SIGUSR1 has it log its state, SIGHUP has it read its configuration again. SIGUSR2,
+// with which operators have other daemons do things, is noted and never ends it. Handlers rather
+// than blocked or ignored signals: those would be inherited by every program that is started from
+// here, handlers end with its exec.
 absl::StatusOr<UniqueFd> CatchSignals() {
   CRISP_ASSIGN_OR_RETURN(Pipe pipe, MakePipe("a pipe", O_NONBLOCK));
   g_signals = pipe.write_end.release();
@@ -121,8 +126,28 @@ absl::StatusOr<UniqueFd> CatchSignals() {
   return std::move(pipe.read_end);
 }
 
+// Reads the configuration again. What can change beside running pods takes effect, the rest is
+// named. A configuration that crispd would not start with changes nothing.
+void Reload(const ReadConfig& read_config, Config& running) {
+  const absl::StatusOr<Config> next = read_config();
+  if (!next.ok()) {
+    LogError("reload.refused", {{"error", next.status().message()}});
+    return;
+  }
+  running.log_level = next->log_level;
+  const auto tell = [&] {
+    LogInfo("reloaded", {{"log_level", next->log_level},
+                         {"needs_restart", absl::StrJoin(ChangedKeys(running, *next), ",")}});
+  };
+  // Where the level before or the new one shows it.
+  const bool shown = LogEnabled(LogLevel::kInfo);
+  if (shown) tell();
+  (void)SetLogLevel(next->log_level);
+  if (!shown) tell();
+}
+
 // Returns when a stop signal came; meanwhile tells systemd's watchdog that we live.
-void WaitForStop(int signals, const Daemon& daemon) {
+void WaitForStop(int signals, const Daemon& daemon, const ReadConfig& read_config, Config config) {
   uint64_t watchdog_us = 0;
   const bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
   const int timeout_ms = watched ? static_cast<int>(watchdog_us / 2000) : -1;
@@ -135,10 +160,12 @@ void WaitForStop(int signals, const Daemon& daemon) {
     if (number == SIGTERM || number == SIGINT) return;
     if (number == SIGUSR1) {
       daemon.LogState();
+    } else if (number == SIGHUP) {
+      Reload(read_config, config);
     } else {
       LogInfo("signal.ignored",
               {{"signal", strsignal(number)},
-               {"next", "SIGUSR1 logs the state; a restart reads the configuration"}});
+               {"next", "SIGUSR1 logs the state; SIGHUP reads the configuration again"}});
     }
   }
 }
@@ -176,7 +203,7 @@ absl::StatusOr<Listener> OpenListener(const Config& config) {
   return Listener::Bind(config.SocketPath());
 }
 
-absl::Status Serve(const Config& config) {
+absl::Status Serve(const Config& config, const ReadConfig& read_config) {
   if (const absl::Status hard = HardenProcess(); !hard.ok()) {
     LogWarning("crispd is less hardened than it could be", {{"reason", hard.message()}});
   }
@@ -189,7 +216,7 @@ absl::Status Serve(const Config& config) {
   CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
   CRISP_RETURN_IF_ERROR(daemon->Serve(std::move(listener)));
   sd_notify(0, "READY=1");
-  WaitForStop(signals.get(), *daemon);
+  WaitForStop(signals.get(), *daemon, read_config, config);
   sd_notify(0, "STOPPING=1");
   LogInfo("stopping");
   daemon->Shutdown(kShutdownGrace);
@@ -228,6 +255,8 @@ int Main(int argc, char** argv) {
 
   const auto config = EffectiveConfig(app, flags);
   if (!config.ok()) return Report(config.status());
+  (void)SetLogLevel(config->log_level);  // both are valid
+  (void)SetLogFormat(config->log_format);
   // An instance is reset also where a file that its configuration names has gone.
   if (reset->parsed()) return Reset(*config);
   if (const absl::Status usable = CheckConfig(*config); !usable.ok()) return Report(usable);
@@ -235,7 +264,11 @@ int Main(int argc, char** argv) {
     fputs(DumpConfig(*config).c_str(), stdout);
     return 0;
   }
-  return Report(Serve(*config));
+  return Report(Serve(*config, [&]() -> absl::StatusOr<Config> {
+    CRISP_ASSIGN_OR_RETURN(Config next, EffectiveConfig(app, flags));
+    CRISP_RETURN_IF_ERROR(CheckConfig(next));
+    return next;
+  }));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "cri/pods/pod_queries.h"
 #include "cri/pods/pod_status.h"
 #include "cri/state/label_selector.h"
+#include "cri/state/life_log.h"
 #include "cri/state/serialized_items.h"
 
 namespace crisp::cri {
@@ -16,7 +17,8 @@ namespace crisp::cri {
 Json PodQueries::SpecShown(const Container& container) const {
   const absl::StatusOr<runtime::OciSpec> spec = table_.SpecOf(container);
   if (spec.ok()) return runtime::ToJson(*spec);
-  LogError("container.spec", {{"container", container.id}, {"error", spec.status().ToString()}});
+  LogContainer(LogLevel::kError, "container.spec", container,
+               {{"error", spec.status().ToString()}});
   return nullptr;
 }
 

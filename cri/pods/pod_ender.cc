@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/pods/pod_inputs.h"
+#include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 
 namespace crisp::cri {
@@ -51,7 +52,7 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
   CRISP_RETURN_IF_ERROR(table_.Change(*pod, [](state::PodRecord& r) { r.set_stopped(true); }));
   timer.Done("record");
   events_.Tell(LifePoint::kPodStopped, pod);
-  LogInfo("pod.stopped", {{"pod", pod->id}});
+  LogPod(LogLevel::kInfo, "pod.stopped", *pod);
   return true;
 }
 
@@ -77,7 +78,7 @@ absl::Status PodEnder::EndShim(const PodPtr& pod) {
     const absl::Status ended = handle->Shutdown();
     if (!ended.ok()) {
       // All that we know of has ended; what it says beside that is no reason to keep the pod.
-      LogWarning("shim.killed", {{"pod", pod->id}, {"error", ended.ToString()}});
+      LogPod(LogLevel::kWarning, "shim.killed", *pod, {{"error", ended.ToString()}});
       CRISP_RETURN_IF_ERROR(handle->Kill());
     }
   }
@@ -108,7 +109,7 @@ absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {
   events_.Tell(LifePoint::kPodRemoved, pod);
   background_.UntilDone(absl::StrCat("removal of pod ", pod->id),
                         [this, pod] { return TearDown(pod); });
-  LogInfo("pod.removed", {{"pod", pod->id}});
+  LogPod(LogLevel::kInfo, "pod.removed", *pod);
   return true;
 }
 

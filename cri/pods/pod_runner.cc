@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/pods/pod_inputs.h"
+#include "cri/state/life_log.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup/cgroup_systemd.h"
 
@@ -100,7 +101,7 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   if (made.ok()) made = table_.Advance(*pod, Mover::kMaker, state::PodRecord::READY).status;
   if (made.ok()) made = table_.KeepCopy(*pod);
   if (!made.ok()) {
-    LogWarning("pod.run.failed", {{"pod", pod->id}, {"error", made.ToString()}});
+    LogPod(LogLevel::kWarning, "pod.run.failed", *pod, {{"error", made.ToString()}});
     // So that a restart goes on with the undoing.
     (void)table_.Advance(*pod, Mover::kMaker, state::PodRecord::REMOVING);
     events_.Tell(LifePoint::kPodFailed, pod);
@@ -112,7 +113,7 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   shims_.LookAt(pod);
   events_.Tell(LifePoint::kPodReady, pod);
   timer.Done("publish");
-  LogInfo("pod.ready", {{"pod", pod->id}, {"name", request.config().metadata().name()}});
+  LogPod(LogLevel::kInfo, "pod.ready", *pod);
   return pod->id;
 }
 

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/state/life_log.h"
 
 namespace crisp::cri {
 namespace {
@@ -37,7 +38,7 @@ void ShimKeeper::AdoptSoon(const PodPtr& pod, std::function<void()> first) {
     if (first != nullptr) first();
     if (adopted.ok()) return;
     // Nothing is proven: the pod stays as it is recorded, and the shim is asked again.
-    LogError("recover.adopt", {{"pod", pod->id}, {"error", adopted.ToString()}});
+    LogPod(LogLevel::kError, "recover.adopt", *pod, {{"error", adopted.ToString()}});
     adoptions_.UntilDone(absl::StrCat("adoption of pod ", pod->id),
                          [this, pod] { return AdoptNow(pod, kAdoptTime); });
   });
@@ -56,7 +57,7 @@ absl::Status ShimKeeper::AdoptNow(const PodPtr& pod, absl::Duration patience) {
 // Nobody will reach it any more. Its processes, if it lives, go on until the pod is stopped.
 absl::Status ShimKeeper::GiveUp(const PodPtr& pod, const absl::Status& why) {
   const bool dead = absl::IsNotFound(why);
-  if (!dead) LogError("recover.unreachable", {{"pod", pod->id}, {"error", why.ToString()}});
+  if (!dead) LogPod(LogLevel::kError, "recover.unreachable", *pod, {{"error", why.ToString()}});
   {
     absl::MutexLock lock(&pod->mutex);
     pod->handle = nullptr;
@@ -117,7 +118,7 @@ void ShimKeeper::OnPodLost(absl::string_view pod_id) {
 }
 
 void ShimKeeper::HandleLost(const PodPtr& pod) {
-  LogWarning("shim.connection_lost", {{"pod", pod->id}});
+  LogPod(LogLevel::kWarning, "shim.connection_lost", *pod);
   {
     absl::MutexLock lock(&pod->mutex);
     // Under way, and looks at the connection when it is done; or already made again.
@@ -133,7 +134,7 @@ void ShimKeeper::HandleLost(const PodPtr& pod) {
 }
 
 void ShimKeeper::HandleDeath(const PodPtr& pod) {
-  LogError("shim.died", {{"pod", pod->id}});
+  LogPod(LogLevel::kError, "shim.died", *pod);
   {
     absl::MutexLock lock(&pod->mutex);
     pod->handle = nullptr;

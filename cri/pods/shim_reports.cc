@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/pods/shim_keeper.h"
+#include "cri/state/life_log.h"
 
 namespace crisp::cri {
 namespace {
@@ -99,15 +100,13 @@ void ShimKeeper::TakeUnknown(const PodPtr& pod, runtime::ContainerReport& report
   const std::string key = ContainerNameKey(pod->id, record.config().metadata());
   auto container = std::make_shared<Container>(std::move(record), key, pod);
   if (!lives) {
-    LogWarning("recover.undone_container",
-               {{"pod", pod->id},
-                {"container", container->id},
-                {"reason", "no record tells of it, and it does not run"}});
+    LogContainer(LogLevel::kWarning, "recover.undone_container", *container,
+                 {{"reason", "no record tells of it, and it does not run"}});
     (void)table_.Add(*container);
     remover_.UndoLater(container);
     return;
   }
-  LogError("recover.unknown_container", {{"pod", pod->id}, {"container", container->id}});
+  LogContainer(LogLevel::kError, "recover.unknown_container", *container);
   if (!table_.Add(*container).ok()) return;
   table_.Show(container);
   Reconcile(container, &report);
@@ -177,7 +176,7 @@ void ShimKeeper::Reconcile(const ContainerPtr& container, runtime::ContainerRepo
     const absl::Status killed = container->pod->runtime->KillAll(
         RefTo(*container->pod, record), Operation(absl::Now() + absl::Seconds(2)));
     if (!killed.ok())
-      LogError("recover.kill", {{"container", container->id}, {"error", killed.ToString()}});
+      LogContainer(LogLevel::kError, "recover.kill", *container, {{"error", killed.ToString()}});
     // The kernel's SIGKILL may have been recorded while we waited.
     exit = runtime::ReadExitRecord(node_.ExitRecordPath(container->pod->id, container->id));
     if (!exit.ok()) {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/spec/spec_row.h"
+#include "cri/state/life_log.h"
 
 namespace crisp::cri {
 namespace {
@@ -100,7 +101,7 @@ absl::StatusOr<std::shared_ptr<runtime::PodHandle>> PodTable::FindReadyPod(
 
 absl::Status PodTable::Write(Pod& pod, std::shared_ptr<state::PodRecord> record) {
   absl::Status status = records_->Put(*record);
-  if (!status.ok()) LogError("record.write", {{"pod", pod.id}, {"error", status.ToString()}});
+  if (!status.ok()) LogPod(LogLevel::kError, "record.write", pod, {{"error", status.ToString()}});
   absl::MutexLock lock(&pod.mutex);
   pod.record = std::move(record);
   return status;
@@ -109,7 +110,7 @@ absl::Status PodTable::Write(Pod& pod, std::shared_ptr<state::PodRecord> record)
 absl::Status PodTable::Write(Container& container, std::shared_ptr<state::ContainerRecord> record) {
   absl::Status status = records_->Put(*record);
   if (!status.ok())
-    LogError("record.write", {{"container", container.id}, {"error", status.ToString()}});
+    LogContainer(LogLevel::kError, "record.write", container, {{"error", status.ToString()}});
   absl::MutexLock lock(&container.mutex);
   container.record = std::move(record);
   return status;

@@ -31,7 +31,7 @@ start_daemon() {
 launch_daemon() {
   "$CRISP_BIN/crispd" --config "$CRISP_DIR/config.yaml" --root "$CRISP_DIR/root" \
     --state "$CRISP_DIR/state" --listen "unix://$CRISP_SOCKET" --metrics-address 127.0.0.1:0 \
-    --log-level "${CRISP_LOG_LEVEL:-info}" >>"$CRISP_DIR/crispd.log" 2>&1 </dev/null &
+    ${CRISP_LOG_LEVEL:+--log-level "$CRISP_LOG_LEVEL"} >>"$CRISP_DIR/crispd.log" 2>&1 </dev/null &
   CRISP_PID=$!
   for _ in {1..200}; do
     crictl version >/dev/null 2>&1 && return 0

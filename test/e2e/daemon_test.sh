@@ -36,6 +36,32 @@ path=$(crictl inspectp -o json "$pod" | jq -r '.info.runtimeSpec.linux.namespace
 [[ $(crictl inspectp -o json "$pod" | jq -r .info.config.labels.a) == b ]] || fail "inspectp has no config"
 [[ $(crictl inspect -o json "$container" | jq -r '.info.config.envs[0].key') == K ]] || fail "inspect has no config"
 [[ -n $(crictl info | jq -r '.config.sandboxImage // empty') ]] || fail "info names no sandbox image"
+
+echo "- the log tells a pod's life by its names and ids"
+crictl start "$container" >/dev/null || fail start
+crictl stop -t 0 "$container" >/dev/null || fail stop
 crictl rmp -f "$pod" >/dev/null
+names="pod=n/p container=c pod_id=$pod container_id=$container"
+for line in "pod.ready pod=n/p pod_id=$pod" "container.created $names image=crisp.test/busybox:latest" \
+    "container.started $names pid=" "container.exited $names code=137 reason=Error signal=SIGKILL ran=" \
+    "container.removed $names" "pod.stopped pod=n/p pod_id=$pod" "pod.removed pod=n/p pod_id=$pod"; do
+  grep -qF " info $line" "$CRISP_DIR/crispd.log" || fail "no line '$line'"
+done
+
+echo "- a reload takes what it can, names the rest, and refuses what crispd would not start with"
+# logged PATTERN: waits for a line.
+logged() { for _ in {1..100}; do grep -q -- "$1" "$CRISP_DIR/crispd.log" && return; sleep 0.05; done; return 1; }
+printf 'log_level: warn\nimage: {max_parallel_downloads: 2}\n' >"$CRISP_DIR/config.d/later.yaml"
+kill -HUP "$CRISP_PID"
+logged ' info reloaded log_level=warn needs_restart=image.max_parallel_downloads$' || fail "no reload to warn"
+lines=$(wc -l <"$CRISP_DIR/crispd.log")
+pod=$(crictl runp "$TMPDIR/pod.json") && crictl rmp -f "$pod" >/dev/null || fail "a pod after a reload"
+[[ $(wc -l <"$CRISP_DIR/crispd.log") == "$lines" ]] || fail "at warn: $(tail -n 1 "$CRISP_DIR/crispd.log")"
+echo 'log_level: loud' >"$CRISP_DIR/config.d/later.yaml"
+kill -HUP "$CRISP_PID"
+logged 'reload.refused .*later.yaml:1: log_level' || fail "a configuration that is none was not refused"
+echo 'log_level: info' >"$CRISP_DIR/config.d/later.yaml"
+kill -HUP "$CRISP_PID"
+logged ' info reloaded log_level=info needs_restart=""$' || fail "no reload to info"
 
 [[ $failed == 0 ]] && echo passed
