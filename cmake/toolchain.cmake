@@ -52,6 +52,14 @@ if(CRISP_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+option(CRISP_COVERAGE "Count which lines run (hack/coverage.sh)" OFF)
+if(CRISP_COVERAGE)
+  # All but the shim, which has no C++ library to write the counts with.
+  set(counted $<NOT:$<STREQUAL:$<TARGET_PROPERTY:NAME>,crisp-shim>>)
+  target_compile_options(crisp_flags INTERFACE "$<${counted}:--coverage;-fprofile-update=atomic>")
+  target_link_options(crisp_flags INTERFACE "$<${counted}:--coverage>")
+endif()
+
 if(CRISP_SANITIZE STREQUAL "thread")
   # TSan knows no fences. Asio's come on top of the mutex that hands work from thread to thread.
   target_compile_definitions(crisp_flags INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)

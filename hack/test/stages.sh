@@ -85,25 +85,27 @@ sanitized() {
 stage_asan() { sanitized asan; }
 stage_tsan() { sanitized tsan; }
 
+fuzz_one() { # TARGET SECONDS
+  local name
+  name=$(basename "$1")
+  mkdir -p "build/corpus/$name"
+  # libFuzzer looks at max_total_time between inputs only: one that hangs is found by -timeout, and
+  # one that hangs with signals blocked by timeout(1).
+  if timeout -k 5 $(($2 + 60)) "$1" -max_total_time="$2" -timeout=20 -rss_limit_mb=2048 \
+      -artifact_prefix="build/corpus/$name-" "build/corpus/$name" >"$log_dir/$name.log" 2>&1 </dev/null; then
+    echo "$name: $(find "build/corpus/$name" -type f | wc -l) inputs"
+  else
+    echo "$name: failed"
+    tail -30 "$log_dir/$name.log"
+    return 1
+  fi
+}
+
 stage_fuzz() {
   cmake --preset fuzz >"$log_dir/configure-fuzz.log" || return 1
   cmake --build --preset fuzz -j "$jobs" --target fuzzers || return 1
   hack/fuzz-seeds.sh build/corpus || return 1
-  local failed=0 target name fuzz_seconds=${CRISP_FUZZ_SECONDS:-5}
-  for target in build/fuzz/fuzz/*; do
-    [[ -x $target && -f $target ]] || continue
-    name=$(basename "$target")
-    mkdir -p "build/corpus/$name"
-    # libFuzzer looks at max_total_time between inputs only: one that hangs is found by -timeout, and
-    # one that hangs with signals blocked by timeout(1).
-    if ! timeout -k 5 $((fuzz_seconds + 60)) "$target" -max_total_time="$fuzz_seconds" -timeout=20 \
-        -rss_limit_mb=2048 -artifact_prefix="build/corpus/$name-" "build/corpus/$name" \
-        >"$log_dir/$name.log" 2>&1 </dev/null; then
-      echo "$name: failed"
-      tail -30 "$log_dir/$name.log"
-      failed=1
-    fi
-    echo "$name: $(grep -c . < <(ls "build/corpus/$name")) inputs"
-  done
-  return $failed
+  export -f fuzz_one
+  find build/fuzz/fuzz -maxdepth 1 -type f -executable | sort |
+    log_dir=$log_dir xargs -I TARGET -P "$jobs" bash -c 'fuzz_one "$1" "$2"' fuzz TARGET "${CRISP_FUZZ_SECONDS:-5}"
 }
