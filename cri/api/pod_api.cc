@@ -11,6 +11,13 @@ namespace crisp::cri {
   }
 CRISP_POD_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
+#define CRISP_POD_RPC(name)                                                      \
+  absl::Status PodApi::name(const admin::name##Request&, admin::name##Response*, \
+                            const Operation&) {                                  \
+    return absl::UnimplementedError(#name " is not implemented");                \
+  }
+CRISP_POD_ADMIN_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
 
 absl::Status PodApi::GetContainerEvents(
     const v1::GetEventsRequest&,

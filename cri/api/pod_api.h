@@ -11,11 +11,13 @@
 #include "base/json.h"
 #include "base/operation.h"
 #include "cri/api/api.pb.h"
+#include "cri/api/crisp_admin.pb.h"
 #include "cri/api/pod_rpcs.h"
 
 namespace crisp::cri {
 
 namespace v1 = ::runtime::v1;
+namespace admin = ::crisp::v1;
 
 // The pod and container half of the CRI, without gRPC. RuntimeService forwards every RPC here and
 // maps the status (status_to_grpc.h). The RPCs that give the URL of a session are SessionApi's.
@@ -32,6 +34,11 @@ class PodApi {
   virtual absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                             const Operation& operation);
   CRISP_POD_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+#define CRISP_POD_RPC(name)                                                                    \
+  virtual absl::Status name(const admin::name##Request& request, admin::name##Response* reply, \
+                            const Operation& operation);
+  CRISP_POD_ADMIN_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
 
   // Hands events to `write` until that returns false or `operation` ends. It checks `operation` at

@@ -6,29 +6,37 @@
 // semicolon only where M does. A new RPC takes one line here and its method in PodApi's
 // implementation.
 
+// Whose pods these make or list depends on the socket by which the client came.
+#define CRISP_POD_VIEWED_RPCS(M) \
+  M(RunPodSandbox)               \
+  M(ListPodSandbox)              \
+  M(ListContainers)              \
+  M(ListContainerStats)          \
+  M(ListPodSandboxStats)         \
+  M(ListPodSandboxMetrics)
+
+// These name a pod or container by its id, or none, and are the same for every client.
+#define CRISP_POD_COMMON_RPCS(M) \
+  M(StopPodSandbox)              \
+  M(RemovePodSandbox)            \
+  M(PodSandboxStatus)            \
+  M(CreateContainer)             \
+  M(StartContainer)              \
+  M(StopContainer)               \
+  M(RemoveContainer)             \
+  M(ContainerStatus)             \
+  M(UpdateContainerResources)    \
+  M(ReopenContainerLog)          \
+  M(ExecSync)                    \
+  M(ContainerStats)              \
+  M(PodSandboxStats)             \
+  M(ListMetricDescriptors)       \
+  M(UpdatePodSandboxResources)
+
 // The RPCs that PodManager answers.
 #define CRISP_POD_MANAGER_RPCS(M) \
-  M(RunPodSandbox)                \
-  M(StopPodSandbox)               \
-  M(RemovePodSandbox)             \
-  M(PodSandboxStatus)             \
-  M(ListPodSandbox)               \
-  M(CreateContainer)              \
-  M(StartContainer)               \
-  M(StopContainer)                \
-  M(RemoveContainer)              \
-  M(ListContainers)               \
-  M(ContainerStatus)              \
-  M(UpdateContainerResources)     \
-  M(ReopenContainerLog)           \
-  M(ExecSync)                     \
-  M(ContainerStats)               \
-  M(ListContainerStats)           \
-  M(PodSandboxStats)              \
-  M(ListPodSandboxStats)          \
-  M(ListMetricDescriptors)        \
-  M(ListPodSandboxMetrics)        \
-  M(UpdatePodSandboxResources)
+  CRISP_POD_VIEWED_RPCS(M)        \
+  CRISP_POD_COMMON_RPCS(M)
 
 // Each gives the URL of a streaming session: SessionApi.
 #define CRISP_POD_SESSION_RPCS(M) \
@@ -40,6 +48,12 @@
   M(CheckpointContainer)             \
   M(CheckpointPod)                   \
   M(RestorePod)
+
+// Of crisp.v1.Admin, about pods and containers.
+#define CRISP_POD_ADMIN_RPCS(M) \
+  M(PauseContainer)             \
+  M(UnpauseContainer)           \
+  M(ContainerChanges)
 
 #define CRISP_POD_RPCS(M)   \
   CRISP_POD_MANAGER_RPCS(M) \

@@ -145,6 +145,19 @@ grpc::ServerUnaryReactor* AdminService::Explain(grpc::CallbackServerContext* con
   });
 }
 
+#define CRISP_POD_RPC(name)                                                                      \
+  grpc::ServerUnaryReactor* AdminService::name(grpc::CallbackServerContext* context,             \
+                                               const admin::name##Request* request,              \
+                                               admin::name##Response* reply) {                   \
+    return ServeUnary(threads_, context, [=, this](const Operation& operation) -> absl::Status { \
+      if (request->container_id().empty())                                                       \
+        return absl::InvalidArgumentError("container_id must name a container");                 \
+      return pods_.name(*request, reply, operation);                                             \
+    });                                                                                          \
+  }
+CRISP_POD_ADMIN_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+
 grpc::ServerUnaryReactor* AdminService::Info(grpc::CallbackServerContext* context,
                                              const admin::InfoRequest*,
                                              admin::InfoResponse* reply) {

@@ -5,6 +5,7 @@
 #include "base/workers.h"
 #include "cri/api/crisp_admin.grpc.pb.h"
 #include "cri/api/pod_api.h"
+#include "cri/api/pod_rpcs.h"
 #include "cri/config/config.h"
 #include "cri/node/node_info.h"
 #include "cri/service/rpc_call.h"
@@ -39,6 +40,12 @@ class AdminService final : public admin::Admin::CallbackService {
   grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
                                  const admin::InfoRequest* request,
                                  admin::InfoResponse* reply) override;
+#define CRISP_POD_RPC(name)                                            \
+  grpc::ServerUnaryReactor* name(grpc::CallbackServerContext* context, \
+                                 const admin::name##Request* request,  \
+                                 admin::name##Response* reply) override;
+  CRISP_POD_ADMIN_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
 
  private:
   absl::Status Import(UploadCall<admin::ImportImageRequest>& upload,
