@@ -53,7 +53,7 @@ cri/state: base metrics cri/api cri/spec cri/stats runtime/oci runtime/lsm runti
 cri/containers: base metrics cri/api cri/node cri/spec cri/state storage/image network/pod runtime/oci runtime/cgroup runtime/lsm runtime/paths runtime/devices runtime/handler
 cri/pods: base cri/api cri/spec cri/stats cri/state cri/containers storage/image network/pod runtime/oci runtime/cgroup runtime/handler streaming/session streaming/server
 cri/service: base metrics cri/api cri/config cri/node cri/state storage/image network/pod
-cri/daemon: base metrics cri/config cri/node cri/pods cri/service runtime/crisp streaming/session streaming/server
+cri/daemon: base metrics cri/config cri/node cri/state cri/pods cri/service runtime/crisp streaming/session streaming/server
 
 cli: base cri/api cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm
 

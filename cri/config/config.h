@@ -58,6 +58,8 @@ struct Config {
   std::string root = "/var/lib/crisp";  // durable: images, writable layers
   std::string state = "/run/crisp";     // tmpfs: sockets, records of pods
   std::string listen;                   // unix://PATH; empty for unix://<state>/crisp.sock
+  // unix://PATH; "auto" for unix://<state>/operator.sock; empty: there is none
+  std::string operator_listen = "auto";
   std::string log_level = "info";
   std::string log_format = "logfmt";  // or "json"
   MetricsConfig metrics;
@@ -71,6 +73,8 @@ struct Config {
 
   // The path of the socket, in whatever form `listen` gives it.
   std::string SocketPath() const;
+  // The path of the operator's socket; empty if there is none.
+  std::string OperatorSocketPath() const;
   // InvalidArgument, naming the key and the place where it was read, for values that cannot work
   // anywhere. Looks at the values only. CheckConfig() (config_check.h) looks at the files that they
   // name.

@@ -18,6 +18,7 @@ namespace crisp::cri {
 namespace {
 
 constexpr absl::string_view kUnixScheme = "unix://";
+constexpr char kAutomatic[] = "auto";
 constexpr char kCrispType[] = "crisp";    // runtime::CrispRuntime's
 constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its NUL
 
@@ -134,6 +135,19 @@ absl::Status CheckWritable(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckOperatorSocket(const Config& config) {
+  constexpr char kKey[] = "operator_listen";
+  const std::string& value = config.operator_listen;
+  if (!value.empty() && value != kAutomatic && !absl::StartsWith(value, "unix:///"))
+    return Invalid(config, kKey, value, "must be unix:///PATH, \"auto\" or empty");
+  const std::string path = config.OperatorSocketPath();
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    return Invalid(config, kKey, path, "is too long for a unix socket");
+  if (!path.empty() && CleanAbsolutePath(path) == CleanAbsolutePath(config.SocketPath()))
+    return Invalid(config, kKey, path, "is the CRI's socket (listen)");
+  return absl::OkStatus();
+}
+
 bool Within(const std::string& inner, const std::string& outer) {
   const std::string a = CleanAbsolutePath(inner), b = CleanAbsolutePath(outer);
   return a == b || absl::StartsWith(a, b + "/");
@@ -144,6 +158,11 @@ bool Within(const std::string& inner, const std::string& outer) {
 std::string Config::SocketPath() const {
   if (listen.empty()) return absl::StrCat(state, "/crisp.sock");
   return std::string(absl::StripPrefix(listen, kUnixScheme));
+}
+
+std::string Config::OperatorSocketPath() const {
+  if (operator_listen == kAutomatic) return absl::StrCat(state, "/operator.sock");
+  return std::string(absl::StripPrefix(operator_listen, kUnixScheme));
 }
 
 absl::Status Config::Refused(const std::string& key, absl::string_view rule) const {
@@ -164,6 +183,7 @@ absl::Status Config::Validate() const {
   if (SocketPath().size() >= sizeof(sockaddr_un::sun_path)) {
     return Invalid(*this, "listen", SocketPath(), "is too long for a unix socket");
   }
+  CRISP_RETURN_IF_ERROR(CheckOperatorSocket(*this));
   CRISP_RETURN_IF_ERROR(CheckHandlers(*this));
   CRISP_RETURN_IF_ERROR(CheckWritable(*this));
   CRISP_RETURN_IF_ERROR(CheckNetwork(*this));

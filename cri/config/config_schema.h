@@ -201,6 +201,12 @@ void VisitConfig(Visitor& visitor, ConfigT& config) {
               "contain the other.");
   visitor.Key("listen", config.listen, InWords("unix:///PATH, or empty"),
               "The CRI's socket. Empty: crisp.sock in the state directory.");
+  visitor.Key("operator_listen", config.operator_listen, InWords("unix:///PATH, `auto` or empty"),
+              "The operator's socket, with the same services. Pods that are made over it are out "
+              "of the kubelet's "
+              "reach: the CRI's socket does not list them. `auto`: operator.sock in the state "
+              "directory. Empty: "
+              "none.");
   visitor.Key("log_level", config.log_level, OneOf({"debug", "info", "warn", "error"}),
               "The least severity of what is logged. SIGHUP (`systemctl reload crispd`) reads it "
               "anew.");

@@ -198,6 +198,9 @@ TEST(ConfigTest, AbsentFileIsAnErrorOnlyWhenAskedFor) {
 TEST(ConfigTest, DefaultsAreValid) {
   EXPECT_OK(Config{}.Validate());
   EXPECT_EQ(Config{}.SocketPath(), "/run/crisp/crisp.sock");
+  EXPECT_EQ(Config{}.OperatorSocketPath(), "/run/crisp/operator.sock");
+  EXPECT_EQ(Config{.operator_listen = ""}.OperatorSocketPath(), "");
+  EXPECT_OK(Config{.operator_listen = ""}.Validate());
 }
 
 TEST(ConfigTest, ChangedKeysAreNamedInFull) {
@@ -224,6 +227,12 @@ TEST(ConfigTest, ValidateNamesTheKey) {
   expect("state", [](Config& c) { c.state = ""; });
   expect("state", [](Config& c) { c.state = c.root + "/run"; });
   expect("state", [](Config& c) { c.root = "/run/crisp/lib"; });
+  expect("operator_listen", [](Config& c) { c.operator_listen = "/run/x.sock"; });
+  expect("operator_listen", [](Config& c) { c.operator_listen = "unix://relative"; });
+  expect("operator_listen",
+         [](Config& c) { c.operator_listen = "unix:///" + std::string(200, 'x'); });
+  expect("operator_listen",
+         [](Config& c) { c.operator_listen = "unix:///run/crisp/./crisp.sock"; });
   expect("listen", [](Config& c) { c.listen = "tcp://127.0.0.1:1"; });
   expect("listen", [](Config& c) { c.listen = "unix://relative"; });
   expect("listen", [](Config& c) { c.listen = "unix:///" + std::string(200, 'x'); });

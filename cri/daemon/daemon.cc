@@ -161,6 +161,7 @@ absl::Status Daemon::OpenPods() {
                                   .metrics = &metrics_});
   if (!pods.ok()) return Annotate(pods.status(), "open the pods");
   pods_ = *std::move(pods);
+  operators_pods_ = std::make_unique<OperatorView>(*pods_);
   return Annotate(pods_->Recover(), "recover the pods");
 }
 
@@ -208,27 +209,39 @@ absl::Status Daemon::ServeStreams() {
   return absl::OkStatus();
 }
 
-absl::Status Daemon::Serve(Listener listener) {
+Daemon::Services Daemon::MakeServices(View view, const KernelFeatures& features) {
+  PodApi& pods = view == View::kOperator ? static_cast<PodApi&>(*operators_pods_) : *pods_;
+  const auto removed = [this](const std::string& image_id) { pods_->ForgetImage(image_id); };
+  // The kubelet collects images that it sees no container of.
+  const auto in_use = [this, view] {
+    return view == View::kOperator ? ImageService::ImageIds() : pods_->queries().ImagesOfOperator();
+  };
+  return {
+      .runtime = std::make_unique<RuntimeService>(rpc_threads_, config_, *network_, pods,
+                                                  *session_rpcs_, features),
+      .image = std::make_unique<ImageService>(rpc_threads_, *images_, metrics_, removed, in_use),
+      .admin = std::make_unique<AdminService>(rpc_threads_, config_, *images_, pods, features)};
+}
+
+absl::Status Daemon::Serve(Listener listener, std::optional<Listener> for_operator) {
   if (!config_.metrics.address.empty()) {
     CRISP_ASSIGN_OR_RETURN(metrics_server_,
                            MetricsServer::Start(config_.metrics.address, metrics_));
   }
   CRISP_RETURN_IF_ERROR(ServeStreams());
   const KernelFeatures features = ProbeKernel();
-  runtime_service_ = std::make_unique<RuntimeService>(rpc_threads_, config_, *network_, *pods_,
-                                                      *session_rpcs_, features);
-  image_service_ = std::make_unique<ImageService>(
-      rpc_threads_, *images_, metrics_,
-      [this](const std::string& image_id) { pods_->ForgetImage(image_id); });
-  admin_service_ =
-      std::make_unique<AdminService>(rpc_threads_, config_, *images_, *pods_, features);
-  CRISP_ASSIGN_OR_RETURN(
-      server_, Server::Start(std::move(listener),
-                             {runtime_service_.get(), image_service_.get(), admin_service_.get()},
-                             metrics_));
+  kubelet_services_ = MakeServices(View::kKubelet, features);
+  std::vector<Door> doors;
+  doors.push_back({.listener = std::move(listener), .services = kubelet_services_.all()});
+  if (for_operator.has_value()) {
+    operator_services_ = MakeServices(View::kOperator, features);
+    doors.push_back({.listener = *std::move(for_operator), .services = operator_services_.all()});
+  }
+  CRISP_ASSIGN_OR_RETURN(server_, Server::Start(std::move(doors), metrics_));
   pods_->WarmUp();
   LogInfo("serving", {{"version", kVersion},
                       {"socket", config_.SocketPath()},
+                      {"operator_socket", config_.OperatorSocketPath()},
                       {"metrics_port", metrics_server_ == nullptr ? 0 : metrics_server_->port()},
                       {"streaming_port", streaming_ == nullptr ? 0 : streaming_->port()},
                       {"pods", pods_->PodCount()},

@@ -2,6 +2,7 @@
 #define CRISP_CRI_DAEMON_DAEMON_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/operation.h"
 #include "base/unique_fd.h"
 #include "cri/config/config.h"
+#include "cri/pods/operator_view.h"
 #include "cri/pods/pod_manager.h"
 #include "cri/pods/session_rpcs.h"
 #include "cri/pods/streaming_backend.h"
@@ -20,6 +22,7 @@
 #include "cri/service/metrics_server.h"
 #include "cri/service/runtime_service.h"
 #include "cri/service/server.h"
+#include "cri/state/view.h"
 #include "metrics/registry.h"
 #include "streaming/server/server.h"
 #include "streaming/session/sessions.h"
@@ -34,8 +37,9 @@ class Daemon {
   static absl::StatusOr<std::unique_ptr<Daemon>> Create(Config config);
   ~Daemon();
 
-  // Serves the CRI on `listener` and the metrics on their address.
-  absl::Status Serve(Listener listener);
+  // Serves the CRI on `listener`, to the kubelet, the operator's view of it on `for_operator`, if
+  // there is such a socket, and the metrics on their address.
+  absl::Status Serve(Listener listener, std::optional<Listener> for_operator);
   // Logs the daemon's state, at SIGUSR1: the numbers of what it holds, and the place where each of
   // its threads is.
   void LogState() const;
@@ -50,6 +54,14 @@ class Daemon {
   void AddMetrics();
   void AddPodMetrics();
   absl::Status ServeStreams();
+  // The services of one socket. They have no state: what they work on is the daemon's.
+  struct Services {
+    std::unique_ptr<RuntimeService> runtime;
+    std::unique_ptr<ImageService> image;
+    std::unique_ptr<AdminService> admin;
+    std::vector<grpc::Service*> all() const { return {runtime.get(), image.get(), admin.get()}; }
+  };
+  Services MakeServices(View view, const KernelFeatures& features);
 
   // The members stand in the order in which they are made. Each uses only those above it.
   const Config config_;
@@ -58,14 +70,13 @@ class Daemon {
   std::unique_ptr<storage::ImageStore> images_;
   std::unique_ptr<network::PodNetwork> network_;
   std::unique_ptr<PodManager> pods_;
+  std::unique_ptr<OperatorView> operators_pods_;
   std::unique_ptr<StreamingBackend> streaming_backend_;
   std::unique_ptr<streaming::Sessions> sessions_;
   std::unique_ptr<streaming::Server> streaming_;
   std::unique_ptr<SessionApi> session_rpcs_ = std::make_unique<SessionApi>();
   Workers rpc_threads_{kRpcThreads};
-  std::unique_ptr<RuntimeService> runtime_service_;
-  std::unique_ptr<ImageService> image_service_;
-  std::unique_ptr<AdminService> admin_service_;
+  Services kubelet_services_, operator_services_;
   std::vector<std::shared_ptr<void>> scrapes_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<Server> server_;

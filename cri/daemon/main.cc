@@ -203,6 +203,14 @@ absl::StatusOr<Listener> OpenListener(const Config& config) {
   return Listener::Bind(config.SocketPath());
 }
 
+// Of the operator's socket; none if there is to be none.
+absl::StatusOr<std::optional<Listener>> OpenOperatorListener(const Config& config) {
+  const std::string path = config.OperatorSocketPath();
+  if (path.empty()) return std::optional<Listener>();
+  CRISP_ASSIGN_OR_RETURN(Listener listener, Listener::Bind(path));
+  return std::optional<Listener>(std::move(listener));
+}
+
 absl::Status Serve(const Config& config, const ReadConfig& read_config) {
   if (const absl::Status hard = HardenProcess(); !hard.ok()) {
     LogWarning("crispd is less hardened than it could be", {{"reason", hard.message()}});
@@ -214,7 +222,8 @@ absl::Status Serve(const Config& config, const ReadConfig& read_config) {
   CRISP_ASSIGN_OR_RETURN(const UniqueFd signals, CatchSignals());
   CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<Daemon> daemon, Daemon::Create(config));
   CRISP_ASSIGN_OR_RETURN(Listener listener, OpenListener(config));
-  CRISP_RETURN_IF_ERROR(daemon->Serve(std::move(listener)));
+  CRISP_ASSIGN_OR_RETURN(std::optional<Listener> for_operator, OpenOperatorListener(config));
+  CRISP_RETURN_IF_ERROR(daemon->Serve(std::move(listener), std::move(for_operator)));
   sd_notify(0, "READY=1");
   WaitForStop(signals.get(), *daemon, read_config, config);
   sd_notify(0, "STOPPING=1");

@@ -38,11 +38,12 @@ absl::Status PodQueries::ContainerStatus(const v1::ContainerStatusRequest& reque
   return absl::OkStatus();
 }
 
-absl::Status PodQueries::ListContainers(const v1::ListContainersRequest& request,
+absl::Status PodQueries::ListContainers(View view,
+                                        const v1::ListContainersRequest& request,
                                         v1::ListContainersResponse* reply) const {
   const v1::ContainerFilter& filter = request.filter();
   for (const ContainerPtr& container : table_.Containers()) {
-    if (!absl::StartsWith(container->id, filter.id())) continue;
+    if (!container->pod->ShownIn(view) || !absl::StartsWith(container->id, filter.id())) continue;
     if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
     const auto held = container->Snapshot();
     const state::ContainerRecord& record = *held;
@@ -52,6 +53,21 @@ absl::Status PodQueries::ListContainers(const v1::ListContainersRequest& request
                       *Listed(*container, held, *node_.images), *reply);
   }
   return absl::OkStatus();
+}
+
+absl::flat_hash_set<std::string> PodQueries::ImagesOfOperator() const {
+  absl::flat_hash_set<std::string> ids;
+  for (const ContainerPtr& container : table_.Containers()) {
+    if (container->pod->ShownIn(View::kKubelet)) continue;
+    const auto record = container->Snapshot();
+    ids.insert(record->image_id());
+    for (const v1::Mount& mount : record->config().mounts()) {
+      if (!mount.has_image()) continue;
+      const auto image = node_.images->Find(mount.image().image());
+      if (image.ok()) ids.insert(image->id);
+    }
+  }
+  return ids;
 }
 
 absl::StatusOr<Json> PodQueries::Explain(absl::string_view id) const {

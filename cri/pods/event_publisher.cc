@@ -9,7 +9,8 @@
 namespace crisp::cri {
 
 void EventPublisher::On(const LifeEvent& event) {
-  if (!hub_.HasReaders()) return;
+  const bool heard = event.pod->ShownIn(View::kKubelet) && kubelets_.HasReaders();
+  if (!heard && !operators_.HasReaders()) return;
   switch (event.point) {
     case LifePoint::kPodReady:
       Publish(event, v1::CONTAINER_CREATED_EVENT);
@@ -36,7 +37,8 @@ void EventPublisher::Publish(const LifeEvent& event, v1::ContainerEventType type
   made->set_created_at(absl::ToUnixNanos(absl::Now()));
   FillStatus(*event.pod, made->mutable_pod_sandbox_status());
   FillStatuses(table_.ContainersOf(*event.pod), images_, made->mutable_containers_statuses());
-  hub_.Publish(std::move(made));
+  if (event.pod->ShownIn(View::kKubelet)) kubelets_.Publish(made);
+  operators_.Publish(std::move(made));
 }
 
 }  // namespace crisp::cri

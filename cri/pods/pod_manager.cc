@@ -115,12 +115,22 @@ void PodManager::WarmUp() {
   if (node_->UsesSystemd()) systemd_.Begin();
 }
 
+#define CRISP_POD_RPC(name)                                                                  \
+  absl::Status PodManager::name(const v1::name##Request& request, v1::name##Response* reply, \
+                                const Operation& operation) {                                \
+    return name(View::kKubelet, request, reply, operation);                                  \
+  }
+CRISP_POD_VIEWED_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+
 // Pods.
 
-absl::Status PodManager::RunPodSandbox(const v1::RunPodSandboxRequest& request,
+absl::Status PodManager::RunPodSandbox(View view,
+                                       const v1::RunPodSandboxRequest& request,
                                        v1::RunPodSandboxResponse* reply,
                                        const Operation& operation) {
-  CRISP_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(), pods_.runner.Run(request, operation));
+  CRISP_ASSIGN_OR_RETURN(*reply->mutable_pod_sandbox_id(),
+                         pods_.runner.Run(view, request, operation));
   return absl::OkStatus();
 }
 
@@ -146,10 +156,11 @@ absl::Status PodManager::PodSandboxStatus(const v1::PodSandboxStatusRequest& req
   return queries_.PodSandboxStatus(request, reply);
 }
 
-absl::Status PodManager::ListPodSandbox(const v1::ListPodSandboxRequest& request,
+absl::Status PodManager::ListPodSandbox(View view,
+                                        const v1::ListPodSandboxRequest& request,
                                         v1::ListPodSandboxResponse* reply,
                                         const Operation&) {
-  return queries_.ListPodSandbox(request, reply);
+  return queries_.ListPodSandbox(view, request, reply);
 }
 
 absl::Status PodManager::UpdatePodSandboxResources(
@@ -201,10 +212,11 @@ absl::Status PodManager::ContainerStatus(const v1::ContainerStatusRequest& reque
   return queries_.ContainerStatus(request, reply);
 }
 
-absl::Status PodManager::ListContainers(const v1::ListContainersRequest& request,
+absl::Status PodManager::ListContainers(View view,
+                                        const v1::ListContainersRequest& request,
                                         v1::ListContainersResponse* reply,
                                         const Operation&) {
-  return queries_.ListContainers(request, reply);
+  return queries_.ListContainers(view, request, reply);
 }
 
 absl::Status PodManager::UpdateContainerResources(
@@ -249,10 +261,11 @@ absl::Status PodManager::ContainerStats(const v1::ContainerStatsRequest& request
   return stats_.ContainerStats(request, reply);
 }
 
-absl::Status PodManager::ListContainerStats(const v1::ListContainerStatsRequest& request,
+absl::Status PodManager::ListContainerStats(View view,
+                                            const v1::ListContainerStatsRequest& request,
                                             v1::ListContainerStatsResponse* reply,
                                             const Operation&) {
-  return stats_.ListContainerStats(request, reply);
+  return stats_.ListContainerStats(view, request, reply);
 }
 
 absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& request,
@@ -261,10 +274,11 @@ absl::Status PodManager::PodSandboxStats(const v1::PodSandboxStatsRequest& reque
   return stats_.PodSandboxStats(request, reply);
 }
 
-absl::Status PodManager::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
+absl::Status PodManager::ListPodSandboxStats(View view,
+                                             const v1::ListPodSandboxStatsRequest& request,
                                              v1::ListPodSandboxStatsResponse* reply,
                                              const Operation&) {
-  return stats_.ListPodSandboxStats(request, reply);
+  return stats_.ListPodSandboxStats(view, request, reply);
 }
 
 absl::Status PodManager::ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,
@@ -274,17 +288,25 @@ absl::Status PodManager::ListMetricDescriptors(const v1::ListMetricDescriptorsRe
   return absl::OkStatus();
 }
 
-absl::Status PodManager::ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRequest&,
+absl::Status PodManager::ListPodSandboxMetrics(View view,
+                                               const v1::ListPodSandboxMetricsRequest&,
                                                v1::ListPodSandboxMetricsResponse* reply,
                                                const Operation&) {
-  return stats_.ListPodSandboxMetrics(reply);
+  return stats_.ListPodSandboxMetrics(view, reply);
 }
 
 absl::Status PodManager::GetContainerEvents(
     const v1::GetEventsRequest&,
     const std::function<bool(const v1::ContainerEventResponse&)>& write,
     const Operation& operation) {
-  return events_.publisher.hub().Read(write, operation);
+  return GetContainerEvents(View::kKubelet, write, operation);
+}
+
+absl::Status PodManager::GetContainerEvents(
+    View view,
+    const std::function<bool(const v1::ContainerEventResponse&)>& write,
+    const Operation& operation) {
+  return events_.publisher.hub(view).Read(write, operation);
 }
 
 }  // namespace crisp::cri

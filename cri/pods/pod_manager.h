@@ -63,10 +63,11 @@ class PodManager final : public PodApi {
   // would delay that.
   void WarmUp();
   // Ends event streams.
-  void EndStreams() { events_.publisher.hub().Stop(); }
+  void EndStreams() { events_.publisher.Stop(); }
   // Stops the background work; none is running any more when it returns. The containers go on.
   void Stop();
 
+  // As a PodApi it has the kubelet's view. OperatorView has the operator's.
 #define CRISP_POD_RPC(name)                                                      \
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                     const Operation& operation) override;
@@ -76,6 +77,18 @@ class PodManager final : public PodApi {
       const v1::GetEventsRequest& request,
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
       const Operation& operation) override;
+
+  // The RPCs of which a view decides what they make or tell.
+#define CRISP_POD_RPC(name)                                                                 \
+  absl::Status name(View view, const v1::name##Request& request, v1::name##Response* reply, \
+                    const Operation& operation);
+  CRISP_POD_VIEWED_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+  absl::Status GetContainerEvents(
+      View view,
+      const std::function<bool(const v1::ContainerEventResponse&)>& write,
+      const Operation& operation);
+
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
   absl::Status Recover() override { return recovery_.Run(); }
   absl::Status Ready() const override { return systemd_.answer(); }
@@ -84,7 +97,7 @@ class PodManager final : public PodApi {
 
   // For the metrics: the present numbers, and the counts since the start.
   const PodQueries& queries() const { return queries_; }
-  uint64_t DroppedEvents() { return events_.publisher.hub().dropped(); }
+  uint64_t DroppedEvents() const { return events_.publisher.dropped(); }
   uint64_t OomKills() const { return events_.ooms.count(); }
   size_t StuckPathHelpers() const { return node_->paths->Stuck(); }
 

@@ -88,11 +88,12 @@ absl::Status PodQueries::PodSandboxStatus(const v1::PodSandboxStatusRequest& req
   return absl::OkStatus();
 }
 
-absl::Status PodQueries::ListPodSandbox(const v1::ListPodSandboxRequest& request,
+absl::Status PodQueries::ListPodSandbox(View view,
+                                        const v1::ListPodSandboxRequest& request,
                                         v1::ListPodSandboxResponse* reply) const {
   const v1::PodSandboxFilter& filter = request.filter();
   for (const PodPtr& pod : table_.Pods()) {
-    if (!absl::StartsWith(pod->id, filter.id())) continue;
+    if (!pod->ShownIn(view) || !absl::StartsWith(pod->id, filter.id())) continue;
     const auto held = pod->Snapshot();
     const state::PodRecord& record = *held;
     if (filter.has_state() && filter.state().state() != CriState(record)) continue;

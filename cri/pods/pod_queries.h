@@ -1,6 +1,9 @@
 #ifndef CRISP_CRI_PODS_POD_QUERIES_H_
 #define CRISP_CRI_PODS_POD_QUERIES_H_
 
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
 #include "base/json.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
@@ -16,12 +19,17 @@ class PodQueries {
 
   absl::Status PodSandboxStatus(const v1::PodSandboxStatusRequest& request,
                                 v1::PodSandboxStatusResponse* reply) const;
-  absl::Status ListPodSandbox(const v1::ListPodSandboxRequest& request,
+  absl::Status ListPodSandbox(View view,
+                              const v1::ListPodSandboxRequest& request,
                               v1::ListPodSandboxResponse* reply) const;
   absl::Status ContainerStatus(const v1::ContainerStatusRequest& request,
                                v1::ContainerStatusResponse* reply) const;
-  absl::Status ListContainers(const v1::ListContainersRequest& request,
+  absl::Status ListContainers(View view,
+                              const v1::ListContainersRequest& request,
                               v1::ListContainersResponse* reply) const;
+  // The ids of the images that containers use which the kubelet's view does not show: theirs, and
+  // those of their image volumes.
+  absl::flat_hash_set<std::string> ImagesOfOperator() const;
   // PodApi::Explain().
   absl::StatusOr<Json> Explain(absl::string_view id) const;
 

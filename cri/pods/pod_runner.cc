@@ -53,21 +53,23 @@ absl::StatusOr<std::string> PodRunner::Existing(const std::string& key,
                    "configuration; stop it first"));
 }
 
-absl::StatusOr<std::string> PodRunner::Run(const v1::RunPodSandboxRequest& request,
+absl::StatusOr<std::string> PodRunner::Run(View view,
+                                           const v1::RunPodSandboxRequest& request,
                                            const Operation& operation) {
   CRISP_RETURN_IF_ERROR(CheckPodRequest(request));
   CRISP_ASSIGN_OR_RETURN(runtime::PodRuntime* const runtime,
                          shims_.handlers().Find(request.runtime_handler()));
   CRISP_RETURN_IF_ERROR(CheckFeatures(request.config(), runtime->features()));
-  const std::string key = PodNameKey(request.config().metadata());
+  const std::string key = PodNameKey(request.config().metadata(), view);
   return creations_.Run(key, operation, [&]() -> absl::StatusOr<std::string> {
     absl::StatusOr<std::string> existing = Existing(key, request);
     if (!existing.ok() || !existing->empty()) return existing;
-    return RunNew(request, key, *runtime);
+    return RunNew(view, request, key, *runtime);
   });
 }
 
-absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& request,
+absl::StatusOr<std::string> PodRunner::RunNew(View view,
+                                              const v1::RunPodSandboxRequest& request,
                                               const std::string& key,
                                               runtime::PodRuntime& runtime) {
   state::PodRecord record;
@@ -75,6 +77,7 @@ absl::StatusOr<std::string> PodRunner::RunNew(const v1::RunPodSandboxRequest& re
   *record.mutable_config() = request.config();
   record.set_runtime_handler(request.runtime_handler());
   record.set_runtime_type(runtime.type());
+  record.set_of_operator(view == View::kOperator);
   record.set_created_at(absl::ToUnixNanos(absl::Now()));
   const std::string& parent = request.config().linux().cgroup_parent();
   CRISP_ASSIGN_OR_RETURN(std::string cgroup,

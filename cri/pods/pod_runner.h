@@ -39,17 +39,20 @@ class PodRunner {
         ender_(ender),
         events_(events) {}
 
-  // Makes a pod and returns its id. The same request again joins the first one or finds its pod.
+  // Makes a pod, which is of the client's view, and returns its id. The same request again joins
+  // the first one or finds its pod.
   // AlreadyExists if another configuration is ready under the name. A failure leaves nothing, apart
   // from what is undone in the background.
-  absl::StatusOr<std::string> Run(const v1::RunPodSandboxRequest& request,
+  absl::StatusOr<std::string> Run(View view,
+                                  const v1::RunPodSandboxRequest& request,
                                   const Operation& operation);
 
  private:
   // The id under a name, if it stands for the same thing; "" if the name is free or given up.
   absl::StatusOr<std::string> Existing(const std::string& key,
                                        const v1::RunPodSandboxRequest& request);
-  absl::StatusOr<std::string> RunNew(const v1::RunPodSandboxRequest& request,
+  absl::StatusOr<std::string> RunNew(View view,
+                                     const v1::RunPodSandboxRequest& request,
                                      const std::string& key,
                                      runtime::PodRuntime& runtime);
   absl::Status Make(const PodPtr& pod, StepTimer& timer);

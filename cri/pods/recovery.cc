@@ -106,7 +106,7 @@ absl::Status Recovery::Run() {
 std::vector<Recovery::Work> Recovery::Sort(RecordStore::Records records) const {
   absl::flat_hash_map<std::string, Work> by_id;
   for (state::PodRecord& record : records.pods) {
-    const std::string key = PodNameKey(record.config().metadata());
+    const std::string key = PodNameKey(record);
     runtime::PodRuntime& runtime = shims_.handlers().OfType(record.runtime_type());
     auto pod = std::make_shared<Pod>(std::move(record), key, &runtime);
     by_id[pod->id].pod = pod;
@@ -223,7 +223,7 @@ void Recovery::TakeStrays() {
     state::PodRecord record =
         RecordOfUnknown(shim.pod_id, shim.has_children ? one.runtime : nullptr);
     record.set_runtime_type(one.runtime->type());
-    const std::string key = PodNameKey(record.config().metadata());
+    const std::string key = PodNameKey(record);
     const auto pod = std::make_shared<Pod>(std::move(record), key, one.runtime);
     if (!table_.Add(*pod).ok()) continue;
     if (shim.has_children) {

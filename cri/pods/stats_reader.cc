@@ -134,11 +134,12 @@ absl::Status StatsReader::ContainerStats(const v1::ContainerStatsRequest& reques
   return absl::OkStatus();
 }
 
-absl::Status StatsReader::ListContainerStats(const v1::ListContainerStatsRequest& request,
+absl::Status StatsReader::ListContainerStats(View view,
+                                             const v1::ListContainerStatsRequest& request,
                                              v1::ListContainerStatsResponse* reply) const {
   const v1::ContainerStatsFilter& filter = request.filter();
   for (const ContainerPtr& container : table_.Containers()) {
-    if (!absl::StartsWith(container->id, filter.id())) continue;
+    if (!container->pod->ShownIn(view) || !absl::StartsWith(container->id, filter.id())) continue;
     if (!absl::StartsWith(container->pod->id, filter.pod_sandbox_id())) continue;
     if (!MatchesLabels(filter.label_selector(), container->Snapshot()->config().labels())) continue;
     *reply->add_stats() = MakeContainerStats(ReadContainer(*container));
@@ -157,12 +158,13 @@ absl::Status StatsReader::PodSandboxStats(const v1::PodSandboxStatsRequest& requ
   return absl::OkStatus();
 }
 
-absl::Status StatsReader::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
+absl::Status StatsReader::ListPodSandboxStats(View view,
+                                              const v1::ListPodSandboxStatsRequest& request,
                                               v1::ListPodSandboxStatsResponse* reply) const {
   const InterfaceMap interfaces = Interfaces();
   const v1::PodSandboxStatsFilter& filter = request.filter();
   for (const PodPtr& pod : table_.Pods()) {
-    if (!absl::StartsWith(pod->id, filter.id()) || !pod->Ready()) continue;
+    if (!pod->ShownIn(view) || !absl::StartsWith(pod->id, filter.id()) || !pod->Ready()) continue;
     if (!MatchesLabels(filter.label_selector(), pod->Snapshot()->config().labels())) continue;
     *reply->add_stats() = MakePodSandboxStats(ReadPod(*pod, interfaces));
   }
@@ -197,10 +199,11 @@ void StatsReader::AddMetricsOf(const ContainerReading& container,
   }
 }
 
-absl::Status StatsReader::ListPodSandboxMetrics(v1::ListPodSandboxMetricsResponse* reply) const {
+absl::Status StatsReader::ListPodSandboxMetrics(View view,
+                                                v1::ListPodSandboxMetricsResponse* reply) const {
   const InterfaceMap interfaces = Interfaces();
   for (const PodPtr& pod : table_.Pods()) {
-    if (!pod->Ready()) continue;
+    if (!pod->ShownIn(view) || !pod->Ready()) continue;
     const PodReading read = ReadPod(*pod, interfaces);
     const v1::PodSandboxMetadata& metadata = read.attributes.metadata();
     v1::PodSandboxMetrics* metrics = reply->add_pod_metrics();

@@ -21,13 +21,15 @@ class StatsReader {
   // Unimplemented where the pod's runtime does not tell usage. In lists such a container has none.
   absl::Status ContainerStats(const v1::ContainerStatsRequest& request,
                               v1::ContainerStatsResponse* reply) const;
-  absl::Status ListContainerStats(const v1::ListContainerStatsRequest& request,
+  absl::Status ListContainerStats(View view,
+                                  const v1::ListContainerStatsRequest& request,
                                   v1::ListContainerStatsResponse* reply) const;
   absl::Status PodSandboxStats(const v1::PodSandboxStatsRequest& request,
                                v1::PodSandboxStatsResponse* reply) const;
-  absl::Status ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
+  absl::Status ListPodSandboxStats(View view,
+                                   const v1::ListPodSandboxStatsRequest& request,
                                    v1::ListPodSandboxStatsResponse* reply) const;
-  absl::Status ListPodSandboxMetrics(v1::ListPodSandboxMetricsResponse* reply) const;
+  absl::Status ListPodSandboxMetrics(View view, v1::ListPodSandboxMetricsResponse* reply) const;
 
  private:
   using InterfaceMap = std::map<std::string, std::vector<network::InterfaceCounters>>;

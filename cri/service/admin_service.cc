@@ -170,6 +170,7 @@ grpc::ServerUnaryReactor* AdminService::Info(grpc::CallbackServerContext* contex
                               {"root", config_.root},
                               {"state", config_.state},
                               {"socket", config_.SocketPath()},
+                              {"operatorSocket", config_.OperatorSocketPath()},
                               {"metrics", config_.metrics.address},
                               {"cgroupDriver", config_.runtime.cgroup_driver},
                               {"recursiveReadOnlyMounts", features_.recursive_read_only},

@@ -71,11 +71,18 @@ void FillImage(const storage::Image& image, v1::Image* out) {
 absl::StatusOr<std::vector<storage::Image>> ImageService::Select(
     const v1::ImageFilter& filter) const {
   const std::string& wanted = filter.image().image();
-  if (wanted.empty()) return images_.List();
-  auto image = images_.Find(wanted);
-  if (absl::IsNotFound(image.status())) return std::vector<storage::Image>();
-  if (!image.ok()) return image.status();
-  return std::vector<storage::Image>{*std::move(image)};
+  std::vector<storage::Image> images;
+  if (wanted.empty()) {
+    images = images_.List();
+  } else {
+    auto image = images_.Find(wanted);
+    if (absl::IsNotFound(image.status())) return images;
+    if (!image.ok()) return image.status();
+    images.push_back(*std::move(image));
+  }
+  const ImageIds in_use = in_use_();
+  for (storage::Image& image : images) image.pinned |= in_use.contains(image.id);
+  return images;
 }
 
 grpc::ServerUnaryReactor* ImageService::ListImages(grpc::CallbackServerContext* context,
@@ -114,9 +121,10 @@ grpc::ServerUnaryReactor* ImageService::ImageStatus(grpc::CallbackServerContext*
 absl::Status ImageService::FindOne(const v1::ImageStatusRequest& request,
                                    v1::ImageStatusResponse* reply) const {
   CRISP_RETURN_IF_ERROR(RequireImage(request.image()));
-  const auto image = images_.Find(request.image().image());
+  auto image = images_.Find(request.image().image());
   if (absl::IsNotFound(image.status())) return absl::OkStatus();
   if (!image.ok()) return image.status();
+  image->pinned |= in_use_().contains(image->id);
   FillImage(*image, reply->mutable_image());
   if (request.verbose()) (*reply->mutable_info())["info"] = VerboseInfo(*image);
   return absl::OkStatus();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "base/operation.h"
 #include "base/workers.h"
 #include "cri/api/api.grpc.pb.h"
@@ -22,13 +23,21 @@ namespace v1 = ::runtime::v1;
 // - ImageSpec.runtime_handler is accepted and makes no difference: there is one snapshotter.
 class ImageService final : public v1::ImageService::CallbackService {
  public:
+  using ImageIds = absl::flat_hash_set<std::string>;
   // The arguments must outlive the service. `removed` gets the id of each image that is gone.
+  // `in_use` says the images that are to be told as pinned, beside those that the configuration
+  // pins: containers use them that this service's clients do not see.
   ImageService(
       Workers& threads,
       storage::ImageStore& images,
       metrics::Registry& metrics,
-      std::function<void(const std::string&)> removed = [](const std::string&) {})
-      : threads_(threads), images_(images), metrics_(metrics), removed_(std::move(removed)) {}
+      std::function<void(const std::string&)> removed = [](const std::string&) {},
+      std::function<ImageIds()> in_use = [] { return ImageIds(); })
+      : threads_(threads),
+        images_(images),
+        metrics_(metrics),
+        removed_(std::move(removed)),
+        in_use_(std::move(in_use)) {}
 
   grpc::ServerUnaryReactor* ListImages(grpc::CallbackServerContext* context,
                                        const v1::ListImagesRequest* request,
@@ -60,6 +69,7 @@ class ImageService final : public v1::ImageService::CallbackService {
   storage::ImageStore& images_;
   metrics::Registry& metrics_;
   const std::function<void(const std::string&)> removed_;
+  const std::function<ImageIds()> in_use_;
 };
 
 // The CRI's view of an image. Exactly one of uid and username is set, from the user part of the

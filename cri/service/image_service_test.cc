@@ -61,7 +61,9 @@ class ImageServiceTest : public ::testing::Test {
   FakeImageStore images_;
   metrics::Registry registry_;
   Workers threads_{kRpcThreads};
-  ImageService service_{threads_, images_, registry_};
+  ImageService::ImageIds in_use_;  // not changed while a call is served
+  ImageService service_{threads_, images_, registry_, [](const std::string&) {},
+                        [this] { return in_use_; }};
   std::unique_ptr<Server> server_;
   std::unique_ptr<v1::ImageService::Stub> stub_;
 };
@@ -85,6 +87,29 @@ TEST_F(ImageServiceTest, EveryReferenceAnswersAlike) {
        {std::string("registry.local/a:2"), "registry.local/a@sha256:" + std::string(64, 'd')}) {
     EXPECT_EQ(StatusOf(reference).SerializeAsString(), by_id.SerializeAsString());
   }
+}
+
+TEST_F(ImageServiceTest, AnImageThatSomebodyUsesUnseenIsPinned) {
+  images_.Add({.id = kId, .repo_tags = {"registry.local/a:1"}});
+  const auto pinned = [this] {
+    grpc::ClientContext one, all, streamed;
+    v1::ListImagesResponse list;
+    EXPECT_TRUE(stub_->ListImages(&one, {}, &list).ok());
+    v1::ListImagesRequest filtered;
+    filtered.mutable_filter()->mutable_image()->set_image(kId);
+    v1::ListImagesResponse found;
+    EXPECT_TRUE(stub_->ListImages(&all, filtered, &found).ok());
+    v1::StreamImagesResponse batch;
+    EXPECT_TRUE(stub_->StreamImages(&streamed, {})->Read(&batch));
+    const bool told = StatusOf("registry.local/a:1").image().pinned();
+    EXPECT_EQ(list.images(0).pinned(), told);
+    EXPECT_EQ(found.images(0).pinned(), told);
+    EXPECT_EQ(batch.images(0).pinned(), told);
+    return told;
+  };
+  EXPECT_FALSE(pinned());
+  in_use_.insert(kId);
+  EXPECT_TRUE(pinned());
 }
 
 TEST_F(ImageServiceTest, UserBecomesExactlyOneOfUidAndUsername) {

@@ -21,60 +21,85 @@ namespace {
 constexpr absl::Duration kDestructorGrace = absl::Seconds(1);
 constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
+absl::StatusOr<std::unique_ptr<grpc::Server>> Build(const std::vector<grpc::Service*>& services,
+                                                    metrics::Registry& registry,
+                                                    RpcCount& in_flight,
+                                                    const ServerOptions& options) {
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.SetMaxSendMessageSize(options.max_message_bytes);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeRpcInterceptor(registry, in_flight));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  std::unique_ptr<grpc::Server> grpc = builder.BuildAndStart();
+  if (grpc == nullptr) return absl::InternalError("gRPC could not start its server");
+  return grpc;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Listener listener,
                                                       const std::vector<grpc::Service*>& services,
                                                       metrics::Registry& registry,
                                                       const ServerOptions& options) {
+  std::vector<Door> doors;
+  doors.push_back({.listener = std::move(listener), .services = services});
+  return Start(std::move(doors), registry, options);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(std::vector<Door> doors,
+                                                      metrics::Registry& registry,
+                                                      const ServerOptions& options) {
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return ErrnoError(errno, "make an eventfd");
   auto in_flight = std::make_unique<RpcCount>();
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  builder.SetMaxSendMessageSize(options.max_message_bytes);
-  for (grpc::Service* service : services) builder.RegisterService(service);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(MakeRpcInterceptor(registry, *in_flight));
-  builder.experimental().SetInterceptorCreators(std::move(interceptors));
-  std::unique_ptr<grpc::Server> grpc = builder.BuildAndStart();
-  if (grpc == nullptr) return absl::InternalError("gRPC could not start its server");
-  auto server = std::unique_ptr<Server>(
-      new Server(std::move(listener), std::move(in_flight), std::move(grpc), std::move(wake)));
+  Open open;
+  for (Door& door : doors) {
+    CRISP_ASSIGN_OR_RETURN(std::unique_ptr<grpc::Server> grpc,
+                           Build(door.services, registry, *in_flight, options));
+    open.servers.push_back(std::move(grpc));
+    open.listeners.push_back(std::move(door.listener));
+  }
+  auto server =
+      std::unique_ptr<Server>(new Server(std::move(open), std::move(in_flight), std::move(wake)));
   CRISP_ASSIGN_OR_RETURN(server->acceptor_,
                          Thread::Start("accept", [s = server.get()] { s->Accept(); }));
   return server;
 }
 
-Server::Server(Listener listener,
-               std::unique_ptr<RpcCount> in_flight,
-               std::unique_ptr<grpc::Server> grpc,
-               UniqueFd wake)
-    : listener_(std::move(listener)),
-      wake_(std::move(wake)),
-      in_flight_(std::move(in_flight)),
-      grpc_(std::move(grpc)) {}
+Server::Server(Open open, std::unique_ptr<RpcCount> in_flight, UniqueFd wake)
+    : wake_(std::move(wake)), in_flight_(std::move(in_flight)), open_(std::move(open)) {}
 
 void Server::Accept() {
-  pollfd waits[] = {{.fd = listener_.fd(), .events = POLLIN},
-                    {.fd = wake_.get(), .events = POLLIN}};
+  std::vector<pollfd> waits = {{.fd = wake_.get(), .events = POLLIN}};
+  for (const Listener& listener : open_.listeners) {
+    waits.push_back({.fd = listener.fd(), .events = POLLIN});
+  }
   while (true) {
-    if (poll(waits, 2, -1) < 0 && errno != EINTR) {
+    if (poll(waits.data(), waits.size(), -1) < 0) {
+      if (errno == EINTR) continue;
       LogError("waiting for connections failed", {{"error", ErrnoError(errno, "poll").message()}});
       absl::SleepFor(kAcceptPause);
       continue;
     }
-    if (waits[1].revents != 0) return;
-    if (waits[0].revents == 0) continue;
-    UniqueFd connection(accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (connection) {
-      grpc::AddInsecureChannelFromFd(grpc_.get(), connection.release());
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-      // Out of descriptors or memory: the connection waits in the backlog.
-      const absl::Status error = ErrnoError(errno, "accept");
-      LogError("connection refused", {{"error", error.message()}});
-      absl::SleepFor(kAcceptPause);
+    if (waits[0].revents != 0) return;
+    for (size_t door = 0; door < open_.listeners.size(); ++door) {
+      if (waits[door + 1].revents != 0) AcceptAt(door);
     }
+  }
+}
+
+void Server::AcceptAt(size_t door) {
+  UniqueFd connection(
+      accept4(open_.listeners[door].fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (connection) {
+    grpc::AddInsecureChannelFromFd(open_.servers[door].get(), connection.release());
+  } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    // Out of descriptors or memory: the connection waits in the backlog.
+    const absl::Status error = ErrnoError(errno, "accept");
+    LogError("connection refused", {{"error", error.message()}});
+    absl::SleepFor(kAcceptPause);
   }
 }
 
@@ -85,7 +110,7 @@ void Server::StopAccepting() {
     LogError("waking the acceptor failed");  // an eventfd at 0 takes a 1
   }
   acceptor_.Join();
-  const Listener closed = std::move(listener_);
+  open_.listeners.clear();
 }
 
 void Server::Shutdown(absl::Duration grace) {
@@ -94,8 +119,8 @@ void Server::Shutdown(absl::Duration grace) {
   StopAccepting();
   // gRPC's own grace waits for idle connections too, whose clients may look at them never again.
   in_flight_->AwaitNone(grace);
-  grpc_->Shutdown(std::chrono::system_clock::now());
-  grpc_->Wait();
+  for (const auto& server : open_.servers) server->Shutdown(std::chrono::system_clock::now());
+  for (const auto& server : open_.servers) server->Wait();
 }
 
 Server::~Server() { Shutdown(kDestructorGrace); }

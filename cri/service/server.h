@@ -25,18 +25,30 @@ struct ServerOptions {
 // thread can be had.
 inline constexpr WorkersOptions kRpcThreads = {.name = "rpc", .most = 1024, .least = 1};
 
-// The gRPC server on one listening socket. Its services run every RPC on a thread of its own
-// (rpc_call.h), so blocking ones do not hold up the others.
+// A listening socket and what clients find there. gRPC does not tell a service by which socket a
+// call came, so services that are to answer differently at each are different objects.
+struct Door {
+  Listener listener;
+  std::vector<grpc::Service*> services;
+};
+
+// The gRPC servers of the daemon's listening sockets, one for each. Their services run every RPC on
+// a thread of its own (rpc_call.h), so blocking ones do not hold up the others. The servers have
+// gRPC's threads in common, and one thread accepts for all.
 class Server {
  public:
   // Serves at once. The services and the registry must outlive the server.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(std::vector<Door> doors,
+                                                       metrics::Registry& registry,
+                                                       const ServerOptions& options = {});
+  // The same with one door.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Listener listener,
                                                        const std::vector<grpc::Service*>& services,
                                                        metrics::Registry& registry,
                                                        const ServerOptions& options = {});
   ~Server();
 
-  // Closes the socket. A client that connects from now on is refused, and does not wait.
+  // Closes the sockets. A client that connects from now on is refused, and does not wait.
   // Idempotent.
   void StopAccepting();
   // Calls StopAccepting(), gives the RPCs in flight until `grace` to end, then cancels them.
@@ -44,17 +56,19 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server(Listener listener,
-         std::unique_ptr<RpcCount> in_flight,
-         std::unique_ptr<grpc::Server> grpc,
-         UniqueFd wake);
+  // The same index in both.
+  struct Open {
+    std::vector<Listener> listeners;
+    std::vector<std::unique_ptr<grpc::Server>> servers;
+  };
+  Server(Open open, std::unique_ptr<RpcCount> in_flight, UniqueFd wake);
   void Accept();
+  void AcceptAt(size_t door);
 
-  Listener listener_;
   bool shut_down_ = false;
   UniqueFd wake_;                        // eventfd; readable when the acceptor is to end
-  std::unique_ptr<RpcCount> in_flight_;  // counted by the interceptors
-  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<RpcCount> in_flight_;  // of all doors, counted by the interceptors
+  Open open_;
   Thread acceptor_;
 };
 

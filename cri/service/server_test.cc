@@ -280,6 +280,46 @@ TEST_F(ServerTest, AMethodThatIsNotThereIsUnimplemented) {
   queue.Shutdown();
 }
 
+TEST_F(ServerTest, EachDoorHasItsServicesAndAllEndTogether) {
+  BlockingPods other;
+  other.ready = absl::UnavailableError("the other door");
+  RuntimeService service(threads_, config_, network_, other, sessions_, {});
+  RuntimeService first(threads_, config_, network_, pods_, sessions_, {});
+  const std::string paths[] = {dir_.path() + "/one.sock", dir_.path() + "/two.sock"};
+  grpc::Service* const services[] = {&first, &service};
+  std::vector<Door> doors;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(Listener listener, Listener::Bind(paths[i]));
+    doors.push_back({.listener = std::move(listener), .services = {services[i]}});
+  }
+  ASSERT_OK_AND_ASSIGN(const auto server, Server::Start(std::move(doors), registry_));
+  std::vector<std::unique_ptr<v1::RuntimeService::Stub>> stubs;
+  for (const std::string& path : paths) {
+    stubs.push_back(v1::RuntimeService::NewStub(
+        grpc::CreateChannel("unix://" + path, grpc::InsecureChannelCredentials())));
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0600u);
+  }
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    v1::StatusResponse reply;
+    ASSERT_TRUE(stubs[static_cast<size_t>(i)]->Status(&context, {}, &reply).ok());
+    EXPECT_EQ(reply.status().conditions(0).status(), i == 0);
+  }
+  // A call at the second door is let go like one at the first.
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    v1::StopContainerResponse reply;
+    EXPECT_FALSE(stubs[1]->StopContainer(&context, {}, &reply).ok());
+  });
+  EXPECT_TRUE(Eventually([&] { return other.waiting == 1; }));
+  server->Shutdown(absl::Milliseconds(1));
+  caller.join();
+  EXPECT_TRUE(Eventually([&] { return other.cancelled == 1; }));
+  for (const std::string& path : paths) EXPECT_NE(access(path.c_str(), F_OK), 0);
+}
+
 TEST_F(ServerTest, WithoutAThreadACallIsRefused) {
   Workers few({.name = "rpc", .most = 1});
   RuntimeService service(few, config_, network_, pods_, sessions_, {});

@@ -16,6 +16,7 @@
 #include "cri/state/level_lease.h"
 #include "cri/state/serialized_items.h"
 #include "cri/state/step_timer.h"
+#include "cri/state/view.h"
 #include "cri/stats/cpu_window.h"
 #include "runtime/handler/pod_handle.h"
 #include "runtime/handler/pod_runtime.h"
@@ -36,6 +37,7 @@ struct Pod {
   const std::string name_key;
   // Of its record's type. Null only where no request can reach the pod.
   runtime::PodRuntime* const runtime;
+  const bool of_operator;  // as its record says for good
 
   absl::Mutex save_mutex ABSL_ACQUIRED_BEFORE(mutex);
   mutable absl::Mutex mutex;
@@ -61,7 +63,10 @@ struct Pod {
       : id(initial.id()),
         name_key(std::move(key)),
         runtime(of),
+        of_operator(initial.of_operator()),
         record(std::make_shared<const state::PodRecord>(std::move(initial))) {}
+
+  bool ShownIn(View view) const { return view == View::kOperator || !of_operator; }
 
   std::shared_ptr<const state::PodRecord> Snapshot() const {
     absl::MutexLock lock(&mutex);
@@ -168,8 +173,10 @@ inline runtime::ContainerRef RefTo(const Pod& pod, const state::ContainerRecord&
 }
 
 // The keys of one pod's or container's name among all: parts are length-prefixed, so that no choice
-// of names makes two keys equal.
-std::string PodNameKey(const v1::PodSandboxMetadata& metadata);
+// of names makes two keys equal. The operator's pods have names of their own, so that none of them
+// takes a name from the kubelet, which could not see why.
+std::string PodNameKey(const v1::PodSandboxMetadata& metadata, View made_in = View::kKubelet);
+std::string PodNameKey(const state::PodRecord& record);
 std::string ContainerNameKey(const std::string& pod_id, const v1::ContainerMetadata& metadata);
 
 }  // namespace crisp::cri

@@ -17,6 +17,7 @@
 #include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
+#include "cri/pods/operator_view.h"
 #include "cri/pods/pod_manager.h"
 #include "cri/pods/testing/fake_node.h"
 #include "cri/pods/testing/fake_runtime.h"
@@ -67,6 +68,7 @@ class FakeWorld {
                       return runtimes;
                     },
                     .records = std::make_unique<FaultyRecords>(*std::move(rows), faults_)}));
+    operators_pods_ = std::make_unique<OperatorView>(*pods_);
     EXPECT_OK(pods_->Recover());
   }
   void Restart() {
@@ -83,6 +85,8 @@ class FakeWorld {
   }
 
   PodManager& pods() { return *pods_; }
+  // The same over the operator's socket.
+  PodApi& operators_pods() { return *operators_pods_; }
   FaultPlan& faults() { return faults_; }
   FakePods& live(const std::string& type = "crisp") { return *live_.at(type); }
 
@@ -239,6 +243,7 @@ class FakeWorld {
   std::map<std::string, std::unique_ptr<FakePods>> live_;  // by type
   RecordStore* rows_ = nullptr;                            // the manager's
   std::unique_ptr<PodManager> pods_;
+  std::unique_ptr<OperatorView> operators_pods_;
 };
 
 }  // namespace crisp::cri
