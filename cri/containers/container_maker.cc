@@ -305,6 +305,7 @@ absl::Status ContainerMaker::Build(ContainerJob& job) {
   CRISP_ASSIGN_OR_RETURN(job.spec, BuildSpec(inputs));
   EditedSpec edited{.pod = job.pod_config,
                     .container = job.config,
+                    .of_operator = job.pod->of_operator,
                     .spec = job.spec,
                     .device_sources = job.device_sources};
   for (const std::unique_ptr<SpecEdit>& edit : edits_) CRISP_RETURN_IF_ERROR(edit->Apply(edited));

@@ -87,7 +87,7 @@ absl::Status ContainerStarter::Finish(const ContainerPtr& container,
     }
     record.set_finished_at(now);
     record.set_exit_code(128);
-    record.set_reason("StartError");
+    record.set_reason(kStartError);
     record.set_message(std::string(status.message()));
   });
   std::optional<runtime::ExitRecord> early;

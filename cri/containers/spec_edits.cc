@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "cri/containers/operator_edit.h"
 #include "runtime/devices/blockio_classes.h"
 #include "runtime/devices/cdi_registry.h"
 #include "runtime/devices/cdi_spec.h"
@@ -99,6 +100,7 @@ std::vector<std::unique_ptr<SpecEdit>> MakeSpecEdits(const PodManagerOptions& op
   std::vector<std::unique_ptr<SpecEdit>> edits;
   edits.push_back(std::make_unique<CdiEdit>(options.cdi_spec_dirs, paths));
   edits.push_back(std::make_unique<BlockIoEdit>(options.blockio_config_file, paths));
+  edits.push_back(MakeOperatorEdit(paths));
   return edits;
 }
 

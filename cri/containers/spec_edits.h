@@ -1,43 +1,18 @@
 #ifndef CRISP_CRI_CONTAINERS_SPEC_EDITS_H_
 #define CRISP_CRI_CONTAINERS_SPEC_EDITS_H_
 
-#include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/string_view.h"
-#include "cri/api/api.pb.h"
 #include "cri/containers/pod_options.h"
-#include "runtime/oci/oci_spec.h"
+#include "cri/containers/spec_edit.h"
 #include "runtime/paths/host_paths.h"
 
 namespace crisp::cri {
 
-namespace v1 = ::runtime::v1;
-
-// The subject of a spec edit: the spec of a container that is being created.
-struct EditedSpec {
-  const v1::PodSandboxConfig& pod;
-  const v1::ContainerConfig& container;
-  runtime::OciSpec& spec;
-  // Device path in the container → the host's, if they differ.
-  std::map<std::string, std::string>& device_sources;
-};
-
-// Changes the specs of containers after they have been built from the CRI's configuration and
-// before they are planned. Thread-safe.
-class SpecEdit {
- public:
-  virtual ~SpecEdit() = default;
-  virtual absl::string_view name() const = 0;
-  // OK also if the container asks for nothing of it. A failure is the creation's.
-  virtual absl::Status Apply(EditedSpec& edited) = 0;
-};
-
 // The edits of this version, in the order in which they are applied: CDI devices, then the block IO
-// class, whose limits are the operator's last word. `paths` outlives them.
+// class, then what the annotations of the operator's pods ask for, which is the operator's last
+// word. `paths` outlives them.
 std::vector<std::unique_ptr<SpecEdit>> MakeSpecEdits(const PodManagerOptions& options,
                                                      runtime::HostPaths& paths);
 

@@ -59,7 +59,7 @@ absl::StatusOr<bool> PodEnder::StopOnce(const PodPtr& pod) {
 // The addresses are free when this returns; a failure keeps the namespace, so that a plugin can
 // work on it at the next try.
 absl::Status PodEnder::Detach(const Pod& pod, const std::shared_ptr<runtime::PodHandle>& handle) {
-  if (UsesHostNetwork(pod.Snapshot()->config())) return absl::OkStatus();
+  if (!IsAttached(*pod.Snapshot())) return absl::OkStatus();
   return node_.network->Detach(pod.id, handle == nullptr ? -1 : handle->netns_fd(),
                                Operation(absl::Now() + kDetachTime));
 }
@@ -93,6 +93,10 @@ absl::Status PodEnder::Remove(const PodPtr& pod, const Operation& operation) {
       .Run(absl::StrCat("removal of pod sandbox ", pod->id), operation,
            [&] { return RemoveOnce(pod); })
       .status();
+}
+
+absl::Status PodEnder::RemoveNow(const PodPtr& pod) {
+  return Remove(pod, Operation(absl::Now() + 2 * (kKillTime + kDetachTime)));
 }
 
 absl::StatusOr<bool> PodEnder::RemoveOnce(const PodPtr& pod) {

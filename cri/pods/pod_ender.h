@@ -37,6 +37,8 @@ class PodEnder {
   absl::Status Stop(const PodPtr& pod, const Operation& operation);
   // Stops the pod and removes it. When it returns OK, no client sees it any more.
   absl::Status Remove(const PodPtr& pod, const Operation& operation);
+  // Remove(), within the time that it may take.
+  absl::Status RemoveNow(const PodPtr& pod);
   // Undoes everything of a pod that no client sees. It is tried at once. If that fails, the
   // background tries until it succeeds.
   void Undo(const PodPtr& pod);

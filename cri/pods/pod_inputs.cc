@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "cri/spec/check_message.h"
+#include "cri/spec/operator_asks.h"
 #include "cri/spec/spec_builder.h"
 
 namespace crisp::cri {
@@ -120,6 +121,10 @@ absl::StatusOr<network::AttachRequest> MakeAttachRequest(const std::string& id,
 bool TakesPreparedNetwork(const v1::PodSandboxConfig& config) {
   return !config.annotations().contains(network::kIngressBandwidth) &&
          !config.annotations().contains(network::kEgressBandwidth);
+}
+
+bool IsAttached(const state::PodRecord& record) {
+  return !UsesHostNetwork(record.config()) && !AsksOf(record).no_network;
 }
 
 network::Sysctls TakeNetworkSysctls(runtime::PodSpec& spec) {

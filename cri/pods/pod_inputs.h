@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cri/api/api.pb.h"
+#include "cri/api/crisp_state.pb.h"
 #include "cri/containers/pod_options.h"
 #include "network/pod/pod_network.h"
 #include "runtime/handler/features.h"
@@ -36,6 +37,9 @@ bool TakesPreparedNetwork(const v1::PodSandboxConfig& config);
 // Takes from the spec what is said of the pod's interface and its addresses, or could hinder them:
 // it must wait until they are there. The names are dotted by then.
 network::Sysctls TakeNetworkSysctls(runtime::PodSpec& spec);
+
+// True if the pod is attached to the network: it neither has the host's nor does it go without.
+bool IsAttached(const state::PodRecord& record);
 
 inline bool UsesHostNetwork(const v1::PodSandboxConfig& config) {
   return config.linux().security_context().namespace_options().network() == v1::NODE;

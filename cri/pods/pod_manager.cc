@@ -9,11 +9,16 @@
 
 namespace crisp::cri {
 
-PodManager::Observers::Observers(const NodeContext& node, PodTable& table, Queues& queues)
+PodManager::Observers::Observers(const NodeContext& node,
+                                 PodTable& table,
+                                 Queues& queues,
+                                 RemoveOnExit::RemovePod remove_pod)
     : trimmer(queues.chores),
       sampler(node, table, ooms, trimmer, queues.quick, queues.chores),
       publisher(table, *node.images),
-      list({&trimmer, &sampler, &publisher}) {}
+      remove_on_exit(table, queues.cleanup, std::move(remove_pod)),
+      // An exit is published before it ends the pod.
+      list({&trimmer, &sampler, &publisher, &remove_on_exit}) {}
 
 PodManager::Containers::Containers(const NodeContext& node,
                                    PodTable& table,
@@ -51,7 +56,11 @@ PodManager::PodManager(std::unique_ptr<const NodeContext> node,
                        const MakeRuntimes& make_runtimes)
     : node_(std::move(node)),
       table_(std::move(records), node_->PodsDir()),
-      events_(*node_, table_, queues_),
+      // Called by a job only, when everything is made.
+      events_(*node_,
+              table_,
+              queues_,
+              [this](const PodPtr& pod) { return pods_.ender.RemoveNow(pod); }),
       queries_(*node_, table_),
       stats_(*node_, table_),
       executions_(table_, queues_.chores),
@@ -107,6 +116,12 @@ absl::StatusOr<std::unique_ptr<PodManager>> PodManager::Create(PodManagerOptions
   CRISP_RETURN_IF_ERROR(manager->queues_.quick.Start());
   CRISP_RETURN_IF_ERROR(manager->queues_.adoptions.Start());
   return manager;
+}
+
+absl::Status PodManager::Recover() {
+  CRISP_RETURN_IF_ERROR(recovery_.Run());
+  events_.remove_on_exit.LookAtAll();
+  return absl::OkStatus();
 }
 
 void PodManager::WarmUp() {

@@ -25,6 +25,7 @@
 #include "cri/pods/pod_queries.h"
 #include "cri/pods/pod_runner.h"
 #include "cri/pods/recovery.h"
+#include "cri/pods/remove_on_exit.h"
 #include "cri/pods/sampler.h"
 #include "cri/pods/shim_keeper.h"
 #include "cri/pods/spares.h"
@@ -90,7 +91,7 @@ class PodManager final : public PodApi {
       const Operation& operation);
 
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
-  absl::Status Recover() override { return recovery_.Run(); }
+  absl::Status Recover() override;
   absl::Status Ready() const override { return systemd_.answer(); }
   std::vector<v1::RuntimeHandler> Handlers() const override;
   int PodCount() const override { return static_cast<int>(table_.PodCount()); }
@@ -117,11 +118,15 @@ class PodManager final : public PodApi {
   };
   // The observers of pods' lives, besides the classes that bring them about.
   struct Observers {
-    Observers(const NodeContext& node, PodTable& table, Queues& queues);
+    Observers(const NodeContext& node,
+              PodTable& table,
+              Queues& queues,
+              RemoveOnExit::RemovePod remove_pod);
     OomCounter ooms;
     MemoryTrimmer trimmer;
     Sampler sampler;
     EventPublisher publisher;
+    RemoveOnExit remove_on_exit;
     const PodEvents list;
   };
   // The classes for a container's life, except its beginning.

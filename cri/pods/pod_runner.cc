@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cri/pods/pod_inputs.h"
+#include "cri/spec/operator_asks.h"
 #include "cri/state/life_log.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "runtime/cgroup/cgroup_systemd.h"
@@ -57,6 +58,7 @@ absl::StatusOr<std::string> PodRunner::Run(View view,
                                            const v1::RunPodSandboxRequest& request,
                                            const Operation& operation) {
   CRISP_RETURN_IF_ERROR(CheckPodRequest(request));
+  if (view == View::kOperator) CRISP_RETURN_IF_ERROR(ParsePodAsks(request.config()).status());
   CRISP_ASSIGN_OR_RETURN(runtime::PodRuntime* const runtime,
                          shims_.handlers().Find(request.runtime_handler()));
   CRISP_RETURN_IF_ERROR(CheckFeatures(request.config(), runtime->features()));
@@ -130,8 +132,7 @@ absl::Status PodRunner::Make(const PodPtr& pod, StepTimer& timer) {
   network::Sysctls sysctls;
   CRISP_ASSIGN_OR_RETURN(const PodFiles files, StartShim(pod, config, &sysctls));
   timer.Done("shim");
-  if (!UsesHostNetwork(config))
-    CRISP_RETURN_IF_ERROR(AttachNetwork(pod, config, std::move(sysctls)));
+  if (!UsesHostNetwork(config)) CRISP_RETURN_IF_ERROR(MakeNetwork(pod, config, std::move(sysctls)));
   timer.Done("network");
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
@@ -147,6 +148,8 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
   const auto held = pod->Snapshot();
   const state::PodRecord& record = *held;
   CRISP_ASSIGN_OR_RETURN(runtime::PodSpec spec, MakePodSpec(pod->id, config));
+  const PodAsks asks = AsksOf(record);
+  spec.shm_bytes = asks.shm_bytes.value_or(spec.shm_bytes);
   const std::string& parent = config.linux().cgroup_parent();
   CRISP_ASSIGN_OR_RETURN(
       const std::string own,
@@ -171,9 +174,9 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
     resolv_conf = ResolvConfOf(config);
     return resolv_conf.status();
   };
-  const runtime::PodStart how{
-      .meanwhile = meanwhile,
-      .prepared_network = node_.options.attach_spares && TakesPreparedNetwork(config)};
+  const runtime::PodStart how{.meanwhile = meanwhile,
+                              .prepared_network = node_.options.attach_spares && !asks.no_network &&
+                                                  TakesPreparedNetwork(config)};
   CRISP_ASSIGN_OR_RETURN(std::shared_ptr<runtime::PodHandle> handle,
                          pod->runtime->StartPod(spec, how, Operation(absl::Now() + kStepTime)));
   const pid_t pid = handle->pid();
@@ -201,10 +204,12 @@ absl::StatusOr<PodFiles> PodRunner::StartShim(const PodPtr& pod,
   return files;
 }
 
-absl::Status PodRunner::AttachNetwork(const PodPtr& pod,
-                                      const v1::PodSandboxConfig& config,
-                                      network::Sysctls sysctls) {
+absl::Status PodRunner::MakeNetwork(const PodPtr& pod,
+                                    const v1::PodSandboxConfig& config,
+                                    network::Sysctls sysctls) {
   const std::shared_ptr<runtime::PodHandle> handle = pod->Handle();
+  if (!IsAttached(*pod->Snapshot()))
+    return node_.network->Isolate(handle->netns_fd(), handle->rtnl_fd(), sysctls);
   CRISP_ASSIGN_OR_RETURN(network::AttachRequest request, MakeAttachRequest(pod->id, config));
   request.netns_fd = handle->netns_fd();
   request.rtnl_fd = handle->rtnl_fd();

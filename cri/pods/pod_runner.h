@@ -60,9 +60,10 @@ class PodRunner {
   absl::StatusOr<PodFiles> StartShim(const PodPtr& pod,
                                      const v1::PodSandboxConfig& config,
                                      network::Sysctls* network_sysctls);
-  absl::Status AttachNetwork(const PodPtr& pod,
-                             const v1::PodSandboxConfig& config,
-                             network::Sysctls sysctls);
+  // For a pod with a network namespace of its own.
+  absl::Status MakeNetwork(const PodPtr& pod,
+                           const v1::PodSandboxConfig& config,
+                           network::Sysctls sysctls);
   absl::Status KeepPorts(const Pod& pod, runtime::PodHandle& handle);
 
   const NodeContext& node_;

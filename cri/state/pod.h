@@ -28,6 +28,9 @@ namespace v1 = ::runtime::v1;
 
 struct Container;
 
+// The reason in the row of a container whose start has failed.
+inline constexpr char kStartError[] = "StartError";
+
 // A pod in memory. `record` is what the state database holds of it. It is replaced as a whole, so
 // that a reader needs no copy. Only PodTable replaces it. `mutex` guards the members for moments
 // only and is never held across a call that waits. `save_mutex` orders the writes of rows; it is

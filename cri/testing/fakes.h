@@ -4,6 +4,7 @@
 // Test-only: stand-ins for what the CRI layer composes.
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <string>
 #include <vector>
@@ -135,6 +136,10 @@ class FakePodNetwork : public network::PodNetwork {
                                              const Operation&) override {
     return absl::UnavailableError("fake");
   }
+  absl::Status Isolate(int, int, const network::Sysctls&) override {
+    ++isolated;
+    return absl::OkStatus();
+  }
   absl::Status Prepare(const std::string&, int, int) override {
     return absl::FailedPreconditionError("fake");
   }
@@ -161,6 +166,7 @@ class FakePodNetwork : public network::PodNetwork {
 
   network::NetworkCondition condition{.ready = true};
   std::string cidrs;
+  std::atomic<int> isolated = 0;
 };
 
 }  // namespace crisp::cri

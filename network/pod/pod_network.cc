@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "network/bridge/bridge_network.h"
 #include "network/cni/cni_network.h"
+#include "network/link/links.h"
 #include "network/link/pod_sysctls.h"
 
 namespace crisp::network {
@@ -45,6 +46,10 @@ class BridgeOrCniNetwork final : public PodNetwork {
     // The remains of a CNI attempt must be gone before the pod gets another network.
     CRISP_RETURN_IF_ERROR(cni_->Detach(request.pod_id, request.netns_fd, operation));
     return bridge_->Attach(request, operation);
+  }
+  absl::Status Isolate(int netns_fd, int rtnl_fd, const Sysctls& sysctls) override {
+    CRISP_RETURN_IF_ERROR(BringLoopbackUp(rtnl_fd));
+    return SetSysctls(netns_fd, sysctls);
   }
   absl::Status Prepare(const std::string& key, int netns_fd, int rtnl_fd) override {
     if (!BuiltinServes(Config().status())) {

@@ -38,6 +38,10 @@ class PodNetwork {
   virtual absl::StatusOr<Attachment> Attach(const AttachRequest& request,
                                             const Operation& operation) = 0;
 
+  // Gives a namespace nothing but its lo, which is up then, and sets the sysctls. Nothing is
+  // recorded, so there is nothing to detach.
+  virtual absl::Status Isolate(int netns_fd, int rtnl_fd, const Sysctls& sysctls) = 0;
+
   // The sockets that hold the pod's host ports against the processes of the node. The caller keeps
   // them open as long as the pod lives, which is longer than this daemon; this object holds those
   // that nobody takes. Call it once after an Attach(): a second call returns none.

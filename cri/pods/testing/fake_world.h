@@ -12,12 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/testing/eventually.h"
 #include "base/testing/status_matchers.h"
 #include "base/testing/temp_dir.h"
 #include "cri/pods/operator_view.h"
+#include "cri/pods/pod_inputs.h"
 #include "cri/pods/pod_manager.h"
 #include "cri/pods/testing/fake_node.h"
 #include "cri/pods/testing/fake_runtime.h"
@@ -71,9 +73,10 @@ class FakeWorld {
     operators_pods_ = std::make_unique<OperatorView>(*pods_);
     EXPECT_OK(pods_->Recover());
   }
-  void Restart() {
+  void Restart(absl::FunctionRef<void()> meanwhile = [] {}) {
     pods_.reset();
     faults_.FailCall(0);
+    meanwhile();
     Start();
   }
 
@@ -130,7 +133,8 @@ class FakeWorld {
       if (record->stopped() && live.contains(pod->id)) say("a stopped pod lives");
       if (pod->Ready() && !live.contains(pod->id)) say("a ready pod does not live");
       if (record->stopped() && attached.contains(pod->id)) say("a stopped pod has a network");
-      if (pod->Ready() && !attached.contains(pod->id)) say("a ready pod has no network");
+      if (pod->Ready() && attached.contains(pod->id) != IsAttached(*record))
+        say("a ready pod's network is not as it is to be");
     }
     if (shown != pods) say(shown.size(), " pods are shown, ", pods.size(), " have a row");
     for (const auto& [id, pod] : live) {
