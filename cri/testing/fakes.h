@@ -63,6 +63,11 @@ class FakeImageStore : public storage::ImageStore {
   absl::StatusOr<storage::FsUsage> ContainerUsage(absl::string_view) const override {
     return absl::NotFoundError("container");
   }
+  absl::StatusOr<storage::Changes> ContainerChanges(absl::string_view,
+                                                    const storage::ChangeLimits&,
+                                                    const Operation&) const override {
+    return changes;
+  }
   void MeasureContainers(const std::vector<std::string>&) override {}
   storage::FsUsage ContainersUsage() const override {
     return {.mountpoint = "/store/containers",
@@ -115,6 +120,7 @@ class FakeImageStore : public storage::ImageStore {
   storage::RegistryAuth last_auth;
   absl::Time last_deadline;
   std::vector<storage::HistoryEntry> history;
+  storage::Changes changes;
   std::string imported, import_name;
   std::string exported;
 

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/operation.h"
+#include "storage/values/changes.h"
 #include "storage/values/credentials.h"
 #include "storage/values/image.h"
 #include "storage/values/image_store_options.h"
@@ -62,6 +63,12 @@ class ImageStore {
   // Measures the writable directories of these containers now, one after another, however long that
   // takes. Others, and keys that are not known (any more), keep their figures.
   virtual void MeasureContainers(const std::vector<std::string>& keys) = 0;
+  // What the container has made of its image, as its writable directory tells. NotFound for a key
+  // without one. Waits for the disk; a container that is released meanwhile is NotFound, or its
+  // list short.
+  virtual absl::StatusOr<Changes> ContainerChanges(absl::string_view container_id,
+                                                   const ChangeLimits& limits,
+                                                   const Operation& operation) const = 0;
   // Sum over all containers' writable directories.
   virtual FsUsage ContainersUsage() const = 0;
 

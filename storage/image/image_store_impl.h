@@ -50,6 +50,11 @@ class ImageStoreImpl : public ImageStore {
   absl::Status Remove(absl::string_view reference) override;
   FsUsage ImageUsage() const override;
   absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
+  absl::StatusOr<Changes> ContainerChanges(absl::string_view container_id,
+                                           const ChangeLimits& limits,
+                                           const Operation& operation) const override {
+    return roots_->ChangesOf(container_id, limits, operation);
+  }
   void MeasureContainers(const std::vector<std::string>& keys) override { roots_->Measure(keys); }
   FsUsage ContainersUsage() const override;
   absl::StatusOr<RootFs> PrepareContainer(absl::string_view container_id,

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -120,6 +121,34 @@ TEST_P(ImageStoreTest, ContainersKeepLayers) {
   ASSERT_OK(store_->ReleaseContainer("c/1"));
   EXPECT_THAT(store_->ContainerUsage("c/1"), StatusIs(absl::StatusCode::kNotFound));
   ExpectClean(0);
+}
+
+TEST_P(ImageStoreTest, TellsWhatAContainerHasMadeOfItsImage) {
+  const std::string id = registry_.Put(kBox, {top_, base_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK_AND_ASSIGN(const RootFs root, store_->PrepareContainer("c1", id));
+  ASSERT_OK(store_->PrepareView("view", id));
+  EXPECT_THAT(store_->ContainerChanges("c1", {}, Operation())->list, IsEmpty());
+  const std::string& upper = root.upper_dir;
+  ASSERT_OK(MakeDirs(upper + "/etc"));
+  ASSERT_EQ(mknod((upper + "/etc/os").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  ASSERT_OK(AtomicWriteFile(upper + "/app", "x", 0600, Durability::kNone));
+  ASSERT_OK(AtomicWriteFile(upper + "/own", "x", 0600, Durability::kNone));
+  using Kind = Change::Kind;
+  // The image stays known to the container, whatever becomes of its name and of the daemon.
+  ASSERT_OK(store_->Remove(id));
+  for (const bool again : {false, true}) {
+    if (again) Reopen();
+    ASSERT_OK_AND_ASSIGN(const Changes changes, store_->ContainerChanges("c1", {}, Operation()));
+    EXPECT_THAT(changes.list, ElementsAre(Change{.path = "/app", .kind = Kind::kChanged},
+                                          Change{.path = "/etc", .kind = Kind::kChanged},
+                                          Change{.path = "/etc/os", .kind = Kind::kDeleted},
+                                          Change{.path = "/own", .kind = Kind::kAdded}));
+  }
+  EXPECT_THAT(store_->ContainerChanges("view", {}, Operation()),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->ContainerChanges("none", {}, Operation()),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(ImageStoreTest, DirectoriesMadeAheadBecomeAContainers) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <set>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "base/lower.h"
 #include "base/status.h"
+#include "storage/store/overlay_changes.h"
 
 namespace crisp::storage {
 namespace {
@@ -351,6 +353,24 @@ FsUsage RootStore::TotalUsage() const {
     total.inodes_used += entry.usage.inodes_used;
   }
   return total;
+}
+
+absl::StatusOr<Changes> RootStore::ChangesOf(absl::string_view key,
+                                             const ChangeLimits& limits,
+                                             const Operation& operation) const {
+  Entry entry;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = entries_.find(std::string(key));
+    if (it == entries_.end() || !it->second.ready || !it->second.writable()) return NotKnown(key);
+    entry = it->second;
+  }
+  // A pin of this call's own: the container may be released while its layers are looked at.
+  std::vector<std::string> pinned;
+  for (const LayerRecord& layer : layers_->Repin(entry.diff_ids)) pinned.push_back(layer.diff_id);
+  const auto unpin = absl::MakeCleanup([&] { layers_->Unpin(pinned); });
+  CRISP_ASSIGN_OR_RETURN(const RootFs root, MakeRoot(entry));
+  return ListChanges(root.upper_dir, root.lower_dirs, limits, operation);
 }
 
 void RootStore::Measure(const std::vector<std::string>& keys) {

@@ -9,7 +9,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/operation.h"
 #include "storage/store/layer_store.h"
+#include "storage/values/changes.h"
 #include "storage/values/image.h"
 
 namespace crisp::storage {
@@ -42,6 +44,10 @@ class RootStore {
 
   absl::StatusOr<FsUsage> Usage(absl::string_view key) const;
   FsUsage TotalUsage() const;
+  // As ImageStore::ContainerChanges().
+  absl::StatusOr<Changes> ChangesOf(absl::string_view key,
+                                    const ChangeLimits& limits,
+                                    const Operation& operation) const;
   // As ImageStore::MeasureContainers().
   void Measure(const std::vector<std::string>& keys);
 
