@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/containers/container_pauser.h"
 #include "cri/state/life_log.h"
 #include "cri/state/step_timer.h"
 
@@ -86,7 +87,10 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
   // First: the signal may have to wait for a shim.
   timers_.PostAt(due, [this, container] { Escalate(container, 0); });
   if (!signal_now) return;
-  const absl::Status sent = SignalInit(*container, signal);
+  absl::Status sent = SignalInit(*container, signal);
+  // The signal waits in a paused container. Thawed before it, the container would go on for a
+  // while.
+  sent.Update(UnpauseForSignal(*container));
   if (!sent.ok()) {
     LogContainer(LogLevel::kWarning, "container.signal", *container, {{"error", sent.ToString()}});
   }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/pipe.h"
 #include "base/status.h"
+#include "cri/containers/container_pauser.h"
 #include "cri/containers/exec_output.h"
 
 namespace crisp::cri {
@@ -63,6 +64,9 @@ absl::StatusOr<std::shared_ptr<ExecSession>> Executions::Start(absl::string_view
                          table_.FindRunning(container_id));
   Container& container = *running.container;
   CRISP_RETURN_IF_ERROR(Can(*container.pod, runtime::Verb::kExec));
+  // It would begin when the container goes on, long after its client has given up.
+  if (IsPaused(container))
+    return absl::FailedPreconditionError(absl::StrCat("container ", running.id, " is paused"));
   CRISP_ASSIGN_OR_RETURN(const std::shared_ptr<const runtime::ExecBase> base, BaseOf(container));
   UniqueFd exited(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!exited.valid()) return ErrnoError(errno, "exec: eventfd");

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cri/containers/container_pauser.h"
 #include "cri/pods/message_json.h"
 #include "cri/pods/pod_queries.h"
 #include "cri/pods/pod_status.h"
@@ -13,6 +14,21 @@
 #include "cri/state/serialized_items.h"
 
 namespace crisp::cri {
+namespace {
+
+admin::ContainerChange::Kind KindOf(storage::Change::Kind kind) {
+  switch (kind) {
+    case storage::Change::Kind::kChanged:
+      return admin::ContainerChange::CHANGED;
+    case storage::Change::Kind::kAdded:
+      return admin::ContainerChange::ADDED;
+    case storage::Change::Kind::kDeleted:
+      return admin::ContainerChange::DELETED;
+  }
+  return admin::ContainerChange::CHANGED;
+}
+
+}  // namespace
 
 Json PodQueries::SpecShown(const Container& container) const {
   const absl::StatusOr<runtime::OciSpec> spec = table_.SpecOf(container);
@@ -32,6 +48,7 @@ absl::Status PodQueries::ContainerStatus(const v1::ContainerStatusRequest& reque
   const state::ContainerRecord& record = *held;
   (*reply->mutable_info())["info"] =
       absl::StrCat("{\"sandboxID\":\"", record.pod_id(), "\",\"pid\":", record.pid(),
+                   ",\"paused\":", IsPaused(*container) ? "true" : "false",
                    ",\"cgroupPath\":", DumpJson(Json(record.cgroup_path())),
                    ",\"config\":", DumpJson(MessageToJson(record.config())),
                    ",\"runtimeSpec\":", DumpJson(SpecShown(*container)), "}");
@@ -70,6 +87,23 @@ absl::flat_hash_set<std::string> PodQueries::ImagesOfOperator() const {
   return ids;
 }
 
+absl::Status PodQueries::ContainerChanges(const admin::ContainerChangesRequest& request,
+                                          admin::ContainerChangesResponse* reply,
+                                          const Operation& operation) const {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
+  CRISP_ASSIGN_OR_RETURN(
+      storage::Changes changes,
+      node_.images->ContainerChanges(container->id, storage::ChangeLimits(), operation));
+  for (storage::Change& change : changes.list) {
+    admin::ContainerChange* const added = reply->add_changes();
+    added->set_path(std::move(change.path));
+    added->set_kind(KindOf(change.kind));
+  }
+  reply->set_truncated(changes.truncated);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Json> PodQueries::Explain(absl::string_view id) const {
   const absl::StatusOr<ContainerPtr> found = table_.FindContainer(id);
   if (absl::IsNotFound(found.status())) {
@@ -91,6 +125,7 @@ absl::StatusOr<Json> PodQueries::Explain(absl::string_view id) const {
               {"log", record.log_path()},
               {"cgroups", node_.CgroupAt(record.cgroup_path()).Dirs()},
               {"spec", SpecShown(*container)},
+              {"paused", IsPaused(*container)},
               {"timing", container->steps.ToJson()},
               {"kernel", std::move(kernel)}};
 }

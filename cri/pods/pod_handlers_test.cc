@@ -75,6 +75,11 @@ class PodHandlersTest : public ::testing::Test {
     v1::ContainerStatsResponse reply;
     return world_.pods().ContainerStats(request, &reply, Operation());
   }
+  absl::Status Pause(const std::string& container) {
+    admin::PauseContainerRequest request;
+    request.set_container_id(container);
+    return world_.pods().PauseContainer(request, nullptr, Operation());
+  }
   absl::Status ReopenLog(const std::string& container) {
     v1::ReopenContainerLogRequest request;
     request.set_container_id(container);
@@ -212,9 +217,11 @@ TEST_F(FewVerbsTest, AVerbThatARuntimeLacksIsRefusedByName) {
   EXPECT_THAT(Update(container), lacks("change a container's resources"));
   EXPECT_THAT(Stats(container), lacks("tell a container's usage"));
   EXPECT_THAT(ReopenLog(container), lacks("reopen a container's log"));
+  EXPECT_THAT(Pause(container), lacks("pause a container"));
   // The runtime was not asked.
   EXPECT_THAT(world_.live(kOther).Asked(), Not(Contains(StartsWith("update"))));
   EXPECT_THAT(world_.live(kOther).Asked(), Not(Contains(StartsWith("stats"))));
+  EXPECT_THAT(world_.live(kOther).Asked(), Not(Contains(StartsWith("pause"))));
   // The verbs that every runtime has are there.
   EXPECT_OK(StopContainer(container));
 }

@@ -268,6 +268,30 @@ std::vector<v1::RuntimeHandler> PodManager::Handlers() const {
   return all;
 }
 
+// The operator's verbs beyond the CRI.
+
+absl::Status PodManager::PauseContainer(const admin::PauseContainerRequest& request,
+                                        admin::PauseContainerResponse*,
+                                        const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
+  return containers_.pauser.Pause(*container, operation);
+}
+
+absl::Status PodManager::UnpauseContainer(const admin::UnpauseContainerRequest& request,
+                                          admin::UnpauseContainerResponse*,
+                                          const Operation& operation) {
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
+  return containers_.pauser.Unpause(*container, operation);
+}
+
+absl::Status PodManager::ContainerChanges(const admin::ContainerChangesRequest& request,
+                                          admin::ContainerChangesResponse* reply,
+                                          const Operation& operation) {
+  return queries_.ContainerChanges(request, reply, operation);
+}
+
 // Statistics and events.
 
 absl::Status PodManager::ContainerStats(const v1::ContainerStatsRequest& request,

@@ -10,6 +10,7 @@
 #include "cri/containers/cgroup_claims.h"
 #include "cri/containers/container_exits.h"
 #include "cri/containers/container_maker.h"
+#include "cri/containers/container_pauser.h"
 #include "cri/containers/container_remover.h"
 #include "cri/containers/container_starter.h"
 #include "cri/containers/container_stopper.h"
@@ -73,6 +74,11 @@ class PodManager final : public PodApi {
   absl::Status name(const v1::name##Request& request, v1::name##Response* reply, \
                     const Operation& operation) override;
   CRISP_POD_MANAGER_RPCS(CRISP_POD_RPC)
+#undef CRISP_POD_RPC
+#define CRISP_POD_RPC(name)                                                            \
+  absl::Status name(const admin::name##Request& request, admin::name##Response* reply, \
+                    const Operation& operation) override;
+  CRISP_POD_ADMIN_RPCS(CRISP_POD_RPC)
 #undef CRISP_POD_RPC
   absl::Status GetContainerEvents(
       const v1::GetEventsRequest& request,
@@ -141,6 +147,7 @@ class PodManager final : public PodApi {
     ContainerStopper stopper;
     ContainerStarter starter;
     ContainerRemover remover;
+    ContainerPauser pauser;
   };
   // The classes for a pod's life, and for making its containers.
   struct Pods {

@@ -5,10 +5,14 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "base/json.h"
+#include "base/operation.h"
+#include "cri/api/crisp_admin.pb.h"
 #include "cri/containers/node_context.h"
 #include "cri/state/pod_table.h"
 
 namespace crisp::cri {
+
+namespace admin = ::crisp::v1;
 
 // Answers clients' questions about the state of pods and containers. Only verbose answers are not
 // from memory. Thread-safe.
@@ -30,6 +34,10 @@ class PodQueries {
   // The ids of the images that containers use which the kubelet's view does not show: theirs, and
   // those of their image volumes.
   absl::flat_hash_set<std::string> ImagesOfOperator() const;
+  // From the disk. NotFound.
+  absl::Status ContainerChanges(const admin::ContainerChangesRequest& request,
+                                admin::ContainerChangesResponse* reply,
+                                const Operation& operation) const;
   // PodApi::Explain().
   absl::StatusOr<Json> Explain(absl::string_view id) const;
 

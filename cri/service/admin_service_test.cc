@@ -21,6 +21,21 @@ class ExplainingPods : public PodApi {
     return Json{{"spec", {{"ociVersion", "1.2.0"}}}};
   }
   int PodCount() const override { return 3; }
+  absl::Status PauseContainer(const admin::PauseContainerRequest& request,
+                              admin::PauseContainerResponse*,
+                              const Operation&) override {
+    asked = "pause " + request.container_id();
+    return absl::OkStatus();
+  }
+  absl::Status ContainerChanges(const admin::ContainerChangesRequest&,
+                                admin::ContainerChangesResponse* reply,
+                                const Operation&) override {
+    admin::ContainerChange* const change = reply->add_changes();
+    change->set_path("/\xff");
+    change->set_kind(admin::ContainerChange::DELETED);
+    return absl::OkStatus();
+  }
+  std::string asked;
 };
 
 class AdminServiceTest : public ::testing::Test {
@@ -179,6 +194,39 @@ TEST_F(AdminServiceTest, ExplainAndInfo) {
   EXPECT_EQ(json["pods"], 3);
   EXPECT_EQ(json["images"], 1);
   EXPECT_EQ(json["kernel"], "6.1.0");
+}
+
+TEST_F(AdminServiceTest, PausesAndTellsChanges) {
+  {
+    grpc::ClientContext context;
+    admin::PauseContainerRequest request;
+    admin::PauseContainerResponse reply;
+    EXPECT_EQ(stub_->PauseContainer(&context, request, &reply).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
+  }
+  {
+    grpc::ClientContext context;
+    admin::PauseContainerRequest request;
+    request.set_container_id("c1");
+    admin::PauseContainerResponse reply;
+    EXPECT_TRUE(stub_->PauseContainer(&context, request, &reply).ok());
+    EXPECT_EQ(pods_.asked, "pause c1");
+  }
+  {
+    grpc::ClientContext context;
+    admin::UnpauseContainerRequest request;
+    request.set_container_id("c1");
+    admin::UnpauseContainerResponse reply;
+    EXPECT_EQ(stub_->UnpauseContainer(&context, request, &reply).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+  }
+  grpc::ClientContext context;
+  admin::ContainerChangesRequest request;
+  request.set_container_id("c1");
+  admin::ContainerChangesResponse reply;
+  ASSERT_TRUE(stub_->ContainerChanges(&context, request, &reply).ok());
+  ASSERT_EQ(reply.changes_size(), 1);
+  EXPECT_EQ(reply.changes(0).path(), "/\xff");
 }
 
 }  // namespace

@@ -95,6 +95,9 @@ class Cgroup {
   // is set.
   absl::Status HandOver(uint32_t uid, uint32_t gid) const;
 
+  // True if it was frozen itself, and not only a group above it. False for an absent group, and for
+  // the root.
+  absl::StatusOr<bool> IsFrozen() const;
   // Thaws it if it was frozen itself. A frozen parent stays frozen. Does not wait. An absent group
   // is OK.
   absl::Status ThawIfFrozen() const;

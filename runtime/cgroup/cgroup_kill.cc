@@ -151,16 +151,22 @@ absl::Status Cgroup::Kill(const Operation& operation) const {
   }
 }
 
-absl::Status Cgroup::ThawIfFrozen() const {
+absl::StatusOr<bool> Cgroup::IsFrozen() const {
   const std::string dir = v2() ? PrimaryDir() : Dir("freezer");
-  if (dir.empty()) return absl::OkStatus();
-  const std::string file = dir + (v2() ? "/cgroup.freeze" : "/freezer.self_freezing");
-  const absl::StatusOr<std::string> frozen = ReadFile(file);
+  if (dir.empty()) return false;
+  const absl::StatusOr<std::string> frozen =
+      ReadFile(dir + (v2() ? "/cgroup.freeze" : "/freezer.self_freezing"));
   // The root has no such file.
-  if (IsGone(frozen.status())) return absl::OkStatus();
+  if (IsGone(frozen.status())) return false;
   if (!frozen.ok()) return frozen.status();
-  if (!absl::StartsWith(*frozen, "1")) return absl::OkStatus();
-  return v2() ? WriteIfThere(file, "0") : WriteIfThere(dir + "/freezer.state", "THAWED");
+  return absl::StartsWith(*frozen, "1");
+}
+
+absl::Status Cgroup::ThawIfFrozen() const {
+  CRISP_ASSIGN_OR_RETURN(const bool frozen, IsFrozen());
+  if (!frozen) return absl::OkStatus();
+  return v2() ? WriteIfThere(PrimaryDir() + "/cgroup.freeze", "0")
+              : WriteIfThere(Dir("freezer") + "/freezer.state", "THAWED");
 }
 
 absl::Status Cgroup::SetFrozen(bool frozen, const Operation& operation) const {

@@ -272,13 +272,17 @@ TEST_F(CgroupTest, ThawsOnlyWhatIsFrozenItself) {
   ASSERT_OK(Make({}));
   EXPECT_OK(group_->ThawIfFrozen());
   Spawn(group_->Dirs());
+  EXPECT_FALSE(group_->IsFrozen().value());
   ASSERT_OK(group_->Freeze(Within(absl::Seconds(5))));
+  EXPECT_TRUE(group_->IsFrozen().value());
   ASSERT_OK(group_->ThawIfFrozen());
+  EXPECT_FALSE(group_->IsFrozen().value());
   const std::string file = group_->v2() ? group_->PrimaryDir() + "/cgroup.freeze"
                                         : group_->Dir("freezer") + "/freezer.self_freezing";
   EXPECT_THAT(*ReadFile(file), ::testing::StartsWith("0"));
   EXPECT_OK(Cgroup(layout_, "/no-such-group").ThawIfFrozen());
   EXPECT_OK(Cgroup(layout_, "/").ThawIfFrozen());
+  EXPECT_FALSE(Cgroup(layout_, "/no-such-group").IsFrozen().value());
 }
 
 TEST_F(CgroupTest, AnExecIsLookedForInThePrimaryHierarchy) {

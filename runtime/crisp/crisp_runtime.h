@@ -74,6 +74,9 @@ class CrispRuntime final : public PodRuntime, private ShimObserver, private Spar
   absl::Status Resume(const ContainerRef& container, const Operation& operation) override {
     return GroupOf(container).Thaw(operation);
   }
+  absl::StatusOr<bool> IsPaused(const ContainerRef& container) override {
+    return GroupOf(container).IsFrozen();
+  }
   absl::Status Update(const ContainerRef& container, const OciResources& change) override {
     return GroupOf(container).Update(change);
   }

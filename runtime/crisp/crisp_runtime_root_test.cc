@@ -184,8 +184,10 @@ TEST_F(CrispRuntimeTest, APausedContainerRunsAgainAndCanBeKilled) {
   EXPECT_FALSE(Frozen());
   ASSERT_OK(runtime_->Pause(Ref(), Soon()));
   EXPECT_TRUE(Frozen());
+  EXPECT_TRUE(runtime_->IsPaused(Ref()).value());
   ASSERT_OK(runtime_->Resume(Ref(), Soon()));
   EXPECT_FALSE(Frozen());
+  EXPECT_FALSE(runtime_->IsPaused(Ref()).value());
   ASSERT_OK(runtime_->Pause(Ref(), Soon()));
   ASSERT_OK(runtime_->KillAll(Ref(), Soon()));
   EXPECT_EQ(exits_.Await("c"), 137);

@@ -32,6 +32,9 @@ absl::Status PodRuntime::Pause(const ContainerRef&, const Operation&) {
 absl::Status PodRuntime::Resume(const ContainerRef&, const Operation&) {
   return Lacks(type_, Verb::kPause);
 }
+absl::StatusOr<bool> PodRuntime::IsPaused(const ContainerRef&) {
+  return Lacks(type_, Verb::kPause);
+}
 absl::Status PodRuntime::Update(const ContainerRef&, const OciResources&) {
   return Lacks(type_, Verb::kUpdate);
 }

@@ -145,6 +145,9 @@ class PodRuntime {
   // can be killed.
   virtual absl::Status Pause(const ContainerRef& container, const Operation& operation);
   virtual absl::Status Resume(const ContainerRef& container, const Operation& operation);
+  // Verb::kPause. True between the two, also for a later daemon. False for a container that is
+  // gone.
+  virtual absl::StatusOr<bool> IsPaused(const ContainerRef& container);
   // Verb::kUpdate. Applies the members that `change` sets, all or nothing. FailedPrecondition when
   // the container uses more than it would be left with.
   virtual absl::Status Update(const ContainerRef& container, const OciResources& change);

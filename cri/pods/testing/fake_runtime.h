@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -143,6 +144,18 @@ class FakePods {
     absl::MutexLock lock(&mutex_);
     return asked_;
   }
+  void SetPaused(const std::string& container, bool paused) {
+    absl::MutexLock lock(&mutex_);
+    if (paused) {
+      paused_.insert(container);
+    } else {
+      paused_.erase(container);
+    }
+  }
+  bool IsPaused(const std::string& container) const {
+    absl::MutexLock lock(&mutex_);
+    return paused_.contains(container);
+  }
   void Ask(std::string what) {
     absl::MutexLock lock(&mutex_);
     asked_.push_back(std::move(what));
@@ -166,6 +179,7 @@ class FakePods {
   mutable absl::Mutex mutex_;
   std::map<std::string, FakePod> pods_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> asked_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> paused_ ABSL_GUARDED_BY(mutex_);  // containers
 };
 
 class FakeHandle final : public runtime::PodHandle {
@@ -364,10 +378,18 @@ class FakeRuntime final : public runtime::PodRuntime, private runtime::PodFinder
     return runtime::Cgroup(cgroups_, container.cgroups_path).Remove(operation);
   }
   absl::Status Pause(const runtime::ContainerRef& container, const Operation&) override {
-    return Ask(runtime::Verb::kPause, "pause", container);
+    CRISP_RETURN_IF_ERROR(Ask(runtime::Verb::kPause, "pause", container));
+    pods_.SetPaused(std::string(container.id), true);
+    return absl::OkStatus();
   }
   absl::Status Resume(const runtime::ContainerRef& container, const Operation&) override {
-    return Ask(runtime::Verb::kPause, "resume", container);
+    CRISP_RETURN_IF_ERROR(Ask(runtime::Verb::kPause, "resume", container));
+    pods_.SetPaused(std::string(container.id), false);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> IsPaused(const runtime::ContainerRef& container) override {
+    CRISP_RETURN_IF_ERROR(Can(runtime::Verb::kPause));
+    return pods_.IsPaused(std::string(container.id));
   }
   absl::Status Update(const runtime::ContainerRef& container,
                       const runtime::OciResources&) override {

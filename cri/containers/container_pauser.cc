@@ -1,0 +1,56 @@
+#include "cri/containers/container_pauser.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status.h"
+
+namespace crisp::cri {
+namespace {
+
+// For a container's processes to stand still, or to go on.
+constexpr absl::Duration kPauseTime = absl::Seconds(10);
+// To take back what did not succeed, and to deliver a signal.
+constexpr absl::Duration kThawTime = absl::Seconds(1);
+
+absl::Status RequireRunning(const Container& container) {
+  CRISP_RETURN_IF_ERROR(Can(*container.pod, runtime::Verb::kPause));
+  if (container.Stage() == state::ContainerRecord::RUNNING) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running"));
+}
+
+}  // namespace
+
+absl::Status ContainerPauser::Pause(const Container& container, const Operation& operation) const {
+  CRISP_RETURN_IF_ERROR(RequireRunning(container));
+  runtime::PodRuntime& runtime = *container.pod->runtime;
+  const auto record = container.Snapshot();
+  const runtime::ContainerRef ref = RefTo(*container.pod, *record);
+  const absl::Status paused = runtime.Pause(ref, operation.Until(absl::Now() + kPauseTime));
+  if (paused.ok()) return paused;
+  (void)runtime.Resume(ref, Operation(absl::Now() + kThawTime));
+  return Annotate(paused, absl::StrCat("pause container ", container.id, " (it goes on)"));
+}
+
+absl::Status ContainerPauser::Unpause(const Container& container,
+                                      const Operation& operation) const {
+  CRISP_RETURN_IF_ERROR(RequireRunning(container));
+  const auto record = container.Snapshot();
+  return Annotate(container.pod->runtime->Resume(RefTo(*container.pod, *record),
+                                                 operation.Until(absl::Now() + kPauseTime)),
+                  absl::StrCat("unpause container ", container.id));
+}
+
+bool IsPaused(const Container& container) {
+  if (!Can(*container.pod, runtime::Verb::kPause).ok()) return false;
+  const auto record = container.Snapshot();
+  return container.pod->runtime->IsPaused(RefTo(*container.pod, *record)).value_or(false);
+}
+
+absl::Status UnpauseForSignal(const Container& container) {
+  if (!IsPaused(container)) return absl::OkStatus();
+  const auto record = container.Snapshot();
+  return container.pod->runtime->Resume(RefTo(*container.pod, *record),
+                                        Operation(absl::Now() + kThawTime));
+}
+
+}  // namespace crisp::cri
