@@ -34,7 +34,7 @@ stage_e2e() {
     echo "--- $(basename "$binary")"
     CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin timeout 600 "$binary" --gtest_brief=1 || failed=1
   done
-  for binary in build/e2e/{lifecycle,restart,surface,devices}_e2e; do
+  for binary in build/e2e/{lifecycle,restart,surface,devices,operator}_e2e; do
     echo "--- $(basename "$binary"), layers as images"
     CRISP_LAYER_FORMAT=erofs CRISP_E2E_IMAGE=$tar CRISP_BIN=build/bin \
       timeout 600 "$binary" --gtest_brief=1 || failed=1

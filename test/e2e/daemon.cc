@@ -157,6 +157,10 @@ void Daemon::Start() {
   ASSERT_FALSE(ended) << "crispd ended at once";
   runtime_ = cri::RuntimeService::NewStub(Connect(socket));
   images_ = cri::ImageService::NewStub(Connect(socket));
+  // They connect when they are used: an earlier release has no such socket.
+  operators_runtime_ = cri::RuntimeService::NewStub(Connect(operator_socket()));
+  operators_images_ = cri::ImageService::NewStub(Connect(operator_socket()));
+  admin_ = crisp::v1::Admin::NewStub(Connect(operator_socket()));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
   cri::VersionResponse response;

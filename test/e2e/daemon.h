@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/testing/temp_dir.h"
 #include "cri/api/api.grpc.pb.h"
+#include "cri/api/crisp_admin.grpc.pb.h"
 
 namespace crisp::e2e {
 
@@ -42,6 +43,11 @@ class Daemon {
 
   cri::RuntimeService::Stub& runtime() { return *runtime_; }
   cri::ImageService::Stub& images() { return *images_; }
+  // The same services over the operator's socket, and the operator's own.
+  cri::RuntimeService::Stub& operators_runtime() { return *operators_runtime_; }
+  cri::ImageService::Stub& operators_images() { return *operators_images_; }
+  crisp::v1::Admin::Stub& admin() { return *admin_; }
+  std::string operator_socket() const { return dir_.path() + "/state/operator.sock"; }
   // Fresh stubs on a new connection (after a restart, or for parallel use).
   std::unique_ptr<cri::RuntimeService::Stub> NewRuntimeStub() const;
 
@@ -63,6 +69,9 @@ class Daemon {
   pid_t pid_ = -1;
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
   std::unique_ptr<cri::ImageService::Stub> images_;
+  std::unique_ptr<cri::RuntimeService::Stub> operators_runtime_;
+  std::unique_ptr<cri::ImageService::Stub> operators_images_;
+  std::unique_ptr<crisp::v1::Admin::Stub> admin_;
 };
 
 }  // namespace crisp::e2e

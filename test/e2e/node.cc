@@ -11,12 +11,12 @@
 namespace crisp::e2e {
 namespace {
 
-using Runtime = cri::RuntimeService::Stub;
+using Stub = cri::RuntimeService::Stub;
 
 // One unary call with a deadline.
 template <typename Request, typename Response>
-grpc::Status Call(Runtime& stub,
-                  grpc::Status (Runtime::*method)(grpc::ClientContext*, const Request&, Response*),
+grpc::Status Call(Stub& stub,
+                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                   const Request& request,
                   Response* response,
                   absl::Duration timeout = absl::Seconds(30)) {
@@ -65,15 +65,14 @@ grpc::Status Node::TryRunPod(const cri::PodSandboxConfig& config,
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = config;
   cri::RunPodSandboxResponse response;
-  grpc::Status status =
-      Call(daemon_.runtime(), &Runtime::RunPodSandbox, request, &response, timeout);
+  grpc::Status status = Call(Runtime(), &Stub::RunPodSandbox, request, &response, timeout);
   if (id != nullptr) *id = response.pod_sandbox_id();
   return status;
 }
 
 bool Node::RunsUserNamespaces() {
   cri::StatusResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::Status, {}, &response), "Status");
+  ExpectOk(Call(Runtime(), &Stub::Status, {}, &response), "Status");
   return response.features().user_namespaces_host_network();
 }
 
@@ -93,8 +92,7 @@ grpc::Status Node::TryCreate(const std::string& pod,
   *request.mutable_sandbox_config() = pod_config;
   *request.mutable_config() = config;
   cri::CreateContainerResponse response;
-  grpc::Status status =
-      Call(daemon_.runtime(), &Runtime::CreateContainer, request, &response, timeout);
+  grpc::Status status = Call(Runtime(), &Stub::CreateContainer, request, &response, timeout);
   if (id != nullptr) *id = response.container_id();
   return status;
 }
@@ -111,7 +109,7 @@ grpc::Status Node::TryStart(const std::string& container, absl::Duration timeout
   cri::StartContainerRequest request;
   request.set_container_id(container);
   cri::StartContainerResponse response;
-  return Call(daemon_.runtime(), &Runtime::StartContainer, request, &response, timeout);
+  return Call(Runtime(), &Stub::StartContainer, request, &response, timeout);
 }
 
 void Node::StartContainer(const std::string& container) {
@@ -133,7 +131,7 @@ grpc::Status Node::TryStop(const std::string& container,
   request.set_container_id(container);
   request.set_timeout(timeout_seconds);
   cri::StopContainerResponse response;
-  return Call(daemon_.runtime(), &Runtime::StopContainer, request, &response, timeout);
+  return Call(Runtime(), &Stub::StopContainer, request, &response, timeout);
 }
 
 void Node::Stop(const std::string& container, int64_t timeout_seconds) {
@@ -144,7 +142,7 @@ grpc::Status Node::TryRemove(const std::string& container, absl::Duration timeou
   cri::RemoveContainerRequest request;
   request.set_container_id(container);
   cri::RemoveContainerResponse response;
-  return Call(daemon_.runtime(), &Runtime::RemoveContainer, request, &response, timeout);
+  return Call(Runtime(), &Stub::RemoveContainer, request, &response, timeout);
 }
 
 void Node::Remove(const std::string& container) {
@@ -155,7 +153,7 @@ grpc::Status Node::TryStopPod(const std::string& pod, absl::Duration timeout) {
   cri::StopPodSandboxRequest request;
   request.set_pod_sandbox_id(pod);
   cri::StopPodSandboxResponse response;
-  return Call(daemon_.runtime(), &Runtime::StopPodSandbox, request, &response, timeout);
+  return Call(Runtime(), &Stub::StopPodSandbox, request, &response, timeout);
 }
 
 void Node::StopPod(const std::string& pod) { ExpectOk(TryStopPod(pod), "StopPodSandbox"); }
@@ -164,7 +162,7 @@ grpc::Status Node::TryRemovePod(const std::string& pod, absl::Duration timeout) 
   cri::RemovePodSandboxRequest request;
   request.set_pod_sandbox_id(pod);
   cri::RemovePodSandboxResponse response;
-  return Call(daemon_.runtime(), &Runtime::RemovePodSandbox, request, &response, timeout);
+  return Call(Runtime(), &Stub::RemovePodSandbox, request, &response, timeout);
 }
 
 void Node::RemovePod(const std::string& pod) { ExpectOk(TryRemovePod(pod), "RemovePodSandbox"); }
@@ -177,7 +175,7 @@ ExecOutput Node::Exec(const std::string& container,
   request.set_timeout(timeout);
   for (std::string& word : command) request.add_cmd(std::move(word));
   cri::ExecSyncResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::ExecSync, request, &response), "ExecSync");
+  ExpectOk(Call(Runtime(), &Stub::ExecSync, request, &response), "ExecSync");
   return {response.exit_code(), response.stdout(), response.stderr()};
 }
 
@@ -191,8 +189,7 @@ cri::ContainerStatus Node::Status(const std::string& container) {
   cri::ContainerStatusRequest request;
   request.set_container_id(container);
   cri::ContainerStatusResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::ContainerStatus, request, &response),
-           "ContainerStatus");
+  ExpectOk(Call(Runtime(), &Stub::ContainerStatus, request, &response), "ContainerStatus");
   return response.status();
 }
 
@@ -200,22 +197,21 @@ cri::PodSandboxStatus Node::PodStatus(const std::string& pod) {
   cri::PodSandboxStatusRequest request;
   request.set_pod_sandbox_id(pod);
   cri::PodSandboxStatusResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::PodSandboxStatus, request, &response),
-           "PodSandboxStatus");
+  ExpectOk(Call(Runtime(), &Stub::PodSandboxStatus, request, &response), "PodSandboxStatus");
   return response.status();
 }
 
 std::vector<cri::Container> Node::Containers() {
   cri::ListContainersRequest request;
   cri::ListContainersResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::ListContainers, request, &response), "ListContainers");
+  ExpectOk(Call(Runtime(), &Stub::ListContainers, request, &response), "ListContainers");
   return {response.containers().begin(), response.containers().end()};
 }
 
 std::vector<cri::PodSandbox> Node::Pods() {
   cri::ListPodSandboxRequest request;
   cri::ListPodSandboxResponse response;
-  ExpectOk(Call(daemon_.runtime(), &Runtime::ListPodSandbox, request, &response), "ListPodSandbox");
+  ExpectOk(Call(Runtime(), &Stub::ListPodSandbox, request, &response), "ListPodSandbox");
   return {response.items().begin(), response.items().end()};
 }
 

@@ -19,12 +19,16 @@ struct ExecOutput {
   std::string err;
 };
 
+// The socket over which a node's calls go.
+enum class Socket { kKubelets, kOperators };
+
 // The calls of a kubelet, as one line each. A call fails the running test when the RPC does, unless
 // its name starts with Try. Times out after 30 s.
 class Node {
  public:
   // `image` as Daemon::ImportImage() returned it.
-  Node(Daemon& daemon, std::string image) : daemon_(daemon), image_(std::move(image)) {}
+  Node(Daemon& daemon, std::string image, Socket socket = Socket::kKubelets)
+      : daemon_(daemon), image_(std::move(image)), socket_(socket) {}
 
   cri::PodSandboxConfig PodConfig(const std::string& name, const PodEdit& edit = nullptr) const;
   cri::ContainerConfig ContainerConfig(const std::string& name,
@@ -84,8 +88,13 @@ class Node {
   const std::string& image() const { return image_; }
 
  private:
+  cri::RuntimeService::Stub& Runtime() const {
+    return socket_ == Socket::kKubelets ? daemon_.runtime() : daemon_.operators_runtime();
+  }
+
   Daemon& daemon_;
   std::string image_;
+  const Socket socket_;
 };
 
 }  // namespace crisp::e2e

@@ -18,6 +18,34 @@ crictl() {
   "$root/build/tools/bin/crictl" --config /dev/null --runtime-endpoint "unix://$CRISP_CLUSTER_DIR/run/crisp.sock" \
     --timeout 30s "$@"
 }
+# The same over the operator's socket.
+operator() {
+  local socket=unix://$CRISP_CLUSTER_DIR/run/operator.sock
+  "$root/build/tools/bin/crictl" --config /dev/null --runtime-endpoint "$socket" --image-endpoint "$socket" --timeout 60s "$@"
+}
+# operator_pod NAME ANNOTATION COMMAND...: runs a pod with one container and, unless it is empty, that annotation set to
+# "true". Prints the pod's id.
+operator_pod() {
+  local name=$1 annotation=$2 id
+  shift 2
+  jq -n --arg name "$name" --arg logs "$scratch/$name" --arg annotation "$annotation" '{metadata: {name: $name,
+    namespace: "operator", uid: $name}, log_directory: $logs,
+    annotations: (if $annotation == "" then {} else {($annotation): "true"} end)}' >"$scratch/$name.json"
+  jq -n --arg image "$busybox" '{metadata: {name: "c"}, image: {image: $image}, log_path: "c.log",
+    command: $ARGS.positional}' --args -- "$@" >"$scratch/$name.c.json"
+  id=$(operator runp "$scratch/$name.json") || return 1
+  echo "$id"
+  operator start "$(operator create "$id" "$scratch/$name.c.json" "$scratch/$name.json")" >/dev/null
+}
+# listed crictl|operator POD: that socket shows it.
+listed() { "$1" pods -q --no-trunc | grep -x "$2" >/dev/null; } # no -q: crictl is to write all
+# operators_lives POD WHEN: it runs, its container is the first one, and the kubelet's socket does not show it.
+operators_lives() {
+  same "running containers of the operator's pod after $2" "$(operator ps -q --pod "$1" --state running | wc -l)" 1
+  same "containers of the operator's pod after $2" "$(operator ps -a -q --pod "$1" | wc -l)" 1
+  listed operator "$1" || fail "the operator's socket lacks its pod after $2"
+  ! listed crictl "$1" || fail "the kubelet's socket shows the operator's pod after $2"
+}
 
 fail() { echo "FAILED: $*"; failed=1; }
 same() { [[ $2 == "$3" ]] || fail "$1: got '$2', want '$3'"; }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The kubelet and crispd are restarted and killed, at rest and under load: no container is restarted.
+# The kubelet and crispd are restarted and killed, at rest and under load: no container is restarted, and no pod of
+# the operator's removed.
 . "$(dirname "$0")/lib.sh"
 
 deployment steady 8 <<YAML
@@ -22,8 +23,11 @@ unchanged() {
     kubectl exec "$pod" -c counter -- true || fail "exec after $1"
   done
   kubectl wait --for=condition=Ready pods -l app=steady --timeout="$((60 * factor))s" >/dev/null || fail "not ready after $1"
+  operators_lives "$operators" "$1"
 }
 before=$(snapshot)
+operators=$(operator_pod operators "" sleep 100000) || fail "no pod runs over the operator's socket"
+trap 'operator rmp -f $operators >/dev/null 2>&1' EXIT
 
 echo "- the kubelet ends and comes back"
 cluster stop kubelet && cluster start kubelet

@@ -15,7 +15,7 @@ root=$(readlink -f "$here/../../..")
 answer_help "$@"
 logs=${CRISP_VM_OUT:-$root/build/test-logs}/cluster
 # Beside one another, and then by themselves.
-together=(workloads probes failures volumes security network images streaming lifecycle logs)
+together=(workloads probes failures volumes security network images streaming lifecycle logs operator)
 alone=(restarts)
 slow=()
 keep=
