@@ -113,8 +113,9 @@ void CollectSecurity(const CollectOptions& options, NodeFacts& facts) {
 void CollectPaths(const CollectOptions& options, NodeFacts& facts) {
   const std::string socket = CanonicalEndpoint(facts.daemon.address);
   const std::string config = options.config_path;
-  for (const std::string& path : {socket, socket.substr(0, socket.rfind('/')), facts.config.root,
-                                  config.substr(0, config.rfind('/')), config}) {
+  for (const std::string& path :
+       {socket, socket.substr(0, socket.rfind('/')), facts.config.OperatorSocketPath(),
+        facts.config.root, config.substr(0, config.rfind('/')), config}) {
     struct stat info {};
     if (path.empty() || stat(path.c_str(), &info) != 0) continue;
     facts.paths.push_back({.path = path,

@@ -81,6 +81,7 @@ lifecycle() {
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
   chmod 755 /usr/sbin/policy-rc.d
   rmdir /var/lib/crisp
+  rm -f /etc/crictl.yaml
   local before
   before=$(installed_files | sort)
 
@@ -93,6 +94,8 @@ lifecycle() {
   same "configuration" "$(crispd config dump)" "$(crispd config dump --config /dev/null)"
   crisp doctor >/tmp/doctor 2>&1 && fail "doctor is content without a daemon"
   grep -A2 '^error *daemon' /tmp/doctor | grep -q 'to do: systemctl start crispd' || fail "doctor says $(cat /tmp/doctor)"
+  same "crictl's endpoints" "$(grep -c '^[a-z]*-endpoint: unix:///run/crisp/operator.sock$' /etc/crictl.yaml)" 2
+  same "its mode" "$(stat -c %a /etc/crictl.yaml)" 644
   man --where crispd >/dev/null 2>&1 || ! command -v man >/dev/null || fail "no manual page"
 
   echo "- a pod runs from the installed paths"
@@ -103,14 +106,18 @@ lifecycle() {
   start_installed || return
   run_pod
   same "in the pod" "$(says)" alive
+  same "pods of a crictl without options" "$(build/tools/bin/crictl pods -q)" "$pod"
   crisp doctor --json >/tmp/doctor.json || fail "doctor: $(jq -c '.findings[] | select(.level == "error")' /tmp/doctor.json)"
   jq -e '.errors == 0 and any(.findings[]; .check == "daemon" and .level == "ok")' /tmp/doctor.json >/dev/null ||
     fail "doctor says $(cat /tmp/doctor.json)"
 
   echo "- an upgrade leaves the pod and the operator's configuration"
   echo 'log_level: debug' >>/etc/crisp/config.yaml
+  mv /etc/crictl.yaml /tmp/crictl.yaml
   dpkg --force-confold -i "$debs/2.deb" >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; fail "upgrade"; }
   same "in the pod, old daemon" "$(says)" alive
+  [[ ! -e /etc/crictl.yaml ]] || fail "crictl.yaml came back with the upgrade"
+  mv /tmp/crictl.yaml /etc/crictl.yaml
   tail -1 /etc/crisp/config.yaml | grep -qx 'log_level: debug' || fail "the configuration was replaced"
   stop_installed
   start_installed || return
@@ -121,6 +128,7 @@ lifecycle() {
   dpkg -r crisp >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; fail "dpkg -r"; }
   grep -q "pods are still running" /tmp/dpkg.log || fail "removal does not speak of the pod"
   pgrep -f 'sleep 1000' >/dev/null || fail "the pod's process ended"
+  [[ -f /etc/crictl.yaml ]] || fail "the removal took crictl.yaml"
   [[ -f /etc/crisp/config.yaml && -d /var/lib/crisp/layers || -n $(ls /var/lib/crisp) ]] || fail "data was removed"
   [[ ! -e /usr/bin/crispd && ! -e /usr/libexec/crisp ]] || fail "programs are left"
 
@@ -129,7 +137,10 @@ lifecycle() {
   grep -q "left as they are" /tmp/dpkg.log || fail "purge does not speak of the pod"
   pgrep -f 'sleep 1000' >/dev/null || fail "the pod's process ended by the purge"
   [[ ! -e /etc/crisp/config.yaml && -e /etc/crisp/config.d/10-test.yaml ]] || fail "configuration after the purge"
+  [[ ! -e /etc/crictl.yaml ]] || fail "crictl.yaml after the purge"
+  echo '# mine' >/etc/crictl.yaml
   dpkg -i "$debs/2.deb" >/tmp/dpkg.log 2>&1 || fail "install again"
+  same "crictl.yaml of another's" "$(cat /etc/crictl.yaml)" "# mine"
   start_installed || return
   same "in the pod, installed again" "$(says)" alive
   stop_installed
@@ -141,6 +152,7 @@ lifecycle() {
   rm /etc/crisp/config.d/10-test.yaml
   dpkg -P crisp >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; fail "dpkg -P"; }
   same "what is left" "$(installed_files | sort)" "$before"
+  same "crictl.yaml of another's" "$(cat /etc/crictl.yaml)" "# mine"
 }
 
 if [[ ${1:-} == lifecycle ]]; then
