@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "cri/state/life_log.h"
 #include "base/status.h"
 #include "cri/spec/operator_asks.h"
 
@@ -67,7 +67,7 @@ void RemoveOnExit::LookAt(const PodPtr& pod) {
     absl::MutexLock lock(&mutex_);
     if (!going_.insert(pod->id).second) return;
   }
-  LogInfo("pod.run_its_course", {{"pod", pod->id}});
+  LogPod(LogLevel::kInfo, "pod.run_its_course", *pod);
   background_.UntilDone(absl::StrCat("removal of pod ", pod->id, " after its last container"),
                         [this, pod] { return Remove(pod); });
 }
