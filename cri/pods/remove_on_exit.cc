@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cri/state/life_log.h"
 #include "base/status.h"
 #include "cri/spec/operator_asks.h"
+#include "cri/state/life_log.h"
 
 namespace crisp::cri {
 namespace {

@@ -17,6 +17,7 @@ namespace crisp::network {
 namespace {
 
 constexpr absl::Duration kSweepPeriod = absl::Seconds(15);
+constexpr absl::Duration kCarrierTime = absl::Seconds(1);
 
 std::vector<IpPrefix> WithoutUnsupported(std::vector<IpPrefix> subnets) {
   if (KernelHasIpv6()) return subnets;
@@ -161,6 +162,28 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
   if (request.pod_id.empty() || request.netns_fd < 0 || request.rtnl_fd < 0) {
     return absl::InvalidArgumentError("attach: no pod id or no network namespace is given");
   }
+  bool built = false;
+  absl::StatusOr<Attachment> attached =
+      AttachOnce(request, std::move(ports), bandwidth, operation, &built);
+  if (built && attached.ok()) AwaitLink(request.pod_id);
+  return attached;
+}
+
+void BridgeNetwork::AwaitLink(const std::string& pod) {
+  const std::optional<PodRecord> record = OfPod(pod);
+  if (!record.has_value()) return;
+  const absl::StatusOr<UniqueFd> rtnl = OpenRtnl();
+  const absl::Status up =
+      rtnl.ok() ? AwaitCarrier(rtnl->get(), record->host_veth, kCarrierTime) : rtnl.status();
+  // It comes in the end, and lost packets are sent again.
+  if (!up.ok()) LogWarning("network.late", {{"pod", record->pod_name}, {"error", up.message()}});
+}
+
+absl::StatusOr<Attachment> BridgeNetwork::AttachOnce(const AttachRequest& request,
+                                                     std::vector<HostPort> ports,
+                                                     const Bandwidth& bandwidth,
+                                                     const Operation& operation,
+                                                     bool* built) {
   absl::MutexLock kernel(&kernel_mutex_);
   if (const std::optional<PodRecord> known = OfPod(request.pod_id)) {
     if (known->state == State::kAttached) return ResultOf(*known);
@@ -174,6 +197,7 @@ absl::StatusOr<Attachment> BridgeNetwork::Attach(const AttachRequest& request,
     }
     CRISP_RETURN_IF_ERROR(GiveBackLocked(request.prepared));
   }
+  *built = true;
   CRISP_ASSIGN_OR_RETURN(const PodRecord record,
                          Plan(request, std::move(ports), bandwidth.egress != 0));
   absl::Status status = CheckRoutes(record);

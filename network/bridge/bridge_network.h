@@ -79,6 +79,17 @@ class BridgeNetwork {
   absl::Status UseSubnets(const std::vector<IpPrefix>& subnets)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);
 
+  // Sets `built` if it makes links.
+  absl::StatusOr<Attachment> AttachOnce(const AttachRequest& request,
+                                        std::vector<HostPort> ports,
+                                        const Bandwidth& bandwidth,
+                                        const Operation& operation,
+                                        bool* built) ABSL_LOCKS_EXCLUDED(kernel_mutex_);
+  absl::Status PrepareOnce(const std::string& key, int netns_fd, int rtnl_fd)
+      ABSL_LOCKS_EXCLUDED(kernel_mutex_);
+  // Waits until the link that has just been made for this pod carries its packets: what a pod sends
+  // before would be lost, and be sent again only after a second or more.
+  void AwaitLink(const std::string& pod) ABSL_LOCKS_EXCLUDED(kernel_mutex_);
   absl::StatusOr<PodRecord> Plan(const AttachRequest& request,
                                  std::vector<HostPort> ports,
                                  bool limit_egress) ABSL_EXCLUSIVE_LOCKS_REQUIRED(kernel_mutex_);

@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "base/testing/eventually.h"
@@ -62,6 +65,28 @@ TEST_F(BridgeNetworkTest, PodsTalkToEachOtherAndTheHost) {
   EXPECT_THAT(inside, HasSubstr(at_a.mac));
   EXPECT_THAT(inside, Not(HasSubstr("tentative")));
   EXPECT_THAT(Attach(a.Request()).value().addresses, at_a.addresses);  // a repeated call
+}
+
+// The kernel takes notice of a link's carrier when nobody holds the lock of all links. Others hold
+// it here. What a pod sends before that is lost, and asked for again a second later.
+TEST_F(BridgeNetworkTest, APodsLinkCarriesPacketsWhenItIsAttached) {
+  std::atomic<bool> ends = false;
+  TestNamespace elsewhere;
+  std::thread others([&] {
+    elsewhere.Run([&] {
+      while (!ends) (void)Shell("ip link add one type veth peer name two; ip link del one");
+    });
+  });
+  std::vector<std::unique_ptr<Pod>> pods;
+  ASSERT_OK_AND_ASSIGN(const UniqueFd rtnl, OpenRtnl());
+  for (int i = 0; i < 20; ++i) {
+    pods.push_back(std::make_unique<Pod>(absl::StrCat("p", i)));
+    EXPECT_OK(Attach(pods.back()->Request()));
+    ASSERT_OK_AND_ASSIGN(const std::vector<Link> links, ListLinks(rtnl.get(), "veth"));
+    for (const Link& link : links) EXPECT_TRUE(link.carrier || link.master == 0) << i;
+  }
+  ends = true;
+  others.join();
 }
 
 // Has the pod's kernel say what it says of a new interface at once: usually that comes after a
@@ -285,6 +310,10 @@ class SpoofTest : public BridgeNetworkTest {
   void AttachAll() {
     ASSERT_OK(Attach(a_.Request()));
     ASSERT_OK(Attach(b_.Request()));
+    // The kernel joins the multicast groups of a new IPv6 address in the background. A question
+    // before that is repeated after a second.
+    EXPECT_TRUE(
+        Eventually([&] { return absl::StrContains(NeighbourOfB("fd00:99::1", ""), "lladdr"); }));
   }
   // True if a datagram of a's, sent as `setup` has it, comes to the host.
   bool Arrives(const std::string& setup, const std::string& source = "") {

@@ -16,6 +16,12 @@ constexpr uint64_t kFewAddresses = 16;
 }  // namespace
 
 absl::Status BridgeNetwork::Prepare(const std::string& key, int netns_fd, int rtnl_fd) {
+  CRISP_RETURN_IF_ERROR(PrepareOnce(key, netns_fd, rtnl_fd));
+  AwaitLink(key);
+  return absl::OkStatus();
+}
+
+absl::Status BridgeNetwork::PrepareOnce(const std::string& key, int netns_fd, int rtnl_fd) {
   absl::MutexLock kernel(&kernel_mutex_);
   // A node without pods has no bridge, and the kubelet may not have told the pod CIDR yet.
   if (!host_->ready()) {

@@ -17,10 +17,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "base/status.h"
 
 namespace crisp::network {
 namespace {
+
+// IF_OPER_UP of <linux/if.h>, which cannot be included beside <net/if.h>.
+constexpr uint8_t kOperatingUp = 6;
 
 ifinfomsg LinkHeader(int index = 0, unsigned flags = 0) {
   ifinfomsg header{};
@@ -162,6 +166,9 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
     switch (mnl_attr_get_type(attribute)) {
       case IFLA_IFNAME:
         link.name = StringOf(attribute);
+        break;
+      case IFLA_OPERSTATE:
+        link.carrier = mnl_attr_get_u8(attribute) == kOperatingUp;
         break;
       case IFLA_MASTER:
         link.master = static_cast<int>(U32Of(attribute));
@@ -336,6 +343,21 @@ absl::Status CreateVeth(int fd, const VethRequest& request) {
   if (request.hairpin) PutHairpin(batch, request.host_name);
   PutNoAddressGeneration(batch, request.host_name);
   return Exchange(fd, batch);
+}
+
+absl::Status AwaitCarrier(int fd, const std::string& name, absl::Duration limit) {
+  const absl::Time until = absl::Now() + limit;
+  // Asking waits for the lock that the kernel takes notice under, so it has mostly done so by then.
+  for (absl::Duration pause = absl::Microseconds(100);;
+       pause = std::min(pause * 2, absl::Milliseconds(5))) {
+    CRISP_ASSIGN_OR_RETURN(const Link link, GetLink(fd, name));
+    if (link.carrier) return absl::OkStatus();
+    if (absl::Now() >= until) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("link ", name, " has no carrier after ", absl::FormatDuration(limit)));
+    }
+    absl::SleepFor(pause);
+  }
 }
 
 absl::Status SetAlias(int fd, int link_index, const std::string& alias) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "network/link/netlink.h"
 #include "network/values/attach.h"
 #include "network/values/ip_address.h"
@@ -29,6 +30,7 @@ struct Link {
   int master = 0;
   int mtu = 0;
   bool up = false;
+  bool carrier = false;  // the kernel has taken notice that the other end is up
   std::string mac;
   std::string alias;           // a note that an administrator or program has put on it
   InterfaceCounters counters;  // as this end sees them
@@ -79,6 +81,10 @@ struct VethRequest {
 // Makes the pair in one send: the pod end appears in the pod's namespace, the host end is up and in
 // the bridge, without an IPv6 address. AlreadyExists when one of the names is taken.
 absl::Status CreateVeth(int fd, const VethRequest& request);
+// Waits until the link has a carrier. The kernel takes notice of it some time after the other end
+// has come up, under load tens of milliseconds, and until then the link and a bridge that it is in
+// drop packets. DeadlineExceeded after `limit`.
+absl::Status AwaitCarrier(int fd, const std::string& name, absl::Duration limit);
 absl::Status SetAlias(int fd, int link_index, const std::string& alias);
 // Lets the bridge send a packet back through the port that it came from.
 absl::Status EnableHairpin(int fd, const std::string& port);
