@@ -63,6 +63,7 @@ void ContainerExits::Handle(const ContainerPtr& container,
   (void)table_.Advance(*container, Mover::kExit, state::ContainerRecord::EXITED,
                        [&](state::ContainerRecord& record) {
                          record.set_pid(0);
+                         record.set_paused(false);
                          record.set_exit_code(exit.exit_code);
                          record.set_finished_at(absl::ToUnixNanos(exit.exited_at));
                          record.set_reason(why);

@@ -18,39 +18,42 @@ absl::Status RequireRunning(const Container& container) {
   return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running"));
 }
 
+absl::Status Record(PodTable& table, Container& container, bool paused) {
+  return table.Change(container,
+                      [paused](state::ContainerRecord& record) { record.set_paused(paused); });
+}
+
 }  // namespace
 
-absl::Status ContainerPauser::Pause(const Container& container, const Operation& operation) const {
+absl::Status ContainerPauser::Pause(Container& container, const Operation& operation) const {
   CRISP_RETURN_IF_ERROR(RequireRunning(container));
   runtime::PodRuntime& runtime = *container.pod->runtime;
   const auto record = container.Snapshot();
   const runtime::ContainerRef ref = RefTo(*container.pod, *record);
+  CRISP_RETURN_IF_ERROR(Record(table_, container, true));
   const absl::Status paused = runtime.Pause(ref, operation.Until(absl::Now() + kPauseTime));
   if (paused.ok()) return paused;
   (void)runtime.Resume(ref, Operation(absl::Now() + kThawTime));
+  (void)Record(table_, container, false);
   return Annotate(paused, absl::StrCat("pause container ", container.id, " (it goes on)"));
 }
 
-absl::Status ContainerPauser::Unpause(const Container& container,
-                                      const Operation& operation) const {
+absl::Status ContainerPauser::Unpause(Container& container, const Operation& operation) const {
   CRISP_RETURN_IF_ERROR(RequireRunning(container));
   const auto record = container.Snapshot();
-  return Annotate(container.pod->runtime->Resume(RefTo(*container.pod, *record),
-                                                 operation.Until(absl::Now() + kPauseTime)),
-                  absl::StrCat("unpause container ", container.id));
+  CRISP_RETURN_IF_ERROR(
+      Annotate(container.pod->runtime->Resume(RefTo(*container.pod, *record),
+                                              operation.Until(absl::Now() + kPauseTime)),
+               absl::StrCat("unpause container ", container.id)));
+  return record->paused() ? Record(table_, container, false) : absl::OkStatus();
 }
 
-bool IsPaused(const Container& container) {
-  if (!Can(*container.pod, runtime::Verb::kPause).ok()) return false;
+absl::Status UnpauseForSignal(PodTable& table, Container& container) {
   const auto record = container.Snapshot();
-  return container.pod->runtime->IsPaused(RefTo(*container.pod, *record)).value_or(false);
-}
-
-absl::Status UnpauseForSignal(const Container& container) {
-  if (!IsPaused(container)) return absl::OkStatus();
-  const auto record = container.Snapshot();
-  return container.pod->runtime->Resume(RefTo(*container.pod, *record),
-                                        Operation(absl::Now() + kThawTime));
+  if (!record->paused()) return absl::OkStatus();
+  CRISP_RETURN_IF_ERROR(container.pod->runtime->Resume(RefTo(*container.pod, *record),
+                                                       Operation(absl::Now() + kThawTime)));
+  return Record(table, container, false);
 }
 
 }  // namespace crisp::cri

@@ -6,22 +6,27 @@
 
 namespace crisp::cri {
 
-// Pauses containers and lets them go on. Nothing is recorded: the kernel knows what is paused, so a
-// later daemon does. Thread-safe.
+// Pauses containers and lets them go on. What is paused is recorded, because the kernel does not
+// tell it from what stands still for a moment while its execs are killed. Thread-safe.
 class ContainerPauser {
  public:
+  // The table outlives it.
+  explicit ContainerPauser(PodTable& table) : table_(table) {}
+
   // Returns when nothing in it runs. A container that is paused stays so. One that does not become
   // quiet in time (a process of it waits in the kernel) goes on, and the error says so.
   // FailedPrecondition unless it runs, Unimplemented where its pod's runtime cannot do it.
-  absl::Status Pause(const Container& container, const Operation& operation) const;
+  absl::Status Pause(Container& container, const Operation& operation) const;
   // Returns when it goes on. The same codes.
-  absl::Status Unpause(const Container& container, const Operation& operation) const;
+  absl::Status Unpause(Container& container, const Operation& operation) const;
+
+ private:
+  PodTable& table_;
 };
 
-// True if it is paused; false where that cannot be said.
-bool IsPaused(const Container& container);
+inline bool IsPaused(const Container& container) { return container.Snapshot()->paused(); }
 // Lets it go on if it is paused, so that a signal that waits for it is delivered.
-absl::Status UnpauseForSignal(const Container& container);
+absl::Status UnpauseForSignal(PodTable& table, Container& container);
 
 }  // namespace crisp::cri
 

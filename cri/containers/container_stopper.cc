@@ -90,7 +90,7 @@ void ContainerStopper::Request(const ContainerPtr& container, absl::Duration tim
   absl::Status sent = SignalInit(*container, signal);
   // The signal waits in a paused container. Thawed before it, the container would go on for a
   // while.
-  sent.Update(UnpauseForSignal(*container));
+  sent.Update(UnpauseForSignal(table_, *container));
   if (!sent.ok()) {
     LogContainer(LogLevel::kWarning, "container.signal", *container, {{"error", sent.ToString()}});
   }

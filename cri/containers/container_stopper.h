@@ -19,7 +19,7 @@ class ContainerStopper {
  public:
   // The arguments outlive it. Jobs of `timers` use it.
   ContainerStopper(const NodeContext& node,
-                   const PodTable& table,
+                   PodTable& table,
                    ContainerExits& exits,
                    WorkQueue& timers)
       : node_(node), table_(table), exits_(exits), timers_(timers) {}
@@ -45,7 +45,7 @@ class ContainerStopper {
   bool ConcludeExit(const ContainerPtr& container);
 
   const NodeContext& node_;
-  const PodTable& table_;
+  PodTable& table_;
   ContainerExits& exits_;
   WorkQueue& timers_;
 };

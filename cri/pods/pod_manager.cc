@@ -29,7 +29,8 @@ PodManager::Containers::Containers(const NodeContext& node,
       exits(table, executions, events.ooms, events.list),
       stopper(node, table, exits, queues.quick),
       starter(node, table, updates, exits, events.list, queues.quick),
-      remover(node, table, stopper, events.list, queues.cleanup) {}
+      remover(node, table, stopper, events.list, queues.cleanup),
+      pauser(table) {}
 
 PodManager::Pods::Pods(const NodeContext& node,
                        PodTable& table,
