@@ -55,7 +55,11 @@ cri/pods: base cri/api cri/spec cri/stats cri/state cri/containers storage/image
 cri/service: base metrics cri/api cri/config cri/node cri/state storage/image network/pod
 cri/daemon: base metrics cri/config cri/node cri/state cri/pods cri/service runtime/crisp streaming/session streaming/server
 
-cli: base cri/api cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm
+cli/format: base
+cli/client: base cri/api
+cli/doctor: base cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm cli/client
+cli/commands: base cri/api cri/node cli/format cli/client cli/doctor
+cli: cli/commands
 
 bench/samples:
 bench/report:

@@ -1,0 +1,44 @@
+#include <memory>
+
+#include "base/status.h"
+#include "cli/client/archive_source.h"
+#include "cli/commands/commands.h"
+
+namespace crisp::cli {
+namespace {
+
+struct Flags {
+  std::string file;
+  std::string name;
+};
+
+absl::Status Import(const Flags& flags, Context& context) {
+  CRISP_ASSIGN_OR_RETURN(const std::unique_ptr<ArchiveSource> source,
+                         ArchiveSource::Open(flags.file));
+  CRISP_ASSIGN_OR_RETURN(
+      const auto references,
+      context.client.Import(source->fd(), flags.name, [&] { return source->Finish(); }));
+  for (const std::string& reference : references) context.out << reference << "\n";
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddImport(Commands& commands, CLI::App* parent) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* import = commands.Add(
+      {.name = "import",
+       .help = "Read images from an OCI layout or docker save archive",
+       .examples = {"crisp import app.tar.zst", "crisp import --name app:1 layout/",
+                    "docker save app:1 | crisp import -"}},
+      [flags](Context& context) { return Import(*flags, context); }, parent);
+  import->add_option("--name", flags->name,
+                     "A name for the one image in the archive, beside those it has");
+  import
+      ->add_option("FILE", flags->file,
+                   "The archive, plain or compressed (gzip, zstd, xz, bzip2); an OCI layout's "
+                   "directory; - for standard input")
+      ->required();
+}
+
+}  // namespace crisp::cli
