@@ -57,8 +57,9 @@ cri/daemon: base metrics cri/config cri/node cri/state cri/pods cri/service runt
 
 cli/format: base
 cli/client: base cri/api
+cli/names: base cri/api cli/client
 cli/doctor: base cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm cli/client
-cli/commands: base cri/api cri/node cli/format cli/client cli/doctor
+cli/commands: base cri/api cri/node cli/format cli/client cli/names cli/doctor
 cli: cli/commands
 
 bench/samples:

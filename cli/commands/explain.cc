@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "cli/commands/commands.h"
+#include "cli/names/inventory.h"
 
 namespace crisp::cli {
 namespace {
@@ -29,7 +30,8 @@ absl::Status PrintTiming(const Json& explained, Context& context) {
 }
 
 absl::Status Explain(const Flags& flags, Context& context) {
-  CRISP_ASSIGN_OR_RETURN(const Json explained, context.client.Explain(flags.id));
+  CRISP_ASSIGN_OR_RETURN(const Subject subject, Resolve(context.client, flags.id));
+  CRISP_ASSIGN_OR_RETURN(const Json explained, context.client.Explain(IdOf(subject)));
   if (flags.timing) return PrintTiming(explained, context);
   context.out << DumpJson(explained, 2) << "\n";
   return absl::OkStatus();
