@@ -1,6 +1,12 @@
 #ifndef CRISP_CLI_COMMANDS_COMMANDS_H_
 #define CRISP_CLI_COMMANDS_COMMANDS_H_
 
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "cli/commands/command.h"
 
 namespace crisp::cli {
@@ -17,8 +23,23 @@ void AddInfo(Commands& commands);
 // All of them, in the order in which `crisp --help` lists them.
 void AddAll(Commands& commands);
 
+// The world around the program.
+struct Surroundings {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  bool out_is_terminal = false;
+  bool in_is_terminal = false;
+  bool colours = false;
+  absl::Time now = absl::InfinitePast();
+  // Makes the client for what --address or CRISP_ADDRESS names; empty for neither.
+  std::function<std::unique_ptr<Client>(const std::string& address)> connect;
+};
+// Those of the process.
+Surroundings RealSurroundings();
+
 // The whole program: adds all commands, parses, runs. Returns the exit status.
-int RunCrisp(const std::vector<std::string>& arguments);
+int RunCrisp(const std::vector<std::string>& arguments, const Surroundings& surroundings);
 
 }  // namespace crisp::cli
 

@@ -42,7 +42,24 @@ int Fail(Context& context, const absl::Status& status) {
 
 }  // namespace
 
-int RunCrisp(const std::vector<std::string>& arguments) {
+Surroundings RealSurroundings() {
+  const bool terminal = isatty(STDOUT_FILENO) != 0;
+  return {
+      .in = std::cin,
+      .out = std::cout,
+      .err = std::cerr,
+      .out_is_terminal = terminal,
+      .in_is_terminal = isatty(STDIN_FILENO) != 0,
+      .colours = WantsColours(terminal, getenv("NO_COLOR"), getenv("TERM")),
+      .now = absl::Now(),
+      .connect =
+          [](const std::string& address) {
+            return std::make_unique<Client>(ChooseEndpoint(address));
+          },
+  };
+}
+
+int RunCrisp(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
   CLI::App app("crisp: looks after a node that runs crispd", "crisp");
   Globals globals;
   AddGlobals(app, globals);
@@ -53,28 +70,25 @@ int RunCrisp(const std::vector<std::string>& arguments) {
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kCrispFailed;
+    return app.exit(error, surroundings.out, surroundings.err) == 0 ? 0 : kCrispFailed;
   }
   CLI::App* parsed = commands.Parsed();
-  const Run* run = commands.RunOf(parsed);
+  const Run* run = parsed == nullptr ? nullptr : commands.RunOf(parsed);
   if (run == nullptr) {
-    std::cerr << parsed->help();
+    surroundings.err << (parsed == nullptr ? &app : parsed)->help();
     return kCrispFailed;
   }
-  Client client(ChooseEndpoint(globals.address));
-  const bool terminal = isatty(STDOUT_FILENO) != 0;
-  Context context{
-      .client = client,
-      .in = std::cin,
-      .out = std::cout,
-      .err = std::cerr,
-      .colours = Colours(WantsColours(terminal, getenv("NO_COLOR"), getenv("TERM"))),
-      .terminal = terminal,
-      .can_ask = isatty(STDIN_FILENO) != 0,
-      .now = absl::Now(),
-  };
+  const std::unique_ptr<Client> client = surroundings.connect(globals.address);
+  Context context{.client = *client,
+                  .in = surroundings.in,
+                  .out = surroundings.out,
+                  .err = surroundings.err,
+                  .colours = Colours(surroundings.colours),
+                  .terminal = surroundings.out_is_terminal,
+                  .can_ask = surroundings.in_is_terminal,
+                  .now = surroundings.now};
   const absl::Status status = (*run)(context);
-  std::cout.flush();
+  context.out.flush();
   return status.ok() ? context.exit_code : Fail(context, status);
 }
 
