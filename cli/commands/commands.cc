@@ -3,13 +3,31 @@
 namespace crisp::cli {
 
 void AddAll(Commands& commands) {
+  // Containers and pods.
+  AddPs(commands);
+  AddPods(commands);
+  AddStop(commands);
+  AddRestart(commands);
+  AddRm(commands);
+  AddInspect(commands);
+  AddStats(commands);
+  AddTop(commands);
+  AddEvents(commands);
+  // Images.
+  AddPull(commands);
   AddImages(commands);
+  AddHistory(commands);
+  AddRmi(commands);
   AddImport(commands);
   AddExport(commands);
-  AddHistory(commands);
-  AddExplain(commands);
+  AddLoad(commands);
+  AddSave(commands);
+  // The node.
+  AddDf(commands);
+  AddPrune(commands);
   AddInfo(commands);
   AddDoctor(commands);
+  AddExplain(commands);
 }
 
 }  // namespace crisp::cli

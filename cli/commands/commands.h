@@ -12,13 +12,28 @@
 namespace crisp::cli {
 
 // Each is in the file of its name, and adds its command.
+void AddDf(Commands& commands);
 void AddDoctor(Commands& commands);
+void AddEvents(Commands& commands);
 void AddExplain(Commands& commands);
 void AddExport(Commands& commands, CLI::App* parent = nullptr);
 void AddHistory(Commands& commands, CLI::App* parent = nullptr);
 void AddImages(Commands& commands);
 void AddImport(Commands& commands, CLI::App* parent = nullptr);
 void AddInfo(Commands& commands);
+void AddInspect(Commands& commands);
+void AddLoad(Commands& commands);
+void AddPods(Commands& commands);
+void AddPrune(Commands& commands);
+void AddPs(Commands& commands);
+void AddPull(Commands& commands);
+void AddRestart(Commands& commands);
+void AddRm(Commands& commands);
+void AddRmi(Commands& commands);
+void AddSave(Commands& commands);
+void AddStats(Commands& commands);
+void AddStop(Commands& commands);
+void AddTop(Commands& commands);
 
 // All of them, in the order in which `crisp --help` lists them.
 void AddAll(Commands& commands);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <utility>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -35,20 +36,34 @@ absl::Status Export(const Flags& flags, Context& context) {
   return status;
 }
 
-}  // namespace
-
-void AddExport(Commands& commands, CLI::App* parent) {
+void AddTo(Commands& commands, CommandText text, CLI::App* parent) {
   const auto flags = std::make_shared<Flags>();
   CLI::App* exporting = commands.Add(
-      {.name = "export",
-       .help = "Write images into an archive",
-       .examples = {"crisp export -o app.tar app:1",
-                    "crisp export app:1 db:2 | ssh node2 crisp import -"},
-       .description = "The archive is an OCI layout, and docker can load it."},
-      [flags](Context& context) { return Export(*flags, context); }, parent);
+      std::move(text), [flags](Context& context) { return Export(*flags, context); }, parent);
   exporting->add_option("-o,--output", flags->file, "The archive (default: standard output)")
       ->type_name("FILE");
   exporting->add_option("IMAGE", flags->references, "Names or ids")->required();
+}
+
+}  // namespace
+
+void AddExport(Commands& commands, CLI::App* parent) {
+  AddTo(commands,
+        {.name = "export",
+         .help = "Write images into an archive",
+         .examples = {"crisp export -o app.tar app:1",
+                      "crisp export app:1 db:2 | ssh node2 crisp import -"},
+         .description = "The archive is an OCI layout, and docker can load it."},
+        parent);
+}
+
+void AddSave(Commands& commands) {
+  AddTo(commands,
+        {.name = "save",
+         .help = "Write images into an archive, as docker save does",
+         .examples = {"crisp save -o app.tar app:1"},
+         .description = "The same as `crisp export`."},
+        nullptr);
 }
 
 }  // namespace crisp::cli

@@ -22,6 +22,13 @@ absl::Status Import(const Flags& flags, Context& context) {
   return absl::OkStatus();
 }
 
+absl::Status Load(const Flags& flags, Context& context) {
+  if (flags.file.empty() && context.can_ask) {
+    return absl::InvalidArgumentError("will not read an archive from a terminal: use -i FILE");
+  }
+  return Import({.file = flags.file.empty() ? "-" : flags.file}, context);
+}
+
 }  // namespace
 
 void AddImport(Commands& commands, CLI::App* parent) {
@@ -39,6 +46,17 @@ void AddImport(Commands& commands, CLI::App* parent) {
                    "The archive, plain or compressed (gzip, zstd, xz, bzip2); an OCI layout's "
                    "directory; - for standard input")
       ->required();
+}
+
+void AddLoad(Commands& commands) {
+  const auto flags = std::make_shared<Flags>();
+  commands
+      .Add({.name = "load",
+            .help = "Read images from an archive, as docker load does",
+            .examples = {"crisp load -i app.tar", "docker save app:1 | crisp load"}},
+           [flags](Context& context) { return Load(*flags, context); })
+      ->add_option("-i,--input", flags->file, "The archive (default: standard input)")
+      ->type_name("FILE");
 }
 
 }  // namespace crisp::cli

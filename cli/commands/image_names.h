@@ -1,0 +1,19 @@
+#ifndef CRISP_CLI_COMMANDS_IMAGE_NAMES_H_
+#define CRISP_CLI_COMMANDS_IMAGE_NAMES_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cli/client/client.h"
+
+namespace crisp::cli {
+
+// The image of this name, id or prefix of an id; the daemon looks. NotFound, with the nearest name.
+// `info` gets the daemon's verbose document, if it is not null.
+absl::StatusOr<::runtime::v1::Image> FindImage(Client& client,
+                                               const std::string& name,
+                                               std::string* info = nullptr);
+
+}  // namespace crisp::cli
+
+#endif  // CRISP_CLI_COMMANDS_IMAGE_NAMES_H_
