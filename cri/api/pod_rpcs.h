@@ -53,6 +53,7 @@
 #define CRISP_POD_ADMIN_RPCS(M) \
   M(PauseContainer)             \
   M(UnpauseContainer)           \
+  M(SignalContainer)            \
   M(ContainerChanges)
 
 #define CRISP_POD_RPCS(M)   \

@@ -234,6 +234,26 @@ TEST(PodStopTest, WhoWaitsForAnExitIsWokenByACancellation) {
   RemoveAll(world);
 }
 
+TEST(PodSignalTest, AnOperatorsSignalReachesTheFirstProcess) {
+  FakeWorld world;
+  Things things{.world = world};
+  RunningContainer(things);
+  const auto signal = [&](const std::string& container, const std::string& name) {
+    admin::SignalContainerRequest request;
+    request.set_container_id(container);
+    request.set_signal(name);
+    return world.pods().SignalContainer(request, nullptr, Operation());
+  };
+  EXPECT_THAT(signal(things.container, "NONSENSE"), StatusIs(Code::kInvalidArgument));
+  EXPECT_THAT(signal("nobody", "TERM"), StatusIs(Code::kNotFound));
+  ASSERT_OK(signal(things.container, "SIGHUP"));
+  const ContainerPtr container = *world.pods().table().FindContainer(things.container);
+  EXPECT_TRUE(Eventually([&] { return container->Stage() == state::ContainerRecord::EXITED; }));
+  EXPECT_EQ(container->Snapshot()->exit_code(), 128 + 1) << "the fake's container ends by it";
+  EXPECT_THAT(signal(things.container, "SIGHUP"), StatusIs(Code::kFailedPrecondition));
+  RemoveAll(world);
+}
+
 TEST(PodRecoveryTest, ALostConnectionIsMadeAgain) {
   FakeWorld world;
   Things things{.world = world};

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "cri/spec/spec_builder.h"
 #include "cri/stats/pod_metrics.h"
 
 namespace crisp::cri {
@@ -212,6 +213,20 @@ absl::Status PodManager::StopContainer(const v1::StopContainerRequest& request,
   // A grace of more than a century is none that ends; it must not overflow the clock.
   const int64_t grace = std::clamp<int64_t>(request.timeout(), 0, int64_t{1} << 32);
   return containers_.stopper.Stop(*container, absl::Seconds(grace), operation);
+}
+
+absl::Status PodManager::SignalContainer(const admin::SignalContainerRequest& request,
+                                         admin::SignalContainerResponse*,
+                                         const Operation&) {
+  CRISP_ASSIGN_OR_RETURN(const int signal, ParseSignal(request.signal()));
+  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
+                         table_.FindContainer(request.container_id()));
+  CRISP_RETURN_IF_ERROR(container->pod->runtime->Usable());
+  if (container->Stage() != state::ContainerRecord::RUNNING) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("container ", container->id, " does not run"));
+  }
+  return SignalInit(*container, signal);
 }
 
 absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request,

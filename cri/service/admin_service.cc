@@ -108,6 +108,27 @@ absl::Status AdminService::Export(const admin::ExportImageRequest& request,
   return exported;
 }
 
+grpc::ServerUnaryReactor* AdminService::TagImage(grpc::CallbackServerContext* context,
+                                                 const admin::TagImageRequest* request,
+                                                 admin::TagImageResponse* reply) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) -> absl::Status {
+    CRISP_ASSIGN_OR_RETURN(*reply->mutable_name(),
+                           images_.Tag(request->reference(), request->name()));
+    LogInfo("image tagged", {{"image", request->reference()}, {"tag", reply->name()}});
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* AdminService::UntagImage(grpc::CallbackServerContext* context,
+                                                   const admin::UntagImageRequest* request,
+                                                   admin::UntagImageResponse*) {
+  return ServeUnary(threads_, context, [=, this](const Operation&) -> absl::Status {
+    CRISP_RETURN_IF_ERROR(images_.Untag(request->name()));
+    LogInfo("image untagged", {{"tag", request->name()}});
+    return absl::OkStatus();
+  });
+}
+
 grpc::ServerUnaryReactor* AdminService::ImageHistory(grpc::CallbackServerContext* context,
                                                      const admin::ImageHistoryRequest* request,
                                                      admin::ImageHistoryResponse* reply) {

@@ -31,6 +31,12 @@ class AdminService final : public admin::Admin::CallbackService {
       grpc::CallbackServerContext* context, admin::ImportImageResponse* reply) override;
   grpc::ServerWriteReactor<admin::ExportImageResponse>* ExportImage(
       grpc::CallbackServerContext* context, const admin::ExportImageRequest* request) override;
+  grpc::ServerUnaryReactor* TagImage(grpc::CallbackServerContext* context,
+                                     const admin::TagImageRequest* request,
+                                     admin::TagImageResponse* reply) override;
+  grpc::ServerUnaryReactor* UntagImage(grpc::CallbackServerContext* context,
+                                       const admin::UntagImageRequest* request,
+                                       admin::UntagImageResponse* reply) override;
   grpc::ServerUnaryReactor* ImageHistory(grpc::CallbackServerContext* context,
                                          const admin::ImageHistoryRequest* request,
                                          admin::ImageHistoryResponse* reply) override;

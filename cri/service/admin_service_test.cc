@@ -85,6 +85,25 @@ TEST_F(AdminServiceTest, ImportGivesTheStoreEveryByteInOrder) {
   EXPECT_EQ(reply.references(0), "registry.local/imported:1");
 }
 
+TEST_F(AdminServiceTest, AnImageGetsATagAndLosesIt) {
+  admin::TagImageRequest tag;
+  tag.set_reference("a:1");
+  tag.set_name("b:2");
+  admin::TagImageResponse tagged;
+  grpc::ClientContext tagging;
+  ASSERT_TRUE(stub_->TagImage(&tagging, tag, &tagged).ok());
+  EXPECT_EQ(tagged.name(), "b:2");
+  EXPECT_OK(images_.Find("b:2"));
+  admin::UntagImageRequest untag;
+  untag.set_name("b:2");
+  admin::UntagImageResponse reply;
+  grpc::ClientContext untagging;
+  ASSERT_TRUE(stub_->UntagImage(&untagging, untag, &reply).ok());
+  EXPECT_EQ(images_.Find("b:2").status().code(), absl::StatusCode::kNotFound);
+  grpc::ClientContext again;
+  EXPECT_EQ(stub_->UntagImage(&again, untag, &reply).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(AdminServiceTest, ImportThatTheStoreRefusesEndsEarlyWithItsError) {
   images_.import_error = absl::DataLossError("layer digest differs");
   grpc::ClientContext context;

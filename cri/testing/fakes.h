@@ -54,6 +54,20 @@ class FakeImageStore : public storage::ImageStore {
     }
     return absl::OkStatus();
   }
+  absl::StatusOr<std::string> Tag(absl::string_view reference, const std::string& name) override {
+    auto image = Find(reference);
+    if (!image.ok()) return image.status();
+    image->repo_tags.push_back(name);
+    Add(*image);
+    return name;
+  }
+  absl::Status Untag(const std::string& name) override {
+    auto image = Find(name);
+    if (!image.ok()) return image.status();
+    std::erase(image->repo_tags, name);
+    Add(*image);
+    return absl::OkStatus();
+  }
   storage::FsUsage ImageUsage() const override {
     return {.mountpoint = "/store",
             .used_bytes = 11,

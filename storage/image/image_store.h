@@ -56,6 +56,13 @@ class ImageStore {
   // containers stay until those are released; the rest is collected in the background.
   virtual absl::Status Remove(absl::string_view reference) = 0;
 
+  // Gives the image of `reference` the tag `name`, which is taken from the image that had it.
+  // Returns the tag in full. InvalidArgument for what is no tag, NotFound without such an image.
+  virtual absl::StatusOr<std::string> Tag(absl::string_view reference, const std::string& name) = 0;
+  // Takes the tag from its image. The image stays, also without a name. NotFound if none has it,
+  // InvalidArgument for what is no tag.
+  virtual absl::Status Untag(const std::string& name) = 0;
+
   // The space that the store occupies. It is cached and refreshed off the path, so it is cheap and
   // may lag seconds.
   virtual FsUsage ImageUsage() const = 0;

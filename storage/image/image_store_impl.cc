@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "storage/forms/layer_forms.h"
 #include "storage/oci/digest.h"
+#include "storage/oci/image_reference.h"
 #include "storage/registry/http_client.h"
 #include "storage/unpack/unpacker_filter.h"
 
@@ -259,6 +260,27 @@ std::vector<Image> ImageStoreImpl::List() const {
   std::vector<Image> images;
   for (const ImagePtr& image : catalog_->List()) images.push_back(image->image);
   return images;
+}
+
+absl::StatusOr<std::string> TagOf(const std::string& name, absl::string_view what) {
+  CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(name));
+  std::string tag = parsed.RepoTag();
+  if (!tag.empty()) return tag;
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " ", name, ": an image's digest is its own; give a tag"));
+}
+
+absl::StatusOr<std::string> ImageStoreImpl::Tag(absl::string_view reference,
+                                                const std::string& name) {
+  CRISP_ASSIGN_OR_RETURN(const std::string tag, TagOf(name, "tag as"));
+  CRISP_ASSIGN_OR_RETURN(const ImagePtr image, catalog_->Find(reference));
+  CRISP_RETURN_IF_ERROR(catalog_->AddName(image->image.id, tag));
+  return tag;
+}
+
+absl::Status ImageStoreImpl::Untag(const std::string& name) {
+  CRISP_ASSIGN_OR_RETURN(const std::string tag, TagOf(name, "untag"));
+  return catalog_->RemoveName(tag);
 }
 
 absl::Status ImageStoreImpl::Remove(absl::string_view reference) {

@@ -34,6 +34,10 @@ class Slots {
   int free_ ABSL_GUARDED_BY(mutex_);
 };
 
+// The tag in full of a name that a person gives. InvalidArgument, naming `what` is asked for, for
+// what is no name or names a digest.
+absl::StatusOr<std::string> TagOf(const std::string& name, absl::string_view what);
+
 // ImageStore over a registry of the caller's choice (a fake one in tests).
 class ImageStoreImpl : public ImageStore {
  public:
@@ -48,6 +52,8 @@ class ImageStoreImpl : public ImageStore {
   absl::StatusOr<Image> Find(absl::string_view reference) const override;
   std::vector<Image> List() const override;
   absl::Status Remove(absl::string_view reference) override;
+  absl::StatusOr<std::string> Tag(absl::string_view reference, const std::string& name) override;
+  absl::Status Untag(const std::string& name) override;
   FsUsage ImageUsage() const override;
   absl::StatusOr<FsUsage> ContainerUsage(absl::string_view container_id) const override;
   absl::StatusOr<Changes> ContainerChanges(absl::string_view container_id,

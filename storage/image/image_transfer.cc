@@ -288,12 +288,7 @@ absl::StatusOr<std::vector<std::string>> ImageStoreImpl::Import(int fd,
                                                                 const Operation& operation) {
   std::string tag;
   if (!name.empty()) {
-    CRISP_ASSIGN_OR_RETURN(const ImageReference parsed, ImageReference::Parse(name));
-    tag = parsed.RepoTag();
-    if (tag.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("import as ", name, ": an image's digest is its own; give a tag"));
-    }
+    CRISP_ASSIGN_OR_RETURN(tag, TagOf(name, "import as"));
   }
   // The same confined child that unpacks layers unpacks the archive.
   const std::string dir = absl::StrCat(paths_.ingest(), "/", layers_->NextNumber());

@@ -102,6 +102,44 @@ TEST_P(ImageTransferTest, ExportsAndImports) {
             *ReadFile(absl::StrCat("/proc/self/fd/", file.get())));
 }
 
+TEST_P(ImageTransferTest, ATagIsGivenAndTaken) {
+  const std::string id = registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  EXPECT_EQ(*store_->Tag("box", "mine"), "docker.io/library/mine:latest");
+  EXPECT_EQ(*store_->Tag(id, "quay.io/x/y:2"), "quay.io/x/y:2");
+  EXPECT_THAT(store_->Find("mine")->repo_tags,
+              ElementsAre(kBox, "docker.io/library/mine:latest", "quay.io/x/y:2"));
+  Reopen();
+  EXPECT_EQ(store_->Find("quay.io/x/y:2")->id, id) << "after a restart";
+  EXPECT_OK(store_->Untag("mine"));
+  EXPECT_OK(store_->Untag(kBox));
+  EXPECT_OK(store_->Untag("quay.io/x/y:2"));
+  Reopen();
+  EXPECT_THAT(store_->Find(id)->repo_tags, SizeIs(0)) << "the image stays";
+  EXPECT_THAT(store_->Find("mine"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->Untag("mine"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_P(ImageTransferTest, ATagGoesFromOneImageToTheOther) {
+  registry_.Put(kBox, {base_, top_});
+  ASSERT_OK(Pull("box"));
+  ASSERT_OK(store_->Tag("box", "app:1"));
+  const std::string other = registry_.Put("docker.io/library/other:latest", {base_});
+  ASSERT_OK(Pull("other"));
+  ASSERT_OK(store_->Tag("other", "app:1"));
+  EXPECT_EQ(store_->Find("app:1")->id, other);
+  EXPECT_THAT(store_->Find("box")->repo_tags, ElementsAre(kBox));
+}
+
+TEST_P(ImageTransferTest, ADigestAndNonsenseAreNoTags) {
+  const std::string id = registry_.Put(kBox, {base_});
+  ASSERT_OK(Pull("box"));
+  EXPECT_THAT(store_->Tag("box", "x@" + id), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(store_->Tag("box", "UPPER:1"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(store_->Tag("nothing", "x"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->Untag("x@" + id), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_P(ImageTransferTest, AnExportThatTheRegistryFailsFails) {
   registry_.Put(kBox, {base_});
   ASSERT_OK(Pull("box"));

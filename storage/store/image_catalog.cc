@@ -344,6 +344,37 @@ absl::StatusOr<ImageCatalog::Index> ImageCatalog::FindIndex(absl::string_view di
   return index;
 }
 
+absl::Status ImageCatalog::AddName(const std::string& id, const std::string& name) {
+  absl::MutexLock writing(&write_mutex_);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (images_.count(id) == 0) return absl::NotFoundError(absl::StrCat("image ", id, " is gone"));
+  }
+  CRISP_RETURN_IF_ERROR(Write([&] {
+    return database_->Execute("INSERT OR REPLACE INTO names VALUES (?, ?)", {name, id}).status();
+  }));
+  absl::MutexLock lock(&mutex_);
+  AssignName(name, id);
+  RefreshNames(id);
+  return absl::OkStatus();
+}
+
+absl::Status ImageCatalog::RemoveName(const std::string& name) {
+  absl::MutexLock writing(&write_mutex_);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (names_.count(name) == 0)
+      return absl::NotFoundError(absl::StrCat("no image is named ", name));
+  }
+  CRISP_RETURN_IF_ERROR(Write(
+      [&] { return database_->Execute("DELETE FROM names WHERE name = ?", {name}).status(); }));
+  absl::MutexLock lock(&mutex_);
+  const std::string id = names_[name];
+  names_.erase(name);
+  RefreshNames(id);
+  return absl::OkStatus();
+}
+
 absl::Status ImageCatalog::RemoveImage(const std::string& id) {
   absl::MutexLock writing(&write_mutex_);
   const auto body = [&]() -> absl::Status {

@@ -83,6 +83,11 @@ class ImageCatalog {
                       absl::Time now);
   // An index by which an image came. NotFound. Reads the disk.
   absl::StatusOr<Index> FindIndex(absl::string_view digest);
+  // Gives the image one more name, which is taken from the image that had it. NotFound without the
+  // image.
+  absl::Status AddName(const std::string& id, const std::string& name);
+  // Takes the name from its image. NotFound if none has it.
+  absl::Status RemoveName(const std::string& name);
   // Forgets the image and its names. Absent is OK.
   absl::Status RemoveImage(const std::string& id);
   absl::Status RemoveLayer(int64_t number);
