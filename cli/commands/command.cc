@@ -19,37 +19,8 @@ std::string Footer(const CommandText& text) {
   return footer;
 }
 
-const CLI::App* Below(const CLI::App& app, const std::string& name) {
-  for (const CLI::App* below :
-       app.get_subcommands([&](const CLI::App* each) { return each->check_name(name); })) {
-    return below;
-  }
-  return nullptr;
-}
-
-// The option that `name` (-x, --xy) is of `app` or one around it.
-const CLI::Option* OptionOf(const CLI::App* app, const std::string& name) {
-  for (; app != nullptr; app = app->get_parent()) {
-    if (const CLI::Option* option = app->get_option_no_throw(name)) return option;
-  }
-  return nullptr;
-}
-
 bool TakesValue(const CLI::Option* option) {
   return option != nullptr && option->get_items_expected_max() > 0;
-}
-
-// True if the word, which begins with a dash, has its value in the next word.
-bool ValueFollows(const CLI::App* app, const std::string& word) {
-  if (absl::StartsWith(word, "--")) {
-    return word.find('=') == std::string::npos && TakesValue(OptionOf(app, word));
-  }
-  for (size_t i = 1; i < word.size(); ++i) {  // -it, -ePATH
-    if (TakesValue(OptionOf(app, absl::StrCat("-", word.substr(i, 1))))) {
-      return i + 1 == word.size();
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -80,6 +51,33 @@ const Run* Commands::RunOf(const CLI::App* app) const {
   return found == entries_.end() || !found->second.run ? nullptr : &found->second.run;
 }
 
+const CLI::App* Commands::FindBelow(const CLI::App* app, const std::string& name) {
+  for (const CLI::App* below :
+       app->get_subcommands([&](const CLI::App* each) { return each->check_name(name); })) {
+    return below;
+  }
+  return nullptr;
+}
+
+const CLI::Option* Commands::FindFlag(const CLI::App* app, const std::string& name) {
+  for (; app != nullptr; app = app->get_parent()) {
+    if (const CLI::Option* option = app->get_option_no_throw(name)) return option;
+  }
+  return nullptr;
+}
+
+bool Commands::ValueFollows(const CLI::App* app, const std::string& word) {
+  if (absl::StartsWith(word, "--")) {
+    return word.find('=') == std::string::npos && TakesValue(FindFlag(app, word));
+  }
+  for (size_t i = 1; i < word.size(); ++i) {  // -it, -ePATH
+    if (TakesValue(FindFlag(app, absl::StrCat("-", word.substr(i, 1))))) {
+      return i + 1 == word.size();
+    }
+  }
+  return false;
+}
+
 std::vector<std::string> Commands::SplitProgram(std::vector<std::string> arguments) const {
   const CLI::App* app = &root_;
   int positionals = 0;
@@ -90,7 +88,7 @@ std::vector<std::string> Commands::SplitProgram(std::vector<std::string> argumen
       if (ValueFollows(app, word)) ++i;
       continue;
     }
-    if (const CLI::App* below = positionals == 0 ? Below(*app, word) : nullptr) {
+    if (const CLI::App* below = positionals == 0 ? FindBelow(app, word) : nullptr) {
       app = below;
       continue;
     }

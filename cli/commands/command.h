@@ -60,12 +60,18 @@ class Commands {
   // below it.
   CLI::App* Add(CommandText text, Run run, CLI::App* parent = nullptr);
 
-  CLI::App& root() { return root_; }
+  CLI::App& root() const { return root_; }
   const CommandText* TextOf(const CLI::App* app) const;
   // The innermost command that was parsed, and null if none was.
   CLI::App* Parsed() const;
   // Null if the command has none.
   const Run* RunOf(const CLI::App* app) const;
+  // For those who read a command line without parsing it. Each looks at `app`, the innermost
+  // command so far; the flags of those around it count as well.
+  static const CLI::App* FindBelow(const CLI::App* app, const std::string& name);
+  static const CLI::Option* FindFlag(const CLI::App* app, const std::string& name);
+  // True if `word`, which begins with a dash, has its value in the next word.
+  static bool ValueFollows(const CLI::App* app, const std::string& word);
   // The command line with "--" where the container's program begins (own_positionals).
   std::vector<std::string> SplitProgram(std::vector<std::string> arguments) const;
 

@@ -7,16 +7,21 @@ void AddAll(Commands& commands) {
   AddPs(commands);
   AddPods(commands);
   AddStop(commands);
+  AddKill(commands);
   AddRestart(commands);
+  AddPause(commands);
+  AddUnpause(commands);
   AddRm(commands);
   AddInspect(commands);
   AddStats(commands);
   AddTop(commands);
+  AddDiff(commands);
   AddEvents(commands);
   // Images.
   AddPull(commands);
   AddImages(commands);
   AddHistory(commands);
+  AddTag(commands);
   AddRmi(commands);
   AddImport(commands);
   AddExport(commands);
@@ -28,6 +33,8 @@ void AddAll(Commands& commands) {
   AddInfo(commands);
   AddDoctor(commands);
   AddExplain(commands);
+  AddCompletion(commands);
+  AddManual(commands);
 }
 
 }  // namespace crisp::cli

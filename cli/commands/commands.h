@@ -11,8 +11,11 @@
 
 namespace crisp::cli {
 
-// Each is in the file of its name, and adds its command.
+// Each is in the file of its name and adds its command; unpause stands with pause, load with
+// import, save with export.
+void AddCompletion(Commands& commands);
 void AddDf(Commands& commands);
+void AddDiff(Commands& commands);
 void AddDoctor(Commands& commands);
 void AddEvents(Commands& commands);
 void AddExplain(Commands& commands);
@@ -22,7 +25,10 @@ void AddImages(Commands& commands);
 void AddImport(Commands& commands, CLI::App* parent = nullptr);
 void AddInfo(Commands& commands);
 void AddInspect(Commands& commands);
+void AddKill(Commands& commands);
 void AddLoad(Commands& commands);
+void AddManual(Commands& commands);
+void AddPause(Commands& commands);
 void AddPods(Commands& commands);
 void AddPrune(Commands& commands);
 void AddPs(Commands& commands);
@@ -33,7 +39,9 @@ void AddRmi(Commands& commands);
 void AddSave(Commands& commands);
 void AddStats(Commands& commands);
 void AddStop(Commands& commands);
+void AddTag(Commands& commands);
 void AddTop(Commands& commands);
+void AddUnpause(Commands& commands);
 
 // All of them, in the order in which `crisp --help` lists them.
 void AddAll(Commands& commands);

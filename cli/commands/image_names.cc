@@ -12,24 +12,23 @@ namespace {
 
 namespace v1 = ::runtime::v1;
 
-// What people leave out of a name.
-std::string Familiar(absl::string_view tag) {
-  if (!absl::ConsumePrefix(&tag, "docker.io/library/")) absl::ConsumePrefix(&tag, "docker.io/");
-  absl::ConsumeSuffix(&tag, ":latest");
-  return std::string(tag);
-}
-
 absl::Status NoImage(Client& client, const std::string& name) {
   CRISP_ASSIGN_OR_RETURN(const auto images, client.ListImages());
   std::vector<std::string> names;
   for (const v1::Image& image : images.images()) {
-    for (const std::string& tag : image.repo_tags()) names.push_back(Familiar(tag));
+    for (const std::string& tag : image.repo_tags()) names.push_back(FamiliarName(tag));
   }
   return absl::NotFoundError(
-      absl::StrCat("there is no image ", name, DidYouMean(Familiar(name), names)));
+      absl::StrCat("there is no image ", name, DidYouMean(FamiliarName(name), names)));
 }
 
 }  // namespace
+
+std::string FamiliarName(absl::string_view tag) {
+  if (!absl::ConsumePrefix(&tag, "docker.io/library/")) absl::ConsumePrefix(&tag, "docker.io/");
+  absl::ConsumeSuffix(&tag, ":latest");
+  return std::string(tag);
+}
 
 absl::StatusOr<v1::Image> FindImage(Client& client, const std::string& name, std::string* info) {
   v1::ImageStatusRequest request;

@@ -4,9 +4,13 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cli/client/client.h"
 
 namespace crisp::cli {
+
+// What people leave out of a name is gone: docker.io/, library/ and :latest.
+std::string FamiliarName(absl::string_view tag);
 
 // The image of this name, id or prefix of an id; the daemon looks. NotFound, with the nearest name.
 // `info` gets the daemon's verbose document, if it is not null.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,19 +20,35 @@ struct Flags {
   bool force = false;
 };
 
+// True if `name` is one of several tags of the image, in full or as people write it.
+bool IsOneOfSeveral(const v1::Image& image, const std::string& name) {
+  return image.repo_tags_size() > 1 &&
+         std::any_of(image.repo_tags().begin(), image.repo_tags().end(), [&](const auto& tag) {
+           return tag == name || FamiliarName(tag) == FamiliarName(name);
+         });
+}
+
+absl::Status CheckUnused(const v1::Image& image, const std::string& name, Client& client) {
+  CRISP_ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Read(client));
+  for (const ContainerEntry& entry : inventory.containers()) {
+    if (entry.container.image_id() != image.id()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " is used by ", entry.name(),
+                     ": remove that container first, or give -f: the container stays then"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RemoveOne(const std::string& name, const Flags& flags, Client& client) {
   const absl::StatusOr<v1::Image> image = FindImage(client, name);
   if (flags.force && absl::IsNotFound(image.status())) return absl::OkStatus();
   CRISP_RETURN_IF_ERROR(image.status());
-  if (!flags.force) {
-    CRISP_ASSIGN_OR_RETURN(const Inventory inventory, Inventory::Read(client));
-    for (const ContainerEntry& entry : inventory.containers()) {
-      if (entry.container.image_id() != image->id()) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat(name, " is used by ", entry.name(),
-                       ": remove that container first, or give -f: the container stays then"));
-    }
+  if (IsOneOfSeveral(*image, name)) {
+    ::crisp::v1::UntagImageRequest request;
+    request.set_name(name);
+    return client.Call(&Client::Admin::UntagImage, request).status();
   }
+  if (!flags.force) CRISP_RETURN_IF_ERROR(CheckUnused(*image, name, client));
   v1::RemoveImageRequest request;
   request.mutable_image()->set_image(image->id());
   return client.Call(&Client::Images::RemoveImage, request, kSlow).status();
@@ -45,7 +62,10 @@ void AddRmi(Commands& commands) {
       {.name = "rmi",
        .help = "Remove images",
        .examples = {"crisp rmi app:1", "crisp rmi $(crisp images -q --filter dangling=true)"},
-       .description = "An image goes with all its names. One that a container stands on needs -f."},
+       .description =
+           "A tag that is one of several is taken from its image, which stays. An image goes by "
+           "its last tag, or by its id, with all its names. One that a container stands on "
+           "needs -f; the container goes on."},
       [flags](Context& context) {
         return ForEachTarget(flags->images, context, [&](const std::string& image) {
           return RemoveOne(image, *flags, context.client);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/suggest.h"
 #include "cri/node/node_info.h"
 
 namespace crisp::cli {
@@ -70,7 +71,13 @@ int RunCrisp(const std::vector<std::string>& arguments, const Surroundings& surr
   try {
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, surroundings.out, surroundings.err) == 0 ? 0 : kCrispFailed;
+    // Help and version are errors of CLI11 as well.
+    if (error.get_exit_code() == 0) return app.exit(error, surroundings.out, surroundings.err);
+    const std::string unknown = UnknownWord(commands, arguments);
+    const CLI::App* near = commands.Parsed();
+    surroundings.err << "crisp: " << (unknown.empty() ? error.what() : unknown) << "\nSee `crisp "
+                     << (near == nullptr ? "" : near->get_name() + " ") << "--help`.\n";
+    return kCrispFailed;
   }
   CLI::App* parsed = commands.Parsed();
   const Run* run = parsed == nullptr ? nullptr : commands.RunOf(parsed);

@@ -88,6 +88,7 @@ class FakeDaemon {
   std::vector<v1::ContainerEventResponse> events;
   v1::ImageFsInfoResponse image_fs;
   ::crisp::v1::ImageHistoryResponse history;
+  ::crisp::v1::ContainerChangesResponse changes;
   std::string info_json = "{}";
   std::string explained_json = "{}";
   // The answer to each call of this name: "StopContainer".
@@ -273,6 +274,39 @@ class FakeDaemon {
                          ::crisp::v1::ExplainResponse* reply) override {
       reply->set_json(fake_.explained_json);
       return fake_.Noted("Explain", request->id());
+    }
+    grpc::Status SignalContainer(Call,
+                                 const ::crisp::v1::SignalContainerRequest* request,
+                                 ::crisp::v1::SignalContainerResponse*) override {
+      return fake_.Noted("SignalContainer",
+                         absl::StrCat(request->container_id(), " ", request->signal()));
+    }
+    grpc::Status PauseContainer(Call,
+                                const ::crisp::v1::PauseContainerRequest* request,
+                                ::crisp::v1::PauseContainerResponse*) override {
+      return fake_.Noted("PauseContainer", request->container_id());
+    }
+    grpc::Status UnpauseContainer(Call,
+                                  const ::crisp::v1::UnpauseContainerRequest* request,
+                                  ::crisp::v1::UnpauseContainerResponse*) override {
+      return fake_.Noted("UnpauseContainer", request->container_id());
+    }
+    grpc::Status ContainerChanges(Call,
+                                  const ::crisp::v1::ContainerChangesRequest*,
+                                  ::crisp::v1::ContainerChangesResponse* reply) override {
+      *reply = fake_.changes;
+      return fake_.Answer("ContainerChanges");
+    }
+    grpc::Status TagImage(Call,
+                          const ::crisp::v1::TagImageRequest* request,
+                          ::crisp::v1::TagImageResponse* reply) override {
+      reply->set_name(request->name());
+      return fake_.Noted("TagImage", absl::StrCat(request->reference(), " ", request->name()));
+    }
+    grpc::Status UntagImage(Call,
+                            const ::crisp::v1::UntagImageRequest* request,
+                            ::crisp::v1::UntagImageResponse*) override {
+      return fake_.Noted("UntagImage", request->name());
     }
     grpc::Status ImageHistory(Call,
                               const ::crisp::v1::ImageHistoryRequest*,
