@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/listing.h"
-#include "cli/format/template.h"
+#include "cli/format/render.h"
 #include "cli/names/inventory.h"
 
 namespace crisp::cli {

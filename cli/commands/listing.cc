@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 #include "cli/format/human.h"
+#include "cli/format/render.h"
 
 namespace crisp::cli {
 

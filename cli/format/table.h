@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "base/json.h"
 #include "cli/format/colours.h"
 
@@ -35,8 +34,8 @@ enum class Shown {
 };
 enum class Align { kLeft, kRight };
 
-// A column's name is of the form "CreatedBy". It stands as CREATED BY above the table, is `createdBy` in
-// json and yaml, and {{.CreatedBy}} in a template.
+// A column's name is of the form "CreatedBy". It stands as CREATED BY above the table, is
+// `createdBy` in json and yaml, and {{.CreatedBy}} in a template.
 struct Head {
   std::string name;
   Shown shown = Shown::kAlways;
@@ -69,16 +68,6 @@ Table MakeTable(const std::vector<Column<Row>>& columns, const std::vector<Row>&
   }
   return table;
 }
-
-struct TableOptions {
-  std::string output = "table";  // table, wide, json, yaml or template=TEXT
-  bool quiet = false;            // only the first column, one a line
-  bool no_trunc = false;
-  Colours colours = {};
-};
-
-// InvalidArgument for an unknown form of output, and for a template (template.h) that is wrong.
-absl::StatusOr<std::string> Render(const Table& table, const TableOptions& options);
 
 // "createdBy" for "CreatedBy".
 std::string JsonKey(const std::string& name);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/yaml_document.h"
+#include "cli/format/render.h"
 #include "cli/format/yaml.h"
 
 namespace crisp::cli {
@@ -84,9 +85,11 @@ TEST_F(TableTest, JsonHasEveryColumnAsItIs) {
   const auto json = ParseJson(Rendered({.output = "json"}));
   ASSERT_TRUE(json.ok()) << json.status();
   ASSERT_EQ(json->size(), 2u);
-  EXPECT_EQ((*json)[0],
-            (Json{{"id", "abcdefgh"}, {"diskSize", 1234}, {"note", "x"}, {"twice", "xx"},
-                  {"secret", Json::array({"s"})}}));
+  EXPECT_EQ((*json)[0], (Json{{"id", "abcdefgh"},
+                              {"diskSize", 1234},
+                              {"note", "x"},
+                              {"twice", "xx"},
+                              {"secret", Json::array({"s"})}}));
   const Table none = MakeTable(columns_, std::vector<Thing>());
   EXPECT_EQ(Rendered({.output = "json"}, &none), "[]\n");
   EXPECT_EQ(Rendered({.output = "yaml"}, &none), "[]\n");
@@ -128,14 +131,15 @@ TEST_F(TableTest, NoControlCharacterReachesATerminal) {
 }
 
 TEST(YamlTest, AStringStaysAString) {
-  const Json json = {{"bool", "true"},     {"number", "12"},  {"float", "1e3"}, {"null", "null"},
-                     {"empty", ""},        {"plain", "web"},  {"real", true},   {"none", nullptr},
-                     {"colon", "a: b #c"}, {"lines", "a\nb"}, {"list", Json::array()},
-                     {"object", Json::object()}, {"date", "2026-12-01"}};
+  const Json json = {{"bool", "true"},      {"number", "12"},        {"float", "1e3"},
+                     {"null", "null"},      {"empty", ""},           {"plain", "web"},
+                     {"real", true},        {"none", nullptr},       {"colon", "a: b #c"},
+                     {"lines", "a\nb"},     {"list", Json::array()}, {"object", Json::object()},
+                     {"date", "2026-12-01"}};
   const std::string yaml = DumpYaml(json);
-  for (const char* line : {"bool: \"true\"", "number: \"12\"", "float: \"1e3\"", "\"null\": \"null\"",
-                           "empty: \"\"", "plain: web", "real: true", "none: null", "list: []",
-                           "object: {}", "date: \"2026-12-01\""}) {
+  for (const char* line : {"bool: \"true\"", "number: \"12\"", "float: \"1e3\"",
+                           "\"null\": \"null\"", "empty: \"\"", "plain: web", "real: true",
+                           "none: null", "list: []", "object: {}", "date: \"2026-12-01\""}) {
     EXPECT_THAT(yaml, HasSubstr(line));
   }
   const auto back = ParseYaml(yaml);

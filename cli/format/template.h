@@ -20,14 +20,14 @@ namespace crisp::cli {
 // It is a subset of docker's --format. There are no conditions and no functions.
 class Template {
  public:
-  // InvalidArgument for a "{{" without its end, for what is no placeholder, and for a column that the
-  // listing does not have: the message lists those that it has.
+  // InvalidArgument for a "{{" without its end, for what is no placeholder, and for a column that
+  // the listing does not have: the message lists those that it has.
   static absl::StatusOr<Template> Parse(absl::string_view text, const std::vector<Head>& heads);
   std::string Render(const Table& table, const std::vector<Cell>& row) const;
 
  private:
   struct Part {
-    std::string text;              // as it is, if `kind` is kText
+    std::string text;  // as it is, if `kind` is kText
     enum { kText, kCell, kCellJson, kRowJson } kind = kText;
     size_t column = 0;
   };

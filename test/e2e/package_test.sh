@@ -25,13 +25,18 @@ build_packages() {
 
 look_into() {
   echo "- owners, modes, conffile, dependencies"
-  local bad field
+  local bad field page
   bad=$(dpkg-deb -c "$1" | awk '$2 != "root/root"')
   same "what is not root's" "$bad" ""
   bad=$(dpkg-deb -c "$1" | awk '$1 !~ /^drwxr-xr-x|^-rw-r--r--|^-rwxr-xr-x/')
   same "odd modes" "$bad" ""
   same "programs" "$(dpkg-deb -c "$1" | awk '$1 ~ /^-rwx/ {print $6}' | sort | xargs)" \
     "./usr/bin/crisp ./usr/bin/crispd ./usr/libexec/crisp/crisp-paths ./usr/libexec/crisp/crisp-shim ./usr/libexec/crisp/crisp-unpacker"
+  for page in crisp crisp-ps crisp-images-list; do
+    dpkg-deb --fsys-tarfile "$1" | tar -xO "./usr/share/man/man1/$page.1.gz" | gunzip | grep -q '^\.Sh NAME' ||
+      fail "no page $page.1"
+  done
+  dpkg-deb --fsys-tarfile "$1" | tar -xO ./usr/share/bash-completion/completions/crisp | bash -n || fail "the completion"
   same "conffiles" "$(dpkg-deb -I "$1" conffiles)" /etc/crisp/config.yaml
   for field in libcurl4 libseccomp2 libnftables1 libc6; do
     dpkg-deb -f "$1" Depends | grep -qF "$field" || fail "no dependency on $field"

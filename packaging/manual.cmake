@@ -1,0 +1,10 @@
+# Writes crisp's manual and completions into ${OUT}, and packs each page: cmake -DCRISP=... -DGZIP=... -DOUT=... -P manual.cmake
+file(REMOVE_RECURSE ${OUT})
+execute_process(COMMAND ${CRISP} manual ${OUT} COMMAND_ERROR_IS_FATAL ANY)
+file(GLOB pages ${OUT}/*.1)
+foreach(page IN LISTS pages)
+  execute_process(COMMAND ${GZIP} -9n ${page} COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
+foreach(shell IN ITEMS bash zsh fish)
+  execute_process(COMMAND ${CRISP} completion ${shell} OUTPUT_FILE ${OUT}/crisp.${shell} COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
