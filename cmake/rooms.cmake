@@ -59,7 +59,8 @@ cli/format: base
 cli/client: base cri/api
 cli/names: base cri/api cli/client
 cli/doctor: base cri/config cri/node network/values network/link network/bridge network/cni runtime/oci runtime/cgroup runtime/lsm cli/client
-cli/commands: base cri/api cri/node cli/format cli/client cli/names cli/doctor
+cli/explain: base network/link runtime/oci runtime/cgroup cli/format cli/client cli/names
+cli/commands: base cri/api cri/node cli/format cli/client cli/names cli/doctor cli/explain
 cli: cli/commands
 
 bench/samples:

@@ -68,7 +68,7 @@ TEST_F(NodeTest, DfHasImagesAndContainers) {
 TEST_F(NodeTest, ExplainTakesNames) {
   daemon_.explained_json =
       R"({"timing": [{"operation": "StartContainer", "step": "shim", "at": "T", "microseconds": 1500}]})";
-  EXPECT_EQ(CrispJson({"explain", "web"})["timing"].size(), 1u);
+  EXPECT_EQ(CrispJson({"explain", "-o", "json", "web"})["timing"].size(), 1u);
   EXPECT_EQ(Crisp({"explain", "--timing", "kube-system/dns-1"}), 0);
   EXPECT_THAT(out_, HasSubstr("StartContainer     shim            1.500 ms  T"));
   EXPECT_THAT(daemon_.calls(), ElementsAre("Explain c1c1000000000000", "Explain bbbb000000000000"));

@@ -37,8 +37,10 @@ void Emit(const Json& json, YAML::Emitter& out) {
     const std::string& text = json.get_ref<const std::string&>();
     if (!IsPlainly(text)) out << YAML::DoubleQuoted;
     out << text;
+  } else if (json.is_null()) {
+    out << YAML::Null;
   } else {
-    out << DumpJson(json);  // null, booleans and numbers are written alike
+    out << DumpJson(json);  // booleans and numbers are written alike
   }
 }
 
@@ -46,6 +48,7 @@ void Emit(const Json& json, YAML::Emitter& out) {
 
 std::string DumpYaml(const Json& json) {
   YAML::Emitter out;
+  out.SetNullFormat(YAML::LowerNull);
   // Bytes that are not UTF-8 go the way of DumpJson().
   const absl::StatusOr<Json> clean = ParseJson(DumpJson(json), {.max_bytes = size_t{1} << 30});
   Emit(clean.ok() ? *clean : json, out);

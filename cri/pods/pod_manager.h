@@ -96,11 +96,6 @@ class PodManager final : public PodApi {
       const std::function<bool(const v1::ContainerEventResponse&)>& write,
       const Operation& operation);
 
-  // The admin RPCs that are about pods.
-  absl::Status SignalContainer(const admin::SignalContainerRequest& request,
-                               admin::SignalContainerResponse* reply,
-                               const Operation& operation) override;
-
   absl::StatusOr<Json> Explain(absl::string_view id) override { return queries_.Explain(id); }
   absl::Status Recover() override;
   absl::Status Ready() const override { return systemd_.answer(); }

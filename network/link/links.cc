@@ -170,6 +170,9 @@ std::optional<Link> ParseLink(const nlmsghdr* message) {
       case IFLA_OPERSTATE:
         link.carrier = mnl_attr_get_u8(attribute) == kOperatingUp;
         break;
+      case IFLA_LINK:
+        link.peer = static_cast<int>(U32Of(attribute));
+        break;
       case IFLA_MASTER:
         link.master = static_cast<int>(U32Of(attribute));
         break;

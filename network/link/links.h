@@ -28,6 +28,7 @@ struct Link {
   std::string name;
   std::string kind;  // "veth", "bridge", …; empty for physical devices
   int master = 0;
+  int peer = 0;  // of a veth: the other end's index, in the other end's namespace
   int mtu = 0;
   bool up = false;
   bool carrier = false;  // the kernel has taken notice that the other end is up

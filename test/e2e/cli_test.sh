@@ -87,7 +87,12 @@ same "ps -q" "$(crisp ps -q --no-trunc)" "$web"
 same "the kubelet's socket hides it" "$("$CRISP_BIN/crisp" --address "$CRISP_SOCKET" ps -aq)" ""
 has pods "$(crisp pods -o wide)" web
 same inspect "$(crisp inspect "crisp://${web:0:8}" | jq -r '.[0].status.metadata.name')" web
-has explain "$(crisp explain web | jq -r .pod)" "$(crisp pods -q)"
+has explain "$(crisp explain -o json web | jq -r .pod)" "$(crisp pods -q)"
+page=$(crisp explain --show-me web)
+has "explain: namespaces" "$page" "its own"
+has "explain: its layers" "$page" "to pull)"
+has "explain: its link" "$page" " in bridge "
+has "explain: how to prove it" "$page" "$ nsenter -t "
 has top "$(crisp top web)" "sh -c echo began"
 until_says '"name": "web"' crisp stats --no-stream -o json
 until_says "A     /file" crisp diff web
