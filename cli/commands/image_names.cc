@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "cli/client/verbose.h"
 #include "cli/names/nearest.h"
 
 namespace crisp::cli {
@@ -30,13 +31,15 @@ std::string FamiliarName(absl::string_view tag) {
   return std::string(tag);
 }
 
-absl::StatusOr<v1::Image> FindImage(Client& client, const std::string& name, std::string* info) {
+absl::StatusOr<v1::Image> FindImage(Client& client, const std::string& name, Json* info) {
   v1::ImageStatusRequest request;
   request.mutable_image()->set_image(name);
   request.set_verbose(info != nullptr);
   CRISP_ASSIGN_OR_RETURN(auto reply, client.Call(&Client::Images::ImageStatus, request));
   if (!reply.has_image()) return NoImage(client, name);
-  if (info != nullptr) *info = reply.info().contains("info") ? reply.info().at("info") : "";
+  if (info != nullptr) {
+    CRISP_ASSIGN_OR_RETURN(*info, VerboseInfo(reply));
+  }
   return reply.image();
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/json.h"
 #include "cli/client/client.h"
 
 namespace crisp::cli {
@@ -16,7 +17,7 @@ std::string FamiliarName(absl::string_view tag);
 // `info` gets the daemon's verbose document, if it is not null.
 absl::StatusOr<::runtime::v1::Image> FindImage(Client& client,
                                                const std::string& name,
-                                               std::string* info = nullptr);
+                                               Json* info = nullptr);
 
 }  // namespace crisp::cli
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/client/verbose.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/image_names.h"
 #include "cli/format/yaml.h"
@@ -17,8 +18,6 @@ namespace crisp::cli {
 namespace {
 
 namespace v1 = ::runtime::v1;
-
-constexpr size_t kMaxDocument = 80 << 20;
 
 struct Flags {
   std::vector<std::string> targets;
@@ -38,19 +37,10 @@ absl::StatusOr<Json> ToJson(const google::protobuf::Message& message) {
 // {"type": …, "status": the CRI's message, "info": the daemon's document}.
 absl::StatusOr<Json> Document(const char* type,
                               const google::protobuf::Message& status,
-                              const std::string& info) {
+                              absl::StatusOr<Json> info) {
+  CRISP_RETURN_IF_ERROR(info.status());
   CRISP_ASSIGN_OR_RETURN(Json json, ToJson(status));
-  Json document = {{"type", type}, {"status", std::move(json)}, {"info", Json::object()}};
-  if (!info.empty()) {
-    CRISP_ASSIGN_OR_RETURN(document["info"], ParseJson(info, {.max_bytes = kMaxDocument}));
-  }
-  return document;
-}
-
-template <typename Reply>
-std::string InfoOf(const Reply& reply) {
-  const auto info = reply.info().find("info");
-  return info == reply.info().end() ? "" : info->second;
+  return Json{{"type", type}, {"status", std::move(json)}, {"info", *std::move(info)}};
 }
 
 absl::StatusOr<Json> OfContainer(Client& client, const std::string& id) {
@@ -58,7 +48,7 @@ absl::StatusOr<Json> OfContainer(Client& client, const std::string& id) {
   request.set_container_id(id);
   request.set_verbose(true);
   CRISP_ASSIGN_OR_RETURN(const auto reply, client.Call(&Client::Runtime::ContainerStatus, request));
-  return Document("container", reply.status(), InfoOf(reply));
+  return Document("container", reply.status(), VerboseInfo(reply));
 }
 
 absl::StatusOr<Json> OfPod(Client& client, const std::string& id) {
@@ -67,11 +57,11 @@ absl::StatusOr<Json> OfPod(Client& client, const std::string& id) {
   request.set_verbose(true);
   CRISP_ASSIGN_OR_RETURN(const auto reply,
                          client.Call(&Client::Runtime::PodSandboxStatus, request));
-  return Document("pod", reply.status(), InfoOf(reply));
+  return Document("pod", reply.status(), VerboseInfo(reply));
 }
 
 absl::StatusOr<Json> OfImage(Client& client, const std::string& name) {
-  std::string info;
+  Json info;
   CRISP_ASSIGN_OR_RETURN(const v1::Image image, FindImage(client, name, &info));
   return Document("image", image, info);
 }

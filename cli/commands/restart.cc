@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/client/verbose.h"
 #include "cli/commands/commands.h"
 #include "cli/commands/life.h"
 #include "cli/commands/targets.h"
@@ -20,7 +21,6 @@ namespace v1 = ::runtime::v1;
 
 constexpr int64_t kDefaultTimeout = 10;
 constexpr int64_t kMaxTimeout = 24 * 3600;
-constexpr size_t kMaxDocument = 80 << 20;
 
 struct Flags {
   std::vector<std::string> targets;
@@ -30,10 +30,9 @@ struct Flags {
 // The configuration with which something was made, from the daemon's verbose document.
 template <typename Config, typename Reply>
 absl::StatusOr<Config> ConfigOf(const Reply& reply) {
-  const auto info = reply.info().find("info");
-  if (info == reply.info().end()) return absl::InternalError("the daemon tells no configuration");
-  CRISP_ASSIGN_OR_RETURN(const Json json, ParseJson(info->second, {.max_bytes = kMaxDocument}));
+  CRISP_ASSIGN_OR_RETURN(const Json json, VerboseInfo(reply));
   CRISP_ASSIGN_OR_RETURN(const Json* config, JsonObject(json, "config"));
+  if (config->empty()) return absl::InternalError("the daemon tells no configuration");
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   Config message;

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/client/verbose.h"
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/cgroup_layout.h"
 #include "runtime/oci/oci_spec.h"
@@ -28,10 +29,8 @@ constexpr const char* kNamespaces[] = {"pid", "mnt", "net", "ipc", "uts", "cgrou
 constexpr size_t kMostImages = 200;  // that are asked for their layers
 
 // A container's process on the node; 0 if it has none.
-int64_t PidOf(Client& client, const std::string& id) {
-  const absl::StatusOr<Json> explained = client.Explain(id);
-  if (!explained.ok()) return 0;
-  const auto kernel = JsonObject(*explained, "kernel");
+int64_t PidIn(const Json& explained) {
+  const auto kernel = JsonObject(explained, "kernel");
   return kernel.ok() ? JsonInt(**kernel, "pid").value_or(0) : 0;
 }
 
@@ -206,7 +205,8 @@ void TakeLayers(Client& client, const Inventory& inventory, ExplainFacts* facts)
 void TakeShares(Client& client, const Inventory& inventory, ExplainFacts* facts) {
   for (const ContainerEntry& other : inventory.ContainersOf(facts->pod_id)) {
     if (other.container.id() == facts->id || !other.running()) continue;
-    const int64_t pid = PidOf(client, other.container.id());
+    const absl::StatusOr<Json> explained = client.Explain(other.container.id());
+    const int64_t pid = explained.ok() ? PidIn(*explained) : 0;
     if (pid == 0) continue;
     for (const NamespaceFact& theirs : CollectNamespaces("/proc", pid)) {
       for (NamespaceFact& ours : facts->namespaces) {
@@ -235,9 +235,7 @@ void TakePod(Client& client, ExplainFacts* facts) {
     if (key == "kubernetes.io/ingress-bandwidth") network.ingress_limit = value;
     if (key == "kubernetes.io/egress-bandwidth") network.egress_limit = value;
   }
-  const auto found = reply->info().find("info");
-  const absl::StatusOr<Json> info =
-      found == reply->info().end() ? Json::object() : ParseJson(found->second);
+  const absl::StatusOr<Json> info = VerboseInfo(*reply);
   if (!info.ok()) return;
   if (facts->id.empty()) facts->pid = JsonInt(*info, "pid").value_or(0);  // the pod itself is meant
   const auto config = JsonObject(*info, "config");
@@ -303,7 +301,7 @@ absl::StatusOr<ExplainFacts> CollectContainer(Client& client,
   }
   TakeSpec(*spec, &facts);
   TakeSteps(explained, &facts);
-  if (facts.state == "running") facts.pid = PidOf(client, facts.id);
+  if (facts.state == "running") facts.pid = PidIn(explained);
   if (facts.pid != 0) {
     facts.namespaces = CollectNamespaces("/proc", facts.pid);
     TakeShares(client, inventory, &facts);

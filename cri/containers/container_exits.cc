@@ -34,7 +34,9 @@ void LogExit(const Container& container,
                 {"signal", exit.signal == 0    ? "none"
                            : signal == nullptr ? absl::StrCat(exit.signal)
                                                : absl::StrCat("SIG", signal)},
-                {"ran", absl::FormatDuration(exit.exited_at - started_at)}});
+                {"ran", started_at == absl::UnixEpoch()
+                            ? "unknown"
+                            : absl::FormatDuration(exit.exited_at - started_at)}});
 }
 
 }  // namespace

@@ -18,9 +18,11 @@ absl::Status RequireRunning(const Container& container) {
   return absl::FailedPreconditionError(absl::StrCat("container ", container.id, " is not running"));
 }
 
+// One that has ended meanwhile is not paused.
 absl::Status Record(PodTable& table, Container& container, bool paused) {
-  return table.Change(container,
-                      [paused](state::ContainerRecord& record) { record.set_paused(paused); });
+  return table.Change(container, [paused](state::ContainerRecord& record) {
+    record.set_paused(paused && record.stage() == state::ContainerRecord::RUNNING);
+  });
 }
 
 }  // namespace

@@ -14,10 +14,11 @@ class ContainerPauser {
   explicit ContainerPauser(PodTable& table) : table_(table) {}
 
   // Returns when nothing in it runs. A container that is paused stays so. One that does not become
-  // quiet in time (a process of it waits in the kernel) goes on, and the error says so.
+  // quiet in time (a process of it waits in the kernel) goes on, and the error says so. If the
+  // daemon dies in between, the container is recorded as paused: Unpause() mends that.
   // FailedPrecondition unless it runs, Unimplemented where its pod's runtime cannot do it.
   absl::Status Pause(Container& container, const Operation& operation) const;
-  // Returns when it goes on. The same codes.
+  // Returns when it goes on. The same codes. After a failure it is paused still.
   absl::Status Unpause(Container& container, const Operation& operation) const;
 
  private:

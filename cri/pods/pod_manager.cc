@@ -219,14 +219,9 @@ absl::Status PodManager::SignalContainer(const admin::SignalContainerRequest& re
                                          admin::SignalContainerResponse*,
                                          const Operation&) {
   CRISP_ASSIGN_OR_RETURN(const int signal, ParseSignal(request.signal()));
-  CRISP_ASSIGN_OR_RETURN(const ContainerPtr container,
-                         table_.FindContainer(request.container_id()));
-  CRISP_RETURN_IF_ERROR(container->pod->runtime->Usable());
-  if (container->Stage() != state::ContainerRecord::RUNNING) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("container ", container->id, " does not run"));
-  }
-  return SignalInit(*container, signal);
+  CRISP_ASSIGN_OR_RETURN(const PodTable::RunningContainer running,
+                         table_.FindRunning(request.container_id()));
+  return SignalInit(*running.container, signal);
 }
 
 absl::Status PodManager::RemoveContainer(const v1::RemoveContainerRequest& request,

@@ -20,8 +20,9 @@ struct ExecTree {
 // The inode of a process' cgroup namespace; 0 if it has ended.
 uint64_t CgroupNamespaceOf(pid_t pid);
 
-// Begins to send SIGKILL to them all, until a look finds none that was not sent it before. If they
-// fork faster than that, the cgroup is frozen in between. One tree at a time; its cgroup's name
+// Begins to send SIGKILL to them all, until a look finds none that was not sent it before, and none
+// that ended by itself while it looked. If they fork faster than that, the cgroup is frozen in
+// between. One tree at a time; its cgroup's name
 // must last. False, with g_error, if that cannot be.
 bool BeginKillTree(const ExecTree& tree);
 enum class Killing { kGoesOn, kDone, kFailed };  // kFailed: g_error
