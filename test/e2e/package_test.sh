@@ -33,7 +33,7 @@ look_into() {
   same "programs" "$(dpkg-deb -c "$1" | awk '$1 ~ /^-rwx/ {print $6}' | sort | xargs)" \
     "./usr/bin/crisp ./usr/bin/crispd ./usr/libexec/crisp/crisp-paths ./usr/libexec/crisp/crisp-shim ./usr/libexec/crisp/crisp-unpacker"
   for page in crisp crisp-ps crisp-images-list; do
-    dpkg-deb --fsys-tarfile "$1" | tar -xO "./usr/share/man/man1/$page.1.gz" | gunzip | grep -q '^\.Sh NAME' ||
+    dpkg-deb --fsys-tarfile "$1" | tar -xO "./usr/share/man/man1/$page.1.gz" | gunzip | grep '^\.Sh NAME' >/dev/null ||
       fail "no page $page.1"
   done
   dpkg-deb --fsys-tarfile "$1" | tar -xO ./usr/share/bash-completion/completions/crisp | bash -n || fail "the completion"
